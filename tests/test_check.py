@@ -176,8 +176,8 @@ def test_what_cannot_be_checked_is_named(capsys, tmp_path):
 
 
 def test_the_rows_that_were_compared_are_counted():
-    frame = beam().mask(np.random.default_rng(0).random((120, 11)) < [0, 0, 0, *8 * [0.15]])
-    found = check(frame)
+    frame = beam()
+    found = check(pd.DataFrame(frame.mask(np.random.default_rng(0).random(frame.shape) < [0, 0, 0, *8 * [0.15]])))
     (line,) = (part for part in repr(found).replace("\n", " ").split("  ") if part.startswith("Rows that were"))
     bend, stress = found.report.compared.values()
     assert line == f"Rows that were compared, of 120: bend {bend}, stress {stress}."

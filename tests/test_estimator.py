@@ -232,7 +232,7 @@ def test_derivatives_by_other_inputs_than_those_behind_a_scaler():
     params = {"sobolevregressor__dydx": SLOPES / units}
     with pytest.raises(ValueError, match=r"dydx: must be the derivatives.*dy_dx1 is .* dy_dx2 is .*a scaler"):
         cross_val_score(pipeline, PLANE * units, WAVE, params=params, error_score="raise")
-    with pytest.warns(UserWarning, match=r"dydx: must be the derivatives.*too large by a factor of 1e\+03"):
+    with pytest.warns(UserWarning, match=r"dydx: must be the derivatives.*too large by a factor of .*likely a unit"):
         SobolevRegressor(**SMALL).fit(PLANE, WAVE, SLOPES * 1000)
     SobolevRegressor(**SMALL, check="off").fit(PLANE, WAVE, SLOPES * 1000)
     with pytest.raises(ValueError, match="check: must be one of warn, raise, off; got 'no'"):

@@ -100,8 +100,12 @@ def check_columns(x: Floats, y: Floats, dydx: Floats) -> Verdict:
     pairs = Pairs.of(x, y[:, outputs], dydx[:, outputs]) if together >= _TOGETHER * most else None
     if pairs is None and len(outputs) > 1:
         alone = [_numbered(check_columns(x, y[:, [p]], dydx[:, [p]]), [p]) for p in outputs.tolist()]
-        lists = ([one for verdict in alone for one in verdict[i]] for i in range(3))
-        return Verdict(*lists, {p: rows for verdict in alone for p, rows in verdict.rows.items()})
+        return Verdict(
+            [mistake for verdict in alone for mistake in verdict.mistakes],
+            [place for verdict in alone for place in verdict.seen],
+            [place for verdict in alone for place in verdict.unseen],
+            {p: rows for verdict in alone for p, rows in verdict.rows.items()},
+        )
     if pairs is None:
         return Verdict([], [], [], {})
     labels = Labels(pairs, y[:, outputs], dydx[:, outputs])

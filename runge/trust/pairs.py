@@ -29,7 +29,8 @@ _NEAR, _GROUPS = 12, 8
 _LEVELS = 5
 """The least number of values of an input: between fewer, a slope may do anything."""
 
-_LOCAL, _RANK = 200, 1e-6  # rows with a plane of their own, and the least singular value of its steps, relative
+_LOCAL, _WORK = 200, 4000  # rows with a plane of their own, and planes times inputs: a plane takes time with D^3
+_RANK = 1e-6  # the least singular value of the steps to near rows, relative
 _EVEN = 1e-3  # how far evenly spaced levels may be from multiples of their distance
 _ROUND_OFF, _TINY = 1e-7, float(np.finfo(float).tiny)
 
@@ -214,7 +215,7 @@ def _is_coarse(x: Floats) -> list[bool]:
 
 
 def left_by_neighbours(x: Floats, y: Floats, dydx: Floats) -> tuple[Floats, Floats, Floats]:
-    """Return what differences to near rows leave unexplained, the means of their sizes in at most 200 rows.
+    """Return what is left of the differences to near rows, the means of their sizes in at most 200 rows.
 
     The differences are explained by the partial derivatives, with the trapezoidal rule, by a plane through the values
     of the row and of its other neighbours (least squares, with the leave-one-out error e / (1 - h)), or not at all.
@@ -229,9 +230,10 @@ def left_by_neighbours(x: Floats, y: Floats, dydx: Floats) -> tuple[Floats, Floa
     known = known[np.sort(np.unique(x[known], axis=0, return_index=True)[1])]  # a repeated row is not left out
     spread = x[known].std(0)
     z = x / np.where(spread > 0, spread, 1)
-    rows = known[np.linspace(0, len(known) - 1, min(len(known), _LOCAL)).astype(int)]
+    most = min(len(known), _LOCAL, max(LEAST_ROWS, _WORK // x.shape[1]))
+    rows = known[np.linspace(0, len(known) - 1, most).astype(int)]
     count = min(max(_NEAR, 3 * x.shape[1]), len(known) - 1)
-    near = known[KDTree(z[known]).query(z[rows], count + 1)[1][:, 1:]]
+    near = known[np.asarray(KDTree(z[known]).query(z[rows], count + 1)[1])[:, 1:]]
     step, difference = z[near] - z[rows, None], y[near] - y[rows, None]
     inverse = np.linalg.pinv(step, rcond=_RANK)
     fitted = np.einsum("nkd,nde,ne->nk", step, inverse, difference)

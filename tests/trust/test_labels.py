@@ -3,7 +3,7 @@ import pytest
 
 from runge.trust.labels import check_columns, check_twins
 from runge.trust.mistakes import possible
-from runge.trust.pairs import Labels, Pairs, corrected
+from runge.trust.pairs import Labels, Pairs, corrected, left_by_neighbours
 
 SIZES = [(1, 20), (2, 1000), (4, 100), (8, 300)]
 
@@ -137,6 +137,23 @@ def test_derivatives_that_explain_nothing(kind):
             assert (mistake.kind, {*mistake.sources}) == ("useless", {(0, 0), (0, 1)})
             assert mistake.before > 0.4 > mistake.after
             assert verdict.unseen == [(1, 1)]
+
+
+def test_planes_are_compared_without_the_row_that_they_explain():
+    random = np.random.default_rng(0)
+    x = random.uniform(-1, 1, (13, 2))
+    x = np.concatenate([x, x[:3]])  # repeated rows do not count
+    y, dydx = waves(x)
+    by_slopes, by_values, whole = left_by_neighbours(x, y[:, 0], dydx[:, 0])
+    x, y, dydx = x[:13], y[:13, 0], dydx[:13, 0]
+    for a in range(13):
+        others = np.delete(np.arange(13), a)
+        step, difference = x[others] - x[a], y[others] - y[a]
+        planes = [np.linalg.lstsq(np.delete(step, i, 0), np.delete(difference, i), rcond=None)[0] for i in range(12)]
+        of_slopes = ((dydx[a] + dydx[others]) / 2 * step).sum(1)
+        assert by_slopes[a] == pytest.approx(abs(difference - of_slopes).mean())
+        assert by_values[a] == pytest.approx(abs(difference - (step * planes).sum(1)).mean())
+        assert whole[a] == pytest.approx(abs(difference).mean())
 
 
 def tanh(x, slope):
