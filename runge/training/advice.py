@@ -16,13 +16,15 @@ from runge.objective import best_row
 from runge.resampling import Periodic
 from runge.schedules import NEVER, Constant
 from runge.sobolev.points import Points
-from runge.tables.roles import listed, of_columns, partial_name
+from runge.tables.roles import columns_override, find_roles, listed, of_columns, partial_name
+from runge.tables.table import open_table
 
 if TYPE_CHECKING:
+    from runge.tables.contradictions import Finding
     from runge.training.datamodule import PointsDataModule
     from runge.training.member import Member
 
-__all__ = ["advice", "hardly_matters", "log_rows", "verdict", "without_effect", "wrong_labels"]
+__all__ = ["advice", "hardly_matters", "log_rows", "verdict", "without_effect", "without_wrong_columns", "wrong_labels"]
 
 log = logging.getLogger(__name__)
 
@@ -35,7 +37,7 @@ _OVERFITS = 3.0  # the root of the validation loss over that of the training los
 _SINCE = {"cosine": (0.5, 0.5), "constant": (0.8, 0.7)}
 _OSCILLATES, _TOO_MANY = 10.0, 1000.0  # the frequencies for which fixed neurons are the way
 _OWN = 512  # the neurons of optimizer=least_squares
-_WRONG = dict[str, str]()
+_WRONG = dict[str, list["Finding"]]()
 """The contradictions of the last table, by the checksum of its rows."""
 
 _MATTERS = 1e-3  # the root mean square of a partial derivative, relative to the output's largest
@@ -63,15 +65,36 @@ def advice(data: "PointsDataModule", member: int, lambda_d: float) -> list[str]:
 
 def wrong_labels(rows: Rows) -> str:
     """Say which columns of derivatives contradict the values of a table, and the command that says more; "": none."""
+    if not (found := " ".join(f"{one.what} {one.evidence}" for one in _wrong_columns(rows))):
+        return ""
+    return f"{found} More: {command()} check {' '.join(map(in_shell, [rows.table.file, *of_columns(rows.table)]))}"
+
+
+def without_wrong_columns(rows: Rows) -> list[str]:
+    """Return the overrides that leave out the columns of derivatives that contradict the values; none: there are none.
+
+    None either if the names of the others cannot be typed.
+    """
+    if not (wrong := {name for one in _wrong_columns(rows) for name in one.columns}):
+        return []
+    table = rows.table
+    roles = find_roles(open_table(table.file), table.inputs, table.outputs, table.derivatives, table.split_column)
+    sound = dict[str, dict[str, str]]()
+    for (output, name), column in roles.partials.items():
+        if partial_name(output, name) not in wrong:
+            sound.setdefault(output, {})[name] = column
+    columns = {"inputs": rows.inputs, "outputs": rows.outputs, "derivatives": sound}
+    overrides = [columns_override(f"data.{key}", names) for key, names in columns.items()]
+    return overrides if all(overrides) else []
+
+
+def _wrong_columns(rows: Rows) -> "list[Finding]":
     from runge.tables.contradictions import ColumnNames, wrong_columns  # late, with scipy.spatial: only tables need it
 
     if rows.checksum not in _WRONG:  # the runs of a sweep have the same rows
         _WRONG.clear()
-        wrong = wrong_columns(rows.x, rows.y, rows.dydx, ColumnNames(rows.inputs, rows.outputs))
-        _WRONG[rows.checksum] = " ".join(f"{one.what} {one.evidence}" for one in wrong)
-    if not (found := _WRONG[rows.checksum]):
-        return ""
-    return f"{found} More: {command()} check {' '.join(map(in_shell, [rows.table.file, *of_columns(rows.table)]))}"
+        _WRONG[rows.checksum] = wrong_columns(rows.x, rows.y, rows.dydx, ColumnNames(rows.inputs, rows.outputs))
+    return _WRONG[rows.checksum]
 
 
 def log_rows(rows: Rows, data: "PointsDataModule", member: int) -> None:

@@ -93,6 +93,7 @@ class Candidates:
     Attributes:
         given: the overrides of the command, by their keys.
         of_table: whether they are for tables.
+        columns: overrides of the columns of a table, of all candidates.
 
     Raises:
         ConfigurationError: an override has several values, or says what the search decides.
@@ -113,6 +114,7 @@ class Candidates:
         if "data.folds" in self.given and data.get("folds") is None:
             raise ConfigurationError("data.folds: must be at least 2 with search=best, got null")
         self.of_table = "file" in data
+        self.columns: Sequence[str] = ()
 
     def entrants(self, candidates: Mapping[str, Sequence[str]], folds: int) -> tuple[list[Entrant], list[str]]:
         """Return the candidates that the command's overrides allow, and why the others are left out.
@@ -174,4 +176,4 @@ class Candidates:
             return []
         kept = {} if {"data.split", "data.split.test"} & self.given.keys() else {"data.split.test": 0}
         kept |= {} if "data.folds" in self.given else {"data.folds": folds}
-        return [f"{key}={value}" for key, value in kept.items()]
+        return [f"{key}={value}" for key, value in kept.items()] + list(self.columns)

@@ -29,7 +29,7 @@ from runge.launch.policies.best.known import Known
 from runge.launch.policies.best.selection import Run, Selection
 from runge.launch.policies.best.verdict import leaderboard
 from runge.launch.policies.policy import Policy, Rounds, SweepCommand
-from runge.training.advice import wrong_labels
+from runge.training.advice import without_wrong_columns, wrong_labels
 from runge.validation import Count, Positive, checked
 
 __all__ = ["Best", "BestSettings"]
@@ -96,6 +96,14 @@ class Best(Policy):
         candidates = Candidates(command)
         listed = settings.tables if candidates.of_table else settings.formulas
         entrants, self._left_out = candidates.entrants(listed, _FOLDS)
+        rows, self._wrong = entrants[0].member.rows, ""
+        if rows and (wrong := wrong_labels(rows)):
+            self._wrong = wrong
+            if "data.derivatives" not in candidates.given:
+                candidates.columns = without_wrong_columns(rows)
+            if candidates.columns:
+                self._wrong += " These derivatives are left out; data.derivatives={...} chooses others."
+                entrants, self._left_out = candidates.entrants(listed, _FOLDS)
         known = Known.of(entrants[0].member) if candidates.of_table else None
         folds, judges = 1, 1
         if known:
@@ -132,8 +140,8 @@ class Best(Policy):
         """
         selection = self.selection
         selection.journal, known = journal, selection.known
-        if known and (wrong := wrong_labels(known.rows)):
-            log.warning("%s", wrong)
+        if self._wrong:
+            log.warning("%s", self._wrong)
         shown = next(iter(selection.entrants.values())).member.training.progress_bar
         selection.display = Display(selection.ranked, self._settings.timeout - journal.elapsed, shown)
         with selection.display.shown():
@@ -278,4 +286,5 @@ class Best(Policy):
     def conclude(self) -> None:
         """Write the leaderboard."""
         if self.selection.ranked():
-            leaderboard(self.selection, self._left_out, self.promotions).write(self.selection.directory)
+            board = leaderboard(self.selection, self._left_out, self.promotions, self._wrong)
+            board.write(self.selection.directory)

@@ -37,13 +37,14 @@ _MOST_PROFILES, _NUMBERS, _MOST_ROWS = 12, 6000, 200
 _ACTIVATIONS = 2**25  # about a second of one core
 
 
-def leaderboard(selection: Selection, left_out: Sequence[str], promotions: Sequence[str]) -> Leaderboard:
+def leaderboard(selection: Selection, left_out: Sequence[str], promotions: Sequence[str], wrong: str) -> Leaderboard:
     """Return the leaderboard of a search.
 
     Args:
         selection: its candidates, of which some have been trained.
         left_out: the candidates that the command's overrides do not allow, and why.
         promotions: which candidates were trained further, and why.
+        wrong: which columns of derivatives contradict the values; empty: none.
     """
     ranked, known, sweep = selection.ranked(), selection.known, selection.directory
     best, candidates = ranked[0], [_candidate(entrant) for entrant in ranked]
@@ -71,7 +72,7 @@ def leaderboard(selection: Selection, left_out: Sequence[str], promotions: Seque
     ]
     if len(candidates) == 1:
         sentences.append("No other candidate could be compared; search.timeout=SECONDS gives more time.")
-    sentences.append(describe_suspects(suspects))
+    sentences += [describe_suspects(suspects), wrong]
     influences = _sensitivity(function, known.rows) if len(function.inputs) > 1 else None
     level = None if function.calibration is None else LEVEL
     about = influences, _profiles(function, known), level, suspects, list(promotions)

@@ -298,6 +298,21 @@ def test_without_derivatives_a_network_is_trained_once(tmp_path):
     assert found.left_out == ["alone: no derivatives are known, so that it is the candidate with them"]
 
 
+def test_derivatives_that_contradict_the_values_are_left_out(tmp_path):
+    table = rows(60)
+    table[:, 3] = np.random.default_rng(1).normal(size=60)
+    save(table)
+    assert command(*SHORT, "search.timeout=20") == (0, "")
+    found = read_leaderboard([tmp_path / "race"])
+    assert found is not None
+    assert re.match("The derivatives of y .* These derivatives are left out", found.sentences[-1])
+    assert found.candidates[0].derivative is None
+    assert command(*SHORT, "data.derivatives={y:{a:dy_da,b:dy_db}}", "hydra.sweep.dir=all") == (0, "")
+    found = read_leaderboard([tmp_path / "all"])
+    assert found is not None
+    assert "left out" not in found.sentences[-1]
+
+
 def test_the_answer_of_gradients_and_one_value(tmp_path):
     """The answer has the known value, and the leaderboard says nothing of values; those alone are not fitted."""
     table = rows()
