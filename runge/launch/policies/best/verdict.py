@@ -33,6 +33,7 @@ Errors = tuple[float | None, float | None]
 
 _CORRELATED, _UNEVEN = 0.3, 0.15  # a normal input has 0.2 in the box of its rows
 _BY_CHANCE = 3.0, 1.6  # both over the root of the number of rows
+_DECADES = 3.0  # that an input spans
 _MOST_PROFILES, _NUMBERS, _MOST_ROWS = 12, 6000, 200
 _ACTIVATIONS = 2**25  # about a second of one core
 
@@ -72,7 +73,7 @@ def leaderboard(selection: Selection, left_out: Sequence[str], promotions: Seque
     ]
     if len(candidates) == 1:
         sentences.append("No other candidate could be compared; search.timeout=SECONDS gives more time.")
-    sentences += [describe_suspects(suspects), wrong]
+    sentences += [describe_suspects(suspects), wrong, _describe_decades(known.rows)]
     influences = _sensitivity(function, known.rows) if len(function.inputs) > 1 else None
     level = None if function.calibration is None else LEVEL
     about = influences, _profiles(function, known), level, suspects, list(promotions)
@@ -226,6 +227,14 @@ def _errors(residuals: Floats, known: Known) -> str:
             largest = f" ({names[int(judged.argmax())]}: {judged.max():.1e})" if len(names) > 1 else ""
             parts.append(f"{judged.mean():.1e} for the {what}{largest}")
     return " and ".join(parts)
+
+
+def _describe_decades(rows: Rows) -> str:
+    """Return a sentence on the inputs whose logarithm may be the better input; empty: there are none."""
+    spans = {name: np.log10(x.max() / x.min()) for name, x in zip(rows.inputs, rows.x.T, strict=True) if x.min() > 0}
+    wide = [f"{name} spans {span:.0f} decades" for name, span in spans.items() if span > _DECADES]
+    how = "a fit of the logarithm may have a much smaller error: replace x by log(x), and dy_dx by x dy_dx"
+    return f"{listed(wide)}: {how}." if wide else ""
 
 
 def _describe_residuals(bounds: Errors) -> str:

@@ -13,6 +13,7 @@ from runge.launch.policies.best.verdict import (
     _bounds,
     _cautions,
     _describe_answer,
+    _describe_decades,
     _describe_errors,
     _describe_residuals,
 )
@@ -70,6 +71,15 @@ def test_the_bounds_are_order_statistics_of_the_worst_channel():
     assert slope == 0
     residuals[8:, 0] = np.nan  # too few
     assert _bounds(residuals, known) == (None, 0)
+
+
+def test_inputs_over_many_decades_are_named():
+    x = np.stack([np.geomspace(1e-8, 1e2, 20), np.linspace(1, 900, 20), np.linspace(-1, 1, 20)], axis=1)
+    rows = SimpleNamespace(x=x, inputs=("p", "q", "r"))
+    assert _describe_decades(rows).startswith("p spans 10 decades: a fit of the logarithm may have")
+    rows.x = x[:, 1:]
+    rows.inputs = ("q", "r")
+    assert _describe_decades(rows) == ""
 
 
 def test_cautions_on_the_rows():
