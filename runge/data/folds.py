@@ -5,22 +5,10 @@ import heapq
 import numpy as np
 import torch
 
-__all__ = ["FEWEST", "deal", "number_of_folds"]
+__all__ = ["FEWEST", "deal"]
 
 FEWEST = 8
 """The least points that can be divided into folds."""
-
-_LEAST = 5  # points in a fold, unless there are only two folds
-
-
-def number_of_folds(folds: int, points: int) -> int:
-    """Return the number of folds of some points: fewer than asked for if a fold would have fewer than five of them.
-
-    Example:
-        >>> number_of_folds(5, 100), number_of_folds(5, 17), number_of_folds(5, 8)
-        (5, 3, 2)
-    """
-    return min(folds, max(2, points // _LEAST))
 
 
 def deal(points: np.ndarray, known: np.ndarray, folds: int, generator: torch.Generator) -> np.ndarray:

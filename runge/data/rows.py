@@ -11,7 +11,7 @@ from typing import ClassVar, NamedTuple, Self
 import numpy as np
 import torch
 
-from runge.data.folds import FEWEST, deal, number_of_folds
+from runge.data.folds import FEWEST, deal
 from runge.errors import ConfigurationError
 from runge.tables.roles import find_roles, read_arrays, read_seconds
 from runge.tables.table import FARTHEST, SETS, File, Table, open_table
@@ -110,7 +110,7 @@ class Rows:
 
     @property
     def folds(self) -> int:
-        """The number of folds, at most `data.folds`, as `number_of_folds`; 0 without.
+        """The number of folds, at most `data.folds`, and one for each row; 0 without.
 
         Raises:
             ConfigurationError: there are too few rows.
@@ -120,8 +120,8 @@ class Rows:
         if (n := len(self.x)) < FEWEST:
             raise self._wrong("folds", f"must have at least {FEWEST} rows in which a label is known, got {n}")
         if self.sets is not None:
-            return number_of_folds(self.table.folds, int((self.sets < SETS.index("test")).sum()))
-        return number_of_folds(self.table.folds, round(n * (1 - self.table.shares[2])))
+            return min(self.table.folds, int((self.sets < SETS.index("test")).sum()))
+        return min(self.table.folds, round(n * (1 - self.table.shares[2])))
 
     def split(self, seed: int | torch.Generator) -> Split:
         """Return the rows for training, validation and test, drawn unless the table has a column that says so.

@@ -8,7 +8,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from runge.data.folds import FEWEST, deal, number_of_folds
+from runge.data.folds import FEWEST, deal
 from runge.domain import MOST_ON_GRIDS, cells, sobol
 from runge.sampling import Random, Sampling, Uniform, boundary_nodes, check_count
 from runge.sobolev.points import Points
@@ -42,7 +42,7 @@ class Data:
             points, in units of the standard deviation of f over the training points, in [0, 100].
         noise_df: the same for the noise of each partial derivative. Test points have no noise.
         folds: the number K of folds, >= 2, into which the training points are dealt, for cross-validation; None: none.
-            There are no other validation points then. With fewer than five points for each fold there are fewer folds.
+            There are no other validation points then. There are not more folds than points.
         fold: the fold that is left out of training and validates, from 0 to K - 1. A sweep without this key trains a
             run for each fold.
         batch_size: the size of a mini-batch, from 1 to the number of training points; None: the full batch.
@@ -78,8 +78,8 @@ class Data:
 
     @property
     def parts(self) -> int:
-        """The number of folds, at most `folds`, as `number_of_folds`; 0 without."""
-        return 0 if self.folds is None else number_of_folds(self.folds, self.n_train)
+        """The number of folds, at most `folds`, and `n_train`; 0 without."""
+        return 0 if self.folds is None else min(self.folds, self.n_train)
 
 
 class Dataset(NamedTuple):

@@ -204,7 +204,7 @@ class Member:
         folds, made = self.data.folds, self.data.parts if isinstance(self.data, Data) else cast(Rows, self.rows).folds
         if folds is None or made == folds:
             return ""
-        return f"data.folds: {made} folds instead of {folds}, so that each has at least five points, or there are two"
+        return f"data.folds: {made} folds instead of {folds}, so that each has a point"
 
     def _regions(self) -> list[str]:
         return [] if self.target is None else list(self.target.regions(self.target.domain.mT))

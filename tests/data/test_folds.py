@@ -83,11 +83,11 @@ def test_folds_divide_the_rows_that_a_column_marks_for_training_and_validation()
     assert all(test.tolist() == list(range(12, 20)) for *_, test in found)
 
 
-@pytest.mark.parametrize(("m", "folds", "made"), [(40, 5, 5), (20, 5, 3), (8, 5, 2), (8, 2, 2)])
+@pytest.mark.parametrize(("m", "folds", "made"), [(40, 5, 5), (20, 5, 5), (20, 20, 17), (8, 8, 7), (8, 2, 2)])
 def test_few_rows_have_fewer_folds(m, folds, made):
     rows(m)
     assert read(Table(file="a.csv", folds=folds)).folds == made
-    assert all(len(val) >= 3 for _, val, _ in splits(folds, made))
+    assert all(len(val) >= 1 for _, val, _ in splits(folds, made))
     if made < folds:
         with pytest.raises(ConfigurationError, match=rf"data.fold: .* must be from 0 to {made - 1}, .* got {made}"):
             splits(folds, folds)

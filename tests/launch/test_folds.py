@@ -63,16 +63,16 @@ def test_relative_errors_of_a_fold_are_those_of_the_whole():
 
 def test_a_sweep_trains_a_run_for_each_fold(capsys):
     write_table(20)
-    sweep = *SHORT, *TABLE, "data.folds=5", "model.width=5,6", "seed=0,1", "hydra.launcher.processes=1"
+    sweep = *SHORT, *TABLE, "data.folds=20", "model.width=5,6", "seed=0,1", "hydra.launcher.processes=1"
     runge.sweep(*sweep, directory="sweep")
-    expected = [(w, s, k) for w in (5, 6) for s in (0, 1) for k in range(3)]
+    expected = [(w, s, k) for w in (5, 6) for s in (0, 1) for k in range(17)]
     assert settings("sweep", "width", "seed", "fold") == expected
-    assert capsys.readouterr().err.count("data.folds: 3 folds instead of 5") == 1
+    assert capsys.readouterr().err.count("data.folds: 17 folds instead of 20") == 1
     before = {path: path.stat().st_mtime_ns for path in Path("sweep").glob("*/metrics.json")}
     ranking = runge.sweep(*sweep, directory="sweep")  # nothing is left to train
     assert before == {path: path.stat().st_mtime_ns for path in Path("sweep").glob("*/metrics.json")}
     assert ranking.metric == "val/nrmse_df"
-    assert sorted(one.size for one in ranking.groups) == ["6", "6"]
+    assert sorted(one.size for one in ranking.groups) == ["34", "34"]
     runge.sweep(*sweep[:-3], "data.fold=2", "seed=0,1", directory="one")
     assert settings("one", "seed", "fold") == [(0, 2), (1, 2)]
 
@@ -97,7 +97,7 @@ def test_the_function_of_a_sweep_is_the_mean_over_its_folds():
     [
         (("data.folds=5",), "data.fold: must be given with data.folds=5; data.fold=0 trains one run, and -m a sweep"),
         (("data.folds=5", "data.fold=5"), "fold: must be null or from 0 to 4 with data.folds=5"),
-        (("data.folds=5", "data.fold=3", "data.n_train=15"), "fold: must be from 0 to 2, because there are 3 folds of"),
+        (("data.folds=20", "data.fold=9", "data.n_train=9"), "fold: must be from 0 to 8, because there are 9 folds of"),
         (("data.folds=5", "data.fold=1", "resampling=region"), "resampling: must be none with data.folds"),
     ],
 )

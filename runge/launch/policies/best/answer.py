@@ -8,10 +8,9 @@ from runge.launch.policies.policy import Rounds
 from runge.records.directories import RunDirectory
 from runge.trust.intervals import Calibration
 
-__all__ = ["FOLDS", "answer"]
+__all__ = ["answer"]
 
 _WORSE, _ROUND_OFF = 3.0, 1e-12  # the loss and the error that a network may have, over those of the best one
-FOLDS = 5  # which the winner leaves out, to calibrate intervals and to question labels
 
 
 def answer(selection: Selection, seeds: int, end: float) -> Rounds:
@@ -29,7 +28,7 @@ def answer(selection: Selection, seeds: int, end: float) -> Rounds:
     fits, room, selection.winner = best.all, selection.left(end) * selection.processes, best.name
     count = int(room / selection.seconds_of(best))
     if count and not best.cut:
-        folds, step = range(min(FOLDS, selection.folds)), selection.step_of(best)
+        folds, step = range(selection.crossed), selection.step_of(best)
         # The intervals of the mean of some seeds follow from such means without a fold.
         pairs = [(fold, seed) for seed in range(seeds) for fold in (None, *folds) if seed or fold not in best.fits]
         pairs = pairs[:count]

@@ -22,7 +22,7 @@ from typing import Any, ClassVar, NamedTuple
 from runge.configuration import build
 from runge.errors import ConfigurationError, RunError
 from runge.launch.journal import Journal
-from runge.launch.policies.best.answer import FOLDS, answer
+from runge.launch.policies.best.answer import answer
 from runge.launch.policies.best.candidates import Candidates, Entrant
 from runge.launch.policies.best.display import Display
 from runge.launch.policies.best.known import Known
@@ -36,9 +36,10 @@ __all__ = ["Best", "BestSettings"]
 
 log = logging.getLogger(__name__)
 
-_FOLDS, _FOLDS_OF_MANY = 5, 10  # of few rows, and of many
+_FEW_ROWS = 50  # fewer are divided into as many folds as very many rows
+_FOLDS, _FOLDS_OF_MANY = 5, 10
 _LEFT_OUT_OF_FEW, _LEFT_OUT = 100, 1000  # rows of a fold: less judge badly, more only cost time
-_JUDGES = 2  # folds that judge, if one has too few rows
+_JUDGES, _JUDGES_OF_FEW = 2, 4  # folds that judge, if one has too few rows
 _LABELS, _ROWS = 1000, 10  # labels, and rows for each input, of the first rung
 _GROWTH = 4.0  # of the rows from rung to rung, or more, so that there are no more rungs than the halving needs
 _COMPARED, _WON = 0.55, 0.86  # of the time, after which the rungs, and the steps of the winner on some rows, end
@@ -107,11 +108,12 @@ class Best(Policy):
         known = Known.of(entrants[0].member) if candidates.of_table else None
         folds, judges = 1, 1
         if known:
-            folds, rows = known.rows.folds, len(known.seen)
+            folds, rows, few = known.rows.folds, len(known.seen), len(known.seen) < _FEW_ROWS
             if "data.folds" not in candidates.given:
-                folds = max(folds, min(_FOLDS_OF_MANY, rows // _LEFT_OUT_OF_FEW), rows // _LEFT_OUT)
+                most = _FOLDS_OF_MANY if few else rows // _LEFT_OUT_OF_FEW
+                folds = min(rows, max(folds, min(_FOLDS_OF_MANY, most), rows // _LEFT_OUT))
                 entrants = [entrant.with_folds(folds) for entrant in entrants]
-            judges = 1 if rows >= folds * _LEFT_OUT_OF_FEW else _JUDGES
+            judges = 1 if rows >= folds * _LEFT_OUT_OF_FEW else min(folds, _JUDGES_OF_FEW if few else _JUDGES)
         why = "" if known is None else known.without_values_alone
         alone = [entrant for entrant in entrants if entrant.values_alone and why]
         if len(alone) < len(entrants):  # it is not an override of the command
@@ -237,7 +239,7 @@ class Best(Policy):
         if selection.known is None:
             return self.end
         if not best.cut:
-            return self.end - FOLDS * selection.seconds_of(best) / selection.processes
+            return self.end - selection.crossed * selection.seconds_of(best) / selection.processes
         last = (1 - _WON) * self.end
         whole = fit.lacks_rows and selection.folds <= _MANY_FOLDS and selection.affords_all(best, fit, last)
         return self.end - last * whole

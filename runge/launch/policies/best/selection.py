@@ -26,6 +26,7 @@ _OF_COMMAND = ("trainer.max_steps", "trainer.max_seconds", "data.split.train", "
 """The keys that the search sets, unless the command does."""
 
 _DAMPING = 1e-12, 1.0  # with which a run may continue; without reduction of the loss it has grown far beyond
+_CROSSED, _FEW = 5, 50  # folds that networks of the winner leave out, or all folds of fewer training rows
 _LEAST = 0.3  # seconds of a run at least
 _PATIENCE, _START_UP = 3.0, 10.0  # times the time of a batch, and more seconds, after which it is not waited for
 _SAFETY = 0.8  # of the steps that are expected to fit into a time, for a schedule that should end with them
@@ -97,6 +98,11 @@ class Selection:
     def training_rows(self) -> int:
         """The number of rows on which a run that leaves out a fold is trained."""
         return 0 if self.known is None else len(self.known.seen) - -(-len(self.known.seen) // self.folds)
+
+    @property
+    def crossed(self) -> int:
+        """The number of folds that networks of the winner leave out, to calibrate intervals and to question labels."""
+        return self.folds if self.training_rows < _FEW else min(self.folds, _CROSSED)
 
     def left(self, until: float) -> float:
         """Return the seconds until a time, in seconds since the beginning of the search."""

@@ -99,7 +99,7 @@ def test_the_answer_is_one_function_of_the_best(whole):
     race, printed = whole
     answer, one = runge.load(race), board(race)
     assert {entry["name"] for entry in one} == {"one", "two"}
-    assert [entry["folds"] for entry in one] == [5, 2]
+    assert [entry["folds"] for entry in one] == [5, 4]
     members = json.loads((race / "answer.json").read_text())["members"]
     assert answer.members == len(members)
     for member in members:  # trained on all rows, as folds say
@@ -159,14 +159,14 @@ def test_ctrl_c_while_runs_are_read_leaves_the_answer_of_the_leaderboard(tmp_pat
     calls, of = count(1), Fit.of
 
     def interrupted(*arguments):
-        if next(calls) == 6:  # both candidates have two folds then, and are trained on the third
+        if next(calls) == 8:  # both candidates have three folds then
             raise KeyboardInterrupt
         return of(*arguments)
 
     monkeypatch.setattr(Fit, "of", interrupted)
     assert command(*SHORT)[0] == 1
-    assert [entry["folds"] for entry in board(tmp_path / "race")] == [2, 2]
-    assert runge.load("race").members == 2
+    assert [entry["folds"] for entry in board(tmp_path / "race")] == [3, 3]
+    assert runge.load("race").members == 3
 
 
 def test_two_commands_do_not_share_a_directory(tmp_path, capsys):
