@@ -18,7 +18,7 @@ from runge.configuration import SAME_RESULT
 from runge.objective import VAL_NRMSE, Objective
 from runge.records.ensemble import SEEDS
 from runge.records.files import printable
-from runge.records.reading import COLUMNS, RunRecord, find, read, table
+from runge.records.reading import COLUMNS, RunRecord, distinct, find, read, table
 
 _MOST_NAMES = 8
 
@@ -27,7 +27,7 @@ class Ranking:
     """Runs, the best first, and those that have not finished last.
 
     Args:
-        records: the runs.
+        records: the runs; repetitions are left out, except those of a search or a race.
         metric: the metric by which the runs are ranked; smaller is better. None: the objective of the search, if it is
             one; else `test/mse_df`, or one without units for runs on different data, as in
             `runge.compare.groups.choose_metric`.
@@ -49,6 +49,10 @@ class Ranking:
     ) -> None:
         if not records:
             raise ValueError("DIR, --where: must select at least one run; there is none")
+        every = records
+        if search is None and race is None:  # their files refer to all runs
+            records = distinct(records)
+        self.repetitions = len(every) - len(records)
         if race is not None:
             records = [_without_validation(one) if race.is_last(one.path) else one for one in records]
         searched = search.objective[0] if search and len(search.objective) == 1 else None
@@ -99,9 +103,11 @@ class Ranking:
 
     @property
     def sentences(self) -> list[str]:
-        """The sentences on a search, the rank and the lead."""
-        searched = self.search.sentence if self.search else ""
-        return [sentence for sentence in (searched, self.reason, self.lead) if sentence]
+        """The sentences on a search, repetitions, the rank and the lead."""
+        searched, count = self.search.sentence if self.search else "", self.repetitions
+        repeated = f"{count} repetition{'s'[: count != 1]} of runs with equal settings, rows and versions" if count else ""
+        left_out = repeated and f"{repeated} {'is' if count == 1 else 'are'} left out."
+        return [sentence for sentence in (searched, left_out, self.reason, self.lead) if sentence]
 
     def csv(self) -> str:
         """Return a row per run: its status, its overrides, the settings in which the runs differ, all final figures."""

@@ -58,7 +58,7 @@ def combinations(arguments: Sequence[str], loader: ConfigLoader | None = None) -
     """Return the overrides of each run of a sweep, in the order of Hydra's own sweeper, whose class is private.
 
     Raises:
-        ConfigurationError: a key has no values, or a range of a search.
+        ConfigurationError: a key has no values, or equal ones, or a range of a search.
         HydraException: an override cannot be parsed.
 
     Example:
@@ -71,7 +71,9 @@ def combinations(arguments: Sequence[str], loader: ConfigLoader | None = None) -
         if override.is_sweep_override() and not override.is_discrete_sweep():
             raise ConfigurationError(f"{key}: must have values, because only search=optuna takes an interval")
         swept = override.is_sweep_override()
-        values = override.sweep_string_iterator() if swept else [override.get_value_element_as_str()]
+        values = list(override.sweep_string_iterator()) if swept else [override.get_value_element_as_str()]
+        if len(set(values)) < len(values):
+            raise ConfigurationError(f"{key}: must have different values in a sweep, got {', '.join(values)}")
         choices[key] = [f"{key}={value}" for value in values]
     if not all(choices.values()):
         raise ConfigurationError("a sweep must have at least one run; one of its keys has no values")

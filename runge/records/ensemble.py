@@ -15,7 +15,7 @@ from runge.configuration import SAME_RESULT
 from runge.errors import ConfigurationError
 from runge.records.directories import RunDirectory
 from runge.records.files import write
-from runge.records.reading import find, read
+from runge.records.reading import distinct, find, read
 from runge.trust.intervals import Calibration
 
 __all__ = ["SEEDS", "members", "read_answer", "read_intervals", "write_answer"]
@@ -125,6 +125,8 @@ def _difference(one: RunDirectory, other: RunDirectory) -> str:
 def members(directory: str | os.PathLike[str]) -> list[RunDirectory]:
     """Return the finished runs below a sweep's directory, which must differ only in their seeds and folds.
 
+    Of runs with equal settings, such as copies, only the first is returned.
+
     Raises:
         ConfigurationError: none has finished, or they differ in other settings or in the rows of their tables.
         FileNotFoundError: there is no such directory.
@@ -137,4 +139,4 @@ def members(directory: str | os.PathLike[str]) -> list[RunDirectory]:
             rule = f"the runs below {os.fspath(directory)!r} must differ only in seed and fold to be one function"
             both = f"{finished[0].path} and {run.path} differ in {difference}"
             raise ConfigurationError(f"{rule}; {both}; name one of them instead")
-    return finished
+    return [RunDirectory(record.path) for record in distinct([read(run) for run in finished])]

@@ -10,9 +10,9 @@ from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from runge.configuration import flatten
+from runge.configuration import SAME_RESULT, flatten
 from runge.errors import ConfigurationError
-from runge.records.directories import RunDirectory
+from runge.records.directories import ENDED, RunDirectory
 from runge.records.files import printable
 
 if TYPE_CHECKING:
@@ -60,6 +60,7 @@ class RunRecord:
         figures: the final figures; empty if the run has not finished.
         options: the option of each group of the configuration, such as `two_stage_ramp` of `schedule`; empty: unknown.
         versions: those of runge and torch that trained it; empty: unknown.
+        rows: the checksum of the rows of its table; empty: it has none, or unknown.
         began: when its training first began, in seconds since 1970; 0: unknown.
         written: when its status was written, likewise.
     """
@@ -73,6 +74,7 @@ class RunRecord:
     figures: Mapping[str, float | int | None] = field(default_factory=dict)
     options: Mapping[str, str] = field(default_factory=dict)
     versions: str = ""
+    rows: str = ""
     began: float = 0
     written: float = 0
 
@@ -96,7 +98,8 @@ def read(run: RunDirectory) -> RunRecord:
         if state is None:
             raise FileNotFoundError(f"there is no {run.status.name}")
         status, message = state.status, state.message
-        content |= {"versions": printable(state.versions), "began": state.began, "written": state.written}
+        content |= {"versions": printable(state.versions), "rows": printable(state.rows)}
+        content |= {"began": state.began, "written": state.written}
         if run.metrics.exists():
             content["figures"] = _printable(run.read_metrics())
         elif status in ("running", "finished"):
@@ -107,6 +110,20 @@ def read(run: RunDirectory) -> RunRecord:
     except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
         message = str(error) if isinstance(error, ConfigurationError) else f"{type(error).__name__}: {error}"
         return RunRecord(str(run.path), "unreadable", printable(message), **content)
+
+
+def distinct(records: Sequence[RunRecord]) -> list[RunRecord]:
+    """Return runs without repetitions: the first of those that have ended with equal settings, rows and versions.
+
+    Such runs have the same bits, up to the round-off of another compiler, and count once in a test or a mean.
+    """
+    kept = dict[object, RunRecord]()
+    for record in records:
+        ignored = (*SAME_RESULT, *(["data.file"] if record.rows else []))  # a file may move
+        settings = frozenset((name, str(x)) for name, x in record.settings.items() if not name.startswith(ignored))
+        ended = record.status in ENDED and settings
+        kept.setdefault((settings, record.rows, record.versions) if ended else record.path, record)
+    return list(kept.values())
 
 
 def _printable(values: Mapping[str, Any]) -> dict[str, Any]:

@@ -155,6 +155,21 @@ def test_holm_keeps_false_claims_rare():
     assert claims <= 15
 
 
+def test_repetitions_are_left_out():
+    def runs(versions, **further):
+        records = [run(seed, 1.0 + width + seed, width=width, **further) for width in (8, 16) for seed in range(3)]
+        return [replace(record, path=str(id(record)), versions=versions) for record in records]
+
+    once, again = runs("a"), [replace(record, path=f"copy/{record.path}") for record in runs("a", resume="x")]
+    left = replace(once[0], status="interrupted", figures={})
+    ranking = Ranking([left, *once, *again, *once[:1]])
+    assert [group.size for group in ranking.groups] == ["3, 1 unfinished", "3"]
+    assert ranking.sentences[0] == "7 repetitions of runs with equal settings, rows and versions are left out."
+    assert "fewer than 5 seeds no claim" in ranking.lead
+    assert len(Ranking([*once, *runs("b")]).records) == 12
+    assert not Ranking(once).repetitions
+
+
 def test_no_lead_where_there_is_none():
     assert (
         describe_lead([Group("a", (1.0,)), Group("b", (1.0,))]) == "a and b do not differ in the median: n = 1 and 1."

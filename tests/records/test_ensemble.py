@@ -5,7 +5,8 @@ import json
 import pytest
 
 from runge.errors import ConfigurationError
-from runge.records.ensemble import read_answer, write_answer
+from runge.records.directories import RunDirectory, State
+from runge.records.ensemble import members, read_answer, write_answer
 
 
 @pytest.fixture
@@ -17,6 +18,15 @@ def sweep(tmp_path):
     (tmp_path / "sweep/2/metrics.json").unlink()
     (tmp_path / "sweep/link").symlink_to(tmp_path / "other")
     return tmp_path / "sweep"
+
+
+def test_a_copy_is_not_a_member(tmp_path):
+    for name, seed in (("0", 0), ("1", 1), ("copy/1", 1)):
+        run = RunDirectory(tmp_path / name)
+        run.path.mkdir(parents=True)
+        run.begin({"seed": seed}, [], {})
+        run.write(State("finished", 1), metrics={"test/mse_f": 1.0})
+    assert [run.path for run in members(tmp_path)] == [tmp_path / "0", tmp_path / "1"]
 
 
 def test_what_is_written_is_read(sweep):
