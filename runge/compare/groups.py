@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from runge.compare.naming import OF_DATA
 from runge.metrics import TEST_MSE_DF, TEST_MSE_F, TEST_NRMSE_DF, TEST_NRMSE_F, key, on_test
 from runge.objective import VAL_NRMSE
 from runge.records.reading import RunRecord
@@ -29,9 +30,6 @@ FOLD = "data.fold"
 
 _BY_FOLD = "in which each point is predicted by a network that did not see it: the mean over the folds"
 
-_DATA = ("data", "data.file", "data.inputs", "data.outputs", "data.derivatives")
-"""The keys of runs on different data, besides those of the target."""
-
 
 def choose_metric(records: Sequence[RunRecord], keys: Sequence[str]) -> tuple[str, str]:
     """Return the metric by which runs are ranked, and a sentence that says why if it is not `test/mse_df`.
@@ -41,7 +39,7 @@ def choose_metric(records: Sequence[RunRecord], keys: Sequence[str]) -> tuple[st
     `nrmse_f` if more finished runs have that. Runs without test points are ranked by their validation errors, and so
     are the runs of a cross-validation, in which each row is predicted by a network that did not see it.
     """
-    differ = [name for name in keys if name in _DATA or name.partition(".")[0] == "target"]
+    differ = [name for name in keys if name in OF_DATA or name.partition(".")[0] == "target"]
     finished = [record.figures for record in records if record.status == "finished"]
     folds = {record.settings.get(FOLD) is not None for record in records if record.settings} == {True}
     split = "val" if folds or (finished and not any(map(on_test, finished))) else "test"

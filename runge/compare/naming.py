@@ -15,6 +15,9 @@ from runge.records.reading import RunRecord
 BETWEEN = re.compile(r",? (?=[+~]{0,2}[\w./@]+=|~[\w./@])")
 """The text between two settings of a name, or between two overrides of a run."""
 
+OF_DATA = ("data", "data.file", "data.inputs", "data.outputs", "data.derivatives", "data.rows")
+"""The keys of runs on different data, in addition to those of the target."""
+
 MOST_KEYS = 4
 """The settings that are named one by one; if more differ, the overrides are named."""
 
@@ -46,6 +49,21 @@ def with_options(records: Sequence[RunRecord]) -> list[RunRecord]:
         return replace(record, settings={**record.settings, **options})
 
     return [named(record) for record in records]
+
+
+def with_rows(records: Sequence[RunRecord]) -> list[RunRecord]:
+    """Return runs with the setting `data.rows`, a checksum, where tables of one name and the same columns differ."""
+    tables = [tuple(text(record.settings.get(key)) for key in OF_DATA) for record in records]
+    rows = defaultdict[tuple[str, ...], set[str]](set)
+    for name, record in zip(tables, records, strict=True):
+        rows[name].add(record.rows)
+
+    def named(record: RunRecord, several: bool) -> RunRecord:
+        return (
+            replace(record, settings={**record.settings, "data.rows": record.rows[:8] or None}) if several else record
+        )
+
+    return [named(record, len(rows[name]) > 1) for name, record in zip(tables, records, strict=True)]
 
 
 def label(settings: Mapping[str, Any], keys: Sequence[str]) -> str:

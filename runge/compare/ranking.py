@@ -12,7 +12,7 @@ from typing import Any
 
 from runge.compare.groups import Group, choose_metric, describe_lead, group
 from runge.compare.leaderboard import Leaderboard
-from runge.compare.naming import differing, names_of, text, with_options
+from runge.compare.naming import differing, names_of, text, with_options, with_rows
 from runge.compare.search import Search
 from runge.configuration import SAME_RESULT
 from runge.objective import VAL_NRMSE, Objective
@@ -105,7 +105,9 @@ class Ranking:
     def sentences(self) -> list[str]:
         """The sentences on a search, repetitions, the rank and the lead."""
         searched, count = self.search.sentence if self.search else "", self.repetitions
-        repeated = f"{count} repetition{'s'[: count != 1]} of runs with equal settings, rows and versions" if count else ""
+        repeated = (
+            f"{count} repetition{'s'[: count != 1]} of runs with equal settings, rows and versions" if count else ""
+        )
         left_out = repeated and f"{repeated} {'is' if count == 1 else 'are'} left out."
         return [sentence for sentence in (searched, left_out, self.reason, self.lead) if sentence]
 
@@ -147,6 +149,8 @@ def _cell(value: Any) -> Any:
 def collect(paths: Sequence[str | os.PathLike[str]], where: Sequence[str] = ()) -> list[RunRecord]:
     """Read the runs at or below some directories, each once, with the options of groups as they are typed.
 
+    Runs on different rows under the same name of a file have the setting `data.rows`.
+
     Args:
         paths: runs, sweeps, or directories above them.
         where: filters `key=value`; only the runs that match all of them are returned.
@@ -155,7 +159,7 @@ def collect(paths: Sequence[str | os.PathLike[str]], where: Sequence[str] = ()) 
         FileNotFoundError: there is no such directory.
         ValueError: a filter has no `=`, or no run has its key or its value.
     """
-    records = with_options([read(run) for run in find(*paths)])
+    records = with_rows(with_options([read(run) for run in find(*paths)]))
     for condition in where if records else ():
         name, equals, wanted = condition.partition("=")
         rows = table(records)

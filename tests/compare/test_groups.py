@@ -13,7 +13,7 @@ from rich.console import Console
 from scipy.stats import mannwhitneyu
 
 from runge.compare.groups import Group, choose_metric, describe_lead, group, p_value
-from runge.compare.naming import differing, label, names_of, with_options
+from runge.compare.naming import differing, label, names_of, with_options, with_rows
 from runge.compare.ranking import Ranking
 from runge.compare.report import render
 from runge.compare.tables import error_table, show
@@ -168,6 +168,15 @@ def test_repetitions_are_left_out():
     assert "fewer than 5 seeds no claim" in ranking.lead
     assert len(Ranking([*once, *runs("b")]).records) == 12
     assert not Ranking(once).repetitions
+
+
+def test_runs_on_different_rows_are_different_groups():
+    runs = [replace(ended(TABLE | {"seed": i}, nrmse_df=1.0 + i), rows=9 * str(i // 2)) for i in range(4)]
+    ranking = Ranking(with_rows(runs))
+    assert [group.name for group in ranking.groups] == ["data.rows=00000000", "data.rows=11111111"]
+    assert "because the runs differ in data.rows" in ranking.reason
+    elsewhere = replace(ended(TABLE | {"data.file": "b.csv"}), rows="2")
+    assert with_rows([runs[0], elsewhere]) == [runs[0], elsewhere]  # their names distinguish them
 
 
 def test_no_lead_where_there_is_none():

@@ -21,7 +21,7 @@ def sweep(tmp_path):
 
 
 def test_a_copy_is_not_a_member(tmp_path):
-    for name, seed in (("0", 0), ("1", 1), ("copy/1", 1)):
+    for name, seed in (("0", 0), ("1", 1), ("2/1", 1)):
         run = RunDirectory(tmp_path / name)
         run.path.mkdir(parents=True)
         run.begin({"seed": seed}, [], {})
