@@ -11,7 +11,7 @@ from typing import Any
 from hydra.core.utils import JobReturn
 from omegaconf import OmegaConf
 
-from runge.errors import RunError, setting
+from runge.errors import ConfigurationError, RunError, setting
 from runge.launch.jobs import Launch, value_or_error
 from runge.launch.journal import JOURNAL, Batch, Journal
 from runge.launch.policies.policy import Policy, SweepCommand
@@ -44,7 +44,9 @@ def policy_of(command: SweepCommand) -> Policy:
 
 
 def sweep(policy: Policy, command: SweepCommand, launch: Launch, failures: dict[str, str]) -> None:
-    """Train the runs that a policy proposes until there are none, and compare them, but not after an interrupt.
+    """Train the runs that a policy proposes until there are none, and compare them.
+
+    They are not compared after an interrupt, or if the command is refused before the first batch has ended.
 
     Args:
         policy: the policy.
@@ -57,7 +59,7 @@ def sweep(policy: Policy, command: SweepCommand, launch: Launch, failures: dict[
         RunError: a run, or the whole search, has failed.
         SystemExit: it was interrupted.
     """
-    directory, failure = command.directory, None
+    directory, failure, ended = command.directory, None, False
     with locked(directory, "hydra.sweep.dir"):
         try:
             journal = Journal(directory, policy.description(), policy.adaptive, command.began)
@@ -68,6 +70,7 @@ def sweep(policy: Policy, command: SweepCommand, launch: Launch, failures: dict[
                     if trials is None:
                         write(directory / "multirun.yaml", OmegaConf.to_yaml(command.config))
                         trials = journal.end(train(launch, batch, journal))
+                    ended = True
                     try:
                         batch = rounds.send(trials)
                     except StopIteration:
@@ -86,7 +89,8 @@ def sweep(policy: Policy, command: SweepCommand, launch: Launch, failures: dict[
                 raise error from failure  # both are shown
             with suppress(OSError):  # the error that is already being raised matters more
                 discard(directory, {"multirun.yaml", JOURNAL})
-        if policy.compares and directory.is_dir():
+        refused = isinstance(failure, ConfigurationError) and not ended  # the runs there may be of another sweep
+        if policy.compares and directory.is_dir() and not refused:
             compare(directory, failures)
         if failure is not None:
             raise failure

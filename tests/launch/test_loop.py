@@ -86,6 +86,24 @@ def test_batches_follow_from_the_results(folder):
     assert (folder / "multirun.yaml").exists()
 
 
+@pytest.mark.parametrize(
+    ("at", "error", "compared"),
+    [
+        (0, ConfigurationError("it holds another sweep"), False),
+        (1, OSError("the disk is full"), True),
+        (1, ConfigurationError("a later mistake"), True),
+    ],
+)
+def test_a_command_that_is_refused_is_not_followed_by_the_table_of_other_runs(at, error, compared, folder, monkeypatch):
+    calls = []
+    monkeypatch.setattr("runge.launch.loop.compare", lambda *given: calls.append(given))
+    policy = Doubling()
+    policy.compares = True
+    with pytest.raises(type(error)):
+        sweep(policy, of(folder), Launcher(folder, at, fails(error)), {})
+    assert bool(calls) == compared
+
+
 @pytest.mark.parametrize("at", [0, 1, 2])
 def test_a_sweep_that_was_killed_continues_with_the_same_trials(at, folder):
     killed = Launcher(folder, at, fails(GeneratorExit))  # which nothing handles
