@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from runge.errors import ConfigurationError, describe
-from runge.metrics import SWITCHED_ON_STEP, TEST_MSE_F
+from runge.metrics import BEST_STEP, SWITCHED_ON_STEP, TEST_MSE_F
 from runge.records.directories import RunDirectory
 from runge.records.ensemble import read_answer
 from runge.records.files import printable, write
@@ -61,7 +61,7 @@ def draw(directory: str | os.PathLike[str], metrics: Mapping[str, Any] | None = 
         pictures["fit"] = fit_picture(values, title, profiles[0] if profiles and not several else None, last)
         if several:
             pictures["profiles"] = profiles_picture(profiles, title, values.inputs, outputs)
-    pictures["curves"] = curves_picture(history, None if switched_on is None else int(switched_on), outputs, title)
+    pictures["curves"] = curves_picture(history, switched_on, figures.get(BEST_STEP), outputs, title)
     if points:
         pictures["points"] = points_picture(points, history, title)
     return pictures

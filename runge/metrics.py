@@ -77,5 +77,5 @@ DIAGNOSTICS = GRAD_NORM_F, GRAD_NORM_DF, GRAD_COSINE = "grad_norm/f", "grad_norm
 FIT_SECONDS, TOTAL_SECONDS = "seconds/fit", "seconds/total"
 """A run's share of the time that its stack took for the fit, and in total."""
 
-PARAMETERS, SWITCHED_ON_STEP = "parameters", "switched_on_step"
-"""The number of parameters, and the first step with lambda_d > 0 (null: none)."""
+PARAMETERS, SWITCHED_ON_STEP, BEST_STEP = "parameters", "switched_on_step", "best_step"
+"""The number of parameters, the first step with lambda_d > 0 (null: none), and the steps of the best weights."""

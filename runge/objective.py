@@ -7,7 +7,7 @@ from typing import Any
 from runge.errors import ConfigurationError
 from runge.metrics import VAL_LOSS, key, keys
 
-__all__ = ["ERRORS", "VAL_NRMSE", "Objective", "best_row"]
+__all__ = ["ERRORS", "VAL_NRMSE", "Objective"]
 
 VAL_NRMSE = key("val", "nrmse")
 """The root mean square of `val/nrmse_f` and `val/nrmse_df`; of the one that is known, where the other is not."""
@@ -54,13 +54,6 @@ class Objective:
         """Return what a job returns to Hydra's sweepers: a number, or several."""
         values = self.values(figures)
         return values[0] if len(values) == 1 else values
-
-
-def best_row(columns: Mapping[str, Sequence[float]]) -> dict[str, float]:
-    """Return the row of a history that has the lowest validation loss, by key: that of the weights that are kept."""
-    losses = [math.inf if loss != loss else loss for loss in columns[VAL_LOSS]]
-    row = losses.index(min(losses))
-    return {name: column[row] for name, column in columns.items()}
 
 
 def _value(figures: Mapping[str, float | int | None], name: str) -> float:

@@ -5,7 +5,7 @@ import math
 
 import pytest
 
-from runge.objective import Objective, best_row
+from runge.objective import Objective
 from runge.records.directories import RunDirectory
 from runge.records.reading import read_columns
 from runge.training.member import Member
@@ -25,13 +25,14 @@ def test_values_of_known_and_unknown_figures():
 
 
 def test_a_run_returns_the_figures_of_its_best_weights(tmp_path, monkeypatch):
-    """The row of the history with the lowest validation loss has the objective of metrics.json, to round-off."""
+    """The row of the history with the lowest validation loss with lambda_d has the objective, to round-off."""
     monkeypatch.chdir(tmp_path)
     assert command(*SHORT, "optimizer.lr=0.5", "optimizer.lr_schedule=constant", "hydra.run.dir=run")[0] == 0
     run = RunDirectory(tmp_path / "run")
-    row = best_row(read_columns(run, run.history, None, 10**9))
-    assert row["step"] < 200
-    metrics = json.loads(run.metrics.read_text())
+    history, metrics = read_columns(run, run.history, None, 10**9), json.loads(run.metrics.read_text())
+    losses = [loss if on else math.inf for loss, on in zip(history["val/loss"], history["lambda_d"], strict=True)]
+    row = {name: column[losses.index(min(losses))] for name, column in history.items()}
+    assert row["step"] == metrics["best_step"] < 200
     for keys in ("val/nrmse", ["val/mse_f", "val/max_df/left"]):
         assert Objective(keys, (), ["left"]).values(row) == pytest.approx(Objective(keys, (), ["left"]).values(metrics))
 

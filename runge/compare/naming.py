@@ -58,12 +58,10 @@ def with_rows(records: Sequence[RunRecord]) -> list[RunRecord]:
     for name, record in zip(tables, records, strict=True):
         rows[name].add(record.rows)
 
-    def named(record: RunRecord, several: bool) -> RunRecord:
-        return (
-            replace(record, settings={**record.settings, "data.rows": record.rows[:8] or None}) if several else record
-        )
-
-    return [named(record, len(rows[name]) > 1) for name, record in zip(tables, records, strict=True)]
+    return [
+        replace(record, settings={**record.settings, "data.rows": record.rows[:8]}) if len(rows[name]) > 1 else record
+        for name, record in zip(tables, records, strict=True)
+    ]
 
 
 def label(settings: Mapping[str, Any], keys: Sequence[str]) -> str:

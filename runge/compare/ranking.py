@@ -104,12 +104,10 @@ class Ranking:
     @property
     def sentences(self) -> list[str]:
         """The sentences on a search, repetitions, the rank and the lead."""
-        searched, count = self.search.sentence if self.search else "", self.repetitions
-        repeated = (
-            f"{count} repetition{'s'[: count != 1]} of runs with equal settings, rows and versions" if count else ""
-        )
-        left_out = repeated and f"{repeated} {'is' if count == 1 else 'are'} left out."
-        return [sentence for sentence in (searched, left_out, self.reason, self.lead) if sentence]
+        searched = self.search.sentence if self.search else ""
+        equal = "runs with equal settings, rows and versions count once"
+        repeated = f"{self.repetitions} left out, because {equal}." if self.repetitions else ""
+        return [sentence for sentence in (searched, repeated, self.reason, self.lead) if sentence]
 
     def csv(self) -> str:
         """Return a row per run: its status, its overrides, the settings in which the runs differ, all final figures."""

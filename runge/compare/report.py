@@ -130,6 +130,7 @@ def _data(ranking: Ranking, directory: Path | None) -> dict[str, Any]:
             "figures": [record.figures.get(figure) for figure in figures],
             "seconds": record.figures.get(metrics.FIT_SECONDS),
             "switch": record.figures.get(metrics.SWITCHED_ON_STEP),
+            "best": record.figures.get(metrics.BEST_STEP),
             "regions": [record.figures.get(f"{whole}/{part}") for part in parts],
             "files": {} if directory is None else _files(record, directory),
             **(_curves(record, curves, functions) if i < MOST_WITH_CURVES else {"curves": {}}),

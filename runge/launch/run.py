@@ -21,7 +21,7 @@ from runge.errors import ConfigurationError, RunError, command, is_out_of_memory
 from runge.launch.compose import fixed_keys, options_of, plain
 from runge.launch.jobs import Job, Value, begin_job, check_rows, ended_before, job_return, log_to_file, name_overrides
 from runge.machine import allow_open_files, interruption
-from runge.metrics import SWITCHED_ON_STEP, TOTAL_SECONDS
+from runge.metrics import BEST_STEP, SWITCHED_ON_STEP, TOTAL_SECONDS
 from runge.records.checkpoints import stack_of, state_path
 from runge.records.directories import FINDINGS, RunDirectory, State, resumable
 from runge.records.files import locked
@@ -149,7 +149,9 @@ def conclude(outcome: "Outcome", directory: RunDirectory, member: Member) -> Val
         log.error("%s", outcome)
         raise outcome
     switched = outcome[SWITCHED_ON_STEP]
-    when = "lambda_d never on; " if switched is None else f"lambda_d on from step {switched}; " if switched else ""
+    when = f"lambda_d on from step {switched}; " if switched else ""
+    if best := outcome.get(BEST_STEP):
+        when += f"best weights after step {best}; "
     state, most = directory.read_state(), member.training.steps
     early = "" if state is None or state.step >= most else f"ended at step {state.step} of {most}; "
     log.info("%s%s%.1f s; %s", early, when, outcome[TOTAL_SECONDS], os.path.relpath(directory.path))

@@ -18,11 +18,14 @@ _STEP, _MOST_DENSITIES = "optimiser step", 6
 
 
 @styled
-def curves_picture(history: History, switched_on: int | None, outputs: Sequence[str], title: str) -> Figure:
+def curves_picture(
+    history: History, switched_on: float | None, best: float | None, outputs: Sequence[str], title: str
+) -> Figure:
     """Draw the losses, both errors, the derivative's error by part, and the gradients of both terms over the steps.
 
-    The step at which lambda_d was switched on is marked. The parts are the outputs, or the regions of one output; the
-    first eight are drawn. Without parts, as for a table with one output, the errors without units take their place.
+    The step at which lambda_d was switched on is marked, and the validation loss of the best weights. The parts are the
+    outputs, or the regions of one output; the first eight are drawn. Without parts, as for a table with one output, the
+    errors without units take their place.
     """
     ours, theirs = {"color": BLUE}, {"color": ORANGE}
     third = "validation NRMSE, without units"
@@ -49,6 +52,10 @@ def curves_picture(history: History, switched_on: int | None, outputs: Sequence[
     for axes, (y, lines) in zip(panels.flat, plots.items(), strict=True):
         for name, (column, style) in lines.items():
             _line(axes, history, column, label=name, **style)
+        if axes is panels[0, 0] and best is not None:
+            rows = np.equal(history["step"], best)
+            row = {name: np.asarray(history[name])[rows] for name in ("step", VAL_LOSS)}
+            _line(axes, row, VAL_LOSS, label="best weights", color=ORANGE, markersize=14)
         axes.set_ylabel(y)
         log_scale(axes)
         if switched_on:

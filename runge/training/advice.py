@@ -11,8 +11,7 @@ from torch import Tensor
 from runge.balance import GradNorm, Log, Scale
 from runge.data import Data, Rows
 from runge.errors import command, in_shell
-from runge.metrics import TRAIN_LOSS, VAL_LOSS, key
-from runge.objective import best_row
+from runge.metrics import BEST_STEP, SWITCHED_ON_STEP, TRAIN_LOSS, VAL_LOSS, key
 from runge.resampling import Periodic
 from runge.schedules import NEVER, Constant
 from runge.sobolev.points import Points
@@ -173,6 +172,7 @@ def verdict(
     *,
     of_table: bool,
     rate: str,
+    lambda_d: float,
 ) -> list[str]:
     """Judge a finished fit by its validation points: that it is poor, why, and what to try; nothing of a good one.
 
@@ -183,9 +183,10 @@ def verdict(
         unimportant: the inputs of a table that hardly matter.
         of_table: the points are the rows of a table.
         rate: the course of the learning rate, `cosine` or `constant`.
+        lambda_d: its full lambda_d.
     """
     more = "more rows" if of_table else "more points (data.n_train)"
-    found, several, early = [], len(train.outputs) > 1, _early(history, more)
+    found, several, early = [], len(train.outputs) > 1, _early(figures, history, more)
     for name in train.outputs:
         r2 = figures.get(key("val", "r2_f", name if several else ""))
         if r2 is not None and r2 < _LITTLE:
@@ -199,6 +200,9 @@ def verdict(
             found.append(f"overfits (validation errors are {ratio:.2g} times those of training): {how}")
         elif _falls(history, *_SINCE[rate]):
             found.append("still falling at the end: try a larger trainer.max_steps")
+    if lambda_d and figures.get(SWITCHED_ON_STEP) is None:
+        how = "no derivative was fitted; try schedule=constant or a larger trainer.max_steps"
+        found.append(f"lambda_d was never on: {how}")
     if unimportant:
         how = "to leave out what has no meaning, name the others in data.inputs"
         found.append(f"inputs hardly matter ({', '.join(unimportant)}): {how}")
@@ -222,10 +226,10 @@ def _method(train: Points, of_table: bool) -> str:
     return f"optimizer=least_squares{more}"
 
 
-def _early(history: Mapping[str, Sequence[float]], more: str) -> str:
-    """Return what to try if the best weights came in the first quarter of the steps, as with noise; else nothing."""
-    steps, best = history.get("step", []), best_row(history)["step"] if history.get(VAL_LOSS) else math.inf
-    if not steps or best > steps[-1] / 4:
+def _early(figures: Mapping[str, float | int | None], history: Mapping[str, Sequence[float]], more: str) -> str:
+    """Return what to try if the best weights came in the first quarter of the steps with lambda_d, as with noise."""
+    steps, best, first = history.get("step", []), figures.get(BEST_STEP), figures.get(SWITCHED_ON_STEP) or 0
+    if not steps or best is None or best - first > (steps[-1] - first) / 4:
         return ""
     noise = f"it was best after {best:.0f} of {steps[-1]:.0f} steps, as with noise in the labels"
     return f"{noise}; try optimizer=adamw optimizer.weight_decay=1, or {more}"

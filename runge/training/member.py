@@ -138,6 +138,9 @@ class Member:
             if not self.optimizer.by_gradient and errors * weights > _MOST:
                 got = f"{errors} errors and {weights} weights, whose Jacobian has more than {_MOST:.0e} numbers"
                 yield f"loss.lambda_dd: must be 0 with {got}; take optimizer=adam, fewer rows or fewer neurons"
+        at_step, steps = getattr(self.schedule, "at_step", None), self.training.max_steps
+        if at_step is not None and at_step >= steps:
+            yield f"schedule.at_step: must be below trainer.max_steps={steps}, or lambda_d is never on; got {at_step}"
         if self.data.folds is not None and not isinstance(self.resampling, Never):
             yield f"resampling: must be none with data.folds, because points would move into the fold; got {rule}"
         if table and not isinstance(self.resampling, Never):

@@ -38,8 +38,10 @@ class SobolevRegression(WeightedModule):
     The errors are logged under the keys of `runge.metrics`, of a stack the median over its members; `figures` has those
     of each member, (M,), at the end of a block. `val/loss` and `test/loss` use the full lambda_d throughout, so that
     they are comparable before and after the switch; `train/loss` is what is minimised. `network` has the present
-    weights, and `best` each member's weights with the lowest validation loss so far. Relative errors on a set of
-    points, by its split, are relative to the standard deviations over these and the points `beside` them.
+    weights, and `best` each member's weights with the lowest validation loss so far, after `best_step` steps: once
+    lambda_d is on, only those after steps with lambda_d count, because noise in f' would prefer those from before.
+    Relative errors on a set of points, by its split, are relative to the standard deviations over these and the points
+    `beside` them.
 
     Args:
         domain: the box, (lower, upper) or (D, 2), or one per member, (M, D, 2).
@@ -71,6 +73,7 @@ class SobolevRegression(WeightedModule):
     rests_from: Tensor
     ended: Tensor
     best_loss: Tensor
+    best_step: Tensor
     waiting_since: Tensor
     stopped_at: Tensor
 
@@ -116,6 +119,7 @@ class SobolevRegression(WeightedModule):
             self.register_buffer(name, torch.full(() if name in ("step", "ended") else (members,), start))
         self.best = copy.deepcopy(self.network).requires_grad_(False)
         self.register_buffer("best_loss", torch.full((members,), torch.inf, dtype=torch.float64))
+        self.register_buffer("best_step", torch.zeros(members, dtype=torch.int64))
         self.figures: dict[str, Tensor] = {}
         self._compiled = compiled or losses.loss_and_gradient
         self._predict = getattr(compiled, "predict", StackedMLP.predict)
@@ -239,10 +243,13 @@ class SobolevRegression(WeightedModule):
             return
         self.figures |= found
         self.observe(found[metrics.key("val", "mse_f")], int(self.step))
-        loss = found[metrics.VAL_LOSS].to(self.best_loss)
+        loss, before = found[metrics.VAL_LOSS].to(self.best_loss), self.best_step <= self.switched_on
+        outdated = before & (self.step > self.switched_on) & (self.lambda_d > 0)
         # It is 0 where no label is in the loss: the last weights are kept.
-        better = ((loss < self.best_loss) | (loss == 0) | (self.stop_at is not None)) & ~self.stopped
+        better = loss < self.best_loss.masked_fill(outdated, torch.inf)
+        better = (better | (loss == 0) | (self.stop_at is not None)) & ~self.stopped
         self.best_loss.copy_(torch.where(better, loss, self.best_loss))
+        self.best_step.masked_fill_(better, int(self.step))
         self.waiting_since.masked_fill_(better, int(self.step))
         for best, now in zip(self.best.state_dict().values(), self.network.state_dict().values(), strict=True):
             best.copy_(torch.where(better.view(-1, *[1] * (now.ndim - 1)), now, best))

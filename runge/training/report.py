@@ -6,7 +6,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from runge.metrics import LAMBDA_D, PARAMETERS, SWITCHED_ON_STEP, TEST_ENDS, key
+from runge.metrics import BEST_STEP, LAMBDA_D, PARAMETERS, SWITCHED_ON_STEP, TEST_ENDS, key
 from runge.records.fits import Columns
 from runge.sobolev import losses
 from runge.sobolev.errors import intervals
@@ -49,7 +49,7 @@ def final_metrics(module: SobolevRegression, data: PointsDataModule) -> list[Met
 
     They are the errors on all three sets, with several partial derivatives also the nrmse of each on the test points;
     the gradients of both terms on the training set; lambda_d at the last step, the step from which on it was positive,
-    and the number of parameters.
+    the steps of the best weights, and the number of parameters.
     """
     figures: dict[str, Tensor] = {}
     for split, points in data.dataset._asdict().items():
@@ -64,7 +64,7 @@ def final_metrics(module: SobolevRegression, data: PointsDataModule) -> list[Met
     parameters, found = module.network.theta.shape[1], list[Metrics]()
     for i, (row, switched) in enumerate(zip(rows, module.switched_on.tolist(), strict=True)):
         on = switched if switched < module.last_step(i) and float(module.lambda_d[i]) else None
-        of_run = {PARAMETERS: parameters, SWITCHED_ON_STEP: on}
+        of_run = {PARAMETERS: parameters, SWITCHED_ON_STEP: on, BEST_STEP: int(module.best_step[i])}
         found.append(dict(zip(figures, row, strict=True)) | of_run)
     return found
 

@@ -216,8 +216,8 @@ class StackWriter:
         hardly = hardly_matters(evaluation.du[None], x)[0].tolist()
         unimportant = [name for name, one in zip(self.data.inputs, hardly, strict=True) if one and member.rows]
         rate = getattr(member.optimizer, "lr_schedule", "constant")
-        found = verdict(metrics, self._history(i), train, unimportant, of_table=member.rows is not None, rate=rate)
-        return FINDINGS.join(found)
+        about = {"of_table": member.rows is not None, "rate": rate, "lambda_d": float(self.module.lambda_d[i])}
+        return FINDINGS.join(verdict(metrics, self._history(i), train, unimportant, **about))
 
     def _draw(self, i: int, metrics: Metrics) -> None:
         """Write a member's pictures, and pass them to its loggers."""

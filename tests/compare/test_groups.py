@@ -164,7 +164,7 @@ def test_repetitions_are_left_out():
     left = replace(once[0], status="interrupted", figures={})
     ranking = Ranking([left, *once, *again, *once[:1]])
     assert [group.size for group in ranking.groups] == ["3, 1 unfinished", "3"]
-    assert ranking.sentences[0] == "7 repetitions of runs with equal settings, rows and versions are left out."
+    assert ranking.sentences[0] == "7 left out, because runs with equal settings, rows and versions count once."
     assert "fewer than 5 seeds no claim" in ranking.lead
     assert len(Ranking([*once, *runs("b")]).records) == 12
     assert not Ranking(once).repetitions

@@ -123,6 +123,7 @@ def test_output_folder_that_cannot_be_written(train, tmp_path):
         (("seed=${nowhere}",), "seed: Interpolation key 'nowhere' not found"),
         (("seed=range(0,3,0)",), "range() arg 3 must not be zero"),
         (("seed=interval(0,1)",), "seed: must have values"),
+        (("schedule=two_stage_step", "schedule.at_step=1,7"), "must be below trainer.max_steps=1, or"),
         (("seed=0,1,0",), "seed: must have different values in a sweep, got 0, 1, 0"),
         (("optimizer=glob(nowhere)",), "at least one run"),
         (("search.batch=0",), "search.batch: should be greater than or equal to 1"),

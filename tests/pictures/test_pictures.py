@@ -85,11 +85,11 @@ FIGURES = {
     "profiles with bands": lambda: profiles_picture(profiles(5, 1, 0.1), "a title", names(5), ["f"]),
     "profiles of outputs with bands": lambda: profiles_picture(profiles(3, 3, 1e-6), "a", names(3), names(3, "f")),
     "maps with intervals": lambda: interval_maps(section(2, 0.1), "a title", names(2), names(2, "f"), fit(2).x),
-    "history": lambda: curves_picture(history(5), 3, ["f"], "a title"),
+    "history": lambda: curves_picture(history(5), 3, 4, ["f"], "a title"),
     "narrow history": lambda: curves_picture(
-        history(5) | {"val/loss": [0.11, 0.12, 0.13, 0.12, 0.1]}, 3, [], "a title"
+        history(5) | {"val/loss": [0.11, 0.12, 0.13, 0.12, 0.1]}, 3, 1, [], "a title"
     ),
-    "many outputs": lambda: curves_picture(history(5, parts=names(12, "f")), None, names(12, "f"), "a title"),
+    "many outputs": lambda: curves_picture(history(5, parts=names(12, "f")), None, None, names(12, "f"), "a title"),
     "points": lambda: points_picture(moved(), history(20), "a title"),
     "points of inputs": lambda: points_picture(moved(9), history(20), "a title"),
 }
@@ -266,7 +266,7 @@ def test_maps_with_intervals():
 
 @pytest.mark.parametrize(("rows", "value"), [(1, 0.1), (5, 0.0), (5, float("nan")), (5, float("inf")), (5, 1e-300)])
 def test_the_switch_is_marked_in_curves_of_any_value(rows, value):
-    marked, plain = (curves_picture(history(rows, value), at, ["f"], "") for at in (3, None))
+    marked, plain = (curves_picture(history(rows, value), at, at, ["f"], "") for at in (3, None))
     marked.draw_without_rendering()
     dashed = [
         [sum(line.get_linestyle() == "--" for line in axes.lines) for axes in one.axes] for one in (marked, plain)
@@ -274,15 +274,21 @@ def test_the_switch_is_marked_in_curves_of_any_value(rows, value):
     assert dashed == [[1, 1, 1, 1, 0], [0] * 5]  # the last is the scale of the cosine
 
 
+def test_the_best_weights_are_marked():
+    axes = curves_picture(history(5), 1, 3, ["f"], "").axes[0]
+    (mark,) = (line for line in axes.lines if line.get_label() == "best weights")
+    np.testing.assert_array_equal(mark.get_xydata(), [[3, 0.1]])
+
+
 def test_curves_join_known_values_above_zero():
     gaps = history(6) | {"grad_norm/f": [float("nan"), 0.1, float("nan"), 0.3, 0.0, 0.5]}
-    line = curves_picture(gaps, None, ["f"], "").axes[3].lines[0]
+    line = curves_picture(gaps, None, None, ["f"], "").axes[3].lines[0]
     np.testing.assert_array_equal(line.get_xydata(), [[1, 0.1], [3, 0.3], [5, 0.5]])
 
 
 def test_the_third_panel_has_regions_or_outputs_or_the_errors_without_units():
     def third(parts, outputs):
-        axes = curves_picture(history(5, parts=parts), None, outputs, "").axes[2]
+        axes = curves_picture(history(5, parts=parts), None, None, outputs, "").axes[2]
         return axes.get_ylabel(), len(axes.lines)
 
     assert third(("left", "right"), ["f"]) == ("validation MSE$_{df}$ by region", 2)

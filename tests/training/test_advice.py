@@ -17,6 +17,7 @@ from runge.training.member import Member
 
 STEPS = list(range(100, 1100, 100))
 GOOD = {"val/r2_f": 0.9999, "val/nrmse_f": 0.01, "val/nrmse_df": 0.01, "train/loss": 1e-4, "val/loss": 1e-4}
+GOOD |= {"best_step": 1000, "switched_on_step": 100}
 LAST_IS_BEST = {"step": STEPS, "val/loss": [1 / step for step in STEPS]}
 
 
@@ -25,16 +26,15 @@ def points(frequency=1.0):
     return row_points(x, np.sin(frequency * x), frequency * np.cos(frequency * x)[..., None], ["f"])
 
 
-def findings(history=LAST_IS_BEST, unimportant=(), of_table=True, rate="cosine", train=None, **figures):
-    named = {name.replace("_", "/", 1): figure for name, figure in figures.items()}
+def findings(history=LAST_IS_BEST, unimportant=(), of_table=True, rate="cosine", train=None, lambda_d=0.1, **figures):
+    named = {name if name in GOOD else name.replace("_", "/", 1): figure for name, figure in figures.items()}
     train = points() if train is None else train
-    found = verdict(GOOD | named, history, train, unimportant, of_table=of_table, rate=rate)
+    found = verdict(GOOD | named, history, train, unimportant, of_table=of_table, rate=rate, lambda_d=lambda_d)
     return [str(one) for one in found]
 
 
 X = np.linspace(-1, 1, 9)[:, None]
 TWO_OUTPUTS = row_points(X, np.hstack([X, X**2]), np.stack([X**0, 2 * X], axis=1), ["lift", "drag"])
-EARLY = {"step": STEPS, "val/loss": [0.1, 0.05, *[0.2] * 8]}
 
 
 @pytest.mark.parametrize(
@@ -68,9 +68,11 @@ EARLY = {"step": STEPS, "val/loss": [0.1, 0.05, *[0.2] * 8]}
             "overfits (validation errors are 10 times those of training): try more rows",
         ),
         (
-            {"history": EARLY, "val_nrmse_df": 0.3, "val_loss": 1e-2},
-            "it was best after 200 of 1000 steps, as with noise in the labels; try optimizer=adamw",
+            {"best_step": 300, "val_nrmse_df": 0.3, "val_loss": 1e-2},
+            "it was best after 300 of 1000 steps, as with noise in the labels; try optimizer=adamw",
         ),
+        ({"switched_on_step": None}, "lambda_d was never on: no derivative was fitted"),
+        ({"switched_on_step": None, "lambda_d": 0.0}, None),
         ({"unimportant": ["r", "Tu"]}, "inputs hardly matter (r, Tu): "),
     ],
 )

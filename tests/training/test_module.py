@@ -115,9 +115,25 @@ def test_lbfgs_has_one_member_and_forgets_the_curvature_of_another_loss():
 
 
 def test_validation_loss_carries_the_full_lambda_before_the_switch():
-    never = TwoStage(at_step=1000, smoothing=0.0, threshold=0.0, patience=1, latest_step=None, ramp_steps=0)
+    never = TwoStage(at_step=1000)
     module, _ = fit([0], [0.5], schedule=never)
     figures = module.figures
     assert figures["lambda_d"].item() == 0
     assert figures["train/loss"].item() == pytest.approx(figures["train/mse_f"].item())
     assert figures["val/loss"].item() == pytest.approx((figures["val/mse_f"] + 0.5 * figures["val/mse_df"]).item())
+
+
+def test_the_best_weights_are_those_of_a_step_with_lambda_d(monkeypatch):
+    """The validation loss grows: the best step is the first one after the switch, or of all where f' is not in it."""
+    measure = SobolevRegression.measure
+
+    def growing(self, split, *arguments):
+        return measure(self, split, *arguments) | {f"{split}/loss": self.step + torch.zeros_like(self.best_loss)}
+
+    monkeypatch.setattr(SobolevRegression, "measure", growing)
+    schedules = [TwoStage(at_step=25), TwoStage(at_step=20, ramp_steps=30), TwoStage(at_step=25), TwoStage(at_step=60)]
+    module, _ = fit(range(4), [0.1, 0.1, 0.0, 0.1], schedule=schedules)
+    assert module.best_step.tolist() == [30, 30, 10, 10]
+    assert module.best_loss.tolist() == [30, 30, 10, 10]
+    alone, _ = fit([0], [0.1], schedule=schedules[0], stop_at=30)
+    assert torch.allclose(module.best.theta[0], alone.network.theta[0], rtol=1e-9)

@@ -103,8 +103,8 @@ def test_a_member_that_has_stopped_resumes_to_its_end(configuration, tmp_path, m
 @pytest.mark.parametrize(
     ("overrides", "step"),
     [
-        (("schedule=two_stage_step", "schedule.at_step=120"), 160),
-        (("schedule=two_stage_step", "schedule.at_step=300"), 200),  # the switch never comes
+        (("schedule=two_stage_step", "schedule.at_step=120"), 170),  # its best weights begin at 130
+        (("schedule=two_stage", "schedule.patience=99", "schedule.latest_step=null"), 200),  # the switch never comes
         (("schedule=two_stage_ramp", "schedule.at_step=50", "schedule.ramp_steps=60"), 140),
         (("schedule=constant", "resampling=residual", "resampling.last_step=100"), 140),
     ],

@@ -63,6 +63,7 @@ const columns = [
   ...data.race ? [{...headed("candidate"), data: "group", className: "text message", columnControl: words, render: text}] : [],
   ...data.settings.map((name, i) => ({...setting(name, i), visible: !data.race || /seed$|fold$/.test(name)})),  // of a race they are many
   ...data.figures.slice(first).map(error),
+  number("best step", run => run.best, value => value ?? "-"),
   {...number("lambda_d on", run => run.switch, value => value ?? "-"), visible: distinct(data.runs.map(run => run.switch)).length > 1},
   number("seconds", run => run.seconds, value => value?.toFixed(1) ?? "-"),
 ];
