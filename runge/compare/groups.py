@@ -1,4 +1,4 @@
-"""Groups of runs that differ only in seed and fold: the figure that ranks them, its spread, and the best one's lead."""
+"""Groups of runs that differ only in seed and fold: the metric that ranks them, and its spread."""
 
 import itertools
 import math
@@ -15,15 +15,6 @@ from runge.metrics import TEST_MSE_DF, TEST_MSE_F, TEST_NRMSE_DF, TEST_NRMSE_F, 
 from runge.objective import VAL_NRMSE
 from runge.records.reading import RunRecord
 from runge.tables.roles import listed
-
-FEWEST = 5
-"""The number of seeds that each group needs for a claim."""
-
-LEVEL = 0.05
-"""The probability of a false claim."""
-
-_MOST_EXACT, _MOST_DIVISIONS = 100, 10_000
-"""The sizes of groups, and the divisions of tied values into groups, with which p takes less than 0.1 s."""
 
 FOLD = "data.fold"
 """The key in which the runs of a cross-validation differ."""
@@ -91,6 +82,8 @@ class Group(NamedTuple):
         values: the metric of each finished run, smallest first; then infinity for each run that diverged.
         unfinished: the number of runs that are left out, because they failed or have not ended.
         folds: the mean over seeds of each fold, if all runs leave one out.
+        seeds: the geometric mean of the runs of each seed, or of each seed of the data; infinity if one diverged.
+        condition: the values of the settings within which groups are compared, as text.
 
     Example:
         >>> Group("lr=0.6", (1.0, math.inf), unfinished=1).size
@@ -101,6 +94,8 @@ class Group(NamedTuple):
     values: tuple[float, ...]
     unfinished: int = 0
     folds: Mapping[Any, float] = MappingProxyType({})
+    seeds: Mapping[Any, float] = MappingProxyType({})
+    condition: str = ""
 
     @property
     def diverged(self) -> str:
@@ -136,133 +131,62 @@ class Group(NamedTuple):
         return statistics.stdev(self.folds.values()) if known else math.nan
 
 
-def group(records: Sequence[RunRecord], names: Sequence[str], metric: str) -> list[Group]:
-    """Return the groups of runs, of which each has the name of its group, sorted by `Group.middle` of `metric`.
+def group(
+    records: Sequence[RunRecord],
+    names: Sequence[str],
+    metric: str,
+    conditions: Sequence[str] = (),
+    blocks: Sequence[str] = (),
+) -> list[Group]:
+    """Return the groups of runs, sorted by their condition, and then by `Group.middle` of `metric`.
 
     A run that diverged is worse than all others. One that failed or has not ended says nothing about its settings. A
     group has at least one run that finished or diverged. Those with fewer folds come last.
+
+    Args:
+        records: the runs.
+        names: the name of the group of each run.
+        metric: the metric.
+        conditions: the condition of each run, in which the runs of a group agree; runs are sorted by it.
+        blocks: the settings of each run within which its group is compared with others; their seeds are those of
+            `Group.seeds` only if these settings agree, too.
     """
-    values, unfinished = defaultdict[str, list[tuple[Any, float]]](list), Counter[str]()
-    for name, record in zip(names, records, strict=True):
+    none = [""] * len(records)
+    values, unfinished = defaultdict[str, list[tuple[Any, Any, float]]](list), Counter[str]()
+    of_group = dict(zip(names, conditions or none, strict=True))
+    for name, block, seed, record in zip(names, blocks or none, _seeds(records), records, strict=True):
         fold = record.settings.get("data.seed"), record.settings.get(FOLD)
         if record.status == "diverged" and record.settings:
-            values[name].append((fold, math.inf))
+            values[name].append((fold, (block, seed), math.inf))
         elif record.status != "finished":
             unfinished[name] += 1
         elif (value := record.figures.get(metric)) is not None:
-            values[name].append((fold, float(value)))
+            values[name].append((fold, (block, seed), float(value)))
     groups = []
-    for name, some in values.items():
-        folds = defaultdict[Any, list[float]](list)
-        for fold, value in some:
+    for name, runs in values.items():
+        folds, seeds = defaultdict[Any, list[float]](list), defaultdict[Any, list[float]](list)
+        for fold, seed, value in runs:
             folds[fold].append(value)
+            seeds[seed].append(value)
         means = {} if any(fold[1] is None for fold in folds) else {k: statistics.fmean(x) for k, x in folds.items()}
-        groups.append(Group(name, tuple(sorted(value for _, value in some)), unfinished[name], means))
-    return sorted(groups, key=lambda one: (-len(one.folds), one.middle, np.isinf(one.values).mean(), one.name))
+        with np.errstate(divide="ignore"):  # an error of 0
+            of_seeds = {seed: float(np.exp(np.mean(np.log(x)))) for seed, x in seeds.items()}
+        every = tuple(sorted(value for *_, value in runs))
+        groups.append(Group(name, every, unfinished[name], means, of_seeds, of_group[name]))
+    order = {condition: i for i, condition in enumerate(dict.fromkeys(conditions))}
+
+    def rank(one: Group) -> tuple[Any, ...]:
+        return order.get(one.condition, 0), -len(one.folds), one.middle, np.isinf(one.values).mean(), one.name
+
+    return sorted(groups, key=rank)
 
 
-def seeds_needed(groups: int) -> int:
-    """Return the number of seeds with which the best of some groups can lead by more than chance, as `describe_lead`.
+def _seeds(records: Sequence[RunRecord]) -> list[Any]:
+    """Return the seed of each run's data; the run's own if all runs have the same data.
 
-    The smallest p of a Mann-Whitney U test of k runs against k is 2 / binomial(2k, k), and Holm's correction multiplies
-    it by the number of comparisons.
-
-    Example:
-        >>> seeds_needed(7), seeds_needed(8)
-        (5, 6)
+    Runs on the same points are not independent, whatever their own seeds are.
     """
-    return next(k for k in itertools.count(FEWEST) if (groups - 1) * 2 / math.comb(2 * k, k) < LEVEL)
-
-
-def describe_lead(groups: Sequence[Group]) -> str:
-    """Say whether the lead of the best group, the first, is more than chance, by two-sided Mann-Whitney U tests.
-
-    The best group was chosen among all, so it is compared with each of the others, with Holm's correction. Without any
-    difference between the groups, a lead over the second is claimed far more rarely than in 5 % of sweeps, and some
-    other group is called different in about 5 %. Groups with fewer than five seeds are not compared.
-
-    Returns:
-        Sentences with n and p; without a claim if one of the first two groups has fewer than five seeds, or if their
-        medians differ by a factor of 1 to three digits; empty without two groups.
-
-    References:
-        H. B. Mann, D. R. Whitney (1947). On a test of whether one of two random variables is stochastically larger than
-        the other. https://doi.org/10.1214/aoms/1177730491
-        S. Holm (1979). A simple sequentially rejective multiple test procedure. https://www.jstor.org/stable/4615733
-    """
-    if len(groups) < 2:
-        return ""
-    first, second = groups[:2]
-    if first.folds and second.folds:
-        return _describe_folds(first, second)
-    counts, low, high = f"n = {first.size} and {second.size}", first.median, second.median
-    factor = f"{high / low:.3g}" if low > 0 and math.isfinite(high) else ""
-    if low == high or factor == "1":
-        digits = "" if low == high else ", to three digits"
-        return f"{first.name} and {second.name} do not differ in the median{digits}: {counts}."
-    lead = f"{first.name} leads {second.name}{f' by a factor of {factor}' if factor else ''} in the median"
-    n = len(first.values), len(second.values)
-    if min(n) < FEWEST:
-        return f"{lead}; {counts}: with fewer than {FEWEST} seeds no claim is made."
-    others = [group.values for group in groups[1:] if len(group.values) >= FEWEST]
-    p, number = [p_value(first.values, values) for values in others], len(others)
-    corrected = holm(p)
-    verdict = "more than chance" if corrected[0] < LEVEL else "this may be chance"
-    said = f"{lead}; Mann-Whitney U, {counts}, p = {p[0]:.2g}"
-    if number == 1:
-        return f"{said}: {verdict}."
-    said += f", {corrected[0]:.2g} with Holm's correction for {number} comparisons: {verdict}."
-    if alike := sum(one >= LEVEL for one in corrected):
-        said += f" {alike} of the {number} other groups cannot be distinguished from the best."
-    if number * 2 / math.comb(sum(n), n[0]) >= LEVEL:
-        needed = seeds_needed(number + 1)
-        said += f" With {number + 1} groups, at least {needed} seeds each are needed to show a lead."
-    return said
-
-
-def _describe_folds(first: Group, second: Group) -> str:
-    """Say by how much the first group leads in the mean over folds, and in how many of them."""
-    low, high = first.middle, second.middle
-    if first.folds.keys() != second.folds.keys():
-        return f"{first.name} and {second.name} have runs of different folds, and are not compared."
-    if low == high:
-        return f"{first.name} and {second.name} do not differ in the mean over folds."
-    factor = f" by a factor of {high / low:.3g}" if low > 0 and math.isfinite(high) else ""
-    ahead, n = sum(first.folds[fold] < second.folds[fold] for fold in first.folds), len(first.folds)
-    return f"{first.name} leads {second.name}{factor} in the mean over folds, and in {ahead} of {n} of them."
-
-
-def p_value(first: Sequence[float], second: Sequence[float]) -> float:
-    """Return p of a two-sided Mann-Whitney U test of two groups, exact as far as that is fast.
-
-    Without ties it is exact for groups of at most 100 values. With ties, as of runs that diverged, it is exact if there
-    are at most 10 000 ways to divide the values into the two groups. Otherwise it is that of the normal approximation,
-    corrected for ties.
-
-    Example:
-        >>> print(f"{p_value(range(10), range(10, 20)):.3g} {2 / math.comb(20, 10):.3g}")
-        1.08e-05 1.08e-05
-    """
-    # Imported late: it takes 0.5 s, and few comparisons need it.
-    from scipy.stats import PermutationMethod, mannwhitneyu
-
-    method: Any = "asymptotic"
-    sizes = len(first), len(second)
-    tied = len({*first, *second}) < sum(sizes)
-    if tied and math.comb(sum(sizes), sizes[0]) <= _MOST_DIVISIONS:
-        method = PermutationMethod(n_resamples=_MOST_DIVISIONS)
-    elif not tied and max(sizes) <= _MOST_EXACT:
-        method = "exact"
-    return float(mannwhitneyu(first, second, method=method).pvalue)
-
-
-def holm(p: Sequence[float]) -> list[float]:
-    """Return p-values with Holm's correction: p_(i) becomes the largest of min(1, (m - j) p_(j)) for j = 0, ..., i.
-
-    Example:
-        >>> holm([0.04, 0.01, 0.03])
-        [0.06, 0.03, 0.06]
-    """
-    order = np.argsort(p, kind="stable")
-    corrected = np.minimum(1, np.maximum.accumulate(np.sort(p) * np.arange(len(p), 0, -1)))
-    return corrected[np.argsort(order)].tolist()
+    own = [record.settings.get("seed") for record in records]
+    data = [record.settings.get("data.seed") for record in records]
+    of_data = [own[i] if seed is None else seed for i, seed in enumerate(data)]
+    return of_data if len({*of_data}) > 1 else own

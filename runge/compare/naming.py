@@ -18,6 +18,9 @@ BETWEEN = re.compile(r",? (?=[+~]{0,2}[\w./@]+=|~[\w./@])")
 OF_DATA = ("data", "data.file", "data.inputs", "data.outputs", "data.derivatives", "data.rows")
 """The keys of runs on different data, in addition to those of the target."""
 
+_CONDITIONS = ("data", "data.file", "data.outputs", "data.rows", "data.n_train", "data.noise_f", "data.noise_df")
+"""The keys that are not chosen, in addition to those of the target."""
+
 MOST_KEYS = 4
 """The settings that are named one by one; if more differ, the overrides are named."""
 
@@ -29,15 +32,23 @@ def text(value: object) -> str:
     return "null" if value is None else str(value)
 
 
+def is_condition(key: str) -> bool:
+    """Return whether a setting is a condition of a comparison: what is fitted, on how many points, with which noise."""
+    return key in _CONDITIONS or key.partition(".")[0] == "target"
+
+
 def with_options(records: Sequence[RunRecord]) -> list[RunRecord]:
     """Return runs in whose settings each group has its option, as it is typed, instead of the name of its class.
 
     Classes stay if a run has no options, because a version before 0.3 began it: otherwise the same configuration would
     have two names. They also stay if runs with the same option have different classes, as an experiment may set them.
+
+    If each run has an experiment, its name is the setting `experiment`.
     """
     configured = [record for record in records if record.settings]
     if not all(record.options for record in configured):
         return list(records)
+    further = {"experiment"} if all("experiment" in record.options for record in configured) else set[str]()
     classes: dict[tuple[str, str], set[object]] = defaultdict(set)
     for record in configured:
         for group, option in record.options.items():
@@ -45,7 +56,7 @@ def with_options(records: Sequence[RunRecord]) -> list[RunRecord]:
 
     def named(record: RunRecord) -> RunRecord:
         of_one_class = {group: option for group, option in record.options.items() if len(classes[group, option]) == 1}
-        options = {group: option for group, option in of_one_class.items() if group in record.settings}
+        options = {name: option for name, option in of_one_class.items() if name in {*record.settings, *further}}
         return replace(record, settings={**record.settings, **options})
 
     return [named(record) for record in records]

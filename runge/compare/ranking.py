@@ -10,17 +10,19 @@ from dataclasses import replace
 from difflib import get_close_matches
 from typing import Any
 
-from runge.compare.groups import Group, choose_metric, describe_lead, group
+from runge.compare.groups import Group, choose_metric, group
+from runge.compare.lead import Difference, compare_groups, describe_lead
 from runge.compare.leaderboard import Leaderboard
-from runge.compare.naming import differing, names_of, text, with_options, with_rows
+from runge.compare.naming import differing, is_condition, label, names_of, text, with_options, with_rows
 from runge.compare.search import Search
 from runge.configuration import SAME_RESULT
 from runge.objective import VAL_NRMSE, Objective
 from runge.records.ensemble import SEEDS
 from runge.records.files import printable
 from runge.records.reading import COLUMNS, RunRecord, distinct, find, read, table
+from runge.tables.roles import listed
 
-_MOST_NAMES = 8
+_MOST_NAMES, _MOST_LEADS = 8, 10
 
 
 class Ranking:
@@ -33,7 +35,9 @@ class Ranking:
             `runge.compare.groups.choose_metric`.
         search: the search to which the runs belong, if they do.
         race: the leaderboard of the race to which they belong.
-        group_by: the settings that define a group; None: all in which the runs differ, except seeds and fold.
+        group_by: the settings that define a group, which is compared with others where the other settings are the same;
+            None: all in which the runs differ, except seeds and fold. Then groups are compared where what is fitted,
+            the number of training points and the noise are the same: these are conditions, and not chosen.
 
     Raises:
         ValueError: there are no runs, or none of them has the metric or one of the settings.
@@ -78,23 +82,61 @@ class Ranking:
         if "/r2_f" in self.metric:
             rule = "must be a figure that is smaller when it is better, such as nrmse_f, which ranks alike"
             raise ValueError(f"--metric: {rule}; got {self.metric!r}")
-        self.records = sorted(records, key=self._rank)
         self.search, self.race = search, race
-        group_keys = [name for name in self.keys if name not in SEEDS] if group_by is None else group_by
+        chosen = [name for name in self.keys if name not in SEEDS and not self._follows(name, records)]
+        group_keys = chosen if group_by is None else group_by
+        plain = search is None and race is None
+        self.conditions = [name for name in chosen if plain and group_by is None and is_condition(name)]
+        self.records = sorted(records, key=self._rank)
         self.names = names_of(self.records, group_keys)  # of the groups of the runs
         if race is not None and group_by is None:
             self.names = race.names_of([one.path for one in self.records], self.names)
+        others = [name for name in chosen if plain and name not in group_keys]
+        self._within = [label(one.settings, self.conditions) for one in self.records]
+        self._blocks = [label(one.settings, others) for one in self.records]
         self.groups = list(self.groups_by(self.metric).values())
-        # The trials of a search follow from each other's errors, so that no test between them holds.
-        self.lead = "" if search else describe_lead(self.groups)
+        self._compare()
 
-    def _rank(self, record: RunRecord) -> tuple[bool, bool, float]:
+    def _rank(self, record: RunRecord) -> tuple[Any, ...]:
+        values = [record.settings.get(name) for name in self.conditions]
+        numbers = [(0, x, "") if isinstance(x, int | float) else (1, 0, text(x)) for x in values]
         figure = record.figures.get(self.metric)
-        return record.status != "finished", figure is None, figure or 0
+        return record.status != "finished", numbers, figure is None, figure or 0
+
+    def _follows(self, name: str, records: Sequence[RunRecord]) -> bool:
+        """Return whether a setting, which is no condition, has one value in all runs of each experiment."""
+        if "experiment" not in self.keys or name == "experiment" or is_condition(name):
+            return False
+        values = {(one.settings.get("experiment"), text(one.settings.get(name))) for one in records if one.settings}
+        return len(values) == len({experiment for experiment, _ in values})
+
+    def _compare(self) -> None:
+        """Compare the groups of each condition with the best one of these."""
+        self.leads, self.differences = list[str](), dict[str, Difference | None]()
+        if self.search:  # its trials follow from each other's errors, so that no test between them holds
+            return
+        seeds = {record.settings.get("data.seed") for record in self.records}
+        where = " for these points" if len(seeds) == 1 and seeds != {None} else ""
+        where = " for these rows" if all(record.of_table for record in self.records) else where
+        for condition in dict.fromkeys(self._within):
+            groups = [one for one in self.groups if one.condition == condition]
+            if len(groups) > 1:
+                self.leads.append(describe_lead(groups, where))
+                self.differences |= {one.name: compare_groups(groups[0], one) for one in groups[1:]}
+
+    @property
+    def compared(self) -> tuple[str, ...]:
+        """The headers of the columns that compare a group with the best one; none: no group has enough seeds."""
+        return ("factor (95 %)", "p") if any(self.differences.values()) else ()
+
+    @property
+    def lead(self) -> str:
+        """The sentences on the leads of the best groups."""
+        return " ".join(self.leads)
 
     def groups_by(self, metric: str) -> dict[str, Group]:
-        """Return the groups by their names, the best first by a metric."""
-        return {one.name: one for one in group(self.records, self.names, metric)}
+        """Return the groups by their names, those of each condition together, the best first by a metric."""
+        return {one.name: one for one in group(self.records, self.names, metric, self._within, self._blocks)}
 
     @property
     def folded(self) -> bool:
@@ -107,7 +149,11 @@ class Ranking:
         searched = self.search.sentence if self.search else ""
         equal = "runs with equal settings, rows and versions count once"
         repeated = f"{self.repetitions} left out, because {equal}." if self.repetitions else ""
-        return [sentence for sentence in (searched, repeated, self.reason, self.lead) if sentence]
+        several = len(self.conditions) > 1
+        condition = f"{listed(self.conditions, last=' and ')} {'are conditions' if several else 'is a condition'}"
+        within = f"{condition}: groups are compared where {'these are' if several else 'it is'} the same."
+        sentences = searched, repeated, self.reason, within if self.conditions else "", *self.leads[:_MOST_LEADS]
+        return [sentence for sentence in sentences if sentence]
 
     def csv(self) -> str:
         """Return a row per run: its status, its overrides, the settings in which the runs differ, all final figures."""

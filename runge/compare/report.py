@@ -1,7 +1,7 @@
 """The report of a comparison: a self-contained HTML file with its scripts and data inside."""
 
 import os
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Mapping
 from dataclasses import asdict
 from importlib.metadata import distribution
@@ -87,6 +87,8 @@ def render(ranking: Ranking, directory: Path | None = None) -> str:
         data=_data(ranking, directory),
         folded={name: ranking.groups_by(name) for name in errors_like(ranking.metric)} if ranking.folded else {},
         groups=ranking.groups if any(len(group.values) > 1 for group in ranking.groups) else (),
+        differences=defaultdict(lambda: None, ranking.differences),
+        compared=ranking.compared,
         sentences=ranking.sentences,
         race=ranking.race,
         headers=HEADERS,

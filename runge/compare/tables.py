@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from runge.compare.groups import Group, errors_like
+from runge.compare.groups import errors_like
 from runge.compare.naming import BETWEEN, MOST_KEYS, names_of, short_names, text
 from runge.compare.ranking import Ranking
 from runge.metrics import QUANTITIES, RELATIVE, TEST_ENDS, TEST_MSE_DF, TEST_MSE_F, key, on_test
@@ -72,7 +72,7 @@ def show(ranking: Ranking, console: Console) -> None:
     if not ranking.folded or any(record.status != "finished" for record in ranking.records):
         console.print(_run_table(ranking, console.width))
     if not ranking.folded and any(len(group.values) > 1 for group in ranking.groups):
-        console.print(_group_table(ranking.groups, ranking.metric))
+        console.print(_group_table(ranking))
     for sentence in ranking.sentences:
         console.print(sentence, markup=False, highlight=False, soft_wrap=True)
 
@@ -138,15 +138,18 @@ def _fold_table(ranking: Ranking) -> Table:
     return table
 
 
-def _group_table(groups: Sequence[Group], metric: str) -> Table:
-    """Return a table of the best ten groups: their size, and median, quartiles and worst value of the metric."""
-    best = f", the best {MOST_GROUPS} of {len(groups)} groups (all are in the report)"
-    title = f"{metric} over seeds{best if len(groups) > MOST_GROUPS else ''}"
-    table = _table(title, ["group"], ["n", "median", "quartiles", "worst"])
+def _group_table(ranking: Ranking) -> Table:
+    """Return a table of the first ten groups: their size, median and quartiles, and their difference to the best."""
+    groups = ranking.groups
+    which = "first" if ranking.conditions else "best"
+    some = f", the {which} {MOST_GROUPS} of {len(groups)} groups (all are in the report)"
+    title = f"{ranking.metric} over seeds{some if len(groups) > MOST_GROUPS else ''}"
+    table = _table(title, ["group"], ["n", "median", "quartiles", *ranking.compared])
     for group in groups[:MOST_GROUPS]:
         low, _, high = group.quartiles
-        figures = f"{group.median:.2e}", f"{low:.1e} to {high:.1e}", f"{group.values[-1]:.2e}"
-        table.add_row(Text(group.name), group.size, *figures)
+        difference = ranking.differences.get(group.name)
+        cells = f"{group.median:.2e}", f"{low:.1e} to {high:.1e}", *(difference.cells if difference else ())
+        table.add_row(Text(group.name), group.size, *cells)
     return table
 
 

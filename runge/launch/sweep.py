@@ -17,7 +17,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from runge import machine
-from runge.compare.groups import seeds_needed
+from runge.compare.lead import FEWEST
 from runge.configuration import build, digest
 from runge.errors import ConfigurationError, RunError, describe, setting
 from runge.launch.compose import Composer, fixed_keys, plain
@@ -154,9 +154,9 @@ def _warn_of_few_seeds(jobs: Sequence[Job]) -> None:
     if any(job.member.data.folds for job in jobs):
         return
     seeds = Counter(job.member.apart_from_seed() for job in jobs)
-    if len(seeds) > 1 and 1 < (most := max(seeds.values())) < (needed := seeds_needed(len(seeds))):
+    if len(seeds) > 1 and 1 < (most := max(seeds.values())) < FEWEST:
         what = f"{len(seeds)} groups of runs that differ in more than their seed"
-        log.warning("%s: to show that the best leads by more than chance needs %d seeds, not %d", what, needed, most)
+        log.warning("%s: to show that the best leads by more than chance needs %d seeds, not %d", what, FEWEST, most)
 
 
 def _train(

@@ -54,7 +54,7 @@ def curves_picture(
             _line(axes, history, column, label=name, **style)
         if axes is panels[0, 0] and best is not None:
             rows = np.equal(history["step"], best)
-            row = {name: np.asarray(history[name])[rows] for name in ("step", VAL_LOSS)}
+            row = {name: np.asarray(history[name])[rows].tolist() for name in ("step", VAL_LOSS)}
             _line(axes, row, VAL_LOSS, label="best weights", color=ORANGE, markersize=14)
         axes.set_ylabel(y)
         log_scale(axes)

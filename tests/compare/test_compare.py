@@ -33,7 +33,8 @@ def test_end_of_a_sweep(sweep):
     path, out = sweep
     assert {"comparison.csv", "comparison.html", "comparison.png"} <= {file.name for file in path.iterdir()}
     end = out[out.index("10 runs by test/mse_df") :]
-    for words in ("activation", "seed", "Mann-Whitney U, n = 5 and 5", "report: sweep/comparison.html"):
+    test = "Mann-Whitney U, n = 5 and 5"
+    for words in ("activation", "seed", test, "factor (95 %)", "report: sweep/comparison.html"):
         assert words in end
     rows = table(path)
     assert len(rows) == 10

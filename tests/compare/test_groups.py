@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from rich.console import Console
 from scipy.stats import mannwhitneyu
 
-from runge.compare.groups import Group, choose_metric, describe_lead, group, p_value
+from runge.compare.groups import Group, choose_metric, group
+from runge.compare.lead import compare_groups, describe_lead, p_value
 from runge.compare.naming import differing, label, names_of, with_options, with_rows
 from runge.compare.ranking import Ranking
 from runge.compare.report import render
@@ -73,16 +74,15 @@ def test_diverged_runs_are_the_worst_and_others_without_a_result_are_left_out():
     assert second.values == (1, 1.1, 1.2, 1.3, 1.4, 1.5, *[math.inf] * 6)
     assert second.quartiles == (pytest.approx(1.275), math.inf, math.inf)
     assert second.median == math.inf
+    assert describe_lead(groups).startswith("lr=0.1 leads lr=0.6; Wilcoxon, 10 pairs, p = ")
     p = mannwhitneyu(first.values, second.values, method="asymptotic").pvalue
-    said = describe_lead(groups)
-    assert said.startswith(
-        "lr=0.1 leads lr=0.6 in the median; Mann-Whitney U, n = 10 and 12 (6 of 12 diverged), 2 unfin"
-    )
-    assert f"p = {p:.2g}: this may be chance" in said
+    apart = second._replace(seeds={-1 - seed: value for seed, value in enumerate(second.values)})
+    said = f"Mann-Whitney U, n = 10 and 12 (6 of 12 diverged), 2 unfinished, p = {p:.2g}: this may be chance."
+    assert describe_lead([first, apart]) == f"lr=0.1 leads lr=0.6; {said}"
     worse = [run(seed, None, "diverged", lr=lr) for lr in (1.0, 2.0) for seed in range(5)]
     assert [one.name for one in grouped(slow + worse, ["lr"])] == ["lr=0.1", "lr=1", "lr=2"]
-    both = describe_lead(grouped(worse, ["lr"]))
-    assert both == "lr=1 and lr=2 do not differ in the median: n = 5 (5 of 5 diverged) and 5 (5 of 5 diverged)."
+    said = "Mann-Whitney U, n = 5 (5 of 5 diverged) and 5 (5 of 5 diverged), p = 1: this may be chance."
+    assert describe_lead(grouped(worse, ["lr"])) == f"lr=1 leads lr=2; {said}"
 
 
 @given(st.lists(st.floats(1e-9, 1e9), min_size=1, max_size=30))
@@ -94,16 +94,55 @@ def test_statistics_of_a_group(values):
     assert one.median == statistics.median(values)
 
 
+def of(name, *values, paired=True, **attributes):
+    """Return a group of runs with the seeds 0, 1, ..., or with seeds of its own."""
+    seeds = {i if paired else (name, i): value for i, value in enumerate(values)}
+    return Group(name, tuple(sorted(values)), seeds=seeds, **attributes)
+
+
 def test_lead_is_compared_with_chance():
-    clear = [Group("a", (1.0, 2.0, 3.0, 4.0, 5.0)), Group("b", (10.0, 20.0, 30.0, 40.0, 50.0))]
+    clear = [of("a", 1.0, 2.0, 3.0, 4.0, 5.0), of("b", 10.0, 20.0, 30.0, 40.0, 50.0)]
     p = mannwhitneyu(clear[0].values, clear[1].values).pvalue
-    assert describe_lead(clear).startswith("a leads b by a factor of 10 in the median")
-    assert f"n = 5 and 5, p = {p:.2g}: more than chance" in describe_lead(clear)
-    vague = [Group("a", (1.0, 2.0, 30.0, 40.0, 50.0)), Group("b", (1.5, 2.5, 31.0, 39.0, 51.0))]
+    said = describe_lead(clear, " for these rows")
+    assert said.startswith("a leads b by a factor of 10 (95 %: 3.33 to 30); Mann-Whitney U, n = 5 and 5, ")
+    assert said.endswith(f"p = {p:.2g}: more than chance for these rows.")
+    vague = [of("a", 1.0, 2.0, 30.0, 40.0, 50.0), of("b", 1.5, 2.5, 31.0, 39.0, 51.0)]
     assert "may be chance" in describe_lead(vague)
-    few = describe_lead([Group("a", (1.0, 2.0, 3.0, 4.0)), clear[1]])
+    few = describe_lead([of("a", 1.0, 2.0, 3.0, 4.0), clear[1]])
+    assert few.startswith("a leads b by a factor of 12 in the median; ")
     assert few.endswith("n = 4 and 5: with fewer than 5 seeds no claim is made.")
+    assert compare_groups(of("a", 1.0, 2.0, 3.0, 4.0), clear[1]) is None
     assert describe_lead(clear[:1]) == ""
+
+
+def test_runs_of_the_same_seeds_are_pairs():
+    """With six pairs of one sign, p is 2 / 2^6, and the interval has the smallest and the largest ratio as its ends."""
+    d = np.array([0.1, 0.4, 0.6, 0.9, 1.1, 1.4])
+    base = np.exp([5.0, -3.0, 2.0, 0.0, 7.0, -6.0])  # which hides the difference of two independent groups
+    found = compare_groups(of("a", *base), of("b", *(base * np.exp(d))))
+    assert found.test == "Wilcoxon, 6 pairs"
+    assert found.p == pytest.approx(2 / 2**6)
+    assert np.log([found.factor, found.low, found.high]) == pytest.approx([0.75, 0.1, 1.4])
+    apart = compare_groups(of("a", *base), of("b", *(base * np.exp(d)), paired=False))
+    assert apart.p > 0.5
+    assert apart.test == "Mann-Whitney U, n = 6 and 6"
+    both = compare_groups(of("a", *base, math.inf), of("b", *(base * np.exp(d)), math.inf))
+    assert both.p == found.p  # a seed with which both diverge says nothing
+    assert compare_groups(of("a", *base), of("b", *base)).p == 1
+    worse = compare_groups(of("a", *base), of("b", *base[1:], math.inf))
+    assert math.isnan(worse.factor)
+    assert worse.cells[0] == "-"
+
+
+@pytest.mark.parametrize("n", [5, 8])
+def test_the_interval_contains_the_factor(n):
+    """Its level is at least 95 %: of 300 samples 285 are expected, with a standard deviation of 4."""
+    generator, inside = np.random.default_rng(n), 0
+    for _ in range(300):
+        a, b = generator.normal(size=(2, n))
+        found = compare_groups(of("a", *np.exp(a)), of("b", *np.exp(b + 1)))
+        inside += found.low <= math.e <= found.high
+    assert inside >= 276
 
 
 def by_all_divisions(first, second):
@@ -129,30 +168,70 @@ def test_p_of_many_runs():
     assert p_value(*values) == mannwhitneyu(*values, method="asymptotic").pvalue
 
 
-def test_the_best_of_many_groups_is_corrected_for_the_choice():
-    def groups(number, seeds):
-        best = Group("a", tuple(1 + i / 10 for i in range(seeds)))
-        return [best, *(Group(f"b{k}", tuple(10.0 + k + i / 10 for i in range(seeds))) for k in range(number))]
-
-    assert "p = 0.0079, 0.04 with Holm's correction for 5 comparisons: more than chance." in describe_lead(groups(5, 5))
-    said = describe_lead(groups(9, 5))
-    assert "p = 0.0079, 0.071 with Holm's correction for 9 comparisons: this may be chance." in said
-    assert "9 of the 9 other groups cannot be distinguished from the best." in said
-    assert said.endswith("With 10 groups, at least 6 seeds each are needed to show a lead.")
-    assert "more than chance" in describe_lead(groups(9, 6))
-    few = [*groups(5, 5), Group("c", (1e9, 2e9))]
-    assert describe_lead(few) == describe_lead(groups(5, 5))
-
-
-def test_holm_keeps_false_claims_rare():
-    """Of 200 sweeps of 8 groups without any difference, at most about 5 % may claim one."""
-    generator = np.random.default_rng(0)
-    claims = 0
+@pytest.mark.parametrize("groups", [2, 3, 8])
+@pytest.mark.parametrize("paired", [True, False])
+def test_the_choice_of_the_best_needs_no_correction(groups, paired):
+    """Of 200 sweeps of groups without any difference, about 5 % or less may claim one."""
+    generator, claims = np.random.default_rng(0), 0
     for _ in range(200):
-        values = np.sort(generator.lognormal(size=(8, 10)), axis=1)
-        groups = sorted((Group(str(i), tuple(row)) for i, row in enumerate(values)), key=lambda one: one.median)
-        claims += "more than chance" in describe_lead(groups)
-    assert claims <= 15
+        values = generator.lognormal(size=(groups, 10))
+        some = [of(str(i), *row, paired=paired) for i, row in enumerate(values)]
+        claims += "more than chance" in describe_lead(sorted(some, key=lambda one: one.median))
+    assert claims <= 20  # the expectation and 3.3 standard deviations
+
+
+def test_runs_on_the_same_points_count_once():
+    runs = [
+        run(seed, 1.0 + seed + width, width=width, **{"data.seed": data})
+        for data in (0, 1)
+        for seed in range(5)
+        for width in (8, 16)
+    ]
+    said = "n = 2 seeds of 10 runs and 2 seeds of 10 runs: with fewer than 5 seeds no claim is made."
+    assert Ranking(runs).lead.endswith(said)
+    first = Ranking(runs).groups[0]
+    assert [*first.seeds.values()] == pytest.approx(2 * [statistics.geometric_mean(range(9, 14))])
+    fixed = [one for one in runs if one.settings["data.seed"] == 0]
+    assert "n = 5 and 5" in Ranking(fixed).lead
+    assert Ranking(fixed).lead.endswith("chance for these points.")
+
+
+def test_settings_of_a_group_are_compared_within_the_others():
+    """The width changes the error by a factor of 100, which hides the effect of the depth in a test of all runs."""
+    noise = np.random.default_rng(0).normal(size=(3, 5, 2))
+    runs = [
+        run(seed, 100.0**-w * 2.0**-depth * math.exp(0.1 * noise[w, seed, depth - 1]), width=w, depth=depth)
+        for w in range(3)
+        for seed in range(5)
+        for depth in (1, 2)
+    ]
+    lead = Ranking(runs, group_by=["depth"]).lead
+    assert lead.startswith("depth=2 leads depth=1 by a factor of ")
+    assert "Wilcoxon, 15 pairs, p = 6.1e-05: more than chance" in lead
+
+
+def test_conditions_are_not_ranked(capsys):
+    runs = [
+        run(seed, (1 + seed / 10) * 10**noise * (lr if noise else 1 / lr), lr=lr, **{"data.noise_df": noise})
+        for seed in range(6)
+        for noise in (0.5, 0)
+        for lr in (1, 2)
+    ]
+    ranking = Ranking(runs)
+    names = [f"lr={lr}, data.noise_df={noise}" for lr, noise in ((2, 0), (1, 0), (1, 0.5), (2, 0.5))]
+    assert [one.name for one in ranking.groups] == names
+    assert [record.settings["data.noise_df"] for record in ranking.records] == [0] * 12 + [0.5] * 12
+    condition, *leads = ranking.sentences
+    assert condition == "data.noise_df is a condition: groups are compared where it is the same."
+    pairs = [f"{names[0]} leads {names[1]}", f"{names[2]} leads {names[3]}"]
+    assert [lead.partition(" by")[0] for lead in leads] == pairs
+    assert ranking.differences.keys() == {names[1], names[3]}
+    show(ranking, Console(width=150))
+    assert "factor (95 %)" in capsys.readouterr().out
+    assert render(ranking).count("<td>2 (") == 2
+    alone = Ranking([one for one in runs if one.settings["lr"] == 1])
+    assert (len(alone.groups), alone.leads) == (2, [])
+    assert "data.noise_df=0 leads" in Ranking(runs, group_by=["data.noise_df"]).lead  # asked for
 
 
 def test_repetitions_are_left_out():
@@ -180,12 +259,13 @@ def test_runs_on_different_rows_are_different_groups():
 
 
 def test_no_lead_where_there_is_none():
-    assert (
-        describe_lead([Group("a", (1.0,)), Group("b", (1.0,))]) == "a and b do not differ in the median: n = 1 and 1."
-    )
-    level = [Group("a", (1.0,) * 6), Group("b", (1.0049,) * 6)]
-    assert describe_lead(level) == "a and b do not differ in the median, to three digits: n = 6 and 6."
-    assert describe_lead([level[0], Group("b", (1.0051,) * 6)]).startswith("a leads b by a factor of 1.01 in")
+    assert describe_lead([of("a", 1.0), of("b", 1.0)]) == "a and b do not differ in the median: n = 1 and 1."
+    level = [of("a", *(1.0,) * 3), of("b", *(1.0049,) * 3)]
+    assert describe_lead(level) == "a and b do not differ in the median, to three digits: n = 3 and 3."
+    assert describe_lead([level[0], Group("b", (1.0051,) * 3)]).startswith("a leads b by a factor of 1.01 in")
+    other = describe_lead([of("a", 1.0, 1.01, 1.02, 9.0, 9.1, 9.2, 1.0), of("b", *(1.1 + i / 10 for i in range(7)))])
+    assert other.startswith("a has the lowest median, but over b the factor is 0.")
+    assert other.endswith("this may be chance.")
     assert "factor" not in describe_lead([Group("a", (0.0,)), Group("b", (1.0,))])
 
 
@@ -211,6 +291,18 @@ def test_options_take_the_place_of_classes():
     assert with_options([ramp, before]) == [ramp, before]  # one configuration has one name
     other = replace(at_once, settings=two_stage | {"schedule": "Mine"})
     assert with_options([ramp, at_once, other])[1:] == [at_once, other]  # one name is one class
+
+
+def test_experiments_have_their_names():
+    def runs(experiment, **settings):
+        records = [run(seed, 1.0 + lr + seed, lr=lr, **settings) for lr in (1, 2) for seed in range(2)]
+        return [replace(record, options={"experiment": experiment}) for record in records]
+
+    records = runs("hw2", lambda_d=0, **{"data.n_train": 9}) + runs("hw3", lambda_d=1, **{"data.n_train": 17})
+    names = [f"lr={lr}, data.n_train={n}, experiment=hw{k}" for k, n in ((2, 9), (3, 17)) for lr in (1, 2)]
+    assert [one.name for one in Ranking(with_options(records)).groups] == names
+    mixed = [*records, *(replace(record, options={"model": "mlp"}) for record in records[:1])]
+    assert "experiment" not in Ranking(with_options(mixed)).keys
 
 
 def test_many_settings_are_named_by_the_overrides():
@@ -241,11 +333,10 @@ def test_runs_on_different_functions_are_ranked_without_units():
     better = ended(SINE, mse_df=1e-5, nrmse_f=0.001, nrmse_df=0.002)
     ranking = Ranking([worse, better])
     assert ranking.metric == "test/nrmse_df"
-    assert [record.settings["target.expr"] for record in ranking.records] == ["sin(3*x)", "sin(3*x)/1000"]
     assert ranking.reason.startswith("Ranked by test/nrmse_df, because the runs differ in target.expr, and mean")
-    assert "by a factor of 25 " in ranking.lead
+    assert ranking.sentences[1] == "target.expr is a condition: groups are compared where it is the same."
+    assert ranking.leads == []  # different functions are not ranked
     assert ranking.reason in render(ranking)
-    assert Ranking([worse, better], "test/mse_df").records[0].settings == SMALL
     runs = [ended(SINE | {"model.width": width}, mse_df=1e-5, nrmse_df=0.1) for width in (8, 16)]
     assert choose_metric(runs, ["model.width"]) == ("test/mse_df", "")
 
