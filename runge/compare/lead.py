@@ -41,10 +41,11 @@ class Difference(NamedTuple):
     test: str
 
     @property
-    def cells(self) -> tuple[str, str]:
-        """The factor with its interval, and p, as texts."""
-        factor = "-" if math.isnan(self.factor) else f"{self.factor:.3g} ({self.low:.3g} to {self.high:.3g})"
-        return factor, f"{self.p:.2g}"
+    def cells(self) -> tuple[str, str, str]:
+        """The factor, its interval, and p, as texts."""
+        known = not math.isnan(self.factor)
+        factor, interval = (f"{self.factor:.3g}", f"{self.low:.3g} to {self.high:.3g}") if known else ("-", "-")
+        return factor, interval, f"{self.p:.2g}"
 
 
 def compare_groups(first: Group, second: Group) -> Difference | None:

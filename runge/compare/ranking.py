@@ -125,9 +125,9 @@ class Ranking:
                 self.differences |= {one.name: compare_groups(groups[0], one) for one in groups[1:]}
 
     @property
-    def compared(self) -> tuple[str, ...]:
+    def compared(self) -> Sequence[str]:
         """The headers of the columns that compare a group with the best one; none: no group has enough seeds."""
-        return ("factor (95 %)", "p") if any(self.differences.values()) else ()
+        return ("factor", "95 % interval", "p") if any(self.differences.values()) else ()
 
     @property
     def lead(self) -> str:

@@ -34,7 +34,7 @@ def test_end_of_a_sweep(sweep):
     assert {"comparison.csv", "comparison.html", "comparison.png"} <= {file.name for file in path.iterdir()}
     end = out[out.index("10 runs by test/mse_df") :]
     test = "Mann-Whitney U, n = 5 and 5"
-    for words in ("activation", "seed", test, "factor (95 %)", "report: sweep/comparison.html"):
+    for words in ("activation", "seed", test, "factor", "report: sweep/comparison.html"):
         assert words in end
     rows = table(path)
     assert len(rows) == 10

@@ -227,8 +227,8 @@ def test_conditions_are_not_ranked(capsys):
     assert [lead.partition(" by")[0] for lead in leads] == pairs
     assert ranking.differences.keys() == {names[1], names[3]}
     show(ranking, Console(width=150))
-    assert "factor (95 %)" in capsys.readouterr().out
-    assert render(ranking).count("<td>2 (") == 2
+    assert "factor      p" in capsys.readouterr().out
+    assert render(ranking).count("<td>2</td><td>2 to 2</td><td>0.031</td>") == 2
     alone = Ranking([one for one in runs if one.settings["lr"] == 1])
     assert (len(alone.groups), alone.leads) == (2, [])
     assert "data.noise_df=0 leads" in Ranking(runs, group_by=["data.noise_df"]).lead  # asked for
