@@ -198,3 +198,15 @@ def test_training_and_validation_have_different_noise():
     for i, one in enumerate(noise):
         for other in noise[:i]:
             assert (one.sort().values / one.std() - other.sort().values / other.std()).abs().max() > 1e-3
+
+
+class _Holed(Runge):
+    """Runge's function without its value at the centre, which is a test point."""
+
+    def value(self, x):
+        return super().value(x) * x[..., 0] / x[..., 0]
+
+
+def test_a_point_without_a_value_is_named():
+    with pytest.raises(ValueError, match=r"target: must be finite .* at all points; it is not at x = \[0.0\]"):
+        sample(_Holed(), Uniform(), generator(0), Data(n_train=8))

@@ -86,6 +86,10 @@ POLES = ["1/x", "1/(x-0.1234567)", "tan(2*x)", "log(x)", "log(abs(x-0.3))", "sqr
 POLES += ["exp(1000*x)", "1/0*x", "x/0", "(-1)**0.5*x", "9**9**9*x", "abs(x)**-2", "acos(1.5*x)"]
 POLES_OF_FIVE = ["1/(x4-0.3)+x1", "1/(x1*x2-0.1)", "sqrt(x2+1)*x5", "1/(5+x1+x2+x3+x4+x5)", "log(5-x1-x2-x3-x4-x5)"]
 POLES_OF_FIVE += ["1/(x1**2+x2**2+x3**2+x4**2+x5**2)", "exp(400*x3)"]
+# Points without a value, removable or not, on the grid or between its nodes.
+POLES += ["sin(x)/x", "x/abs(x)", "(exp(x)-1)/x", "x**2*sin(1/x)", "sin(x-0.1234567)/(x-0.1234567)"]
+POLES += ["(x-0.3)*log(abs(x-0.3))"]
+POLES_OF_FIVE += ["sin(x1-x2)/(x1-x2)"]
 STEEP = ["abs(x)", "1/(1e-6+x**2)", "tanh(1000*x)", "exp(-50*x**2)", "x**20", "abs(x)**1.5", "0"]
 STEEP_OF_FIVE = ["abs(x1-x2)", "tanh(1000*x1)*x5", "exp(-50*(x1**2+x3**2+x5**2))", "1/(1e-3+(x1-0.3)**2)", "x1+x5", "0"]
 
@@ -147,6 +151,18 @@ def test_a_pole_between_the_nodes_of_the_grid_is_found():
     assert find_pole(lambda x: 1 / (x.square() + 1e-8), domain) is None
 
 
+def test_points_without_a_value_are_named():
+    with pytest.raises(ValueError, match=r"'sin\(x\)/x' divides by x1, which is 0 somewhere on the domain \[\[-1"):
+        Expression("sin(x)/x")
+    with pytest.raises(ValueError, match=r"the derivative of 'sqrt\(x\*\*2\+y\*\*2\)' .* not at x = \[0.0, 0.0\]"):
+        Expression("sqrt(x**2+y**2)", [[-1.0, 1.0]] * 2)
+
+
+@pytest.mark.parametrize(("expr", "lower"), [("abs(x-y)", -1.0), ("sqrt((x-y)**2)", -1.0), ("abs(x-0.3)*exp(y)", -1.0)])
+def test_a_jump_of_the_derivative_is_no_pole(expr, lower):
+    assert Expression(expr, [[lower, 1.0]] * 2).dimension == 2
+
+
 @pytest.mark.parametrize(
     "domain", [(1.0, 0.0), (0.0, 0.0), (0.0, math.nan), (0.0, math.inf), (0.0,), "ab", 3.0, [], [[0, 1], [1]]]
 )
@@ -183,7 +199,8 @@ def test_several_outputs(kind):
         (["x", 3], "must be a formula such as .* got 3"),
         (["x", ["x"]], r"must be a formula such as .* got \['x'\]"),
         (3.0, "must be a formula such as .* got 3.0"),
-        (["x", "1/x"], "'1/x' must be finite on the domain"),
+        (["x", "1/x"], "'1/x' divides by x1, which is 0"),
+        (["x", "log(x)"], "'log\\(x\\)' must be finite on the domain"),
         (["x", "q"], "the name 'q' is not allowed"),
         ({"a b": "x"}, "letters, digits and _, got 'a b'"),
         ({1: "x"}, "letters, digits and _, got 1"),

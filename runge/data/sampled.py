@@ -177,8 +177,12 @@ def _place(target: Target, strategy: Sampling, generator: torch.Generator, n: in
 
 
 def _labels(target: Target, x: Tensor) -> tuple[Tensor, Tensor]:
-    """Return f, (N, P), and its derivatives, (N, P, D)."""
-    return target.value(x).reshape(len(x), -1), target.derivative(x).reshape(len(x), -1, target.dimension)
+    """Return f, (N, P), and its derivatives, (N, P, D); raise a ValueError if one of them is not finite."""
+    f, df = target.value(x).reshape(len(x), -1), target.derivative(x).reshape(len(x), -1, target.dimension)
+    if not (finite := f.isfinite().all(1) & df.isfinite().flatten(1).all(1)).all():
+        point = x[~finite][0].tolist()
+        raise ValueError(f"target: must be finite with its derivative at all points; it is not at x = {point}")
+    return f, df
 
 
 def _noisy(

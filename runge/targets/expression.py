@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from runge.domain import sobol
+from runge.domain import onto, sobol
 from runge.targets.target import MOST_INPUTS, Target
 
 if TYPE_CHECKING:
@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 __all__ = ["FUNCTIONS", "Expression", "find_pole", "parse"]
 
 _LARGEST = 1e15  # whose square, and that of a gradient of the loss, are numbers in 32 bits
+_ONE_SIDE = 0.6  # of 9 points along an axis 4 are on one side of a jump, and 2 may be the closest to a pole
+_RISE = 1.02  # from there to the closest points, a third as far from a pole: that of log|x| is log(3) / 28
+_MOST_ON_A_GRID = 3  # inputs
 _MOST_OUTPUTS = 100
 FUNCTIONS = ["sin", "cos", "tan", "asin", "acos", "atan", "sinh", "cosh", "tanh", "asinh", "acosh", "atanh"]
 FUNCTIONS += ["exp", "log", "sqrt", "erf", "abs", "Abs"]
@@ -40,8 +43,9 @@ class Expression(Target):
         domain: (lower, upper), or one such pair for each input.
 
     Raises:
-        ValueError: `expr` is not such a formula or formulas, or one of them or its derivative is not finite, or larger
-            than 1e15, on the domain.
+        ValueError: `expr` is not such a formula or formulas, or one of them or its derivative is not defined, or larger
+            than 1e15, somewhere on the domain. So is 0 in sin(x)/x, although it has a limit there: such formulas lose
+            their digits next to the point.
 
     Example:
         >>> Expression("x**2").derivative(torch.tensor([[3.0]]))
@@ -62,9 +66,13 @@ class Expression(Target):
         self._values: list[Callable[[Tensor], Tensor]] = []
         self._gradients: list[Callable[[Tensor], Tensor]] = []
         for text in formulas.values():
-            value, gradient = _differentiate(text, symbols)
+            formula = parse(text, symbols)
+            value, gradient = _differentiate(text, formula, symbols)
             self._values.append(value)
             self._gradients.append(gradient)
+            if (divisor := _divisor_with_zeros(formula, symbols, self.domain)) is not None:
+                where = f"which is 0 somewhere on the domain {self.domain.tolist()}; choose a domain where it is not"
+                raise ValueError(f"expr: {text!r} divides by {divisor}, {where}")
             for name, function in ((repr(text), value), (f"the derivative of {text!r}", gradient)):
                 if (pole := find_pole(function, self.domain)) is not None:
                     raise ValueError(
@@ -87,29 +95,54 @@ def find_pole(function: Callable[[Tensor], Tensor], domain: Tensor) -> list[floa
     """Return a point (D,) at or next to a pole of a function, or where it is above 1e15; None if none is found.
 
     The function is evaluated on a grid, which then shrinks around the largest |f| until its spacing is close to
-    round-off. A regular function is constant on this last grid; near a pole it still differs from point to point. For
-    D > 3 Sobol points take the grid's place, and a pole at a single point, other than the centre and two opposite
-    corners, may be missed. The function maps (n, D) to a tensor whose first dimension is n.
+    round-off. Near a pole |f| is larger at a few points of this last grid than at most others; at a jump it is as large
+    at all points on one side of it. For D > 3 Sobol points take the grid's place, and a pole at a single point, other
+    than the centre and two opposite corners, may be missed. The function maps (n, D) to a tensor whose first dimension
+    is n.
     """
-    box, dimension, (lower, upper) = domain, len(domain), domain.T
-    count = max(5, round(20001 ** (1 / dimension))) if dimension <= 3 else min(2**12, 2**21 // dimension)
-    scattered, peak = sobol(count if dimension > 3 else 0, domain, None), upper
+    grid, (lower, upper) = len(domain) <= _MOST_ON_A_GRID, domain.T
+    x, box = _spread_over(domain), domain
+    t = (x - lower) / (upper - lower)
     while True:
-        if dimension <= 3:
-            axes = [torch.linspace(low, high, count, dtype=torch.float64) for low, high in box.tolist()]
-            x = torch.cartesian_prod(*axes).reshape(-1, dimension)
-        else:
-            t = (scattered[:count] - lower) / (upper - lower)
-            x = torch.cat([box[:, 0] + t * (box[:, 1] - box[:, 0]), peak[None]])
         size = function(x).reshape(len(x), -1).abs().amax(-1)
         if not (size <= _LARGEST).all():
             return x[~(size <= _LARGEST)][0].tolist()
         peak = x[size.argmax()]
-        spacing = (box[:, 1] - box[:, 0]) / (count - 1 if dimension <= 3 else 4)
+        per_axis = round(len(x) ** (1 / len(domain)))
+        spacing = (box[:, 1] - box[:, 0]) / (per_axis - 1 if grid else 4)
         if bool((spacing < 1e-12 * (upper - lower)).all()):
-            return peak.tolist() if size.max() > 1.1 * size.min() else None
+            return peak.tolist() if size.max() > _RISE * size.quantile(_ONE_SIDE) else None
         box = torch.stack([torch.maximum(lower, peak - spacing), torch.minimum(upper, peak + spacing)], dim=1)
-        count = 9 if dimension <= 3 else min(2**8, count)
+        if grid:
+            axes = [torch.linspace(low, high, 9, dtype=torch.float64) for low, high in box.tolist()]
+            x = torch.cartesian_prod(*axes).reshape(-1, len(domain))
+        else:
+            x = torch.cat([box[:, 0] + t[: 2**8] * (box[:, 1] - box[:, 0]), peak[None]])
+
+
+def _spread_over(domain: Tensor) -> Tensor:
+    """Return points on a domain, (n, D), its centre and its ends among them: a grid for D <= 3, else Sobol points."""
+    dimension = len(domain)
+    if dimension > _MOST_ON_A_GRID:
+        return torch.cat([sobol(min(2**12, 2**21 // dimension), domain, None), domain[None, :, 1]])
+    per_axis = max(5, 2 * round(20001 ** (1 / dimension) / 2) + 1)
+    axis = torch.arange(1 - per_axis, per_axis, 2, dtype=torch.float64) / (per_axis - 1)  # `linspace` may miss 0
+    return onto(domain, torch.cartesian_prod(*[axis] * dimension).reshape(-1, dimension))
+
+
+def _divisor_with_zeros(
+    formula: "sympy.Expr", symbols: "Sequence[sympy.Symbol]", domain: Tensor
+) -> "sympy.Expr | None":
+    """Return a part of a formula by which it divides and that changes its sign on the domain, or None."""
+    import sympy
+
+    bases = {power.base for power in formula.atoms(sympy.Pow) if power.exp.is_negative}
+    columns = _spread_over(domain).unbind(-1)
+    for divisor in sorted((base for base in bases if base.free_symbols), key=str):
+        values = sympy.lambdify(symbols, sympy.N(divisor, 17), modules="torch")(*columns)
+        if (values >= 0).any() and (values <= 0).any():
+            return divisor
+    return None
 
 
 def _named(expr: str | Sequence[str] | Mapping[str, str], inputs: Sequence[str]) -> dict[str, str]:
@@ -131,12 +164,11 @@ def _named(expr: str | Sequence[str] | Mapping[str, str], inputs: Sequence[str])
 
 
 def _differentiate(
-    text: str, symbols: "Sequence[sympy.Symbol]"
+    text: str, formula: "sympy.Expr", symbols: "Sequence[sympy.Symbol]"
 ) -> tuple[Callable[[Tensor], Tensor], Callable[[Tensor], Tensor]]:
     """Return a formula's value and its gradient, as functions of x (..., D)."""
     import sympy
 
-    formula = parse(text, symbols)
     try:
         partials = [sympy.diff(formula, symbol) for symbol in symbols]
         value, *gradient = [sympy.N(part, 17) for part in (formula, *partials)]

@@ -85,7 +85,7 @@ MISTAKES = {
     # expressions
     "target=expression target.expr=''": ("target.expr", "formula", "''"),
     "target=expression target.expr='x+q'": ("target.expr", "'q'", "sin, cos"),
-    "target=expression target.expr='1/x'": ("target.expr", "finite on the domain", "1/x"),
+    "target=expression target.expr='1/x'": ("target.expr", "which is 0 somewhere on the domain", "1/x"),
     "target=expression target.expr='sqrt(x+1)'": ("target.expr", "derivative", "finite on the domain"),
     "target=expression target.expr='sqrt(-1)*x'": ("target.expr", "real"),
     'target=expression target.expr=\'__import__("os").system("touch owned")\'': ("target.expr", "not allowed"),
