@@ -191,7 +191,7 @@ class Leaderboard:
         for sentence in self.sentences:
             console.print(printable(sentence), markup=False, highlight=False)
         place = shlex.quote(os.path.relpath(sweep))
-        for verb, what in (("predict", "NEW_FILE"), ("export", "--to onnx")):
+        for verb, what in (("predict", "NEW_FILE"), ("export", "--to c")):
             line = printable(f"    {command()} {verb} {place} {what}")
             console.print(line, markup=False, highlight=False, soft_wrap=True)
 

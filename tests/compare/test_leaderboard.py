@@ -74,7 +74,7 @@ def test_a_terminal_of_80_columns(tmp_path, monkeypatch):
     assert rows[1] == ["1.0e-03", "-", "2", "100", "2.3"]
     assert "Levenberg-Marquardt," in text  # no word is torn
     assert "1 not compared" in text
-    assert "    runge predict 'a b' NEW_FILE\n    runge export 'a b' --to onnx\n" in text
+    assert "    runge predict 'a b' NEW_FILE\n    runge export 'a b' --to c\n" in text
 
 
 def test_only_the_best_are_printed(tmp_path):
