@@ -1,5 +1,6 @@
 """A trained function, or the mean over several: an ordinary module."""
 
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from functools import cached_property
@@ -25,6 +26,7 @@ __all__ = ["FLAT", "Function"]
 FLAT = "the second derivatives of relu are 0: between its kinks it is linear"
 """The sentence that a command prints with the Hessian of such a network."""
 
+_FAR = 3.0  # of `Box.outside`: farther than the width of the range
 _CHUNK = 2**12  # points that are evaluated at a time; what a layer makes of them fits the CPU's cache
 
 
@@ -43,7 +45,8 @@ class Function(nn.Module):
     requires gradients, and by the parameters after `u.requires_grad_()`; otherwise points are evaluated in chunks. A
     NumPy array gives an array, and so does a table with a column for each input, such as a DataFrame.
 
-    It can be copied, pickled, saved by `torch.save`, compiled by `torch.compile` and exported by `torch.export`.
+    It can be copied, pickled, saved by `torch.save`, compiled by `torch.compile` and exported by `torch.export`. After
+    `load_state_dict` it has neither intervals nor training inputs, because those before are not of these parameters.
 
     Args:
         networks: the members, as a stack, or a stack for each of their architectures.
@@ -65,6 +68,7 @@ class Function(nn.Module):
     """
 
     weights: Tensor | None
+    runs: tuple[str, ...]
 
     def __init__(
         self,
@@ -108,8 +112,17 @@ class Function(nn.Module):
         return self.networks[0].theta if units is None else units.x_mean
 
     def forward(self, x: Argument) -> Any:
-        """Return the value u(x)."""
-        return self._shaped(*self._means(x, 0))[0]
+        """Return the value u(x).
+
+        Warns:
+            RuntimeWarning: an input is beyond its training range by more than its width; only u(x) warns.
+        """
+
+        def value(points: Tensor) -> list[Tensor]:
+            self._warn_if_far(points)
+            return [mean_over(part, self.weights) for part in self.jet(points, 0)]
+
+        return self._shaped(*self._evaluate(x, value))[0]
 
     def derivative(self, x: Argument) -> Any:
         """Return the derivative u'(x): with D inputs the gradient, with P outputs the Jacobian."""
@@ -283,6 +296,23 @@ class Function(nn.Module):
                 if any(self.calibration.outside):
                     return self._disagreement
         return NearestRow(self._training_inputs, self.input_weights).outside
+
+    def _warn_if_far(self, x: Tensor) -> None:
+        """Warn if points, (1, N, D), are far beyond the ranges of the training inputs, if these need not be read."""
+        if self.inside is None or torch.compiler.is_compiling():
+            return
+        with suppress(RuntimeError):  # `torch.func.vmap` cannot ask
+            if (Box(*self.ranges).outside(x[0].detach().cpu()) > _FAR).any():
+                far = "an input is beyond its training range by more than the width of this range"
+                # With the same text and the same line, Python's default filter prints it once in a process.
+                warnings.warn(f"{far}; u.outside(x) says how far outside each point is", RuntimeWarning, stacklevel=1)
+
+    def _load_from_state_dict(self, *args: Any, **kwargs: Any) -> None:
+        """Load parameters, as torch does for each submodule, and forget the runs and rows of those before."""
+        super()._load_from_state_dict(*args, **kwargs)
+        self._calibration, self.inside, self.runs, self.groups = None, None, (), []
+        for name in ("input_weights", "_training_inputs", "_measure"):
+            self.__dict__.pop(name, None)
 
     def _disagreement(self, x: Tensor) -> Tensor:
         """Return the norm of the spread of the members' values and slopes at points, (N, D), (N,)."""

@@ -257,7 +257,9 @@ def test_the_best_of_a_search(nothing_left):
     given = {"search": "best", "timeout": 300, "activation": "silu", "max_steps": 40, "random_state": 5}
     model = SobolevRegressor(**given)
     assert clone(model).get_params() == model.get_params()
+    model.loss_curve_ = [1.0]  # of an earlier fit
     model.fit(FRAME[:40], DRAG[:40], dydx=PARTIALS[:40])
+    assert not hasattr(model, "loss_curve_")
     board = model.leaderboard_
     assert {"one", "two"} <= set(board["name"])
     assert (board["steps"] <= 40).sum() >= 2

@@ -14,6 +14,7 @@ from runge.function import Function
 from runge.records.ensemble import write_answer
 from runge.sobolev.activations import ACTIVATIONS
 from runge.sobolev.units import Units
+from runge.trust.intervals import Calibration
 from runge.trust.outside import Box
 from tests.sobolev.test_network import stack
 
@@ -362,6 +363,30 @@ def test_outside_has_the_shape_of_the_value():
     np.testing.assert_array_equal(copy.deepcopy(u).outside(torch.from_numpy(4 * x)).numpy(), expected)
     np.testing.assert_array_equal(u.outside(np.array([[np.inf, 0.0], [0.0, -np.inf], [np.nan, 0.0]])), np.inf)
     np.testing.assert_array_equal(u.ranges, [x.min(0), x.max(0)])
+
+
+def test_far_outside_the_value_warns():
+    x = np.random.default_rng(0).uniform(-1, 1, (40, 2))
+    for inside in (x, Box(x.min(0), x.max(0))):
+        u = Function(stack(members=2, dimension=2), {}, inside=inside)
+        near, far = np.array([[0.0, 2.8]]), np.array([[0.0, 3.2]])
+        u(near)
+        u.value_and_derivative(far)
+        for points in (far, torch.from_numpy(far).float().requires_grad_()):
+            with pytest.warns(RuntimeWarning, match="an input is beyond its training range"):
+                u(points)
+    torch.func.vmap(u)(torch.from_numpy(far).float())
+
+
+def test_loaded_parameters_have_no_intervals_of_others():
+    calibration = Calibration.of(np.linspace(-1, 1, 19)[:, None] * [1, 1], None)
+    u = Function(stack(members=2), rows=["a", "a"], runs=["a", "b"], calibration=calibration, inside=np.eye(4)[:, :1])
+    u.interval(0.0), u.outside(0.0)
+    torch.nn.ModuleList([u]).load_state_dict(torch.nn.ModuleList([Function(stack(members=2))]).state_dict())
+    with pytest.raises(ValueError, match="intervals need runs"):
+        u.interval(0.0)
+    with pytest.raises(ValueError, match="outside needs a function that knows its training inputs"):
+        u.outside(0.0)
 
 
 def test_the_domain_of_a_formula_is_its_region(trained):

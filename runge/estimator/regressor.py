@@ -159,6 +159,8 @@ class SobolevRegressor(RegressorMixin, BaseEstimator):
         slopes = checked_derivatives(unmasked(dydx), x, values, inputs, outputs, self.check)
         if (search := self.search) not in (None, "best"):
             raise ValueError(f"search: must be None or 'best', got {search!r}")
+        for name in ("loss_curve_", "leaderboard_"):  # of an earlier fit, which had the other one
+            vars(self).pop(name, None)
         with _fitting():
             self.function_ = (self._race if search else self._train)(x, values, slopes, inputs, outputs)
         return self
