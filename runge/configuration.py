@@ -1,6 +1,5 @@
 """Objects made from the sections of a configuration; a message names the wrong key, its value and what is allowed."""
 
-import difflib
 import functools
 import hashlib
 import inspect
@@ -15,7 +14,7 @@ from typing import Any, TypeVar
 import yaml
 from pydantic import ValidationError
 
-from runge.errors import ConfigurationError
+from runge.errors import ConfigurationError, did_you_mean
 
 T = TypeVar("T")
 
@@ -136,6 +135,8 @@ def _checked(key: str, names: Iterable[str], make: Callable[..., Any]) -> Mappin
 def no_such_key(key: str, name: str, allowed: Collection[str]) -> ConfigurationError:
     """Return the error for a name that is no key of a section: it names the option that has it, or a similar key.
 
+    A key of the same name in another section is similar, too.
+
     Example:
         >>> print(no_such_key("data", "file", ["n_train", "n_val"]))
         data.file: unknown key; data has n_train, n_val; only data=table has it: add that, or remove the key
@@ -144,9 +145,27 @@ def no_such_key(key: str, name: str, allowed: Collection[str]) -> ConfigurationE
     hint, has = "", f"{key or 'the top level'} has {', '.join(allowed) or 'none'}"
     if having := [option for option, text in options.items() if key and name in _own_keys(key, text)]:
         hint = f"; only {key}={' or '.join(having)} has it: add that, or remove the key"
-    elif similar := difflib.get_close_matches(name, allowed, 1):
-        hint = f"; did you mean {_join(key, similar[0])}?"
+    elif question := did_you_mean(name, _keys_by_name() | {similar: _join(key, similar) for similar in allowed}):
+        hint = f"; {question}"
     return ConfigurationError(f"{_join(key, name)}: unknown key; {has}{hint}")
+
+
+_ELSEWHERE = {"epochs": "trainer.max_steps", "learning_rate": "optimizer.lr", "neurons": "model.width"}
+"""What other packages call some of the keys."""
+
+
+def _keys_by_name() -> dict[str, str]:
+    """Return the keys of all sections, such as `optimizer.lr`, by their last names, such as `lr`."""
+    content = yaml.safe_load((CONFIGURATIONS / "config.yaml").read_text(encoding="utf-8"))
+    sections = {name: keys for name, keys in content.items() if isinstance(keys, dict) and name != "hydra"}
+    pairs = {(name, key) for name, keys in sections.items() for key in keys}
+    for path in CONFIGURATIONS.glob("*/*.yaml"):
+        if (group := path.parent.name) != "experiment":
+            pairs |= {(group, key) for key in _own_keys(group, path.read_text(encoding="utf-8"))}
+    found = dict(_ELSEWHERE)
+    for name, key in sorted(pairs):
+        found[key] = f"{found[key]} or {name}.{key}" if key in found else f"{name}.{key}"
+    return found
 
 
 def _own_keys(group: str, text: str) -> Collection[str]:

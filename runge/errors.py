@@ -1,9 +1,11 @@
 """Errors whose message is all that a user needs, and the name of the command, which a message advises."""
 
+import difflib
 import os
 import re
 import shlex
 import sys
+from collections.abc import Collection, Mapping
 
 __all__ = [
     "ConfigurationError",
@@ -11,6 +13,7 @@ __all__ = [
     "RunError",
     "command",
     "describe",
+    "did_you_mean",
     "in_shell",
     "is_out_of_memory",
     "override_of",
@@ -64,6 +67,23 @@ def setting(key: str, path: str | os.PathLike[str]) -> str:
 def in_shell(override: str) -> str:
     """Return an override for a shell, in which the quotes of Hydra's grammar stay readable."""
     return f'"{override}"' if "'" in override and not set(override) & set('"$`\\!') else shlex.quote(override)
+
+
+def did_you_mean(word: str, meanings: Mapping[str, str] | Collection[str]) -> str:
+    """Return a question for the word that is most like a wrong one, in any capitals, or an empty text.
+
+    Args:
+        word: the wrong word.
+        meanings: the allowed words; or what is meant by some words.
+
+    Example:
+        >>> did_you_mean("ReLU", ["tanh", "relu"]), did_you_mean("swish", {"swish": "silu"}), did_you_mean("x", [])
+        ('did you mean relu?', 'did you mean silu?', '')
+    """
+    pairs = meanings.items() if isinstance(meanings, Mapping) else zip(meanings, meanings, strict=True)
+    lower = {key.lower(): meaning for key, meaning in pairs}
+    near = difflib.get_close_matches(word.lower(), lower, 1)
+    return f"did you mean {lower[near[0]]}?" if near else ""
 
 
 def describe(error: BaseException) -> str:

@@ -14,7 +14,16 @@ from runge.errors import ConfigurationError
 from runge.records.directories import RunDirectory
 from runge.records.files import printable, write
 from runge.records.reading import find
-from runge.tables.roles import Roles, find_seconds, listed, partial_name, read_arrays, read_seconds, second_name
+from runge.tables.roles import (
+    Roles,
+    find_partials,
+    find_seconds,
+    listed,
+    partial_name,
+    read_arrays,
+    read_seconds,
+    second_name,
+)
 from runge.tables.table import FORMATS, SETS, open_table
 from runge.verbs import add_out, check_new, ending_quietly, refusing
 
@@ -275,10 +284,11 @@ def _read(path: str, function: "Function", hessian: bool) -> list[np.ndarray]:
     input of the run, unless the run chose its inputs by name from such a file.
     """
     inputs, outputs, data = function.inputs, function.outputs, function.configuration.get("data") or {}
-    partials = {(y, x): partial_name(y, x) for y in outputs for x in inputs}
+    file = open_table(path, "FILE")
     if (given := data.get("derivatives")) is not None:
         partials = {(y, x): column for y, columns in given.items() for x, column in columns.items()}
-    file = open_table(path, "FILE")
+    else:
+        partials = find_partials(file, inputs, outputs)
     chosen = data.get("inputs") and str(data.get("file")).lower().endswith(".npz")
     unnamed = file.inputs is not None and len(file.inputs) != len(inputs) and not chosen
     if unnamed or not {*inputs} <= {*file.names}:

@@ -126,7 +126,10 @@ def test_text_that_is_not_a_formula_is_refused(expr):
     [
         ("foo(x)", r"the function 'foo' is not allowed in 'foo\(x\)'; .* the functions sin, .*abs, Abs$"),
         ("2*Abs(x, 1)", r"Abs takes one argument; got Abs\(x, 1\) in '2\*Abs\(x, 1\)'"),
-        ("x*y", r"name 'y' is not allowed in 'x\*y'; .*Abs; 'y' is an input .* target.domain=\[\[-1,1\],\[-1,1\]\]$"),
+        ("x*y", r"no input 'y', which is in 'x\*y'; give .* 2 inputs, such as target.domain=\[\[-1,1\],\[-1,1\]\]$"),
+        ("sin(5x)", r"^expr: write 5\*x for 5x, in 'sin\(5x\)'$"),
+        ("1.5 (x+1)", r"write 1.5\*\( for 1.5 \("),
+        ("1e-3*x^2", r"^expr: write 0.001 \* x \*\* 2 for powers, in '1e-3\*x\^2'$"),
         ("x1*x2+z", r"each of 3 inputs, such as target.domain=\[\[-1,1\],\[-1,1\],\[-1,1\]\]$"),
         ("x1*x999", r"each of 999 inputs, such as target.domain=\[\[-1,1\],\[-1,1\],...\]$"),
         *((text, "abs, Abs$") for text in ("x*w", "x1001", "x01", "x0", "y(x)", "foo*x")),

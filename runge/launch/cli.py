@@ -1,7 +1,6 @@
 """The command `runge`, or `python train.py`: it reports a mistake in one message, and stops on SIGTERM."""
 
 import atexit
-import difflib
 import gc
 import importlib
 import io
@@ -25,7 +24,7 @@ from omegaconf import DictConfig
 from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
 
 from runge.configuration import CONFIGURATIONS, no_such_key
-from runge.errors import ConfigurationError, RunError, command, override_of
+from runge.errors import ConfigurationError, RunError, command, did_you_mean, override_of
 from runge.launch.compose import LOCK, explain_value, register_resolvers
 from runge.machine import interruption
 from runge.records.files import printable
@@ -72,9 +71,9 @@ def main() -> None:
             sys.exit(f"error: {error}")
     if verb in _VERBS:
         importlib.import_module(_VERBS[verb]).main(others, f"{command()} {verb}")
-    elif verb.isalpha() and verb != "fit" and (near := difflib.get_close_matches(verb, words := ("fit", *_VERBS), 1)):
+    elif verb.isalpha() and verb != "fit" and (question := did_you_mean(verb, words := ("fit", *_VERBS))):
         rule = f"must be KEY=VALUE, or one of {', '.join(words)}"
-        sys.exit(f"error: the first word {rule}; got {verb!r}; did you mean {near[0]}?")
+        sys.exit(f"error: the first word {rule}; got {verb!r}; {question}")
     elif "--version" in sys.argv:
         print(f"runge {sys.modules['runge'].__version__}")
     else:
@@ -165,7 +164,21 @@ def check_overrides(arguments: Sequence[str]) -> None:
 
 def quoted(arguments: Sequence[str]) -> list[str]:
     """Return arguments as Hydra's grammar reads them."""
-    return list(map(_quote_expression, arguments))
+    return [_quote_expression(_quote_columns(argument)) for argument in arguments]
+
+
+def _quote_columns(argument: str) -> str:
+    """Quote the names of a list of columns if some of them have brackets, as with units.
+
+    Example:
+        >>> _quote_columns("data.outputs=[F [kN],Te [K]]")
+        "data.outputs=['F [kN]','Te [K]']"
+    """
+    key, _, value = argument.partition("=")
+    names = value[1:-1]
+    if key not in ("data.inputs", "data.outputs") or "[" not in names or re.search(r"['\"\\]|\],\[", value):
+        return argument
+    return f"{key}=[{','.join(repr(name.strip()) for name in names.split(','))}]"
 
 
 def _quote_expression(argument: str) -> str:
@@ -208,7 +221,9 @@ def explain(error: Exception) -> str | None:
 def _explain_composition(error: HydraException) -> str:
     cause = error.__cause__
     if isinstance(error, MissingConfigException) and error.options:
-        return f"{error.missing_cfg_file}: there is no such option; there are {', '.join(error.options)}"
+        question = did_you_mean(str(error.missing_cfg_file).rpartition("/")[2], error.options)
+        rule = f"there is no such option; there are {', '.join(error.options)}"
+        return f"{error.missing_cfg_file}: {'; '.join(filter(None, [rule, question]))}"
     if isinstance(error, OverrideParseException):
         detail = error.message.removeprefix(f"Error parsing override '{error.override}'\n")
         return f"{error.override!r} cannot be parsed: {detail}"

@@ -21,6 +21,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from runge.errors import did_you_mean
+
 
 @dataclass(frozen=True)
 class Activation:
@@ -77,7 +79,9 @@ def activation(name: str) -> Activation:
 
 @functools.cache
 def _imported(path: str) -> Activation:
+    question = did_you_mean(path, {name: name for name in ACTIVATIONS} | {"swish": "silu"})
     allowed = f"must be one of {', '.join(ACTIVATIONS)}, or the dotted path of an Activation"
+    allowed += f" ({question})" if question else ""
     try:
         found = pkgutil.resolve_name(path) if "." in path and ":" not in path else None
         if inspect.isclass(found) and issubclass(found, Activation):

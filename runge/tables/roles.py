@@ -12,7 +12,16 @@ import numpy as np
 from runge.errors import ConfigurationError
 from runge.tables.table import File, Table, numbered
 
-__all__ = ["Roles", "check_index", "columns_override", "find_roles", "find_seconds", "listed", "names_of"]
+__all__ = [
+    "Roles",
+    "check_index",
+    "columns_override",
+    "find_partials",
+    "find_roles",
+    "find_seconds",
+    "listed",
+    "names_of",
+]
 __all__ += ["of_columns", "partial_name", "partials_of", "read_arrays", "read_seconds", "second_name"]
 
 _INDEX = re.compile(r"Unnamed: \d+|__index_level_\d+__")
@@ -92,7 +101,7 @@ def find_roles(
     columns, (inputs, outputs) = file.names, (inputs or file.inputs, outputs or file.outputs)
     every = {*columns}
     if derivatives is None:
-        partials = _conventional(file, inputs or columns, outputs or columns)
+        partials = find_partials(file, inputs or columns, outputs or columns)
     else:
         partials = {(y, x): column for y, columns in derivatives.items() for x, column in columns.items()}
     inferred = not (inputs and outputs)
@@ -153,16 +162,49 @@ def find_seconds(
     return found
 
 
-def _conventional(file: File, inputs: Collection[str], outputs: Collection[str]) -> dict[tuple[str, str], str]:
-    """Find the columns that are named d<output>_d<input> after two other columns."""
+def find_partials(file: File, inputs: Collection[str], outputs: Collection[str]) -> dict[tuple[str, str], str]:
+    """Find the columns that are named d<output>_d<input> after two other columns, also without the units of these.
+
+    Raises:
+        ConfigurationError: a column can be read in several ways, or two in the same way.
+    """
     partials: dict[tuple[str, str], str] = {}
     of, by = {*outputs}, {*inputs}
+    of_bare, by_bare = _by_bare_name(outputs), _by_bare_name(inputs)
     for column in file.names:
-        pairs = [(y, x) for y, x in _readings(column) if y in of and x in by]
+        readings = _readings(column)
+        pairs = [(y, x) for y, x in readings if y in of and x in by]
+        if not pairs:
+            names = [(of_bare.get(_without_unit(y), []), by_bare.get(_without_unit(x), [])) for y, x in readings]
+            pairs = [pair for choices in names for pair in itertools.product(*choices)]
         if len(pairs) > 1:
-            raise _wrong("derivatives", file, f"must name the columns, because {column!r} can be read in several ways")
+            rule = f"must name the columns, because {column!r} can be read in several ways"
+            raise _wrong(
+                "derivatives", file, f"{rule}; did you mean {' or '.join(partial_name(*pair) for pair in pairs)}?"
+            )
+        if pairs and pairs[0] in partials:
+            rule = f"must name the columns, because {column!r} and {partials[pairs[0]]!r} are read as the same one"
+            raise _wrong("derivatives", file, rule)
         partials |= dict.fromkeys(pairs, column)
     return partials
+
+
+def _by_bare_name(names: Collection[str]) -> dict[str, list[str]]:
+    """Return names by what is left of them without units."""
+    found = dict[str, list[str]]()
+    for name in names:
+        found.setdefault(_without_unit(name), []).append(name)
+    return found
+
+
+def _without_unit(name: str) -> str:
+    """Return a name without a unit in brackets at its end.
+
+    Example:
+        >>> _without_unit("F [kN]"), _without_unit("p(0)"), _without_unit("[kN]")
+        ('F', 'p(0)', '[kN]')
+    """
+    return re.sub(r"(?<=\S)\s*\[[^][]*\]$|(?<=\S)\s+\([^()]*\)$", "", name)
 
 
 def _readings(column: str) -> list[tuple[str, str]]:

@@ -248,10 +248,14 @@ def parse(expr: str, symbols: "Sequence[sympy.Symbol]") -> "sympy.Expr":
             case ast.Call(func=ast.Name(id=name)) | ast.Name(id=name):
                 if isinstance(node, ast.Call):
                     raise refuse(f"the function {name!r}")
-                raise ValueError(f"{refuse(f'the name {name!r}')}{_more_inputs(name, tree)}")
+                raise _further_input(name, expr, tree) if _number(name) else refuse(f"the name {name!r}")
+            case ast.BinOp(op=ast.BitXor()):
+                raise ValueError(f"expr: write {ast.unparse(node).replace('^', '**')} for powers, in {expr!r}")
             case _:
                 raise refuse(f"{ast.unparse(node)!r}")
 
+    if product := re.search(r"(?<![\w.])(\d+\.?\d*)\s*(?!e[+-]?\d)([a-z]\w*|\()", expr, re.ASCII | re.IGNORECASE):
+        raise ValueError(f"expr: write {product[1]}*{product[2]} for {product[0]}, in {expr!r}")
     try:
         tree = ast.parse(expr.strip(), mode="eval")
     except (SyntaxError, ValueError, MemoryError, RecursionError) as error:
@@ -262,14 +266,12 @@ def parse(expr: str, symbols: "Sequence[sympy.Symbol]") -> "sympy.Expr":
         raise ValueError(f"expr: {expr!r} cannot be computed ({error})") from error
 
 
-def _more_inputs(name: str, tree: ast.AST) -> str:
-    """Return what a name needs if it is that of a further input, and else nothing."""
-    if not _number(name):
-        return ""
+def _further_input(name: str, expr: str, tree: ast.AST) -> ValueError:
+    """Return the error for the name of an input that the domain does not have."""
     needed = max(_number(node.id) for node in ast.walk(tree) if isinstance(node, ast.Name))
     intervals = ["[-1,1]"] * needed if needed <= _MOST_SHOWN else ["[-1,1]", "[-1,1]", "..."]
-    rule = f"{name!r} is an input if there is an interval for each of {needed} inputs"
-    return f"; {rule}, such as target.domain=[{','.join(intervals)}]"
+    how = f"give an interval for each of {needed} inputs, such as target.domain=[{','.join(intervals)}]"
+    return ValueError(f"expr: the domain has no input {name!r}, which is in {expr!r}; {how}")
 
 
 def _number(name: str) -> int:

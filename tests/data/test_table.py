@@ -129,6 +129,14 @@ def test_columns_are_chosen_and_named(arrays):
     assert read(Table(file="b.csv", derivatives={"lift": {"a": "dLift_dA"}})).inputs == ("a",)
 
 
+def test_derivatives_are_named_without_units():
+    table = {"p0 [MPa]": [1.0, 2, 3], "T (K)": [1.0, 2, 4], "F [kN]": [1.0, 2, 3], "dF_dp0": 4.0, "dF_dT [kN/K]": 5.0}
+    pandas.DataFrame(table).to_csv("units.csv", index=False)
+    rows = read(Table(file="units.csv"))
+    assert (rows.inputs, rows.outputs) == (("p0 [MPa]", "T (K)"), ("F [kN]",))
+    np.testing.assert_array_equal(rows.dydx, [[[4.0, 5.0]]] * 3)
+
+
 @pytest.mark.parametrize("name", ["", "Unnamed: 0", "__index_level_0__"])
 def test_the_index_of_a_data_frame_is_not_used(arrays, name):
     frame(*arrays).to_csv("a.csv", index_label=name)
@@ -305,6 +313,12 @@ BAD = {  # the content of the file, the settings, and a part of the message
     ),
     "two roles": (GOOD, XY | {"derivatives": {"y": {"x": "x"}}}, "each column must have one role, got several for 'x'"),
     "ambiguous": ("a,b_dc,a_db,c,da_db_dc\n1,2,3,4,5\n", {}, "because 'da_db_dc' can be read in several ways"),
+    "two units": ("a [m],a [s],y,dy_da\n1,2,3,4\n", {}, "ways; did you mean dy_da [m] or dy_da [s]?"),
+    "two names of one": (
+        "a [m],y,dy_da,dy_da [1/m]\n1,2,3,4\n",
+        {},
+        "'dy_da [1/m]' and 'dy_da' are read as the same one",
+    ),
     "risky name": ("=x,y,dy_d=x\n1,2,3\n", {}, "must not begin with one of = + - @"),
     "no split column": (GOOD, {"split_column": "set"}, "split_column: 'a.csv': must be among its columns, x, y, dy_dx"),
     "label": (
