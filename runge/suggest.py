@@ -8,12 +8,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from runge.data import Rows
 from runge.data.channels import Channels
-from runge.domain import sobol
 from runge.errors import ConfigurationError, command, in_shell
 from runge.function import Function
 from runge.loading import load_finished
@@ -22,9 +20,9 @@ from runge.records.directories import RunDirectory
 from runge.records.files import printable, write
 from runge.residuals import rows_of
 from runge.tables.memory import frame_of
-from runge.tables.roles import listed, of_columns, partial_name
+from runge.tables.roles import find_roles, listed, of_columns
 from runge.tables.table import FORMATS, SETS, open_table
-from runge.trust.suggestions import choose, relative
+from runge.trust.suggestions import choose, draw, relative
 from runge.validation import Floats
 from runge.verbs import add_out, check_new, ending_quietly, refusing
 
@@ -35,7 +33,7 @@ __all__ = ["main", "suggest"]
 
 Interval = Sequence[float]
 
-_CANDIDATES = 2048
+_MOST_CANDIDATES = 2048
 _MOST_ROWS = 10_000
 
 
@@ -55,7 +53,7 @@ def suggest(
         points: how many.
         box: the interval of an input, or its fixed value; for other inputs it is the range of the table's rows.
         candidates: the points to choose from, a file or a DataFrame with a column for each input, of which at most 2048
-            are drawn; None: 2048 points of a Sobol sequence in the box.
+            are drawn; None: points of a Sobol sequence in the box, as `runge.trust.suggestions.draw`.
         seed: the seed of the candidates.
 
     Returns:
@@ -78,37 +76,27 @@ def _suggest(
     seed: int,
 ) -> "pandas.DataFrame":
     """Return the points for a function that was fitted to some rows, as `suggest`."""
+    import pandas
+
     intervals = _intervals(box, rows)
     if candidates is None:
-        frame, x = _drawn(rows, intervals, seed)
-        allowed = np.arange(len(x))
+        ends = [intervals.get(name, (x.min(), x.max())) for name, x in zip(rows.inputs, rows.x.T, strict=True)]
+        x = draw(rows.x, np.array(ends, float), seed)
+        frame = pandas.DataFrame(dict(zip(rows.inputs, x.T, strict=True)))
     else:
-        frame, x, new = _given(candidates, rows, intervals)
-        allowed = np.flatnonzero(new)
-        if len(allowed) > (most := max(_CANDIDATES, points)):
-            allowed = np.sort(np.random.default_rng(seed).choice(allowed, most, replace=False))
+        frame, x = _given(candidates, rows)
+    allowed = np.flatnonzero(_are_new(x, rows, intervals))
+    if len(allowed) > (most := max(_MOST_CANDIDATES, points)):
+        allowed = np.sort(np.random.default_rng(seed).choice(allowed, most, replace=False))
     if not 1 <= points <= len(allowed):
-        which = "candidates that are no row yet, and in the box"
+        which = "candidates that are no row yet, in the box and, without --box and --candidates, near the rows"
         raise ConfigurationError(f"points: must be at least 1 and at most {len(allowed)}, the {which}; got {points}")
     chosen = allowed[choose(x[allowed], _squares(function, rows, x[allowed]), rows.x, points)]
     return _as_table(frame.iloc[chosen], x[chosen], rows)
 
 
-def _drawn(rows: Rows, intervals: Mapping[str, Interval], seed: int) -> "tuple[pandas.DataFrame, Floats]":
-    """Return 2048 points of a Sobol sequence in the box, as a table and as an array, (N, D)."""
-    import pandas
-
-    box = [intervals.get(name, (x.min(), x.max())) for name, x in zip(rows.inputs, rows.x.T, strict=True)]
-    x = sobol(_CANDIDATES, torch.tensor(box, dtype=torch.float64), seed).numpy()
-    return pandas.DataFrame(dict(zip(rows.inputs, x.T, strict=True))), x
-
-
-def _given(
-    candidates: "str | os.PathLike[str] | pandas.DataFrame", rows: Rows, intervals: Mapping[str, Interval]
-) -> "tuple[pandas.DataFrame, Floats, NDArray[np.bool_]]":
-    """Return the points of a table, likewise, and which of them are in the box, and neither rows nor repeated."""
-    import pandas
-
+def _given(candidates: "str | os.PathLike[str] | pandas.DataFrame", rows: Rows) -> "tuple[pandas.DataFrame, Floats]":
+    """Return the points of a table, as such and as an array, (N, D)."""
     if isinstance(candidates, str | os.PathLike):
         file = open_table(os.fspath(candidates), "candidates")
     else:
@@ -116,12 +104,18 @@ def _given(
     if missing := [name for name in rows.inputs if name not in file.frame.columns]:
         rule = f"must have a column for each input, {listed(rows.inputs)}"
         raise ConfigurationError(f"candidates: {rule}; missing: {listed(missing)}")
-    x = np.stack([file.numbers(name, known=True) for name in rows.inputs], axis=1) + 0.0  # -0.0 is 0.0
+    return file.frame, np.stack([file.numbers(name, known=True) for name in rows.inputs], axis=1) + 0.0  # -0.0 is 0.0
+
+
+def _are_new(x: Floats, rows: Rows, intervals: Mapping[str, Interval]) -> NDArray[np.bool_]:
+    """Return which points, (N, D), are in the box, and neither rows nor repeated, (N,)."""
+    import pandas
+
     new = ~pandas.DataFrame(np.concatenate([rows.x + 0.0, x])).duplicated().to_numpy()[len(rows.x) :]
     for name, (low, high) in intervals.items():
         column = x[:, rows.inputs.index(name)]
         new &= (low <= column) & (column <= high)
-    return file.frame, x, new
+    return new
 
 
 def _fitted(directory: str) -> tuple[Function, Rows]:
@@ -208,7 +202,7 @@ def main(arguments: Sequence[str] | None = None, prog: str = "python -m runge.su
     parser.add_argument("sweep", metavar="SWEEP", help=of_sweep)
     parser.add_argument("--points", type=int, default=16, help="how many points (16)")
     of_box = "intervals of inputs, or fixed values: x1=0:1,x3=0.5 (default: those of the table's rows)"
-    parser.add_argument("--box", metavar="BOX", help=of_box)
+    parser.add_argument("--box", metavar="BOX", action="append", help=f"{of_box}; can be given several times")
     of_candidates = f"a table of the points to choose from: {', '.join(FORMATS)} (default: a Sobol sequence in the box)"
     parser.add_argument("--candidates", metavar="FILE", help=of_candidates)
     parser.add_argument("--seed", type=int, default=0, help="the seed of the candidates (0)")
@@ -217,14 +211,13 @@ def main(arguments: Sequence[str] | None = None, prog: str = "python -m runge.su
     out = Path(args.out or Path(args.sweep) / "suggested.csv")
     with refusing(parser):
         check_new(out, args.force)
-        box = _parsed_box(args.box) if args.box else {}
+        box = _parsed_box(",".join(args.box)) if args.box else {}
         function, rows = _fitted(args.sweep)
         table = _suggest(function, rows, args.points, box, args.candidates, args.seed)
         write(out, table.to_csv(index=False))
-    partials = {(y, x): partial_name(y, x) for y in rows.outputs for x in rows.inputs}
-    if (given := rows.table.derivatives) is not None:
-        partials = {(y, x): column for y, columns in given.items() for x, column in columns.items()}
-    labels = [*rows.outputs, *partials.values()]
+    known = rows.table
+    roles = find_roles(open_table(known.file), rows.inputs, rows.outputs, known.derivatives, known.split_column)
+    labels = [*rows.outputs, *roles.partials.values()]
     print(printable(f"{len(table)} points: {out}"))
     print(printable(f"Next: compute their labels ({listed(labels)}), append these rows to {rows.table.file}, and run"))
     print(printable(f"    {command()} fit {' '.join(map(in_shell, [rows.table.file, *of_columns(rows.table)]))}"))

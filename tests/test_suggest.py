@@ -43,7 +43,9 @@ def test_points_are_new_rows_of_the_table(tmp_path, capsys):
     assert len(new.drop_duplicates(["a", "b"])) == 5
     for name in "ab":
         assert new[name].between(old[name].min(), old[name].max()).all()
-    assert "fit t.csv" in capsys.readouterr().out
+    out = capsys.readouterr().out
+    assert "fit t.csv" in out
+    assert "their labels (y, dy_db, dy_da)" in out
     again = runge.Comparison("sweep").suggest(5)[["a", "b"]]
     pandas.testing.assert_frame_equal(again, new[["a", "b"]], check_exact=True)
     assert not suggest("sweep", 5, seed=1)["a"].isin(new["a"]).any()
@@ -58,6 +60,13 @@ def test_box():
     for wrong in ((0, 1, 2), "x"):
         with pytest.raises(ConfigurationError, match="box: a: must be a number, or a pair of numbers"):
             suggest("sweep", 2, {"a": wrong})
+
+
+def test_several_boxes(tmp_path):
+    main(["sweep", "--points", "3", "--box", "a=0.25", "--box", "b=0.5:1", "--out", str(tmp_path / "new.csv")])
+    new = pandas.read_csv(tmp_path / "new.csv")
+    assert set(new["a"]) == {0.25}
+    assert new["b"].between(0.5, 1).all()
 
 
 def test_candidates():

@@ -18,15 +18,20 @@ References:
 """
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from scipy.linalg import cholesky, solve_triangular
 from scipy.spatial.distance import cdist
 
+from runge.domain import sobol
+from runge.trust.outside import OUTSIDE, NearestRow, thinned
 from runge.validation import Floats
 
-__all__ = ["choose", "relative"]
+__all__ = ["choose", "draw", "relative"]
 
 
+_DRAWN = 2048
+_DECADES = 1e3  # from the smallest to the largest value of an input that is compared on a logarithmic scale
 _RIDGE = 1e-6  # the variance of the labels' noise, relative to that of the error
 
 
@@ -40,10 +45,42 @@ def relative(*parts: Floats) -> Floats:
     return np.sum(some, axis=0) if some else np.ones_like(parts[0])
 
 
+def draw(known: Floats, box: Floats, seed: int) -> Floats:
+    """Return points of a Sobol sequence in a box, (N, D), of 2048 those near the rows that are known.
+
+    An input has whole numbers if the rows have, and even logarithms if the rows span more than three decades. Points
+    whose `outside` is above 1.5 are left out, by the distance from the nearest row in standardised inputs, unless the
+    box is larger than the range of the rows.
+
+    Args:
+        known: the inputs of the rows, (n, D).
+        box: the interval of each input, (D, 2).
+        seed: the seed of the sequence.
+    """
+    logs = _spans_decades(known) & (box[:, 0] > 0)
+    ends = np.log(box, where=logs[:, None], out=box.copy())
+    x = sobol(_DRAWN, torch.from_numpy(ends), seed).numpy()
+    points = np.exp(x, where=logs, out=x.copy()).clip(*box.T)
+    whole = (known == np.rint(known)).all(axis=0) & (box[:, 0] < box[:, 1])
+    points = np.rint(points, where=whole, out=points)
+    points = points[((box[:, 0] <= points) & (points <= box[:, 1])).all(axis=1)]
+    if (box[:, 0] >= known.min(axis=0)).all() and (box[:, 1] <= known.max(axis=0)).all():
+        rows, x = (np.log(part, where=logs, out=part.copy()) for part in (known, points))
+        nearest = NearestRow(thinned(rows), np.ones(len(box)))
+        points = points[nearest.outside(torch.from_numpy(x)).numpy() <= OUTSIDE]
+    return points
+
+
+def _spans_decades(known: Floats) -> NDArray[np.bool_]:
+    """Return which inputs of rows, (n, D), are positive and span more than three decades, (D,)."""
+    return (known > 0).all(axis=0) & (known.max(axis=0) > _DECADES * known.min(axis=0))
+
+
 def choose(candidates: Floats, squares: Floats, known: Floats, count: int) -> NDArray[np.int64]:
     """Choose the next points among candidates.
 
-    The length l is the distance between rows if they were on a grid in the box of all points.
+    The length l is the distance between rows if they were on a grid in the box of all points. Inputs that span more
+    than three decades are compared by their logarithms.
 
     Args:
         candidates: their inputs, (N, D).
@@ -54,8 +91,10 @@ def choose(candidates: Floats, squares: Floats, known: Floats, count: int) -> ND
     Returns:
         Their indices, (count,), the first one first; all differ.
     """
-    spread = known.std(axis=0)
-    x, rows = (part / np.where(spread > 0, spread, 1) for part in (candidates, known))
+    logs = _spans_decades(known) & (candidates > 0).all(axis=0)
+    x, rows = (np.log(part, where=logs, out=part.copy()) for part in (candidates, known))
+    spread = rows.std(axis=0)
+    x, rows = (part / np.where(spread > 0, spread, 1) for part in (x, rows))
     sizes = np.ptp(np.concatenate([x, rows]), axis=0)
     length = np.prod(sizes[sizes > 0] ** (1 / max(1, np.count_nonzero(sizes)))) / len(rows) ** (1 / x.shape[1])
 

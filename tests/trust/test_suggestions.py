@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from runge.trust.suggestions import choose, relative
+from runge.trust.suggestions import choose, draw, relative
 
 
 def test_each_point_leaves_the_smallest_sum_of_variances():
@@ -38,3 +38,33 @@ def test_parts_weigh_the_same():
     ones = np.array([1.0, 3.0])
     np.testing.assert_allclose(relative(ones, 1e-9 * ones[::-1], np.zeros(2)), [2, 2])
     np.testing.assert_allclose(relative(np.zeros(2), np.zeros(2)), [1, 1])
+
+
+def test_drawn_points_stay_near_the_rows():
+    chance = np.random.default_rng(0)
+    a = chance.random(60)
+    known = np.stack([a, a + 1e-3 * chance.standard_normal(60)], axis=1)
+    box = np.stack([known.min(axis=0), known.max(axis=0)], axis=1)
+    x = draw(known, box, 0)
+    assert len(x) > 100
+    assert np.abs(x[:, 0] - x[:, 1]).max() < 0.1
+    larger = box + np.array([[0, 1], [0, 0]])
+    assert np.abs(np.subtract(*draw(known, larger, 0).T)).max() > 0.9, "it was asked for"
+
+
+def test_drawn_points_are_whole_numbers_and_even_logarithms_where_rows_are():
+    chance = np.random.default_rng(0)
+    known = np.stack([chance.integers(0, 5, 60), 10 ** chance.uniform(-8, 2, 60), chance.random(60)], axis=1)
+    box = np.stack([known.min(axis=0), known.max(axis=0)], axis=1)
+    x = draw(known, box, 0)
+    assert {*x[:, 0]} == {0, 1, 2, 3, 4}
+    assert np.median(np.log10(x[:, 1])) == pytest.approx(-3, abs=0.3)
+    assert (box[:, 0] <= x).all()
+    assert (x <= box[:, 1]).all()
+    assert {*draw(known, np.array([[0.5, 0.5], box[1], box[2]]), 0)[:, 0]} == {0.5}, "a fixed value"
+
+
+def test_inputs_over_decades_are_compared_by_their_logarithms():
+    known, x = 10 ** np.linspace(-8, 2, 11)[:, None], 10 ** np.linspace(-8, 2, 101)[:, None]
+    chosen = np.log10(x[choose(x, np.where(x[:, 0] < 1e-4, 1.0, 1e-6), known, 4), 0])
+    assert np.sort(chosen) == pytest.approx([-7.5, -6.5, -5.5, -4.5], abs=0.3)
