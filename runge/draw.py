@@ -2,6 +2,7 @@
 
 import argparse
 import os
+import re
 import sys
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext, suppress
@@ -22,7 +23,11 @@ from runge.verbs import ending_quietly, refusing
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+    from runge.targets import Target
+
 __all__ = ["draw", "draw_answer", "draw_into"]
+
+_NOISE = {"data.noise_f": "f", "data.noise_df": "f'"}
 
 
 def draw(directory: str | os.PathLike[str], metrics: Mapping[str, Any] | None = None) -> dict[str, "Figure"]:
@@ -55,23 +60,28 @@ def draw(directory: str | os.PathLike[str], metrics: Mapping[str, Any] | None = 
     if fit:
         values = fit_of(fit)
         outputs, several = values.outputs, len(values.inputs) > 1
-        profiles = _profiles(run, values) if several or record.of_table else []
-        moved = np.stack([points[name] for name in values.inputs], axis=1) if points else None
-        last = None if moved is None else moved[np.equal(points["step"], points["step"][-1])]
-        pictures["fit"] = fit_picture(values, title, profiles[0] if profiles and not several else None, last)
+        from runge.sections import formula_of  # late: the curves of a run without a fit need no torch
+
+        target, (x, *labels) = formula_of(run.read_configuration()[0])
+        if points:  # they moved, to where their labels are not saved
+            moved, labels = np.stack([points[name] for name in values.inputs], axis=1), None
+            x = moved[np.equal(points["step"], points["step"][-1])]
+        profiles = _profiles(run, values, target) if several or record.of_table else []
+        profile = profiles[0] if profiles and not several else None
+        pictures["fit"] = fit_picture(values, title, profile, x if len(x) else None, labels)
         if several:
-            pictures["profiles"] = profiles_picture(profiles, title, values.inputs, outputs)
+            pictures["profiles"] = profiles_picture(profiles, title, values.inputs, outputs, values.f)
     pictures["curves"] = curves_picture(history, switched_on, figures.get(BEST_STEP), outputs, title)
     if points:
         pictures["points"] = points_picture(points, history, title)
     return pictures
 
 
-def _profiles(run: RunDirectory, fit: Fit) -> list[Section]:
-    from runge.loading import load  # late: curves need no torch
+def _profiles(run: RunDirectory, fit: Fit, target: "Target | None") -> list[Section]:
+    from runge.loading import load  # late, as above
     from runge.sections import profiles_of
 
-    return profiles_of(load(run.path), fit.x)
+    return profiles_of(load(run.path), fit.x, target=target)
 
 
 def draw_answer(directory: str | os.PathLike[str]) -> dict[str, "Figure"]:
@@ -99,7 +109,7 @@ def draw_answer(directory: str | os.PathLike[str]) -> dict[str, "Figure"]:
         title += ", with the rows that it was fitted to" if of_table else ""
         profile = profiles[0] if of_table else None
         return {"answer": fit_picture(fit_of_function(function, x, *labels), title, profile)}
-    picture = profiles_picture(profiles, title, *names)
+    picture = profiles_picture(profiles, title, *names, labels[0])
     if len(function.inputs) > 2:
         return {"answer": picture}
     plane = plane_of(function, x)
@@ -132,12 +142,16 @@ def title_of(settings: Mapping[str, Any]) -> str:
     formulas = {name: text for name, text in settings.items() if name.startswith("target.expr.")}
     what = ", ".join(f"{name.removeprefix('target.expr.')} = {text}" for name, text in formulas.items())
     what = what or settings.get("target.expr") or settings.get("target")
+    if any(name.startswith("target.expr") for name in settings) and "[[" in str(settings.get("target.domain")):
+        what = re.sub(r"\b[xyz]\b", lambda name: f"x{'xyz'.index(name[0]) + 1}", str(what))  # the names on the axes
     if "data.file" in settings:
         what = Path(settings["data.file"]).name
     elif "sampling" in settings:
         what = f"{what}, {settings['sampling'].lower()} sampling"
         if (moved := settings.get("resampling", "Never")) != "Never":
             what += f", then by {moved.lower()}"
+        noise = [f"noise {level:g} in {label}" for key, label in _NOISE.items() if (level := settings.get(key))]
+        what = ", ".join([what, *noise])
     parts = [f"{settings.get('model.activation')} {settings.get('model.depth')} × {settings.get('model.width')}"]
     if "loss.lambda_d" in settings:
         balance = settings.get("balance", "Fixed")

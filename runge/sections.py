@@ -1,22 +1,28 @@
 """Sections of a function: its values and derivatives along each input, or over a plane of two, with intervals."""
 
 import sys
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import torch
 
+from runge.configuration import build, unimported
+from runge.data import Data, sample
 from runge.errors import ConfigurationError
 from runge.records.directories import RunDirectory
 from runge.records.fits import LEVEL, Array, Fit, Section, fit_of
 from runge.records.reading import read_columns
 from runge.residuals import rows_of
+from runge.sampling import Sampling
+from runge.seed import Seed
+from runge.targets import Target
 from runge.trust.outside import OUTSIDE
 
 if TYPE_CHECKING:
     from runge.function import Function
 
-__all__ = ["fit_of_function", "plane_of", "profiles_of", "rows_seen", "section_of"]
+__all__ = ["fit_of_function", "formula_of", "plane_of", "profiles_of", "rows_seen", "section_of"]
 
 _PROFILE, _PLANE, _MOST_ROWS = 101, 61, 2000
 
@@ -36,14 +42,22 @@ def section_of(function: "Function", x: Array, along: Sequence[int] | None = Non
 
 
 def profiles_of(
-    function: "Function", x: Array, inputs: Sequence[int] | None = None, points: int = _PROFILE
+    function: "Function",
+    x: Array,
+    inputs: Sequence[int] | None = None,
+    points: int = _PROFILE,
+    target: Target | None = None,
 ) -> list[Section]:
-    """Return a section along some inputs, by default all, between the ends of rows x, (m, D), through their median."""
+    """Return a section along some inputs, by default all, between the ends of rows x, (m, D), through their median.
+
+    With a target it has the values of this, too.
+    """
     profiles, middle = list[Section](), np.median(x, axis=0)
     for d in range(x.shape[1]) if inputs is None else inputs:
         line = np.tile(middle, (points, 1))
         line[:, d] = np.linspace(x[:, d].min(), x[:, d].max(), points)
-        profiles.append(section_of(function, line, [d]))
+        f = None if target is None else target.value(torch.from_numpy(line)).numpy().reshape(points, -1)
+        profiles.append(section_of(function, line, [d])._replace(f=f))
     return profiles
 
 
@@ -51,6 +65,27 @@ def plane_of(function: "Function", x: Array) -> Section:
     """Return a section of a function of two inputs, on a grid over the box of rows x, (m, 2)."""
     axes = np.linspace(x.min(0), x.max(0), _PLANE)
     return section_of(function, np.stack(np.meshgrid(*axes.T), axis=-1).reshape(-1, 2))
+
+
+def formula_of(configuration: Mapping[str, Any]) -> tuple[Target | None, tuple[Array, Array, Array]]:
+    """Return the formula of a run, and the x, f and df of its training points, (K, D), (K, P) and (K, P, D).
+
+    The points are the first ones, which a resampling moves; NaN: they do not carry this label. Of a table, or of a
+    class whose module is not imported, or if another version wrote the keys, there are neither.
+    """
+    none = np.empty((0, 0)), np.empty((0, 0)), np.empty((0, 0, 0))
+    parts = {key: configuration.get(key) for key in ("target", "sampling")}
+    if not all(parts.values()) or unimported(parts):
+        return None, none
+    try:
+        target, sampling = build("target", parts["target"], Target), build("sampling", parts["sampling"], Sampling)
+        data = build("data", configuration["data"], Data)
+        seed = Seed.of_data(configuration["seed"], data.seed, data.folds)
+        train = sample(target, sampling, seed.generator("data"), data).train
+    except ValueError:
+        return None, none
+    f, df = train.f.where(train.weight_f > 0, torch.nan), train.df.where(train.weight_df > 0, torch.nan)
+    return target, (train.x[0].numpy(), f[0].numpy(), df[0].numpy())
 
 
 def rows_seen(function: "Function") -> tuple[Array, Array, Array]:

@@ -10,9 +10,12 @@ import runge
 from runge.draw import draw, draw_answer, main, title_of
 from runge.errors import ConfigurationError
 from runge.function import Function
+from runge.launch.compose import compose
 from runge.loading import load
-from runge.sections import profiles_of
+from runge.sections import formula_of, profiles_of
 from runge.sobolev.network import Model, StackedMLP
+from runge.training.member import Member
+from runge.training.stack import Stack
 
 SHORT = ("trainer.max_steps=20", "trainer.log_every=10", "model.width=8", "trainer.progress_bar=false")
 
@@ -32,6 +35,24 @@ def test_a_single_run_draws_and_a_sweep_when_it_is_asked(tmp_path):
     main([str(auto)])  # from the same files, the same pictures
     for name in ("curves.png", "fit.png"):
         assert (auto / name).read_bytes() == (always / name).read_bytes()
+
+
+def test_the_title_has_the_noise_and_the_names_of_the_axes():
+    settings = {"target": "Expression", "target.expr": "exp(y)*x", "target.domain": "[[-1, 1], [0, 2]]", "seed": 0}
+    settings |= {"sampling": "Uniform", "data.noise_f": 0.0, "data.noise_df": 0.05}
+    assert title_of(settings).startswith("exp(x2)*x1, uniform sampling, noise 0.05 in f': ")
+
+
+def test_the_training_points_of_a_formula_are_those_of_its_run():
+    configuration = compose("target=expression", "target.expr='sin(x)'", "data.noise_f=0.1", "data.n_derivative=9")
+    target, (x, f, df) = formula_of(configuration)
+    train = Stack([Member(configuration)]).data.dataset.train
+    np.testing.assert_allclose(x, train.x[0], atol=1e-7)  # which is in 32 bit
+    known = train.weight_f[0] > 0
+    np.testing.assert_allclose(f[known], train.f[0][known], atol=1e-6)
+    assert np.isnan(f[~known]).all()
+    assert np.isnan(df).sum() == 128
+    assert target.value(torch.zeros(1, 1)).item() == 0
 
 
 def test_pictures_must_be_a_choice():

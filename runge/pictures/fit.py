@@ -38,7 +38,13 @@ _FEW, _MANY, _MATTERS = 50, 300, 1e-3
 
 
 @styled
-def fit_picture(fit: Fit, title: str, profile: Section | None = None, points: Array | None = None) -> Figure:
+def fit_picture(
+    fit: Fit,
+    title: str,
+    profile: Section | None = None,
+    points: Array | None = None,
+    labels: Sequence[Array] | None = None,
+) -> Figure:
     """Draw a function and its fit, their derivatives, and the errors of both, of at most four outputs.
 
     Args:
@@ -47,14 +53,16 @@ def fit_picture(fit: Fit, title: str, profile: Section | None = None, points: Ar
         profile: with one input, the fit between the points, with its intervals. The points are then the rows of a
             table, in which x may repeat and labels have noise, and are drawn as dots; None: they are those of a
             function, and are joined.
-        points: the training points, (K, D), which the maps of two inputs show.
+        points: the training points, (K, D), which the maps of two inputs show, and with their labels the curves.
+        labels: their values, (K, P), and derivatives, (K, P, D); NaN: not known.
     """
     if len(fit.inputs) == 1:
-        return _curves(fit, title, profile)
+        train = None if points is None or labels is None else (points[:, 0], labels[0], labels[1][..., 0])
+        return _curves(fit, title, profile, train)
     return _maps(fit, title, points) if len(fit.inputs) == 2 else _parity(fit, title)
 
 
-def _curves(fit: Fit, title: str, profile: Section | None) -> Figure:
+def _curves(fit: Fit, title: str, profile: Section | None, train: tuple[Array, Array, Array] | None) -> Figure:
     order, rows = np.argsort(fit.x[:, 0], kind="stable"), min(MOST_OUTPUTS, len(fit.outputs))
     t, f, df, u, du = (part[order] for part in (fit.x[:, 0], fit.f, fit.df[..., 0], fit.u, fit.du[..., 0]))
     across, curve, slope = t, u, du
@@ -79,6 +87,9 @@ def _curves(fit: Fit, title: str, profile: Section | None) -> Figure:
             true = true if known.any() else f"{true}: no labels"
             axes.plot(t, labels[:, p], color=INK, linewidth=2.4, **style, label=true)
             axes.plot(across[along], line[along, p], color=ORANGE, linestyle="-" if profile else "--", label=of_fit)
+            if train is not None:
+                size = 4 if len(train[0]) <= _MANY else 2
+                axes.plot(train[0], train[q + 1][:, p], ".", color=BLUE, markersize=size, label="training points")
             axes.set_ylabel(("value", "derivative")[q])
             if known.any():
                 error = positive(np.abs(fitted[known, p] - labels[known, p]))

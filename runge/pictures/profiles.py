@@ -29,13 +29,16 @@ _COLUMNS, _TANGENTS = 4, 7
 
 
 @styled
-def profiles_picture(profiles: Sequence[Section], title: str, inputs: Sequence[str], outputs: Sequence[str]) -> Figure:
+def profiles_picture(
+    profiles: Sequence[Section], title: str, inputs: Sequence[str], outputs: Sequence[str], values: Array | None = None
+) -> Figure:
     """Draw each output of a fit along each input, the other inputs being fixed, with its derivatives.
 
     With intervals, these are drawn as bands, and du/dx_d has a panel below. Without, it is drawn as tangents.
 
-    All panels of an output have the same scale. One output has at most twelve of them, several have at most four each:
-    those of the inputs along which the first four outputs change most, relative to their range over all profiles.
+    All panels of an output have the same scale, which has room for the `values` of all points, (N, P). One output has
+    at most twelve panels, several have at most four each: those of the inputs along which the first four outputs change
+    most, relative to their range over all profiles.
 
     Each of the `profiles` is through the median of the points.
     """
@@ -47,6 +50,7 @@ def profiles_picture(profiles: Sequence[Section], title: str, inputs: Sequence[s
     with_bands = any(np.isfinite(part).any() for one in profiles for part in (one.around, one.around_du))
     notes = ["each panel varies one input, the others are at their median"]
     notes += [] if with_bands else ["orange: the derivative"]
+    notes += ["blue: the formula"] if profiles[0].f is not None else []
     notes += ["grey: outside the data"] if any(one.outside.any() for one in profiles) else []
     if len(drawn) < len(inputs):
         notes.append(f"the {len(drawn)} of {len(inputs)} inputs along which the fit changes most")
@@ -60,8 +64,12 @@ def profiles_picture(profiles: Sequence[Section], title: str, inputs: Sequence[s
             if p in first:
                 axes.sharey(first[p])
             first.setdefault(p, axes)
+            if values is not None and np.isfinite(values[:, p]).any():
+                axes.update_datalim([(profiles[d].x[0, 0], bound(values[:, p])) for bound in (np.nanmin, np.nanmax)])
             axes.tick_params(labelleft=i == 0)
             one = profiles[d]
+            if one.f is not None:
+                axes.plot(one.x[:, 0], one.f[:, p], color=BLUE, alpha=0.4, linewidth=5)
             _draw(axes, one, one.u[:, p], one.around[:, p], INK, BLUE)
             if not with_bands:
                 _draw_tangents(axes, one, p)

@@ -86,6 +86,7 @@ class Section(NamedTuple):
         around: half the widths of intervals of u, (N, P); NaN: there are none.
         around_du: those of du, (N, P, K).
         outside: whether the points are outside the data, (N,).
+        f: the values of the formula that was fitted, (N, P); None: it is not known.
     """
 
     x: Array
@@ -94,6 +95,7 @@ class Section(NamedTuple):
     around: Array
     around_du: Array
     outside: NDArray[np.bool_]
+    f: Array | None = None
 
 
 def fit_of(columns: Mapping[str, Sequence[float]]) -> Fit:

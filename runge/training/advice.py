@@ -35,6 +35,7 @@ _OVERFITS = 3.0  # the root of the validation loss over that of the training los
 # A learning rate that ends at zero lowers it anyway.
 _SINCE = {"cosine": (0.5, 0.5), "constant": (0.8, 0.7)}
 _OSCILLATES, _TOO_MANY = 10.0, 1000.0  # the frequencies for which fixed neurons are the way
+_FEW, _FAILED = 500, -1.0  # steps of a gradient method that fit little; R2 of training points that it went away from
 _OWN = 512  # the neurons of optimizer=least_squares
 _WRONG = dict[str, list["Finding"]]()
 """The contradictions of the last table, by the checksum of its rows."""
@@ -171,7 +172,7 @@ def verdict(
     unimportant: Sequence[str],
     *,
     of_table: bool,
-    rate: str,
+    rate: str | None,
     lambda_d: float,
 ) -> list[str]:
     """Judge a finished fit by its validation points: that it is poor, why, and what to try; nothing of a good one.
@@ -182,23 +183,30 @@ def verdict(
         train: the training points, a stack of one.
         unimportant: the inputs of a table that hardly matter.
         of_table: the points are the rows of a table.
-        rate: the course of the learning rate, `cosine` or `constant`.
+        rate: the course of the learning rate, `cosine` or `constant`; None: the optimiser has none.
         lambda_d: its full lambda_d.
     """
     more = "more rows" if of_table else "more points (data.n_train)"
     found, several, early = [], len(train.outputs) > 1, _early(figures, history, more)
+    few = rate is not None and history.get("step") and history["step"][-1] < _FEW
     for name in train.outputs:
         r2 = figures.get(key("val", "r2_f", name if several else ""))
         if r2 is not None and r2 < _LITTLE:
             of = f" of {name}" if several else ""
             what = f"explains nothing{of}" if r2 < _NOTHING else f"explains only {100 * r2:.0f} % of the variance{of}"
-            found.append(f"{what} (R2 = {r2:.3g}): {early or f'try {_method(train, of_table)}'}")
+            how = early or f"try {_method(train, of_table)}"
+            if few:
+                how = f"it took {history['step'][-1]:.0f} steps; try a larger trainer.max_steps"
+            fitted = figures.get(key("train", "r2_f", name if several else ""))
+            if rate is not None and fitted is not None and fitted < _FAILED:
+                how = f"nor does it fit the training points (R2 = {fitted:.3g}); try a smaller optimizer.lr"
+            found.append(f"{what} (R2 = {r2:.3g}): {how}")
     if not found and any((figures.get(key("val", name)) or 0.0) > _POOR for name in ("nrmse_f", "nrmse_df")):
         val, training = (figures.get(name) or 0.0 for name in (VAL_LOSS, TRAIN_LOSS))
         if training > 0 and (ratio := math.sqrt(val / training)) > _OVERFITS:
             how = early or f"try {more}, or fewer neurons (model.width)"
             found.append(f"overfits (validation errors are {ratio:.2g} times those of training): {how}")
-        elif _falls(history, *_SINCE[rate]):
+        elif _falls(history, *_SINCE[rate or "constant"]):
             found.append("still falling at the end: try a larger trainer.max_steps")
     if lambda_d and figures.get(SWITCHED_ON_STEP) is None:
         how = "no derivative was fitted; try schedule=constant or a larger trainer.max_steps"

@@ -215,7 +215,7 @@ class StackWriter:
         x = train.x if units is None else units.take(one).restore_inputs(train.x)
         hardly = hardly_matters(evaluation.du[None], x)[0].tolist()
         unimportant = [name for name, one in zip(self.data.inputs, hardly, strict=True) if one and member.rows]
-        rate = getattr(member.optimizer, "lr_schedule", "constant")
+        rate = getattr(member.optimizer, "lr_schedule", None)
         about = {"of_table": member.rows is not None, "rate": rate, "lambda_d": float(self.module.lambda_d[i])}
         return FINDINGS.join(verdict(metrics, self._history(i), train, unimportant, **about))
 

@@ -237,6 +237,26 @@ def test_profiles(dimension, outputs, panels):
     assert len({axes.get_ylim() for axes in figure.axes if axes.lines}) == 1  # one scale
 
 
+def test_profiles_have_the_formula_and_room_for_all_values():
+    """A profile along which the formula is 0 shows that its fit is nearly 0."""
+    flat = [one._replace(u=1e-3 * one.u, f=0 * one.u) for one in profiles(2, 1)]
+    figure = profiles_picture(flat, "", names(2), ["f"], np.array([[-2.0], [np.nan], [3.0]]))
+    for axes in figure.axes:
+        assert (axes.lines[0].get_ydata() == 0).all()
+        low, high = axes.get_ylim()
+        assert (low <= -2, high >= 3) == (True, True)
+    assert "blue: the formula" in " ".join(texts(figure))
+
+
+def test_curves_have_the_training_points():
+    x, values = np.array([[0.0], [0.5]]), fit()
+    labels = np.array([[1.0], [np.nan]]), np.array([[[np.nan]], [[2.0]]])
+    value, derivative, _ = fit_picture(values, "", points=x, labels=labels).axes
+    for axes, expected in ((value, [1.0, np.nan]), (derivative, [np.nan, 2.0])):
+        np.testing.assert_array_equal(axes.lines[-1].get_xydata(), np.stack([x[:, 0], expected], axis=1))
+        assert "training points" in texts(axes.figure)
+
+
 @pytest.mark.parametrize("around", [1e-9, 0.5])
 def test_profiles_with_intervals(around):
     """The derivative has a panel of its own; the size of the intervals is in the titles, and grey is outside."""

@@ -60,6 +60,18 @@ TWO_OUTPUTS = row_points(X, np.hstack([X, X**2]), np.stack([X**0, 2 * X], axis=1
             "explains only 50 % of the variance of drag",
         ),
         (
+            {"val_r2_f": 0.17, "train_r2_f": 0.2, "history": {"step": [20], "val/loss": [1.0]}},
+            "explains only 17 % of the variance (R2 = 0.17): it took 20 steps; try a larger trainer.max_steps",
+        ),
+        (
+            {"val_r2_f": -77.8, "train_r2_f": -75.0, "history": {"step": STEPS, "val/loss": [0.1, *[9.0] * 9]}},
+            "nor does it fit the training points (R2 = -75); try a smaller optimizer.lr",
+        ),
+        (
+            {"val_r2_f": 0.5, "rate": None, "history": {"step": [100], "val/loss": [1.0]}},  # Levenberg-Marquardt
+            "(R2 = 0.5): try optimizer=levenberg_marquardt",
+        ),
+        (
             {"val_nrmse_df": 0.3, "val_loss": 1e-2},
             "overfits (validation errors are 10 times those of training): try more rows",
         ),
