@@ -42,6 +42,7 @@ def error(model, lengths=1.0, height=1.0):
     return np.abs(model.predict_derivative(BETWEEN * lengths) * lengths / height - 6 * np.cos(6 * BETWEEN)).max()
 
 
+@pytest.mark.filterwarnings("ignore:an input is beyond its training range:RuntimeWarning")
 @parametrize_with_checks([SobolevRegressor(width=16, max_steps=200)])
 def test_scikit_learns_own_checks(estimator, check):
     check(estimator)
@@ -133,6 +134,7 @@ def test_the_defaults_are_those_of_a_table():
     assert table == compose("data=table", "data.file=X", f"optimizer={defaults.pop('optimizer')}")
     best = yaml.safe_load((CONFIGURATIONS / "search" / "best.yaml").read_text())
     assert defaults.pop("timeout") == best["timeout"]
+    assert defaults.pop("check") == "warn"
     assert set(defaults.values()) == {None}  # as the command has it
 
 

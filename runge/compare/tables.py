@@ -159,7 +159,7 @@ def _table(title: str, texts: Iterable[str], figures: Iterable[str]) -> Table:
     for name in texts:
         table.add_column(Text(name), overflow="fold")
     for name in figures:
-        table.add_column(Text(name), justify="right", no_wrap=True)
+        table.add_column(Text(name), justify="right", no_wrap=name != "n")  # how many have diverged may be below
     return table
 
 

@@ -34,7 +34,7 @@ def test_the_labels_of_axes_do_not_overlap(ends, keys):
 @pytest.mark.parametrize("finished", [0, 1, 3])
 def test_diverged_runs_have_no_place_on_the_axis(finished):
     records = [RunRecord("", "diverged", settings={"seed": seed, "lr": 0.6}) for seed in range(4 - finished)]
-    records += [replace(run(seed, 0.1 + seed, 0), settings={"seed": seed, "lr": 0.6}) for seed in range(finished)]
+    records += [replace(run(seed, 0.1 + seed, 0), settings={"seed": 9 - seed, "lr": 0.6}) for seed in range(finished)]
     figure = comparison_picture(Ranking(records, group_by=["lr"]))
     figure.draw_without_rendering()
     label = figure.axes[0].get_yticklabels()[0].get_text()

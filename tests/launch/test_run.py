@@ -112,7 +112,15 @@ def test_metrics_follow_the_grammar(run):
     expected = {f"{split}/loss" for split in ("train", "val", "test")}
     expected |= {f"{split}/{q}" for split in ("train", "val", "test") for q in (*QUANTITIES, *RELATIVE)}
     expected |= {f"{split}/{q}/{r}" for split in ("train", "val", "test") for q in QUANTITIES for r in REGIONS}
-    expected |= {"lambda_d", "grad_norm/f", "grad_norm/df", "grad_cosine", "parameters", "switched_on_step"}
+    expected |= {
+        "lambda_d",
+        "grad_norm/f",
+        "grad_norm/df",
+        "grad_cosine",
+        "parameters",
+        "switched_on_step",
+        "best_step",
+    }
     expected |= {"seconds/fit", "seconds/total"}
     assert set(metrics) == expected
     assert metrics["parameters"] == 8 + 8 + 64 + 8 + 8 + 1

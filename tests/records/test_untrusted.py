@@ -249,6 +249,8 @@ def test_files_that_would_stop_a_comparison(copy, tmp_path, capfd):
     odd = json.loads(runs[1].configuration.read_text()) | {"test/mse_df": "abc", "status": "odd"}
     runs[1].configuration.write_text(json.dumps(odd))
     runs[2].configuration.write_text('{"a": ' * 10**5 + "1" + "}" * 10**5)
+    other = json.loads(runs[4].configuration.read_text()) | {"seed": 9}  # equal runs count once
+    runs[4].configuration.write_text(json.dumps(other))
     compare.main([str(tmp_path / "runs"), "--out", "out"])
     assert "unreadable" in capfd.readouterr().out
     with (tmp_path / "out" / "comparison.csv").open(newline="") as file:
