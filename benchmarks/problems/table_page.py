@@ -25,7 +25,7 @@ DOCS = Path(__file__).parents[2] / "docs"
 BUDGETS = 3, 30, SECONDS  # seconds
 COLUMNS = 4  # problems of a table, which fit the width of the page
 LEARNT = "tensor_exp", "tensor_cos", "tensor_tanh", "branin", "rastrigin", "cantilever_beam", "robot_arm"
-"""The problems on which `candidates.py` learnt the candidates of `BEST`, with other points."""
+"""The problems on which the candidates of `BEST` were learnt, with other points, when it was measured."""
 
 Views = tuple[Frame, Frame]
 """The medians of the chosen settings, and of the defaults."""
