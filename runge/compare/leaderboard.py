@@ -39,7 +39,7 @@ class Candidate:
     Attributes:
         name: its settings in words.
         command: the command that repeats its cross-validation.
-        runs: the numbers of its runs on folds.
+        runs: the numbers of the runs on folds by which it is judged.
         refits: the numbers of its runs on all rows.
         folds: how many folds it has been trained on.
         value: the nrmse of the values in the rows that its networks had not seen; None: not known.
@@ -48,6 +48,7 @@ class Candidate:
         seconds: the time of one run.
         steps: the steps with the smallest error.
         calibrating: the numbers of further runs on folds, by which intervals are calibrated.
+        earlier: the numbers of its runs before, some of them on fewer rows.
     """
 
     name: str
@@ -61,6 +62,7 @@ class Candidate:
     seconds: float
     steps: int
     calibrating: list[int] = field(default_factory=list)
+    earlier: list[int] = field(default_factory=list)
 
     @property
     def cells(self) -> list[str]:
@@ -162,13 +164,14 @@ class Leaderboard:
         write(sweep / _FILE, json.dumps(asdict(self), indent=1) + "\n")
 
     def is_last(self, path: str) -> bool:
-        """Return whether a run is one of the last rounds, which are not compared."""
-        runs = (run for one in self.candidates for run in (*one.refits, *one.calibrating))
+        """Return whether a run judges no candidate, and is not compared: one before another, or of the answer."""
+        runs = (run for one in self.candidates for run in (*one.earlier, *one.refits, *one.calibrating))
         return os.path.basename(path) in map(str, runs)
 
     def names_of(self, paths: Sequence[str], names: Sequence[str]) -> list[str]:
         """Return the names of the candidates to which runs belong; of other runs those that are given."""
         own = {str(run): one.name for one in self.candidates for run in one.runs}
+        own |= {str(run): f"{one.name}, before" for one in self.candidates for run in one.earlier}
         own |= {str(run): f"{one.name}, all rows" for one in self.candidates for run in one.refits}
         own |= {str(run): f"{one.name}, for intervals" for one in self.candidates for run in one.calibrating}
         return [own.get(os.path.basename(path), name) for path, name in zip(paths, names, strict=True)]

@@ -32,6 +32,7 @@ class Fit(NamedTuple):
 
     Attributes:
         run: its run.
+        number: its number in the search.
         figures: the run's final figures.
         share: the share of the rows that it was to be trained on; None: all.
         cut: true if it has taken the time or the steps that it had, so that more of them may help.
@@ -40,6 +41,7 @@ class Fit(NamedTuple):
     """
 
     run: RunDirectory
+    number: int
     figures: Mapping[str, float | int | None]
     share: float | None
     cut: bool
@@ -47,11 +49,12 @@ class Fit(NamedTuple):
     spent: float
 
     @classmethod
-    def of(cls, run: RunDirectory, share: float | None, start: "Fit | None", completes: bool) -> "Fit":
+    def of(cls, run: RunDirectory, number: int, share: float | None, start: "Fit | None", completes: bool) -> "Fit":
         """Read a run that has finished.
 
         Args:
             run: the run.
+            number: its number.
             share: the share of the rows.
             start: what it began with; None: drawn weights.
             completes: whether it needs no other steps than it had.
@@ -63,7 +66,7 @@ class Fit(NamedTuple):
         else:
             cut = limit is not None and (figures[FIT_SECONDS] or 0.0) >= _NEARLY * limit
         before, spent = (start.best_step, start.spent) if start else (0, 0.0)
-        return cls(run, figures, share, cut, before, spent + (figures[FIT_SECONDS] or 0.0))
+        return cls(run, number, figures, share, cut, before, spent + (figures[FIT_SECONDS] or 0.0))
 
     @property
     def error(self) -> float:

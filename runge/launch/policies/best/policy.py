@@ -49,7 +49,7 @@ _BEHIND = 2  # the candidates after the best one, which get as much time as it h
 _TIE = 1.25  # times the error of the best, up to which candidates are as good on the rows of one fold
 _MANY_FOLDS = 20  # of which one has so few of the rows that it need not be trained on
 _START_UP = 4.0  # seconds before the first run, in which the processes load what they need
-_ENDING, _ENDING_SHARE = 6.0, 0.1  # seconds for the leaderboard and the report, and at most this share of the time
+_ENDING, _ENDING_SHARE = 8.0, 0.13  # seconds for the leaderboard and the report, and at most this share of the time
 
 
 @checked

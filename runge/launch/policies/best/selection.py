@@ -148,7 +148,7 @@ class Selection:
             # No further steps are asked of fixed neurons, or if the command limits them.
             completes = entrant.member.optimizer.last_layer_alone or "trainer.max_steps" in self.candidates.given
             place = self.candidates.place(trial.number, trial.overrides)
-            fit = Fit.of(place, run.share, run.start, completes)
+            fit = Fit.of(place, trial.number, run.share, run.start, completes)
             if by_gradient:
                 slowness = fit.pace / self.candidates.member(trial.overrides).work()
         if self.known and run.fold is None:

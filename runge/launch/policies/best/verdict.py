@@ -160,8 +160,10 @@ def _candidate(entrant: Entrant) -> Candidate:
     value, derivative = (entrant.root_mean(name) for name in ERRORS)
     line = f"{command()} {'-m ' if entrant.member.rows else ''}{' '.join(map(in_shell, entrant.overrides))}"
     figures = value, derivative, entrant.error, entrant.seconds, max(fit.best_step for fit in entrant.all)
-    runs, refits, calibrating = (list(numbers) for numbers in (entrant.runs, entrant.refits, entrant.calibrating))
-    return Candidate(entrant.name, line, runs, refits, len(entrant.fits), *figures, calibrating)
+    runs = [fit.number for fit in entrant.all]
+    earlier = [number for number in entrant.runs if number not in runs]
+    further = list(entrant.refits), len(entrant.fits), *figures, list(entrant.calibrating), earlier
+    return Candidate(entrant.name, line, runs, *further)
 
 
 def _describe_answer(sweep: Path, best: Candidate, seen: int, test: int, folds: int) -> str:

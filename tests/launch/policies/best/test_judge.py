@@ -12,7 +12,7 @@ from runge.records.directories import RunDirectory
 
 
 def fit(value: float | None, derivative: float | None) -> Fit:
-    return Fit(RunDirectory("."), {"val/nrmse_f": value, "val/nrmse_df": derivative}, None, False, 0, 0.0)
+    return Fit(RunDirectory("."), 0, {"val/nrmse_f": value, "val/nrmse_df": derivative}, None, False, 0, 0.0)
 
 
 def test_noise_of_the_derivatives_does_not_hide_errors_of_the_values():
