@@ -2,13 +2,15 @@
 
 import html
 import os
+from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from runge.compare.groups import errors_like
 from runge.compare.leaderboard import read_leaderboard
 from runge.compare.ranking import Ranking, collect
-from runge.compare.report import render
+from runge.compare.report import PAGE
 from runge.compare.search import read_search
 from runge.draw import draw, draw_answer
 from runge.errors import RunError
@@ -24,6 +26,8 @@ if TYPE_CHECKING:
     from runge.function import Function
 
 __all__ = ["Answer", "Comparison", "Run"]
+
+_SHOWN = 10  # rows of a table in a notebook
 
 
 class Run:
@@ -98,7 +102,7 @@ class Run:
 
 
 class Comparison(Ranking):
-    """The comparison of a sweep's runs, the best first; a notebook shows the report.
+    """The comparison of a sweep's runs, the best first; a notebook shows its sentences and the best runs.
 
     Args:
         directory: the sweep's directory, or any directory with runs in it.
@@ -119,9 +123,17 @@ class Comparison(Ranking):
         return f"Comparison({str(self.directory)!r}): {len(self.records)} runs. {self.lead}".rstrip()
 
     def _repr_html_(self) -> str:
-        report = self.directory / "comparison.html"
-        page = report.read_text(encoding="utf-8") if report.is_file() else render(self)
-        return f'<iframe srcdoc="{html.escape(page)}" width="100%" height="800" style="border: 0"></iframe>'
+        table, names = self.table, ["run", *self.keys, self.metric, *errors_like(self.metric), "status"]
+        return self._page(self.sentences, table, [name for name in dict.fromkeys(names) if name in table])
+
+    def _page(self, sentences: Sequence[str], table: "pandas.DataFrame", columns: list[str]) -> str:
+        """Return sentences, columns of the first rows of a table, and the path of the report as HTML."""
+        lines = [f"<p>{html.escape(sentence)}</p>" for sentence in sentences]
+        rows = table.head(_SHOWN).to_html(columns=columns, index=False, na_rep="-", float_format="{:.3g}".format)
+        more = f"<p>{_SHOWN} of {len(table)} rows</p>" if len(table) > _SHOWN else ""
+        report = self.directory / PAGE
+        path = f"<p>report: <code>{html.escape(str(report))}</code></p>" if report.is_file() else ""
+        return "\n".join(filter(None, [*lines, rows, more, path]))
 
     @property
     def table(self) -> "pandas.DataFrame":
@@ -157,7 +169,7 @@ class Comparison(Ranking):
 
 
 class Answer(Comparison):
-    """The answer of `search=best`, and the candidates that it was chosen from.
+    """The answer of `search=best`, and its candidates; a notebook shows its summary and the best candidates.
 
     Args:
         directory: the sweep's directory.
@@ -168,8 +180,12 @@ class Answer(Comparison):
     """
 
     def __repr__(self) -> str:
-        found = read_leaderboard([self.directory])
-        return f"Answer({str(self.directory)!r}): {found.candidates[0].name if found else 'no leaderboard'}"
+        return f"Answer({str(self.directory)!r}): {self.race.candidates[0].name if self.race else 'no leaderboard'}"
+
+    def _repr_html_(self) -> str:
+        if self.race is None:
+            return super()._repr_html_()
+        return self._page(self.race.sentences, self.leaderboard, ["name", "value", "derivative", "folds", "steps"])
 
     @cached_property
     def function(self) -> "Function":
@@ -178,21 +194,30 @@ class Answer(Comparison):
 
         return load(self.directory)
 
+    def summary(self) -> str:
+        """Return what `runge fit` says of the answer and its errors, a sentence or several a line."""
+        return "\n".join(self.race.sentences if self.race else [])
+
     @property
     def leaderboard(self) -> "pandas.DataFrame":
         """A row per candidate, the best first, with the attributes of `runge.compare.leaderboard.Candidate`."""
         import pandas
 
-        found = read_leaderboard([self.directory])
-        return pandas.DataFrame([vars(one) for one in found.candidates] if found else [])
+        return pandas.DataFrame([vars(one) for one in self.race.candidates] if self.race else [])
+
+    @property
+    def error(self) -> "pandas.DataFrame":
+        """A row per output of a table, with the attributes of `runge.compare.leaderboard.OutputError`."""
+        import pandas
+
+        return pandas.DataFrame(self.race.errors if self.race else [])
 
     @property
     def sensitivity(self) -> "pandas.DataFrame":
         """A row per output and input, with the attributes of `runge.compare.sensitivity.Influence`."""
         import pandas
 
-        found = read_leaderboard([self.directory])
-        return pandas.DataFrame(found.sensitivity.influences if found and found.sensitivity else [])
+        return pandas.DataFrame(self.race.sensitivity.influences if self.race and self.race.sensitivity else [])
 
     def figure(self) -> "Figure":
         """Draw the answer with its 90 % intervals: curves of one input, maps of two, and profiles of more."""

@@ -1,3 +1,4 @@
+import html
 import io
 import json
 import logging
@@ -126,7 +127,15 @@ def test_the_answer_for_a_table_in_memory(table, monkeypatch, capfd):
     board = answer.leaderboard
     assert set(board["name"]) == {"one", "two"}
     assert repr(answer) == f"Answer({str(answer.directory)!r}): {board['name'][0]}"
-    assert answer._repr_html_().startswith("<iframe srcdoc=")
+    lines = answer.summary().splitlines()
+    assert lines[0].startswith("The answer is ")
+    assert lines[1].startswith("In rows left out of training (")
+    (error,) = answer.error.to_dict("records")
+    assert f"is {error['value']:.1e} for the values and {error['derivative']:.1e} for the derivatives." in lines[1]
+    assert (error["output"], {"value_bound", "derivative_bound"} <= error.keys()) == ("y", True)
+    page = answer._repr_html_()
+    assert all(part in page for part in (html.escape(lines[0]), "<td>one</td>", str(answer.directory)))
+    assert len(page) < 5000
     assert answer.draw().keys() == {"answer", "profiles"}
     assert len(answer.figure().axes) > 1
     u, influences = answer.function, answer.sensitivity.set_index("input")
@@ -161,6 +170,8 @@ def test_the_answer_for_a_target():
     assert isinstance(answer, runge.Answer)
     assert answer.function.inputs == ("x",)
     assert answer.sensitivity.empty
+    assert answer.error.empty
+    assert "Its error on the validation points" in answer.summary()
     with pytest.raises(ValueError, match="needs several members"):
         answer.predict(np.zeros(3), std=True)
 
@@ -271,7 +282,9 @@ def test_a_sweep_is_a_comparison_best_first(tmp_path):
     assert "4 runs" in repr(comparison)
     assert comparison.lead in repr(comparison)
     assert (comparison.directory / "comparison.html").is_file()
-    assert comparison._repr_html_().startswith("<iframe srcdoc=")
+    page = comparison._repr_html_()
+    assert all(text in page for text in (html.escape(comparison.lead), "<td>relu</td>", "comparison.html"))
+    assert len(page) < 5000
 
 
 def test_a_sweep_in_which_a_run_diverges_warns():

@@ -25,7 +25,16 @@ from runge.errors import ConfigurationError, command
 from runge.records.files import printable, write
 from runge.records.fits import Array, Section
 
-__all__ = ["HEADERS", "AnswerProfile", "Candidate", "Leaderboard", "Suspect", "packed", "read_leaderboard"]
+__all__ = [
+    "HEADERS",
+    "AnswerProfile",
+    "Candidate",
+    "Leaderboard",
+    "OutputError",
+    "Suspect",
+    "packed",
+    "read_leaderboard",
+]
 
 _FILE = "leaderboard.json"
 _MOST = 12
@@ -38,7 +47,7 @@ class Candidate:
 
     Attributes:
         name: its settings in words.
-        command: the command that repeats its cross-validation.
+        command: the command that cross-validates its settings.
         runs: the numbers of the runs on folds by which it is judged.
         refits: the numbers of its runs on all rows.
         folds: how many folds it has been trained on.
@@ -115,6 +124,25 @@ class AnswerProfile:
 
 
 @dataclass(frozen=True)
+class OutputError:
+    """The errors of one output in rows left out of training, over the standard deviations; None: not known.
+
+    Attributes:
+        output: the name of the output.
+        value: the nrmse of the values, of one network.
+        derivative: that of the derivatives.
+        value_bound: the bound of 90 % of the residuals of the values; None: there are too few.
+        derivative_bound: the largest such bound of a partial derivative.
+    """
+
+    output: str
+    value: float | None
+    derivative: float | None
+    value_bound: float | None
+    derivative_bound: float | None
+
+
+@dataclass(frozen=True)
 class Suspect:
     """A label that networks trained without its row do not predict.
 
@@ -141,13 +169,14 @@ class Leaderboard:
 
     Attributes:
         candidates: the candidates, the best first.
-        sentences: sentences on the answer, on its errors, and why the best may have won.
+        sentences: sentences on the answer, and on errors in rows left out of training.
         left_out: the candidates that were not compared, and why.
         sensitivity: the sensitivity of the outputs of a table to its inputs; None: a formula.
         profiles: the answer to a table along its inputs, of each output along the same ones; none: a formula.
         level: the level of their intervals; None: they have none.
         suspects: the labels of a table that may be wrong, the largest residual first.
         promotions: which candidates were trained further, and why, in the order of time.
+        errors: the errors of the best candidate for each output of a table; none: a formula.
     """
 
     candidates: list[Candidate]
@@ -158,6 +187,7 @@ class Leaderboard:
     level: FiniteFloat | None = None
     suspects: list[Suspect] = field(default_factory=list)
     promotions: list[str] = field(default_factory=list)
+    errors: list[OutputError] = field(default_factory=list)
 
     def write(self, sweep: Path) -> None:
         """Write it into the directory of a sweep."""

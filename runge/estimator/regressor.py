@@ -79,8 +79,8 @@ class SobolevRegressor(RegressorMixin, BaseEstimator):
         validation_fraction: the share of the rows, in [0, 1), by which the best weights are chosen; rows with the same
             inputs are all among them, or none. 0: all rows are for training, and the weights are chosen by them.
         precision: 32 or 64 bit.
-        search: "best": the fit is the answer of `runge fit FILE`, a weighted mean of the networks that are best by
-            cross-validation; all candidates have the parameters above that are not their defaults. None: one network.
+        search: "best": the fit is the answer of `runge fit FILE`, made of the candidate that is best in rows left
+            out of training; all candidates have the parameters above that are not their defaults. None: one network.
         timeout: the seconds that the search may take.
         check: what is done if derivatives contradict the values, as they do if a scaler has changed X alone: "warn",
             "raise" a ValueError, or "off", which does not look.

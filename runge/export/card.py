@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 
+from runge.compare.leaderboard import OutputError, read_leaderboard
 from runge.configuration import flatten
 from runge.errors import ConfigurationError
 from runge.export.weights import shares
@@ -69,7 +70,7 @@ def card(function: Function, interval: float | None = None) -> dict[str, Any]:
         "outputs": [_named(name) for name in function.outputs],
         "networks": [_network(network) for network in function.networks],
         "weights": shares(function).tolist() if function.members > 1 else [],
-        "errors": _errors(function, records),
+        "errors": [*_errors(function, records), *_left_out(function)],
         "intervals": _intervals(function, interval),
         "license": LICENSE,
     }
@@ -157,6 +158,24 @@ def _errors(function: Function, records: Sequence[_Record]) -> list[dict[str, An
             about = {"of": of, "set": split, "points": record.points.get(split)}
             entries.append(_known(about | _by_channel(function, record.figures, split)))
     return entries
+
+
+def _left_out(function: Function) -> list[dict[str, Any]]:
+    """Return the errors of networks of the answer of `runge fit` in rows left out of training; empty: not known."""
+    board, runs = None, {PurePath(run).name for run in function.runs}
+    with suppress(ConfigurationError, OSError):
+        board = read_leaderboard([PurePath(function.runs[0]).parent]) if runs else None
+    if board is None or not runs <= {str(run) for run in (*board.candidates[0].runs, *board.candidates[0].refits)}:
+        return []
+    parts = {"values": "value", "gradients": "derivative"}
+    figures = {name: _known({one.output: _bounded(one, what) for one in board.errors}) for name, what in parts.items()}
+    return [{"of": "one network without a fold", "set": "left out"} | _known(figures)] if _known(figures) else []
+
+
+def _bounded(error: OutputError, what: str) -> dict[str, float]:
+    """Return the error of the values or derivatives of an output, and the bound of 90 % of the residuals."""
+    numbers = {"nrmse": getattr(error, what), "bound_90": getattr(error, f"{what}_bound")}
+    return {name: _rounded(number) for name, number in numbers.items() if number is not None}
 
 
 def _by_channel(function: Function, figures: Figures, split: str) -> dict[str, Any]:

@@ -2,12 +2,14 @@
 
 import json
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pandas
 import pytest
 
 import runge
+from runge.compare.leaderboard import Candidate, Leaderboard, OutputError
 from runge.export import card
 from runge.function import Function
 from runge.records.directories import RunDirectory
@@ -81,6 +83,26 @@ def test_the_errors_of_folds_are_those_of_each_member(trained, tmp_path):
     assert answer["weights"] == [0.25, 0.75]
     halves = u.calibration.factors(0.9) * np.array(u.calibration.floors)
     assert list(answer["intervals"]["half_widths"].values()) == pytest.approx(halves, rel=1e-5)
+
+
+def test_the_card_of_an_answer_has_the_errors_of_networks_that_left_out_its_rows(trained, tmp_path):
+    every = ("-m", *SHORT, *ROWS, "data.split.val=0", "data.split.test=0", "seed=0,1", "hydra.launcher.processes=1")
+    sweep = shutil.copytree(trained(*every, "hydra.sweep.dir=sweep")[0] / "sweep", tmp_path / "sweep")
+    assert "errors" not in card(runge.load(sweep))
+    best = Candidate("one", "", [2, 3], [0, 1], 2, 0.1, 0.2, 0.1, 1.0, 3)
+    errors = [OutputError("y", 0.1, 0.2, 0.25, None), OutputError("z", None, None, None, None)]
+    Leaderboard([best], [], [], errors=errors).write(sweep)
+    assert card(runge.load(sweep))["errors"] == [
+        {
+            "of": "one network without a fold",
+            "set": "left out",
+            "values": {"y": {"nrmse": 0.1, "bound_90": 0.25}},
+            "gradients": {"y": {"nrmse": 0.2}},
+        }
+    ]
+    best = replace(best, refits=[0])
+    Leaderboard([best], [], [], errors=errors).write(sweep)
+    assert "errors" not in card(runge.load(sweep)), "of other networks"
 
 
 def test_a_function_of_ones_own_has_a_card_without_what_is_not_known():

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from runge.compare.leaderboard import AnswerProfile, Candidate, Leaderboard
+from runge.compare.leaderboard import AnswerProfile, Candidate, Leaderboard, OutputError
 from runge.compare.sensitivity import Influence, Sensitivity
 from runge.data import Rows
 from runge.errors import command, in_shell
@@ -28,8 +28,6 @@ if TYPE_CHECKING:
     from runge.function import Function
 
 __all__ = ["leaderboard"]
-
-Errors = tuple[float | None, float | None]
 
 _CORRELATED, _UNEVEN = 0.3, 0.15  # a normal input has 0.2 in the box of its rows
 _BY_CHANCE = 3.0, 1.6  # both over the root of the number of rows
@@ -64,11 +62,11 @@ def leaderboard(selection: Selection, left_out: Sequence[str], promotions: Seque
     function, test = load(sweep), len(known.test)
     networks = load_runs([fit.run for fit in best.all])
     residuals = residuals_of(networks.jet, networks.runs)
-    suspects = find_suspects(residuals, known.rows)
+    suspects, errors = find_suspects(residuals, known.rows), _errors(residuals, known)
     sentences = [
         _describe_answer(sweep, candidates[0], len(known.seen), test, selection.folds),
-        _describe_errors(residuals, known, len(best.fits), selection.folds),
-        _describe_residuals(_bounds(residuals, known)),
+        _describe_errors(errors, residuals, known.rows, len(best.fits), selection.folds),
+        _describe_bounds(errors),
         _describe_test(function, known),
     ]
     if len(candidates) == 1:
@@ -76,7 +74,7 @@ def leaderboard(selection: Selection, left_out: Sequence[str], promotions: Seque
     sentences += [describe_suspects(suspects), wrong, _describe_decades(known.rows)]
     influences = _sensitivity(function, known.rows) if len(function.inputs) > 1 else None
     level = None if function.calibration is None else LEVEL
-    about = influences, _profiles(function, known), level, suspects, list(promotions)
+    about = influences, _profiles(function, known), level, suspects, list(promotions), errors
     return Leaderboard(candidates, list(filter(None, sentences)), left_out, *about)
 
 
@@ -116,12 +114,21 @@ def _profiles(function: "Function", known: Known) -> list[AnswerProfile]:
     ]
 
 
-def _bounds(residuals: Floats, known: Known) -> Errors:
-    """Return the bounds of 90 % of the residuals of values and of derivatives, over the standard deviations.
+def _errors(residuals: Floats, known: Known) -> list[OutputError]:
+    """Return the errors of each output, given residuals, (n, P + P D), those of values first; NaN: not known."""
+    bounds = _bounds(residuals, known)
+    figures = np.concatenate([known.channels.nrmse(residuals), bounds]).T.tolist()
+    outputs = zip(known.rows.outputs, figures, strict=True)
+    return [OutputError(y, *(x if math.isfinite(x) else None for x in numbers)) for y, numbers in outputs]
 
-    Of the n residuals of a channel the bound is the k-th smallest in size, k = ceil(0.9 (n + 1)), so that the residual
-    of another such row is within it with a probability of at least 0.9 (split conformal prediction). That of several
-    channels is the largest; None: there are too few rows, k > n.
+
+def _bounds(residuals: Floats, known: Known) -> Floats:
+    """Return the bounds of 90 % of the residuals of the values and the derivatives of each output, (2, P).
+
+    Of the n residuals of a channel, over its standard deviation, the bound is the k-th smallest in size,
+    k = ceil(0.9 (n + 1)), so that the residual of another such row is within it with a probability of at least 0.9
+    (split conformal prediction). That of several partial derivatives is the largest. It is infinite if there are too
+    few rows, k > n, and NaN without any.
 
     Args:
         residuals: those in rows that networks have not seen, (n, P + P D), values first; NaN: not known.
@@ -131,14 +138,13 @@ def _bounds(residuals: Floats, known: Known) -> Errors:
         J. Lei et al. (2018). Distribution-free predictive inference for regression. https://arxiv.org/abs/1604.04173
     """
     outputs, sizes = len(known.channels.value), known.channels.of_residuals
-    bounds = [list[float](), list[float]()]
+    bounds = np.full(len(sizes), np.nan)
     for channel, size in enumerate(sizes):
         errors = np.sort(np.abs(residuals[~np.isnan(residuals[:, channel]), channel]))
         k = math.ceil(LEVEL * (len(errors) + 1))
         if size and len(errors):
-            bounds[channel >= outputs].append(size * errors[k - 1] if k <= len(errors) else math.inf)
-    value, slope = (max(part, default=math.inf) for part in bounds)
-    return value if math.isfinite(value) else None, slope if math.isfinite(slope) else None
+            bounds[channel] = size * errors[k - 1] if k <= len(errors) else math.inf
+    return np.stack([bounds[:outputs], np.fmax.reduce(bounds[outputs:].reshape(outputs, -1), axis=1)])
 
 
 def _cautions(rows: Rows, box: NDArray[np.float64]) -> list[str]:
@@ -187,18 +193,19 @@ def _describe_answer(sweep: Path, best: Candidate, seen: int, test: int, folds: 
     return f"{answer}, {'each ' if len(runs) > 1 else ''}trained on {rows} except one of {folds} folds."
 
 
-def _describe_errors(residuals: Floats, known: Known, count: int, folds: int) -> str:
+def _describe_errors(errors: Sequence[OutputError], residuals: Floats, rows: Rows, count: int, folds: int) -> str:
     """Return a sentence on the errors of networks in rows that they have not seen, and on outputs without any.
 
     Args:
+        errors: the errors of each output.
         residuals: those in rows that networks have not seen, (n, P + P D), values first; NaN: not known.
-        known: the table.
+        rows: the rows of the table.
         count: the number of these networks, of which each left out another fold.
         folds: the number of folds.
     """
     where = f"In rows left out of training ({count} of {folds} folds)"
-    said = [f"{where}, the error of one network, over the standard deviation, is {_errors(residuals, known)}."]
-    rows = known.rows
+    error = _in_words(errors)
+    said = [f"{where}, the error of one network, over the standard deviation, is {error}."] if error else []
     for p, name in enumerate(rows.outputs):
         labels = (~np.isnan(rows.y[:, p])).sum() + (~np.isnan(rows.dydx[:, p])).sum()
         columns = [p, *range(len(rows.outputs) + p * len(rows.inputs), len(rows.outputs) + (p + 1) * len(rows.inputs))]
@@ -213,21 +220,22 @@ def _describe_test(function: "Function", known: Known) -> str:
         return ""
     from runge.predict import predict  # late, as torch is
 
-    own, rows = predict(function, known.rows.x[known.test]), known.rows
-    value, slope = own["u"] - rows.y[known.test], own["du"] - rows.dydx[known.test]
+    own = predict(function, known.rows.x[known.test])
+    value, slope = own["u"] - known.rows.y[known.test], own["du"] - known.rows.dydx[known.test]
     errors = _errors(np.concatenate([value, slope.reshape(len(slope), -1)], axis=1), known)
-    return f"On the {len(known.test)} test rows, which no network has seen, the error of the answer is {errors}."
+    rows = f"On the {len(known.test)} test rows, which no network has seen"
+    return f"{rows}, the error of the answer is {_in_words(errors)}."
 
 
-def _errors(residuals: Floats, known: Known) -> str:
+def _in_words(errors: Sequence[OutputError]) -> str:
     """Return the errors of values and derivatives as text: their means over the outputs, and the largest of several."""
     parts = list[str]()
-    for what, errors in zip(("values", "derivatives"), known.channels.nrmse(residuals), strict=True):
-        names = [name for name, error in zip(known.rows.outputs, errors, strict=True) if not math.isnan(error)]
-        judged = errors[~np.isnan(errors)]
-        if names:
-            largest = f" ({names[int(judged.argmax())]}: {judged.max():.1e})" if len(names) > 1 else ""
-            parts.append(f"{judged.mean():.1e} for the {what}{largest}")
+    for name in ("value", "derivative"):
+        judged = {one.output: error for one in errors if (error := getattr(one, name)) is not None}
+        if judged:
+            largest = max(judged, key=lambda output: judged[output])
+            worst = f" ({largest}: {judged[largest]:.1e})" if len(judged) > 1 else ""
+            parts.append(f"{sum(judged.values()) / len(judged):.1e} for the {name}s{worst}")
     return " and ".join(parts)
 
 
@@ -239,8 +247,11 @@ def _describe_decades(rows: Rows) -> str:
     return f"{listed(wide)}: {how}." if wide else ""
 
 
-def _describe_residuals(bounds: Errors) -> str:
-    """Return a sentence on the bounds of `_bounds`; empty: there are none."""
-    named = zip(bounds, ("values", "derivatives"), strict=True)
-    parts = [f"90 % of the {what} were within {bound:.1e}" for bound, what in named if bound is not None]
+def _describe_bounds(errors: Sequence[OutputError]) -> str:
+    """Return a sentence on the largest bounds of the outputs; empty: some have too few rows."""
+    parts = list[str]()
+    for name in ("value", "derivative"):
+        bounds = [getattr(one, f"{name}_bound") for one in errors if getattr(one, name) is not None]
+        if bounds and None not in bounds:
+            parts.append(f"90 % of the {name}s were within {max(bounds):.1e}")
     return f"There {' and '.join(parts)} standard deviations of the prediction." if parts else ""

@@ -5,17 +5,17 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from runge.compare.leaderboard import Candidate
+from runge.compare.leaderboard import Candidate, OutputError
 from runge.data import Rows, Table
 from runge.data.channels import Channels
 from runge.launch.policies.best.known import Known
 from runge.launch.policies.best.verdict import (
-    _bounds,
     _cautions,
     _describe_answer,
+    _describe_bounds,
     _describe_decades,
     _describe_errors,
-    _describe_residuals,
+    _errors,
 )
 from runge.records.ensemble import write_answer
 
@@ -45,32 +45,48 @@ def test_the_errors_in_a_sentence():
     known = Known(rows, np.empty(0, int), Channels.of(x, y, dydx))
     residuals = np.array([[0.1, 0.0, np.nan, np.nan], [np.nan, np.nan, np.nan, np.nan]])
     where = "In rows left out of training (2 of 5 folds), the error of one network, over the standard deviation, is"
-    assert _describe_errors(residuals, known, 2, 5) == f"{where} 5.0e-02 for the values (a: 1.0e-01)."
+    assert (
+        _describe_errors(_errors(residuals, known), residuals, rows, 2, 5)
+        == f"{where} 5.0e-02 for the values (a: 1.0e-01)."
+    )
     residuals[:, 1] = np.nan
     expected = f"{where} 1.0e-01 for the values. b is not judged: none of its 4 labels is in these rows."
-    assert _describe_errors(residuals, known, 2, 5) == expected
+    assert _describe_errors(_errors(residuals, known), residuals, rows, 2, 5) == expected
 
 
-def test_the_residuals_in_a_sentence():
-    assert _describe_residuals((None, None)) == ""
+def test_the_bounds_in_a_sentence():
+    def said(*bounds):
+        return _describe_bounds([OutputError(f"y{i}", 1, 1, *pair) for i, pair in enumerate(bounds)])
+
+    assert said((None, None)) == ""
     there = "There 90 % of the values were within 1.2e-03"
-    assert _describe_residuals((0.0012, None)) == f"{there} standard deviations of the prediction."
+    assert said((0.0012, None)) == f"{there} standard deviations of the prediction."
     both = f"{there} and 90 % of the derivatives were within 3.0e-01 standard deviations of the prediction."
-    assert _describe_residuals((0.0012, 0.3)) == both
+    assert said((0.0012, 0.1), (0.0011, 0.3)) == both
+    assert said((0.0012, 0.1), (0.0011, None)) == said((0.0012, None)), "no bound of some outputs only"
+    assert _describe_bounds([OutputError("y", 1, None, 0.0012, None), OutputError("z", *[None] * 4)]) == said(
+        (0.0012, None)
+    )
 
 
-def test_the_bounds_are_order_statistics_of_the_worst_channel():
+def test_the_errors_are_root_means_and_order_statistics_of_each_output():
     chance = np.random.default_rng(0)
-    x, y = chance.random((40, 1)), chance.random((40, 2)) * [1, 10]
-    dydx = chance.random((40, 2, 1))
-    known = Known(None, np.empty(0, int), Channels.of(x, y, dydx))  # pyright: ignore[reportArgumentType]
-    residuals = np.arange(1, 41)[:, None] * np.array([0.1, 2.0, 0.0, 0.0])
+    x, y = chance.random((40, 2)), chance.random((40, 2)) * [1, 10]
+    dydx = chance.random((40, 2, 2))
+    rows = Rows.of((x, y, dydx), ("s", "t"), ("a", "b"), Table(file="t.csv"))
+    known = Known(rows, np.empty(0, int), Channels.of(x, y, dydx))
+    residuals = np.arange(1, 41)[:, None] * np.array([0.1, 2.0, 0.0, 0.0, 0.6, 0.3])
     residuals[9:, 0] = np.nan  # of 9 the largest
-    value, slope = _bounds(residuals[chance.permutation(40)], known)
-    assert value == pytest.approx(max(0.9 / y[:, 0].std(), 2 * 37 / y[:, 1].std()))  # k = 36.9
-    assert slope == 0
+    a, b = _errors(residuals[chance.permutation(40)], known)
+    assert (a.output, a.derivative, a.derivative_bound) == ("a", 0, 0)
+    assert a.value == pytest.approx(0.1 * np.sqrt(np.mean(np.arange(1, 10) ** 2)) / y[:, 0].std())
+    assert [a.value_bound, b.value_bound] == pytest.approx([0.9 / y[:, 0].std(), 2 * 37 / y[:, 1].std()])  # k = 36.9
+    deviation = np.sqrt((x.var(axis=0) * dydx[:, 1].var(axis=0)).sum()) / x[:, 0].std()  # of the gradient
+    assert b.derivative_bound == pytest.approx(0.6 * 37 / deviation)  # of the first derivative
     residuals[8:, 0] = np.nan  # too few
-    assert _bounds(residuals, known) == (None, 0)
+    assert _errors(residuals, known)[0].value_bound is None
+    residuals[:, 0] = np.nan
+    assert _errors(residuals, known)[0] == OutputError("a", None, 0, None, 0)
 
 
 def test_inputs_over_many_decades_are_named():
