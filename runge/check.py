@@ -79,7 +79,7 @@ def check(data: "str | os.PathLike[str] | pandas.DataFrame", *overrides: str) ->
     del section["_target_"]  # by its name the class would be imported with the rest of `runge.data`, and torch
     table = build("data", section, Table)
     file = frame_of(data) if path is None else open_table(table.file)
-    roles = find_roles(file, table.inputs, table.outputs, table.derivatives, table.split_column)
+    roles = find_roles(file, table)
     arrays = read_arrays(file, roles)
     names = ColumnNames(roles.inputs, roles.outputs, roles.partials, file.place)
     further = tuple(one for one in overrides if one.lstrip("+").partition("=")[0] not in _OF_ROLES)

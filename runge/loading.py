@@ -120,7 +120,7 @@ def _training_rows(configuration: Mapping[str, Any]) -> str:
     folds, by_column, split = data.get("folds"), data.get("split_column"), data.get("split") or {}
     drawn = folds is not None or (by_column is None and any(split.get(name, 1) for name in ("val", "test")))
     seed = Seed.of_data(configuration.get("seed", 0), data.get("seed"), folds).seed if drawn else None
-    return repr((folds, data.get("fold"), by_column, split, seed))
+    return repr((folds, data.get("fold"), by_column, data.get("group"), split, seed))
 
 
 def _inside(

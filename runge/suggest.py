@@ -216,10 +216,12 @@ def main(arguments: Sequence[str] | None = None, prog: str = "python -m runge.su
         table = _suggest(function, rows, args.points, box, args.candidates, args.seed)
         write(out, table.to_csv(index=False))
     known = rows.table
-    roles = find_roles(open_table(known.file), rows.inputs, rows.outputs, known.derivatives, known.split_column)
+    roles = find_roles(open_table(known.file), known)
     labels = [*rows.outputs, *roles.partials.values()]
     print(printable(f"{len(table)} points: {out}"))
-    print(printable(f"Next: compute their labels ({listed(labels)}), append these rows to {rows.table.file}, and run"))
+    fill = "" if known.group is None else f"fill in {known.group}, "
+    how = f"compute their labels ({listed(labels)}), {fill}append these rows to {known.file}, and run"
+    print(printable(f"Next: {how}"))
     print(printable(f"    {command()} fit {' '.join(map(in_shell, [rows.table.file, *of_columns(rows.table)]))}"))
 
 

@@ -10,7 +10,14 @@ import runge
 from runge.errors import ConfigurationError
 from runge.suggest import main, suggest
 
-ROLES = ("data=table", "data.file=t.csv", "data.inputs=[b,a]", "data.outputs=[y]", "data.split_column=kind")
+ROLES = (
+    "data=table",
+    "data.file=t.csv",
+    "data.inputs=[b,a]",
+    "data.outputs=[y]",
+    "data.split_column=kind",
+    "data.group=part",
+)
 SETTINGS = ("data.folds=2", "data.split.test=0", "optimizer=levenberg_marquardt", "model.width=4")
 SHORT = ("trainer.max_steps=3", "trainer.progress_bar=false", "search.compare=false")
 
@@ -21,7 +28,7 @@ def fitted(tmp_path_factory):
     folder = tmp_path_factory.mktemp("suggest")
     a, b = np.random.default_rng(0).uniform((0, -1), (1, 1), (20, 2)).T
     labels = {"y": a * b**2, "dy_db": 2 * a * b, "dy_da": b**2}
-    table = pandas.DataFrame({"note": "old", "b": b, **labels, "a": a, "kind": "train"})
+    table = pandas.DataFrame({"note": "old", "b": b, **labels, "a": a, "kind": "train", "part": np.arange(20) % 10})
     table.to_csv(folder / "t.csv", index=False)
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
@@ -38,14 +45,15 @@ def test_points_are_new_rows_of_the_table(tmp_path, capsys):
     main(["sweep", "--points", "5", "--out", str(tmp_path / "new.csv")])
     old, new = pandas.read_csv("t.csv"), pandas.read_csv(tmp_path / "new.csv")
     assert list(new) == list(old)
-    assert new[["note", "y", "dy_da", "dy_db"]].isna().all(axis=None)
+    assert new[["note", "y", "dy_da", "dy_db", "part"]].isna().all(axis=None)
     assert set(new["kind"]) == {"train"}
     assert len(new.drop_duplicates(["a", "b"])) == 5
     for name in "ab":
         assert new[name].between(old[name].min(), old[name].max()).all()
     out = capsys.readouterr().out
     assert "fit t.csv" in out
-    assert "their labels (y, dy_db, dy_da)" in out
+    assert "their labels (y, dy_db, dy_da), fill in part, append" in out
+    assert "data.split_column=kind data.group=part" in out
     again = runge.Comparison("sweep").suggest(5)[["a", "b"]]
     pandas.testing.assert_frame_equal(again, new[["a", "b"]], check_exact=True)
     assert not suggest("sweep", 5, seed=1)["a"].isin(new["a"]).any()

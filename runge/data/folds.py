@@ -11,24 +11,25 @@ FEWEST = 8
 """The least points that can be divided into folds."""
 
 
-def deal(points: np.ndarray, known: np.ndarray, folds: int, generator: torch.Generator) -> np.ndarray:
-    """Deal rows to folds at random, so that their sizes differ by at most one row if no inputs repeat.
+def deal(groups: np.ndarray, known: np.ndarray, folds: int, generator: torch.Generator) -> np.ndarray:
+    """Deal rows to folds at random, so that their sizes differ by at most one row if each is a group of its own.
 
-    Rows with the same inputs are dealt to the same fold, because a label that is known from training does not test a
-    fit: the largest groups of rows first, each to the smallest fold. Of groups of one size those in which the same
-    outputs are known are dealt in a row, so that each fold has its share of the values of each output.
+    The rows of a group, such as those with the same inputs, are dealt to the same fold, because a label that is known
+    from training does not test a fit: the largest groups first, each to the smallest fold. Of groups of one size those
+    in which the same outputs are known are dealt in a row, so that each fold has its share of the values of each
+    output.
 
     Args:
-        points: the numbers of the rows' inputs, as `runge.data.rows.number_points`, (n,).
+        groups: the numbers of the rows' groups, (n,).
         known: true where a value is known, (n, P).
         folds: the number K of folds.
         generator: the source of randomness.
 
     Returns:
         The fold of each row, (n,), from 0 to K - 1. It is -1 for rows that must be in the training rows of all folds:
-        those with the inputs of one row with a known value of an output, if all others are in the same fold.
+        those of one group with a known value of an output, if all others are in the same fold.
     """
-    _, group, sizes = np.unique(points, return_inverse=True, return_counts=True)
+    _, group, sizes = np.unique(groups, return_inverse=True, return_counts=True)
     patterns = np.zeros((len(sizes), known.shape[1]), bool)
     np.logical_or.at(patterns, group, known)
     order = torch.randperm(len(sizes), generator=generator).numpy()

@@ -19,6 +19,8 @@ from runge.tables.table import FARTHEST, SETS, File, Table, open_table
 __all__ = ["Rows", "Split", "draw", "number_points", "read"]
 
 _CLOSEST = 1 / FARTHEST  # the least size of a column: its square is a number
+_ROUND_OFF = 1e-8  # of numbers that were rounded several times, or printed with nine digits
+_NEAR_ZERO = 1e-6  # of a column's range: what is left of a difference has the round-off of its terms
 
 
 class Split(NamedTuple):
@@ -43,7 +45,7 @@ class Rows:
         sets: 0, 1 or 2, (m,), for training, validation and test; None without `data.split_column`.
         unused: the names of the columns that were not read.
         checksum: a hash of the arrays and the names.
-        points: the result of `number_points`, (m,).
+        groups: the number of each row's group, (m,): that of `data.group`, or the result of `number_points`.
         numbers: the number of each row in the file, (m,), from 0.
         d2ydx2: the second derivatives of each pair of inputs d <= e, (m, P, D (D + 1) / 2); NaN: not known; None: none.
     """
@@ -59,7 +61,7 @@ class Rows:
     sets: np.ndarray | None
     unused: tuple[str, ...]
     checksum: str
-    points: np.ndarray
+    groups: np.ndarray
     numbers: np.ndarray
     d2ydx2: np.ndarray | None = None
 
@@ -73,6 +75,7 @@ class Rows:
         sets: np.ndarray | None = None,
         unused: Sequence[str] = (),
         seconds: np.ndarray | None = None,
+        groups: np.ndarray | None = None,
     ) -> Self:
         """Return the rows of x, y and dydx in which some label is known; the arrays become read-only.
 
@@ -84,51 +87,67 @@ class Rows:
         known = ~np.isnan(np.concatenate(labels, axis=1)).all(axis=1)
         if not known.all():
             x, y, dydx = x[known], y[known], dydx[known]
-            sets, seconds = (None if part is None else part[known] for part in (sets, seconds))
-        parts = [x, y, dydx, *(part for part in (sets, seconds) if part is not None)]
+            sets, seconds, groups = (None if part is None else part[known] for part in (sets, seconds, groups))
+        parts = [x, y, dydx, *(part for part in (sets, seconds, groups) if part is not None)]
         checksum = hashlib.sha256(repr(([part.shape for part in parts], [*inputs, "", *outputs])).encode())
         for part in parts:
             part.setflags(write=False)  # all that read the same file share it
             checksum.update(np.ascontiguousarray(part).data)
         about = tuple(inputs), tuple(outputs), table, sets, tuple(unused), checksum.hexdigest()
-        rows = cls(x, y, dydx, *about, number_points(x), np.flatnonzero(known), seconds)
+        groups = number_points(x) if groups is None else np.unique(groups, return_inverse=True)[1]
+        rows = cls(x, y, dydx, *about, groups, np.flatnonzero(known), seconds)
         rows.check()
         return rows
 
     @property
     def duplicates(self) -> int:
-        """The number of rows with the inputs of an earlier row."""
-        return len(self.x) - int(self.points.max()) - 1
+        """The number of rows of the group of an earlier row: with its inputs, if no column names the groups."""
+        return len(self.x) - int(self.groups.max()) - 1
 
     @property
     def leaking(self) -> int:
-        """The number of rows for validation and test, by `data.split_column`, whose inputs a training row has."""
+        """The number of rows for validation and test, by `data.split_column`, of the group of a training row."""
         if self.sets is None:
             return 0
         training = self.sets < (1 if self.table.folds is None else SETS.index("test"))
-        return int(np.isin(self.points[~training], self.points[training]).sum())
+        return int(np.isin(self.groups[~training], self.groups[training]).sum())
 
     @property
     def folds(self) -> int:
-        """The number of folds, at most `data.folds`, and one for each row; 0 without.
+        """The number of folds, at most `data.folds` and `most_folds`; 0 without `data.folds`.
 
         Raises:
-            ConfigurationError: there are too few rows.
+            ConfigurationError: there are too few rows, or groups of them.
         """
         if self.table.folds is None:
             return 0
         if (n := len(self.x)) < FEWEST:
             raise self._wrong("folds", f"must have at least {FEWEST} rows in which a label is known, got {n}")
+        if (most := self.most_folds) < 2:
+            key = "folds" if self.table.group is None else "group"
+            raise self._wrong(key, f"must leave 2 groups for the folds, because {self.together} are in one; got {most}")
+        return min(self.table.folds, most)
+
+    @property
+    def most_folds(self) -> int:
+        """The least number of groups that are not for the test: each fold has one."""
         if self.sets is not None:
-            return min(self.table.folds, int((self.sets < SETS.index("test")).sum()))
-        return min(self.table.folds, round(n * (1 - self.table.shares[2])))
+            return len(np.unique(self.groups[self.sets < SETS.index("test")]))
+        sizes = np.sort(np.bincount(self.groups))  # the test takes the smallest ones at worst
+        room = np.rint(self.table.shares[2] * len(self.x))
+        return len(sizes) - int(np.searchsorted(np.cumsum(sizes), room, side="right"))
+
+    @property
+    def together(self) -> str:
+        """Words for the rows of a group."""
+        return f"rows with the same {'inputs' if self.table.group is None else self.table.group}"
 
     def split(self, seed: int | torch.Generator) -> Split:
         """Return the rows for training, validation and test, drawn unless the table has a column that says so.
 
         One row with a known value of each output is always drawn for training: the derivatives alone determine an
-        output up to a constant. Rows with the same inputs are drawn for the same set, because a label that is known
-        from training does not test a fit; a set may then be smaller than its share.
+        output up to a constant. The rows of a group are drawn for the same set, because a label that is known from
+        training does not test a fit; a set may then be smaller than its share.
 
         With `data.folds` the rows for training and validation are dealt to folds, and `data.fold` is for validation. If
         the share for validation is 0, all of them are in both sets. With a share for training, some rows are in no set.
@@ -140,14 +159,14 @@ class Rows:
         known, folds, (_, val, test) = ~np.isnan(self.y), self.folds, self.table.shares
         drawn = test, 0.0 if folds else val
         if self.sets is None:
-            chosen = draw(self.points, known, *drawn, generator)
+            chosen = draw(self.groups, known, *drawn, generator)
         else:
             chosen, drawn = Split(*(np.flatnonzero(self.sets == i) for i in range(3))), (0.0, 0.0)
         if folds:
             rows, fold = np.concatenate(chosen[:2]), self.table.fold
             if fold is None or fold >= folds:
                 raise self._wrong("fold", f"must be from 0 to {folds - 1}, because there are {folds} folds; got {fold}")
-            left_out = deal(self.points[rows], known[rows], folds, generator) == fold
+            left_out = deal(self.groups[rows], known[rows], folds, generator) == fold
             chosen = Split(self._part(rows[~left_out], *drawn), rows[left_out], chosen.test)
         elif val == 0:
             rows = self._part(np.concatenate(chosen[:2]), *drawn)
@@ -157,7 +176,7 @@ class Rows:
         needed = 3 if self.table.shares[2] else 2
         if not all(map(len, chosen[:needed])):
             sizes = ", ".join(f"{len(rows)} {name}" for name, rows in chosen._asdict().items())
-            got = f"got {sizes}, with {self.points.max() + 1} different inputs; rows with the same are in one set"
+            got = f"got {sizes}, of {self.groups.max() + 1} groups; {self.together} are in one set"
             key = "split" if self.sets is None else "split_column"
             raise self._wrong(key, f"must leave rows for each of {', '.join(SETS[:needed])}; {got}")
         self.check(chosen.train, " in the training rows")
@@ -185,7 +204,7 @@ class Rows:
             needed[np.flatnonzero(of_input != of_input[-1])[-1:]] = True
         if needed[:unused].any():
             return training[np.argsort(needed, kind="stable")][unused:]
-        first = np.flatnonzero(self.points[training] == self.points[training[unused]])[0]  # all with the same inputs
+        first = np.flatnonzero(self.groups[training] == self.groups[training[unused]])[0]  # the whole group
         return training[first:]
 
     def check(self, rows: np.ndarray | slice = slice(None), where: str = "") -> None:
@@ -233,10 +252,11 @@ def read(table: Table) -> Rows:
 @lru_cache(maxsize=8)
 def _read(table: Table, _stamp: object) -> Rows:
     file = open_table(table.file)
-    roles = find_roles(file, table.inputs, table.outputs, table.derivatives, table.split_column)
+    roles = find_roles(file, table)
     sets = None if table.split_column is None else _sets(file, table.split_column)
     arrays, seconds = read_arrays(file, roles), read_seconds(file, roles)
-    return Rows.of(arrays, roles.inputs, roles.outputs, table, sets, roles.unused, seconds)
+    groups = None if table.group is None else _groups(file, table.group)
+    return Rows.of(arrays, roles.inputs, roles.outputs, table, sets, roles.unused, seconds, groups)
 
 
 def _sets(file: File, column: str) -> np.ndarray:
@@ -248,31 +268,52 @@ def _sets(file: File, column: str) -> np.ndarray:
     return sets.to_numpy(int)
 
 
-def number_points(x: np.ndarray) -> np.ndarray:
-    """Return the number of each row's inputs, (m,): 0 for those of the first row, 1 for the next ones that differ."""
+def _groups(file: File, column: str) -> np.ndarray:
+    """Return the number of each row's group, (m,), by the text of a cell."""
     import pandas
 
-    return pandas.DataFrame(x).groupby(list(range(x.shape[1])), sort=False).ngroup().to_numpy()
+    cells = file.frame[column].astype(str).str.strip()
+    if (empty := (file.frame[column].isna() | (cells == "")).to_numpy(bool)).any():
+        raise file.wrong(column, empty, "the group of each row must be known")
+    return pandas.factorize(cells)[0]
 
 
-def draw(points: np.ndarray, known: np.ndarray, test: float, val: float, generator: torch.Generator) -> Split:
-    """Draw three sets of rows, as `Rows.split`, from their shares, the result of `number_points`, and ~isnan(y)."""
-    sizes = np.bincount(points)
+def number_points(x: np.ndarray) -> np.ndarray:
+    """Return the number of each row's inputs, (m,): 0 for those of the first row, 1 for the next ones that differ.
+
+    Inputs that differ by no more than round-off count as equal: two neighbours among the sorted values of a column
+    differ by at most 1e-8 of their size, or of the column's range if that is smaller.
+    """
+    import pandas
+
+    levels = np.empty(x.shape, int)
+    for column, level in zip(x.T, levels.T, strict=True):
+        order = np.argsort(column)
+        values = column[order]
+        size = values[-1] - values[0]
+        differ = np.diff(values) > _ROUND_OFF * np.clip(np.abs(values[1:]), _NEAR_ZERO * size, size)
+        level[order] = np.concatenate([[0], np.cumsum(differ)])
+    return pandas.DataFrame(levels).groupby(list(range(x.shape[1])), sort=False).ngroup().to_numpy()
+
+
+def draw(groups: np.ndarray, known: np.ndarray, test: float, val: float, generator: torch.Generator) -> Split:
+    """Draw three sets of rows, as `Rows.split`, from their shares, the numbers of their groups, and ~isnan(y)."""
+    sizes = np.bincount(groups)
     order = torch.randperm(len(sizes), generator=generator).numpy()
     anchors = set[int]()
     for of_output in known.T:  # the training rows are the last ones
-        last = np.flatnonzero(np.isin(order, points[of_output]))[-1]
+        last = np.flatnonzero(np.isin(order, groups[of_output]))[-1]
         anchors.add(int(order[last]))
         order = np.append(np.delete(order, last), order[last])
-    ends = np.rint(np.cumsum([test, val]) * len(points)).astype(int)
+    ends = np.rint(np.cumsum([test, val]) * len(groups)).astype(int)
     sets, free = np.full(len(order), SETS.index("train")), order
-    if len(order) < len(points):  # a set that is not full could take any of the last ones
+    if len(order) < len(groups):  # a set that is not full could take any of the last ones
         free = order[: len(order) - len(anchors)]
     for name, room in (("test", ends[0]), ("val", ends[1] - ends[0])):
         taken = _fitting(sizes[free], room)
         sets[free[taken]], free = SETS.index(name), free[~taken]
-    rows = np.argsort(np.argsort(order)[points], kind="stable")
-    return Split(*(rows[sets[points[rows]] == i] for i in range(3)))
+    rows = np.argsort(np.argsort(order)[groups], kind="stable")
+    return Split(*(rows[sets[groups[rows]] == i] for i in range(3)))
 
 
 def _fitting(sizes: np.ndarray, room: int) -> np.ndarray:

@@ -81,24 +81,19 @@ def columns_override(key: str, names: Any) -> str:
 
 def of_columns(table: Table) -> list[str]:
     """Return the overrides that say what the columns of a table are, as far as they were given."""
-    keys = "inputs", "outputs", "derivatives", "split_column"
+    keys = "inputs", "outputs", "derivatives", "split_column", "group"
     given = {key: value for key in keys if (value := getattr(table, key)) is not None}
     return [one for key, value in given.items() if (one := columns_override(f"data.{key}", value))]
 
 
-def find_roles(
-    file: File,
-    inputs: Sequence[str] | None,
-    outputs: Sequence[str] | None,
-    derivatives: Mapping[str, Mapping[str, str]] | None,
-    split: str | None = None,
-) -> Roles:
-    """Find which columns of a file are what; the arguments are those of `Table`, and `split` its `split_column`.
+def find_roles(file: File, table: Table) -> Roles:
+    """Find which columns of a file are what, by the keys of a table.
 
     Raises:
         ConfigurationError: a column does not exist, or what it is cannot be inferred.
     """
-    columns, (inputs, outputs) = file.names, (inputs or file.inputs, outputs or file.outputs)
+    columns, derivatives = file.names, table.derivatives
+    inputs, outputs = table.inputs or file.inputs, table.outputs or file.outputs
     every = {*columns}
     if derivatives is None:
         partials = find_partials(file, inputs or columns, outputs or columns)
@@ -109,8 +104,8 @@ def find_roles(
     inputs = inputs or [name for name in columns if name in by]
     outputs = outputs or [name for name in columns if name in of]
     seconds = find_seconds(file, inputs, outputs, partials.values())
-    splits = [] if split is None else [split]
-    named = {"split_column": splits, "derivatives": [*partials.values(), *seconds.values()]}
+    named = {key: [name] for key in ("split_column", "group") if (name := getattr(table, key)) is not None}
+    named |= {"derivatives": [*partials.values(), *seconds.values()]}
     named |= {"inputs": inputs, "outputs": outputs}
     for key, names in named.items():
         if key in ("inputs", "outputs") and not names:

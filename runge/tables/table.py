@@ -234,6 +234,8 @@ class Table:
             validation rows.
         split_column: a column that says `train`, `val` (or `validation`) or `test` in each row, instead of `split`, of
             which only `train` and a `val` of 0 have an effect then.
+        group: a column of texts or numbers. Rows with the same value, such as those of one specimen, are in the same
+            set and in the same fold. None: rows with the same inputs are.
         folds: the number K of folds, >= 2, into which the rows that are not for the test are divided, for
             cross-validation; None: none. `split.val` has no effect then, and `val` in a split column is `train`. With
             fewer than five rows for each fold there are fewer folds, but at least 2.
@@ -253,6 +255,7 @@ class Table:
         default_factory=lambda: {"train": None, "val": 0.15, "test": 0.15}
     )
     split_column: str | None = None
+    group: str | None = None
     folds: Folds = None
     fold: Fold = None
     batch_size: int | None = None

@@ -78,7 +78,7 @@ def without_wrong_columns(rows: Rows) -> list[str]:
     if not (wrong := {name for one in _wrong_columns(rows) for name in one.columns}):
         return []
     table = rows.table
-    roles = find_roles(open_table(table.file), table.inputs, table.outputs, table.derivatives, table.split_column)
+    roles = find_roles(open_table(table.file), table)
     sound = dict[str, dict[str, str]]()
     for (output, name), column in roles.partials.items():
         if partial_name(output, name) not in wrong:
@@ -107,12 +107,13 @@ def log_rows(rows: Rows, data: "PointsDataModule", member: int) -> None:
         log.info(what, listed(sorted(ignored)))
     if wrong := wrong_labels(rows):
         log.warning("%s", wrong)
+    what = "the inputs" if (group := rows.table.group) is None else f"the {group}"
     if rows.duplicates:
-        kept = "" if rows.sets is not None else "; rows with the same inputs are in the same set"
-        log.info("%d of %d rows have the inputs of an earlier row%s", rows.duplicates, len(rows.x), kept)
+        kept = "" if rows.sets is not None else f"; {rows.together} are in the same set"
+        log.info("%d of %d rows have %s of an earlier row%s", rows.duplicates, len(rows.x), what, kept)
     if rows.sets is not None and (n := rows.leaking):
         rule = "their labels are known from training, so that errors come out too small"
-        log.warning("%d rows for validation and test have the inputs of a training row: %s", n, rule)
+        log.warning("%d rows for validation and test have %s of a training row: %s", n, what, rule)
     if data.units is None:
         return
     for (name, f), scale in zip(_known(data, member).items(), data.units.y_std[member].tolist(), strict=True):

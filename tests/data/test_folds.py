@@ -93,18 +93,41 @@ def test_few_rows_have_fewer_folds(m, folds, made):
             splits(folds, folds)
 
 
+def test_groups_are_left_out_whole():
+    rows(40, part=np.arange(40) % 8)
+    found = splits(5, 5, group="part")
+    parts = [{*(some % 8).tolist()} for some in (*(val for _, val, _ in found), found[0].test)]
+    assert sum(map(len, parts)) == len(set.union(*parts)) == 8
+    assert all(not {*(train % 8)} & {*(val % 8)} for train, val, _ in found)
+
+
+@pytest.mark.parametrize(("groups", "test", "made"), [(3, 0, 3), (8, 0.15, 7), (4, 0.15, 4)])
+def test_few_groups_have_fewer_folds(groups, test, made):
+    rows(40, part=np.arange(40) % groups)
+    split = {"train": None, "val": 0.15, "test": test}
+    table = Table(file="a.csv", folds=10, group="part", split=split)
+    assert read(table).folds == read(table).most_folds == made
+    if not test:
+        assert all(len(val) >= 40 // groups for _, val, _ in splits(10, made, group="part", split=split))
+
+
 @pytest.mark.parametrize(
     ("m", "options", "message"),
     [
+        (
+            9,
+            {"folds": 2, "fold": 0, "group": "one"},
+            "group: .* must leave 2 groups .* the same one are in one; got 1$",
+        ),
         (7, {"folds": 2, "fold": 0}, r"data.folds: 'a.csv': must have at least 8 rows .* got 7$"),
         (9, {"fold": 0}, r"fold: must be null without data.folds, got 0"),
         (9, {"folds": 3, "fold": 3}, r"fold: must be null or from 0 to 2 with data.folds=3, got 3"),
     ],
 )
 def test_folds_that_are_refused(m, options, message):
-    rows(m)
+    rows(m, one=1)
     with pytest.raises(ValueError, match=message):
-        read(Table(file="a.csv", **options)).split(0)
+        read(Table(file="a.csv", inputs=["x"], outputs=["y"], **options)).split(0)
 
 
 def test_training_points_of_a_formula_are_divided():

@@ -235,6 +235,32 @@ def test_a_column_of_the_split():
     assert [part.tolist() for part in rows.split(0)] == [[0, 1], [2, 3], [4, 5]]
 
 
+def test_a_column_of_groups():
+    """Its rows stay together, also with other inputs, and rows of two groups with the same inputs do not."""
+    for part in ([f"specimen {i // 5}" for i in range(100)], np.arange(100) % 20):
+        write_rows(x=np.arange(100) // 2, part=part)
+        rows = read(Table(file="a.csv", group="part"))
+        assert not rows.unused
+        assert rows.duplicates == 80
+        groups = [{*np.asarray(part)[some]} for some in rows.split(0)]
+        assert sum(map(len, groups)) == len(set.union(*groups)) == 20
+        assert len(rows.split(0).test) == 15
+    sets = ["train"] * 50 + ["test"] * 50
+    write_rows(part=np.arange(100) % 20, set=sets)
+    assert read(Table(file="a.csv", group="part", split_column="set")).leaking == 50
+
+
+def test_inputs_that_differ_by_round_off_are_the_same():
+    x = np.random.default_rng(0).uniform(-1, 1, (60, 2))
+    twice = np.concatenate([x, (x + 0.1) - 0.1, x / 3 * 3])
+    assert (number_points(twice) == np.tile(np.arange(60), 3)).all()
+    assert len(np.unique(twice, axis=0)) > 60
+    n = np.arange(500.0)
+    for spread in (np.geomspace(1e-8, 1e2, 500), 1.7e9 + n / 100, n, np.linspace(-1, 1, 500)):
+        assert (number_points(spread[:, None]) == np.arange(500)).all()
+    assert number_points(np.array([[0.0], [1], [1e-17], [-0.0], [0.3], [0.1 + 0.2]])).tolist() == [0, 1, 0, 0, 2, 2]
+
+
 def test_a_file_is_read_once_until_it_changes(monkeypatch):
     write_rows()
     reads = []
@@ -321,6 +347,12 @@ BAD = {  # the content of the file, the settings, and a part of the message
     ),
     "risky name": ("=x,y,dy_d=x\n1,2,3\n", {}, "must not begin with one of = + - @"),
     "no split column": (GOOD, {"split_column": "set"}, "split_column: 'a.csv': must be among its columns, x, y, dy_dx"),
+    "no group": (GOOD, {"group": "specimen"}, "group: 'a.csv': must be among its columns, x, y, dy_dx; got 'specimen'"),
+    "group of a row": (
+        *("x,y,dy_dx,part\n1,2,3,a\n2,2,3,\n", {"group": "part"}),
+        "'a.csv': line 3, column 'part': the group of each row must be known; got '<NA>'",
+    ),
+    "group and input": (GOOD, {"group": "x"}, "each column must have one role, got several for 'x'"),
     "label": (
         *("x,y,dy_dx,set\n1,2,3,train\n2,2,3,tets\n", {"split_column": "set"}),
         "'a.csv': line 3, column 'set': must be train, val, test, validation; got 'tets'",
@@ -412,7 +444,7 @@ NO_VALUE = {"y": [np.nan, np.nan, 1, 1], "set": ["train", "train", "val", "test"
     ("columns", "options", "message"),
     [
         ({}, {"split": {"train": 0.8, "val": 0.01, "test": 0.19}}, r"data\.split: 'a\.csv': .*got 3 train, 0 val"),
-        ({"x": [0, 0, 1, 1]}, {}, r"got 4 train, 0 val, 0 test, with 2 different inputs"),
+        ({"x": [0, 0, 1, 1]}, {}, r"got 4 train, 0 val, 0 test, of 2 groups; rows with the same inputs are in one"),
         ({"set": ["train", "train", "val", "val"]}, {"split_column": "set"}, r"split_column: .*, 0 test"),
         (NO_VALUE, {"split_column": "set"}, r"data\.outputs: .*in two rows in the training rows"),
         ({"set": ["train", "val", "val", "test"]}, {"split_column": "set"}, r"data\.inputs: .*'x' .* in 1 rows"),

@@ -86,6 +86,7 @@ UNTYPED = {
     "data.derivatives": ["null", "{}", "{y:{a:dy_da}}", "{y:{a:b}}"],
     "data.split": ["{train:0.5,val:0.2,test:0.3}", "{train:1}", "{train:0.9,val:0.2,test:0.1}"],
     "data.split_column": ["null", "a", "nothing"],
+    "data.group": ["null", "b", "nothing"],
 }
 SMALL = {"data.n_train": "8", "data.n_val": "4", "data.n_test": "9", "trainer.max_steps": "3", "model.width": "4"}
 SMALL |= {"trainer.progress_bar": "false", "trainer.compile": "off"}

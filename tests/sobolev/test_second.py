@@ -18,7 +18,7 @@ from runge.sobolev.jet import pairs
 from runge.sobolev.second import second_errors, second_jacobian, with_second
 from runge.sobolev.units import Units
 from runge.tables.roles import find_roles, read_seconds
-from runge.tables.table import open_table
+from runge.tables.table import Table, open_table
 from runge.training import member
 from tests.test_levenberg_marquardt import plane
 
@@ -147,15 +147,16 @@ def test_second_derivatives_of_other_outputs_and_columns_of_another_role(table, 
     frame.to_csv(tmp_path / "table.csv", index=False)
     file = open_table(tmp_path / "table.csv")
     with pytest.raises(ConfigurationError, match="because 'd2y_dc_da' looks like one of"):
-        find_roles(file, ["a", "b"], ["y"], None)
+        find_roles(file, Table(inputs=["a", "b"], outputs=["y"], file=""))
     frame.drop(columns="d2y_dc_da").to_csv(tmp_path / "table.csv", index=False)
     file = open_table(tmp_path / "table.csv")
-    roles = find_roles(file, ["a", "b"], ["y"], None)
+    roles = find_roles(file, Table(inputs=["a", "b"], outputs=["y"], file=""))
     assert roles.seconds == {("y", "a", "a"): "d2y_da_da", ("y", "a", "b"): "d2y_db_da"}
     assert roles.unused == ("z", "dz_da", "d2z_da_db")
     assert read_seconds(file, roles).shape == (24, 1, 3)
     np.testing.assert_array_equal(read_seconds(file, roles)[:, 0, :2], frame[["d2y_da_da", "d2y_db_da"]])
-    roles = find_roles(file, ["a", "b"], ["y", "d2y_da_da"], None)
+    roles = find_roles(file, Table(inputs=["a", "b"], outputs=["y", "d2y_da_da"], file=""))
     assert roles.seconds == {("y", "a", "b"): "d2y_db_da"}
-    roles = find_roles(file, ["a", "b"], ["dy_da"], {"dy_da": {"a": "d2y_da_da", "b": "d2y_db_da"}})
+    of_second = {"dy_da": {"a": "d2y_da_da", "b": "d2y_db_da"}}
+    roles = find_roles(file, Table(inputs=["a", "b"], outputs=["dy_da"], derivatives=of_second, file=""))
     assert not roles.seconds

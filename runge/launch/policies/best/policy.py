@@ -111,7 +111,7 @@ class Best(Policy):
             folds, rows, few = known.rows.folds, len(known.seen), len(known.seen) < _FEW_ROWS
             if "data.folds" not in candidates.given:
                 most = _FOLDS_OF_MANY if few else rows // _LEFT_OUT_OF_FEW
-                folds = min(rows, max(folds, min(_FOLDS_OF_MANY, most), rows // _LEFT_OUT))
+                folds = min(known.rows.most_folds, max(folds, min(_FOLDS_OF_MANY, most), rows // _LEFT_OUT))
                 entrants = [entrant.with_folds(folds) for entrant in entrants]
             judges = 1 if rows >= folds * _LEFT_OUT_OF_FEW else min(folds, _JUDGES_OF_FEW if few else _JUDGES)
         why = "" if known is None else known.without_values_alone

@@ -33,7 +33,7 @@ def find_suspects(residuals: Floats, rows: Rows) -> list[Suspect]:
         return []
     table, outputs = rows.table, len(rows.outputs)
     file = open_table(table.file)
-    roles = find_roles(file, table.inputs, table.outputs, table.derivatives, table.split_column)
+    roles = find_roles(file, table)
     names = ColumnNames(roles.inputs, roles.outputs, roles.partials, file.place)
     suspects = list[Suspect]()
     for place_of_row, column, deviations in found:
