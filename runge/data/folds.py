@@ -5,10 +5,31 @@ import heapq
 import numpy as np
 import torch
 
-__all__ = ["FEWEST", "deal"]
+__all__ = ["FEWEST", "deal", "number_points"]
 
 FEWEST = 8
 """The least points that can be divided into folds."""
+
+_ROUND_OFF = 1e-8  # of numbers that were rounded several times, or printed with nine digits
+_NEAR_ZERO = 1e-6  # of a column's range: what is left of a difference has the round-off of its terms
+
+
+def number_points(x: np.ndarray) -> np.ndarray:
+    """Return the number of each row's inputs, (m,): 0 for those of the first row, 1 for the next ones that differ.
+
+    Inputs that differ by no more than round-off count as equal: two neighbours among the sorted values of a column
+    differ by at most 1e-8 of their size, or of the column's range if that is smaller.
+    """
+    import pandas
+
+    levels = np.empty(x.shape, int)
+    for column, level in zip(x.T, levels.T, strict=True):
+        order = np.argsort(column)
+        values = column[order]
+        size = values[-1] - values[0]
+        differ = np.diff(values) > _ROUND_OFF * np.clip(np.abs(values[1:]), _NEAR_ZERO * size, size)
+        level[order] = np.concatenate([[0], np.cumsum(differ)])
+    return pandas.DataFrame(levels).groupby(list(range(x.shape[1])), sort=False).ngroup().to_numpy()
 
 
 def deal(groups: np.ndarray, known: np.ndarray, folds: int, generator: torch.Generator) -> np.ndarray:

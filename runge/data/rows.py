@@ -11,16 +11,14 @@ from typing import ClassVar, NamedTuple, Self
 import numpy as np
 import torch
 
-from runge.data.folds import FEWEST, deal
+from runge.data.folds import FEWEST, deal, number_points
 from runge.errors import ConfigurationError
 from runge.tables.roles import find_roles, read_arrays, read_seconds
 from runge.tables.table import FARTHEST, SETS, File, Table, open_table
 
-__all__ = ["Rows", "Split", "draw", "number_points", "read"]
+__all__ = ["Rows", "Split", "draw", "read"]
 
 _CLOSEST = 1 / FARTHEST  # the least size of a column: its square is a number
-_ROUND_OFF = 1e-8  # of numbers that were rounded several times, or printed with nine digits
-_NEAR_ZERO = 1e-6  # of a column's range: what is left of a difference has the round-off of its terms
 
 
 class Split(NamedTuple):
@@ -276,24 +274,6 @@ def _groups(file: File, column: str) -> np.ndarray:
     if (empty := (file.frame[column].isna() | (cells == "")).to_numpy(bool)).any():
         raise file.wrong(column, empty, "the group of each row must be known")
     return pandas.factorize(cells)[0]
-
-
-def number_points(x: np.ndarray) -> np.ndarray:
-    """Return the number of each row's inputs, (m,): 0 for those of the first row, 1 for the next ones that differ.
-
-    Inputs that differ by no more than round-off count as equal: two neighbours among the sorted values of a column
-    differ by at most 1e-8 of their size, or of the column's range if that is smaller.
-    """
-    import pandas
-
-    levels = np.empty(x.shape, int)
-    for column, level in zip(x.T, levels.T, strict=True):
-        order = np.argsort(column)
-        values = column[order]
-        size = values[-1] - values[0]
-        differ = np.diff(values) > _ROUND_OFF * np.clip(np.abs(values[1:]), _NEAR_ZERO * size, size)
-        level[order] = np.concatenate([[0], np.cumsum(differ)])
-    return pandas.DataFrame(levels).groupby(list(range(x.shape[1])), sort=False).ngroup().to_numpy()
 
 
 def draw(groups: np.ndarray, known: np.ndarray, test: float, val: float, generator: torch.Generator) -> Split:

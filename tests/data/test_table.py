@@ -13,7 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from runge.data import Table, read
-from runge.data.rows import draw, number_points
+from runge.data.folds import number_points
+from runge.data.rows import draw
 from runge.errors import ConfigurationError
 from runge.tables.table import open_table
 

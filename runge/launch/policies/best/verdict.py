@@ -20,7 +20,7 @@ from runge.launch.policies.best.suspects import describe_suspects, find_suspects
 from runge.objective import ERRORS
 from runge.records.ensemble import read_answer
 from runge.records.fits import LEVEL
-from runge.tables.roles import listed
+from runge.tables.roles import listed, partial_name
 from runge.trust.sensitivity import measure, measure_function, total_indices, unevenness
 from runge.validation import Floats
 
@@ -31,6 +31,7 @@ __all__ = ["leaderboard"]
 
 _CORRELATED, _UNEVEN = 0.3, 0.15  # a normal input has 0.2 in the box of its rows
 _BY_CHANCE = 3.0, 1.6  # both over the root of the number of rows
+_BY_CHANCE_ALONE = 0.01  # the probability at which test rows differ from rows left out
 _DECADES = 3.0  # that an input spans
 _MOST_PROFILES, _NUMBERS, _MOST_ROWS = 12, 6000, 200
 _ACTIVATIONS = 2**25  # about a second of one core
@@ -67,7 +68,7 @@ def leaderboard(selection: Selection, left_out: Sequence[str], promotions: Seque
         _describe_answer(sweep, candidates[0], len(known.seen), test, selection.folds),
         _describe_errors(errors, residuals, known.rows, len(best.fits), selection.folds),
         _describe_bounds(errors),
-        _describe_test(function, known),
+        *_describe_test(function, known, residuals),
     ]
     if len(candidates) == 1:
         sentences.append("No other candidate could be compared; search.timeout=SECONDS gives more time.")
@@ -140,11 +141,21 @@ def _bounds(residuals: Floats, known: Known) -> Floats:
     outputs, sizes = len(known.channels.value), known.channels.of_residuals
     bounds = np.full(len(sizes), np.nan)
     for channel, size in enumerate(sizes):
-        errors = np.sort(np.abs(residuals[~np.isnan(residuals[:, channel]), channel]))
-        k = math.ceil(LEVEL * (len(errors) + 1))
+        errors = _sizes(residuals, channel)
+        k = _rank(len(errors))
         if size and len(errors):
             bounds[channel] = size * errors[k - 1] if k <= len(errors) else math.inf
     return np.stack([bounds[:outputs], np.fmax.reduce(bounds[outputs:].reshape(outputs, -1), axis=1)])
+
+
+def _sizes(residuals: Floats, channel: int) -> Floats:
+    """Return the sizes of the known residuals of a channel, the smallest first."""
+    return np.sort(np.abs(residuals[~np.isnan(residuals[:, channel]), channel]))
+
+
+def _rank(n: int) -> int:
+    """Return the rank k of the bound of 90 % among n residuals; there is none if k > n."""
+    return math.ceil(LEVEL * (n + 1))
 
 
 def _cautions(rows: Rows, box: NDArray[np.float64]) -> list[str]:
@@ -214,17 +225,50 @@ def _describe_errors(errors: Sequence[OutputError], residuals: Floats, rows: Row
     return " ".join(said)
 
 
-def _describe_test(function: "Function", known: Known) -> str:
-    """Return a sentence on the errors of the answer on the test rows; empty: there are none."""
+def _describe_test(function: "Function", known: Known, left_out: Floats) -> list[str]:
+    """Return sentences on the errors of the answer on the test rows; empty: there are none."""
     if not len(known.test):
-        return ""
+        return []
     from runge.predict import predict  # late, as torch is
 
-    own = predict(function, known.rows.x[known.test])
-    value, slope = own["u"] - known.rows.y[known.test], own["du"] - known.rows.dydx[known.test]
-    errors = _errors(np.concatenate([value, slope.reshape(len(slope), -1)], axis=1), known)
-    rows = f"On the {len(known.test)} test rows, which no network has seen"
-    return f"{rows}, the error of the answer is {_in_words(errors)}."
+    own, rows = predict(function, known.rows.x[known.test]), known.rows
+    value, slope = own["u"] - rows.y[known.test], own["du"] - rows.dydx[known.test]
+    residuals = np.concatenate([value, slope.reshape(len(slope), -1)], axis=1)
+    errors = _in_words(_errors(residuals, known))
+    which = f"On the {len(known.test)} test rows, which no network has seen"
+    return [f"{which}, the error of the answer is {errors}.", _describe_surprise(residuals, left_out, known)]
+
+
+def _describe_surprise(test: Floats, left_out: Floats, known: Known) -> str:
+    """Return a sentence that says so if test rows have larger residuals than rows left out have; empty: they do not.
+
+    If all n + m residuals of a channel are exchangeable, the number of the m in test rows within the k-th smallest of
+    the n others has a beta-binomial distribution. The level is divided by the number of channels (Bonferroni). Nothing
+    is said of rows of named groups, whose residuals are not independent.
+
+    Args:
+        test: the residuals in the test rows, (m, P + P D); NaN: not known.
+        left_out: the residuals in rows left out of training, (n, P + P D), likewise.
+        known: the table.
+    """
+    if known.rows.table.group is not None:
+        return ""
+    from scipy.stats import betabinom  # late: it takes a while
+
+    rows, found = known.rows, list[tuple[float, str]]()
+    names = [*rows.outputs, *(partial_name(y, x) for y in rows.outputs for x in rows.inputs)]
+    for channel, name in enumerate(names):
+        others, errors = _sizes(left_out, channel), _sizes(test, channel)
+        n, m, k = len(others), len(errors), _rank(len(others))
+        if m and k <= n:
+            within = int((errors <= others[k - 1]).sum())
+            p = float(betabinom.cdf(within, m, k, n + 1 - k))
+            found.append(
+                (p, f"Only {within} of {m} test values of {name} are within the bound of 90 % in rows left out")
+            )
+    if not found or min(found)[0] >= _BY_CHANCE_ALONE / len(found):
+        return ""
+    return f"{min(found)[1]}, fewer than chance allows for independent rows: they may belong to groups (data.group)."
 
 
 def _in_words(errors: Sequence[OutputError]) -> str:

@@ -1,5 +1,6 @@
 """The sentences of a leaderboard."""
 
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -15,6 +16,7 @@ from runge.launch.policies.best.verdict import (
     _describe_bounds,
     _describe_decades,
     _describe_errors,
+    _describe_surprise,
     _errors,
 )
 from runge.records.ensemble import write_answer
@@ -87,6 +89,27 @@ def test_the_errors_are_root_means_and_order_statistics_of_each_output():
     assert _errors(residuals, known)[0].value_bound is None
     residuals[:, 0] = np.nan
     assert _errors(residuals, known)[0] == OutputError("a", None, 0, None, 0)
+
+
+def test_test_rows_with_larger_residuals_than_chance_allows():
+    """Of 400 honest tables about 1 % have the sentence, also if few rows set the bound."""
+    chance = np.random.default_rng(0)
+    x, y, dydx = chance.random((40, 1)), chance.random((40, 1)), chance.random((40, 1, 1))
+    rows = Rows.of((x, y, dydx), ("x",), ("y",), Table(file="t.csv"))
+    known = Known(rows, np.empty(0, int), Channels.of(x, y, dydx))
+    for n, m in ((20, 200), (100, 30)):
+        said = [_describe_surprise(*(chance.normal(size=(size, 2)) for size in (m, n)), known) for _ in range(400)]
+        assert sum(map(bool, said)) <= 10
+    left_out, test = chance.normal(size=(100, 2)), chance.normal(size=(30, 2))
+    test[:, 1] *= 4
+    test[:5] = np.nan
+    within = int((np.abs(test[5:, 1]) <= np.sort(np.abs(left_out[:, 1]))[90]).sum())
+    expected = f"Only {within} of 25 test values of dy_dx are within the bound of 90 % in rows left out, fewer than"
+    why = "chance allows for independent rows: they may belong to groups (data.group)."
+    assert _describe_surprise(test, left_out, known) == f"{expected} {why}"
+    grouped = known._replace(rows=replace(rows, table=Table(file="t.csv", group="a")))
+    assert _describe_surprise(test, left_out, grouped) == ""
+    assert _describe_surprise(test, left_out[:8], known) == ""  # too few
 
 
 def test_inputs_over_many_decades_are_named():
