@@ -32,6 +32,7 @@ __all__ = ["leaderboard"]
 _CORRELATED, _UNEVEN = 0.3, 0.15  # a normal input has 0.2 in the box of its rows
 _BY_CHANCE = 3.0, 1.6  # both over the root of the number of rows
 _BY_CHANCE_ALONE = 0.01  # the probability at which test rows differ from rows left out
+_LEAST_JUDGED = 5  # labels of a channel
 _DECADES = 3.0  # that an input spans
 _MOST_PROFILES, _NUMBERS, _MOST_ROWS = 12, 6000, 200
 _ACTIVATIONS = 2**25  # about a second of one core
@@ -116,7 +117,11 @@ def _profiles(function: "Function", known: Known) -> list[AnswerProfile]:
 
 
 def _errors(residuals: Floats, known: Known) -> list[OutputError]:
-    """Return the errors of each output, given residuals, (n, P + P D), those of values first; NaN: not known."""
+    """Return the errors of each output, given residuals, (n, P + P D), those of values first; NaN: not known.
+
+    Channels with fewer than five labels are not judged.
+    """
+    residuals = np.where((~np.isnan(residuals)).sum(axis=0) < _LEAST_JUDGED, np.nan, residuals)
     bounds = _bounds(residuals, known)
     figures = np.concatenate([known.channels.nrmse(residuals), bounds]).T.tolist()
     outputs = zip(known.rows.outputs, figures, strict=True)
@@ -220,8 +225,9 @@ def _describe_errors(errors: Sequence[OutputError], residuals: Floats, rows: Row
     for p, name in enumerate(rows.outputs):
         labels = (~np.isnan(rows.y[:, p])).sum() + (~np.isnan(rows.dydx[:, p])).sum()
         columns = [p, *range(len(rows.outputs) + p * len(rows.inputs), len(rows.outputs) + (p + 1) * len(rows.inputs))]
-        if np.isnan(residuals[:, columns]).all():
-            said.append(f"{name} is not judged: none of its {labels} labels is in these rows.")
+        known = (~np.isnan(residuals[:, columns])).sum(axis=0)
+        if known.max() < _LEAST_JUDGED:
+            said.append(f"{name} is not judged: these rows have {known.sum()} of its {labels} labels.")
     return " ".join(said)
 
 

@@ -45,15 +45,15 @@ def test_the_errors_in_a_sentence():
     x, y, dydx = np.arange(4.0)[:, None], np.array([[0.0, 0], [2, 20], [0, 0], [2, 20]]), np.full((4, 2, 1), np.nan)
     rows = Rows.of((x, y, dydx), ("x",), ("a", "b"), Table(file="t.csv"))
     known = Known(rows, np.empty(0, int), Channels.of(x, y, dydx))
-    residuals = np.array([[0.1, 0.0, np.nan, np.nan], [np.nan, np.nan, np.nan, np.nan]])
+    residuals = np.array([[0.1, 0.0, np.nan, np.nan]] * 5 + [[np.nan, np.nan, np.nan, np.nan]])
     where = "In rows left out of training (2 of 5 folds), the error of one network, over the standard deviation, is"
-    assert (
-        _describe_errors(_errors(residuals, known), residuals, rows, 2, 5)
-        == f"{where} 5.0e-02 for the values (a: 1.0e-01)."
-    )
-    residuals[:, 1] = np.nan
-    expected = f"{where} 1.0e-01 for the values. b is not judged: none of its 4 labels is in these rows."
-    assert _describe_errors(_errors(residuals, known), residuals, rows, 2, 5) == expected
+    said = _describe_errors(_errors(residuals, known), residuals, rows, 2, 5)
+    assert said == f"{where} 5.0e-02 for the values (a: 1.0e-01)."
+    for judged in (4, 0):  # too few
+        residuals[judged:, 1] = np.nan
+        said = _describe_errors(_errors(residuals, known), residuals, rows, 2, 5)
+        expected = f"b is not judged: these rows have {judged} of its 4 labels."
+        assert said == f"{where} 1.0e-01 for the values. {expected}"
 
 
 def test_the_bounds_in_a_sentence():
