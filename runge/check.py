@@ -105,7 +105,8 @@ def _text(found: Check) -> str:
         counts = [f"{name} {count}" for name, count in report.compared.items()]
         parts.append(_wrapped(f"Rows that were compared, of {report.rows}: {listed(counts)}."))
     if report.seen:
-        parts.append(_wrapped(f"A wrong sign would have been seen in {len(report.seen)} columns of derivatives."))
+        columns = f"{len(report.seen)} column{'s'[: len(report.seen) != 1]} of derivatives"
+        parts.append(_wrapped(f"A wrong sign would have been seen in {columns}."))
     if report.unseen:
         why = "Nothing can be said of these columns, because they explain too little of the differences"
         parts.append(_wrapped(f"{why}: {listed(report.unseen)}."))

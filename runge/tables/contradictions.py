@@ -125,7 +125,7 @@ def contradictions(x: Floats, y: Floats, dydx: Floats, names: ColumnNames) -> Re
     findings += [_of_twin(twin, names) for twin in check_twins(x, *right)]
     known = {*verdict.seen, *verdict.unseen, *(place for mistake in verdict.mistakes for place in mistake.sources)}
     places = [(p, d) for p in range(y.shape[1]) for d in range(x.shape[1])]
-    unknown = [place for place in places if place not in known]
+    unknown = [place for place in places if place not in known and not np.isnan(dydx[:, *place]).all()]
     seen, unseen, left = ([names.column(place) for place in part] for part in (verdict.seen, verdict.unseen, unknown))
     compared = {names.outputs[p]: rows for p, rows in verdict.rows.items()}
     return Report(findings, seen, unseen, left, len(x), compared)

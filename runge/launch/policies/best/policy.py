@@ -182,7 +182,8 @@ class Best(Policy):
         pairs = [(entrant, fold) for entrant in lacking for fold in range(selection.judges)]
         seconds = rung.part * selection.left(_COMPARED * self.end) - (0 if ranked else _START_UP)
         seconds *= selection.processes / max(len(pairs), 1)
-        if pairs and (not ranked or seconds >= 2 * selection.set_up):  # otherwise the best ones should continue
+        # With less time for each of them the best ones should continue.
+        if pairs and selection.left(selection.timeout) > 0 and (not ranked or seconds >= 2 * selection.set_up):
             self._promote(rung, ranked, chosen)
             runs = [Run(x, fold, seconds, rung.share, selection.start_of(x, fold)) for x, fold in pairs]
             yield from selection.train(runs)
