@@ -22,6 +22,8 @@ def number_points(x: np.ndarray) -> np.ndarray:
     """
     import pandas
 
+    if not len(x):  # without rows, which is refused later
+        return np.zeros(0, int)
     levels = np.empty(x.shape, int)
     for column, level in zip(x.T, levels.T, strict=True):
         order = np.argsort(column)
