@@ -135,7 +135,7 @@ def groups(random: np.random.Generator) -> Stated:
         return plain._replace(y=plain.y + OFFSET * random.standard_normal(specimens)[specimen, None]), specimen
 
     (known, specimen), (new, _) = rows(SPECIMENS), rows(N_NEW * SPECIMENS // N)
-    options = "data.inputs=[x1,x2,x3]", "data.outputs=[y]"  # specimen could be either
+    options = "data.inputs=[x1,x2,x3]", "data.outputs=[y]", "data.group=specimen"
     return table(known, new, {"specimen": [f"S{i}" for i in specimen]}, options=options)
 
 

@@ -23,9 +23,10 @@ OF_FIT = {
     "error": rf"(?P<error>{NUMBER}) for the (?P<what>values|derivatives)"
     rf"(?: \((?P<output>[^():]+): (?P<largest>{NUMBER})\))?",
     "bound": rf"(?:There )?90 % of the (?P<what>values|derivatives) were within (?P<bound>{NUMBER})",
-    "not judged": r"(?P<output>\S+) is not judged: none of its (?P<labels>\d+) labels is in these rows\.",
+    "not judged": r"(?P<output>\S+) is not judged: these rows have \d+ of its (?P<labels>\d+) labels\.",
     "suspect": rf"(?P<column>\S+) in line (?P<line>\d+) is (?P<label>-?{NUMBER}), predicted (?P<predicted>-?{NUMBER}) "
     r"\((?P<deviations>\d+) robust deviations\)",
+    "decades": r"\S+ spans \d+ decades.*: a fit of the logarithm may have a much smaller error: .+",
     "no other candidate": r"No other candidate could be compared; search\.timeout=SECONDS gives more time\.",
 }
 """Parts of the sentences on the answer, in `leaderboard.json`."""
@@ -57,7 +58,8 @@ OF_CHECK = {
     "signs seen": r"A wrong sign would have been seen in (?P<count>\d+) columns? of derivatives\.",
     "signs not seen": r"Nothing can be said of these columns, because they explain too little of the differences: "
     r"(?P<text>.+)\.",
-    "not checked": r"Not checked, because too few rows have all labels of the output and are near each other: "
+    "rows compared": r"Rows that were compared, of \d+: .+\.",
+    "not checked": r"Not checked, because too few labels of the output are known in rows that are near each other: "
     r"(?P<text>.+)\.",
 }
 """The paragraphs of `runge check`."""
@@ -177,7 +179,7 @@ def judge(statements: Iterable[Statement], truth: Truth, source: str) -> Iterato
         if kind == "error":
             yield from of_error(source, numbers, truth, silent)
         elif kind == "bound":
-            yield of_bound(source, numbers, truth, count)
+            yield of_bound(source, numbers, truth, count, silent)
         elif kind == "finding" or columns:
             named |= columns
             right = bool(columns) and columns <= truth.columns
@@ -206,13 +208,14 @@ def of_error(source: str, numbers: Mapping[str, str], truth: Truth, silent: Coll
         yield Judged(f"{source}, {name} of the {numbers['what']}", stated, f"{true:.1e}", verdict)
 
 
-def of_bound(source: str, numbers: Mapping[str, str], truth: Truth, count: int) -> Judged:
+def of_bound(source: str, numbers: Mapping[str, str], truth: Truth, count: int, silent: Collection[str]) -> Judged:
     """Return a bound, and the smallest share of new labels of one channel that are within it.
 
     The share may be less than 0.9 by two standard deviations of the share among `count` rows.
     """
     bound, least = float(numbers["bound"]), LEVEL - 2 * math.sqrt(LEVEL * (1 - LEVEL) / count)
-    share = min(float((abs(part) <= bound).mean(axis=0).min()) for part in truth.residuals[numbers["what"]].values())
+    parts = [part for output, part in truth.residuals[numbers["what"]].items() if output not in silent]
+    share = min(float((abs(part) <= bound).mean(axis=0).min()) for part in parts)
     name = f"{source}, 90 % of the {numbers['what']} within"
     return Judged(name, numbers["bound"], f"{100 * share:.0f} %", YES if share >= least else NO)
 

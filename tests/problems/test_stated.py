@@ -23,7 +23,7 @@ SENTENCES = (
     "The answer is the mean of 3 networks (Levenberg-Marquardt, silu, 2 x 16), trained on all 100 rows.",
     "In rows left out of training (2 of 5 folds), the error of one network, over the standard deviation, is 1.0e-02 "
     "for the values (y1: 1.5e-02) and 2e-01 for the derivatives. "
-    "y2 is not judged: none of its 3 labels is in these rows.",
+    "y2 is not judged: these rows have 2 of its 3 labels.",
     "There 90 % of the values were within 1.6e-01 and 90 % of the derivatives were within 4.0e-02 standard deviations "
     "of the prediction.",
     "Check these labels, which networks trained without their rows do not predict: y1 in line 17 is 1.2, predicted 0.8 "
