@@ -33,8 +33,9 @@ _EXACT = 1e-6  # an error that is round-off, relative to the mean difference
 _TOGETHER = 0.5  # the least part of the rows of an output in which the others are known too; else each is alone
 _USELESS, _BY_VALUES, _BETTER = 0.4, 0.55, 0.6
 _WORSE, _OFTEN = 1.5, 1 / 3
-"""What useless derivatives leave at least, and a plane through near values at most, also relative to it; by how much
-their error is larger in which part of the rows. Rows that are too far apart, kinks, fronts and noise spoil both.
+"""The least share that useless derivatives leave; the largest that a plane through near values leaves, alone and over
+the former; by how much the error of derivatives is larger, and in which part of the rows. Rows that are too far apart,
+kinks, fronts and noise spoil both.
 """
 
 _ROBUST, _SAME = 8 * 1.4826, 0.03

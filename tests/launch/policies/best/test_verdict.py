@@ -9,9 +9,9 @@ import pytest
 from runge.compare.leaderboard import Candidate, OutputError
 from runge.data import Rows, Table
 from runge.data.channels import Channels
+from runge.launch.policies.best.influences import _cautions
 from runge.launch.policies.best.known import Known
 from runge.launch.policies.best.verdict import (
-    _cautions,
     _describe_answer,
     _describe_bounds,
     _describe_decades,
