@@ -30,11 +30,11 @@ from speed.contenders import jax_parts
 
 from runge import machine
 from runge.errors import RunError
-from runge.launch.compose import compose
 from runge.pictures.style import BLUE, GREEN, INK, ORANGE, PINK, png
 from runge.records.checkpoints import read_state
 from runge.records.directories import RunDirectory
 from runge.records.files import write
+from runge.sweeps.compose import compose
 from runge.training.member import Member
 from runge.training.stack import Stack
 

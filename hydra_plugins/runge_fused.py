@@ -1,4 +1,4 @@
-"""Hydra's entry to `runge.launch`, imported late: the launcher `fused` and the sweeper `loop`."""
+"""Hydra's entry to `runge.sweeps`, imported late: the launcher `fused` and the sweeper `loop`."""
 
 import time
 from collections.abc import Sequence
@@ -17,7 +17,7 @@ class FusedLauncher(Launcher):
     """A launcher that trains the runs of a sweep as members of stacks, on all cores.
 
     Attributes:
-        settings: the content of `runge.launch.slurm.LauncherSettings`.
+        settings: the content of `runge.sweeps.slurm.LauncherSettings`.
         quiet: true shows no progress.
         failures: messages of runs whose own directories could not be written to, by their directories.
     """
@@ -31,14 +31,14 @@ class FusedLauncher(Launcher):
 
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
         """Run a batch of jobs."""
-        from runge.launch.sweep import launch
+        from runge.sweeps.sweep import launch
 
         parts = self.hydra_context, self.config, self.settings
         return launch(*parts, job_overrides, initial_job_idx, self.failures, self.quiet)
 
 
 class LoopSweeper(Sweeper):
-    """A sweeper whose runs a policy of `runge.launch.policies` proposes, the one that the group `search` names.
+    """A sweeper whose runs a policy of `runge.sweeps.policies` proposes, the one that the group `search` names.
 
     Attributes:
         params: values of keys to sweep over, as an experiment has them.
@@ -54,9 +54,9 @@ class LoopSweeper(Sweeper):
 
     def sweep(self, arguments: list[str]) -> None:
         """Run the loop."""
-        from runge.launch.loop import policy_of, sweep
-        from runge.launch.policies.policy import SweepCommand
-        from runge.launch.sweep import count_processes
+        from runge.sweeps.loop import policy_of, sweep
+        from runge.sweeps.policies.policy import SweepCommand
+        from runge.sweeps.sweep import count_processes
 
         began, (context, config, launcher) = time.monotonic(), self.parts
         ours = launcher if isinstance(launcher, FusedLauncher) else None

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from runge.configuration import build
 from runge.errors import ConfigurationError, command, in_shell, override_of
-from runge.launch.cli import explain
-from runge.launch.compose import compose
 from runge.records.files import printable
+from runge.sweeps.cli import explain
+from runge.sweeps.compose import compose
 from runge.tables.contradictions import ColumnNames, Finding, Report, contradictions
 from runge.tables.memory import FRAME, frame_of
 from runge.tables.roles import Roles, columns_override, find_roles, listed, read_arrays

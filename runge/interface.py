@@ -13,11 +13,11 @@ from omegaconf import DictConfig
 
 from runge.compare.leaderboard import read_leaderboard
 from runge.errors import ConfigurationError, RunError, override_of
-from runge.launch.cli import check_overrides, quoted, session, train
-from runge.launch.journal import JOURNAL
 from runge.outcomes import Answer, Comparison, Run
 from runge.records.directories import RunDirectory
 from runge.records.files import discard, write
+from runge.sweeps.cli import check_overrides, quoted, session, train
+from runge.sweeps.journal import JOURNAL
 from runge.tables.memory import FRAME, file_of
 
 if TYPE_CHECKING:

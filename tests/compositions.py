@@ -15,8 +15,8 @@ from annotated_types import Ge, Gt, Le, Lt
 
 from runge.configuration import CONFIGURATIONS, flatten
 from runge.errors import ConfigurationError
-from runge.launch.compose import compose
 from runge.sobolev.activations import ACTIVATIONS
+from runge.sweeps.compose import compose
 from runge.training.member import SECTIONS, Member
 from runge.training.stack import Stack
 

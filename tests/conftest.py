@@ -24,9 +24,9 @@ from matplotlib.figure import Figure
 from omegaconf import OmegaConf
 
 from runge import machine
-from runge.launch.compose import compose
 from runge.optimizers import Problem
 from runge.sobolev.network import Model
+from runge.sweeps.compose import compose
 
 ROOT = Path(__file__).resolve().parent.parent
 PIXEL = base64.b64decode(

@@ -16,10 +16,10 @@ from numpy.testing import assert_allclose
 from runge.compare import __main__ as compare
 from runge.configuration import build
 from runge.data import Table, read
-from runge.launch.cli import as_sweep, check_overrides, quoted, session
-from runge.launch.loop import policy_of
-from runge.launch.policies.best.policy import Best
-from runge.launch.policies.policy import SweepCommand
+from runge.sweeps.cli import as_sweep, check_overrides, quoted, session
+from runge.sweeps.loop import policy_of
+from runge.sweeps.policies.best.policy import Best
+from runge.sweeps.policies.policy import SweepCommand
 from runge.trust.sensitivity import measure
 from tests.conftest import ROOT, command
 

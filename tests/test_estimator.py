@@ -23,10 +23,10 @@ from runge.errors import RunError
 from runge.estimator import SobolevRegressor
 from runge.estimator.checks import OPTIMIZERS, composed
 from runge.function import Function
-from runge.launch.compose import compose
 from runge.optimizers import SGD, LevenbergMarquardt
+from runge.sweeps.compose import compose
 from tests.conftest import interrupted_at
-from tests.launch.commands import TINY_SEARCH
+from tests.sweeps.commands import TINY_SEARCH
 
 X = np.linspace(0, 1, 24)[:, None]
 Y, DYDX = np.sin(6 * X[:, 0]), 6 * np.cos(6 * X)

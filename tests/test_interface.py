@@ -19,8 +19,8 @@ from runge.errors import ConfigurationError, RunError
 from runge.records.ensemble import write_answer
 from runge.tables.memory import file_of
 from tests.conftest import interrupted_at
-from tests.launch.commands import TINY_SEARCH
-from tests.launch.test_run import SHORT, figures
+from tests.sweeps.commands import TINY_SEARCH
+from tests.sweeps.test_run import SHORT, figures
 
 pytestmark = pytest.mark.usefixtures("in_folder")
 

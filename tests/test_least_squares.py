@@ -8,9 +8,9 @@ import pytest
 import torch
 
 from runge.configuration import flatten
-from runge.launch.compose import compose
 from runge.optimizers import LeastSquares, least_squares
 from runge.optimizers.least_squares import solve_last_layer
+from runge.sweeps.compose import compose
 from tests.test_levenberg_marquardt import plane, problem
 
 

@@ -26,7 +26,7 @@ from tensorboard.plugins.hparams.metadata import SESSION_START_INFO_TAG, parse_s
 
 from runge.configuration import digest
 from runge.loggers.tensorboard import LOGARITHMS, TensorBoard, label, settings
-from tests.launch.test_run import SHORT, figures, history, only_run, state
+from tests.sweeps.test_run import SHORT, figures, history, only_run, state
 
 RECORDER = "+logger.recorder._target_=tests.test_loggers.Recorder"
 

@@ -6,7 +6,7 @@ import pytest
 import yaml
 
 from runge.loggers.mlflow import MLflow
-from tests.launch.test_run import SHORT, figures, history
+from tests.sweeps.test_run import SHORT, figures, history
 
 MlflowClient = pytest.importorskip("mlflow").MlflowClient
 LOGGER = "logger=[tensorboard,mlflow]"

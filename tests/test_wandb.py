@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from runge.loggers.wandb import Wandb
-from tests.launch.test_run import SHORT, figures, history
+from tests.sweeps.test_run import SHORT, figures, history
 
 wandb = pytest.importorskip("wandb")
 from wandb.proto.wandb_internal_pb2 import Record  # noqa: E402

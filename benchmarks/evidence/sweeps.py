@@ -10,10 +10,10 @@ from claims import SEED, Claim, ClaimRuns
 from runge.configuration import CONFIGURATIONS, digest
 from runge.errors import ConfigurationError, RunError
 from runge.interface import sweep
-from runge.launch.compose import combinations as runs_of
-from runge.launch.compose import compose
 from runge.records.directories import RunDirectory
 from runge.records.reading import find, read
+from runge.sweeps.compose import combinations as runs_of
+from runge.sweeps.compose import compose
 
 # The values that `--quick` sweeps over instead of the experiments', and its other overrides.
 QUICK = {SEED: "0", "target": "runge", "optimizer": "adam", "model.width": "8,16"}

@@ -33,9 +33,9 @@ from numpy.typing import NDArray
 from tables import Rows, errors, noisy
 
 from runge import machine
-from runge.launch.compose import compose
 from runge.optimizers import Course, Problem
 from runge.schedules import learning_rate_factor
+from runge.sweeps.compose import compose
 from runge.training.member import Member
 from runge.training.stack import Stack
 

@@ -29,8 +29,8 @@ from runge.configuration import build
 from runge.data import Rows as TableRows
 from runge.data import Table
 from runge.function import Function as Networks
-from runge.launch.compose import compose
 from runge.residuals import errors_of
+from runge.sweeps.compose import compose
 from runge.tables.table import numbered
 from runge.training.member import Member
 from runge.training.stack import Stack

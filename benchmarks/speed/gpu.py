@@ -40,7 +40,7 @@ from runge.training import gpu
 ROOT = Path(__file__).resolve().parents[2]
 PROCESSOR = "runge on the processor, all cores"
 TESTS = (
-    "tests/launch/test_differential.py",
+    "tests/sweeps/test_differential.py",
     "tests/training/test_stopping.py::test_resumed_run_equals_the_uninterrupted_one",
 )
 

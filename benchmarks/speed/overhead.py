@@ -26,10 +26,10 @@ import torch
 from figures import parser, report
 from torch import nn
 
-from runge.launch.compose import compose
 from runge.optimizers import Problem
 from runge.records.directories import RunDirectory
 from runge.sobolev import kernel, losses
+from runge.sweeps.compose import compose
 from runge.training.member import Member
 from runge.training.saving import Save
 from runge.training.stack import Stack

@@ -107,24 +107,24 @@ def launcher() -> str:
     """Write a table of the launcher's keys."""
     importlib.import_module("hydra_plugins.runge_fused")
     node: Any = ConfigStore.instance().repo["hydra"]["launcher"]["fused.yaml"].node  # pyright: ignore
-    explained = _explained(_import("runge.launch.slurm.LauncherSettings"))
+    explained = _explained(_import("runge.sweeps.slurm.LauncherSettings"))
     rows = [_key_row(f"hydra.launcher.{key}", explained, node[key]) for key in node if key != "_target_"]
     return "\n".join([*_head("key", "meaning", "default"), *rows])
 
 
 def search() -> str:
     """Write a table of the keys of `search=optuna`."""
-    return _search("optuna", "runge.launch.policies.optuna.OptunaSettings")
+    return _search("optuna", "runge.sweeps.policies.optuna.OptunaSettings")
 
 
 def best() -> str:
     """Write a table of the keys of `search=best`."""
-    return _search("best", "runge.launch.policies.best.policy.BestSettings")
+    return _search("best", "runge.sweeps.policies.best.policy.BestSettings")
 
 
 def grid() -> str:
     """Write a table of the keys of `search=none`."""
-    return _search("none", "runge.launch.policies.grid.GridSettings")
+    return _search("none", "runge.sweeps.policies.grid.GridSettings")
 
 
 def _search(option: str, settings: str) -> str:

@@ -10,8 +10,8 @@ from sklearn.utils import check_array, check_random_state
 
 from runge.configuration import CONFIGURATIONS
 from runge.data import Rows
-from runge.launch.compose import compose
 from runge.optimizers import Optimizer
+from runge.sweeps.compose import compose
 from runge.tables.contradictions import ColumnNames, wrong_columns
 from runge.tables.roles import partials_of
 from runge.tables.table import FARTHEST

@@ -3,7 +3,7 @@ import shutil
 import pytest
 
 from tests.compare.pages import browsing
-from tests.launch.test_run import SHORT
+from tests.sweeps.test_run import SHORT
 
 
 @pytest.fixture

@@ -17,7 +17,7 @@ from runge.errors import ConfigurationError
 from runge.records.directories import RunDirectory
 from runge.records.files import printable
 from runge.targets import Expression
-from tests.launch.test_run import SHORT, figures, only_run
+from tests.sweeps.test_run import SHORT, figures, only_run
 
 TRICKS = [
     "__import__('os').system('touch owned')",

@@ -8,7 +8,7 @@ import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from runge.optimizers import LBFGS
-from tests.launch.test_run import REGIONS, SHORT, check_resumed, figures, history
+from tests.sweeps.test_run import REGIONS, SHORT, check_resumed, figures, history
 
 BOTH = {
     "adam": (*SHORT, "resampling=region", "balance=relobralo", "balance.lookback=0.5", "sampling=random"),

@@ -9,9 +9,9 @@ import pytest
 import torch
 
 from runge.data import Table, read, row_points
-from runge.launch.compose import compose
-from runge.launch.run import announce, make_stack
 from runge.records.directories import RunDirectory
+from runge.sweeps.compose import compose
+from runge.sweeps.run import announce, make_stack
 from runge.training.advice import hardly_matters, verdict, wrong_labels
 from runge.training.member import Member
 

@@ -14,8 +14,8 @@ from runge.optimizers.levenberg_marquardt import LevenbergMarquardt
 from runge.training.member import Member
 from runge.training.saving import StateFile
 from runge.training.stack import Stack
-from tests.launch.test_run import figures, history
-from tests.launch.test_sweep import new_run
+from tests.sweeps.test_run import figures, history
+from tests.sweeps.test_sweep import new_run
 
 SHORT = (
     *("model.width=6", "data.n_train=12", "data.n_val=32", "data.n_test=41", "schedule=constant", "logger=[]"),

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 import runge
-from tests.launch.test_run import check_resumed, figures, history
+from tests.sweeps.test_run import check_resumed, figures, history
 
 SMALL = (
     *("optimizer=levenberg_marquardt", "trainer.max_steps=60", "trainer.log_every=10", "trainer.checkpoint_seconds=0"),

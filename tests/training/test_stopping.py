@@ -11,8 +11,8 @@ from runge.training.member import Member
 from runge.training.module import SobolevRegression
 from runge.training.saving import StateFile
 from runge.training.stack import Stack
-from tests.launch.test_run import check_resumed, figures, history
-from tests.launch.test_sweep import new_run
+from tests.sweeps.test_run import check_resumed, figures, history
+from tests.sweeps.test_sweep import new_run
 
 SMALL = (
     *("model.width=10", "data.n_train=12", "data.n_val=32", "data.n_test=41", "data.noise_f=0.3"),

@@ -1,0 +1,238 @@
+"""The jobs of a sweep: what Hydra sees of each when it begins and ends, and which of them are trained together."""
+
+import logging
+import math
+import os
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from hydra.core.hydra_config import HydraConfig
+from hydra.core.utils import JobReturn, JobStatus, configure_log
+from omegaconf import DictConfig, OmegaConf, open_dict, read_write
+
+from runge.configuration import digest
+from runge.errors import ConfigurationError, DivergedError, RunError
+from runge.metrics import VAL_LOSS
+from runge.records.directories import RunDirectory
+from runge.sweeps.compose import options_of
+
+if TYPE_CHECKING:
+    from runge.training.member import Member
+
+log = logging.getLogger(__name__)
+
+_PIECES = 2
+"""The pieces for each process that are enough: of 1 to 4 the best for twelve sweeps on two processes, by estimate."""
+
+Launch = Callable[[Sequence[Sequence[str]], int], Sequence[JobReturn]]
+"""Trains the runs with some overrides, of which the first has a number, as a launcher of Hydra's does."""
+
+Value = float | tuple[float, ...]
+"""The return value of a job for Hydra's sweepers: the figures of its objective."""
+
+
+class Job(NamedTuple):
+    """One run of a sweep, and its outcome if it ended earlier: the values of its objective, or an error."""
+
+    config: DictConfig
+    overrides: list[str]
+    directory: str
+    member: "Member"
+    outcome: Value | RunError | None
+
+
+class Chunk(NamedTuple):
+    """Jobs that are trained together: their numbers, the steps that each of them has left, and their saved state."""
+
+    jobs: list[int]
+    steps: int
+    state: Path | None = None
+
+
+@contextmanager
+def name_overrides(overrides: Sequence[str]) -> Iterator[None]:
+    """Add a job's overrides to the message of a ConfigurationError."""
+    try:
+        yield
+    except ConfigurationError as error:
+        raise ConfigurationError(f"{error} (in the run {' '.join(overrides)})") from error
+
+
+@contextmanager
+def current(config: DictConfig) -> Iterator[None]:
+    """Make a job's configuration Hydra's; `set_config` would copy it."""
+    state = HydraConfig.instance()
+    before, state.cfg = state.cfg, config  # pyright: ignore[reportAttributeAccessIssue]
+    try:
+        yield
+    finally:
+        state.cfg = before
+
+
+def _foreign_run(directory: RunDirectory) -> ConfigurationError:
+    what = f"{str(directory.path)!r} holds a run of a different sweep"
+    return ConfigurationError(f"hydra.sweep.dir: {what}; choose another directory, or give that sweep's overrides")
+
+
+def check_rows(member: "Member", directory: RunDirectory) -> None:
+    """Raise ConfigurationError if the table that a run is trained on has changed since the run began."""
+    state = directory.read_state()
+    if member.rows is not None and state is not None and state.rows not in ("", member.checksum):
+        rule = f"must hold the rows with which the run in {str(directory.path)!r} began"
+        how = f"{member.rows.table.file!r} has changed: restore it, or begin a new run"
+        raise ConfigurationError(f"data.file: {rule}; {how}")
+
+
+def ended_before(member: "Member", directory: RunDirectory) -> Value | RunError | None:
+    """Return the objective of a sweep's run that has ended, or an error if it diverged; None if it has not ended.
+
+    Raises:
+        ConfigurationError: the directory holds a run of another configuration or of other rows, or its status is
+            damaged.
+    """
+    state = directory.read_state()
+    if state is None:
+        return None
+    if state.configuration not in ("", digest(member.configuration)):
+        raise _foreign_run(directory)
+    check_rows(member, directory)
+    try:
+        if directory.metrics.exists():
+            if (metrics := directory.read_metrics()).get(VAL_LOSS) is not None:
+                return member.objective.returned(metrics)
+            raise ConfigurationError(f"{directory.metrics} is damaged (it has no {VAL_LOSS})")
+    except (ConfigurationError, LookupError, FileNotFoundError) as error:
+        log.warning("%s: training the run again from its last checkpoint", error)
+        directory.metrics.unlink(missing_ok=True)
+    return DivergedError(f"diverged: {state.message}") if state.status == "diverged" else None
+
+
+def job_return(job: Job, value: Value | Exception) -> JobReturn:
+    """Return a job's return, for Hydra, from its value or error."""
+    status = JobStatus.FAILED if isinstance(value, Exception) else JobStatus.COMPLETED
+    returned = JobReturn(overrides=job.overrides, cfg=job.config, status=status)
+    returned.return_value = value
+    return returned
+
+
+def value_or_error(returned: JobReturn) -> Any:
+    """Return the value or the error of a job; Hydra's property raises the error, and prints a message."""
+    return returned._return_value
+
+
+def begin_job(callbacks: Any, job: Job, announce: Callable[[], object]) -> JobReturn:
+    """Make a job's directory, record and log, like Hydra's `run_job`, without its four copies of the configuration.
+
+    `on_job_end` is not called before the job is trained.
+    """
+    config, directory = job.config, RunDirectory(job.directory)
+    with read_write(config.hydra.runtime), open_dict(config.hydra.runtime):
+        config.hydra.runtime.output_dir = os.path.abspath(directory.path)
+    OmegaConf.set_readonly(config.hydra, True)
+    with current(config):
+        if config.hydra.output_subdir is not None:  # null if the run already has a record
+            directory.hydra_part.mkdir(parents=True, exist_ok=True)
+            own = OmegaConf.masked_copy(config, [str(key) for key in config if key != "hydra"])
+            OmegaConf.save(own, directory.hydra_part / "config.yaml")
+            OmegaConf.save(OmegaConf.masked_copy(config, "hydra"), directory.hydra_part / "hydra.yaml")
+            OmegaConf.save(OmegaConf.create(job.overrides), directory.hydra_part / "overrides.yaml")
+        callbacks.on_job_start(config=config, task_function=lambda _: None)
+        directory.begin(job.member.configuration, job.overrides, options_of(config.hydra))
+        log_to_file(config)
+        announce()
+    runtime = {"working_dir": os.getcwd(), "task_name": config.hydra.job.name}
+    return JobReturn(job.overrides, config, config, **runtime, status=JobStatus.COMPLETED)
+
+
+def log_to_file(config: DictConfig) -> None:
+    """Configure logging as for a job, except on the console, which belongs to the sweep."""
+    logging_config: Any = OmegaConf.to_container(config.hydra.job_logging, resolve=True)
+    for logger in filter(None, (logging_config.get("root"), *(logging_config.get("loggers") or {}).values())):
+        logger["handlers"] = [name for name in logger.get("handlers", []) if name != "console"]
+    configure_log(DictConfig(logging_config), config.hydra.verbose)
+
+
+def plan(jobs: Sequence[Job], processes: int, most: int, begun: Sequence[Chunk] = ()) -> tuple[list[Chunk], bool]:
+    """Divide jobs into unfinished chunks of at most `most`, in order; and say if the whole sweep is one.
+
+    With several processes the chunks that take longest come first.
+
+    Jobs that were trained in a stack resume in the same one, of those that `begun_chunks` returns, to end with the same
+    bits. All others are divided as at the sweep's beginning, so that a resumed sweep has the stacks of an uninterrupted
+    one.
+    """
+    fresh, chunks = _divide(jobs, processes, most), list(begun)
+    settled = {number for number, job in enumerate(jobs) if job.outcome is not None}.union(*(c.jobs for c in chunks))
+    for chunk in fresh:
+        if new := [number for number in chunk.jobs if number not in settled]:
+            chunks.append(chunk._replace(jobs=new))
+            if len(new) < len(chunk.jobs) and any(RunDirectory(jobs[i].directory).hydra.exists() for i in new):
+                _warn_of_fewer(len(chunk.jobs), "begins again", len(new), "they have no checkpoint")
+    if processes > 1:
+        chunks.sort(key=lambda chunk: _seconds(jobs, chunk), reverse=True)
+    return chunks, len(fresh) == 1
+
+
+def begun_chunks(jobs: Sequence[Job], sweep: Path) -> list[Chunk]:
+    """Return the unfinished stacks of a sweep that have a saved state. A damaged file is set aside.
+
+    A run that was continued without others of its stack has two files, of which the later one counts.
+    """
+    from runge.records.checkpoints import STACKS, latest_first, read_state
+
+    numbers = {os.path.normpath(job.directory): number for number, job in enumerate(jobs)}
+    alone = [RunDirectory(job.directory).last for job in jobs if job.outcome is None]
+    chunks, taken = list[Chunk](), set[int]()
+    files = [*(sweep / STACKS).glob("*.ckpt"), *filter(Path.exists, alone)]
+    for path in latest_first(files):
+        try:
+            saved = read_state(path)
+        except ConfigurationError as error:
+            log.warning("%s: set aside", error)
+            path.replace(path.with_name(f"{path.name}.damaged"))
+            continue
+        together = [numbers[run] for run in saved.runs if run in numbers and numbers[run] not in taken]
+        if all(jobs[i].outcome is not None for i in together):
+            continue
+        for run, identity in zip(saved.runs, saved.digests, strict=True):
+            if run in numbers and digest(jobs[numbers[run]].member.configuration) != identity:
+                raise _foreign_run(RunDirectory(run))
+        if len(together) < len(saved.runs):
+            _warn_of_fewer(len(saved.runs), "resumes", len(together), "the command lacks the others")
+        taken |= {*together}
+        chunks.append(Chunk(together, _steps(jobs, together) - saved.step, path))
+    return chunks
+
+
+def _warn_of_fewer(before: int, does: str, now: int, why: str) -> None:
+    what = f"a stack of {before} runs {does} with {now} of them"
+    log.warning("%s, whose figures are the same to round-off; %s", what, why)
+
+
+def _steps(jobs: Sequence[Job], numbers: Sequence[int]) -> int:
+    return jobs[numbers[0]].member.training.steps
+
+
+def _divide(jobs: Sequence[Job], processes: int, most: int) -> list[Chunk]:
+    """Group the jobs that can share a stack, and cut each group into pieces of equal size.
+
+    Each group has a piece for each process, so that all have work to the end, whatever the groups cost. If there are
+    many groups, they have fewer, because each stack takes time to set up. A piece has at most `most` jobs.
+    """
+    groups: dict[str, list[int]] = {}
+    for number, job in enumerate(jobs):
+        group = f"{job.member.shared()} {'' if job.member.optimizer.keeps_apart else number}"
+        groups.setdefault(group, []).append(number)
+    pieces = min(processes, math.ceil(_PIECES * processes / len(groups)))
+    chunks = []
+    for group in groups.values():
+        count = min(len(group), max(pieces, math.ceil(len(group) / most)))
+        chunks += [Chunk(group[i::count], _steps(jobs, group)) for i in range(count)]
+    return chunks
+
+
+def _seconds(jobs: Sequence[Job], chunk: Chunk) -> float:
+    """Estimate the seconds that the steps of a chunk take."""
+    return len(chunk.jobs) * chunk.steps * jobs[chunk.jobs[0]].member.work()

@@ -1,0 +1,126 @@
+"""The loop of every sweep: a policy proposes runs, they are trained, and it sees how they have ended."""
+
+import math
+import sys
+import time
+from collections.abc import Sequence
+from contextlib import closing, suppress
+from pathlib import Path
+from typing import Any
+
+from hydra.core.utils import JobReturn
+from omegaconf import OmegaConf
+
+from runge.errors import ConfigurationError, RunError, setting
+from runge.machine import interruption
+from runge.records.files import discard, locked, printable, write
+from runge.sweeps.jobs import Launch, value_or_error
+from runge.sweeps.journal import JOURNAL, Batch, Journal
+from runge.sweeps.policies.policy import Policy, SweepCommand
+
+__all__ = ["policy_of", "sweep"]
+
+
+def policy_of(command: SweepCommand) -> Policy:
+    """Return the policy that the group `search` of a command names.
+
+    Raises:
+        ConfigurationError: a setting or an override is not allowed.
+    """
+    match command.config.hydra.runtime.choices.get("search"):
+        case "best":
+            command.start_loading()
+            from runge.sweeps.policies.best.policy import Best  # late: a policy loads what it needs
+
+            return Best(command)
+        case "optuna":
+            from runge.sweeps.policies.optuna import Optuna
+
+            return Optuna(command)
+        case _:
+            from runge.sweeps.policies.grid import Grid
+
+            return Grid(command)
+
+
+def sweep(policy: Policy, command: SweepCommand, launch: Launch, failures: dict[str, str]) -> None:
+    """Train the runs that a policy proposes until there are none, and compare them.
+
+    They are not compared after an interrupt, or if the command is refused before the first batch has ended.
+
+    Args:
+        policy: the policy.
+        command: the command of the sweep.
+        launch: trains runs, given their overrides and the number of the first.
+        failures: the messages of runs whose directories cannot be written to, which `launch` adds.
+
+    Raises:
+        ConfigurationError: an override is not allowed, or the directory holds another sweep.
+        RunError: a run, or the whole search, has failed.
+        SystemExit: it was interrupted.
+    """
+    directory, failure, ended = command.directory, None, False
+    with locked(directory, "hydra.sweep.dir"):
+        try:
+            journal = Journal(directory, policy.description(), policy.adaptive, command.began)
+            with closing(policy.propose(journal)) as rounds:
+                batch = next(rounds, None)
+                while batch is not None:
+                    trials = journal.replay(batch)
+                    if trials is None:
+                        write(directory / "multirun.yaml", OmegaConf.to_yaml(command.config))
+                        trials = journal.end(train(launch, batch, journal))
+                    ended = True
+                    try:
+                        batch = rounds.send(trials)
+                    except StopIteration:
+                        batch = None
+        except (KeyboardInterrupt, SystemExit) as error:
+            if not (state := policy.so_far()):
+                raise
+            how = f"to continue, run the same command with {setting('hydra.sweep.dir', directory)}"
+            raise SystemExit(f"error: interrupted; {state}; {how}") from error
+        except Exception as error:
+            failure = error
+        finally:
+            try:
+                policy.conclude()
+            except Exception as error:
+                raise error from failure  # both are shown
+            with suppress(OSError):  # the error that is already being raised matters more
+                discard(directory, {"multirun.yaml", JOURNAL})
+        refused = isinstance(failure, ConfigurationError) and not ended  # the runs there may be of another sweep
+        if policy.compares and directory.is_dir() and not refused:
+            compare(directory, failures)
+        if failure is not None:
+            raise failure
+
+
+def train(launch: Launch, batch: Batch, journal: Journal) -> list[Any]:
+    """Train a batch until its time at the latest; return the values of the objective, or errors."""
+    interruption.check()
+    interruption.deadline = time.monotonic() + batch.until - journal.elapsed
+    try:
+        returns: Sequence[JobReturn] = launch(batch.jobs, journal.first)
+        return [value_or_error(returned) for returned in returns]
+    except (KeyboardInterrupt, SystemExit):
+        if interruption.received is not None or time.monotonic() < interruption.deadline:
+            raise
+        return [RunError("the time of the search was over")] * len(batch.jobs)
+    finally:
+        interruption.deadline = math.inf
+
+
+def compare(directory: Path, failures: dict[str, str]) -> None:
+    """Compare the runs of a sweep, and write the report; an error is only printed."""
+    from runge.compare.leaderboard import read_leaderboard
+    from runge.compare.ranking import Ranking, collect, mark
+    from runge.compare.report import publish
+    from runge.compare.search import read_search
+
+    try:
+        if rows := mark(collect([str(directory)]), failures):
+            of_sweep = {"search": read_search([directory]), "race": read_leaderboard([directory])}
+            publish(Ranking(rows, **of_sweep), directory)
+    except (ValueError, OSError) as error:
+        print(f"error: the comparison cannot be written: {printable(str(error))}", file=sys.stderr)

@@ -1,0 +1,179 @@
+"""The candidates of `search=best` as the command's overrides make them."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from hydra.core.override_parser.overrides_parser import OverridesParser
+
+from runge.errors import ConfigurationError
+from runge.records.directories import RunDirectory
+from runge.sweeps.compose import plain
+from runge.sweeps.jobs import current
+from runge.sweeps.policies.best.judge import Fit, error_of, root_mean
+from runge.sweeps.policies.policy import SweepCommand
+from runge.training.member import Member
+
+__all__ = ["Candidates", "Entrant"]
+
+
+@dataclass(frozen=True, eq=False)
+class Entrant:
+    """A candidate, and the runs by which it is judged.
+
+    Attributes:
+        name: its name.
+        overrides: the overrides of its runs, without those of rows, folds and time.
+        member: its run on all rows, as it would be.
+        fits: its present runs, by the fold that they leave out.
+        slowness: the time of its steps over what it was expected to be.
+        failure: how its last run has failed; empty: it has not.
+        runs: the numbers of all of its runs that leave out a fold, also of those on fewer rows.
+        refits: the numbers of its runs on all rows.
+        calibrating: the numbers of further runs that leave out a fold, with other seeds, which calibrate intervals.
+    """
+
+    name: str
+    overrides: Sequence[str]
+    member: Member = field(repr=False, compare=False)
+    fits: Mapping[int, Fit] = field(default_factory=dict)
+    slowness: float = 1.5
+    failure: str = ""
+    runs: Sequence[int] = ()
+    refits: Sequence[int] = ()
+    calibrating: Sequence[int] = ()
+
+    @property
+    def all(self) -> list[Fit]:
+        """Its fits, in the order of the folds."""
+        return [self.fits[fold] for fold in sorted(self.fits)]
+
+    @property
+    def error(self) -> float:
+        """The error by which it is ranked."""
+        return error_of(self.all)
+
+    @property
+    def seconds(self) -> float:
+        """The mean time of its present runs."""
+        return sum(fit.seconds for fit in self.all) / max(len(self.fits), 1)
+
+    @property
+    def cut(self) -> bool:
+        """True if more steps may reduce the error on some fold."""
+        return any(fit.cut for fit in self.fits.values())
+
+    @property
+    def spent(self) -> float:
+        """The seconds that were spent on its networks."""
+        return sum(fit.spent for fit in self.fits.values())
+
+    @property
+    def values_alone(self) -> bool:
+        """True if it is trained without the derivatives."""
+        return not self.member.loss.lambda_d
+
+    def with_folds(self, folds: int) -> "Entrant":
+        """Return the candidate with another number of folds."""
+        others = [override for override in self.overrides if not override.startswith("data.folds=")]
+        return replace(self, overrides=[f"data.folds={folds}", *others])
+
+    def root_mean(self, name: str) -> float | None:
+        """Return the root mean square of a figure over its fits; None: it is not known."""
+        return root_mean(self.all, name)
+
+
+class Candidates:
+    """The overrides of candidates, and those of the command, which win.
+
+    Args:
+        command: the command of the sweep.
+
+    Attributes:
+        given: the overrides of the command, by their keys.
+        of_table: whether they are for tables.
+        columns: overrides of the columns of a table, of all candidates.
+
+    Raises:
+        ConfigurationError: an override has several values, or says what the search decides.
+    """
+
+    def __init__(self, command: SweepCommand) -> None:
+        self._compose = command.composer()
+        parsed = OverridesParser.create(command.context.config_loader).parse_overrides(command.overrides)
+        for override in parsed:
+            if override.is_sweep_override():
+                what = "must have one value with search=best, for all candidates"
+                raise ConfigurationError(f"{override.get_key_element()}: {what}; got {override.input_line}")
+        self.given = {override.get_key_element().lstrip("+~"): str(override.input_line) for override in parsed}
+        data: Any = command.config.get("data") or {}
+        if data.get("fold") is not None:
+            rule = "must be null with search=best, which leaves out each of them"
+            raise ConfigurationError(f"data.fold: {rule}; got {data['fold']}")
+        if "data.folds" in self.given and data.get("folds") is None:
+            raise ConfigurationError("data.folds: must be at least 2 with search=best, got null")
+        self.of_table = "file" in data
+        self.columns: Sequence[str] = ()
+
+    def entrants(self, candidates: Mapping[str, Sequence[str]], folds: int) -> tuple[list[Entrant], list[str]]:
+        """Return the candidates that the command's overrides allow, and why the others are left out.
+
+        Args:
+            candidates: the overrides of each, by its name.
+            folds: the folds of a table, unless the command has others.
+
+        Raises:
+            ConfigurationError: there are none.
+        """
+        entrants, left_out, failure, optimizers = dict[str, Entrant](), list[str](), None, list[str]()
+        for name, own in candidates.items():
+            optimizer = next((override for override in own if override.startswith("optimizer=")), "optimizer=adamw")
+            optimizers.append(optimizer.partition("=")[2])
+            if self.given.get("optimizer", optimizer) != optimizer:
+                continue
+            overrides = [*(override for override in own if override.partition("=")[0] not in self.given)]
+            overrides += [*self._of_table(folds), *self.given.values()]
+            try:
+                member = self.member(overrides)
+            except (ConfigurationError, ValueError) as error:
+                failure = failure or error
+                left_out.append(f"{name}: {error}")
+                continue
+            entrants.setdefault(member.apart_from_seed(), Entrant(name, overrides, member))
+        if entrants:
+            return list(entrants.values()), left_out
+        if failure is not None:
+            raise failure
+        if not optimizers:
+            raise ConfigurationError("search.tables, search.formulas: must have a candidate, got none")
+        rule = f"must be that of a candidate of search=best, {' or '.join(dict.fromkeys(optimizers))}"
+        got = self.given["optimizer"].partition("=")[2]
+        raise ConfigurationError(f"optimizer: {rule}; got {got}; leave search=best out for one run")
+
+    def changed(self, entrant: Entrant, changes: Mapping[str, Any]) -> Entrant:
+        """Return an entrant with other settings, which has not been trained."""
+        overrides = [override for override in entrant.overrides if override.partition("=")[0] not in changes]
+        overrides += [f"{key}={value}" for key, value in changes.items()]
+        name = ", ".join(f"{key}={value}" for key, value in changes.items())
+        return Entrant(f"{entrant.name}; {name}", overrides, self.member(overrides))
+
+    def member(self, overrides: Sequence[str]) -> Member:
+        """Return the run that some overrides make; of several folds the first one."""
+        keys = {override.partition("=")[0] for override in overrides}
+        fold = ["data.fold=0"] if "data.folds" in keys and "data.fold" not in keys else []
+        composed = self._compose([*overrides, *fold], 0)
+        with current(composed):
+            return Member(plain(composed)[0], [*overrides, *fold])
+
+    def place(self, number: int, overrides: Sequence[str]) -> RunDirectory:
+        """Return the directory of a run, by its number."""
+        sweep = self._compose(overrides, number).hydra.sweep
+        return RunDirectory(Path(sweep.dir) / str(sweep.subdir))
+
+    def _of_table(self, folds: int) -> list[str]:
+        if not self.of_table:
+            return []
+        kept = {} if {"data.split", "data.split.test"} & self.given.keys() else {"data.split.test": 0}
+        kept |= {} if "data.folds" in self.given else {"data.folds": folds}
+        return [f"{key}={value}" for key, value in kept.items()] + list(self.columns)

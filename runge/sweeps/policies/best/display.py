@@ -1,0 +1,59 @@
+"""What a search shows while it trains: in a terminal one display that is kept up to date, elsewhere a line a round."""
+
+import logging
+import time
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any
+
+from rich.console import Console, Group
+from rich.live import Live
+from rich.table import Table
+from rich.text import Text
+
+from runge.objective import ERRORS
+from runge.records.files import printable
+from runge.sweeps.policies.best.candidates import Entrant
+
+__all__ = ["Display"]
+
+log = logging.getLogger(__name__)
+
+_SHOWN = 5  # candidates
+
+
+class Display:
+    """The time that is left, what is being trained, and the best candidates so far.
+
+    Args:
+        ranked: returns the candidates that have been trained, the best first.
+        seconds: the time that is left.
+        shown: false shows nothing in a terminal either.
+    """
+
+    def __init__(self, ranked: Callable[[], Sequence[Entrant]], seconds: float, shown: bool) -> None:
+        console, self._ranked, self._round = Console(stderr=True), ranked, ""
+        self._began, self._seconds = time.monotonic(), seconds
+        live = Live(get_renderable=self._render, console=console, transient=True, refresh_per_second=2)
+        self._live = live if shown and console.is_terminal else None
+
+    def shown(self) -> AbstractContextManager[Any]:
+        """Return the context within which the display is shown."""
+        return self._live or nullcontext()
+
+    def say(self, text: str) -> None:
+        """Say what is being trained in this round."""
+        self._round = text
+        if not self._live:
+            log.info("%s", text)
+
+    def _render(self) -> Group:
+        left = max(0.0, self._seconds - (time.monotonic() - self._began))
+        table = Table(box=None, header_style="bold", padding=(0, 1, 0, 0))
+        table.add_column("the best so far", no_wrap=True)
+        for name in ("value", "df/dx"):
+            table.add_column(name, justify="right")
+        for entrant in self._ranked()[:_SHOWN]:
+            errors = [entrant.root_mean(name) for name in ERRORS]
+            table.add_row(Text(printable(entrant.name)), *("-" if x is None else f"{x:.1e}" for x in errors))
+        return Group(Text(f"{left:.0f} s left: {printable(self._round)}"), *([table] if table.rows else []))

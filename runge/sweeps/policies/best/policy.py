@@ -1,0 +1,293 @@
+"""The policy of `search=best`: candidates of all methods, compared on rows that they have not seen, in a given time.
+
+A held-out fold of the rows judges all candidates, two of them if there are few rows. With many rows the candidates
+begin on some of them. After each rung the better half continues, from the weights that it has, with twice the steps and
+up to four times the rows. The winner has the time that is left: for more steps as long as these reduce its error, then
+for variations of it, and for its networks of all rows (`runge.sweeps.policies.best.answer`). Each run has a share of
+the time, so that nothing is left out because it is expected to be slow, and a busy machine only takes fewer steps.
+
+References:
+    K. Jamieson, A. Talwalkar (2016). Non-stochastic best arm identification and hyperparameter optimization.
+    https://arxiv.org/abs/1502.07943
+    L. Li et al. (2018). Hyperband: a novel bandit-based approach to hyperparameter optimization.
+    https://arxiv.org/abs/1603.06560
+"""
+
+import logging
+import math
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from typing import Any, ClassVar, NamedTuple
+
+from runge.configuration import build
+from runge.errors import ConfigurationError, RunError
+from runge.sweeps.journal import Journal
+from runge.sweeps.policies.best.answer import answer
+from runge.sweeps.policies.best.candidates import Candidates, Entrant
+from runge.sweeps.policies.best.display import Display
+from runge.sweeps.policies.best.known import Known
+from runge.sweeps.policies.best.selection import Run, Selection
+from runge.sweeps.policies.best.verdict import leaderboard
+from runge.sweeps.policies.policy import Policy, Rounds, SweepCommand
+from runge.training.advice import without_wrong_columns, wrong_labels
+from runge.validation import Count, Positive, checked
+
+__all__ = ["Best", "BestSettings"]
+
+log = logging.getLogger(__name__)
+
+_FEW_ROWS = 50  # fewer are divided into as many folds as very many rows
+_FOLDS, _FOLDS_OF_MANY = 5, 10
+_LEFT_OUT_OF_FEW, _LEFT_OUT = 100, 1000  # rows of a fold: less judge badly, more only cost time
+_JUDGES, _JUDGES_OF_FEW = 2, 4  # folds that judge, if one has too few rows
+_LABELS, _ROWS = 1000, 10  # labels, and rows for each input, of the first rung
+_GROWTH = 4.0  # of the rows from rung to rung, or more, so that there are no more rungs than the halving needs
+_COMPARED, _WON = 0.55, 0.86  # of the time, after which the rungs, and the steps of the winner on some rows, end
+_BEGINNING = 2.5  # times the time of another rung for the first one
+_SLICE = 8.0  # seconds at least, after which the rows of a run may grow
+_BEHIND = 2  # the candidates after the best one, which get as much time as it has had
+_TIE = 1.25  # times the error of the best, up to which candidates are as good on the rows of one fold
+_MANY_FOLDS = 20  # of which one has so few of the rows that it need not be trained on
+_START_UP = 4.0  # seconds before the first run, in which the processes load what they need
+_ENDING, _ENDING_SHARE = 8.0, 0.13  # seconds for the leaderboard and the report, and at most this share of the time
+
+
+@checked
+class BestSettings:
+    """The section `search` of `search=best`.
+
+    Attributes:
+        timeout: the seconds that the search may take.
+        tables: the candidates for tables, each the overrides of a run by its name; the fast ones first.
+        formulas: the candidates for formulas, likewise.
+        seeds: how many networks the answer may have, which differ in their seed.
+        compare: false skips the comparison at the end.
+    """
+
+    timeout: Positive
+    tables: Mapping[str, Sequence[str]]
+    formulas: Mapping[str, Sequence[str]]
+    seeds: Count
+    compare: bool
+
+
+class Rung(NamedTuple):
+    """A comparison of candidates.
+
+    Attributes:
+        part: the part of the time that is left for comparisons which it may take.
+        share: the share of the rows; None: all.
+        most: how many candidates take part, the best ones so far.
+    """
+
+    part: float
+    share: float | None
+    most: int
+
+
+class Best(Policy):
+    """Candidates of all methods, of which the best give the answer."""
+
+    displays: ClassVar[bool] = True
+
+    def __init__(self, command: SweepCommand) -> None:
+        settings = build("search", command.settings, BestSettings)
+        self.compares, self._settings, processes = settings.compare, settings, command.processes or 1
+        self.end = settings.timeout - min(_ENDING, _ENDING_SHARE * settings.timeout)
+        candidates = Candidates(command)
+        listed = settings.tables if candidates.of_table else settings.formulas
+        entrants, self._left_out = candidates.entrants(listed, _FOLDS)
+        rows, self._wrong = entrants[0].member.rows, ""
+        if rows and (wrong := wrong_labels(rows)):
+            self._wrong = wrong
+            if "data.derivatives" not in candidates.given:
+                candidates.columns = without_wrong_columns(rows)
+            if candidates.columns:
+                self._wrong += " These derivatives are left out; data.derivatives={...} chooses others."
+                entrants, self._left_out = candidates.entrants(listed, _FOLDS)
+        known = Known.of(entrants[0].member) if candidates.of_table else None
+        folds, judges = 1, 1
+        if known:
+            folds, rows, few = known.rows.folds, len(known.seen), len(known.seen) < _FEW_ROWS
+            if "data.folds" not in candidates.given:
+                most = _FOLDS_OF_MANY if few else rows // _LEFT_OUT_OF_FEW
+                folds = min(known.rows.most_folds, max(folds, min(_FOLDS_OF_MANY, most), rows // _LEFT_OUT))
+                entrants = [entrant.with_folds(folds) for entrant in entrants]
+            judges = 1 if rows >= folds * _LEFT_OUT_OF_FEW else min(folds, _JUDGES_OF_FEW if few else _JUDGES)
+        why = "" if known is None else known.without_values_alone
+        alone = [entrant for entrant in entrants if entrant.values_alone and why]
+        if len(alone) < len(entrants):  # it is not an override of the command
+            entrants = [entrant for entrant in entrants if entrant not in alone]
+            self._left_out += [f"{entrant.name}: {why}" for entrant in alone]
+        about = command.directory, settings.timeout, processes
+        self.selection = Selection(candidates, entrants, known, folds, judges, *about)
+        self.promotions = list[str]()
+
+    def description(self) -> Mapping[str, Any]:
+        """Return the overrides, the settings and the candidates."""
+        return {
+            "overrides": list(self.selection.candidates.given.values()),
+            "data.file": f"rows {next(iter(self.selection.entrants.values())).member.checksum[:12]}",
+            "search.timeout": self._settings.timeout,
+            "search.seeds": self._settings.seeds,
+            "hydra.launcher.processes": self.selection.processes,
+            "candidates": {name: x.overrides for name, x in self.selection.entrants.items()},
+        }
+
+    def propose(self, journal: Journal) -> Rounds:
+        """Yield the runs of the rungs, of the variations, and of the answer.
+
+        Raises:
+            RunError: no candidate has a finite loss.
+        """
+        selection = self.selection
+        selection.journal, known = journal, selection.known
+        if self._wrong:
+            log.warning("%s", self._wrong)
+        shown = next(iter(selection.entrants.values())).member.training.progress_bar
+        selection.display = Display(selection.ranked, self._settings.timeout - journal.elapsed, shown)
+        with selection.display.shown():
+            for rung in self._rungs():
+                yield from self._climb(rung)
+            if not selection.ranked():
+                yield from self._try_fastest()
+            if not selection.ranked():
+                raise RunError("search: no candidate could be trained; the messages of its runs are in the report")
+            yield from self._improve()
+            if known:
+                yield from answer(selection, self._settings.seeds, self.end)
+
+    def _rungs(self) -> list[Rung]:
+        """Return the comparisons, of fewer and fewer candidates on more and more rows."""
+        selection, count = self.selection, len(self.selection.entrants)
+        rounds = max(2, math.ceil(math.log2(count)))
+        shares: list[float | None] = [None] * rounds
+        if selection.known:
+            rows, inputs = selection.training_rows, len(selection.known.rows.inputs)
+            least = max(_LABELS / selection.known.labels_of_row, _ROWS * inputs)
+            growth = max(_GROWTH, (rows / least) ** (1 / (rounds - 1)))
+            for i in range(smaller := max(0, round(math.log(rows / least, growth)))):
+                shares[i] = rows / growth ** (smaller - i) / len(selection.known.rows.x)
+        parts = [_BEGINNING / (_BEGINNING + rounds - 1), *(1 / (rounds - i) for i in range(1, rounds))]
+        return [Rung(parts[i], share, math.ceil(count / 2**i)) for i, share in enumerate(shares)]
+
+    def _climb(self, rung: Rung) -> Rounds:
+        """Train the best candidates so far, at first all, on the rows of a rung."""
+        selection, ranked = self.selection, self.selection.ranked()
+        chosen = list(selection.entrants.values())
+        if ranked:
+            most = _TIE * ranked[0].error
+            chosen = [x for i, x in enumerate(ranked) if i < rung.most or (x.error <= most and i < 2 * rung.most)]
+        lacking = [x for x in chosen if not x.fits or x.cut or any(fit.share != rung.share for fit in x.all)]
+        pairs = [(entrant, fold) for entrant in lacking for fold in range(selection.judges)]
+        seconds = rung.part * selection.left(_COMPARED * self.end) - (0 if ranked else _START_UP)
+        seconds *= selection.processes / max(len(pairs), 1)
+        # With less time for each of them the best ones should continue.
+        if pairs and selection.left(selection.timeout) > 0 and (not ranked or seconds >= 2 * selection.set_up):
+            self._promote(rung, ranked, chosen)
+            runs = [Run(x, fold, seconds, rung.share, selection.start_of(x, fold)) for x, fold in pairs]
+            yield from selection.train(runs)
+
+    def _try_fastest(self) -> Rounds:
+        """Train the candidate with the fastest step for some seconds after all, because no other one has ended."""
+        fastest = min(self.selection.entrants.values(), key=lambda entrant: entrant.member.work())
+        what = "search.timeout: no candidate has ended within %g s; %s has some more seconds"
+        log.warning(what, self._settings.timeout, fastest.name)
+        yield from self.selection.train([Run(fastest, 0, 0.0)], until=math.inf)
+
+    def _improve(self) -> Rounds:
+        """Give the time that is left to the best candidate and those that are nearly as good, while more steps help it.
+
+        Then come the next ones if their error was still falling when they had had less time, and variations.
+        """
+        selection = self.selection
+        while True:
+            ranked = selection.ranked()
+            best, fit = ranked[0], ranked[0].all[0]
+            near = [x for x in ranked if x.cut and x.error <= _TIE * best.error]
+            if selection.known is None and fit.lacks_rows:
+                near = []  # more points help, not more steps
+            why, until = "because more steps may reduce the error", self._until(best)
+            if not near and selection.known:
+                near = [x for x in ranked[1 : 1 + _BEHIND] if x.cut and x.spent < best.spent]
+                why = f"because {best.name} has had more time"
+            if not near:
+                near = [x for x in self._variations(best) if x.name not in selection.entrants]
+                why = "because more steps do not reduce the error"
+            near, seconds = near[: selection.processes], selection.left(until)
+            if not near or seconds <= 2 * selection.set_up:
+                return
+            selection.entrants |= {entrant.name: entrant for entrant in near}
+            folds = range(selection.judges)
+            pairs = [(x, fold) for x in near for fold in folds if fold not in x.fits or x.fits[fold].cut]
+            seconds = max(seconds / 2, min(seconds, _SLICE)) * min(1, selection.processes / len(pairs))
+            self._tell(f"{' and '.join(entrant.name for entrant in near)} for {seconds:.0f} s, {why}")
+            steps = fit.before + fit.steps  # those of a network with drawn weights, to be as good
+            runs = list[Run]()
+            for entrant, fold in pairs:
+                start = selection.start_of(entrant, fold)
+                if start is None and selection.known is None:  # the same neurons, with more points
+                    start = selection.start_of(best, fold)
+                runs.append(Run(entrant, fold, seconds, None, start, None if start else steps))
+            yield from selection.train(runs)
+
+    def _until(self, best: Entrant) -> float:
+        """Return the time until which candidates are improved, such that the networks of the answer have what is left.
+
+        A winner that needs more steps can have all of the time if it does not lack rows, or has nearly all of them.
+        """
+        selection, fit = self.selection, best.all[0]
+        if selection.known is None:
+            return self.end
+        if not best.cut:
+            return self.end - selection.crossed * selection.seconds_of(best) / selection.processes
+        last = (1 - _WON) * self.end
+        whole = fit.lacks_rows and selection.folds <= _MANY_FOLDS and selection.affords_all(best, fit, last)
+        return self.end - last * whole
+
+    def _variations(self, best: Entrant) -> list[Entrant]:
+        """Return larger variations of a candidate, and for a formula variations with more points."""
+        candidates, model, fixed = self.selection.candidates, best.member.model, best.member.optimizer.last_layer_alone
+        changes = [{"model.width": 2 * model.width}, *([] if fixed else [{"model.depth": model.depth + 1}])]
+        if self.selection.known is None:
+            points = {"data.n_train": 2 * best.member.configuration["data"]["n_train"]}
+            changes = [points | changes[0] if fixed else points]
+        varied = list[Entrant]()
+        for change in changes:
+            if change.keys() & candidates.given.keys():
+                continue
+            with suppress(ConfigurationError):  # a larger network is not allowed
+                varied.append(candidates.changed(best, change))
+        return varied
+
+    def _promote(self, rung: Rung, ranked: Sequence[Entrant], chosen: Sequence[Entrant]) -> None:
+        """Say which candidates continue, and why."""
+        known, total = self.selection.known, self.selection.training_rows
+        rows = round(rung.share * len(known.rows.x)) if known and rung.share else total
+        where = f"on {rows} rows" if known else "on points of their own"
+        if not ranked:
+            self._tell(f"{len(chosen)} candidates {where}")
+            return
+        names = ", ".join(f"{entrant.name} ({entrant.error:.1e})" for entrant in chosen)
+        others = [entrant for entrant in ranked if entrant not in chosen]
+        why = f"; {len(others)} have larger errors, from {min(x.error for x in others):.1e}" if others else ""
+        self._tell(f"{names} {where}{why}")
+
+    def _tell(self, line: str) -> None:
+        """Show what is trained in a round, and keep it for the leaderboard."""
+        line = f"{self.selection.journal.seconds:.0f} s: {line}"
+        self.promotions.append(line)
+        self.selection.display.say(line)
+
+    def so_far(self) -> str:
+        """Return the best answer so far."""
+        ranked = self.selection.ranked()
+        if not ranked:
+            return f"no candidate has ended in {self.selection.directory}"
+        return f"the best answer so far, {ranked[0].name}, is in {self.selection.directory}"
+
+    def conclude(self) -> None:
+        """Write the leaderboard."""
+        if self.selection.ranked():
+            board = leaderboard(self.selection, self._left_out, self.promotions, self._wrong)
+            board.write(self.selection.directory)

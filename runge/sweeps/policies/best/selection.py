@@ -1,0 +1,241 @@
+"""The candidates of a search so far: what is trained of each, and how good it is."""
+
+import math
+from collections.abc import Generator, Iterable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import NamedTuple
+
+from runge.errors import describe, override_of
+from runge.records.directories import RunDirectory
+from runge.records.ensemble import write_answer
+from runge.sweeps.journal import Batch, Journal, Trial
+from runge.sweeps.policies.best.candidates import Candidates, Entrant
+from runge.sweeps.policies.best.display import Display
+from runge.sweeps.policies.best.judge import Fit
+from runge.sweeps.policies.best.known import Known
+from runge.trust.intervals import Calibration
+
+__all__ = ["Run", "Selection"]
+
+_SET_UP = 0.2  # seconds of a run besides those that it measures
+_LONGER = 2  # times the steps of a run for one that continues it
+_FEW_STEPS = {False: 20, True: 2000}  # after which more do not help; by the gradient
+_STEPS_AT_LEAST, _MOST_GROWTH = 8, 4.0  # the steps on more rows for which there should be time, and how many more
+_OF_COMMAND = ("trainer.max_steps", "trainer.max_seconds", "data.split.train", "optimizer.damping")
+"""The keys that the search sets, unless the command does."""
+
+_DAMPING = 1e-12, 1.0  # with which a run may continue; without reduction of the loss it has grown far beyond
+_CROSSED, _FEW = 5, 50  # folds that networks of the winner leave out, or all folds of fewer training rows
+_LEAST = 0.3  # seconds of a run at least
+_PATIENCE, _START_UP = 3.0, 10.0  # times the time of a batch, and more seconds, after which it is not waited for
+_SAFETY = 0.8  # of the steps that are expected to fit into a time, for a schedule that should end with them
+_FEWEST_STEPS = 50  # by the gradient
+_MARGIN = 1.3  # of the expected time of a network of all rows
+
+
+class Run(NamedTuple):
+    """A run that is to be trained.
+
+    Attributes:
+        entrant: whose it is.
+        fold: the fold that it leaves out; None: none.
+        seconds: the time that it has, with its set-up.
+        share: the share of the rows; None: all.
+        start: the fit whose weights it begins with; None: they are drawn.
+        steps: its steps at most; None: those of its candidate, or twice those of `start` if these are more.
+        stop_at: the step at which it ends, whatever its validation loss is; None: it has that of the best step.
+        seed: what is added to the seed.
+    """
+
+    entrant: Entrant
+    fold: int | None
+    seconds: float
+    share: float | None = None
+    start: Fit | None = None
+    steps: int | None = None
+    stop_at: int | None = None
+    seed: int = 0
+
+
+class Selection:
+    """The candidates and the runs by which they are judged.
+
+    Args:
+        candidates: what makes the overrides of runs.
+        entrants: the candidates.
+        known: the table; None: a formula.
+        folds: the number of folds of the rows.
+        judges: how many of them judge candidates, each a run.
+        directory: the directory of the sweep.
+        timeout: the seconds after which no run is waited for.
+        processes: how many runs are trained at a time.
+
+    Attributes:
+        set_up: the seconds of a run besides its steps, as those of the last batch had them.
+        winner: the name of the candidate of which the answer is made; empty: it is not chosen yet.
+    """
+
+    def __init__(
+        self,
+        candidates: Candidates,
+        entrants: Iterable[Entrant],
+        known: Known | None,
+        folds: int,
+        judges: int,
+        directory: Path,
+        timeout: float,
+        processes: int,
+    ) -> None:
+        self.candidates, self.known, self.folds, self.judges = candidates, known, folds, judges
+        self.entrants = {entrant.name: entrant for entrant in entrants}
+        self.directory, self.timeout, self.processes = directory, timeout, processes
+        self.set_up, self.winner = 2 * _SET_UP, ""
+        self.journal: Journal
+        self.display: Display
+
+    @property
+    def training_rows(self) -> int:
+        """The number of rows on which a run that leaves out a fold is trained."""
+        return 0 if self.known is None else len(self.known.seen) - -(-len(self.known.seen) // self.folds)
+
+    @property
+    def crossed(self) -> int:
+        """The number of folds that networks of the winner leave out, to calibrate intervals and to question labels."""
+        return self.folds if self.training_rows < _FEW else min(self.folds, _CROSSED)
+
+    def left(self, until: float) -> float:
+        """Return the seconds until a time, in seconds since the beginning of the search."""
+        return until - self.journal.seconds
+
+    def ranked(self) -> list[Entrant]:
+        """Return the candidates that have been trained: the winner, the best ones, and those that lack a fold."""
+        trained = [entrant for entrant in list(self.entrants.values()) if entrant.fits]  # the display asks meanwhile
+        return sorted(trained, key=lambda x: (x.name != self.winner, -min(len(x.fits), self.judges), x.error))
+
+    def train(
+        self, runs: Sequence[Run], until: float | None = None
+    ) -> Generator[Batch, Sequence[Trial], list[Fit | None]]:
+        """Train runs, and keep the better fits of their candidates, and the best answer so far.
+
+        Args:
+            runs: the runs.
+            until: the time after which they are not waited for; None: that of the search.
+
+        Returns:
+            Their fits; None: a run has failed, or its time was over before it began.
+        """
+        if not runs or self.left(until or self.timeout) <= 0:
+            return [None] * len(runs)
+        if until is None:  # a step may take longer than the time of its run, but not all that is left
+            each = [max(run.seconds, self.set_up + _LEAST) for run in runs]
+            longest = sum(each) / min(self.processes, len(runs))
+            until = min(self.timeout, self.journal.seconds + _PATIENCE * longest + _START_UP)
+        trials = yield Batch([self._job(run) for run in runs], until)
+        fits = [self._read(run, trial) for run, trial in zip(runs, trials, strict=True)]
+        besides = [fit.set_up for fit in fits if fit is not None]
+        self.set_up = _SET_UP + sum(besides) / len(besides) if besides else self.set_up
+        if ranked := self.ranked():
+            self.write(fit.run for fit in ranked[0].all)
+        return fits
+
+    def _read(self, run: Run, trial: Trial) -> Fit | None:
+        """Return the fit of a run that has ended, and keep it unless its candidate has a better one on that fold."""
+        entrant, fit = self.entrants[run.entrant.name], None
+        slowness, by_gradient = entrant.slowness, entrant.member.optimizer.by_gradient
+        failure = describe(trial.value) if isinstance(trial.value, Exception) else ""
+        if not failure:
+            # No further steps are asked of fixed neurons, or if the command limits them.
+            completes = entrant.member.optimizer.last_layer_alone or "trainer.max_steps" in self.candidates.given
+            place = self.candidates.place(trial.number, trial.overrides)
+            fit = Fit.of(place, trial.number, run.share, run.start, completes)
+            if by_gradient:
+                slowness = fit.pace / self.candidates.member(trial.overrides).work()
+        if self.known and run.fold is None:
+            fits, numbers = entrant.fits, {"refits": [*entrant.refits, trial.number]}
+        elif run.seed:
+            fits, numbers = entrant.fits, {"calibrating": [*entrant.calibrating, trial.number]}
+        else:
+            fold = run.fold or 0
+            before, kept = entrant.fits.get(fold), fit
+            if before is not None and not (fit is not None and fit.error <= before.error):
+                # More steps do not help, unless these were few.
+                few = fit is not None and fit.cut and fit.steps < _FEW_STEPS[by_gradient]
+                kept = before._replace(cut=few, spent=before.spent + (fit.seconds if fit else 0.0))
+            fits = {**entrant.fits, **({} if kept is None else {fold: kept})}
+            numbers = {"runs": [*entrant.runs, trial.number]}
+        self.entrants[entrant.name] = replace(entrant, fits=fits, slowness=slowness, failure=failure, **numbers)
+        return fit
+
+    def _job(self, run: Run) -> list[str]:
+        """Return the overrides of a run."""
+        member, seconds = run.entrant.member, max(run.seconds - self.set_up, _LEAST)
+        job, share, steps = list(run.entrant.overrides), run.share, run.steps or member.training.max_steps
+        if run.fold is None and self.known:  # all rows; the test rows are those of the folds
+            job = [override for override in job if override.partition("=")[0] not in ("data.folds", "data.seed")]
+            job += ["data.split.val=0", f"data.seed={member.data_seed.seed}"]
+        elif self.known:
+            job.append(f"data.fold={run.fold}")
+        if run.start is not None:
+            job.append(override_of("trainer.start", str(run.start.run.path)))
+            steps = run.steps or max(steps, _LONGER * run.start.steps)
+            if not member.optimizer.by_gradient:
+                least, most = _DAMPING
+                job.append(f"optimizer.damping={min(max(run.start.last('damping'), least), most):.3g}")
+                share = self._share(run, run.start, seconds) if run.fold is not None and self.known else share
+        job += [] if share is None else [f"data.split.train={share:.6g}"]
+        if member.optimizer.by_gradient:  # its rate falls until the last step, which should fit into the time
+            pace = run.entrant.slowness * self.candidates.member(job).work()
+            steps = min(steps, max(_FEWEST_STEPS, int(_SAFETY * seconds / pace)))
+        job += [f"trainer.max_steps={steps}", f"trainer.max_seconds={seconds:.3g}"]
+        job += [] if run.stop_at is None else [f"trainer.stop_at={run.stop_at}"]
+        job += [f"seed={member.seed.seed + run.seed}"] if run.seed else []
+        last = {override.partition("=")[0]: override for override in job}
+        return [self.candidates.given.get(key, x) if key in _OF_COMMAND else x for key, x in last.items()]
+
+    def _share(self, run: Run, start: Fit, seconds: float) -> float | None:
+        """Return the share of the rows of a run that continues, at most that of its rung.
+
+        There are more than before if its error on the rows that were held out is larger than that on its own: otherwise
+        steps are lacking, not rows. Some steps should fit into its time.
+        """
+        assert self.known
+        before = start.run.read_configuration()[0]["data"]["split"].get("train")
+        if before is None or (start.cut and not start.lacks_rows):
+            return before
+        share = before * min(_MOST_GROWTH, max(1.0, seconds / (_STEPS_AT_LEAST * start.pace)))
+        enough = share * len(self.known.rows.x) >= self.training_rows or share >= (run.share or 1.0)
+        return run.share if enough else share
+
+    def affords_all(self, entrant: Entrant, fit: Fit, seconds: float) -> bool:
+        """Return whether a candidate has time for some steps on all rows, given a fit on some of them."""
+        return seconds >= _STEPS_AT_LEAST * self._pace_on_all(entrant, fit)
+
+    def _pace_on_all(self, entrant: Entrant, fit: Fit) -> float:
+        """Return the seconds that a step of a candidate on all rows should take, given a fit on some of them."""
+        assert self.known
+        if entrant.member.optimizer.by_gradient:  # with mini-batches of many rows
+            return entrant.slowness * entrant.member.work()
+        if self.judges > 1:  # all of its runs had these rows, also the one after which a few steps were enough
+            return fit.spent / (fit.before + fit.steps) * len(self.known.seen) / self.training_rows
+        share = fit.run.read_configuration()[0]["data"]["split"].get("train")
+        rows = self.training_rows if share is None else share * len(self.known.rows.x)
+        return fit.pace * len(self.known.seen) / rows
+
+    def step_of(self, entrant: Entrant) -> int:
+        """Return the step at which a network of a candidate with drawn weights should end, by those of its folds."""
+        return max(1, math.ceil(sum(fit.best_step for fit in entrant.all) / len(entrant.fits)))
+
+    def seconds_of(self, entrant: Entrant) -> float:
+        """Return the seconds that a network of all rows with drawn weights is expected to take."""
+        pace = sum(self._pace_on_all(entrant, fit) for fit in entrant.all) / len(entrant.fits)
+        return _MARGIN * self.step_of(entrant) * pace + self.set_up
+
+    def start_of(self, entrant: Entrant, fold: int) -> Fit | None:
+        """Return the fit whose weights a further run of a candidate begins with; None: they are drawn."""
+        return None if entrant.member.optimizer.last_layer_alone else entrant.fits.get(fold)
+
+    def write(self, networks: Iterable[RunDirectory], intervals: Calibration | None = None) -> None:
+        """Write the answer, the mean of some networks."""
+        runs = [str(run.path.relative_to(self.directory)) for run in networks]
+        write_answer(self.directory, dict.fromkeys(runs, 1 / len(runs)), intervals)

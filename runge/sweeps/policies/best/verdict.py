@@ -1,0 +1,268 @@
+"""The leaderboard of a search, with sentences on the answer, its errors and its sensitivity."""
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from runge.compare.leaderboard import AnswerProfile, Candidate, Leaderboard, OutputError
+from runge.data import Rows
+from runge.errors import command, in_shell
+from runge.objective import ERRORS
+from runge.records.ensemble import read_answer
+from runge.records.fits import LEVEL
+from runge.sweeps.policies.best.candidates import Entrant
+from runge.sweeps.policies.best.influences import sensitivity_of
+from runge.sweeps.policies.best.known import Known
+from runge.sweeps.policies.best.selection import Selection
+from runge.sweeps.policies.best.suspects import describe_suspects, find_suspects
+from runge.tables.roles import listed, partial_name
+from runge.validation import Floats
+
+if TYPE_CHECKING:
+    from runge.function import Function
+
+__all__ = ["leaderboard"]
+
+_BY_CHANCE_ALONE = 0.01  # the probability at which test rows differ from rows left out
+_LEAST_JUDGED = 5  # labels of a channel
+_DECADES = 3.0  # that an input spans
+_MOST_PROFILES, _NUMBERS, _MOST_ROWS = 12, 6000, 200
+
+
+def leaderboard(selection: Selection, left_out: Sequence[str], promotions: Sequence[str], wrong: str) -> Leaderboard:
+    """Return the leaderboard of a search.
+
+    Args:
+        selection: its candidates, of which some have been trained.
+        left_out: the candidates that the command's overrides do not allow, and why.
+        promotions: which candidates were trained further, and why.
+        wrong: which columns of derivatives contradict the values; empty: none.
+    """
+    ranked, known, sweep = selection.ranked(), selection.known, selection.directory
+    best, candidates = ranked[0], [_candidate(entrant) for entrant in ranked]
+    late = [x for x in selection.entrants.values() if not x.fits]
+    left_out = [*left_out, *(f"{x.name}: {x.failure or 'its time was over before it began'}" for x in late)]
+    if known is None:
+        errors = [("values", best.root_mean(ERRORS[0])), ("derivatives", best.root_mean(ERRORS[1]))]
+        both = " and ".join(f"{error:.1e} for the {what}" for what, error in errors if error is not None)
+        error = f"Its error on the validation points, over the standard deviation, is {both}."
+        sentences = [_describe_answer(sweep, candidates[0], 0, 0, 0), error]
+        return Leaderboard(candidates, sentences, left_out, promotions=list(promotions))
+
+    from runge.loading import load, load_runs  # late, as torch is
+    from runge.residuals import left_out as residuals_of
+
+    function, test = load(sweep), len(known.test)
+    networks = load_runs([fit.run for fit in best.all])
+    residuals = residuals_of(networks.jet, networks.runs)
+    suspects, errors = find_suspects(residuals, known.rows), _errors(residuals, known)
+    sentences = [
+        _describe_answer(sweep, candidates[0], len(known.seen), test, selection.folds),
+        _describe_errors(errors, residuals, known.rows, len(best.fits), selection.folds),
+        _describe_bounds(errors),
+        *_describe_test(function, known, residuals),
+    ]
+    if len(candidates) == 1:
+        sentences.append("No other candidate could be compared; search.timeout=SECONDS gives more time.")
+    sentences += [describe_suspects(suspects), wrong, _describe_decades(known.rows)]
+    influences = sensitivity_of(function, known.rows) if len(function.inputs) > 1 else None
+    level = None if function.calibration is None else LEVEL
+    about = influences, _profiles(function, known), level, suspects, list(promotions), errors
+    return Leaderboard(candidates, list(filter(None, sentences)), left_out, *about)
+
+
+def _profiles(function: "Function", known: Known) -> list[AnswerProfile]:
+    """Return the profiles of a function that was fitted to a table, along the inputs that matter most."""
+    from runge.sections import profiles_of  # late, as torch is
+
+    rows, seen = known.rows, known.seen
+    outputs = range(min(len(rows.outputs), _MOST_PROFILES))
+    inputs = np.sort(np.argsort(-function.input_weights, kind="stable")[:_MOST_PROFILES]).tolist()
+    points = _NUMBERS // (len(inputs) * max(6 * len(outputs), len(rows.inputs)))
+    sections = profiles_of(function, rows.x[seen], inputs, min(max(points, 21), 201))
+    shown = seen[:: -(-len(seen) // _MOST_ROWS)] if len(rows.inputs) == 1 else seen[:0]
+    labels = [[rows.x[shown, 0], rows.y[shown, p], rows.dydx[shown, p, 0]] for p in outputs]
+    return [
+        AnswerProfile.of((rows.outputs[p], rows.inputs[d]), section, p, labels[p])
+        for p in outputs
+        for d, section in zip(inputs, sections, strict=True)
+    ]
+
+
+def _errors(residuals: Floats, known: Known) -> list[OutputError]:
+    """Return the errors of each output, given residuals, (n, P + P D), those of values first; NaN: not known.
+
+    Channels with fewer than five labels are not judged.
+    """
+    residuals = np.where((~np.isnan(residuals)).sum(axis=0) < _LEAST_JUDGED, np.nan, residuals)
+    bounds = _bounds(residuals, known)
+    figures = np.concatenate([known.channels.nrmse(residuals), bounds]).T.tolist()
+    outputs = zip(known.rows.outputs, figures, strict=True)
+    return [OutputError(y, *(x if math.isfinite(x) else None for x in numbers)) for y, numbers in outputs]
+
+
+def _bounds(residuals: Floats, known: Known) -> Floats:
+    """Return the bounds of 90 % of the residuals of the values and the derivatives of each output, (2, P).
+
+    Of the n residuals of a channel, over its standard deviation, the bound is the k-th smallest in size,
+    k = ceil(0.9 (n + 1)), so that the residual of another such row is within it with a probability of at least 0.9
+    (split conformal prediction). That of several partial derivatives is the largest. It is infinite if there are too
+    few rows, k > n, and NaN without any.
+
+    Args:
+        residuals: those in rows that networks have not seen, (n, P + P D), values first; NaN: not known.
+        known: the table.
+
+    References:
+        J. Lei et al. (2018). Distribution-free predictive inference for regression. https://arxiv.org/abs/1604.04173
+    """
+    outputs, sizes = len(known.channels.value), known.channels.of_residuals
+    bounds = np.full(len(sizes), np.nan)
+    for channel, size in enumerate(sizes):
+        errors = _sizes(residuals, channel)
+        k = _rank(len(errors))
+        if size and len(errors):
+            bounds[channel] = size * errors[k - 1] if k <= len(errors) else math.inf
+    return np.stack([bounds[:outputs], np.fmax.reduce(bounds[outputs:].reshape(outputs, -1), axis=1)])
+
+
+def _sizes(residuals: Floats, channel: int) -> Floats:
+    """Return the sizes of the known residuals of a channel, the smallest first."""
+    return np.sort(np.abs(residuals[~np.isnan(residuals[:, channel]), channel]))
+
+
+def _rank(n: int) -> int:
+    """Return the rank k of the bound of 90 % among n residuals; there is none if k > n."""
+    return math.ceil(LEVEL * (n + 1))
+
+
+def _candidate(entrant: Entrant) -> Candidate:
+    value, derivative = (entrant.root_mean(name) for name in ERRORS)
+    line = f"{command()} {'-m ' if entrant.member.rows else ''}{' '.join(map(in_shell, entrant.overrides))}"
+    figures = value, derivative, entrant.error, entrant.seconds, max(fit.best_step for fit in entrant.all)
+    runs = [fit.number for fit in entrant.all]
+    earlier = [number for number in entrant.runs if number not in runs]
+    further = list(entrant.refits), len(entrant.fits), *figures, list(entrant.calibrating), earlier
+    return Candidate(entrant.name, line, runs, *further)
+
+
+def _describe_answer(sweep: Path, best: Candidate, seen: int, test: int, folds: int) -> str:
+    """Return a sentence on the networks of the answer in a sweep's directory.
+
+    Args:
+        sweep: the directory.
+        best: the best candidate.
+        seen: the number of rows for training and validation; 0: a formula.
+        test: the number of test rows.
+        folds: the number of folds.
+    """
+    runs = {run.path.name for run, _ in read_answer(sweep) or ()}
+    mean = f"the mean of {len(runs)} networks" if len(runs) > 1 else "one network"
+    answer = f"The answer is {mean} ({best.name})"
+    if not seen:
+        return f"{answer}."
+    rows = f"the {seen} rows that are not for the test" if test else f"all {seen} rows"
+    if runs <= {*map(str, best.refits)}:
+        return f"{answer}, trained on {rows}."
+    return f"{answer}, {'each ' if len(runs) > 1 else ''}trained on {rows} except one of {folds} folds."
+
+
+def _describe_errors(errors: Sequence[OutputError], residuals: Floats, rows: Rows, count: int, folds: int) -> str:
+    """Return a sentence on the errors of networks in rows that they have not seen, and on outputs without any.
+
+    Args:
+        errors: the errors of each output.
+        residuals: those in rows that networks have not seen, (n, P + P D), values first; NaN: not known.
+        rows: the rows of the table.
+        count: the number of these networks, of which each left out another fold.
+        folds: the number of folds.
+    """
+    where = f"In rows left out of training ({count} of {folds} folds)"
+    error = _in_words(errors)
+    said = [f"{where}, the error of one network, over the standard deviation, is {error}."] if error else []
+    for p, name in enumerate(rows.outputs):
+        labels = (~np.isnan(rows.y[:, p])).sum() + (~np.isnan(rows.dydx[:, p])).sum()
+        columns = [p, *range(len(rows.outputs) + p * len(rows.inputs), len(rows.outputs) + (p + 1) * len(rows.inputs))]
+        known = (~np.isnan(residuals[:, columns])).sum(axis=0)
+        if known.max() < _LEAST_JUDGED:
+            said.append(f"{name} is not judged: these rows have {known.sum()} of its {labels} labels.")
+    return " ".join(said)
+
+
+def _describe_test(function: "Function", known: Known, left_out: Floats) -> list[str]:
+    """Return sentences on the errors of the answer on the test rows; empty: there are none."""
+    if not len(known.test):
+        return []
+    from runge.predict import predict  # late, as torch is
+
+    own, rows = predict(function, known.rows.x[known.test]), known.rows
+    value, slope = own["u"] - rows.y[known.test], own["du"] - rows.dydx[known.test]
+    residuals = np.concatenate([value, slope.reshape(len(slope), -1)], axis=1)
+    errors = _in_words(_errors(residuals, known))
+    which = f"On the {len(known.test)} test rows, which no network has seen"
+    return [f"{which}, the error of the answer is {errors}.", _describe_surprise(residuals, left_out, known)]
+
+
+def _describe_surprise(test: Floats, left_out: Floats, known: Known) -> str:
+    """Return a sentence that says so if test rows have larger residuals than rows left out have; empty: they do not.
+
+    If all n + m residuals of a channel are exchangeable, the number of the m in test rows within the k-th smallest of
+    the n others has a beta-binomial distribution. The level is divided by the number of channels (Bonferroni). Nothing
+    is said of rows of named groups, whose residuals are not independent.
+
+    Args:
+        test: the residuals in the test rows, (m, P + P D); NaN: not known.
+        left_out: the residuals in rows left out of training, (n, P + P D), likewise.
+        known: the table.
+    """
+    if known.rows.table.group is not None:
+        return ""
+    from scipy.stats import betabinom  # late: it takes a while
+
+    rows, found = known.rows, list[tuple[float, str]]()
+    names = [*rows.outputs, *(partial_name(y, x) for y in rows.outputs for x in rows.inputs)]
+    for channel, name in enumerate(names):
+        others, errors = _sizes(left_out, channel), _sizes(test, channel)
+        n, m, k = len(others), len(errors), _rank(len(others))
+        if m and k <= n:
+            within = int((errors <= others[k - 1]).sum())
+            p = float(betabinom.cdf(within, m, k, n + 1 - k))
+            found.append(
+                (p, f"Only {within} of {m} test values of {name} are within the bound of 90 % in rows left out")
+            )
+    if not found or min(found)[0] >= _BY_CHANCE_ALONE / len(found):
+        return ""
+    return f"{min(found)[1]}, fewer than chance allows for independent rows: they may belong to groups (data.group)."
+
+
+def _in_words(errors: Sequence[OutputError]) -> str:
+    """Return the errors of values and derivatives as text: their means over the outputs, and the largest of several."""
+    parts = list[str]()
+    for name in ("value", "derivative"):
+        judged = {one.output: error for one in errors if (error := getattr(one, name)) is not None}
+        if judged:
+            largest = max(judged, key=lambda output: judged[output])
+            worst = f" ({largest}: {judged[largest]:.1e})" if len(judged) > 1 else ""
+            parts.append(f"{sum(judged.values()) / len(judged):.1e} for the {name}s{worst}")
+    return " and ".join(parts)
+
+
+def _describe_decades(rows: Rows) -> str:
+    """Return a sentence on the inputs whose logarithm may be the better input; empty: there are none."""
+    spans = {name: np.log10(x.max() / x.min()) for name, x in zip(rows.inputs, rows.x.T, strict=True) if x.min() > 0}
+    wide = [f"{name} spans {span:.0f} decades" for name, span in spans.items() if span > _DECADES]
+    how = "a fit of the logarithm may have a much smaller error: replace x by log(x), and dy_dx by x dy_dx"
+    return f"{listed(wide)}: {how}." if wide else ""
+
+
+def _describe_bounds(errors: Sequence[OutputError]) -> str:
+    """Return a sentence on the largest bounds of the outputs; empty: some have too few rows."""
+    parts = list[str]()
+    for name in ("value", "derivative"):
+        bounds = [getattr(one, f"{name}_bound") for one in errors if getattr(one, name) is not None]
+        if bounds and None not in bounds:
+            parts.append(f"90 % of the {name}s were within {max(bounds):.1e}")
+    return f"There {' and '.join(parts)} standard deviations of the prediction." if parts else ""

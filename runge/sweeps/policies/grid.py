@@ -1,0 +1,55 @@
+"""The policy of `search=none`: every combination of the values in the command."""
+
+from typing import ClassVar
+
+from runge.configuration import build
+from runge.sweeps.compose import combinations
+from runge.sweeps.folds import expand_folds
+from runge.sweeps.journal import Batch, Journal, Trial
+from runge.sweeps.policies.policy import Policy, Rounds, SweepCommand
+from runge.sweeps.sweep import check_jobs
+from runge.validation import Count, checked
+
+__all__ = ["Grid", "GridSettings"]
+
+
+@checked
+class GridSettings:
+    """The section `search` of `search=none`.
+
+    Attributes:
+        batch: the most runs that are launched at a time, >= 1; None: all of them.
+        compare: false skips the comparison at the end.
+    """
+
+    batch: Count | None
+    compare: bool
+
+
+class Grid(Policy):
+    """All combinations of the values in a command."""
+
+    adaptive: ClassVar[bool] = False
+
+    def __init__(self, command: SweepCommand) -> None:
+        self._command, self._settings = command, build("search", command.settings, GridSettings)
+        self.compares = self._settings.compare
+        self._compose, self._runs = command.composer(), combinations(command.overrides, command.context.config_loader)
+        self._compose(self._runs[0], 0)  # a mistake in a key is reported before torch is loaded
+        if len(self._runs) > 1:
+            command.start_loading()
+
+    def propose(self, journal: Journal) -> Rounds:
+        """Yield all runs, and raise the error of the first one that has failed."""
+        command, runs = self._command, expand_folds(self._compose, self._runs)
+        size = self._settings.batch or len(runs)
+        batches = {first: runs[first : first + size] for first in range(0, len(runs), size)}
+        if not command.processes or len(batches) > 1:  # else they are checked in the launcher's processes
+            for first, batch in batches.items():
+                check_jobs(command.context, command.config, batch, first)
+        trials = list[Trial]()
+        for batch in batches.values():
+            trials += yield Batch(batch)
+        for trial in trials:
+            if isinstance(trial.value, Exception):
+                raise trial.value

@@ -1,0 +1,186 @@
+"""The policy of `search=optuna`: the best settings among ranges, in batches of trials that Optuna proposes."""
+
+import json
+import logging
+import math
+import shlex
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from hydra.core.override_parser.overrides_parser import OverridesParser
+
+from runge.configuration import SAME_BITS, build
+from runge.errors import ConfigurationError, DivergedError, RunError, command
+from runge.records.files import write
+from runge.sweeps.folds import folds
+from runge.sweeps.journal import Batch, Journal, Trial
+from runge.sweeps.policies.policy import Policy, Rounds, SweepCommand
+from runge.sweeps.policies.space import ends, read_space
+from runge.sweeps.policies.study import Result, Sampler, Study, import_optuna
+from runge.sweeps.sweep import check_jobs
+from runge.validation import Count, Natural, Positive, checked
+
+__all__ = ["Optuna", "OptunaSettings"]
+
+log = logging.getLogger(__name__)
+
+_BATCHES, _LEAST = 5, 16
+"""The batches of a search, and the least trials of one, by default: the sampler learns from those before."""
+
+_MOST_SHOWN = 3
+
+_NOWHERE = 10**9
+"""The number of the first job that is only checked, beyond those of all runs."""
+
+
+@checked
+class OptunaSettings:
+    """The section `search` of `search=optuna`.
+
+    Attributes:
+        trials: the number of trials, >= 1; a search that has ended continues if its command has more.
+        batch: the trials that are proposed and trained at a time, >= 1; None: a fifth of `trials`, but at least 16.
+            It does not depend on the machine, so that the same seed gives the same trials everywhere.
+        timeout: the seconds after which no further batch begins; None: no limit.
+        seed: the seed of the sampler.
+        sampler: `tpe` (tree-structured Parzen estimator, for one or several objectives) or `random`.
+        seeds: how many runs a trial has, which differ in their seed, >= 1; their median counts. With `data.folds` each
+            of them is a run for each fold, with the mean over the folds.
+        compare: false skips the comparison at the end.
+    """
+
+    trials: Count
+    batch: Count | None
+    timeout: Positive | None
+    seed: Natural
+    sampler: Sampler
+    seeds: Count
+    compare: bool
+
+
+class Optuna(Policy):
+    """Trials that Optuna proposes from the results of those before."""
+
+    def __init__(self, command: SweepCommand) -> None:
+        optuna = import_optuna()
+        self._command, self._settings = command, (settings := build("search", command.settings, OptunaSettings))
+        self.compares = settings.compare
+        parser = OverridesParser.create(config_loader=command.context.config_loader)
+        self.space, self.fixed = read_space(parser.parse_overrides(command.overrides))
+        self._ranges = {key: json.loads(optuna.distributions.distribution_to_json(x)) for key, x in self.space.items()}
+        for key in {"seed", "objective", "resume", "logger", "data.folds", "data.fold"} & self.space.keys():
+            rule = "seeds are search.seeds=3; several objectives a list, 'objective=[val/mse_f,val/mse_df]'"
+            raise ConfigurationError(f"{key}: must not be searched; {rule}; data.folds=5 has folds 0 to 4")
+        if settings.seeds > 1 and any(override.partition("=")[0] == "seed" for override in self.fixed):
+            raise ConfigurationError("seed: must not be given with search.seeds, which sets it to 0, 1, ...")
+        first, last = ({key: ends(x)[i] for key, x in self.space.items()} for i in (0, 1))
+        self._folds = folds(command.composer()(self._overrides(first), _NOWHERE))
+        self._runs = settings.seeds * max(1, len(self._folds))  # of a trial
+        command.start_loading()
+        # All lower ends and first choices, and all upper ends and last choices.
+        outermost = [[*self._overrides(params), *self._folds[:1]] for params in (first, last)]
+        jobs = check_jobs(command.context, command.config, outermost, _NOWHERE, command.processes or 1)
+        self._objective = list(jobs[0].member.objective.keys)
+        self._study = Study(self.space, len(self._objective), settings.sampler, settings.seed)
+
+    def description(self) -> Mapping[str, Any]:
+        """Return the ranges, the other overrides and the settings from which the trials follow."""
+        fixed = {override: override.lstrip("+").partition("=")[0] for override in self.fixed}
+        ignored = {one for one, key in fixed.items() if key in SAME_BITS or key.partition(".")[0] == "logger"}
+        settings = {f"search.{key}": getattr(self._settings, key) for key in ("sampler", "seed", "seeds")}
+        return {
+            "ranges": self._ranges,
+            "overrides": sorted(fixed.keys() - ignored),
+            "objective": self._objective,
+            **settings,
+        }
+
+    def propose(self, journal: Journal) -> Rounds:
+        """Yield batches of trials until all have ended, or the time is over.
+
+        Raises:
+            RunError: no run of a batch could be trained, or no trial has finished.
+        """
+        settings, study = self._settings, self._study
+        size = journal.keep("search.batch", settings.batch or max(_LEAST, math.ceil(settings.trials / _BATCHES)))
+        while len(study.trials) < settings.trials:
+            if settings.timeout is not None and journal.seconds >= settings.timeout:
+                log.info("search.timeout: %d of %d trials have ended", len(study.trials), settings.trials)
+                break
+            proposed = study.propose(min(size, settings.trials - len(study.trials)))
+            runs = yield Batch([job for params in proposed for job in self._jobs(params)])
+            n = self._runs
+            results = [_result(runs[i * n : (i + 1) * n], settings.seeds) for i in range(len(proposed))]
+            if all(result.status == "failed" for result in results):
+                journal.forget()
+                raise next(run.value for run in runs if isinstance(run.value, Exception))
+            study.tell(proposed, results)
+            self._write()
+            best = "; ".join(map(_figures, study.best()[:_MOST_SHOWN])) or "none"
+            log.info("%d of %d trials; best %s: %s", len(study.trials), settings.trials, self._objective, best)
+        self._show()
+
+    def _overrides(self, params: Mapping[str, Any]) -> list[str]:
+        return [*self.fixed, *(f"{key}={value}" for key, value in params.items())]
+
+    def _jobs(self, params: Mapping[str, Any]) -> list[list[str]]:
+        """Return the overrides of a trial's runs, which differ in their seed and their fold."""
+        job, count = self._overrides(params), self._settings.seeds
+        seeds = [[]] if count == 1 else [[f"seed={seed}"] for seed in range(count)]
+        return [[*job, *seed, *fold] for seed in seeds for fold in ([[one] for one in self._folds] or [[]])]
+
+    def _write(self) -> None:
+        """Write what the report needs."""
+        best = self._study.best()
+        figures = [
+            {
+                "number": number,
+                **trial.user_attrs,  # its status and its runs
+                "values": trial.values or None,
+                "params": trial.params,
+            }
+            for number, trial in enumerate(self._study.trials)
+        ]
+        content = {
+            "objective": self._objective,
+            "space": self._ranges,
+            "trials": figures,
+            "best": [trial.number for trial in best],
+            "command": [self.command(trial.params) for trial in best],
+        }
+        write(self._command.directory / "search.json", json.dumps(content, indent=1) + "\n")
+
+    def command(self, params: Mapping[str, Any]) -> str:
+        """Return the command that trains a trial's settings alone, once for each fold."""
+        return f"{command()} {'-m ' if self._folds else ''}{shlex.join(self._overrides(params))}"
+
+    def _show(self) -> None:
+        best = self._study.best()
+        if not best:
+            raise RunError("no trial has finished; see the messages of the runs in comparison.csv")
+        for trial in best:
+            print(f"{', '.join(self._objective)}: {_figures(trial)}")
+            print(f"  {self.command(trial.params)}")
+
+
+def _figures(trial: Any) -> str:
+    return ", ".join(f"{value:.4g}" for value in trial.values)
+
+
+def _result(runs: Sequence[Trial], seeds: int) -> Result:
+    """Return the result of a trial of Optuna's from its runs.
+
+    It has the mean over the folds of each of the seeds, and of these the median.
+    """
+    numbers, outcomes = [run.number for run in runs], [run.value for run in runs]
+    if any(isinstance(one, Exception) and not isinstance(one, DivergedError) for one in outcomes):
+        return Result("failed", (), numbers)  # which says nothing about the settings
+    # A run that diverged counts as infinitely bad.
+    rows = [one if isinstance(one, tuple | list | Exception) else (one,) for one in outcomes]
+    width, n = max((len(row) for row in rows if not isinstance(row, Exception)), default=0), len(rows) // seeds
+    figures = np.array([(math.inf,) * width if isinstance(row, Exception) else row for row in rows])
+    median = tuple(np.median(figures.reshape(seeds, n, width).mean(1), axis=0).tolist())
+    if not median or not all(map(math.isfinite, median)):
+        return Result("diverged", (), numbers)
+    return Result("finished", median, numbers)

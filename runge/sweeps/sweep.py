@@ -1,0 +1,228 @@
+"""Fused sweeps: runs that can share a stack are trained together, in chunks, on all cores."""
+
+import logging
+import os
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing, suppress
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from hydra.core.utils import JobReturn, JobStatus, configure_log, setup_globals
+from hydra.types import HydraContext
+from omegaconf import DictConfig
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+from runge import machine
+from runge.compare.lead import FEWEST
+from runge.configuration import build, digest
+from runge.errors import ConfigurationError, RunError, describe, setting
+from runge.machine import interruption
+from runge.records.directories import RunDirectory, State
+from runge.records.files import locked
+from runge.sweeps.compose import Composer, fixed_keys, plain
+from runge.sweeps.jobs import (
+    Chunk,
+    Job,
+    begun_chunks,
+    current,
+    ended_before,
+    job_return,
+    name_overrides,
+    plan,
+    value_or_error,
+)
+from runge.sweeps.processes import run_tasks, start_loading
+from runge.sweeps.slurm import PROCESSES, LauncherSettings, make_executor, run_jobs
+
+log = logging.getLogger(__name__)
+
+_MOST, _MOST_ON_GPU = 32, 1024
+"""The most members of a stack; larger stacks are no faster and need more memory."""
+
+
+def launch(
+    context: HydraContext,
+    config: DictConfig,
+    settings: Mapping[str, Any],
+    job_overrides: Sequence[Sequence[str]],
+    first: int,
+    failures: dict[str, str],
+    quiet: bool = False,
+) -> Sequence[JobReturn]:
+    """Run a batch of a sweep's jobs, and return their returns.
+
+    The messages of jobs whose directories cannot be written to are added to `failures`, by their directories. If a
+    job's configuration is wrong, nothing is trained.
+    """
+    configure_log(config.hydra.hydra_logging, config.hydra.verbose)
+    directory = Path(config.hydra.sweep.dir)
+    try:
+        launcher = build("hydra.launcher", settings, LauncherSettings)
+        slurm = launcher.cluster == "slurm"
+        executor = make_executor(launcher, (directory / ".submitit").absolute()) if slurm else None
+        processes = begin_processes(settings)
+        if not quiet:
+            log.info("Launching %d jobs", len(job_overrides))
+        # The runs of later batches have been checked, or differ from the first ones in what a policy has proposed.
+        jobs = check_jobs(context, config, job_overrides, first, processes, build=first == 0)
+        if config.hydra.runtime.choices.get("search") == "none" and config.search.batch is None:  # these are all runs
+            _warn_of_few_seeds(jobs)
+        on_gpu = bool(launcher.gpus_per_node) if slurm else any(job.member.on_gpu() for job in jobs)
+        if slurm or on_gpu:  # one process fills a GPU
+            processes = (launcher.processes or PROCESSES) if slurm else 1
+        most = launcher.members or (_MOST_ON_GPU if on_gpu else _MOST)
+        chunks, alone = plan(jobs, processes, most, begun_chunks(jobs, directory))
+
+        from runge.sweeps.run import train_jobs  # late, as in `check_jobs`
+
+        tasks = [partial(train_jobs, context.callbacks, [jobs[i] for i in chunk.jobs], chunk.state) for chunk in chunks]
+        do = (
+            partial(run_jobs, executor=executor)
+            if slurm
+            else partial(run_tasks, processes=processes, threads=processes if alone else 1)
+        )
+        return _train(jobs, chunks, partial(do, tasks), directory, failures, quiet)
+    finally:
+        configure_log(config.hydra.hydra_logging, config.hydra.verbose)
+
+
+def begin_processes(settings: Mapping[str, Any]) -> int:
+    """Return the number of processes of this machine that train, and begin to load what they need."""
+    processes = count_processes(settings)
+    if processes > 1:
+        start_loading()
+    return processes
+
+
+def count_processes(settings: Mapping[str, Any]) -> int:
+    """Return the number of processes of this machine that train."""
+    launcher = build("hydra.launcher", settings, LauncherSettings)
+    return launcher.processes if launcher.processes and launcher.cluster == "local" else machine.cores()
+
+
+def check_jobs(
+    context: HydraContext,
+    config: DictConfig,
+    overrides: Sequence[Sequence[str]],
+    first: int,
+    processes: int = 1,
+    build: bool = True,
+) -> list[Job]:
+    """Compose the jobs of a sweep, whose numbers begin with `first`, read what their directories hold, and check them.
+
+    If `build` is true, data and weights are built once for each kind of job, in several processes.
+    """
+    from runge.sweeps.run import check_members  # late, as torch is: a mistake in a key is reported before
+    from runge.training.member import Member
+
+    setup_globals()
+    compose, jobs = Composer(context.config_loader, config), list[Job]()
+    fixed = fixed_keys(config.hydra)
+    for number, given in enumerate(overrides, first):
+        interruption.check()
+        composed = compose(given, number)
+        own, sweep = list(composed.hydra.overrides.task), composed.hydra.sweep
+        with current(composed), name_overrides(own):
+            member = Member(plain(composed)[0], own, fixed=fixed)
+            directory = os.path.join(sweep.dir, sweep.subdir)
+            jobs.append(Job(composed, own, directory, member, ended_before(member, RunDirectory(directory))))
+    ((directory, count),) = Counter(job.directory for job in jobs).most_common(1)
+    if count > 1:
+        raise ConfigurationError(f"hydra.sweep.subdir: must differ from run to run, got {directory!r} for {count} runs")
+    if first == 0:  # once in a sweep
+        for message in dict.fromkeys(filter(None, (job.member.fewer_folds for job in jobs))):
+            log.warning("%s", message)
+    if not build:
+        return jobs
+    kinds = list({job.member.without_seed(): job.member for job in jobs}.values())
+    parts = [part for i in range(processes) if (part := kinds[i::processes])]
+    for _, value in list(run_tasks([partial(check_members, part) for part in parts], id, processes)):
+        if isinstance(value, Exception):
+            raise value
+    return jobs
+
+
+def _warn_of_few_seeds(jobs: Sequence[Job]) -> None:
+    """Log if the sweep repeats its groups of runs with several seeds, but too few to show that one of them leads.
+
+    Nothing is shown of the folds of a cross-validation, whose runs are not independent.
+    """
+    if any(job.member.data.folds for job in jobs):
+        return
+    seeds = Counter(job.member.apart_from_seed() for job in jobs)
+    if len(seeds) > 1 and 1 < (most := max(seeds.values())) < FEWEST:
+        what = f"{len(seeds)} groups of runs that differ in more than their seed"
+        log.warning("%s: to show that the best leads by more than chance needs %d seeds, not %d", what, FEWEST, most)
+
+
+def _train(
+    jobs: Sequence[Job],
+    chunks: Sequence[Chunk],
+    do: Callable[..., Any],
+    directory: Path,
+    failures: dict[str, str],
+    quiet: bool,
+) -> list[JobReturn]:
+    """Train the unfinished jobs, show the progress, and return the returns of all."""
+    returns = {i: job_return(job, job.outcome) for i, job in enumerate(jobs) if job.outcome is not None}
+    columns = [TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[speed]}"), TimeRemainingColumn()]
+    hidden = quiet or not all(job.member.training.progress_bar for job in jobs)
+    ended, total = 0, sum(len(chunk.jobs) * chunk.steps for chunk in chunks)
+    with Progress(*columns, console=Console(stderr=True), auto_refresh=False, disable=hidden) as progress:
+        bar = progress.add_task("", total=total, speed="")
+
+        def show(steps: int) -> None:
+            speed = f"{progress.tasks[0].speed or 0:,.0f} steps/s"
+            progress.update(bar, advance=steps, speed=speed, description=f"{len(returns)} of {len(jobs)} runs")
+            progress.refresh()
+
+        try:
+            show(0)
+            with closing(do(show)) as arriving:
+                for number, value in arriving:
+                    chunk = chunks[number]
+                    returns |= {i: _returned(jobs[i], value, place, failures) for place, i in enumerate(chunk.jobs)}
+                    ended += len(chunk.jobs) * chunk.steps
+                    show(max(0, ended - int(progress.tasks[0].completed)))  # Slurm jobs do not report their steps
+        except (KeyboardInterrupt, SystemExit) as error:
+            if interruption.received is None and interruption.requested:  # the time is over
+                cut = RunError("the time of the search was over")
+                return [returns.get(number) or job_return(job, cut) for number, job in enumerate(jobs)]
+            finished = sum(RunDirectory(job.directory).metrics.exists() for job in jobs)
+            count = f"{finished} of {len(jobs)} runs are finished"
+            how = f"to continue, run the same command with {setting('hydra.sweep.dir', directory)}"
+            raise SystemExit(f"error: interrupted; {count}; {how}") from error
+    return [returns[number] for number in range(len(jobs))]
+
+
+def _returned(job: Job, value: Any, place: int, failures: dict[str, str]) -> JobReturn:
+    """Return the return of a job in a chunk, and write its failure to its directory, or else to the table's failures.
+
+    If the chunk has failed, so has the job, unless it had ended.
+    """
+    run = RunDirectory(job.directory)
+    if job.outcome is not None:
+        return job_return(job, job.outcome)
+    if isinstance(value, Exception):
+        with suppress(OSError, ConfigurationError):  # reported by the failure
+            value = outcome if (outcome := ended_before(job.member, run)) is not None else value
+        returned = job_return(job, value)
+    else:
+        returned = value[place]
+        returned.cfg = returned.hydra_cfg = job.config
+    if returned.status == JobStatus.FAILED:
+        message = describe(value_or_error(returned))
+        try:
+            run.hydra.stat()  # missing if the directory is gone, or the run had not begun
+            with locked(run.path, "hydra.sweep.dir"):
+                state = run.read_state() or State("running", 0)
+                if state.status == "running":  # otherwise the fit has written it
+                    identity, rows = digest(job.member.configuration), job.member.checksum
+                    run.write(replace(state, status="failed", message=message, configuration=identity, rows=rows))
+        except (OSError, ConfigurationError):
+            failures[job.directory] = message
+    return returned

@@ -1,0 +1,27 @@
+"""The candidates of `search=best`, in `conf/search/best.yaml`."""
+
+import json
+
+import pytest
+import yaml
+
+from runge.configuration import CONFIGURATIONS
+from runge.sweeps.compose import compose
+from runge.training.member import Member
+
+BEST = yaml.safe_load((CONFIGURATIONS / "search" / "best.yaml").read_text())
+FORMULAS, TABLES = (BEST[kind] for kind in ("formulas", "tables"))
+TARGETS = ["target=kink"], ["target=expression", "target.expr=x*y", "target.domain=[[-1,1],[0,2]]"]
+
+
+@pytest.mark.parametrize("name", FORMULAS)
+def test_each_can_be_trained_on_formulas_of_one_and_two_inputs(name):
+    members = [Member(compose(*FORMULAS[name], *target)) for target in TARGETS]
+    assert [member.sizes[1] for member in members] == [1024, 1024]  # compared on the same number of points
+
+
+def test_one_fits_a_kink_exactly(train, tmp_path):
+    status, out, err = train(*FORMULAS["Levenberg-Marquardt, relu, 16"], "target=kink", "seed=1", "hydra.run.dir=run")
+    assert status == 0, out + err
+    metrics = json.loads((tmp_path / "run" / "metrics.json").read_text())
+    assert max(metrics["test/mse_f"], metrics["test/mse_df"]) < 1e-29

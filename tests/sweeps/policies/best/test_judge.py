@@ -1,0 +1,37 @@
+"""How candidates are ranked."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from runge.records.directories import RunDirectory
+from runge.sweeps.policies.best.candidates import Entrant
+from runge.sweeps.policies.best.judge import Fit, error_of
+from runge.sweeps.policies.best.selection import Selection
+
+
+def fit(value: float | None, derivative: float | None) -> Fit:
+    return Fit(RunDirectory("."), 0, {"val/nrmse_f": value, "val/nrmse_df": derivative}, None, False, 0, 0.0)
+
+
+def test_noise_of_the_derivatives_does_not_hide_errors_of_the_values():
+    exact, rough = [fit(1e-8, 0.1)] * 2, [fit(1e-2, 0.0999)] * 2
+    assert error_of(exact) == pytest.approx(1e-9**0.5)
+    assert error_of(exact) < 0.01 * error_of(rough)
+    assert error_of([fit(0.3, None)]) == pytest.approx(0.3)
+    assert error_of([fit(None, 0.5)]) == pytest.approx(0.5)
+    assert error_of([fit(0.3, 0.1), fit(0.4, 0.1)]) == pytest.approx((0.125**0.5 * 0.1) ** 0.5)
+    assert error_of([]) == error_of([fit(None, None)]) == np.inf
+
+
+def test_the_best_come_first_and_after_them_those_that_lack_a_fold():
+    entrants = list[Entrant]()
+    for name, error, folds in (("a", 1.0, 5), ("b", 0.9, 2), ("c", 0.3, 2), ("d", 0.01, 1), ("e", 0.1, 1)):
+        fits = {fold: fit(error, error) for fold in range(folds)}
+        entrants.append(Entrant(name, [], None, fits))  # pyright: ignore[reportArgumentType]
+    entrants.append(Entrant("f", [], None))  # pyright: ignore[reportArgumentType]
+    place = None, 5, 2, Path(), 60.0, 1
+    selection = Selection(None, entrants, *place)  # pyright: ignore[reportArgumentType]
+    assert "".join(entrant.name for entrant in selection.ranked()) == "cbade"
+    assert Selection(None, [], *place).ranked() == []  # pyright: ignore[reportArgumentType]

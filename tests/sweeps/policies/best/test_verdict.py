@@ -1,0 +1,133 @@
+"""The sentences of a leaderboard."""
+
+from dataclasses import replace
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from runge.compare.leaderboard import Candidate, OutputError
+from runge.data import Rows, Table
+from runge.data.channels import Channels
+from runge.records.ensemble import write_answer
+from runge.sweeps.policies.best.influences import _cautions
+from runge.sweeps.policies.best.known import Known
+from runge.sweeps.policies.best.verdict import (
+    _describe_answer,
+    _describe_bounds,
+    _describe_decades,
+    _describe_errors,
+    _describe_surprise,
+    _errors,
+)
+
+
+@pytest.mark.parametrize(
+    ("runs", "rows", "expected"),
+    [
+        (["4", "5"], (40, 8), "the mean of 2 networks (a), trained on the 40 rows that are not for the test."),
+        (["4"], (40, 0), "one network (a), trained on all 40 rows."),
+        (["0"], (40, 0), "one network (a), trained on all 40 rows except one of 5 folds."),
+        (["0", "1"], (40, 0), "the mean of 2 networks (a), each trained on all 40 rows except one of 5 folds."),
+        (["4"], (0, 0), "one network (a)."),
+    ],
+)
+def test_the_answer_in_a_sentence(runs, rows, expected, tmp_path):
+    best = Candidate("a", "", [0, 1], [4, 5], 2, 1.0, 1.0, 1.0, 1.0, 1)
+    for run in runs:
+        (tmp_path / run).mkdir()
+        (tmp_path / run / "metrics.json").touch()
+    write_answer(tmp_path, dict.fromkeys(runs, 1 / len(runs)))
+    assert _describe_answer(tmp_path, best, *rows, 5) == f"The answer is {expected}"
+
+
+def test_the_errors_in_a_sentence():
+    x, y, dydx = np.arange(4.0)[:, None], np.array([[0.0, 0], [2, 20], [0, 0], [2, 20]]), np.full((4, 2, 1), np.nan)
+    rows = Rows.of((x, y, dydx), ("x",), ("a", "b"), Table(file="t.csv"))
+    known = Known(rows, np.empty(0, int), Channels.of(x, y, dydx))
+    residuals = np.array([[0.1, 0.0, np.nan, np.nan]] * 5 + [[np.nan, np.nan, np.nan, np.nan]])
+    where = "In rows left out of training (2 of 5 folds), the error of one network, over the standard deviation, is"
+    said = _describe_errors(_errors(residuals, known), residuals, rows, 2, 5)
+    assert said == f"{where} 5.0e-02 for the values (a: 1.0e-01)."
+    for judged in (4, 0):  # too few
+        residuals[judged:, 1] = np.nan
+        said = _describe_errors(_errors(residuals, known), residuals, rows, 2, 5)
+        expected = f"b is not judged: these rows have {judged} of its 4 labels."
+        assert said == f"{where} 1.0e-01 for the values. {expected}"
+
+
+def test_the_bounds_in_a_sentence():
+    def said(*bounds):
+        return _describe_bounds([OutputError(f"y{i}", 1, 1, *pair) for i, pair in enumerate(bounds)])
+
+    assert said((None, None)) == ""
+    there = "There 90 % of the values were within 1.2e-03"
+    assert said((0.0012, None)) == f"{there} standard deviations of the prediction."
+    both = f"{there} and 90 % of the derivatives were within 3.0e-01 standard deviations of the prediction."
+    assert said((0.0012, 0.1), (0.0011, 0.3)) == both
+    assert said((0.0012, 0.1), (0.0011, None)) == said((0.0012, None)), "no bound of some outputs only"
+    assert _describe_bounds([OutputError("y", 1, None, 0.0012, None), OutputError("z", *[None] * 4)]) == said(
+        (0.0012, None)
+    )
+
+
+def test_the_errors_are_root_means_and_order_statistics_of_each_output():
+    chance = np.random.default_rng(0)
+    x, y = chance.random((40, 2)), chance.random((40, 2)) * [1, 10]
+    dydx = chance.random((40, 2, 2))
+    rows = Rows.of((x, y, dydx), ("s", "t"), ("a", "b"), Table(file="t.csv"))
+    known = Known(rows, np.empty(0, int), Channels.of(x, y, dydx))
+    residuals = np.arange(1, 41)[:, None] * np.array([0.1, 2.0, 0.0, 0.0, 0.6, 0.3])
+    residuals[9:, 0] = np.nan  # of 9 the largest
+    a, b = _errors(residuals[chance.permutation(40)], known)
+    assert (a.output, a.derivative, a.derivative_bound) == ("a", 0, 0)
+    assert a.value == pytest.approx(0.1 * np.sqrt(np.mean(np.arange(1, 10) ** 2)) / y[:, 0].std())
+    assert [a.value_bound, b.value_bound] == pytest.approx([0.9 / y[:, 0].std(), 2 * 37 / y[:, 1].std()])  # k = 36.9
+    deviation = np.sqrt((x.var(axis=0) * dydx[:, 1].var(axis=0)).sum()) / x[:, 0].std()  # of the gradient
+    assert b.derivative_bound == pytest.approx(0.6 * 37 / deviation)  # of the first derivative
+    residuals[8:, 0] = np.nan  # too few
+    assert _errors(residuals, known)[0].value_bound is None
+    residuals[:, 0] = np.nan
+    assert _errors(residuals, known)[0] == OutputError("a", None, 0, None, 0)
+
+
+def test_test_rows_with_larger_residuals_than_chance_allows():
+    """Of 400 honest tables about 1 % have the sentence, also if few rows set the bound."""
+    chance = np.random.default_rng(0)
+    x, y, dydx = chance.random((40, 1)), chance.random((40, 1)), chance.random((40, 1, 1))
+    rows = Rows.of((x, y, dydx), ("x",), ("y",), Table(file="t.csv"))
+    known = Known(rows, np.empty(0, int), Channels.of(x, y, dydx))
+    for n, m in ((20, 200), (100, 30)):
+        said = [_describe_surprise(*(chance.normal(size=(size, 2)) for size in (m, n)), known) for _ in range(400)]
+        assert sum(map(bool, said)) <= 10
+    left_out, test = chance.normal(size=(100, 2)), chance.normal(size=(30, 2))
+    test[:, 1] *= 4
+    test[:5] = np.nan
+    within = int((np.abs(test[5:, 1]) <= np.sort(np.abs(left_out[:, 1]))[90]).sum())
+    expected = f"Only {within} of 25 test values of dy_dx are within the bound of 90 % in rows left out, fewer than"
+    why = "chance allows for independent rows: they may belong to groups (data.group)."
+    assert _describe_surprise(test, left_out, known) == f"{expected} {why}"
+    grouped = known._replace(rows=replace(rows, table=Table(file="t.csv", group="a")))
+    assert _describe_surprise(test, left_out, grouped) == ""
+    assert _describe_surprise(test, left_out[:8], known) == ""  # too few
+
+
+def test_inputs_over_many_decades_are_named():
+    x = np.stack([np.geomspace(1e-8, 1e2, 20), np.linspace(1, 900, 20), np.linspace(-1, 1, 20)], axis=1)
+    rows = SimpleNamespace(x=x, inputs=("p", "q", "r"))
+    assert _describe_decades(rows).startswith("p spans 10 decades: a fit of the logarithm may have")
+    rows.x = x[:, 1:]
+    rows.inputs = ("q", "r")
+    assert _describe_decades(rows) == ""
+
+
+def test_cautions_on_the_rows():
+    t = np.random.default_rng(0).uniform(size=(200, 3))
+    box = np.array([[0.0, 1.0]] * 3)
+    for few in (t, t[:12]):  # of 12 some correlate by chance
+        assert _cautions(SimpleNamespace(x=few, inputs=("a", "b", "c")), box) == []
+    x = np.stack([t[:, 0], 1 - t[:, 0], t[:, 2] ** 3], 1)
+    related, uneven = _cautions(SimpleNamespace(x=x, inputs=("a", "b", "c")), box)
+    assert related.startswith("a and b are correlated in the rows (-1.00), ")
+    assert uneven.startswith("The rows are not spread evenly along c: ")
+    assert _cautions(SimpleNamespace(x=x[:12], inputs=("a", "b", "c")), box) == [related]

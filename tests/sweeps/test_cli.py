@@ -1,0 +1,264 @@
+"""Any command trains, prints its help, or is refused in one message, without a traceback or a half-made run.
+
+Commands are drawn from all groups and keys of `conf/`, which are found by reading it. `pytest tests/sweeps/test_cli.py
+--commands 5000` draws as many; `--hypothesis-seed 7` draws others.
+"""
+
+import itertools
+import json
+import os
+import shutil
+import sys
+from functools import cache, partial
+from pathlib import Path
+from random import Random
+
+import pytest
+import yaml
+from hypothesis import given, seed, settings
+from hypothesis import strategies as st
+
+import runge
+from runge.errors import command
+from runge.sweeps.cli import as_sweep, main
+from runge.sweeps.compose import compose
+from runge.training.member import Member
+from tests.compositions import draw_keys
+from tests.conftest import ROOT
+
+
+def settings_of(section, prefix=""):
+    """Return the sections and keys of a part of the configuration, with their values as typed."""
+    found = {}
+    for name, value in section.items():
+        key = f"{prefix}{name}"
+        if isinstance(value, dict):
+            found |= {key: "{}", **settings_of(value, f"{key}.")}
+        else:
+            found[key] = f"'{value}'" if isinstance(value, str) and "$" in value else json.dumps(value).strip('"')
+    return found
+
+
+def read(path):
+    content = yaml.safe_load(path.read_text())
+    content.pop("defaults", None)
+    return content
+
+
+@cache
+def usual_values():
+    """Return functions that draw a value of a key that is likely to be allowed, by its type."""
+    found = {}
+    for group in GROUPS.keys() - {"experiment", "logger", "search"}:
+        for option in GROUPS[group]:
+            table = [f"data.file={TABLE}"] if option == "table" else []
+            found |= draw_keys(Member(compose(f"{group}={option}", *table)))
+    return found | {key: partial(Random.choice, seq=texts) for key, texts in UNTYPED.items()}
+
+
+TABLE = Path(__file__).with_name("table.csv")
+GROUPS = {}
+for path in sorted((ROOT / "conf").glob("*/*.yaml")):
+    content = read(path) if path.read_text().startswith("# @package _global_") else {path.parent.name: read(path)}
+    GROUPS.setdefault(path.parent.name, {})[path.stem] = settings_of(content)
+KEYS = {key: value for key, value in settings_of(read(ROOT / "conf/config.yaml")).items() if "hydra.help" not in key}
+ODD = [
+    *("null", "-1", "0", "1", "2", "7", "100", "1_00", "1e3", "0.5", "-0.0", "1e-30", "1e23", "1e30", "1e300", "1e400"),
+    *("1e-320", ".nan", "nan", "inf", "-inf", "true", "off", "", "''", "abc", "[]", "{}", "[1,2]", "{a:1}", "[{}]"),
+    *("99999999999999999999", "${seed}", "${nowhere}", "${oc.env:NOWHERE}", "???", "'1'", "[[0,1],[0,1]]", "[0,1]"),
+    *("[[-1,1],[0,2]]", "[1,0]", "ü", "'ü'", "'$(touch owned)'", "[0.9,0.99]", "sin", "a,b", "[1", "{", "${", "'"),
+    *("1,2", "range(3)", "glob(*)", "=", "@x", "../config", "a/b", "os.system", "runge.targets.Runge"),
+]
+LARGE = "1000000"  # not for sizes, which may then be allowed and take long
+SIZES = ("data.", "model.", "trainer.max_steps", "optimizer.history_size")
+EXPRESSIONS = [
+    *("x", "1/(1+25*x**2)", "exp(-x)*sin(8*x)", "x*y", "abs(x)", "1/x", "x**x", "sqrt(x)", "x**0.5", "3", "tan(2*x)"),
+    *("log(2+x)", "x1+x2", "e**x", "pi*x", "x**-1", "((x))", "sin(x", "x;x", "lambda:x", "erf(x)", "x**99", "acos(x)"),
+]
+UNTYPED = {
+    "target.expr": EXPRESSIONS,
+    "target.domain": ["[-1,1]", "[0,3]", "[[-1,1],[0,2]]", "[0.5,0.6]"],
+    "trainer.compile": ["off", "auto"],  # without "on", which may compile for seconds
+    "hydra.run.dir": ["run", "."],
+    "data.file": [str(TABLE), "nowhere.csv", "a.txt"],
+    "data.inputs": ["null", "[a]", "[a,b]", "[nothing]"],
+    "data.outputs": ["null", "[y]", "[a]"],
+    "data.derivatives": ["null", "{}", "{y:{a:dy_da}}", "{y:{a:b}}"],
+    "data.split": ["{train:0.5,val:0.2,test:0.3}", "{train:1}", "{train:0.9,val:0.2,test:0.1}"],
+    "data.split_column": ["null", "a", "nothing"],
+    "data.group": ["null", "b", "nothing"],
+}
+SMALL = {"data.n_train": "8", "data.n_val": "4", "data.n_test": "9", "trainer.max_steps": "3", "model.width": "4"}
+SMALL |= {"trainer.progress_bar": "false", "trainer.compile": "off"}
+
+
+@st.composite
+def commands(draw):
+    """Draw a command, most of it valid: some options of groups, and a few keys, sometimes with an odd value."""
+
+    def now_and_then(times):
+        return draw(st.integers(1, times)) == times
+
+    chosen, keys = {}, dict(KEYS)
+    for group in draw(st.sets(st.sampled_from(sorted(GROUPS)))):
+        chosen[group] = draw(st.sampled_from(ODD if now_and_then(30) else sorted(GROUPS[group])))
+        keys |= GROUPS[group].get(chosen[group], {})
+    sweep, values, chance = now_and_then(12), {}, draw(st.randoms())
+    small = SMALL
+    if chosen.get("data") == "table":
+        small = {key: value for key, value in SMALL.items() if not key.startswith("data.")} | {"data.file": str(TABLE)}
+    for key in draw(st.lists(st.sampled_from(sorted(keys)), max_size=6, unique=True)):
+        odd = [*ODD, *([] if key.startswith(SIZES) else [LARGE])]
+        usual = usual_values().get(key, lambda _, key=key: keys[key])
+        count = draw(st.integers(1, 2)) if sweep else 1
+        drawn = [draw(st.sampled_from(odd)) if now_and_then(6) else usual(chance) for _ in range(count)]
+        values[key] = ",".join(drawn)
+    overrides = [f"{key}={value}" for key, value in (chosen | small | values).items()]
+    for _ in range(draw(st.integers(0, 20)) // 20):
+        parts = ["+", "++", "~", ""], sorted({*KEYS, "nonsense", ""}), ["", "=1", ".extra=1", "@model=1", "@x=null"]
+        overrides.append("".join(draw(st.sampled_from(part)) for part in parts))
+    return [*(["-m", "hydra.launcher.processes=1", "search.compare=false"] if sweep else []), *overrides]
+
+
+@pytest.mark.parametrize("part", range(2))  # so that two processes share the work
+def test_trains_or_says_why_not(part, train, tmp_path, monkeypatch, pytestconfig):
+    numbers = itertools.count()
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/mlflow.db")  # one store for all
+    monkeypatch.setenv("WANDB_MODE", "offline")
+    monkeypatch.setenv("WANDB_DIR", str(tmp_path))
+
+    @seed(f"{pytestconfig.getoption('--hypothesis-seed')} {part}")
+    @settings(max_examples=-(-pytestconfig.getoption("commands") // 2), deadline=None, database=None)
+    @given(commands())
+    def check(overrides):
+        folder = tmp_path / str(next(numbers))
+        folder.mkdir()
+        os.chdir(folder)
+        status, out, err = train(*overrides)
+        assert "Traceback" not in out + err
+        assert "Warning" not in out + err
+        states = [json.loads(path.read_text())["status"] for path in folder.rglob("status.json")]
+        if status == 0:
+            assert set(states) == {"finished"}
+            for path in folder.rglob("status.json"):
+                whole = ("metrics.json", "history.csv", "fit.csv", "checkpoints/best.ckpt")
+                assert all((path.parent / name).exists() for name in whole)
+        else:
+            assert err.count("error: ") == 1
+            assert "diverged" in states or not list(folder.rglob("*"))
+            assert set(states) <= {"finished", "diverged"}
+        assert not (folder / "owned").exists()
+
+    check()
+
+
+@pytest.fixture(params=["/usr/bin/runge", "train.py"])
+def name(request, monkeypatch):
+    """Return the name by which the command is called."""
+    monkeypatch.setattr(sys, "path", sys.path[:])
+    monkeypatch.setattr(sys, "argv", [request.param])
+    return "runge" if request.param != "train.py" else "python train.py"
+
+
+def printed(capsys, *arguments):
+    """Return what the command prints, and its exit status."""
+    sys.argv[1:] = arguments
+    status = 0
+    try:
+        main()
+    except SystemExit as end:
+        status = end.code or 0
+    return "".join(capsys.readouterr()), status
+
+
+@pytest.mark.parametrize("verb", ["predict", "export", "draw", "compare", "check"])
+def test_verbs(verb, name, capsys):
+    text, status = printed(capsys, verb, "--help")
+    assert text.startswith(f"usage: {name} {verb} [-h] ")
+    assert status == 0
+    text, status = printed(capsys, verb, "nowhere", *{"predict": ["a.csv"], "export": ["--to", "numpy"]}.get(verb, []))
+    assert f"{name} {verb}: error: " in text
+    assert "nowhere" in text
+    assert status == 2
+
+
+def test_fit_explains_itself(name, capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for arguments, expected in (((), 2), (("--help",), 0), (("a.csv", "-h"), 0)):
+        text, status = printed(capsys, "fit", *arguments)
+        assert text.startswith(f"usage: {name} fit FILE ")
+        assert status == expected
+    text, status = printed(capsys, "fit", "seed=1", "a.csv")
+    assert status == "error: FILE: must be the first argument, or target=NAME must be given; got seed=1 a.csv"
+    text, status = printed(capsys, "fit", "a.csv")
+    assert "error: data.file: there is no file 'a.csv'" in text
+    assert status == 1
+
+
+@pytest.mark.parametrize("name", ["/usr/bin/runge"], indirect=True)
+def test_commands_end_quietly_if_what_reads_their_output_has_ended(name, train, tmp_path, monkeypatch, capfd):
+    assert train("model.width=2", "trainer.max_steps=1", "pictures=false", "hydra.run.dir=run")[0] == 0
+    shutil.copy(TABLE, tmp_path / "run")
+    monkeypatch.chdir(tmp_path / "run")
+    short = ["model.width=2", "trainer.max_steps=1", "pictures=false"]
+    export = ["export", ".", "--to", "numpy"]
+    verbs = [["check", "table.csv"], ["compare", ".", "--csv", "-"], ["draw", "."], export, ["suggest", "-h"]]
+    capfd.readouterr()
+    for arguments in [*verbs, ["predict", "-h"], ["fit", "-h"], ["--version"], ["--help"], short]:
+        for buffering in (1, -1):  # the error is raised where a line is printed, and where the command ends
+            read, written = os.pipe()
+            os.close(read)
+            with open(written, "w", buffering=buffering) as output, monkeypatch.context() as patch:
+                patch.setattr(sys, "stdout", output)
+                sys.argv[1:] = arguments
+                with pytest.raises(SystemExit) as end:
+                    main()
+            assert (end.value.code, capfd.readouterr().err) == (1, ""), arguments
+
+
+def test_fit_takes_a_file_with_an_equals_sign(tmp_path):
+    (path := tmp_path / "lr=0.1.csv").touch()
+    assert as_sweep([str(path)]) == ["-m", "search=best", "data=table", f"data.file='{path}'"]
+
+
+def test_a_word_that_is_no_verb(name):
+    sys.argv[1:] = ["predit", "run", "new.csv"]
+    with pytest.raises(SystemExit, match=r"one of fit, predict, .*; got 'predit'; did you mean predict\?"):
+        main()
+
+
+def test_the_version_is_that_of_runge(name, capsys):
+    assert printed(capsys, "--version") == (f"runge {runge.__version__}\n", 0)
+
+
+def test_the_help_has_the_verbs_and_all_keys(name, capsys):
+    text, status = printed(capsys, "--help")
+    assert status == 0
+    assert text.startswith(f"{runge.__doc__}\n\n  runge fit FILE ...  ")
+    assert all(f"\n  runge {verb} " in text for verb in ("predict", "export", "draw", "compare", "check"))
+    assert "is powered by Hydra" not in text
+    assert all(f"{key.rpartition('.')[2]}:" in text for key in KEYS if not key.startswith("hydra"))
+    assert "--hydra-help" in text
+
+
+@pytest.mark.parametrize("flags", [("--hydra-help",), ("--cfg", "job"), ("--info", "defaults")])
+def test_the_flags_of_hydra_stay(flags, name, capsys):
+    text, status = printed(capsys, *flags)
+    assert status == 0
+    assert not text.startswith(str(runge.__doc__))
+
+
+def test_messages_advise_the_command_that_was_typed(name, capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    text, status = printed(capsys, "search=best")
+    assert status == 1
+    assert f"search: needs -m: {name} -m search=best" in text
+
+
+@pytest.mark.parametrize(
+    ("script", "expected"),
+    [("../my code/train.py", "python '../my code/train.py'"), ("C:/bin/runge", "runge"), ("", "runge")],
+)
+def test_the_name_of_the_command(script, expected, monkeypatch):
+    monkeypatch.setattr(sys, "argv", [script])
+    assert command() == expected

@@ -1,0 +1,282 @@
+"""Full disks, lost directories and killed processes affect only their own runs, which can be completed later."""
+
+import errno
+import os
+import shutil
+import signal
+import time
+from contextlib import contextmanager
+from types import SimpleNamespace
+
+import pytest
+from matplotlib.figure import Figure
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from tensorboard.plugins.custom_scalar.metadata import CONFIG_SUMMARY_TAG
+
+from runge.loggers import TensorBoard
+from runge.training.module import SobolevRegression
+from tests.sweeps.commands import Command
+from tests.sweeps.test_killed import check_files, check_same
+from tests.sweeps.test_run import SHORT, figures, only_run, state
+
+SWEEP = ("-m", "seed=0,1,2", "sampling=random", "hydra.launcher.processes=1", *SHORT)
+
+
+@pytest.fixture
+def whole(trained):
+    return trained(*SWEEP, "hydra.sweep.dir=sweep")[0] / "sweep"
+
+
+def at_step(monkeypatch, step, action):
+    """Do something once, before the first step at or after this one."""
+    original, done = SobolevRegression.training_step, []
+
+    def act(self, block, index):
+        if int(self.step) >= step and not done:
+            done.append(action())
+        original(self, block, index)
+
+    monkeypatch.setattr(SobolevRegression, "training_step", act)
+
+
+def full_disk(monkeypatch, is_full):
+    """Let the disk be full for each file for whose path this is true."""
+    original = os.fsync
+
+    def fsync(descriptor):
+        if is_full(os.readlink(f"/proc/self/fd/{descriptor}")):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        original(descriptor)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+
+
+def after(count):
+    """Return true for all files after this number of them."""
+    left = iter(range(count))
+    return lambda path: next(left, None) is None
+
+
+@pytest.mark.parametrize("count", [1, 18])
+def test_full_disk(count, fail, finish, trained, tmp_path, monkeypatch):
+    whole = only_run(trained(*SHORT)[0])
+    with monkeypatch.context() as patch:
+        full_disk(patch, after(count))
+        _, err = fail(*SHORT, "hydra.run.dir=run")
+    assert "No space left on device" in err
+    check_files(tmp_path / "run")
+    assert not (tmp_path / "run" / "metrics.json").exists()
+    finish("resume=run")
+    check_same(tmp_path / "run", whole)
+
+
+@pytest.mark.parametrize("count", [5, 50])
+def test_full_disk_in_a_sweep(count, train, fail, whole, tmp_path, monkeypatch):
+    with monkeypatch.context() as patch:
+        full_disk(patch, after(count))
+        out, err = fail(*SWEEP, "hydra.sweep.dir=sweep")
+    assert "No space left on device" in out + err
+    assert "3 runs by" in out
+    assert "failed" in out
+    assert train(*SWEEP, "hydra.sweep.dir=sweep")[0] == 0
+    for name in "012":
+        check_same(tmp_path / "sweep" / name, whole / name)
+
+
+def test_states_that_cannot_be_saved(train, trained, tmp_path, monkeypatch):
+    """The files of a run do not depend on its own checkpoints."""
+    with monkeypatch.context() as patch:
+        full_disk(patch, lambda path: "last.ckpt" in path)
+        code, out, err = train(*SHORT, "hydra.run.dir=run")
+    assert code == 0
+    assert (out + err).count("No space left on device") == 1
+    assert not (tmp_path / "run" / "checkpoints" / "last.ckpt").exists()
+    assert figures(tmp_path / "run") == figures(only_run(trained(*SHORT)[0]))
+
+
+def test_weights_of_one_run_of_a_stack_that_cannot_be_written(train, fail, whole, tmp_path, monkeypatch):
+    sweep = tmp_path / "sweep"
+    with monkeypatch.context() as patch:
+        full_disk(patch, lambda path: "/1/checkpoints/" in path)
+        fail(*SWEEP, "hydra.sweep.dir=sweep")
+    assert "best.ckpt" in state(sweep / "1")["message"]
+    assert [state(sweep / name)["status"] for name in "012"] == ["finished", "failed", "finished"]
+    assert "hydra.sweep.dir=sweep" in train("resume=sweep/1")[2]
+    assert train(*SWEEP, "hydra.sweep.dir=sweep")[0] == 0
+    assert not (sweep / ".stacks").exists()
+    for name in "012":
+        check_same(sweep / name, whole / name)
+
+
+@contextmanager
+def half_written(path, mode):
+    """Open a file that fails after half of its content is written, as on a full disk."""
+    with open(path, mode) as file:
+
+        def write(content):
+            file.write(content[: len(content) // 2])
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+        yield SimpleNamespace(write=write)
+
+
+def test_full_event_file_stays_readable(tmp_path, monkeypatch):
+    run = tmp_path / "run"
+    (run / "tensorboard").mkdir(parents=True)
+    (run / "tensorboard" / "events.0").touch()  # of a run whose first write failed
+    logger = TensorBoard(save_dir=str(run), start_step=0, varied=[])
+    logger.log_hyperparams({})
+    logger.log_metrics({"a": 1.0}, 1)
+    logger.save()
+    logger.log_metrics({"a": 2.0}, 2)
+    with monkeypatch.context() as patch:
+        patch.setattr("pathlib.Path.open", half_written)
+        with pytest.raises(OSError, match=r"No space left on device.*tfevents"):
+            logger.save()
+    logger.save()
+    events = EventAccumulator(str(run / "tensorboard"))
+    events.Reload()
+    assert [event.value for event in events.Scalars("a")] == [1.0, 2.0]
+    assert CONFIG_SUMMARY_TAG in events.Tags()["tensors"]
+    shutil.rmtree(run)
+    with pytest.raises(FileNotFoundError):
+        logger.save()
+    assert not run.exists()
+
+
+def test_directory_that_goes_in_mid_sweep_costs_its_run_alone(fail, finish, whole, tmp_path, monkeypatch):
+    lost = tmp_path / "sweep" / "1"
+    with monkeypatch.context() as patch:
+        at_step(patch, 60, lambda: shutil.rmtree(lost))
+        out, _ = fail(*SWEEP, "hydra.sweep.dir=sweep")
+    assert "3 runs by" in out
+    assert "failed: its files cannot be written" in " ".join(out.split())
+    for name in "02":
+        check_same(tmp_path / "sweep" / name, whole / name)
+    finish(*SWEEP, "hydra.sweep.dir=sweep")
+    assert figures(lost) == pytest.approx(figures(whole / "1"), rel=1e-3)
+
+
+def test_no_memory_in_one_stack(train, fail, tmp_path, monkeypatch):
+    original = SobolevRegression.training_step
+
+    def run_out(self, block, index):
+        if self.network.theta.shape[1] > 100 and int(self.step) == 60:
+            raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 1 bytes")
+        original(self, block, index)
+
+    sweep = ("-m", "model.width=4,12", "hydra.launcher.processes=1", *SHORT, "hydra.sweep.dir=sweep")
+    sweep = [option for option in sweep if option != "model.width=8"]
+    with monkeypatch.context() as patch:
+        patch.setattr(SobolevRegression, "training_step", run_out)
+        out, _ = fail(*sweep)
+    assert "failed: out of memory" in " ".join(out.split())
+    assert [state(tmp_path / "sweep" / name)["status"] for name in "01"] == ["finished", "failed"]
+    assert state(tmp_path / "sweep" / "1")["step"] == 60
+    assert train(*sweep)[0] == 0
+
+
+def test_killed_worker(finish, tmp_path):
+    sweep = ("-m", *SHORT, "seed=range(4)", "trainer.max_steps=5000", "trainer.log_every=500", "hydra.sweep.dir=sweep")
+    sweep += ("hydra.launcher.processes=2", "trainer.progress_bar=false")
+    command = Command(tmp_path, *sweep)
+    runs = [tmp_path / "sweep" / name for name in "0123"]
+    deadline = time.monotonic() + 120
+    while len(list((tmp_path / "sweep").glob(".stacks/*.ckpt"))) < 2:
+        assert command.process.is_alive()
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    assert len(command.members()) == 3  # with both workers
+    command.end("KILL", "worker")
+    code, out = command.wait()
+    assert code == 1
+    assert "failed: its process was killed by SIGKILL" in " ".join(out.split())
+    assert sorted(state(run)["status"] for run in runs) == ["failed", "failed", "finished", "finished"]
+    finish(*sweep)
+    for run in runs:
+        check_files(run)
+        assert state(run)["status"] == "finished"
+
+
+def test_signal_during_a_long_step(train, fail, trained, tmp_path, monkeypatch):
+    """A step that does not end, as during compilation: the run stays as it was last saved."""
+
+    def hang():
+        signal.raise_signal(signal.SIGTERM)
+        time.sleep(60)
+
+    monkeypatch.setattr("runge.machine.Interruption.PATIENCE", 0.2)
+    with monkeypatch.context() as patch:
+        at_step(patch, 60, hang)
+        _, err = fail(*SHORT, "hydra.run.dir=run")
+    assert "interrupted at step 60; continue with resume=" in err
+    assert state(tmp_path / "run")["status"] == "interrupted"
+    assert train("resume=run")[0] == 0
+    check_same(tmp_path / "run", only_run(trained(*SHORT)[0]))
+
+
+@pytest.mark.usefixtures("drawn")
+def test_signal_during_a_drawing(train, fail, trained, tmp_path, monkeypatch):
+    """A drawing may take some seconds to end; if it is interrupted, Matplotlib raises an error of its own."""
+    draw, drawn = Figure.draw, []
+
+    def interrupted(figure, renderer):
+        if not drawn:
+            drawn.append(figure)
+            signal.raise_signal(signal.SIGINT)
+            try:
+                time.sleep(60)
+            except KeyboardInterrupt:
+                raise ValueError("Invalid bounding box") from None
+        draw(figure, renderer)
+
+    monkeypatch.setattr("runge.machine.Interruption.PATIENCE", 0.2)
+    with monkeypatch.context() as patch:
+        patch.setattr(Figure, "draw", interrupted)
+        _, err = fail(*SHORT, "hydra.run.dir=run")
+    assert "interrupted" in err
+    assert state(tmp_path / "run")["status"] == "interrupted"
+    assert train("resume=run")[0] == 0
+    check_same(tmp_path / "run", only_run(trained(*SHORT)[0]))
+
+
+def test_signal_before_the_fit(fail, tmp_path, monkeypatch):
+    monkeypatch.setattr("runge.training.stack.Stack", lambda *_: signal.raise_signal(signal.SIGTERM))
+    _, err = fail(*SHORT, "hydra.run.dir=run")
+    assert "error: interrupted" in err
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.fixture
+def begun(train, tmp_path, monkeypatch):
+    """A sweep that was interrupted: the file of its only stack."""
+    with monkeypatch.context() as patch:
+        at_step(patch, 60, lambda: signal.raise_signal(signal.SIGTERM))
+        assert train(*SWEEP, "hydra.sweep.dir=sweep")[0] == 1
+    (file,) = (tmp_path / "sweep" / ".stacks").iterdir()
+    return file
+
+
+def test_state_that_cannot_be_read_now_is_left_alone(fail, begun, monkeypatch):
+    before = begun.read_bytes()
+
+    def unreadable(*_, **__):
+        raise OSError(errno.EIO, os.strerror(errno.EIO), str(begun))
+
+    with monkeypatch.context() as patch:
+        patch.setattr("torch.load", unreadable)
+        _, err = fail(*SWEEP, "hydra.sweep.dir=sweep")
+    assert "Input/output error" in err
+    assert begun.read_bytes() == before
+
+
+def test_stack_resumes_with_those_of_its_runs_that_the_command_has(fail, finish, begun, whole):
+    fewer = ["seed=2,0" if option.startswith("seed") else option for option in SWEEP]
+    _, err = fail(*fewer, "hydra.sweep.dir=sweep")
+    assert "hydra.sweep.dir: " in err  # the second run has another number
+    fewer = ["seed=0,1" if option.startswith("seed") else option for option in SWEEP]
+    out = finish(*fewer, "hydra.sweep.dir=sweep")
+    assert "a stack of 3 runs resumes with 2 of them" in out + err
+    for name in "01":
+        ours, theirs = figures(begun.parent.parent / name), figures(whole / name)
+        assert ours == pytest.approx(theirs, rel=1e-3)

@@ -1,0 +1,133 @@
+"""Runs and sweeps that are killed at random moments resume to the same bits.
+
+`pytest tests/sweeps/test_killed.py --kills 25` does it with 50 runs and 20 sweeps.
+"""
+
+import csv
+import json
+import random
+import time
+
+import pytest
+import torch
+import yaml
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+from runge.records.directories import RunDirectory
+from tests.sweeps.commands import Command
+from tests.sweeps.test_run import figures
+
+SMALL = ("data.n_train=16", "data.n_val=16", "data.n_test=101", "trainer.log_every=50", "trainer.progress_bar=false")
+RUNS = {
+    "mini-batches": (*SMALL, "trainer.max_steps=4000", "data.batch_size=5", "schedule.ramp_steps=500"),
+    "levenberg_marquardt": (
+        *(*SMALL, "optimizer=levenberg_marquardt", "trainer.max_steps=600"),
+        *("model.width=16", "data.n_train=40", "trainer.log_every=7"),
+    ),
+}
+SWEEPS = {
+    "stacks": (*SMALL, "trainer.max_steps=3000", "seed=range(4)", "resampling=none,residual", "balance=gradnorm"),
+    "one stack": (*SMALL, "trainer.max_steps=5000", "seed=range(5)", "loss.lambda_d=0,1"),
+}
+
+
+def finish(folder, *arguments):
+    """Train a run or a sweep to its end; return the seconds that it takes."""
+    began = time.monotonic()
+    status, printed = Command(folder, *arguments).wait(300)
+    assert status == 0, printed[-3000:]
+    return time.monotonic() - began
+
+
+def kill(folder, seconds, *arguments):
+    """Start a command, and kill all of its processes after some seconds, unless it has ended by then."""
+    command = Command(folder, *arguments)
+    command.process.join(seconds)
+    command.end("KILL", "all")
+    command.wait()
+
+
+def check_files(directory):
+    """Check that all files with final names can be read."""
+    run = RunDirectory(directory)
+    for path in directory.rglob("*"):
+        if path.suffix == ".json":
+            json.loads(path.read_text())
+        elif path.suffix == ".ckpt" and not path.name.startswith("."):
+            torch.load(path, weights_only=True)
+        elif path.suffix == ".yaml" and ".part" not in str(path):
+            assert yaml.safe_load(path.read_text()) is not None
+        elif path.suffix == ".png":
+            assert path.read_bytes().endswith(b"IEND\xaeB`\x82")
+    if run.history.exists():
+        run.verify(run.history)
+        list(csv.DictReader(run.history.read_text().splitlines(), strict=True))
+    if run.metrics.exists():
+        run.read_metrics()
+    if run.tensorboard.exists():
+        for place in run.tensorboard.iterdir():
+            EventAccumulator(str(place)).Reload()
+
+
+def check_same(ours, theirs):
+    assert figures(ours) == figures(theirs)
+    assert (ours / "history.csv").read_bytes() == (theirs / "history.csv").read_bytes()
+    names = {path.name for path in (theirs / "checkpoints").iterdir()}
+    assert "best.ckpt" in names
+    assert names == {path.name for path in (ours / "checkpoints").iterdir()}
+    for name in names:  # a stack's own state is removed at its end
+        states = [torch.load(run / "checkpoints" / name, weights_only=True)["state_dict"] for run in (ours, theirs)]
+        assert states[0].keys() == states[1].keys()
+        for key, ours_state in states[0].items():
+            torch.testing.assert_close(ours_state, states[1][key], rtol=0, atol=0, equal_nan=True)
+    steps = [
+        {event.step for event in accumulator.Scalars("val/loss")}
+        for run in (ours, theirs)
+        for accumulator in (EventAccumulator(str(place)) for place in (run / "tensorboard").iterdir())
+        if accumulator.Reload()
+    ]
+    assert steps[0] == steps[1]
+
+
+@pytest.mark.parametrize("name", RUNS)
+def test_killed_runs(name, tmp_path, pytestconfig):
+    if name == "levenberg_marquardt" and pytestconfig.getoption("kills") == 1:
+        pytest.skip("takes long: --kills 2 does it too")
+    arguments = RUNS[name]
+    seconds = finish(tmp_path, *arguments, "hydra.run.dir=whole")
+    for trial in range(pytestconfig.getoption("kills")):
+        chance, directory = random.Random(trial), tmp_path / f"run{trial}"
+        cadence = chance.choice((0, 0.01, 0.1, 1, 30))
+        command = (*arguments, f"trainer.checkpoint_seconds={cadence}", f"hydra.run.dir={directory.name}")
+        kill(tmp_path, chance.uniform(0, 0.98 * seconds), *command)
+        if not (directory / ".hydra").exists():  # nothing was begun
+            finish(tmp_path, *command)
+        elif not (directory / "metrics.json").exists():
+            check_files(directory)
+            finish(tmp_path, f"resume={directory.name}")
+        check_files(directory)
+        check_same(directory, tmp_path / "whole")
+
+
+@pytest.mark.parametrize("name", SWEEPS)
+def test_killed_sweeps(name, tmp_path, pytestconfig):
+    kills = pytestconfig.getoption("kills")
+    if name == "one stack" and kills == 1:
+        pytest.skip("takes long: --kills 2 does it too")
+    arguments = ("-m", "hydra.launcher.processes=2", *SWEEPS[name])
+    seconds = finish(tmp_path, *arguments, "hydra.sweep.dir=whole")
+    whole = tmp_path / "whole"
+    runs = sorted(path.name for path in whole.glob("[0-9]*"))
+    for trial in range(-(-kills * 2 // 5)):
+        chance, sweep = random.Random(trial), tmp_path / f"sweep{trial}"
+        cadence = chance.choice((0, 0.1, 1, 30))
+        command = (*arguments, f"trainer.checkpoint_seconds={cadence}", f"hydra.sweep.dir={sweep.name}")
+        for _ in range(chance.choice((1, 1, 2))):
+            kill(tmp_path, chance.uniform(0, 0.95 * seconds), *command)
+            for directory in sweep.glob("[0-9]*"):
+                check_files(directory)
+        finish(tmp_path, *command)
+        assert runs == sorted(path.name for path in sweep.glob("[0-9]*"))
+        for run in runs:
+            check_files(sweep / run)
+            check_same(sweep / run, whole / run)
