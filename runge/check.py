@@ -8,14 +8,14 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from runge.configuration import build
+from runge.data.contradictions import ColumnNames, Finding, Report, contradictions
+from runge.data.memory import FRAME, frame_of
+from runge.data.roles import Roles, columns_override, find_roles, listed, read_arrays
+from runge.data.table import FORMATS, Table, open_table
 from runge.errors import ConfigurationError, command, in_shell, override_of
 from runge.records.files import printable
 from runge.sweeps.cli import explain
 from runge.sweeps.compose import compose
-from runge.tables.contradictions import ColumnNames, Finding, Report, contradictions
-from runge.tables.memory import FRAME, frame_of
-from runge.tables.roles import Roles, columns_override, find_roles, listed, read_arrays
-from runge.tables.table import FORMATS, Table, open_table
 from runge.verbs import ending_quietly, refusing
 
 if TYPE_CHECKING:
@@ -76,7 +76,7 @@ def check(data: "str | os.PathLike[str] | pandas.DataFrame", *overrides: str) ->
         if (message := explain(error)) is None:
             raise
         raise ConfigurationError(message) from error
-    del section["_target_"]  # by its name the class would be imported with the rest of `runge.data`, and torch
+    del section["_target_"]  # it is always a table
     table = build("data", section, Table)
     file = frame_of(data) if path is None else open_table(table.file)
     roles = find_roles(file, table)

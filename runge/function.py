@@ -12,11 +12,11 @@ import torch
 from torch import Tensor, nn
 
 from runge.arguments import Argument, evaluate, without_single
+from runge.data.table import numbered
 from runge.records.directories import RunDirectory
 from runge.residuals import calibrate, rows_of
 from runge.sobolev.jet import jet, mean_over, std_over
 from runge.sobolev.network import StackedMLP
-from runge.tables.table import numbered
 from runge.trust.intervals import Calibration
 from runge.trust.outside import Box, NearestRow, input_weights, thinned
 from runge.trust.spread import alike, spread_over

@@ -12,13 +12,13 @@ from hydra.types import RunMode
 from omegaconf import DictConfig
 
 from runge.compare.leaderboard import read_leaderboard
+from runge.data.memory import FRAME, file_of
 from runge.errors import ConfigurationError, RunError, override_of
 from runge.outcomes import Answer, Comparison, Run
 from runge.records.directories import RunDirectory
 from runge.records.files import discard, write
 from runge.sweeps.cli import check_overrides, quoted, session, train
 from runge.sweeps.journal import JOURNAL
-from runge.tables.memory import FRAME, file_of
 
 if TYPE_CHECKING:
     import pandas

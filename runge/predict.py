@@ -10,11 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from runge.errors import ConfigurationError
-from runge.records.directories import RunDirectory
-from runge.records.files import printable, write
-from runge.records.reading import find
-from runge.tables.roles import (
+from runge.data.roles import (
     Roles,
     find_partials,
     find_seconds,
@@ -24,7 +20,11 @@ from runge.tables.roles import (
     read_seconds,
     second_name,
 )
-from runge.tables.table import FORMATS, SETS, open_table
+from runge.data.table import FORMATS, SETS, open_table
+from runge.errors import ConfigurationError
+from runge.records.directories import RunDirectory
+from runge.records.files import printable, write
+from runge.records.reading import find
 from runge.verbs import add_out, check_new, ending_quietly, refusing
 
 if TYPE_CHECKING:

@@ -9,8 +9,9 @@ import torch
 from torch import Tensor
 
 from runge.configuration import build, section
-from runge.data import Rows, Split, Table, read
 from runge.data.channels import Channels
+from runge.data.rows import Rows, Split, read
+from runge.data.table import Table
 from runge.errors import ConfigurationError
 from runge.records.directories import RunDirectory
 from runge.seed import Seed

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from runge.configuration import build, unimported
-from runge.data import Data, sample
+from runge.data.sampled import Data, sample
 from runge.errors import ConfigurationError
 from runge.records.directories import RunDirectory
 from runge.records.fits import LEVEL, Array, Fit, Section, fit_of

@@ -10,8 +10,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from runge.data import Rows
 from runge.data.channels import Channels
+from runge.data.memory import frame_of
+from runge.data.roles import find_roles, listed, of_columns
+from runge.data.rows import Rows
+from runge.data.table import FORMATS, SETS, open_table
 from runge.errors import ConfigurationError, command, in_shell
 from runge.function import Function
 from runge.loading import load_finished
@@ -19,9 +22,6 @@ from runge.predict import predict
 from runge.records.directories import RunDirectory
 from runge.records.files import printable, write
 from runge.residuals import rows_of
-from runge.tables.memory import frame_of
-from runge.tables.roles import find_roles, listed, of_columns
-from runge.tables.table import FORMATS, SETS, open_table
 from runge.trust.suggestions import choose, draw, relative
 from runge.validation import Floats
 from runge.verbs import add_out, check_new, ending_quietly, refusing

@@ -15,7 +15,8 @@ from numpy.testing import assert_allclose
 
 from runge.compare import __main__ as compare
 from runge.configuration import build
-from runge.data import Table, read
+from runge.data.rows import read
+from runge.data.table import Table
 from runge.sweeps.cli import as_sweep, check_overrides, quoted, session
 from runge.sweeps.loop import policy_of
 from runge.sweeps.policies.best.policy import Best

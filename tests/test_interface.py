@@ -15,9 +15,9 @@ import torch
 from matplotlib.figure import Figure
 
 import runge
+from runge.data.memory import file_of
 from runge.errors import ConfigurationError, RunError
 from runge.records.ensemble import write_answer
-from runge.tables.memory import file_of
 from tests.conftest import interrupted_at
 from tests.sweeps.commands import TINY_SEARCH
 from tests.sweeps.test_run import SHORT, figures

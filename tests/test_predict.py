@@ -12,11 +12,11 @@ import torch
 
 import runge
 from runge import loading as module
-from runge.data import Table, read
+from runge.data.rows import read
+from runge.data.table import SETS, Table
 from runge.predict import _outside, main
 from runge.records.ensemble import write_answer
 from runge.seed import Seed
-from runge.tables.table import SETS
 
 SHORT = ("model.width=8", "trainer.max_steps=4", "trainer.progress_bar=false")
 

@@ -26,12 +26,11 @@ from results import keep
 from tables import Array, Rows, noisy
 
 from runge.configuration import build
-from runge.data import Rows as TableRows
-from runge.data import Table
+from runge.data.rows import Rows as TableRows
+from runge.data.table import Table, numbered
 from runge.function import Function as Networks
 from runge.residuals import errors_of
 from runge.sweeps.compose import compose
-from runge.tables.table import numbered
 from runge.training.member import Member
 from runge.training.stack import Stack
 from runge.trust.outliers import outliers

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from runge import machine
-from runge.data import Data, sample
+from runge.data.sampled import Data, sample
 from runge.optimizers import Adam, Course
 from runge.sampling import Uniform
 from runge.sobolev.kernel import Compile, step_function

@@ -25,7 +25,7 @@ CONFIGURATIONS = Path(__file__).resolve().parents[2] / "conf"
 logger = logging.getLogger(__name__)
 
 SECTIONS = {
-    "data": "runge.data.Data",
+    "data": "runge.data.sampled.Data",
     "model": "runge.sobolev.network.Model",
     "loss": "runge.training.sections.Loss",
     "trainer": "runge.training.sections.Training",

@@ -11,10 +11,10 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from runge.compare.naming import OF_DATA
+from runge.data.roles import listed
 from runge.metrics import TEST_MSE_DF, TEST_MSE_F, TEST_NRMSE_DF, TEST_NRMSE_F, key, on_test
 from runge.objective import VAL_NRMSE
 from runge.records.reading import RunRecord
-from runge.tables.roles import listed
 
 FOLD = "data.fold"
 """The key in which the runs of a cross-validation differ."""

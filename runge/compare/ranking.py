@@ -16,11 +16,11 @@ from runge.compare.leaderboard import Leaderboard
 from runge.compare.naming import differing, is_condition, label, names_of, text, with_options, with_rows
 from runge.compare.search import Search
 from runge.configuration import SAME_RESULT
+from runge.data.roles import listed
 from runge.objective import VAL_NRMSE, Objective
 from runge.records.ensemble import SEEDS
 from runge.records.files import printable
 from runge.records.reading import COLUMNS, RunRecord, distinct, find, read, table
-from runge.tables.roles import listed
 
 _MOST_NAMES, _MOST_LEADS = 8, 10
 

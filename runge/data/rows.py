@@ -12,9 +12,9 @@ import numpy as np
 import torch
 
 from runge.data.folds import FEWEST, deal, number_points
+from runge.data.roles import find_roles, read_arrays, read_seconds
+from runge.data.table import FARTHEST, SETS, File, Table, open_table
 from runge.errors import ConfigurationError
-from runge.tables.roles import find_roles, read_arrays, read_seconds
-from runge.tables.table import FARTHEST, SETS, File, Table, open_table
 
 __all__ = ["Rows", "Split", "draw", "read"]
 

@@ -17,7 +17,10 @@ from sklearn.utils import check_consistent_length
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from runge.configuration import build
-from runge.data import Rows, Table
+from runge.data.memory import unmasked
+from runge.data.roles import check_index, names_of
+from runge.data.rows import Rows
+from runge.data.table import Table
 from runge.errors import ConfigurationError, RunError
 from runge.estimator.checks import (
     CHECK,
@@ -35,8 +38,6 @@ from runge.interface import sweep
 from runge.metrics import TRAIN_LOSS
 from runge.optimizers import Optimizer
 from runge.residuals import errors_of
-from runge.tables.memory import unmasked
-from runge.tables.roles import check_index, names_of
 from runge.training.member import Member
 from runge.training.report import inside
 from runge.training.stack import Stack

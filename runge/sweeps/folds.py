@@ -32,7 +32,9 @@ def folds(config: DictConfig) -> list[str]:
     data = config.get("data") or {}
     if data.get("folds") is None or data.get("fold") is not None:
         return []
-    from runge.data import Data, Table, read  # late: it loads torch
+    from runge.data.rows import read  # late: it loads torch
+    from runge.data.sampled import Data
+    from runge.data.table import Table
 
     content = section("data", OmegaConf.to_container(data, resolve=True))
     of_table = "_target_" in content

@@ -9,17 +9,18 @@ import numpy as np
 from torch import Tensor
 
 from runge.balance import GradNorm, Log, Scale
-from runge.data import Data, Rows
+from runge.data.roles import columns_override, find_roles, listed, of_columns, partial_name
+from runge.data.rows import Rows
+from runge.data.sampled import Data
+from runge.data.table import open_table
 from runge.errors import command, in_shell
 from runge.metrics import BEST_STEP, SWITCHED_ON_STEP, TRAIN_LOSS, VAL_LOSS, key
 from runge.resampling import Periodic
 from runge.schedules import NEVER, Constant
 from runge.sobolev.points import Points
-from runge.tables.roles import columns_override, find_roles, listed, of_columns, partial_name
-from runge.tables.table import open_table
 
 if TYPE_CHECKING:
-    from runge.tables.contradictions import Finding
+    from runge.data.contradictions import Finding
     from runge.training.datamodule import PointsDataModule
     from runge.training.member import Member
 
@@ -89,7 +90,7 @@ def without_wrong_columns(rows: Rows) -> list[str]:
 
 
 def _wrong_columns(rows: Rows) -> "list[Finding]":
-    from runge.tables.contradictions import ColumnNames, wrong_columns  # late, with scipy.spatial: only tables need it
+    from runge.data.contradictions import ColumnNames, wrong_columns  # late, with scipy.spatial: only tables need it
 
     if rows.checksum not in _WRONG:  # the runs of a sweep have the same rows
         _WRONG.clear()

@@ -11,13 +11,13 @@ import lightning.pytorch as pl
 import torch
 from torch import Tensor
 
-from runge.data import Data, Dataset, SampleWeight, labelled, sample, training_points
 from runge.data.channels import channel_weights, relevance, second_weights
+from runge.data.sampled import Data, Dataset, SampleWeight, labelled, sample, training_points
+from runge.data.table import numbered
 from runge.sampling import Random, Sampling, Uniform, check_count
 from runge.seed import Seed
 from runge.sobolev.points import Points
 from runge.sobolev.units import Units
-from runge.tables.table import numbered
 from runge.targets import Target
 
 T = TypeVar("T")
@@ -207,12 +207,12 @@ class SobolevDataModule(PointsDataModule):
         target: the function, or one per member.
         sampling: the strategy that places the training points, or one per member; None: `Uniform`.
         seed: the seed of the data, or one per member; their number is that of the members.
-        sample_weight: the weight of a training point in the loss, or one per member, as in `runge.data.sample_weights`.
+        sample_weight: the weight of a training point in the loss, or one per member, as in `sample_weights`.
         fold: the fold that is left out of training and validates, or one per member; None: none.
         standardize: true: the points are in standardised units, those of the training points on the box [-1, 1]^D.
         dtype: the precision of the training, that of the module.
         blocks_per_epoch: the batches of an epoch, each a block of many optimiser steps.
-        **sizes: the sizes, the keys of `runge.data.Data`.
+        **sizes: the sizes, the keys of `runge.data.sampled.Data`.
 
     Raises:
         ValueError: a size is too small, a mini-batch is larger than the training set, or a strategy does not fit a

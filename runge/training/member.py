@@ -10,7 +10,10 @@ import torch
 from runge import machine
 from runge.balance import Balance
 from runge.configuration import build, flatten, function, no_such_key, section
-from runge.data import Data, Rows, Table, batch_size, read
+from runge.data.channels import batch_size
+from runge.data.rows import Rows, read
+from runge.data.sampled import Data
+from runge.data.table import Table, numbered
 from runge.errors import ConfigurationError
 from runge.metrics import QUANTITIES
 from runge.objective import VAL_NRMSE, Objective
@@ -21,7 +24,6 @@ from runge.sampling import Sampling
 from runge.schedules import Schedule
 from runge.seed import Seed
 from runge.sobolev.network import Model
-from runge.tables.table import numbered
 from runge.targets import Target, far_from_one
 from runge.training import gpu
 from runge.training.sections import Loss, Training

@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 import torch
 from pydantic import BeforeValidator
 
-from runge.data import SampleWeight
+from runge.data.sampled import SampleWeight
 from runge.sobolev.kernel import Compile
 from runge.sobolev.losses import DerivativeScale
 from runge.training.gpu import Accelerator

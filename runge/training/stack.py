@@ -14,7 +14,9 @@ from lightning.pytorch.callbacks import Callback
 
 from runge import machine
 from runge.configuration import digest, explained
-from runge.data import Data, Dataset, Rows, row_points
+from runge.data.channels import row_points
+from runge.data.rows import Rows
+from runge.data.sampled import Data, Dataset
 from runge.errors import ConfigurationError, describe, setting
 from runge.loggers import check_loggers
 from runge.machine import interruption

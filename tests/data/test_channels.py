@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 import torch
 
-from runge.data import Rows, Table, channel_weights, relevance, row_points
-from runge.data.channels import Channels
+from runge.data.channels import Channels, channel_weights, relevance, row_points
+from runge.data.rows import Rows
+from runge.data.table import Table
 from runge.sobolev.errors import Reference, errors
 from runge.sobolev.points import Points
 

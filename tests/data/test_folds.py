@@ -7,8 +7,10 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from runge.data import Data, Table, read, sample
 from runge.data.folds import deal
+from runge.data.rows import read
+from runge.data.sampled import Data, sample
+from runge.data.table import Table
 from runge.errors import ConfigurationError
 from runge.sampling import Random
 from runge.targets import Runge

@@ -8,6 +8,8 @@ import pandas
 import pytest
 import torch
 
+from runge.data.roles import find_roles, read_seconds
+from runge.data.table import Table, open_table
 from runge.errors import ConfigurationError
 from runge.optimizers import LevenbergMarquardt
 from runge.optimizers.explicit import ExplicitSpace
@@ -17,8 +19,6 @@ from runge.sobolev.jacobian import jacobian
 from runge.sobolev.jet import pairs
 from runge.sobolev.second import second_errors, second_jacobian, with_second
 from runge.sobolev.units import Units
-from runge.tables.roles import find_roles, read_seconds
-from runge.tables.table import Table, open_table
 from runge.training import member
 from tests.test_levenberg_marquardt import plane
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from runge.data import row_points
+from runge.data.channels import row_points
 from runge.sobolev.units import Units
 
 

@@ -8,7 +8,8 @@ import pytest
 
 import runge
 from runge.configuration import CONFIGURATIONS
-from runge.data import Table, read
+from runge.data.rows import read
+from runge.data.table import Table
 from runge.outcomes import Run
 from runge.sweeps.compose import compose
 from runge.training.member import Member

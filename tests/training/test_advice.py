@@ -8,7 +8,9 @@ import pandas as pd
 import pytest
 import torch
 
-from runge.data import Table, read, row_points
+from runge.data.channels import row_points
+from runge.data.rows import read
+from runge.data.table import Table
 from runge.records.directories import RunDirectory
 from runge.sweeps.compose import compose
 from runge.sweeps.run import announce, make_stack

@@ -10,7 +10,7 @@ from lightning.pytorch.loggers import CSVLogger
 
 import runge
 from runge.configuration import build
-from runge.data import Data
+from runge.data.sampled import Data
 from runge.optimizers import Adam, LevenbergMarquardt
 from runge.schedules import Constant, TwoStage
 from runge.sobolev.network import Model

@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from runge.compare.sensitivity import Influence, Sensitivity
-from runge.data import Rows
-from runge.tables.roles import listed
+from runge.data.roles import listed
+from runge.data.rows import Rows
 from runge.trust.sensitivity import measure, measure_function, total_indices, unevenness
 
 if TYPE_CHECKING:

@@ -5,8 +5,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from runge.data import Rows
 from runge.data.channels import Channels
+from runge.data.rows import Rows
 from runge.training.member import Member
 
 __all__ = ["Known"]

@@ -5,10 +5,10 @@ from collections.abc import Sequence
 import numpy as np
 
 from runge.compare.leaderboard import Suspect
-from runge.data import Rows
-from runge.tables.contradictions import ColumnNames
-from runge.tables.roles import find_roles
-from runge.tables.table import open_table
+from runge.data.contradictions import ColumnNames
+from runge.data.roles import find_roles
+from runge.data.rows import Rows
+from runge.data.table import open_table
 from runge.validation import Floats
 
 __all__ = ["describe_suspects", "find_suspects"]

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from runge.compare.leaderboard import AnswerProfile, Candidate, Leaderboard, OutputError
-from runge.data import Rows
+from runge.data.roles import listed, partial_name
+from runge.data.rows import Rows
 from runge.errors import command, in_shell
 from runge.objective import ERRORS
 from runge.records.ensemble import read_answer
@@ -18,7 +19,6 @@ from runge.sweeps.policies.best.influences import sensitivity_of
 from runge.sweeps.policies.best.known import Known
 from runge.sweeps.policies.best.selection import Selection
 from runge.sweeps.policies.best.suspects import describe_suspects, find_suspects
-from runge.tables.roles import listed, partial_name
 from runge.validation import Floats
 
 if TYPE_CHECKING:

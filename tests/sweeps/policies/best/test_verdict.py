@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 
 from runge.compare.leaderboard import Candidate, OutputError
-from runge.data import Rows, Table
 from runge.data.channels import Channels
+from runge.data.rows import Rows
+from runge.data.table import Table
 from runge.records.ensemble import write_answer
 from runge.sweeps.policies.best.influences import _cautions
 from runge.sweeps.policies.best.known import Known

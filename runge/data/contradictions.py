@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from runge.tables.roles import listed, partial_name
+from runge.data.roles import listed, partial_name
 from runge.trust.labels import Twin, check_columns, check_twins
 from runge.trust.mistakes import Mistake, usual_factor
 from runge.trust.pairs import Place, corrected

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from runge.data import Data, sample, sample_weights
+from runge.data.sampled import Data, sample, sample_weights
 from runge.resampling import Residual
 from runge.sampling import Chebyshev, Random, Sobol, Uniform
 from runge.targets import Expression, Runge
