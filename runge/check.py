@@ -8,11 +8,11 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from runge.configuration import build
-from runge.data.contradictions import ColumnNames, Finding, Report, contradictions
 from runge.data.memory import FRAME, frame_of
 from runge.data.roles import Roles, columns_override, find_roles, listed, read_arrays
 from runge.data.table import FORMATS, Table, open_table
 from runge.errors import ConfigurationError, command, in_shell, override_of
+from runge.labels.contradictions import ColumnNames, Finding, Report, contradictions
 from runge.records.files import printable
 from runge.sweeps.cli import explain
 from runge.sweeps.compose import compose

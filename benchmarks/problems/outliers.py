@@ -8,7 +8,7 @@ as the root mean square of their column. Half of the tables have 15 % of their l
 whose part in the differences of its output is at least a twentieth of the largest one. It is right if this label is
 named, and no other one. Sound tables are of the same functions, half of them with noise of 5 %, and of functions with a
 kink or a front; there it is right if nothing is named. The networks have the shape of those in `intervals.py`, and take
-fewer steps (60). The rule of `runge.trust.outliers` was chosen on other functions, those of `functions.py` and `TUNED`
+fewer steps (60). The rule of `runge.labels.outliers` was chosen on other functions, those of `functions.py` and `TUNED`
 among them.
 """
 
@@ -29,11 +29,11 @@ from runge.configuration import build
 from runge.data.rows import Rows as TableRows
 from runge.data.table import Table, numbered
 from runge.function import Function as Networks
+from runge.labels.outliers import outliers
 from runge.residuals import errors_of
 from runge.sweeps.compose import compose
 from runge.training.member import Member
 from runge.training.stack import Stack
-from runge.trust.outliers import outliers
 
 FOLDS, HOLES, NOISE, MATTERS = 5, 0.15, 0.05, 0.05
 SETTINGS = (

@@ -25,8 +25,8 @@ from scipy.stats import qmc
 from tables import Rows, label, noisy
 
 from runge.check import check
-from runge.data.contradictions import ColumnNames, contradictions
 from runge.data.table import numbered
+from runge.labels.contradictions import ColumnNames, contradictions
 
 KINDS = {"sign": 6, "factor": 6, "degrees": 6, "transposed": 5, "swapped": 6, "shifted": 6}
 FACTORS = 0.5, 2.0, 2 * np.pi, 1 / (2 * np.pi), 1000.0, 0.001

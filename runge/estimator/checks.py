@@ -9,10 +9,10 @@ import numpy as np
 from sklearn.utils import check_array, check_random_state
 
 from runge.configuration import CONFIGURATIONS
-from runge.data.contradictions import ColumnNames, wrong_columns
 from runge.data.roles import partials_of
 from runge.data.rows import Rows
 from runge.data.table import FARTHEST
+from runge.labels.contradictions import ColumnNames, wrong_columns
 from runge.optimizers import Optimizer
 from runge.sweeps.compose import compose
 from runge.validation import Floats

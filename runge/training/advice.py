@@ -20,7 +20,7 @@ from runge.schedules import NEVER, Constant
 from runge.sobolev.points import Points
 
 if TYPE_CHECKING:
-    from runge.data.contradictions import Finding
+    from runge.labels.contradictions import Finding
     from runge.training.datamodule import PointsDataModule
     from runge.training.member import Member
 
@@ -90,7 +90,7 @@ def without_wrong_columns(rows: Rows) -> list[str]:
 
 
 def _wrong_columns(rows: Rows) -> "list[Finding]":
-    from runge.data.contradictions import ColumnNames, wrong_columns  # late, with scipy.spatial: only tables need it
+    from runge.labels.contradictions import ColumnNames, wrong_columns  # late, with scipy.spatial: only tables need it
 
     if rows.checksum not in _WRONG:  # the runs of a sweep have the same rows
         _WRONG.clear()

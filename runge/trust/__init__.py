@@ -1,1 +1,1 @@
-"""How far to trust a fit and its labels: mathematics on arrays."""
+"""How far to trust a fit: mathematics on arrays."""

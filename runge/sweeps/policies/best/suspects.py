@@ -5,10 +5,10 @@ from collections.abc import Sequence
 import numpy as np
 
 from runge.compare.leaderboard import Suspect
-from runge.data.contradictions import ColumnNames
 from runge.data.roles import find_roles
 from runge.data.rows import Rows
 from runge.data.table import open_table
+from runge.labels.contradictions import ColumnNames
 from runge.validation import Floats
 
 __all__ = ["describe_suspects", "find_suspects"]
@@ -24,7 +24,7 @@ def find_suspects(residuals: Floats, rows: Rows) -> list[Suspect]:
         residuals: those of networks in rows that they have not seen, (n, P + P D), values first; NaN: not known.
         rows: the rows of the table.
     """
-    from runge.trust.outliers import outliers  # late, as torch is
+    from runge.labels.outliers import outliers  # late, as torch is
 
     unseen = np.flatnonzero(~np.isnan(residuals).all(axis=1))
     unseen = unseen[:: max(1, -(-len(unseen) // _MOST_ROWS))]

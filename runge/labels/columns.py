@@ -8,8 +8,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from runge.trust.mistakes import Mistake, possible
-from runge.trust.pairs import LEAST_ROWS, Labels, Pairs, Place, Source, left_by_neighbours
+from runge.labels.mistakes import Mistake, possible
+from runge.labels.pairs import LEAST_ROWS, Labels, Pairs, Place, Source, left_by_neighbours
 from runge.validation import Floats
 
 __all__ = ["Twin", "Verdict", "check_columns", "check_twins"]

@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
 
-from runge.trust.labels import check_columns, check_twins
-from runge.trust.mistakes import possible
-from runge.trust.pairs import Labels, Pairs, corrected, left_by_neighbours
+from runge.labels.columns import check_columns, check_twins
+from runge.labels.mistakes import possible
+from runge.labels.pairs import Labels, Pairs, corrected, left_by_neighbours
 
 SIZES = [(1, 20), (2, 1000), (4, 100), (8, 300)]
 

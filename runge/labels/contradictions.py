@@ -8,9 +8,9 @@ from typing import NamedTuple
 import numpy as np
 
 from runge.data.roles import listed, partial_name
-from runge.trust.labels import Twin, check_columns, check_twins
-from runge.trust.mistakes import Mistake, usual_factor
-from runge.trust.pairs import Place, corrected
+from runge.labels.columns import Twin, check_columns, check_twins
+from runge.labels.mistakes import Mistake, usual_factor
+from runge.labels.pairs import Place, corrected
 from runge.validation import Floats
 
 __all__ = ["ColumnNames", "Finding", "Report", "contradictions", "wrong_columns"]

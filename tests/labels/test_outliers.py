@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from runge.trust.outliers import outliers
-from tests.trust.test_labels import table
+from runge.labels.outliers import outliers
+from tests.labels.test_columns import table
 
 
 def residuals_of(seed, dimension=2, rows=100, outputs=2, size=1e-3):

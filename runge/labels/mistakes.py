@@ -7,7 +7,7 @@ from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
-from runge.trust.pairs import Labels, Place, Source
+from runge.labels.pairs import Labels, Place, Source
 from runge.validation import Floats
 
 __all__ = ["Mistake", "possible", "usual_factor"]
