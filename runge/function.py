@@ -13,11 +13,11 @@ from torch import Tensor, nn
 
 from runge.arguments import Argument, evaluate, without_single
 from runge.data.table import numbered
+from runge.records.calibration import Calibration
 from runge.records.directories import RunDirectory
 from runge.residuals import calibrate, rows_of
 from runge.sobolev.jet import jet, mean_over, std_over
 from runge.sobolev.network import StackedMLP
-from runge.trust.intervals import Calibration
 from runge.trust.outside import Box, NearestRow, input_weights, thinned
 from runge.trust.spread import alike, spread_over
 
@@ -209,7 +209,7 @@ class Function(nn.Module):
         """Return the ends of intervals for the labels at x, the value and each component of the derivative.
 
         Each of them holds the label of a new row with about this probability, if the new row comes from where the rows
-        of the table came from; see `runge.trust.intervals`. NaN: too few labels of this kind are known.
+        of the table came from; see `runge.records.calibration`. NaN: too few labels of this kind are known.
 
         Args:
             x: the points.

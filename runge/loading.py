@@ -11,6 +11,7 @@ import torch
 from runge.configuration import unimported
 from runge.errors import ConfigurationError, command, setting
 from runge.function import Function
+from runge.records.calibration import Calibration
 from runge.records.checkpoints import join, read_checkpoint
 from runge.records.directories import RunDirectory
 from runge.records.ensemble import members, read_answer, read_intervals
@@ -18,7 +19,6 @@ from runge.records.reading import find
 from runge.seed import Seed
 from runge.sobolev.network import Model, StackedMLP
 from runge.sobolev.units import Units
-from runge.trust.intervals import Calibration
 from runge.trust.outside import Box, thinned
 
 __all__ = ["load", "load_finished", "load_runs"]

@@ -13,9 +13,9 @@ from runge.data.channels import Channels
 from runge.data.rows import Rows, Split, read
 from runge.data.table import Table
 from runge.errors import ConfigurationError
+from runge.records.calibration import Calibration
 from runge.records.directories import RunDirectory
 from runge.seed import Seed
-from runge.trust.intervals import Calibration
 from runge.trust.outside import per_quantile
 from runge.trust.spread import alike, spread_over
 

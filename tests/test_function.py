@@ -11,10 +11,10 @@ import torch
 import runge
 from runge import function
 from runge.function import Function
+from runge.records.calibration import Calibration
 from runge.records.ensemble import write_answer
 from runge.sobolev.activations import ACTIVATIONS
 from runge.sobolev.units import Units
-from runge.trust.intervals import Calibration
 from runge.trust.outside import Box
 from tests.sobolev.test_network import stack
 

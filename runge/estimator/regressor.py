@@ -37,11 +37,11 @@ from runge.function import Function
 from runge.interface import sweep
 from runge.metrics import TRAIN_LOSS
 from runge.optimizers import Optimizer
+from runge.records.calibration import Calibration
 from runge.residuals import errors_of
 from runge.training.member import Member
 from runge.training.report import inside
 from runge.training.stack import Stack
-from runge.trust.intervals import Calibration
 from runge.validation import Floats
 
 __all__ = ["SobolevRegressor"]

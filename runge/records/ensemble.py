@@ -13,10 +13,10 @@ from pydantic.dataclasses import dataclass
 
 from runge.configuration import SAME_RESULT
 from runge.errors import ConfigurationError
+from runge.records.calibration import Calibration
 from runge.records.directories import RunDirectory
 from runge.records.files import write
 from runge.records.reading import distinct, find, read
-from runge.trust.intervals import Calibration
 
 __all__ = ["SEEDS", "members", "read_answer", "read_intervals", "write_answer"]
 

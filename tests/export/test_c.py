@@ -14,8 +14,8 @@ import torch
 
 from runge.export import export
 from runge.function import Function
+from runge.records.calibration import Calibration
 from runge.sobolev.activations import ACTIVATIONS
-from runge.trust.intervals import Calibration
 from tests.conftest import ROOT
 from tests.export.test_formats import DOUBLE, SINGLE, function, points
 

@@ -15,11 +15,11 @@ import torch
 
 from runge.export import card, export
 from runge.function import Function
+from runge.records.calibration import Calibration
 from runge.records.checkpoints import join
 from runge.sobolev.activations import ACTIVATIONS, Activation
 from runge.sobolev.network import StackedMLP
 from runge.sobolev.units import Units
-from runge.trust.intervals import Calibration
 from tests.conftest import model
 
 DOUBLE, SINGLE = torch.float64, torch.float32

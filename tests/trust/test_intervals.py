@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 
+from runge.records.calibration import Calibration
 from runge.sobolev.jet import std_over
-from runge.trust.intervals import Calibration
 from runge.trust.spread import alike, spread_over
 
 

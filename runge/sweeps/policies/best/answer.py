@@ -2,11 +2,11 @@
 
 from collections.abc import Sequence
 
+from runge.records.calibration import Calibration
 from runge.records.directories import RunDirectory
 from runge.sweeps.policies.best.judge import Fit
 from runge.sweeps.policies.best.selection import Run, Selection
 from runge.sweeps.policies.policy import Rounds
-from runge.trust.intervals import Calibration
 
 __all__ = ["answer"]
 

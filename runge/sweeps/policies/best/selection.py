@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from runge.errors import describe, override_of
+from runge.records.calibration import Calibration
 from runge.records.directories import RunDirectory
 from runge.records.ensemble import write_answer
 from runge.sweeps.journal import Batch, Journal, Trial
@@ -14,7 +15,6 @@ from runge.sweeps.policies.best.candidates import Candidates, Entrant
 from runge.sweeps.policies.best.display import Display
 from runge.sweeps.policies.best.judge import Fit
 from runge.sweeps.policies.best.known import Known
-from runge.trust.intervals import Calibration
 
 __all__ = ["Run", "Selection"]
 
