@@ -34,7 +34,7 @@ def key(split: str, quantity: str, region: str = "") -> str:
 
 
 def keys(split: str, regions: Iterable[str]) -> list[str]:
-    """Return the keys of all errors of one output on a set of points, in the order of `runge.sobolev.errors`."""
+    """Return the keys of all errors of one output on a set of points, in the order of `runge.sobolev.accuracy`."""
     found = [key(split, quantity, region) for quantity in QUANTITIES for region in ("", *regions)]
     return found + [key(split, quantity) for quantity in RELATIVE]
 

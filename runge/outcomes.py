@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from runge.compare.groups import errors_like
+from runge.compare.html_report import PAGE
 from runge.compare.leaderboard import read_leaderboard
 from runge.compare.ranking import Ranking, collect
-from runge.compare.report import PAGE
 from runge.compare.search import read_search
 from runge.draw import draw, draw_answer
 from runge.errors import RunError
@@ -214,7 +214,7 @@ class Answer(Comparison):
 
     @property
     def sensitivity(self) -> "pandas.DataFrame":
-        """A row per output and input, with the attributes of `runge.compare.sensitivity.Influence`."""
+        """A row per output and input, with the attributes of `runge.compare.sensitivity_table.Influence`."""
         import pandas
 
         return pandas.DataFrame(self.race.sensitivity.influences if self.race and self.race.sensitivity else [])

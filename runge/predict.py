@@ -128,7 +128,7 @@ def _errors(function: "Function", labels: Sequence[Any], prediction: dict[str, A
     import pandas
     import torch
 
-    from runge.sobolev.errors import variance
+    from runge.sobolev.accuracy import variance
 
     known = [torch.from_numpy(~np.isnan(part))[None] for part in labels]
     values = [torch.from_numpy(np.nan_to_num(part))[None] for part in labels]

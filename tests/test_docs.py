@@ -19,7 +19,7 @@ from runge.data.rows import read
 from runge.data.table import Table
 from runge.sweeps.cli import as_sweep, check_overrides, quoted, session
 from runge.sweeps.loop import policy_of
-from runge.sweeps.policies.best.policy import Best
+from runge.sweeps.policies.best.successive_halving import Best
 from runge.sweeps.policies.policy import SweepCommand
 from runge.trust.sensitivity import measure
 from tests.conftest import ROOT, command

@@ -119,7 +119,7 @@ def search() -> str:
 
 def best() -> str:
     """Write a table of the keys of `search=best`."""
-    return _search("best", "runge.sweeps.policies.best.policy.BestSettings")
+    return _search("best", "runge.sweeps.policies.best.successive_halving.BestSettings")
 
 
 def grid() -> str:

@@ -9,9 +9,9 @@ from pathlib import Path
 from rich.console import Console
 
 import runge.compare
+from runge.compare.html_report import publish
 from runge.compare.leaderboard import read_leaderboard
 from runge.compare.ranking import Ranking, collect
-from runge.compare.report import publish
 from runge.compare.search import read_search
 from runge.compare.tables import show
 from runge.metrics import TEST_MSE_DF, TEST_NRMSE_DF

@@ -20,7 +20,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from runge.compare.sensitivity import Sensitivity
+from runge.compare.sensitivity_table import Sensitivity
 from runge.errors import ConfigurationError, command
 from runge.records.files import printable, write
 from runge.records.fits import Array, Section

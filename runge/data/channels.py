@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from runge.sobolev.errors import variance
+from runge.sobolev.accuracy import variance
 from runge.sobolev.points import Points
 from runge.validation import Floats
 
@@ -139,7 +139,7 @@ class Channels(NamedTuple):
     def nrmse(self, residuals: Floats) -> Floats:
         """Return nrmse_f and nrmse_df of each output, (2, P), given residuals, (n, P + P D); NaN: not known.
 
-        The formulas are those of `runge.sobolev.errors`.
+        The formulas are those of `runge.sobolev.accuracy`.
         """
         outputs, factors = len(self.value), self.of_residuals
         known = ~np.isnan(residuals)

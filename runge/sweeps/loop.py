@@ -30,7 +30,7 @@ def policy_of(command: SweepCommand) -> Policy:
     match command.config.hydra.runtime.choices.get("search"):
         case "best":
             command.start_loading()
-            from runge.sweeps.policies.best.policy import Best  # late: a policy loads what it needs
+            from runge.sweeps.policies.best.successive_halving import Best  # late: a policy loads what it needs
 
             return Best(command)
         case "optuna":
@@ -113,9 +113,9 @@ def train(launch: Launch, batch: Batch, journal: Journal) -> list[Any]:
 
 def compare(directory: Path, failures: dict[str, str]) -> None:
     """Compare the runs of a sweep, and write the report; an error is only printed."""
+    from runge.compare.html_report import publish
     from runge.compare.leaderboard import read_leaderboard
     from runge.compare.ranking import Ranking, collect, mark
-    from runge.compare.report import publish
     from runge.compare.search import read_search
 
     try:

@@ -14,7 +14,7 @@ from runge.optimizers import Adam, Course, Optimizer
 from runge.schedules import NEVER, Schedule, TwoStage, due
 from runge.seed import Seed
 from runge.sobolev import losses
-from runge.sobolev.errors import Reference, errors, partial_errors
+from runge.sobolev.accuracy import Reference, errors, partial_errors
 from runge.sobolev.network import Model, StackedMLP
 from runge.sobolev.points import Points
 from runge.sobolev.units import Units

@@ -9,7 +9,7 @@ from torch import Tensor
 from runge.metrics import BEST_STEP, LAMBDA_D, PARAMETERS, SWITCHED_ON_STEP, TEST_ENDS, key
 from runge.records.fits import Columns
 from runge.sobolev import losses
-from runge.sobolev.errors import intervals
+from runge.sobolev.accuracy import intervals
 from runge.sobolev.network import StackedMLP
 from runge.sobolev.points import Points
 from runge.training.datamodule import PointsDataModule

@@ -17,8 +17,8 @@ from rich.console import Console
 
 import runge
 from runge.compare import __main__ as compare
+from runge.compare.html_report import publish
 from runge.compare.ranking import Ranking, collect
-from runge.compare.report import publish
 from runge.compare.tables import show
 from runge.records.reading import RunRecord
 from tests.compare.pages import made_up, numbers, page_data

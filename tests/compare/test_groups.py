@@ -13,10 +13,10 @@ from rich.console import Console
 from scipy.stats import mannwhitneyu
 
 from runge.compare.groups import Group, choose_metric, group
+from runge.compare.html_report import render
 from runge.compare.lead import compare_groups, describe_lead, p_value
 from runge.compare.naming import differing, label, names_of, with_options, with_rows
 from runge.compare.ranking import Ranking
-from runge.compare.report import render
 from runge.compare.tables import error_table, show
 from runge.records.reading import RunRecord
 

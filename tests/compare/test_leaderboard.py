@@ -9,10 +9,10 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from rich.console import Console
 
+from runge.compare.html_report import render
 from runge.compare.leaderboard import AnswerProfile, Candidate, Leaderboard, Suspect, packed, read_leaderboard
 from runge.compare.ranking import Ranking
-from runge.compare.report import render
-from runge.compare.sensitivity import Influence, Sensitivity
+from runge.compare.sensitivity_table import Influence, Sensitivity
 from runge.errors import ConfigurationError
 from runge.records.reading import RunRecord
 from tests.compare.pages import drawn

@@ -17,8 +17,8 @@ from rich.console import Console
 
 import runge
 from runge.compare import __main__ as compare
+from runge.compare.html_report import publish, render
 from runge.compare.ranking import Ranking
-from runge.compare.report import publish, render
 from runge.compare.tables import show
 from runge.metrics import SWITCHED_ON_STEP
 from runge.records.directories import RunDirectory

@@ -4,8 +4,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from runge.compare.html_report import render
 from runge.compare.ranking import Ranking
-from runge.compare.report import render
 from runge.compare.search import Search, read_search
 from runge.errors import ConfigurationError
 from tests.compare.pages import axis, made_up

@@ -7,7 +7,7 @@ import torch
 from runge.data.channels import Channels, channel_weights, relevance, row_points
 from runge.data.rows import Rows
 from runge.data.table import Table
-from runge.sobolev.errors import Reference, errors
+from runge.sobolev.accuracy import Reference, errors
 from runge.sobolev.points import Points
 
 NAN = np.nan
@@ -49,7 +49,7 @@ def table(outputs="ab", n=40, dimension=3):
 
 
 def relative(rows, u, du):
-    """The nrmse of each output by `runge.sobolev.errors`."""
+    """The nrmse of each output by `runge.sobolev.accuracy`."""
     parts = [torch.from_numpy(np.nan_to_num(part))[None] for part in (rows.x, rows.y, rows.dydx)]
     weights = [torch.from_numpy(~np.isnan(part)).double()[None] for part in (rows.y, rows.dydx)]
     masks = torch.ones(1, 1, len(rows.x), dtype=torch.float64)

@@ -4,7 +4,7 @@ from typing import ClassVar
 
 from runge.configuration import build
 from runge.sweeps.compose import combinations
-from runge.sweeps.folds import expand_folds
+from runge.sweeps.cross_validation import expand_folds
 from runge.sweeps.journal import Batch, Journal, Trial
 from runge.sweeps.policies.policy import Policy, Rounds, SweepCommand
 from runge.sweeps.sweep import check_jobs

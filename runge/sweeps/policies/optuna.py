@@ -13,7 +13,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from runge.configuration import SAME_BITS, build
 from runge.errors import ConfigurationError, DivergedError, RunError, command
 from runge.records.files import write
-from runge.sweeps.folds import folds
+from runge.sweeps.cross_validation import folds
 from runge.sweeps.journal import Batch, Journal, Trial
 from runge.sweeps.policies.policy import Policy, Rounds, SweepCommand
 from runge.sweeps.policies.space import ends, read_space

@@ -76,7 +76,7 @@ def leaderboard(selection: Selection, left_out: Sequence[str], promotions: Seque
 
 def _profiles(function: "Function", known: Known) -> list[AnswerProfile]:
     """Return the profiles of a function that was fitted to a table, along the inputs that matter most."""
-    from runge.sections import profiles_of  # late, as torch is
+    from runge.slices import profiles_of  # late, as torch is
 
     rows, seen = known.rows, known.seen
     outputs = range(min(len(rows.outputs), _MOST_PROFILES))

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from runge import metrics
-from runge.sobolev.errors import Reference, errors, intervals, partial_errors
+from runge.sobolev.accuracy import Reference, errors, intervals, partial_errors
 from runge.sobolev.points import Points
 from runge.sobolev.units import Units
 
