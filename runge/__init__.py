@@ -5,16 +5,20 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from runge.estimator import SobolevRegressor as SobolevRegressor
-    from runge.function import Function
+    from runge.function.function import Function
+    from runge.function.loading import load
     from runge.interface import fit, sweep
-    from runge.loading import load
     from runge.outcomes import Answer, Comparison, Run
     from runge.records.reading import history, runs
 
 __all__ = ["Answer", "Comparison", "Function", "Run", "fit", "history", "load", "runs", "sweep"]
 __version__ = "0.3.0"
 
-_MODULES = {"Function": "runge.function", "load": "runge.loading", "SobolevRegressor": "runge.estimator"}
+_MODULES = {
+    "Function": "runge.function.function",
+    "load": "runge.function.loading",
+    "SobolevRegressor": "runge.estimator",
+}
 _MODULES |= dict.fromkeys(("history", "runs"), "runge.records.reading")
 _MODULES |= dict.fromkeys(("Answer", "Comparison", "Run"), "runge.outcomes")
 

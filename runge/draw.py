@@ -60,7 +60,7 @@ def draw(directory: str | os.PathLike[str], metrics: Mapping[str, Any] | None = 
     if fit:
         values = fit_of(fit)
         outputs, several = values.outputs, len(values.inputs) > 1
-        from runge.slices import formula_of  # late: the curves of a run without a fit need no torch
+        from runge.function.slices import formula_of  # late: the curves of a run without a fit need no torch
 
         target, (x, *labels) = formula_of(run.read_configuration()[0])
         if points:  # they moved, to where their labels are not saved
@@ -78,8 +78,8 @@ def draw(directory: str | os.PathLike[str], metrics: Mapping[str, Any] | None = 
 
 
 def _profiles(run: RunDirectory, fit: Fit, target: "Target | None") -> list[Section]:
-    from runge.loading import load  # late, as above
-    from runge.slices import profiles_of
+    from runge.function.loading import load  # late, as above
+    from runge.function.slices import profiles_of
 
     return profiles_of(load(run.path), fit.x, target=target)
 
@@ -93,10 +93,10 @@ def draw_answer(directory: str | os.PathLike[str]) -> dict[str, "Figure"]:
         ConfigurationError: a file is damaged, or the runs of the sweep are not one function.
         FileNotFoundError: there are no runs with a checkpoint.
     """
-    from runge.loading import load  # late, as above
+    from runge.function.loading import load  # late, as above
+    from runge.function.slices import fit_of_function, plane_of, profiles_of, rows_seen
     from runge.pictures.fit import fit_picture, interval_maps
     from runge.pictures.profiles import profiles_picture
-    from runge.slices import fit_of_function, plane_of, profiles_of, rows_seen
 
     function = load(directory)
     (x, *labels), names = rows_seen(function), (function.inputs, function.outputs)

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from numpy.typing import ArrayLike
 
-    from runge.function import Function
+    from runge.function.function import Function
 
 __all__ = ["Answer", "Comparison", "Run"]
 
@@ -86,7 +86,7 @@ class Run:
     @cached_property
     def function(self) -> "Function":
         """The trained function, as `runge.load`."""
-        from runge.loading import load  # late: the other properties need no torch
+        from runge.function.loading import load  # late: the other properties need no torch
 
         return load(self.directory)
 
@@ -190,7 +190,7 @@ class Answer(Comparison):
     @cached_property
     def function(self) -> "Function":
         """The answer as one function, as `runge.load`."""
-        from runge.loading import load  # late: the other properties need no torch
+        from runge.function.loading import load  # late: the other properties need no torch
 
         return load(self.directory)
 

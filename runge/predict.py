@@ -28,7 +28,7 @@ from runge.records.reading import find
 from runge.verbs import add_out, check_new, ending_quietly, refusing
 
 if TYPE_CHECKING:
-    from runge.function import Function
+    from runge.function.function import Function
 
 __all__ = ["main", "predict"]
 
@@ -181,7 +181,7 @@ def _sets(function: "Function", x: np.ndarray) -> tuple[np.ndarray, str]:
 
 def _outside(function: "Function", x: np.ndarray) -> tuple[dict[str, np.ndarray], str]:
     """Return the column `outside` of the rows, none if it is not known, and a sentence on the rows that are."""
-    from runge.trust.outside import EDGE, OUTSIDE  # late: help needs no torch
+    from runge.function.outside import EDGE, OUTSIDE  # late: help needs no torch
 
     try:
         number = function.outside(x[:, 0] if len(function.inputs) == 1 else x)
@@ -234,8 +234,8 @@ def main(arguments: Sequence[str] | None = None, prog: str = "python -m runge.pr
             rule = f"must be another file than FILE, and end in {', '.join(FORMATS)}"
             raise ValueError(f"--out: {rule}; got {str(out)!r}")
         check_new(out, args.force or not args.out)
-        from runge.function import FLAT  # late: help, and the mistakes above, do not need torch
-        from runge.loading import load_finished
+        from runge.function.function import FLAT  # late: help, and the mistakes above, do not need torch
+        from runge.function.loading import load_finished
 
         function = load_finished(args.run, "RUN_OR_SWEEP")
         x, *labels = _read(args.file, function, args.hessian)
@@ -262,7 +262,7 @@ def _used_rows(runs: Iterable[RunDirectory], file: str, x: np.ndarray) -> np.nda
 
     Of several runs on the same table, which a file holds, it is the first of these sets in which one had a row.
     """
-    from runge.residuals import rows_of
+    from runge.function.residuals import rows_of
 
     sets = dict[bytes, str]()
     for run in runs:

@@ -16,13 +16,13 @@ from runge.data.roles import find_roles, listed, of_columns
 from runge.data.rows import Rows
 from runge.data.table import FORMATS, SETS, open_table
 from runge.errors import ConfigurationError, command, in_shell
-from runge.function import Function
-from runge.loading import load_finished
+from runge.function.function import Function
+from runge.function.loading import load_finished
+from runge.function.residuals import rows_of
+from runge.function.suggestions import choose, draw, relative
 from runge.predict import predict
 from runge.records.directories import RunDirectory
 from runge.records.files import printable, write
-from runge.residuals import rows_of
-from runge.trust.suggestions import choose, draw, relative
 from runge.validation import Floats
 from runge.verbs import add_out, check_new, ending_quietly, refusing
 
@@ -46,14 +46,15 @@ def suggest(
 ) -> "pandas.DataFrame":
     """Return the next inputs to compute for a table that a sweep has fitted, the first one first.
 
-    They are chosen by `runge.trust.suggestions` from the spread of the sweep's networks, of values and of derivatives.
+    They are chosen from the spread of the sweep's networks, of values and of derivatives, by
+    `runge.function.suggestions`.
 
     Args:
         directory: the directory of the sweep: of `runge fit`, or over seeds or folds.
         points: how many.
         box: the interval of an input, or its fixed value; for other inputs it is the range of the table's rows.
         candidates: the points to choose from, a file or a DataFrame with a column for each input, of which at most 2048
-            are drawn; None: points of a Sobol sequence in the box, as `runge.trust.suggestions.draw`.
+            are drawn; None: points of a Sobol sequence in the box, as `runge.function.suggestions.draw`.
         seed: the seed of the candidates.
 
     Returns:

@@ -9,9 +9,9 @@ from matplotlib.collections import PolyCollection
 import runge
 from runge.draw import draw, draw_answer, main, title_of
 from runge.errors import ConfigurationError
-from runge.function import Function
-from runge.loading import load
-from runge.slices import formula_of, profiles_of
+from runge.function.function import Function
+from runge.function.loading import load
+from runge.function.slices import formula_of, profiles_of
 from runge.sobolev.network import Model, StackedMLP
 from runge.sweeps.compose import compose
 from runge.training.member import Member

@@ -22,7 +22,7 @@ from runge.configuration import CONFIGURATIONS
 from runge.errors import RunError
 from runge.estimator import SobolevRegressor
 from runge.estimator.checks import OPTIMIZERS, composed
-from runge.function import Function
+from runge.function.function import Function
 from runge.optimizers import SGD, LevenbergMarquardt
 from runge.sweeps.compose import compose
 from tests.conftest import interrupted_at

@@ -11,9 +11,9 @@ import pytest
 import torch
 
 import runge
-from runge import loading as module
 from runge.data.rows import read
 from runge.data.table import SETS, Table
+from runge.function import loading as module
 from runge.predict import _outside, main
 from runge.records.ensemble import write_answer
 from runge.seed import Seed

@@ -32,7 +32,7 @@ import numpy as np
 import torch
 
 from runge.export import export
-from runge.function import Function
+from runge.function.function import Function
 from runge.sobolev.network import Model, StackedMLP
 
 try:

@@ -29,9 +29,9 @@ from tables import Array, Rows, noisy
 from tools.gpytorch_process import Process, loss_of, settings, trained
 
 import runge
-from runge.loading import load_runs
+from runge.function.loading import load_runs
+from runge.function.residuals import rows_of
 from runge.records.directories import RunDirectory
-from runge.residuals import rows_of
 
 LEVEL, NORMAL = 0.9, 1.645
 CANDIDATE = (

@@ -26,7 +26,7 @@ from tables import label
 
 import runge
 from runge.export import export
-from runge.function import Function
+from runge.function.function import Function
 
 Y, HOT, LIMITS = OUTPUTS.index("Y"), OUTPUTS.index("Thot"), (490, 505)
 LOWER, UPPER = np.array([*INPUTS.values()], float).T

@@ -28,9 +28,9 @@ from tables import Array, Rows, noisy
 from runge.configuration import build
 from runge.data.rows import Rows as TableRows
 from runge.data.table import Table, numbered
-from runge.function import Function as Networks
+from runge.function.function import Function as Networks
+from runge.function.residuals import errors_of
 from runge.labels.outliers import outliers
-from runge.residuals import errors_of
 from runge.sweeps.compose import compose
 from runge.training.member import Member
 from runge.training.stack import Stack

@@ -35,8 +35,8 @@ from sklearn.metrics import roc_auc_score
 from tables import Array, Rows, label
 
 import runge
+from runge.function.outside import EDGE, OUTSIDE, NearestRow
 from runge.predict import predict
-from runge.trust.outside import EDGE, OUTSIDE, NearestRow
 
 N, N_TEST, MOST_INPUTS = 120, 2000, 6
 SETTINGS = (

@@ -33,12 +33,12 @@ from runge.estimator.checks import (
     option_of,
     seed_of,
 )
-from runge.function import Function
+from runge.function.function import Function
+from runge.function.residuals import errors_of
 from runge.interface import sweep
 from runge.metrics import TRAIN_LOSS
 from runge.optimizers import Optimizer
 from runge.records.calibration import Calibration
-from runge.residuals import errors_of
 from runge.training.member import Member
 from runge.training.report import inside
 from runge.training.stack import Stack
@@ -88,7 +88,7 @@ class SobolevRegressor(RegressorMixin, BaseEstimator):
         random_state: a seed, or a source of randomness of NumPy; it determines the weights and the validation rows.
 
     Attributes:
-        function_: the trained function, a `runge.function.Function` in 64 bit, in the units of X and y. Its inputs and
+        function_: the trained function, a `runge.Function` in 64 bit, in the units of X and y. Its inputs and
             outputs have the names of the columns of X and y, if these are DataFrames.
         loss_curve_: the loss that is minimised, at the end of each block of up to `trainer.log_every` steps; not with
             `search`.

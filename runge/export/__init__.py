@@ -15,7 +15,7 @@ from runge.export.casadi_source import casadi_source
 from runge.export.numpy_source import numpy_source
 from runge.export.onnx_model import onnx_model
 from runge.export.program import torch_program
-from runge.function import Function
+from runge.function.function import Function
 from runge.records.files import read_json, write
 
 __all__ = ["FORMATS", "card", "export"]

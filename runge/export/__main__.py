@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from runge.export import FORMATS, export
-from runge.function import FLAT
-from runge.loading import load_finished
+from runge.function.function import FLAT
+from runge.function.loading import load_finished
 from runge.records.files import printable
 from runge.verbs import add_out, ending_quietly, refusing
 

@@ -15,7 +15,7 @@ from runge.errors import ConfigurationError
 from runge.export.card import card
 from runge.export.sources import TEMPLATES, activations
 from runge.export.weights import folded, shares
-from runge.function import Function
+from runge.function.function import Function
 from runge.records.files import printable
 
 __all__ = ["c_source"]

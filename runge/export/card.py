@@ -15,7 +15,7 @@ from runge.compare.leaderboard import OutputError, read_leaderboard
 from runge.configuration import flatten
 from runge.errors import ConfigurationError
 from runge.export.weights import shares
-from runge.function import Function
+from runge.function.function import Function
 from runge.metrics import QUANTITIES, key, on_test
 from runge.records.checkpoints import read_checkpoint
 from runge.records.directories import RunDirectory

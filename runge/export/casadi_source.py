@@ -10,7 +10,7 @@ import numpy as np
 from runge.export.card import card
 from runge.export.sources import TEMPLATES, activations
 from runge.export.weights import folded, shares
-from runge.function import Function
+from runge.function.function import Function
 
 __all__ = ["casadi_source"]
 

@@ -8,7 +8,7 @@ import numpy as np
 from runge.export.card import card
 from runge.export.sources import TEMPLATES, activations
 from runge.export.weights import folded
-from runge.function import Function
+from runge.function.function import Function
 
 __all__ = ["numpy_source"]
 

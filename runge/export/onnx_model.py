@@ -13,7 +13,7 @@ from scipy import special
 
 from runge.export.card import card
 from runge.export.program import names, program
-from runge.function import Function
+from runge.function.function import Function
 
 __all__ = ["onnx_model"]
 

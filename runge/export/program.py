@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from runge.export.card import card
-from runge.function import Function
+from runge.function.function import Function
 from runge.sobolev.jet import mean_over, std_over
 
 __all__ = ["names", "program", "torch_program"]

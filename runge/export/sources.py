@@ -7,7 +7,7 @@ from pprint import pformat
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from runge.errors import ConfigurationError
-from runge.function import Function
+from runge.function.function import Function
 
 __all__ = ["TEMPLATES", "activations"]
 

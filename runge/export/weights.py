@@ -4,7 +4,7 @@ import copy
 
 import numpy as np
 
-from runge.function import Function
+from runge.function.function import Function
 from runge.sobolev.network import StackedMLP
 from runge.sobolev.units import Units
 

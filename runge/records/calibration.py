@@ -43,7 +43,7 @@ class Calibration:
         scores: the scores of each channel in ascending order, C arrays, (n,); of more than 1000 rows 1000 quantiles.
         counts: the number n of scores of each channel, before.
         local: whether the spread is counted; otherwise s = 0, and intervals have the same width everywhere.
-        outside: the factor of the spread of each channel in `runge.trust.outside`, (C,); empty: it is not known.
+        outside: the factor of the spread of each channel in `runge.function.outside`, (C,); empty: it is not known.
     """
 
     floors: tuple[float, ...]

@@ -6,6 +6,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from runge.function.outside import thinned
 from runge.metrics import BEST_STEP, LAMBDA_D, PARAMETERS, SWITCHED_ON_STEP, TEST_ENDS, key
 from runge.records.fits import Columns
 from runge.sobolev import losses
@@ -15,7 +16,6 @@ from runge.sobolev.points import Points
 from runge.training.datamodule import PointsDataModule
 from runge.training.member import Member
 from runge.training.module import SobolevRegression
-from runge.trust.outside import thinned
 
 Metrics = dict[str, float | int | None]
 

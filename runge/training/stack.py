@@ -158,7 +158,7 @@ class Stack:
 
     def _begin_with(self, member: int, directory: str) -> None:
         """Give a member the function of a finished run."""
-        from runge.loading import load_runs  # late: few runs need it
+        from runge.function.loading import load_runs  # late: few runs need it
 
         try:
             self.module.network.adopt(member, load_runs([RunDirectory(directory)]).networks[0])

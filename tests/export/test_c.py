@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from runge.export import export
-from runge.function import Function
+from runge.function.function import Function
 from runge.records.calibration import Calibration
 from runge.sobolev.activations import ACTIVATIONS
 from tests.conftest import ROOT

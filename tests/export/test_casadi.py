@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from runge.export import export
-from runge.function import Function
+from runge.function.function import Function
 from runge.records.checkpoints import join
 from runge.sobolev.activations import ACTIVATIONS, Activation
 from tests.export.test_formats import function, points

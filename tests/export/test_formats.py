@@ -14,7 +14,7 @@ import pytest
 import torch
 
 from runge.export import card, export
-from runge.function import Function
+from runge.function.function import Function
 from runge.records.calibration import Calibration
 from runge.records.checkpoints import join
 from runge.sobolev.activations import ACTIVATIONS, Activation

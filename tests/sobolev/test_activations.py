@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from runge.function import Function
+from runge.function.function import Function
 from runge.sobolev.activations import ACTIVATIONS, Activation, activation
 from runge.sobolev.kernel import Kernel, suits_the_machine
 from runge.sobolev.network import StackedMLP

@@ -64,8 +64,8 @@ def _good(fits: Sequence[Fit]) -> list[Fit]:
 
 def _calibrate(selection: Selection, runs: Sequence[RunDirectory]) -> Calibration:
     """Calibrate intervals by the rows that some runs have not seen."""
-    from runge.loading import load, load_runs  # late, as torch is
-    from runge.residuals import calibrate
+    from runge.function.loading import load, load_runs  # late, as torch is
+    from runge.function.residuals import calibrate
 
     held = load_runs(runs)
     return calibrate(held.jet, held.runs, held.weights, local=bool(load(selection.directory).groups))

@@ -10,10 +10,10 @@ from numpy.typing import NDArray
 from runge.compare.sensitivity_table import Influence, Sensitivity
 from runge.data.roles import listed
 from runge.data.rows import Rows
-from runge.trust.sensitivity import measure, measure_function, total_indices, unevenness
+from runge.function.sensitivity import measure, measure_function, total_indices, unevenness
 
 if TYPE_CHECKING:
-    from runge.function import Function
+    from runge.function.function import Function
 
 __all__ = ["sensitivity_of"]
 

@@ -22,7 +22,7 @@ from runge.sweeps.policies.best.suspects import describe_suspects, find_suspects
 from runge.validation import Floats
 
 if TYPE_CHECKING:
-    from runge.function import Function
+    from runge.function.function import Function
 
 __all__ = ["leaderboard"]
 
@@ -52,8 +52,8 @@ def leaderboard(selection: Selection, left_out: Sequence[str], promotions: Seque
         sentences = [_describe_answer(sweep, candidates[0], 0, 0, 0), error]
         return Leaderboard(candidates, sentences, left_out, promotions=list(promotions))
 
-    from runge.loading import load, load_runs  # late, as torch is
-    from runge.residuals import left_out as residuals_of
+    from runge.function.loading import load, load_runs  # late, as torch is
+    from runge.function.residuals import left_out as residuals_of
 
     function, test = load(sweep), len(known.test)
     networks = load_runs([fit.run for fit in best.all])
@@ -76,7 +76,7 @@ def leaderboard(selection: Selection, left_out: Sequence[str], promotions: Seque
 
 def _profiles(function: "Function", known: Known) -> list[AnswerProfile]:
     """Return the profiles of a function that was fitted to a table, along the inputs that matter most."""
-    from runge.slices import profiles_of  # late, as torch is
+    from runge.function.slices import profiles_of  # late, as torch is
 
     rows, seen = known.rows, known.seen
     outputs = range(min(len(rows.outputs), _MOST_PROFILES))

@@ -12,11 +12,11 @@ import torch
 
 import runge
 from runge.compare.leaderboard import read_leaderboard
+from runge.function.outside import OUTSIDE
+from runge.function.residuals import rows_of
 from runge.records.directories import RunDirectory
 from runge.records.files import locked
-from runge.residuals import rows_of
 from runge.sweeps.policies.best.judge import Fit
-from runge.trust.outside import OUTSIDE
 from tests.compare.pages import numbers
 from tests.conftest import command, interrupted_at
 from tests.sweeps.commands import TINY_SEARCH

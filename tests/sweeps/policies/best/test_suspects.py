@@ -6,8 +6,8 @@ import pytest
 
 import runge
 from runge.compare.leaderboard import Suspect
+from runge.function.residuals import left_out, rows_of
 from runge.records.directories import RunDirectory
-from runge.residuals import left_out, rows_of
 from runge.sweeps.policies.best.suspects import describe_suspects, find_suspects
 
 QUICK = ("optimizer=levenberg_marquardt", "model.depth=2", "model.width=8", "trainer.max_steps=40")

@@ -10,17 +10,17 @@ import torch
 from runge.configuration import build, unimported
 from runge.data.sampled import Data, sample
 from runge.errors import ConfigurationError
+from runge.function.outside import OUTSIDE
+from runge.function.residuals import rows_of
 from runge.records.directories import RunDirectory
 from runge.records.fits import LEVEL, Array, Fit, Section, fit_of
 from runge.records.reading import read_columns
-from runge.residuals import rows_of
 from runge.sampling import Sampling
 from runge.seed import Seed
 from runge.targets import Target
-from runge.trust.outside import OUTSIDE
 
 if TYPE_CHECKING:
-    from runge.function import Function
+    from runge.function.function import Function
 
 __all__ = ["fit_of_function", "formula_of", "plane_of", "profiles_of", "rows_seen", "section_of"]
 

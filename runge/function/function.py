@@ -11,15 +11,15 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from runge.arguments import Argument, evaluate, without_single
 from runge.data.table import numbered
+from runge.function.arguments import Argument, evaluate, without_single
+from runge.function.outside import Box, NearestRow, input_weights, thinned
+from runge.function.residuals import calibrate, rows_of
+from runge.function.spread import alike, spread_over
 from runge.records.calibration import Calibration
 from runge.records.directories import RunDirectory
-from runge.residuals import calibrate, rows_of
 from runge.sobolev.jet import jet, mean_over, std_over
 from runge.sobolev.network import StackedMLP
-from runge.trust.outside import Box, NearestRow, input_weights, thinned
-from runge.trust.spread import alike, spread_over
 
 __all__ = ["FLAT", "Function"]
 
@@ -247,8 +247,9 @@ class Function(nn.Module):
     def outside(self, x: Argument) -> Any:
         """Return how far x is outside the training data: up to 1 inside, above 1 at the edge, above 1.5 outside.
 
-        It has the shape of u(x) with one output, and is not differentiable; see `runge.trust.outside`. Several networks
-        without an `answer.json` need the table of their runs; if it has changed, or is gone, the number is that of one.
+        It has the shape of u(x) with one output, and is not differentiable; see `runge.function.outside`. Several
+        networks without an `answer.json` need the table of their runs; if it has changed, or is gone, the number is
+        that of one.
 
         Raises:
             ConfigurationError: the training inputs are not known, and the table of its runs has changed, or is gone.
@@ -271,7 +272,7 @@ class Function(nn.Module):
 
     @cached_property
     def input_weights(self) -> np.ndarray:
-        """How much each input matters, (D,), as `runge.trust.outside.input_weights`; raises what `outside` raises."""
+        """How much each input matters, (D,), as `input_weights`; raises what `outside` raises."""
         x = self._training_inputs
         slopes = self.derivative(x[:, 0] if len(self.inputs) == 1 else x).astype(float)
         return input_weights(x, slopes.reshape(len(x), len(self.outputs), len(self.inputs)))

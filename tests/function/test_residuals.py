@@ -11,10 +11,10 @@ import pytest
 
 import runge
 from runge.errors import ConfigurationError
+from runge.function.residuals import left_out, rows_of
 from runge.predict import main
 from runge.records.directories import RunDirectory
 from runge.records.ensemble import write_answer
-from runge.residuals import left_out, rows_of
 
 SHORT = ("trainer.max_steps=30", "model.width=8", "trainer.progress_bar=false", "search.compare=false")
 

@@ -6,7 +6,7 @@ import torch
 from scipy.spatial import KDTree
 from scipy.stats import beta
 
-from runge.trust.outside import (
+from runge.function.outside import (
     EDGE,
     OUTSIDE,
     Box,

@@ -24,7 +24,7 @@ from scipy.linalg import cholesky, solve_triangular
 from scipy.spatial.distance import cdist
 
 from runge.domain import sobol
-from runge.trust.outside import OUTSIDE, NearestRow, thinned
+from runge.function.outside import OUTSIDE, NearestRow, thinned
 from runge.validation import Floats
 
 __all__ = ["choose", "draw", "relative"]

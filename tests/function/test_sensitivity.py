@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose
 
-from runge.trust.sensitivity import measure, measure_function, total_indices, unevenness
+from runge.function.sensitivity import measure, measure_function, total_indices, unevenness
 
 A, B, PI = 7, 0.1, np.pi
 WEIGHTS = np.array([0, 1, 4.5, 99])

@@ -10,7 +10,8 @@ import torch
 
 from runge.configuration import unimported
 from runge.errors import ConfigurationError, command, setting
-from runge.function import Function
+from runge.function.function import Function
+from runge.function.outside import Box, thinned
 from runge.records.calibration import Calibration
 from runge.records.checkpoints import join, read_checkpoint
 from runge.records.directories import RunDirectory
@@ -19,7 +20,6 @@ from runge.records.reading import find
 from runge.seed import Seed
 from runge.sobolev.network import Model, StackedMLP
 from runge.sobolev.units import Units
-from runge.trust.outside import Box, thinned
 
 __all__ = ["load", "load_finished", "load_runs"]
 

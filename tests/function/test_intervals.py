@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import torch
 
+from runge.function.spread import alike, spread_over
 from runge.records.calibration import Calibration
 from runge.sobolev.jet import std_over
-from runge.trust.spread import alike, spread_over
 
 
 def half_width(found, s, level):

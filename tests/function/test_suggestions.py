@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from runge.trust.suggestions import choose, draw, relative
+from runge.function.suggestions import choose, draw, relative
 
 
 def test_each_point_leaves_the_smallest_sum_of_variances():

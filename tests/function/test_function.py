@@ -9,13 +9,13 @@ import pytest
 import torch
 
 import runge
-from runge import function
-from runge.function import Function
+from runge.function import function
+from runge.function.function import Function
+from runge.function.outside import Box
 from runge.records.calibration import Calibration
 from runge.records.ensemble import write_answer
 from runge.sobolev.activations import ACTIVATIONS
 from runge.sobolev.units import Units
-from runge.trust.outside import Box
 from tests.sobolev.test_network import stack
 
 DOUBLE = torch.float64

@@ -1,1 +1,0 @@
-"""How far to trust a fit: mathematics on arrays."""
