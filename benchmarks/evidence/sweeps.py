@@ -9,7 +9,7 @@ from claims import SEED, Claim, ClaimRuns
 
 from runge.configuration import CONFIGURATIONS, digest
 from runge.errors import ConfigurationError, RunError
-from runge.interface import sweep
+from runge.interface.calls import sweep
 from runge.records.directories import RunDirectory
 from runge.records.reading import find, read
 from runge.sweeps.compose import combinations as runs_of

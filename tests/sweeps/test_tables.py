@@ -10,7 +10,7 @@ import runge
 from runge.configuration import CONFIGURATIONS
 from runge.data.rows import read
 from runge.data.table import Table
-from runge.outcomes import Run
+from runge.interface.outcomes import Run
 from runge.sweeps.compose import compose
 from runge.training.member import Member
 from runge.training.stack import Stack

@@ -22,7 +22,10 @@ from runge.data.roles import check_index, names_of
 from runge.data.rows import Rows
 from runge.data.table import Table
 from runge.errors import ConfigurationError, RunError
-from runge.estimator.checks import (
+from runge.function.function import Function
+from runge.function.residuals import errors_of
+from runge.interface.calls import sweep
+from runge.interface.checks import (
     CHECK,
     OF_LABELS,
     QUIET,
@@ -33,9 +36,6 @@ from runge.estimator.checks import (
     option_of,
     seed_of,
 )
-from runge.function.function import Function
-from runge.function.residuals import errors_of
-from runge.interface import sweep
 from runge.metrics import TRAIN_LOSS
 from runge.optimizers import Optimizer
 from runge.records.calibration import Calibration

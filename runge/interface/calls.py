@@ -14,7 +14,7 @@ from omegaconf import DictConfig
 from runge.compare.leaderboard import read_leaderboard
 from runge.data.memory import FRAME, file_of
 from runge.errors import ConfigurationError, RunError, override_of
-from runge.outcomes import Answer, Comparison, Run
+from runge.interface.outcomes import Answer, Comparison, Run
 from runge.records.directories import RunDirectory
 from runge.records.files import discard, write
 from runge.sweeps.cli import check_overrides, quoted, session, train

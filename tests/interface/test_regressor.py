@@ -20,9 +20,9 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 import runge
 from runge.configuration import CONFIGURATIONS
 from runge.errors import RunError
-from runge.estimator import SobolevRegressor
-from runge.estimator.checks import OPTIMIZERS, composed
 from runge.function.function import Function
+from runge.interface.checks import OPTIMIZERS, composed
+from runge.interface.regressor import SobolevRegressor
 from runge.optimizers import SGD, LevenbergMarquardt
 from runge.sweeps.compose import compose
 from tests.conftest import interrupted_at
@@ -249,7 +249,7 @@ def nothing_left(monkeypatch, tmp_path):
         assert search == "search=best"
         return runge.sweep(table, *TINY_SEARCH, *overrides, directory=directory)
 
-    monkeypatch.setattr("runge.estimator.regressor.sweep", race)
+    monkeypatch.setattr("runge.interface.regressor.sweep", race)
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     (tmp_path / "other").touch()
     return lambda: [path.name for path in tmp_path.iterdir()] == ["other"]
