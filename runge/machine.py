@@ -1,24 +1,15 @@
-"""The machine's resources: cores, threads, memory that is kept between steps, signals, and a C++ compiler.
+"""The machine's resources: cores, threads, memory that is kept between steps, and a C++ compiler.
 
 torch is imported late, because commands that only compose or compare do not need it.
 """
 
 import ctypes
-import math
 import os
 import platform
 import shlex
 import shutil
-import signal
 import sys
-import threading
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-
-ENDING = (signal.SIGINT, signal.SIGTERM)
-"""The signals that ask a process to end."""
 
 _most_threads: int | None = None
 
@@ -31,9 +22,7 @@ _PER_ACTIVATION = {"relu": -1.6e-10, "sin": 1.9e-10, "gelu": 4.1e-10, "softplus"
 _SAVED_PER_STEP, _SAVED_PER_NEURON = 1.5e-4, 2.4e-9  # seconds that a compiled step saves
 _COMPILATION = 0.5  # seconds that compiling takes
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # of glibc's malloc.h
-_ALARM: signal.Signals | None = getattr(signal, "SIGALRM", None)  # there is none on Windows
 _VECTORS = {"avx512f": "AVX-512", "avx2": "AVX2", "asimd": "NEON"}  # by Linux's flags, the widest first
-_HANDLED = (*ENDING, *([_ALARM] if _ALARM else []))
 
 
 def processor() -> str:
@@ -114,74 +103,6 @@ def cache_folder() -> Path | None:
     # Windows has other rights; a user's profile is its own there.
     ours = sys.platform == "win32" or (status.st_uid == os.geteuid() and not status.st_mode & 0o022)
     return folder if ours and os.access(folder, os.W_OK) else None
-
-
-class Interruption:
-    """A request to end this process, by SIGINT or SIGTERM, which is never lost.
-
-    Python ignores a KeyboardInterrupt that is raised inside a weak reference's callback, and a library may turn it into
-    an error of its own. So the first signal is only `received`, and loops look for it where nothing can swallow it.
-    What does not look for `PATIENCE` seconds is interrupted again and again; and a second signal interrupts at once.
-
-    Attributes:
-        received: the number of the signal; None: there was none.
-        deadline: the time, as `time.monotonic`, from which on this process is asked to end as by a signal.
-    """
-
-    PATIENCE = 3.0
-
-    def __init__(self) -> None:
-        self.received: int | None = None
-        self.deadline = math.inf
-        self._handled = False
-
-    @contextmanager
-    def handled(self) -> Iterator[None]:
-        """Handle the signals; within another `handled`, and outside the main thread, change nothing."""
-        if self._handled or threading.current_thread() is not threading.main_thread():
-            yield
-            return
-        before = {number: signal.getsignal(number) for number in _HANDLED}
-        self._handled = True
-        self.install()
-        try:
-            yield
-        finally:
-            self.obey()
-            for number, handler in before.items():
-                signal.signal(number, handler)
-            self._handled, self.received = False, None
-
-    def install(self) -> None:
-        """Install the handlers again, where a library has installed its own within `handled`."""
-        for number in _HANDLED if self._handled else ():
-            signal.signal(number, self._handle)
-
-    def _handle(self, number: int, frame: object) -> None:
-        if self.received is not None:
-            raise KeyboardInterrupt
-        self.received = number
-        if _ALARM is not None:
-            signal.setitimer(signal.ITIMER_REAL, self.PATIENCE, 1)
-
-    @property
-    def requested(self) -> bool:
-        """True if a signal was received, or the deadline is over."""
-        return self.received is not None or time.monotonic() > self.deadline
-
-    def check(self) -> None:
-        """Raise KeyboardInterrupt if it is requested."""
-        if self.requested:
-            raise KeyboardInterrupt
-
-    def obey(self) -> None:
-        """Let what has been interrupted end in peace, unless there is another signal."""
-        if self._handled and _ALARM is not None:
-            signal.setitimer(signal.ITIMER_REAL, 0)
-
-
-interruption = Interruption()
-"""Signals belong to the whole process, so that there is one."""
 
 
 def allow_open_files(most: int) -> None:

@@ -1,12 +1,8 @@
-import gc
 import os
-import signal
-import time
-import weakref
 
 import pytest
 
-from runge.machine import Interruption, cache_folder, compiling_pays, processor
+from runge.machine import cache_folder, compiling_pays, processor
 
 
 @pytest.mark.parametrize(
@@ -51,36 +47,3 @@ def test_windows_has_a_cache_directory(tmp_path, monkeypatch):
     monkeypatch.setattr("sys.platform", "win32")
     monkeypatch.delattr(os, "geteuid")
     assert cache_folder() == tmp_path
-
-
-class Node:
-    pass
-
-
-def test_a_signal_in_the_callback_of_a_weak_reference_is_not_lost(monkeypatch):
-    """Where Python ignores a KeyboardInterrupt."""
-    monkeypatch.setattr(Interruption, "PATIENCE", 600)  # collecting takes long on a busy machine
-    interruption = Interruption()
-    with interruption.handled():
-        node = Node()
-        reference = weakref.ref(node, lambda _: signal.raise_signal(signal.SIGINT))
-        del node
-        gc.collect()
-        assert reference() is None
-        with pytest.raises(KeyboardInterrupt):
-            interruption.check()
-
-
-def test_what_does_not_look_is_interrupted_until_it_obeys(monkeypatch):
-    monkeypatch.setattr(Interruption, "PATIENCE", 0.1)
-    interruption = Interruption()
-    with interruption.handled():
-        signal.raise_signal(signal.SIGTERM)
-        for _ in range(2):
-            with pytest.raises(KeyboardInterrupt):
-                time.sleep(60)
-        interruption.obey()
-        time.sleep(1.2)
-        with pytest.raises(KeyboardInterrupt):  # a second signal
-            signal.raise_signal(signal.SIGTERM)
-    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler

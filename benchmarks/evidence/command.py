@@ -10,7 +10,7 @@ from claims import CLAIMS
 from sweeps import QUICK, QUICK_OVERRIDES, ClaimSweep
 
 from runge.errors import ConfigurationError, RunError
-from runge.machine import interruption
+from runge.interruption import interruption
 from runge.records.files import printable, write
 
 ROOT = Path(__file__).parents[2]

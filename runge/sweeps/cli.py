@@ -25,7 +25,7 @@ from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBase
 
 from runge.configuration import CONFIGURATIONS, no_such_key
 from runge.errors import ConfigurationError, RunError, command, did_you_mean, override_of
-from runge.machine import interruption
+from runge.interruption import interruption
 from runge.records.files import printable
 from runge.sweeps.compose import LOCK, explain_value, register_resolvers
 from runge.verbs import ending_quietly

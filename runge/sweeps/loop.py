@@ -12,7 +12,7 @@ from hydra.core.utils import JobReturn
 from omegaconf import OmegaConf
 
 from runge.errors import ConfigurationError, RunError, setting
-from runge.machine import interruption
+from runge.interruption import interruption
 from runge.records.files import discard, locked, printable, write
 from runge.sweeps.jobs import Launch, value_or_error
 from runge.sweeps.journal import JOURNAL, Batch, Journal

@@ -17,7 +17,7 @@ from hydra.core.utils import setup_globals
 
 from runge import machine
 from runge.errors import ConfigurationError, RunError, describe, is_out_of_memory
-from runge.machine import ENDING, interruption
+from runge.interruption import ENDING, interruption
 from runge.sweeps.compose import register_resolvers
 
 Report = Callable[[Any], object]

@@ -18,7 +18,8 @@ from rich.console import Console
 from runge.compare.tables import error_table
 from runge.configuration import SAME_BITS, digest, section, unimported
 from runge.errors import ConfigurationError, RunError, command, is_out_of_memory, setting
-from runge.machine import allow_open_files, interruption
+from runge.interruption import interruption
+from runge.machine import allow_open_files
 from runge.metrics import BEST_STEP, SWITCHED_ON_STEP, TOTAL_SECONDS
 from runge.records.checkpoints import stack_of, state_path
 from runge.records.directories import FINDINGS, RunDirectory, State, resumable

@@ -8,7 +8,7 @@ from typing import Any, Literal, NamedTuple
 
 from runge import machine
 from runge.errors import ConfigurationError, RunError
-from runge.machine import interruption
+from runge.interruption import interruption
 from runge.sweeps.processes import Report, Task, attempt
 from runge.validation import Count, Positive, checked
 

@@ -20,7 +20,7 @@ from runge import machine
 from runge.compare.lead import FEWEST
 from runge.configuration import build, digest
 from runge.errors import ConfigurationError, RunError, describe, setting
-from runge.machine import interruption
+from runge.interruption import interruption
 from runge.records.directories import RunDirectory, State
 from runge.records.files import locked
 from runge.sweeps.compose import Composer, fixed_keys, plain

@@ -14,7 +14,7 @@ from lightning.fabric.plugins import CheckpointIO
 from lightning.pytorch.callbacks import Callback
 
 from runge.errors import ConfigurationError, describe
-from runge.machine import interruption
+from runge.interruption import interruption
 from runge.records.checkpoints import STACKS, read_state, serialise, state_path, take
 from runge.records.directories import ENDED, RunDirectory
 from runge.records.files import write

@@ -18,8 +18,8 @@ from runge.data.channels import row_points
 from runge.data.rows import Rows
 from runge.data.sampled import Data, Dataset
 from runge.errors import ConfigurationError, describe, setting
+from runge.interruption import interruption
 from runge.loggers import check_loggers
-from runge.machine import interruption
 from runge.optimizers import of_members
 from runge.records.checkpoints import state_path
 from runge.records.directories import RunDirectory

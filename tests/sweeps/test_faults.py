@@ -205,7 +205,7 @@ def test_signal_during_a_long_step(train, fail, trained, tmp_path, monkeypatch):
         signal.raise_signal(signal.SIGTERM)
         time.sleep(60)
 
-    monkeypatch.setattr("runge.machine.Interruption.PATIENCE", 0.2)
+    monkeypatch.setattr("runge.interruption.Interruption.PATIENCE", 0.2)
     with monkeypatch.context() as patch:
         at_step(patch, 60, hang)
         _, err = fail(*SHORT, "hydra.run.dir=run")
@@ -230,7 +230,7 @@ def test_signal_during_a_drawing(train, fail, trained, tmp_path, monkeypatch):
                 raise ValueError("Invalid bounding box") from None
         draw(figure, renderer)
 
-    monkeypatch.setattr("runge.machine.Interruption.PATIENCE", 0.2)
+    monkeypatch.setattr("runge.interruption.Interruption.PATIENCE", 0.2)
     with monkeypatch.context() as patch:
         patch.setattr(Figure, "draw", interrupted)
         _, err = fail(*SHORT, "hydra.run.dir=run")

@@ -9,7 +9,7 @@ from hydra.core.utils import JobReturn, JobStatus
 from omegaconf import OmegaConf
 
 from runge.errors import ConfigurationError, RunError
-from runge.machine import interruption
+from runge.interruption import interruption
 from runge.sweeps.journal import Batch
 from runge.sweeps.loop import sweep
 from runge.sweeps.policies.policy import Policy, SweepCommand
