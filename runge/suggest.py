@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from runge.configuration import command, in_shell
 from runge.data.channels import Channels
 from runge.data.memory import frame_of
 from runge.data.roles import find_roles, listed, of_columns
 from runge.data.rows import Rows
 from runge.data.table import FORMATS, SETS, open_table
-from runge.errors import ConfigurationError, command, in_shell
+from runge.errors import ConfigurationError
 from runge.function.function import Function
 from runge.function.loading import load_finished
 from runge.function.residuals import rows_of

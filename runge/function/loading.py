@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from runge.configuration import unimported
-from runge.errors import ConfigurationError, command, setting
+from runge.configuration import command, setting, unimported
+from runge.errors import ConfigurationError
 from runge.function.function import Function
 from runge.function.outside import Box, thinned
 from runge.records.calibration import Calibration

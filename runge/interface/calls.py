@@ -12,8 +12,9 @@ from hydra.types import RunMode
 from omegaconf import DictConfig
 
 from runge.compare.leaderboard import read_leaderboard
+from runge.configuration import override_of
 from runge.data.memory import FRAME, file_of
-from runge.errors import ConfigurationError, RunError, override_of
+from runge.errors import ConfigurationError, RunError
 from runge.interface.outcomes import Answer, Comparison, Run
 from runge.records.directories import RunDirectory
 from runge.records.files import discard, write

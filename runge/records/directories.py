@@ -20,7 +20,8 @@ from typing import Any, Literal
 from pydantic import ConfigDict, ValidationError
 from pydantic.dataclasses import dataclass
 
-from runge.errors import ConfigurationError, setting
+from runge.configuration import setting
+from runge.errors import ConfigurationError
 from runge.records.files import discard, read_json, write
 
 Status = Literal["running", "finished", "diverged", "interrupted", "failed"]

@@ -9,11 +9,11 @@ import numpy as np
 from torch import Tensor
 
 from runge.balance import GradNorm, Log, Scale
+from runge.configuration import command, in_shell
 from runge.data.roles import columns_override, find_roles, listed, of_columns, partial_name
 from runge.data.rows import Rows
 from runge.data.sampled import Data
 from runge.data.table import open_table
-from runge.errors import command, in_shell
 from runge.metrics import BEST_STEP, SWITCHED_ON_STEP, TRAIN_LOSS, VAL_LOSS, key
 from runge.resampling import Periodic
 from runge.schedules import NEVER, Constant

@@ -19,7 +19,7 @@ from hypothesis import given, seed, settings
 from hypothesis import strategies as st
 
 import runge
-from runge.errors import command
+from runge.configuration import command
 from runge.sweeps.cli import as_sweep, main
 from runge.sweeps.compose import compose
 from runge.training.member import Member

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 from hydra.core.override_parser.overrides_parser import OverridesParser
 
-from runge.configuration import SAME_BITS, build
-from runge.errors import ConfigurationError, DivergedError, RunError, command
+from runge.configuration import SAME_BITS, build, command
+from runge.errors import ConfigurationError, DivergedError, RunError
 from runge.records.files import write
 from runge.sweeps.cross_validation import folds
 from runge.sweeps.journal import Batch, Journal, Trial

@@ -6,7 +6,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
-from runge.errors import describe, override_of
+from runge.configuration import override_of
+from runge.errors import describe
 from runge.records.calibration import Calibration
 from runge.records.directories import RunDirectory
 from runge.records.ensemble import write_answer

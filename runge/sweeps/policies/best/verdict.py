@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from runge.compare.leaderboard import AnswerProfile, Candidate, Leaderboard, OutputError
+from runge.configuration import command, in_shell
 from runge.data.roles import listed, partial_name
 from runge.data.rows import Rows
-from runge.errors import command, in_shell
 from runge.objective import ERRORS
 from runge.records.ensemble import read_answer
 from runge.records.fits import LEVEL
