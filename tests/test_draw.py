@@ -7,11 +7,12 @@ import torch
 from matplotlib.collections import PolyCollection
 
 import runge
-from runge.draw import draw, draw_answer, main, title_of
+from runge.draw import main
 from runge.errors import ConfigurationError
 from runge.function.function import Function
 from runge.function.loading import load
 from runge.function.slices import formula_of, profiles_of
+from runge.pictures.drawing import draw, draw_answer, title_of
 from runge.sobolev.network import Model, StackedMLP
 from runge.sweeps.compose import compose
 from runge.training.member import Member

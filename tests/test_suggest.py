@@ -8,7 +8,8 @@ import pytest
 
 import runge
 from runge.errors import ConfigurationError
-from runge.suggest import main, suggest
+from runge.function.next_rows import suggest
+from runge.suggest import main
 
 ROLES = (
     "data=table",

@@ -36,7 +36,7 @@ from tables import Array, Rows, label
 
 import runge
 from runge.function.outside import EDGE, OUTSIDE, NearestRow
-from runge.predict import predict
+from runge.function.predictions import predict
 
 N, N_TEST, MOST_INPUTS = 120, 2000, 6
 SETTINGS = (

@@ -29,8 +29,8 @@ from tables import Array, Rows, label, nrmse
 from tools.gpytorch_process import Process, trained
 
 from runge import load, sweep
+from runge.function.next_rows import suggest
 from runge.function.suggestions import choose, relative
-from runge.suggest import suggest
 
 FOLDS = 5
 CANDIDATES = 512  # of the Gaussian process, whose covariance has a row for each value and partial derivative of them

@@ -12,9 +12,9 @@ from runge.compare.html_report import PAGE
 from runge.compare.leaderboard import read_leaderboard
 from runge.compare.ranking import Ranking, collect
 from runge.compare.search import read_search
-from runge.draw import draw, draw_answer
 from runge.errors import RunError
 from runge.metrics import TEST_MSE_DF, TEST_MSE_F, TEST_NRMSE_DF, TEST_NRMSE_F, on_test
+from runge.pictures.drawing import draw, draw_answer
 from runge.records.directories import RunDirectory
 from runge.records.reading import fit_table, history, read, table
 
@@ -158,12 +158,12 @@ class Comparison(Ranking):
         return Run(self.records[0].path)
 
     def suggest(self, points: int = 16, **options: Any) -> "pandas.DataFrame":
-        """Return the points to compute next, as rows of the table, with the options of `runge.suggest.suggest`.
+        """Return the points to compute next, as rows of the table, with the options of `suggest`.
 
         Raises:
             ConfigurationError: the sweep is not several networks of one table, or an option is not allowed.
         """
-        from runge.suggest import suggest  # late, as in `Run.function`
+        from runge.function.next_rows import suggest  # late, as in `Run.function`
 
         return suggest(str(self.directory), points, **options)
 

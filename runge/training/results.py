@@ -10,10 +10,10 @@ from pathlib import Path
 import torch
 
 from runge.configuration import digest
-from runge.draw import draw_into
 from runge.errors import DivergedError, RunError, describe
 from runge.loggers import Logger, make_loggers
 from runge.metrics import FIT_SECONDS, TOTAL_SECONDS, on_test
+from runge.pictures.drawing import draw_into
 from runge.records.checkpoints import serialise, take
 from runge.records.directories import FINDINGS, RunDirectory, State, Status
 from runge.records.files import write

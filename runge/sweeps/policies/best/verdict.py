@@ -196,7 +196,7 @@ def _describe_test(function: "Function", known: Known, left_out: Floats) -> list
     """Return sentences on the errors of the answer on the test rows; empty: there are none."""
     if not len(known.test):
         return []
-    from runge.predict import predict  # late, as torch is
+    from runge.function.predictions import predict  # late, as torch is
 
     own, rows = predict(function, known.rows.x[known.test]), known.rows
     value, slope = own["u"] - rows.y[known.test], own["du"] - rows.dydx[known.test]

@@ -1,0 +1,171 @@
+"""The inputs whose labels improve a fit most, as a table for the solver that computes them."""
+
+import os
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from runge.configuration import command
+from runge.data.channels import Channels
+from runge.data.memory import frame_of
+from runge.data.roles import listed
+from runge.data.rows import Rows
+from runge.data.table import SETS, open_table
+from runge.errors import ConfigurationError
+from runge.function.function import Function
+from runge.function.loading import load_finished
+from runge.function.predictions import predict
+from runge.function.residuals import rows_of
+from runge.function.suggestions import choose, draw, relative
+from runge.records.directories import RunDirectory
+from runge.validation import Floats
+
+if TYPE_CHECKING:
+    import pandas
+
+__all__ = ["Interval", "fitted", "suggest", "suggest_for"]
+
+Interval = Sequence[float]
+
+_MOST_CANDIDATES = 2048
+_MOST_ROWS = 10_000
+
+
+def suggest(
+    directory: str,
+    points: int = 16,
+    box: Mapping[str, float | Interval] | None = None,
+    candidates: "str | os.PathLike[str] | pandas.DataFrame | None" = None,
+    seed: int = 0,
+) -> "pandas.DataFrame":
+    """Return the next inputs to compute for a table that a sweep has fitted, the first one first.
+
+    They are chosen from the spread of the sweep's networks, of values and of derivatives, by
+    `runge.function.suggestions`.
+
+    Args:
+        directory: the directory of the sweep: of `runge fit`, or over seeds or folds.
+        points: how many.
+        box: the interval of an input, or its fixed value; for other inputs it is the range of the table's rows.
+        candidates: the points to choose from, a file or a DataFrame with a column for each input, of which at most 2048
+            are drawn; None: points of a Sobol sequence in the box, as `runge.function.suggestions.draw`.
+        seed: the seed of the candidates.
+
+    Returns:
+        A row per point, with the columns of the table: its inputs, empty labels, `train` in a split column; and further
+        columns of the candidates.
+
+    Raises:
+        ConfigurationError: the sweep has only one network, was not fitted to a table, or the table has changed; or an
+            argument is not allowed.
+    """
+    return suggest_for(*fitted(directory), points, box or {}, candidates, seed)
+
+
+def suggest_for(
+    function: Function,
+    rows: Rows,
+    points: int,
+    box: Mapping[str, float | Interval],
+    candidates: "str | os.PathLike[str] | pandas.DataFrame | None",
+    seed: int,
+) -> "pandas.DataFrame":
+    """Return the points for a function that was fitted to some rows, as `suggest`."""
+    import pandas
+
+    intervals = _intervals(box, rows)
+    if candidates is None:
+        ends = [intervals.get(name, (x.min(), x.max())) for name, x in zip(rows.inputs, rows.x.T, strict=True)]
+        x = draw(rows.x, np.array(ends, float), seed)
+        frame = pandas.DataFrame(dict(zip(rows.inputs, x.T, strict=True)))
+    else:
+        frame, x = _given(candidates, rows)
+    allowed = np.flatnonzero(_are_new(x, rows, intervals))
+    if len(allowed) > (most := max(_MOST_CANDIDATES, points)):
+        allowed = np.sort(np.random.default_rng(seed).choice(allowed, most, replace=False))
+    if not 1 <= points <= len(allowed):
+        which = "candidates that are no row yet, in the box and, without --box and --candidates, near the rows"
+        raise ConfigurationError(f"points: must be at least 1 and at most {len(allowed)}, the {which}; got {points}")
+    chosen = allowed[choose(x[allowed], _squares(function, rows, x[allowed]), rows.x, points)]
+    return _as_table(frame.iloc[chosen], x[chosen], rows)
+
+
+def _given(candidates: "str | os.PathLike[str] | pandas.DataFrame", rows: Rows) -> "tuple[pandas.DataFrame, Floats]":
+    """Return the points of a table, as such and as an array, (N, D)."""
+    if isinstance(candidates, str | os.PathLike):
+        file = open_table(os.fspath(candidates), "candidates")
+    else:
+        file = frame_of(candidates, "candidates")
+    if missing := [name for name in rows.inputs if name not in file.frame.columns]:
+        rule = f"must have a column for each input, {listed(rows.inputs)}"
+        raise ConfigurationError(f"candidates: {rule}; missing: {listed(missing)}")
+    return file.frame, np.stack([file.numbers(name, known=True) for name in rows.inputs], axis=1) + 0.0  # -0.0 is 0.0
+
+
+def _are_new(x: Floats, rows: Rows, intervals: Mapping[str, Interval]) -> NDArray[np.bool_]:
+    """Return which points, (N, D), are in the box, and neither rows nor repeated, (N,)."""
+    import pandas
+
+    new = ~pandas.DataFrame(np.concatenate([rows.x + 0.0, x])).duplicated().to_numpy()[len(rows.x) :]
+    for name, (low, high) in intervals.items():
+        column = x[:, rows.inputs.index(name)]
+        new &= (low <= column) & (column <= high)
+    return new
+
+
+def fitted(directory: str) -> tuple[Function, Rows]:
+    """Return the function of a sweep, and the rows that it was fitted to."""
+    function = load_finished(directory, "SWEEP")
+    if function.members < 2:
+        rule = "must have several networks, whose spread says where they are uncertain"
+        how = f"{command()} fit with more time, or a sweep with data.folds=5, trains them"
+        raise ConfigurationError(f"SWEEP: {rule}; got one in {directory!r}; {how}")
+    if "file" not in (function.configuration.get("data") or {}):
+        rule = "must be fitted to a table; a formula can be sampled anywhere"
+        raise ConfigurationError(f"SWEEP: {rule}, got {directory!r}")
+    rows, _ = rows_of(RunDirectory(function.runs[0]))
+    if len(rows.x) > _MOST_ROWS:
+        rule = f"must be fitted to at most {_MOST_ROWS} rows"
+        raise ConfigurationError(f"SWEEP: {rule}; {rows.table.file!r} has {len(rows.x)}")
+    return function, rows
+
+
+def _squares(function: Function, rows: Rows, x: Floats) -> Floats:
+    """Return the squares of the spread at points, (N,): of values and derivatives, each relative to its mean."""
+    found, channels = predict(function, x), Channels.of(rows.x, rows.y, rows.dydx)
+    value, slope = channels.value * found["u_std"], channels.slope * found["du_std"]
+    return relative(np.square(value).sum(axis=1), np.square(slope).sum(axis=(1, 2)))
+
+
+def _intervals(box: Mapping[str, float | Interval], rows: Rows) -> dict[str, Interval]:
+    """Return the intervals of a box."""
+    intervals = dict[str, Interval]()
+    for name, given in box.items():
+        if name not in rows.inputs:
+            raise ConfigurationError(f"box: must name inputs, {listed(rows.inputs)}; got {name!r}")
+        try:
+            low, high = np.broadcast_to(np.asarray(given, float), 2)
+        except (TypeError, ValueError):
+            rule = "must be a number, or a pair of numbers (low, high)"
+            raise ConfigurationError(f"box: {name}: {rule}; got {given!r}") from None
+        x = rows.x[:, rows.inputs.index(name)]
+        if not low <= high:
+            raise ConfigurationError(f"box: {name}: must be LOW:HIGH with LOW <= HIGH, got {low:g}:{high:g}")
+        if high < x.min() or low > x.max():
+            rule = f"must meet the range of the table's rows, {x.min():g}:{x.max():g}"
+            raise ConfigurationError(f"box: {name}: {rule}, got {low:g}:{high:g}")
+        intervals[name] = float(low), float(high)
+    return intervals
+
+
+def _as_table(frame: "pandas.DataFrame", x: Floats, rows: Rows) -> "pandas.DataFrame":
+    """Return points, with what is known of them, as rows of the table that was fitted."""
+    names = [name for name in open_table(rows.table.file).names if name]
+    further = [name for name in frame.columns if name and name not in names]
+    table = frame.reset_index(drop=True).reindex(columns=[*names, *further])
+    table[[*rows.inputs]] = x
+    if (split := rows.table.split_column) is not None:
+        table[split] = SETS[0]
+    return table
