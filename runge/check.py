@@ -14,8 +14,8 @@ from runge.data.table import FORMATS, Table, open_table
 from runge.errors import ConfigurationError
 from runge.labels.contradictions import ColumnNames, Finding, Report, contradictions
 from runge.records.files import printable
-from runge.sweeps.cli import explain
 from runge.sweeps.compose import compose
+from runge.sweeps.session import explain
 from runge.verbs import ending_quietly, refusing
 
 if TYPE_CHECKING:

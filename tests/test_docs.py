@@ -18,10 +18,11 @@ from runge.configuration import build
 from runge.data.rows import read
 from runge.data.table import Table
 from runge.function.sensitivity import measure
-from runge.sweeps.cli import as_sweep, check_overrides, quoted, session
+from runge.sweeps.cli import as_sweep
 from runge.sweeps.loop import policy_of
 from runge.sweeps.policies.best.successive_halving import Best
 from runge.sweeps.policies.policy import SweepCommand
+from runge.sweeps.session import check_overrides, quoted, session
 from tests.conftest import ROOT, command
 
 PYTHON = (ROOT / "docs/howto/python.md").read_text()

@@ -18,8 +18,8 @@ from runge.errors import ConfigurationError, RunError
 from runge.interface.outcomes import Answer, Comparison, Run
 from runge.records.directories import RunDirectory
 from runge.records.files import discard, write
-from runge.sweeps.cli import check_overrides, quoted, session, train
 from runge.sweeps.journal import JOURNAL
+from runge.sweeps.session import check_overrides, quoted, session, train
 
 if TYPE_CHECKING:
     import pandas

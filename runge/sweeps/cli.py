@@ -3,31 +3,21 @@
 import atexit
 import gc
 import importlib
-import io
 import logging
 import os
-import re
 import sys
 import traceback
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, redirect_stdout
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import hydra
-from hydra.core.global_hydra import GlobalHydra
-from hydra.core.hydra_config import HydraConfig
-from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import ChoiceSweep, QuotedString
-from hydra.errors import HydraException, MissingConfigException, OverrideParseException
-from hydra.types import RunMode
-from omegaconf import DictConfig
-from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
 
-from runge.configuration import CONFIGURATIONS, command, no_such_key, override_of
-from runge.errors import ConfigurationError, RunError, did_you_mean
+from runge.configuration import CONFIGURATIONS, command, override_of
+from runge.errors import ConfigurationError, did_you_mean
 from runge.interruption import interruption
 from runge.records.files import printable
-from runge.sweeps.compose import LOCK, explain_value, register_resolvers
+from runge.sweeps.compose import register_resolvers
+from runge.sweeps.session import check_overrides, explain, quoted, train
 from runge.verbs import ending_quietly
 
 _VERBS = {"predict": "runge.predict", "export": "runge.export.__main__", "draw": "runge.draw"}
@@ -46,12 +36,6 @@ errors in rows that they have not seen, and the best ones are trained on all row
   hydra.sweep.dir=DIR  the directory of the answer and the report; a command that was stopped resumes there
   KEY=VALUE            any setting of a run, which all candidates then have; {0} --help lists them
 """
-
-_FIXED = {
-    "hydra.output_subdir": "a run's record is always in its folder .hydra",
-    "hydra.job.name": "a run's log is always train.log",
-    "hydra": "set its keys, such as hydra.run.dir",
-}
 
 
 @ending_quietly()
@@ -99,14 +83,6 @@ def as_sweep(arguments: Sequence[str]) -> list[str]:
     return ["-m", "search=best", *table, *arguments[len(file) :]]
 
 
-def train(configuration: DictConfig) -> Any:
-    """Train one run, and return the value of its objective, or a tuple of several, for a sweeper to minimise."""
-    from runge.sweeps import run  # late: a mistake in the command line is reported before Lightning is loaded
-
-    interruption.check()
-    return run.run(configuration)
-
-
 @interruption.handled()
 def _report_mistakes(main: Callable[[], Any]) -> None:
     """Run a `hydra.main` function; if it fails, exit with 1 and one message.
@@ -136,149 +112,3 @@ def _report_mistakes(main: Callable[[], Any]) -> None:
     finally:
         if not full:
             del os.environ["HYDRA_FULL_ERROR"]
-
-
-def check_overrides(arguments: Sequence[str]) -> None:
-    """Refuse what Hydra would accept, or explain badly: no option of a group, or to set what names a run's files."""
-    for argument in arguments:
-        try:
-            override = OverridesParser.create().parse_override(argument)
-        except HydraException:
-            continue  # Hydra reports it
-        group, choice = override.key_or_group, override.value()
-        if group in _FIXED:
-            raise ConfigurationError(f"{group}: must not be set; {_FIXED[group]}")
-        if override.is_delete() and str(group).startswith("hydra."):  # Hydra says so after it has made the directory
-            raise ConfigurationError(f"{group}: must not be deleted, because it is a key of Hydra's")
-        options = sorted(path.stem for path in (CONFIGURATIONS / group).glob("*.yaml")) if group else []
-        if not options or override.is_delete() or isinstance(choice, dict):
-            continue
-        if override.is_sweep_override():
-            choice = choice.list if isinstance(choice, ChoiceSweep) else []
-        names = choice if isinstance(choice, list) else [choice]
-        if not all(isinstance(name, str | QuotedString) and name != "" for name in names):
-            none = ", or [] for none" if group in ("logger", "experiment") else ""
-            given = argument.partition("=")[2] or "nothing"
-            raise ConfigurationError(f"{group}: must be one of {', '.join(options)}{none}; got {given}")
-
-
-def quoted(arguments: Sequence[str]) -> list[str]:
-    """Return arguments as Hydra's grammar reads them."""
-    return [_quote_expression(_quote_columns(argument)) for argument in arguments]
-
-
-def _quote_columns(argument: str) -> str:
-    """Quote the names of a list of columns if some of them have brackets, as with units.
-
-    Example:
-        >>> _quote_columns("data.outputs=[F [kN],Te [K]]")
-        "data.outputs=['F [kN]','Te [K]']"
-    """
-    key, _, value = argument.partition("=")
-    names = value[1:-1]
-    if key not in ("data.inputs", "data.outputs") or "[" not in names or re.search(r"['\"\\]|\],\[", value):
-        return argument
-    return f"{key}=[{','.join(repr(name.strip()) for name in names.split(','))}]"
-
-
-def _quote_expression(argument: str) -> str:
-    """Quote the formulas of a `target.expr` override, which Hydra's grammar would take for its own functions.
-
-    Formulas hold no comma, so commas separate the formulas of a sweep, of a list or of a mapping.
-
-    Example:
-        >>> _quote_expression("target.expr=sin(x),cos(x)")
-        "target.expr='sin(x)','cos(x)'"
-        >>> _quote_expression("target.expr={a: x*y, b: sin(x)}")
-        "target.expr={a: 'x*y', b: 'sin(x)'}"
-    """
-    key, equals, value = argument.partition("=")
-    if key.lstrip("+") != "target.expr" or not value or value[0] in "'\"" or value.startswith("choice("):
-        return argument
-    if value[0] in "[{":
-        formulas = r"[^][{},:\s][^][{},:]*(?=[][{},])"  # a colon follows the name of an output
-        return argument if re.search("['\"]", value) else key + equals + re.sub(formulas, r"'\g<0>'", value)
-    return key + equals + ",".join(f"'{formula}'" for formula in value.split(","))
-
-
-def explain(error: Exception) -> str | None:
-    """Return the message for a user's mistake, or None for any other error."""
-    if isinstance(error, ConfigurationError | RunError):
-        return str(error)
-    if isinstance(error, OmegaConfBaseException):
-        return explain_value(error)
-    if isinstance(error, HydraException):
-        return _explain_composition(error)
-    if isinstance(error, OSError) and error.filename is not None:
-        rule = "hydra.run.dir, hydra.sweep.dir: must be a directory that can be written to"
-        return f"{rule}; {error.filename}: {error.strerror}"
-    *_, (frame, _) = traceback.walk_tb(error.__traceback__)
-    if frame.f_globals["__name__"].partition(".")[0] in ("hydra", "omegaconf"):
-        return f"Hydra does not accept the command line: {str(error) or type(error).__name__}"
-    return None
-
-
-def _explain_composition(error: HydraException) -> str:
-    cause = error.__cause__
-    if isinstance(error, MissingConfigException) and error.options:
-        question = did_you_mean(str(error.missing_cfg_file).rpartition("/")[2], error.options)
-        rule = f"there is no such option; there are {', '.join(error.options)}"
-        return f"{error.missing_cfg_file}: {'; '.join(filter(None, [rule, question]))}"
-    if isinstance(error, OverrideParseException):
-        detail = error.message.removeprefix(f"Error parsing override '{error.override}'\n")
-        return f"{error.override!r} cannot be parsed: {detail}"
-    if isinstance(cause, ConfigAttributeError | ConfigKeyError) and cause.parent_node is not None:
-        section, _, name = str(cause.full_key).rpartition(".")
-        return str(no_such_key(section, name, [str(key) for key in cause.parent_node]))
-    detail = f"; {str(cause).splitlines()[0]}" if isinstance(cause, OmegaConfBaseException) else ""
-    return str(error).partition("\nConfig search path")[0].rstrip() + detail
-
-
-@contextmanager
-def session(mode: RunMode) -> Iterator[Any]:
-    """Set up Hydra for one thread at a time, and restore logging, threads and Hydra's state.
-
-    Nothing is printed but warnings and progress, which are on the error output, and those of a sweep's runs only in
-    their logs. What the command would print as a user's mistake is raised as ConfigurationError.
-    """
-    register_resolvers()
-    ours, shown = logging.getLogger("runge"), logging.StreamHandler()
-    shown.setLevel(logging.WARNING)
-    shown.addFilter(lambda record: mode == RunMode.RUN or record.name != "runge.sweeps.run")
-    try:
-        with _restored(), redirect_stdout(io.StringIO()):
-            ours.addHandler(shown)
-            with hydra.initialize_config_dir(str(CONFIGURATIONS), version_base="1.3"):
-                yield GlobalHydra.instance().hydra
-    except SystemExit as end:  # by which an interrupted run ends
-        raise KeyboardInterrupt(str(end.code).removeprefix("error: ")) from end
-    except (ConfigurationError, RunError):
-        raise
-    except Exception as error:
-        if (message := explain(error)) is None:
-            raise
-        raise ConfigurationError(printable(message, keep="\n")) from error
-    finally:
-        ours.removeHandler(shown)
-
-
-@contextmanager
-def _restored() -> Iterator[None]:
-    """Let one thread at a time log, compose and train as it likes, and leave the process as it was."""
-    import torch  # late, as in `train`
-
-    with LOCK:
-        root, threads, config = logging.getLogger(), torch.get_num_threads(), HydraConfig.instance().cfg
-        handlers, level = root.handlers[:], root.level
-        # Hydra sets up logging again, and closes all handlers of this list, also those of the calling program.
-        listed = logging._handlerList  # pyright: ignore[reportAttributeAccessIssue]
-        kept, listed[:] = listed[:], []
-        try:
-            yield
-        finally:
-            for handler in set(root.handlers) - set(handlers):
-                handler.close()
-            listed[:0] = kept
-            root.handlers[:], HydraConfig.instance().cfg = handlers, config
-            root.setLevel(level)
-            torch.set_num_threads(threads)
