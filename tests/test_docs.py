@@ -13,12 +13,12 @@ from hydra._internal.callbacks import Callbacks
 from hydra.types import HydraContext, RunMode
 from numpy.testing import assert_allclose
 
-from runge.compare import __main__ as compare
+from runge.commands import compare as compare
+from runge.commands.cli import as_sweep
 from runge.configuration import build
 from runge.data.rows import read
 from runge.data.table import Table
 from runge.function.sensitivity import measure
-from runge.sweeps.cli import as_sweep
 from runge.sweeps.loop import policy_of
 from runge.sweeps.policies.best.successive_halving import Best
 from runge.sweeps.policies.policy import SweepCommand

@@ -33,7 +33,7 @@ print(sorted({{"lightning", "hydra", "sklearn"}} & sys.modules.keys()))
 
 def test_a_wrong_value_is_reported_before_lightning_is_loaded(tmp_path):
     """Lightning takes half of the start of a command; sympy is for formulas, and scipy.spatial for tables."""
-    code = "import sys; from runge.sweeps.cli import main; main()"
+    code = "import sys; from runge.commands.cli import main; main()"
     command = [sys.executable, "-X", "importtime", "-c", code, "model.width=0"]
     result = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert "model.width: should be greater than or equal to 1, got 0" in result.stderr
@@ -48,7 +48,7 @@ def test_commands_without_a_network_do_not_load_torch(tmp_path):
     commands = [["--help"], *mistakes, ["check", table], ["predict", "--help"]]
     code = f"""
 import sys
-from runge.sweeps.cli import main
+from runge.commands.cli import main
 for sys.argv[1:] in {commands}:
     try:
         main()

@@ -24,7 +24,7 @@ from results import keep
 from scipy.stats import qmc
 from tables import Rows, label, noisy
 
-from runge.check import check
+from runge.commands.check import check
 from runge.data.table import numbered
 from runge.labels.contradictions import ColumnNames, contradictions
 

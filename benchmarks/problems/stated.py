@@ -51,7 +51,7 @@ from statements import (
 from studies import markdown
 from tables import Array
 
-from runge.check import check
+from runge.commands.check import check
 from runge.machine import processor
 from runge.records.directories import RunDirectory
 from runge.records.ensemble import read_answer

@@ -16,7 +16,7 @@ import pytest
 from rich.console import Console
 
 import runge
-from runge.compare import __main__ as compare
+from runge.commands import compare as compare
 from runge.compare.html_report import publish
 from runge.compare.ranking import Ranking, collect
 from runge.compare.tables import show

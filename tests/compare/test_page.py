@@ -16,7 +16,7 @@ from axe_playwright_python.sync_playwright import Axe
 from rich.console import Console
 
 import runge
-from runge.compare import __main__ as compare
+from runge.commands import compare as compare
 from runge.compare.html_report import publish, render
 from runge.compare.ranking import Ranking
 from runge.compare.tables import show

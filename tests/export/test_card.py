@@ -14,8 +14,8 @@ from runge.export import card
 from runge.function.function import Function
 from runge.records.directories import RunDirectory
 from runge.records.ensemble import write_answer
+from tests.commands.test_cli import TABLE
 from tests.export.test_formats import function
-from tests.sweeps.test_cli import TABLE
 
 SHORT = ("model.width=4", "trainer.max_steps=3", "trainer.progress_bar=false", "logger=[]", "pictures=false")
 SEEDS = ("-m", "seed=0,1", *SHORT, "hydra.launcher.processes=1", "hydra.sweep.dir=sweep")

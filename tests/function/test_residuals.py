@@ -10,9 +10,9 @@ import pandas
 import pytest
 
 import runge
+from runge.commands.predict import main
 from runge.errors import ConfigurationError
 from runge.function.residuals import left_out, rows_of
-from runge.predict import main
 from runge.records.directories import RunDirectory
 from runge.records.ensemble import write_answer
 

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 import runge
-from runge.compare import __main__ as compare
+from runge.commands import compare as compare
 from runge.configuration import build
 from runge.errors import ConfigurationError
 from runge.records.directories import RunDirectory

@@ -12,16 +12,16 @@ from typing import Any
 
 import hydra
 
+from runge.commands.plumbing import ending_quietly
 from runge.configuration import CONFIGURATIONS, command, override_of
 from runge.errors import ConfigurationError, did_you_mean
 from runge.interruption import interruption
 from runge.records.files import printable
 from runge.sweeps.compose import register_resolvers
 from runge.sweeps.session import check_overrides, explain, quoted, train
-from runge.verbs import ending_quietly
 
-_VERBS = {"predict": "runge.predict", "export": "runge.export.__main__", "draw": "runge.draw"}
-_VERBS |= {"compare": "runge.compare.__main__", "check": "runge.check", "suggest": "runge.suggest"}
+_VERBS = {"predict": "runge.commands.predict", "export": "runge.commands.export", "draw": "runge.commands.draw"}
+_VERBS |= {"compare": "runge.commands.compare", "check": "runge.commands.check", "suggest": "runge.commands.suggest"}
 """The first words of a command that do not train: the module whose `main` takes the others."""
 
 _FIT = """\

@@ -1,4 +1,4 @@
-"""The command `python -m runge.compare DIR [DIR ...]`."""
+"""The command `python -m runge.commands.compare DIR [DIR ...]`."""
 
 import argparse
 import os
@@ -9,6 +9,7 @@ from pathlib import Path
 from rich.console import Console
 
 import runge.compare
+from runge.commands.plumbing import ending_quietly, refusing
 from runge.compare.html_report import publish
 from runge.compare.leaderboard import read_leaderboard
 from runge.compare.ranking import Ranking, collect
@@ -16,12 +17,11 @@ from runge.compare.search import read_search
 from runge.compare.tables import show
 from runge.metrics import TEST_MSE_DF, TEST_NRMSE_DF
 from runge.records.files import write
-from runge.verbs import ending_quietly, refusing
 
 
 @ending_quietly()
-def main(arguments: Sequence[str] | None = None, prog: str = "python -m runge.compare") -> None:
-    """Run the command `runge compare`, or `python -m runge.compare`."""
+def main(arguments: Sequence[str] | None = None, prog: str = "python -m runge.commands.compare") -> None:
+    """Run the command `runge compare`, or `python -m runge.commands.compare`."""
     parser = argparse.ArgumentParser(prog=prog, description=runge.compare.__doc__)
     parser.add_argument("directories", metavar="DIR", nargs="+", help="a run, a sweep, or a directory above them")
     default = f"{TEST_MSE_DF}; on different data one without units, such as {TEST_NRMSE_DF}"

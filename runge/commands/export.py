@@ -4,16 +4,16 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
+from runge.commands.plumbing import add_out, ending_quietly, refusing
 from runge.export import FORMATS, export
 from runge.function.function import FLAT
 from runge.function.loading import load_finished
 from runge.records.files import printable
-from runge.verbs import add_out, ending_quietly, refusing
 
 
 @ending_quietly()
-def main(arguments: Sequence[str] | None = None, prog: str = "python -m runge.export") -> None:
-    """Run the command `runge export`, or `python -m runge.export`."""
+def main(arguments: Sequence[str] | None = None, prog: str = "python -m runge.commands.export") -> None:
+    """Run the command `runge export`, or `python -m runge.commands.export`."""
     parser = argparse.ArgumentParser(prog=prog, description=__doc__)
     parser.add_argument("run", metavar="RUN_OR_SWEEP", help="the directory of a finished run or a sweep")
     parser.add_argument("--to", required=True, choices=FORMATS, help="the format")

@@ -1,21 +1,21 @@
-"""Draw the pictures of runs and sweeps from their files. `python -m runge.draw DIR [DIR ...]`."""
+"""Draw the pictures of runs and sweeps from their files. `python -m runge.commands.draw DIR [DIR ...]`."""
 
 import argparse
 import sys
 from collections.abc import Sequence
 from contextlib import nullcontext, suppress
 
+from runge.commands.plumbing import ending_quietly, refusing
 from runge.errors import ConfigurationError, describe
 from runge.pictures.drawing import draw_answer, draw_into, write_pictures
 from runge.records.ensemble import read_answer
 from runge.records.files import printable
 from runge.records.reading import find
-from runge.verbs import ending_quietly, refusing
 
 
 @ending_quietly()
-def main(arguments: Sequence[str] | None = None, prog: str = "python -m runge.draw") -> None:
-    """Run the command `runge draw`, or `python -m runge.draw`."""
+def main(arguments: Sequence[str] | None = None, prog: str = "python -m runge.commands.draw") -> None:
+    """Run the command `runge draw`, or `python -m runge.commands.draw`."""
     parser = argparse.ArgumentParser(
         prog=prog, description="Draw the pictures of runs and sweeps into their directories."
     )

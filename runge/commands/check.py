@@ -7,6 +7,7 @@ import textwrap
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
+from runge.commands.plumbing import ending_quietly, refusing
 from runge.configuration import build, command, in_shell, override_of
 from runge.data.memory import FRAME, frame_of
 from runge.data.roles import Roles, columns_override, find_roles, listed, read_arrays
@@ -16,7 +17,6 @@ from runge.labels.contradictions import ColumnNames, Finding, Report, contradict
 from runge.records.files import printable
 from runge.sweeps.compose import compose
 from runge.sweeps.session import explain
-from runge.verbs import ending_quietly, refusing
 
 if TYPE_CHECKING:
     import pandas
@@ -139,8 +139,8 @@ def _without(found: Check) -> str:
 
 
 @ending_quietly()
-def main(arguments: Sequence[str] | None = None, prog: str = "python -m runge.check") -> None:
-    """Run the command `runge check`, or `python -m runge.check`; exit with 1 if there is a contradiction."""
+def main(arguments: Sequence[str] | None = None, prog: str = "python -m runge.commands.check") -> None:
+    """Run the command `runge check`, or `python -m runge.commands.check`; exit with 1 if there is a contradiction."""
     status = "The exit status is 0 if there is no contradiction, 1 if there is one, and 2 if the table cannot be read."
     parser = argparse.ArgumentParser(prog=prog, description=__doc__, epilog=status)
     parser.add_argument("file", metavar="FILE", help=f"a table: {', '.join(FORMATS)}")

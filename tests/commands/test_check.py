@@ -5,7 +5,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from runge.check import check, main
+from runge.commands.check import check, main
 from runge.errors import ConfigurationError
 
 

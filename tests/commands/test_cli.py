@@ -1,7 +1,7 @@
 """Any command trains, prints its help, or is refused in one message, without a traceback or a half-made run.
 
-Commands are drawn from all groups and keys of `conf/`, which are found by reading it. `pytest tests/sweeps/test_cli.py
---commands 5000` draws as many; `--hypothesis-seed 7` draws others.
+Commands are drawn from all groups and keys of `conf/`, which are found by reading it.
+`pytest tests/commands/test_cli.py --commands 5000` draws as many; `--hypothesis-seed 7` draws others.
 """
 
 import itertools
@@ -19,8 +19,8 @@ from hypothesis import given, seed, settings
 from hypothesis import strategies as st
 
 import runge
+from runge.commands.cli import as_sweep, main
 from runge.configuration import command
-from runge.sweeps.cli import as_sweep, main
 from runge.sweeps.compose import compose
 from runge.training.member import Member
 from tests.compositions import draw_keys

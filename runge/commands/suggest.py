@@ -7,13 +7,13 @@ from pathlib import Path
 
 import numpy as np
 
+from runge.commands.plumbing import add_out, check_new, ending_quietly, refusing
 from runge.configuration import command, in_shell
 from runge.data.roles import find_roles, listed, of_columns
 from runge.data.table import FORMATS, open_table
 from runge.errors import ConfigurationError
 from runge.function.next_rows import Interval, fitted, suggest_for
 from runge.records.files import printable, write
-from runge.verbs import add_out, check_new, ending_quietly, refusing
 
 __all__ = ["main"]
 
@@ -39,8 +39,8 @@ def _parsed_box(text: str) -> dict[str, float | Interval]:
 
 
 @ending_quietly()
-def main(arguments: Sequence[str] | None = None, prog: str = "python -m runge.suggest") -> None:
-    """Run the command `runge suggest`, or `python -m runge.suggest`."""
+def main(arguments: Sequence[str] | None = None, prog: str = "python -m runge.commands.suggest") -> None:
+    """Run the command `runge suggest`, or `python -m runge.commands.suggest`."""
     parser = argparse.ArgumentParser(prog=prog, description=__doc__)
     of_sweep = "the directory of `runge fit`, or of a sweep over seeds or folds"
     parser.add_argument("sweep", metavar="SWEEP", help=of_sweep)

@@ -7,7 +7,7 @@ import torch
 from matplotlib.collections import PolyCollection
 
 import runge
-from runge.draw import main
+from runge.commands.draw import main
 from runge.errors import ConfigurationError
 from runge.function.function import Function
 from runge.function.loading import load

@@ -1,4 +1,4 @@
-"""`python -m runge.predict`: its files, its table of errors and its messages."""
+"""`python -m runge.commands.predict`: its files, its table of errors and its messages."""
 
 import shutil
 from pathlib import Path
@@ -11,10 +11,10 @@ import pytest
 import torch
 
 import runge
+from runge.commands.predict import _outside, main
 from runge.data.rows import read
 from runge.data.table import SETS, Table
 from runge.function import loading as module
-from runge.predict import _outside, main
 from runge.records.ensemble import write_answer
 from runge.seed import Seed
 

@@ -1,4 +1,4 @@
-"""`python -m runge.export`: where it writes, and its messages."""
+"""`python -m runge.commands.export`: where it writes, and its messages."""
 
 import json
 import runpy
@@ -10,8 +10,8 @@ import pytest
 import torch
 
 import runge
+from runge.commands.export import main
 from runge.export import FORMATS
-from runge.export.__main__ import main
 from runge.records.ensemble import write_answer
 
 SHORT = ("model.width=8", "trainer.max_steps=4", "trainer.progress_bar=false", "hydra.run.dir=run")

@@ -7,9 +7,9 @@ import pandas
 import pytest
 
 import runge
+from runge.commands.suggest import main
 from runge.errors import ConfigurationError
 from runge.function.next_rows import suggest
-from runge.suggest import main
 
 ROLES = (
     "data=table",

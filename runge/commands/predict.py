@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from runge.commands.plumbing import add_out, check_new, ending_quietly, refusing
 from runge.data.roles import (
     Roles,
     find_partials,
@@ -25,7 +26,6 @@ from runge.errors import ConfigurationError
 from runge.records.directories import RunDirectory
 from runge.records.files import printable, write
 from runge.records.reading import find
-from runge.verbs import add_out, check_new, ending_quietly, refusing
 
 if TYPE_CHECKING:
     from runge.function.function import Function
@@ -184,8 +184,8 @@ def _beyond(function: "Function", x: np.ndarray) -> str:
 
 
 @ending_quietly()
-def main(arguments: Sequence[str] | None = None, prog: str = "python -m runge.predict") -> None:
-    """Run the command `runge predict`, or `python -m runge.predict`."""
+def main(arguments: Sequence[str] | None = None, prog: str = "python -m runge.commands.predict") -> None:
+    """Run the command `runge predict`, or `python -m runge.commands.predict`."""
     parser = argparse.ArgumentParser(prog=prog, description=__doc__)
     of_run = "the directory of a finished run, or of a sweep with an answer, or over seeds or folds: mean and spread"
     parser.add_argument("run", metavar="RUN_OR_SWEEP", help=of_run)
