@@ -15,8 +15,8 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from runge.domain import candidates
 from runge.sampling import Density, Function, Sampling, fixed_ends
+from runge.sampling.domain import candidates
 from runge.schedules import due
 from runge.validation import Natural, NonNegative, Positive, Share, checked
 

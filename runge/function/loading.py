@@ -9,6 +9,7 @@ import numpy as np
 import torch
 
 from runge.configuration import command, setting, unimported
+from runge.data.seed import Seed
 from runge.errors import ConfigurationError
 from runge.function.function import Function
 from runge.function.outside import Box, thinned
@@ -17,7 +18,6 @@ from runge.records.checkpoints import join, read_checkpoint
 from runge.records.directories import RunDirectory
 from runge.records.ensemble import members, read_answer, read_intervals
 from runge.records.reading import find
-from runge.seed import Seed
 from runge.sobolev.network import Model, StackedMLP
 from runge.sobolev.units import Units
 

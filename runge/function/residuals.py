@@ -11,13 +11,13 @@ from torch import Tensor
 from runge.configuration import build, section
 from runge.data.channels import Channels
 from runge.data.rows import Rows, Split, read
+from runge.data.seed import Seed
 from runge.data.table import Table
 from runge.errors import ConfigurationError
 from runge.function.outside import per_quantile
 from runge.function.spread import alike, spread_over
 from runge.records.calibration import Calibration
 from runge.records.directories import RunDirectory
-from runge.seed import Seed
 
 __all__ = ["calibrate", "errors_of", "left_out", "rows_of"]
 

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from runge.domain import sobol
+from runge.sampling.domain import sobol
 
 __all__ = ["Measures", "measure", "measure_function", "total_indices", "unevenness"]
 

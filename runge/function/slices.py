@@ -9,6 +9,7 @@ import torch
 
 from runge.configuration import build, unimported
 from runge.data.sampled import Data, sample
+from runge.data.seed import Seed
 from runge.errors import ConfigurationError
 from runge.function.outside import OUTSIDE
 from runge.function.residuals import rows_of
@@ -16,7 +17,6 @@ from runge.records.directories import RunDirectory
 from runge.records.fits import LEVEL, Array, Fit, Section, fit_of
 from runge.records.reading import read_columns
 from runge.sampling import Sampling
-from runge.seed import Seed
 from runge.targets import Target
 
 if TYPE_CHECKING:

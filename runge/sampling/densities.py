@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from runge.domain import MOST_ON_GRIDS, candidates
+from runge.sampling.domain import MOST_ON_GRIDS, candidates
 from runge.sampling.strategies import Function, Sampling, fixed_ends
 from runge.validation import NonNegative, Positive, checked
 

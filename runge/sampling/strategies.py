@@ -7,7 +7,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from runge.domain import MOST_ON_GRIDS, corners, onto, sobol
+from runge.sampling.domain import MOST_ON_GRIDS, corners, onto, sobol
 from runge.validation import Share, checked
 
 __all__ = ["Chebyshev", "Endpoint", "Function", "LatinHypercube", "Mixed", "Random", "Sampling", "Sobol", "Strength"]

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from runge.domain import onto, sobol
+from runge.sampling.domain import onto, sobol
 from runge.targets.target import MOST_INPUTS, Target
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from runge.domain import sobol
+from runge.sampling.domain import sobol
 
 __all__ = ["MOST_INPUTS", "Runge", "Target", "far_from_one"]
 

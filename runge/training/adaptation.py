@@ -11,10 +11,10 @@ import torch
 from torch import Tensor
 
 from runge.balance import REMEMBERED, Balance, Look
+from runge.data.seed import Seed
 from runge.metrics import share_key
 from runge.resampling import Periodic
 from runge.sampling import Sampling
-from runge.seed import Seed
 from runge.sobolev import losses
 from runge.training.datamodule import PointsDataModule, SobolevDataModule
 from runge.training.module import SobolevRegression

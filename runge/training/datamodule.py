@@ -13,9 +13,9 @@ from torch import Tensor
 
 from runge.data.channels import channel_weights, relevance, second_weights
 from runge.data.sampled import Data, Dataset, SampleWeight, labelled, sample, training_points
+from runge.data.seed import Seed
 from runge.data.table import numbered
 from runge.sampling import Random, Sampling, Uniform, check_count
-from runge.seed import Seed
 from runge.sobolev.points import Points
 from runge.sobolev.units import Units
 from runge.targets import Target

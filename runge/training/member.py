@@ -13,6 +13,7 @@ from runge.configuration import build, flatten, function, no_such_key, section
 from runge.data.channels import batch_size
 from runge.data.rows import Rows, read
 from runge.data.sampled import Data
+from runge.data.seed import Seed
 from runge.data.table import Table, numbered
 from runge.errors import ConfigurationError
 from runge.metrics import QUANTITIES
@@ -22,7 +23,6 @@ from runge.records.fits import Columns
 from runge.resampling import Never, Periodic, Resampling
 from runge.sampling import Sampling
 from runge.schedules import Schedule
-from runge.seed import Seed
 from runge.sobolev.network import Model
 from runge.targets import Target, far_from_one
 from runge.training import gpu

@@ -10,9 +10,9 @@ import torch
 from torch import Tensor
 
 from runge import metrics
+from runge.data.seed import Seed
 from runge.optimizers import Adam, Course, Optimizer
 from runge.schedules import NEVER, Schedule, TwoStage, due
-from runge.seed import Seed
 from runge.sobolev import losses
 from runge.sobolev.accuracy import Reference, errors, partial_errors
 from runge.sobolev.network import Model, StackedMLP

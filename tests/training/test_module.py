@@ -8,11 +8,11 @@ import lightning.pytorch as pl
 import pytest
 import torch
 
+from runge.data.seed import Seed
 from runge.machine import step_seconds
 from runge.optimizers import LBFGS, Adam
 from runge.sampling import Random
 from runge.schedules import Constant, TwoStage
-from runge.seed import Seed
 from runge.sobolev import kernel
 from runge.sobolev.kernel import Kernel
 from runge.sobolev.network import StackedMLP

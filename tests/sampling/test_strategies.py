@@ -6,7 +6,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import qmc
 
-from runge.domain import candidates
 from runge.sampling import (
     Chebyshev,
     Density,
@@ -21,6 +20,7 @@ from runge.sampling import (
     boundary_nodes,
     check_count,
 )
+from runge.sampling.domain import candidates
 from runge.targets import Expression, Runge
 from tests.conftest import generator
 

@@ -2,7 +2,7 @@ import pytest
 import torch
 from scipy.stats import qmc
 
-from runge.domain import candidates, cells, corners, sobol
+from runge.sampling.domain import candidates, cells, corners, sobol
 
 
 def box(*pairs):
