@@ -22,7 +22,7 @@ from tables import Rows, errors
 import runge
 from runge.compare.leaderboard import Candidate, read_leaderboard
 from runge.function.loading import load_runs
-from runge.objective import ERRORS
+from runge.metrics import ERRORS
 from runge.records.directories import RunDirectory
 
 

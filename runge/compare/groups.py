@@ -12,8 +12,7 @@ import numpy as np
 
 from runge.compare.naming import OF_DATA
 from runge.data.roles import listed
-from runge.metrics import TEST_MSE_DF, TEST_MSE_F, TEST_NRMSE_DF, TEST_NRMSE_F, key, on_test
-from runge.objective import VAL_NRMSE
+from runge.metrics import TEST_MSE_DF, TEST_MSE_F, TEST_NRMSE_DF, TEST_NRMSE_F, VAL_NRMSE, key, on_test
 from runge.records.reading import RunRecord
 
 FOLD = "data.fold"

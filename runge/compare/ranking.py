@@ -17,7 +17,7 @@ from runge.compare.naming import differing, is_condition, label, names_of, text,
 from runge.compare.search import Search
 from runge.configuration import SAME_RESULT
 from runge.data.roles import listed
-from runge.objective import VAL_NRMSE, Objective
+from runge.metrics import VAL_NRMSE, Objective
 from runge.records.ensemble import SEEDS
 from runge.records.files import printable
 from runge.records.reading import COLUMNS, RunRecord, distinct, find, read, table

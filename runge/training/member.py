@@ -16,8 +16,7 @@ from runge.data.sampled import Data
 from runge.data.seed import Seed
 from runge.data.table import Table, numbered
 from runge.errors import ConfigurationError
-from runge.metrics import QUANTITIES
-from runge.objective import VAL_NRMSE, Objective
+from runge.metrics import QUANTITIES, VAL_NRMSE, Objective
 from runge.optimizers import Optimizer, adapt, has_own_rate
 from runge.records.fits import Columns
 from runge.resampling import Never, Periodic, Resampling

@@ -11,7 +11,7 @@ import pytest
 
 import runge
 from runge.errors import ConfigurationError
-from runge.objective import Objective
+from runge.metrics import Objective
 from runge.sweeps.compose import compose
 from runge.training.member import Member
 from runge.training.stack import Stack

@@ -11,7 +11,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from runge.objective import ERRORS
+from runge.metrics import ERRORS
 from runge.records.files import printable
 from runge.sweeps.policies.best.candidates import Entrant
 

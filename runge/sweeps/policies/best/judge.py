@@ -15,8 +15,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from runge.metrics import FIT_SECONDS, TOTAL_SECONDS, TRAIN_LOSS, VAL_LOSS
-from runge.objective import ERRORS
+from runge.metrics import ERRORS, FIT_SECONDS, TOTAL_SECONDS, TRAIN_LOSS, VAL_LOSS
 from runge.records.directories import RunDirectory
 from runge.records.reading import read_columns
 

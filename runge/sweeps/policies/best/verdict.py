@@ -11,7 +11,7 @@ from runge.compare.leaderboard import AnswerProfile, Candidate, Leaderboard, Out
 from runge.configuration import command, in_shell
 from runge.data.roles import listed, partial_name
 from runge.data.rows import Rows
-from runge.objective import ERRORS
+from runge.metrics import ERRORS
 from runge.records.ensemble import read_answer
 from runge.records.fits import LEVEL
 from runge.sweeps.policies.best.candidates import Entrant

@@ -5,7 +5,7 @@ import math
 
 import pytest
 
-from runge.objective import Objective
+from runge.metrics import Objective
 from runge.records.directories import RunDirectory
 from runge.records.reading import read_columns
 from runge.training.member import Member
