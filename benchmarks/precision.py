@@ -29,7 +29,7 @@ from numpy.typing import NDArray
 from speed.contenders import jax_parts
 
 from runge import machine
-from runge.errors import RunError
+from runge.configuration.errors import RunError
 from runge.pictures.style import BLUE, GREEN, INK, ORANGE, PINK, png
 from runge.records.checkpoints import read_state
 from runge.records.directories import RunDirectory

@@ -15,13 +15,13 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
+from runge.configuration.validation import BelowOne, Count, Positive, Share, checked
 from runge.schedules import NEVER
 from runge.sobolev import losses
 from runge.sobolev.likelihood import Likelihood, known, variances
 from runge.sobolev.losses import Penalty
 from runge.sobolev.network import StackedMLP
 from runge.sobolev.points import Points
-from runge.validation import BelowOne, Count, Positive, Share, checked
 
 __all__ = ["REMEMBERED", "Balance", "Fixed", "GradNorm", "Log", "Look", "ReLoBRaLo", "Scale"]
 

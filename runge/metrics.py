@@ -7,7 +7,7 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from runge.errors import ConfigurationError
+from runge.configuration.errors import ConfigurationError
 
 QUANTITIES = {
     "mse_f": "mean squared error of u",

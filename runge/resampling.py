@@ -15,10 +15,10 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
+from runge.configuration.validation import Natural, NonNegative, Positive, Share, checked
 from runge.sampling import Density, Function, Sampling, fixed_ends
 from runge.sampling.domain import candidates
 from runge.schedules import due
-from runge.validation import Natural, NonNegative, Positive, Share, checked
 
 __all__ = ["Never", "Periodic", "Region", "Resampling", "Residual"]
 

@@ -8,7 +8,7 @@ from typing import Literal, NamedTuple
 import torch
 from torch import Tensor
 
-from runge.validation import BelowOne, Count, Natural, checked
+from runge.configuration.validation import BelowOne, Count, Natural, checked
 
 __all__ = ["NEVER", "Constant", "LearningRateSchedule", "Plateau", "Schedule", "TwoStage", "alike", "due"]
 __all__ += ["learning_rate_factor"]

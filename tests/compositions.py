@@ -13,8 +13,8 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 from annotated_types import Ge, Gt, Le, Lt
 
-from runge.configuration import CONFIGURATIONS, flatten
-from runge.errors import ConfigurationError
+from runge.configuration.errors import ConfigurationError
+from runge.configuration.objects import CONFIGURATIONS, flatten
 from runge.sobolev.activations import ACTIVATIONS
 from runge.sweeps.compose import compose
 from runge.training.member import SECTIONS, Member

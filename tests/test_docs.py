@@ -15,7 +15,7 @@ from numpy.testing import assert_allclose
 
 from runge.commands import compare as compare
 from runge.commands.cli import as_sweep
-from runge.configuration import build
+from runge.configuration.objects import build
 from runge.data.rows import read
 from runge.data.table import Table
 from runge.function.sensitivity import measure

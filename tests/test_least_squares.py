@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from runge.configuration import flatten
+from runge.configuration.objects import flatten
 from runge.optimizers import LeastSquares, least_squares
 from runge.optimizers.least_squares import solve_last_layer
 from runge.sweeps.compose import compose

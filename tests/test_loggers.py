@@ -24,7 +24,7 @@ from tensorboard.plugins.custom_scalar.metadata import CONFIG_SUMMARY_TAG
 from tensorboard.plugins.hparams.backend_context import Context
 from tensorboard.plugins.hparams.metadata import SESSION_START_INFO_TAG, parse_session_start_info_plugin_data
 
-from runge.configuration import digest
+from runge.configuration.objects import digest
 from runge.loggers.tensorboard import LOGARITHMS, TensorBoard, label, settings
 from tests.sweeps.test_run import SHORT, figures, history, only_run, state
 

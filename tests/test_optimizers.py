@@ -5,8 +5,8 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from runge.configuration import build
-from runge.errors import ConfigurationError
+from runge.configuration.errors import ConfigurationError
+from runge.configuration.objects import build
 from runge.optimizers import LBFGS, SGD, Adam, AdamW, Optimizer, Problem, adapt, clip, of_members
 from runge.optimizers.of_torch import ELEMENTWISE as OF_TORCH
 from runge.sobolev.network import Model, StackedMLP

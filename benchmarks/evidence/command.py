@@ -9,7 +9,7 @@ from pathlib import Path
 from claims import CLAIMS
 from sweeps import QUICK, QUICK_OVERRIDES, ClaimSweep
 
-from runge.errors import ConfigurationError, RunError
+from runge.configuration.errors import ConfigurationError, RunError
 from runge.interruption import interruption
 from runge.records.files import printable, write
 

@@ -16,7 +16,7 @@ from effects import LEVEL, Effect, Judgement, Observation, arrange, effects, fig
 from pictures import curves, forest, name_context
 
 from runge.compare.lead import FEWEST
-from runge.configuration import CONFIGURATIONS, SAME_RESULT, build
+from runge.configuration.objects import CONFIGURATIONS, SAME_RESULT, build
 from runge.machine import cores
 from runge.metrics import TEST_MSE_DF, TEST_MSE_F, TOTAL_SECONDS
 from runge.pictures.style import png

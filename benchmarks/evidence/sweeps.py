@@ -7,8 +7,8 @@ from pathlib import Path
 import yaml
 from claims import SEED, Claim, ClaimRuns
 
-from runge.configuration import CONFIGURATIONS, digest
-from runge.errors import ConfigurationError, RunError
+from runge.configuration.errors import ConfigurationError, RunError
+from runge.configuration.objects import CONFIGURATIONS, digest
 from runge.interface.calls import sweep
 from runge.records.directories import RunDirectory
 from runge.records.reading import find, read

@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 from results import keep
 from tables import Array, Rows, noisy
 
-from runge.configuration import build
+from runge.configuration.objects import build
 from runge.data.rows import Rows as TableRows
 from runge.data.table import Table, numbered
 from runge.function.function import Function as Networks

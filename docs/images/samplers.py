@@ -7,7 +7,7 @@ import torch
 import yaml
 from matplotlib.figure import Figure
 
-from runge.configuration import CONFIGURATIONS, build
+from runge.configuration.objects import CONFIGURATIONS, build
 from runge.pictures.style import BLUE, png, styled
 from runge.sampling import Sampling
 from runge.targets import Expression

@@ -8,11 +8,12 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from runge.commands.plumbing import ending_quietly, refusing
-from runge.configuration import build, command, in_shell, override_of
+from runge.configuration.errors import ConfigurationError
+from runge.configuration.objects import build
+from runge.configuration.words import command, in_shell, override_of
 from runge.data.memory import FRAME, frame_of
 from runge.data.roles import Roles, columns_override, find_roles, listed, read_arrays
 from runge.data.table import FORMATS, Table, open_table
-from runge.errors import ConfigurationError
 from runge.labels.contradictions import ColumnNames, Finding, Report, contradictions
 from runge.records.files import printable
 from runge.sweeps.compose import compose

@@ -13,8 +13,9 @@ from typing import Any
 import hydra
 
 from runge.commands.plumbing import ending_quietly
-from runge.configuration import CONFIGURATIONS, command, override_of
-from runge.errors import ConfigurationError, did_you_mean
+from runge.configuration.errors import ConfigurationError, did_you_mean
+from runge.configuration.objects import CONFIGURATIONS
+from runge.configuration.words import command, override_of
 from runge.interruption import interruption
 from runge.records.files import printable
 from runge.sweeps.compose import register_resolvers

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from contextlib import nullcontext, suppress
 
 from runge.commands.plumbing import ending_quietly, refusing
-from runge.errors import ConfigurationError, describe
+from runge.configuration.errors import ConfigurationError, describe
 from runge.pictures.drawing import draw_answer, draw_into, write_pictures
 from runge.records.ensemble import read_answer
 from runge.records.files import printable

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from runge.errors import describe
+from runge.configuration.errors import describe
 from runge.records.files import printable
 
 __all__ = ["add_out", "check_new", "ending_quietly", "refusing"]

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from runge.commands.plumbing import add_out, check_new, ending_quietly, refusing
+from runge.configuration.errors import ConfigurationError
 from runge.data.roles import (
     Roles,
     find_partials,
@@ -22,7 +23,6 @@ from runge.data.roles import (
     second_name,
 )
 from runge.data.table import FORMATS, SETS, open_table
-from runge.errors import ConfigurationError
 from runge.records.directories import RunDirectory
 from runge.records.files import printable, write
 from runge.records.reading import find

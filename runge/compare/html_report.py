@@ -22,7 +22,7 @@ from runge.compare.naming import short_names, text
 from runge.compare.origin import origin_of
 from runge.compare.ranking import Ranking
 from runge.compare.tables import MOST_GROUPS, in_short, show
-from runge.errors import ConfigurationError
+from runge.configuration.errors import ConfigurationError
 from runge.records.directories import RunDirectory
 from runge.records.files import printable, write
 from runge.records.fits import Fit, fit_of

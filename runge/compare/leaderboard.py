@@ -21,8 +21,8 @@ from rich.table import Table
 from rich.text import Text
 
 from runge.compare.sensitivity_table import Sensitivity
-from runge.configuration import command
-from runge.errors import ConfigurationError
+from runge.configuration.errors import ConfigurationError
+from runge.configuration.words import command
 from runge.records.files import printable, write
 from runge.records.fits import Array, Section
 

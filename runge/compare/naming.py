@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from runge.configuration import OF_STEPS
+from runge.configuration.objects import OF_STEPS
 from runge.records.ensemble import SEEDS
 from runge.records.files import printable
 from runge.records.reading import RunRecord

@@ -10,7 +10,8 @@ import yaml
 
 from runge.compare.naming import BETWEEN, text
 from runge.compare.ranking import Ranking
-from runge.configuration import SAME_BITS, command, in_shell
+from runge.configuration.objects import SAME_BITS
+from runge.configuration.words import command, in_shell
 from runge.records.files import printable
 from runge.records.reading import RunRecord, find
 

@@ -15,7 +15,7 @@ from runge.compare.lead import Difference, compare_groups, describe_lead
 from runge.compare.leaderboard import Leaderboard
 from runge.compare.naming import differing, is_condition, label, names_of, text, with_options, with_rows
 from runge.compare.search import Search
-from runge.configuration import SAME_RESULT
+from runge.configuration.objects import SAME_RESULT
 from runge.data.roles import listed
 from runge.metrics import VAL_NRMSE, Objective
 from runge.records.ensemble import SEEDS

@@ -9,9 +9,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from runge.configuration.validation import Floats
 from runge.sobolev.accuracy import variance
 from runge.sobolev.points import Points
-from runge.validation import Floats
 
 __all__ = ["Channels", "batch_size", "channel_weights", "relevance", "row_points", "second_weights"]
 

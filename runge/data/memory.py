@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
+from runge.configuration.errors import ConfigurationError
 from runge.data.table import File
-from runge.errors import ConfigurationError
 
 __all__ = ["FRAME", "file_of", "frame_of", "unmasked"]
 

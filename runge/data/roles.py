@@ -9,8 +9,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from runge.configuration.errors import ConfigurationError
 from runge.data.table import File, Table, numbered
-from runge.errors import ConfigurationError
 
 __all__ = [
     "Roles",

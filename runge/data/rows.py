@@ -11,10 +11,10 @@ from typing import ClassVar, NamedTuple, Self
 import numpy as np
 import torch
 
+from runge.configuration.errors import ConfigurationError
 from runge.data.folds import FEWEST, deal, number_points
 from runge.data.roles import find_roles, read_arrays, read_seconds
 from runge.data.table import FARTHEST, SETS, File, Table, open_table
-from runge.errors import ConfigurationError
 
 __all__ = ["Rows", "Split", "draw", "read"]
 

@@ -8,13 +8,13 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
+from runge.configuration.validation import Natural, Size, checked
 from runge.data.folds import FEWEST, deal
 from runge.data.table import Fold, Folds, check_fold
 from runge.sampling import Random, Sampling, Uniform, boundary_nodes, check_count
 from runge.sampling.domain import MOST_ON_GRIDS, cells, sobol
 from runge.sobolev.points import Points
 from runge.targets import Target
-from runge.validation import Natural, Size, checked
 
 __all__ = ["Data", "Dataset", "SampleWeight", "labelled", "sample", "sample_weights", "training_points"]
 

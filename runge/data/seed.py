@@ -6,7 +6,7 @@ from typing import Literal, get_args
 import numpy as np
 import torch
 
-from runge.validation import Natural, checked
+from runge.configuration.validation import Natural, checked
 
 Purpose = Literal["data", "weights", "resampling", "balance"]
 

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
 import numpy as np
 from pydantic import Field
 
-from runge.errors import ConfigurationError
-from runge.validation import Natural, checked
+from runge.configuration.errors import ConfigurationError
+from runge.configuration.validation import Natural, checked
 
 if TYPE_CHECKING:
     import pandas

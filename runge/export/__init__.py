@@ -8,7 +8,7 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
-from runge.errors import ConfigurationError
+from runge.configuration.errors import ConfigurationError
 from runge.export.c_source import c_source
 from runge.export.card import LICENSE, card
 from runge.export.casadi_source import casadi_source

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from sympy.printing import c, cxx
 
-from runge.errors import ConfigurationError
+from runge.configuration.errors import ConfigurationError
 from runge.export.card import card
 from runge.export.sources import TEMPLATES, activations
 from runge.export.weights import folded, shares

@@ -12,8 +12,8 @@ import numpy as np
 import torch
 
 from runge.compare.leaderboard import OutputError, read_leaderboard
-from runge.configuration import flatten
-from runge.errors import ConfigurationError
+from runge.configuration.errors import ConfigurationError
+from runge.configuration.objects import flatten
 from runge.export.weights import shares
 from runge.function.function import Function
 from runge.metrics import QUANTITIES, key, on_test

@@ -6,7 +6,7 @@ from pprint import pformat
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from runge.errors import ConfigurationError
+from runge.configuration.errors import ConfigurationError
 from runge.function.function import Function
 
 __all__ = ["TEMPLATES", "activations"]

@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 import torch
 
-from runge.configuration import command, setting, unimported
+from runge.configuration.errors import ConfigurationError
+from runge.configuration.objects import unimported
+from runge.configuration.words import command, setting
 from runge.data.seed import Seed
-from runge.errors import ConfigurationError
 from runge.function.function import Function
 from runge.function.outside import Box, thinned
 from runge.records.calibration import Calibration

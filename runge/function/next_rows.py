@@ -7,20 +7,20 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from runge.configuration import command
+from runge.configuration.errors import ConfigurationError
+from runge.configuration.validation import Floats
+from runge.configuration.words import command
 from runge.data.channels import Channels
 from runge.data.memory import frame_of
 from runge.data.roles import listed
 from runge.data.rows import Rows
 from runge.data.table import SETS, open_table
-from runge.errors import ConfigurationError
 from runge.function.function import Function
 from runge.function.loading import load_finished
 from runge.function.predictions import predict
 from runge.function.residuals import rows_of
 from runge.function.suggestions import choose, draw, relative
 from runge.records.directories import RunDirectory
-from runge.validation import Floats
 
 if TYPE_CHECKING:
     import pandas

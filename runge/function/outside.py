@@ -31,7 +31,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from runge.validation import Floats
+from runge.configuration.validation import Floats
 
 __all__ = ["EDGE", "OUTSIDE", "Box", "NearestRow", "input_weights", "per_quantile", "thinned"]
 

@@ -8,12 +8,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from runge.configuration import build, section
+from runge.configuration.errors import ConfigurationError
+from runge.configuration.objects import build, section
 from runge.data.channels import Channels
 from runge.data.rows import Rows, Split, read
 from runge.data.seed import Seed
 from runge.data.table import Table
-from runge.errors import ConfigurationError
 from runge.function.outside import per_quantile
 from runge.function.spread import alike, spread_over
 from runge.records.calibration import Calibration

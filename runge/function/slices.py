@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from runge.configuration import build, unimported
+from runge.configuration.errors import ConfigurationError
+from runge.configuration.objects import build, unimported
 from runge.data.sampled import Data, sample
 from runge.data.seed import Seed
-from runge.errors import ConfigurationError
 from runge.function.outside import OUTSIDE
 from runge.function.residuals import rows_of
 from runge.records.directories import RunDirectory

@@ -23,9 +23,9 @@ from numpy.typing import NDArray
 from scipy.linalg import cholesky, solve_triangular
 from scipy.spatial.distance import cdist
 
+from runge.configuration.validation import Floats
 from runge.function.outside import OUTSIDE, NearestRow, thinned
 from runge.sampling.domain import sobol
-from runge.validation import Floats
 
 __all__ = ["choose", "draw", "relative"]
 

@@ -12,9 +12,9 @@ from hydra.types import RunMode
 from omegaconf import DictConfig
 
 from runge.compare.leaderboard import read_leaderboard
-from runge.configuration import override_of
+from runge.configuration.errors import ConfigurationError, RunError
+from runge.configuration.words import override_of
 from runge.data.memory import FRAME, file_of
-from runge.errors import ConfigurationError, RunError
 from runge.interface.outcomes import Answer, Comparison, Run
 from runge.records.directories import RunDirectory
 from runge.records.files import discard, write
@@ -67,7 +67,7 @@ def fit(*arguments: Any, directory: Directory = None) -> Run | Answer:
         (('x',), ('y',))
         >>> fit("model.width=0")
         Traceback (most recent call last):
-        runge.errors.ConfigurationError: model.width: should be greater than or equal to 1, got 0
+        runge.configuration.errors.ConfigurationError: model.width: should be greater than or equal to 1, got 0
     """
     in_memory = bool(arguments) and not isinstance(arguments[0], str)
     searched = [one for one in arguments if isinstance(one, str) and one.startswith("search=")]

@@ -8,14 +8,14 @@ from typing import Any
 import numpy as np
 from sklearn.utils import check_array, check_random_state
 
-from runge.configuration import CONFIGURATIONS
+from runge.configuration.objects import CONFIGURATIONS
+from runge.configuration.validation import Floats
 from runge.data.roles import partials_of
 from runge.data.rows import Rows
 from runge.data.table import FARTHEST
 from runge.labels.contradictions import ColumnNames, wrong_columns
 from runge.optimizers import Optimizer
 from runge.sweeps.compose import compose
-from runge.validation import Floats
 
 __all__ = [
     "CHECK",

@@ -12,7 +12,7 @@ from runge.compare.html_report import PAGE
 from runge.compare.leaderboard import read_leaderboard
 from runge.compare.ranking import Ranking, collect
 from runge.compare.search import read_search
-from runge.errors import RunError
+from runge.configuration.errors import RunError
 from runge.metrics import TEST_MSE_DF, TEST_MSE_F, TEST_NRMSE_DF, TEST_NRMSE_F, on_test
 from runge.pictures.drawing import draw, draw_answer
 from runge.records.directories import RunDirectory

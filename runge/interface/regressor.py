@@ -16,12 +16,13 @@ from sklearn.metrics import r2_score
 from sklearn.utils import check_consistent_length
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from runge.configuration import build
+from runge.configuration.errors import ConfigurationError, RunError
+from runge.configuration.objects import build
+from runge.configuration.validation import Floats
 from runge.data.memory import unmasked
 from runge.data.roles import check_index, names_of
 from runge.data.rows import Rows
 from runge.data.table import Table
-from runge.errors import ConfigurationError, RunError
 from runge.function.function import Function
 from runge.function.residuals import errors_of
 from runge.interface.calls import sweep
@@ -42,7 +43,6 @@ from runge.records.calibration import Calibration
 from runge.training.member import Member
 from runge.training.report import inside
 from runge.training.stack import Stack
-from runge.validation import Floats
 
 __all__ = ["SobolevRegressor"]
 

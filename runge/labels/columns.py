@@ -8,9 +8,9 @@ from typing import NamedTuple
 
 import numpy as np
 
+from runge.configuration.validation import Floats
 from runge.labels.mistakes import Mistake, possible
 from runge.labels.pairs import LEAST_ROWS, Labels, Pairs, Place, Source, left_by_neighbours
-from runge.validation import Floats
 
 __all__ = ["Twin", "Verdict", "check_columns", "check_twins"]
 

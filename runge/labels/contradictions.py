@@ -7,11 +7,11 @@ from typing import NamedTuple
 
 import numpy as np
 
+from runge.configuration.validation import Floats
 from runge.data.roles import listed, partial_name
 from runge.labels.columns import Twin, check_columns, check_twins
 from runge.labels.mistakes import Mistake, usual_factor
 from runge.labels.pairs import Place, corrected
-from runge.validation import Floats
 
 __all__ = ["ColumnNames", "Finding", "Report", "contradictions", "wrong_columns"]
 

@@ -7,8 +7,8 @@ from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
+from runge.configuration.validation import Floats
 from runge.labels.pairs import Labels, Place, Source
-from runge.validation import Floats
 
 __all__ = ["Mistake", "possible", "usual_factor"]
 

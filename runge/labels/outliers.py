@@ -22,7 +22,7 @@ import numpy as np
 from scipy.spatial import KDTree
 from scipy.stats import median_abs_deviation
 
-from runge.validation import Floats
+from runge.configuration.validation import Floats
 
 __all__ = ["Outlier", "outliers"]
 

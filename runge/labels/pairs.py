@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial import KDTree
 
-from runge.validation import Floats
+from runge.configuration.validation import Floats
 
 __all__ = ["LEAST_ROWS", "Labels", "Pairs", "Place", "Source", "corrected", "left_by_neighbours"]
 

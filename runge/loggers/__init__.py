@@ -27,8 +27,8 @@ from typing import Any
 
 from lightning.pytorch.loggers import Logger
 
-from runge.configuration import build, explained, locate, prepare, section
-from runge.errors import ConfigurationError
+from runge.configuration.errors import ConfigurationError
+from runge.configuration.objects import build, explained, locate, prepare, section
 from runge.loggers.mlflow import MLflow
 from runge.loggers.tensorboard import TensorBoard
 from runge.loggers.wandb import Wandb

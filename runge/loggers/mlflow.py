@@ -5,9 +5,9 @@ from typing import Any
 
 from lightning.pytorch.loggers import MLFlowLogger
 
+from runge.configuration.validation import checked_call
 from runge.loggers.identity import known_run, remember_run, tags
 from runge.records.directories import RunDirectory
-from runge.validation import checked_call
 
 _LONGEST_NAME = 250  # of a run, in MLflow's tables
 

@@ -19,9 +19,9 @@ from tensorboard.plugins.hparams.summary_v2 import hparams_pb
 from tensorboard.summary.writer.record_writer import RecordWriter
 from torch.utils.tensorboard.summary import custom_scalars, hparams
 
-from runge.configuration import SAME_BITS, flatten
+from runge.configuration.objects import SAME_BITS, flatten
+from runge.configuration.validation import checked_call
 from runge.metrics import LAMBDA_D, TEST_MSE_DF, TEST_MSE_F, key
-from runge.validation import checked_call
 
 LOGARITHMS = {
     key("val", "mse_df"): "1 log10 val/mse_df",

@@ -5,9 +5,9 @@ from typing import Annotated, Any, Literal
 from lightning.pytorch.loggers import WandbLogger
 from pydantic import Field
 
+from runge.configuration.validation import checked_call
 from runge.loggers.identity import known_run, remember_run, tags
 from runge.records.directories import RunDirectory
-from runge.validation import checked_call
 
 Mode = Literal["online", "offline", "disabled"]
 Project = Annotated[str, Field(pattern=r"^[^/\\#?%:]{1,128}$")]

@@ -11,10 +11,10 @@ from pydantic import Field
 from torch import Tensor
 from torch.nn import Parameter
 
+from runge.configuration.validation import BelowOne, NonNegative, Positive, checked
 from runge.optimizers.optimizer import Course, Optimizer, Problem
 from runge.schedules import LearningRateSchedule, learning_rate_factor
 from runge.sobolev.kernel import AdamSteps
-from runge.validation import BelowOne, NonNegative, Positive, checked
 
 __all__ = ["SGD", "Adam", "AdamW", "Gradient", "clip", "has_own_rate", "of_members"]
 

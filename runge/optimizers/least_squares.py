@@ -13,11 +13,11 @@ from threadpoolctl import ThreadpoolController
 from torch import Tensor
 from torch.nn import Parameter
 
+from runge.configuration.validation import Floats, Positive, checked
 from runge.optimizers.optimizer import LINEAR_ALGEBRA, Needs, Optimizer, Problem
 from runge.sobolev import losses
 from runge.sobolev.jacobian import readout
 from runge.sobolev.network import Tape
-from runge.validation import Floats, Positive, checked
 
 __all__ = ["RANK", "LeastSquares", "libraries", "solve_last_layer"]
 

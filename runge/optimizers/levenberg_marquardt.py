@@ -31,6 +31,7 @@ from pydantic import Field
 from torch import Tensor
 from torch.nn import Parameter
 
+from runge.configuration.validation import NonNegative, Positive, checked
 from runge.optimizers.elimination import HiddenSpace, eliminate, relative_ridge
 from runge.optimizers.explicit import ExplicitSpace
 from runge.optimizers.least_squares import solve_last_layer
@@ -40,7 +41,6 @@ from runge.optimizers.systems import COLUMNS, ErrorSpace, IterativeSpace, System
 from runge.sobolev import losses
 from runge.sobolev.network import Tape
 from runge.sobolev.second import second_errors
-from runge.validation import NonNegative, Positive, checked
 
 __all__ = ["LevenbergMarquardt"]
 

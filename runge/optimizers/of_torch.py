@@ -9,11 +9,11 @@ import torch
 from torch import Tensor
 from torch.nn import Parameter
 
+from runge.configuration.validation import Count, Positive, checked
 from runge.optimizers.gradient import Gradient
 from runge.optimizers.optimizer import Needs, Problem
 from runge.schedules import LearningRateSchedule
 from runge.sobolev.network import StackedMLP
-from runge.validation import Count, Positive, checked
 
 __all__ = ["LBFGS", "TorchOptimizer", "adapt"]
 

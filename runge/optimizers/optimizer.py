@@ -9,10 +9,10 @@ import torch
 from torch import Tensor
 from torch.nn import Parameter
 
+from runge.configuration.validation import checked
 from runge.sobolev.losses import LossAndGradient
 from runge.sobolev.network import StackedMLP
 from runge.sobolev.points import Points
-from runge.validation import checked
 
 __all__ = ["LINEAR_ALGEBRA", "Course", "Needs", "Optimizer", "Problem", "State"]
 

@@ -12,11 +12,11 @@ from scipy.optimize import minimize
 from torch import Tensor
 from torch.nn import Parameter
 
+from runge.configuration.validation import Floats, checked
 from runge.optimizers.least_squares import RANK, libraries, solve_last_layer
 from runge.optimizers.optimizer import LINEAR_ALGEBRA, Needs, Optimizer, Problem
 from runge.sobolev import losses
 from runge.sobolev.jacobian import readout
-from runge.validation import Floats, checked
 
 __all__ = ["RandomFeatures", "evidence"]
 

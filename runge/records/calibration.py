@@ -24,7 +24,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from runge.validation import Floats
+from runge.configuration.validation import Floats
 
 __all__ = ["Calibration"]
 

@@ -12,7 +12,7 @@ from typing import Any, Literal, NamedTuple
 import torch
 from torch import Tensor
 
-from runge.errors import ConfigurationError
+from runge.configuration.errors import ConfigurationError
 from runge.records.directories import RunDirectory
 
 STACKS = ".stacks"

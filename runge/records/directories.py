@@ -20,8 +20,8 @@ from typing import Any, Literal
 from pydantic import ConfigDict, ValidationError
 from pydantic.dataclasses import dataclass
 
-from runge.configuration import setting
-from runge.errors import ConfigurationError
+from runge.configuration.errors import ConfigurationError
+from runge.configuration.words import setting
 from runge.records.files import discard, read_json, write
 
 Status = Literal["running", "finished", "diverged", "interrupted", "failed"]
@@ -41,7 +41,7 @@ class State:
         status: the run's status.
         step: the number of optimiser steps taken.
         message: the reason for the status; of a finished run what its validation points say of the fit.
-        configuration: the digest of the run's configuration (`runge.configuration.digest`); empty: unknown.
+        configuration: the digest of the run's configuration (`runge.configuration.objects.digest`); empty: unknown.
         rows: the checksum of the rows of the run's table; empty: it has none, or unknown.
         checksums: the checksums of the final files, by their names.
         versions: those of runge and torch that trained it; empty: unknown.

@@ -11,8 +11,8 @@ from typing import Annotated
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass
 
-from runge.configuration import SAME_RESULT
-from runge.errors import ConfigurationError
+from runge.configuration.errors import ConfigurationError
+from runge.configuration.objects import SAME_RESULT
 from runge.records.calibration import Calibration
 from runge.records.directories import RunDirectory
 from runge.records.files import write

@@ -11,7 +11,7 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from runge.errors import ConfigurationError
+from runge.configuration.errors import ConfigurationError
 
 LOCK = ".lock"
 """The file by which a process keeps others out of a directory (`locked`)."""

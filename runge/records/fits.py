@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from runge.errors import ConfigurationError
+from runge.configuration.errors import ConfigurationError
 
 Array = NDArray[np.floating[Any]]
 

@@ -10,8 +10,8 @@ from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from runge.configuration import SAME_RESULT, flatten
-from runge.errors import ConfigurationError
+from runge.configuration.errors import ConfigurationError
+from runge.configuration.objects import SAME_RESULT, flatten
 from runge.records.directories import ENDED, RunDirectory
 from runge.records.files import printable
 

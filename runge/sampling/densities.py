@@ -6,9 +6,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from runge.configuration.validation import NonNegative, Positive, checked
 from runge.sampling.domain import MOST_ON_GRIDS, candidates
 from runge.sampling.strategies import Function, Sampling, fixed_ends
-from runge.validation import NonNegative, Positive, checked
 
 __all__ = ["Density", "Derivative", "Stratified"]
 

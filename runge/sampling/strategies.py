@@ -7,8 +7,8 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
+from runge.configuration.validation import Share, checked
 from runge.sampling.domain import MOST_ON_GRIDS, corners, onto, sobol
-from runge.validation import Share, checked
 
 __all__ = ["Chebyshev", "Endpoint", "Function", "LatinHypercube", "Mixed", "Random", "Sampling", "Sobol", "Strength"]
 __all__ += ["Uniform", "boundary_nodes", "check_count", "fixed_ends"]

@@ -21,7 +21,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from runge.errors import did_you_mean
+from runge.configuration.errors import did_you_mean
 
 
 @dataclass(frozen=True)

@@ -12,10 +12,10 @@ from pydantic import AfterValidator, Field
 from torch import Tensor, nn
 from torch.utils._pytree import tree_map
 
+from runge.configuration.validation import Count, checked
 from runge.sobolev.activations import Activation, activation
 from runge.sobolev.points import Points
 from runge.sobolev.units import Units
-from runge.validation import Count, checked
 
 Derivative = Literal["forward", "autograd"]
 Init = Literal["default", "knots", "wide_knots", "fourier"]

@@ -19,8 +19,8 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
-from runge.configuration import CONFIGURATIONS
-from runge.errors import ConfigurationError
+from runge.configuration.errors import ConfigurationError
+from runge.configuration.objects import CONFIGURATIONS
 from runge.records.directories import RunDirectory, resumable
 from runge.records.files import claim
 

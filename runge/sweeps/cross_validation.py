@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from omegaconf import DictConfig, OmegaConf
 
-from runge.configuration import build, section
+from runge.configuration.objects import build, section
 from runge.sweeps.compose import Composer
 
 __all__ = ["expand_folds", "folds"]

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from runge.errors import ConfigurationError, DivergedError, RunError, describe
+from runge.configuration.errors import ConfigurationError, DivergedError, RunError, describe
 from runge.records.files import read_json, write
 from runge.sweeps.jobs import Value
 

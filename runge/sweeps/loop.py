@@ -11,8 +11,8 @@ from typing import Any
 from hydra.core.utils import JobReturn
 from omegaconf import OmegaConf
 
-from runge.configuration import setting
-from runge.errors import ConfigurationError, RunError
+from runge.configuration.errors import ConfigurationError, RunError
+from runge.configuration.words import setting
 from runge.interruption import interruption
 from runge.records.files import discard, locked, printable, write
 from runge.sweeps.jobs import Launch, value_or_error

@@ -16,7 +16,7 @@ from typing import Any
 from hydra.core.utils import setup_globals
 
 from runge import machine
-from runge.errors import ConfigurationError, RunError, describe, is_out_of_memory
+from runge.configuration.errors import ConfigurationError, RunError, describe, is_out_of_memory
 from runge.interruption import ENDING, interruption
 from runge.sweeps.compose import register_resolvers
 

@@ -16,8 +16,9 @@ from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 
 from runge.compare.tables import error_table
-from runge.configuration import SAME_BITS, command, digest, section, setting, unimported
-from runge.errors import ConfigurationError, RunError, is_out_of_memory
+from runge.configuration.errors import ConfigurationError, RunError, is_out_of_memory
+from runge.configuration.objects import SAME_BITS, digest, section, unimported
+from runge.configuration.words import command, setting
 from runge.interruption import interruption
 from runge.machine import allow_open_files
 from runge.metrics import BEST_STEP, SWITCHED_ON_STEP, TOTAL_SECONDS

@@ -18,8 +18,8 @@ from hydra.types import RunMode
 from omegaconf import DictConfig
 from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
 
-from runge.configuration import CONFIGURATIONS, no_such_key
-from runge.errors import ConfigurationError, RunError, did_you_mean
+from runge.configuration.errors import ConfigurationError, RunError, did_you_mean
+from runge.configuration.objects import CONFIGURATIONS, no_such_key
 from runge.interruption import interruption
 from runge.records.files import printable
 from runge.sweeps.compose import LOCK, explain_value, register_resolvers

@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 from runge import machine
-from runge.errors import ConfigurationError, RunError
+from runge.configuration.errors import ConfigurationError, RunError
+from runge.configuration.validation import Count, Positive, checked
 from runge.interruption import interruption
 from runge.sweeps.processes import Report, Task, attempt
-from runge.validation import Count, Positive, checked
 
 PROCESSES = 16
 """How many jobs run at a time by default."""

@@ -18,8 +18,9 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from runge import machine
 from runge.compare.lead import FEWEST
-from runge.configuration import build, digest, setting
-from runge.errors import ConfigurationError, RunError, describe
+from runge.configuration.errors import ConfigurationError, RunError, describe
+from runge.configuration.objects import build, digest
+from runge.configuration.words import setting
 from runge.interruption import interruption
 from runge.records.directories import RunDirectory, State
 from runge.records.files import locked

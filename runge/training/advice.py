@@ -9,7 +9,7 @@ import numpy as np
 from torch import Tensor
 
 from runge.balance import GradNorm, Log, Scale
-from runge.configuration import command, in_shell
+from runge.configuration.words import command, in_shell
 from runge.data.roles import columns_override, find_roles, listed, of_columns, partial_name
 from runge.data.rows import Rows
 from runge.data.sampled import Data

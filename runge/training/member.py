@@ -9,13 +9,13 @@ import torch
 
 from runge import machine
 from runge.balance import Balance
-from runge.configuration import build, flatten, function, no_such_key, section
+from runge.configuration.errors import ConfigurationError
+from runge.configuration.objects import build, flatten, function, no_such_key, section
 from runge.data.channels import batch_size
 from runge.data.rows import Rows, read
 from runge.data.sampled import Data
 from runge.data.seed import Seed
 from runge.data.table import Table, numbered
-from runge.errors import ConfigurationError
 from runge.metrics import QUANTITIES, VAL_NRMSE, Objective
 from runge.optimizers import Optimizer, adapt, has_own_rate
 from runge.records.fits import Columns

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import torch
 
-from runge.configuration import digest
-from runge.errors import DivergedError, RunError, describe
+from runge.configuration.errors import DivergedError, RunError, describe
+from runge.configuration.objects import digest
 from runge.loggers import Logger, make_loggers
 from runge.metrics import FIT_SECONDS, TOTAL_SECONDS, on_test
 from runge.pictures.drawing import draw_into

@@ -13,7 +13,7 @@ import torch
 from lightning.fabric.plugins import CheckpointIO
 from lightning.pytorch.callbacks import Callback
 
-from runge.errors import ConfigurationError, describe
+from runge.configuration.errors import ConfigurationError, describe
 from runge.interruption import interruption
 from runge.records.checkpoints import STACKS, read_state, serialise, state_path, take
 from runge.records.directories import ENDED, RunDirectory

@@ -5,11 +5,11 @@ from typing import Annotated, Any, Literal
 import torch
 from pydantic import BeforeValidator
 
+from runge.configuration.validation import Count, NonNegative, Positive, checked
 from runge.data.sampled import SampleWeight
 from runge.sobolev.kernel import Compile
 from runge.sobolev.losses import DerivativeScale
 from runge.training.gpu import Accelerator
-from runge.validation import Count, NonNegative, Positive, checked
 
 __all__ = ["Loss", "Training"]
 

@@ -13,11 +13,12 @@ import torch
 from lightning.pytorch.callbacks import Callback
 
 from runge import machine
-from runge.configuration import digest, explained, setting
+from runge.configuration.errors import ConfigurationError, describe
+from runge.configuration.objects import digest, explained
+from runge.configuration.words import setting
 from runge.data.channels import row_points
 from runge.data.rows import Rows
 from runge.data.sampled import Data, Dataset
-from runge.errors import ConfigurationError, describe
 from runge.interruption import interruption
 from runge.loggers import check_loggers
 from runge.optimizers import of_members

@@ -9,8 +9,8 @@ from lightning.fabric.plugins.environments.lightning import LightningEnvironment
 from lightning.pytorch.callbacks import Callback, Checkpoint, EarlyStopping
 
 from runge import machine
-from runge.configuration import build, locate, section
-from runge.errors import ConfigurationError, describe
+from runge.configuration.errors import ConfigurationError, describe
+from runge.configuration.objects import build, locate, section
 from runge.sobolev.points import Points
 from runge.training.module import Metric, SobolevRegression
 from runge.training.saving import StateFile

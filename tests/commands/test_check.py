@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 
 from runge.commands.check import check, main
-from runge.errors import ConfigurationError
+from runge.configuration.errors import ConfigurationError
 
 
 def beam(n=120):

@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 
 import runge
 from runge.commands.cli import as_sweep, main
-from runge.configuration import command
+from runge.configuration.words import command
 from runge.sweeps.compose import compose
 from runge.training.member import Member
 from tests.compositions import draw_keys

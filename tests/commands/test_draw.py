@@ -8,7 +8,7 @@ from matplotlib.collections import PolyCollection
 
 import runge
 from runge.commands.draw import main
-from runge.errors import ConfigurationError
+from runge.configuration.errors import ConfigurationError
 from runge.function.function import Function
 from runge.function.loading import load
 from runge.function.slices import formula_of, profiles_of

@@ -8,7 +8,7 @@ import pytest
 
 import runge
 from runge.commands.suggest import main
-from runge.errors import ConfigurationError
+from runge.configuration.errors import ConfigurationError
 from runge.function.next_rows import suggest
 
 ROLES = (

@@ -13,7 +13,7 @@ from runge.compare.html_report import render
 from runge.compare.leaderboard import AnswerProfile, Candidate, Leaderboard, Suspect, packed, read_leaderboard
 from runge.compare.ranking import Ranking
 from runge.compare.sensitivity_table import Influence, Sensitivity
-from runge.errors import ConfigurationError
+from runge.configuration.errors import ConfigurationError
 from runge.records.reading import RunRecord
 from tests.compare.pages import drawn
 

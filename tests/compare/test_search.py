@@ -7,7 +7,7 @@ import pytest
 from runge.compare.html_report import render
 from runge.compare.ranking import Ranking
 from runge.compare.search import Search, read_search
-from runge.errors import ConfigurationError
+from runge.configuration.errors import ConfigurationError
 from tests.compare.pages import axis, made_up
 
 TRIALS = [

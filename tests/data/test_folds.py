@@ -7,11 +7,11 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from runge.configuration.errors import ConfigurationError
 from runge.data.folds import deal
 from runge.data.rows import read
 from runge.data.sampled import Data, sample
 from runge.data.table import Table
-from runge.errors import ConfigurationError
 from runge.sampling import Random
 from runge.targets import Runge
 from tests.conftest import generator

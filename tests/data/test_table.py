@@ -12,10 +12,10 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from runge.configuration.errors import ConfigurationError
 from runge.data.folds import number_points
 from runge.data.rows import draw, read
 from runge.data.table import Table, open_table
-from runge.errors import ConfigurationError
 
 pytestmark = pytest.mark.usefixtures("in_folder")
 

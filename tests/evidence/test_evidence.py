@@ -13,7 +13,7 @@ from heatmap import heatmap, read
 from page import describe, page
 from sweeps import ClaimSweep, combinations
 
-from runge.configuration import CONFIGURATIONS
+from runge.configuration.objects import CONFIGURATIONS
 from runge.metrics import TEST_MSE_DF as MSE_DF
 from runge.records.reading import RunRecord
 from runge.targets import Expression, Runge

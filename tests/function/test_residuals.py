@@ -11,7 +11,7 @@ import pytest
 
 import runge
 from runge.commands.predict import main
-from runge.errors import ConfigurationError
+from runge.configuration.errors import ConfigurationError
 from runge.function.residuals import left_out, rows_of
 from runge.records.directories import RunDirectory
 from runge.records.ensemble import write_answer

@@ -15,8 +15,8 @@ import torch
 from matplotlib.figure import Figure
 
 import runge
+from runge.configuration.errors import ConfigurationError, RunError
 from runge.data.memory import file_of
-from runge.errors import ConfigurationError, RunError
 from runge.records.ensemble import write_answer
 from tests.conftest import interrupted_at
 from tests.sweeps.commands import TINY_SEARCH

@@ -18,8 +18,8 @@ from sklearn.preprocessing import MinMaxScaler, StandardScaler
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 import runge
-from runge.configuration import CONFIGURATIONS
-from runge.errors import RunError
+from runge.configuration.errors import RunError
+from runge.configuration.objects import CONFIGURATIONS
 from runge.function.function import Function
 from runge.interface.checks import OPTIMIZERS, composed
 from runge.interface.regressor import SobolevRegressor

@@ -3,7 +3,7 @@ import os
 import pytest
 import torch
 
-from runge.errors import ConfigurationError
+from runge.configuration.errors import ConfigurationError
 from runge.records.checkpoints import join, read_state, serialise, stack_of, state_path, take
 from runge.records.directories import RunDirectory
 from runge.records.files import write

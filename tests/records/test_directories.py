@@ -5,7 +5,7 @@ import shlex
 import pytest
 from hydra.core.override_parser.overrides_parser import OverridesParser
 
-from runge.errors import ConfigurationError
+from runge.configuration.errors import ConfigurationError
 from runge.records.directories import RunDirectory, State, resumable
 from runge.records.files import write
 

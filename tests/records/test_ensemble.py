@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from runge.errors import ConfigurationError
+from runge.configuration.errors import ConfigurationError
 from runge.records.directories import RunDirectory, State
 from runge.records.ensemble import members, read_answer, write_answer
 

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from runge.errors import ConfigurationError
+from runge.configuration.errors import ConfigurationError
 from runge.records.fits import fit_of
 
 

@@ -12,8 +12,8 @@ import torch
 
 import runge
 from runge.commands import compare as compare
-from runge.configuration import build
-from runge.errors import ConfigurationError
+from runge.configuration.errors import ConfigurationError
+from runge.configuration.objects import build
 from runge.records.directories import RunDirectory
 from runge.records.files import printable
 from runge.targets import Expression

@@ -8,9 +8,9 @@ import pandas
 import pytest
 import torch
 
+from runge.configuration.errors import ConfigurationError
 from runge.data.roles import find_roles, read_seconds
 from runge.data.table import Table, open_table
-from runge.errors import ConfigurationError
 from runge.optimizers import LevenbergMarquardt
 from runge.optimizers.explicit import ExplicitSpace
 from runge.optimizers.levenberg_marquardt import _evaluate

@@ -10,7 +10,7 @@ import pandas
 import pytest
 
 import runge
-from runge.errors import ConfigurationError
+from runge.configuration.errors import ConfigurationError
 from runge.metrics import Objective
 from runge.sweeps.compose import compose
 from runge.training.member import Member

@@ -12,7 +12,7 @@ from random import Random
 import pytest
 import torch
 
-from runge.errors import RunError
+from runge.configuration.errors import RunError
 from runge.training.stack import Stack
 from tests.compositions import SMALL, accepted, draw_stack
 from tests.reference import expected

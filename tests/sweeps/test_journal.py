@@ -7,7 +7,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from runge.errors import ConfigurationError, DivergedError, RunError
+from runge.configuration.errors import ConfigurationError, DivergedError, RunError
 from runge.sweeps.journal import JOURNAL, Batch, Journal, Trial
 
 FIRST, SECOND = Batch([["a=1"], ["a=2"]]), Batch([["a=3"], ["a=4"], ["a=5"]])

@@ -8,7 +8,7 @@ import pytest
 from hydra.core.utils import JobReturn, JobStatus
 from omegaconf import OmegaConf
 
-from runge.errors import ConfigurationError, RunError
+from runge.configuration.errors import ConfigurationError, RunError
 from runge.interruption import interruption
 from runge.sweeps.journal import Batch
 from runge.sweeps.loop import sweep

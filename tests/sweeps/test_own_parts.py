@@ -7,7 +7,7 @@ import pytest
 import torch
 from lightning.pytorch.callbacks import Callback, ModelCheckpoint
 
-from runge.configuration import digest
+from runge.configuration.objects import digest
 from tests.sweeps.test_run import SHORT, figures, history, only_run, state
 from tests.test_loggers import RECORDER, calls
 

@@ -8,7 +8,7 @@ from functools import partial
 
 import pytest
 
-from runge.errors import RunError
+from runge.configuration.errors import RunError
 from runge.sweeps.processes import run_tasks
 
 

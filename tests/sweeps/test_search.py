@@ -9,7 +9,7 @@ import pytest
 import yaml
 from hydra.core.override_parser.overrides_parser import OverridesParser
 
-from runge.errors import ConfigurationError
+from runge.configuration.errors import ConfigurationError
 from runge.metrics import Objective
 from runge.sweeps.policies.space import read_space, rounded
 from tests.conftest import ROOT, command

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule, run_state_machine_as_test
 
 import runge
-from runge.errors import ConfigurationError
+from runge.configuration.errors import ConfigurationError
 from runge.records.checkpoints import read_checkpoint
 from runge.records.directories import RunDirectory
 from runge.records.reading import find, read

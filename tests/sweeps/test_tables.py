@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 import runge
-from runge.configuration import CONFIGURATIONS
+from runge.configuration.objects import CONFIGURATIONS
 from runge.data.rows import read
 from runge.data.table import Table
 from runge.interface.outcomes import Run

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 import runge
-from runge.errors import ConfigurationError
+from runge.configuration.errors import ConfigurationError
 from runge.training import gpu
 from runge.training.member import Member
 from tests.conftest import ROOT

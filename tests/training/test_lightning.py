@@ -9,7 +9,7 @@ from lightning.pytorch.callbacks import Callback, EarlyStopping, LearningRateMon
 from lightning.pytorch.loggers import CSVLogger
 
 import runge
-from runge.configuration import build
+from runge.configuration.objects import build
 from runge.data.sampled import Data
 from runge.optimizers import Adam, LevenbergMarquardt
 from runge.schedules import Constant, TwoStage

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 import runge
-from runge.errors import ConfigurationError
+from runge.configuration.errors import ConfigurationError
 from runge.optimizers.levenberg_marquardt import LevenbergMarquardt
 from runge.training.member import Member
 from runge.training.saving import StateFile

@@ -2,13 +2,13 @@
 
 from typing import ClassVar
 
-from runge.configuration import build
+from runge.configuration.objects import build
+from runge.configuration.validation import Count, checked
 from runge.sweeps.compose import combinations
 from runge.sweeps.cross_validation import expand_folds
 from runge.sweeps.journal import Batch, Journal, Trial
 from runge.sweeps.policies.policy import Policy, Rounds, SweepCommand
 from runge.sweeps.sweep import check_jobs
-from runge.validation import Count, checked
 
 __all__ = ["Grid", "GridSettings"]
 

@@ -10,8 +10,10 @@ from typing import Any
 import numpy as np
 from hydra.core.override_parser.overrides_parser import OverridesParser
 
-from runge.configuration import SAME_BITS, build, command
-from runge.errors import ConfigurationError, DivergedError, RunError
+from runge.configuration.errors import ConfigurationError, DivergedError, RunError
+from runge.configuration.objects import SAME_BITS, build
+from runge.configuration.validation import Count, Natural, Positive, checked
+from runge.configuration.words import command
 from runge.records.files import write
 from runge.sweeps.cross_validation import folds
 from runge.sweeps.journal import Batch, Journal, Trial
@@ -19,7 +21,6 @@ from runge.sweeps.policies.policy import Policy, Rounds, SweepCommand
 from runge.sweeps.policies.space import ends, read_space
 from runge.sweeps.policies.study import Result, Sampler, Study, import_optuna
 from runge.sweeps.sweep import check_jobs
-from runge.validation import Count, Natural, Positive, checked
 
 __all__ = ["Optuna", "OptunaSettings"]
 

@@ -10,7 +10,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.types import HydraContext
 from omegaconf import DictConfig, OmegaConf
 
-from runge.errors import ConfigurationError
+from runge.configuration.errors import ConfigurationError
 from runge.sweeps.compose import Composer
 from runge.sweeps.journal import Batch, Journal, Trial
 from runge.sweeps.processes import start_loading

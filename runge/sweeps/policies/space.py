@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from hydra.core.override_parser.types import IntervalSweep, Override, RangeSweep
 from hydra.errors import HydraException
 
-from runge.errors import ConfigurationError
+from runge.configuration.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from optuna.distributions import BaseDistribution

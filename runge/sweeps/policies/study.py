@@ -11,7 +11,7 @@ from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
-from runge.errors import ConfigurationError
+from runge.configuration.errors import ConfigurationError
 from runge.sweeps.policies.space import Space, rounded
 
 Sampler = Literal["tpe", "random"]

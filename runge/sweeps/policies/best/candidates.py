@@ -7,7 +7,7 @@ from typing import Any
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
 
-from runge.errors import ConfigurationError
+from runge.configuration.errors import ConfigurationError
 from runge.records.directories import RunDirectory
 from runge.sweeps.compose import plain
 from runge.sweeps.jobs import current

@@ -6,8 +6,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
-from runge.configuration import override_of
-from runge.errors import describe
+from runge.configuration.errors import describe
+from runge.configuration.words import override_of
 from runge.records.calibration import Calibration
 from runge.records.directories import RunDirectory
 from runge.records.ensemble import write_answer

@@ -19,8 +19,9 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import Any, ClassVar, NamedTuple
 
-from runge.configuration import build
-from runge.errors import ConfigurationError, RunError
+from runge.configuration.errors import ConfigurationError, RunError
+from runge.configuration.objects import build
+from runge.configuration.validation import Count, Positive, checked
 from runge.sweeps.journal import Journal
 from runge.sweeps.policies.best.answer import answer
 from runge.sweeps.policies.best.candidates import Candidates, Entrant
@@ -30,7 +31,6 @@ from runge.sweeps.policies.best.selection import Run, Selection
 from runge.sweeps.policies.best.verdict import leaderboard
 from runge.sweeps.policies.policy import Policy, Rounds, SweepCommand
 from runge.training.advice import without_wrong_columns, wrong_labels
-from runge.validation import Count, Positive, checked
 
 __all__ = ["Best", "BestSettings"]
 

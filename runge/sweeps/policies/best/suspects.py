@@ -5,11 +5,11 @@ from collections.abc import Sequence
 import numpy as np
 
 from runge.compare.leaderboard import Suspect
+from runge.configuration.validation import Floats
 from runge.data.roles import find_roles
 from runge.data.rows import Rows
 from runge.data.table import open_table
 from runge.labels.contradictions import ColumnNames
-from runge.validation import Floats
 
 __all__ = ["describe_suspects", "find_suspects"]
 

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from runge.compare.leaderboard import AnswerProfile, Candidate, Leaderboard, OutputError
-from runge.configuration import command, in_shell
+from runge.configuration.validation import Floats
+from runge.configuration.words import command, in_shell
 from runge.data.roles import listed, partial_name
 from runge.data.rows import Rows
 from runge.metrics import ERRORS
@@ -19,7 +20,6 @@ from runge.sweeps.policies.best.influences import sensitivity_of
 from runge.sweeps.policies.best.known import Known
 from runge.sweeps.policies.best.selection import Selection
 from runge.sweeps.policies.best.suspects import describe_suspects, find_suspects
-from runge.validation import Floats
 
 if TYPE_CHECKING:
     from runge.function.function import Function

@@ -5,7 +5,7 @@ import json
 import pytest
 import yaml
 
-from runge.configuration import CONFIGURATIONS
+from runge.configuration.objects import CONFIGURATIONS
 from runge.sweeps.compose import compose
 from runge.training.member import Member
 

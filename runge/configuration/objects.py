@@ -1,16 +1,10 @@
-"""Objects made from the sections of a configuration, and its keys as they are typed in a shell.
-
-A message names the wrong key, its value and what is allowed.
-"""
+"""Objects made from the sections of a configuration; a message names the wrong key, its value and what is allowed."""
 
 import functools
 import hashlib
 import inspect
 import json
-import os
 import pkgutil
-import re
-import shlex
 import sys
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -20,11 +14,11 @@ from typing import Any, TypeVar
 import yaml
 from pydantic import ValidationError
 
-from runge.errors import ConfigurationError, did_you_mean
+from runge.configuration.errors import ConfigurationError, did_you_mean
 
 T = TypeVar("T")
 
-_HERE = Path(__file__).resolve().parent
+_HERE = Path(__file__).resolve().parents[1]
 CONFIGURATIONS = _HERE / "conf" if (_HERE / "conf").is_dir() else _HERE.parent / "conf"
 """The folder of the groups and the experiments: in the installed package, or beside it in a checkout."""
 
@@ -244,34 +238,3 @@ def flatten(configuration: Mapping[str, Any], prefix: str = "") -> dict[str, boo
         else:
             flat[key] = value if value is None or isinstance(value, bool | int | float | str) else str(value)
     return flat
-
-
-def command() -> str:
-    """Return the command that trains, as it was typed: `python train.py`, with its path, or else `runge`."""
-    script = sys.argv[0]
-    return shlex.join(["python", script]) if os.path.basename(script) == "train.py" else "runge"
-
-
-def override_of(key: str, text: str) -> str:
-    """Return the override that sets a key to a text, such as a path."""
-    if re.fullmatch(r"[A-Za-z./][\w./-]*\.[A-Za-z]\w*", text, re.ASCII):  # a usual path
-        return f"{key}={text}"
-    # In Hydra's grammar a backslash is one of the text, except before a quote.
-    quoted = re.sub(r"(\\*)('|$)", lambda end: 2 * end[1] + end[2].replace("'", "\\'"), text)
-    return f"{key}='{quoted}'"
-
-
-def setting(key: str, path: str | os.PathLike[str]) -> str:
-    r"""Return the override that sets a key to a path, as it is typed in a shell.
-
-    Example:
-        >>> setting("resume", "outputs/0"), setting("resume", "my outputs/0")
-        ('resume=outputs/0', '"resume=\'my outputs/0\'"')
-    """
-    text = os.fspath(path)
-    return f"{key}={text}" if re.fullmatch(r"[\w./-]+", text, re.ASCII) else in_shell(override_of(key, text))
-
-
-def in_shell(override: str) -> str:
-    """Return an override for a shell, in which the quotes of Hydra's grammar stay readable."""
-    return f'"{override}"' if "'" in override and not set(override) & set('"$`\\!') else shlex.quote(override)

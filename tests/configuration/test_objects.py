@@ -3,8 +3,8 @@ import re
 import pytest
 import yaml
 
-from runge.configuration import CONFIGURATIONS, OF_STEPS, build, flatten
-from runge.errors import ConfigurationError
+from runge.configuration.errors import ConfigurationError
+from runge.configuration.objects import CONFIGURATIONS, OF_STEPS, build, flatten
 from runge.sampling import Endpoint, Sampling
 from runge.targets import Target
 
@@ -24,7 +24,7 @@ class Parabola(Target):
 
 
 def test_a_class_of_the_user_s_own():
-    values = {"_target_": "tests.test_configuration.Parabola", "domain": [0, 1], "factor": 3}
+    values = {"_target_": "tests.configuration.test_objects.Parabola", "domain": [0, 1], "factor": 3}
     assert build("target", values, Target).factor == 3
     with pytest.raises(ConfigurationError, match=r"target\.domain: .*lower < upper"):
         build("target", values | {"domain": [1, 0]}, Target)

@@ -1,0 +1,39 @@
+"""How the keys of a configuration are typed in a shell."""
+
+import os
+import re
+import shlex
+import sys
+
+__all__ = ["command", "in_shell", "override_of", "setting"]
+
+
+def command() -> str:
+    """Return the command that trains, as it was typed: `python train.py`, with its path, or else `runge`."""
+    script = sys.argv[0]
+    return shlex.join(["python", script]) if os.path.basename(script) == "train.py" else "runge"
+
+
+def override_of(key: str, text: str) -> str:
+    """Return the override that sets a key to a text, such as a path."""
+    if re.fullmatch(r"[A-Za-z./][\w./-]*\.[A-Za-z]\w*", text, re.ASCII):  # a usual path
+        return f"{key}={text}"
+    # In Hydra's grammar a backslash is one of the text, except before a quote.
+    quoted = re.sub(r"(\\*)('|$)", lambda end: 2 * end[1] + end[2].replace("'", "\\'"), text)
+    return f"{key}='{quoted}'"
+
+
+def setting(key: str, path: str | os.PathLike[str]) -> str:
+    r"""Return the override that sets a key to a path, as it is typed in a shell.
+
+    Example:
+        >>> setting("resume", "outputs/0"), setting("resume", "my outputs/0")
+        ('resume=outputs/0', '"resume=\'my outputs/0\'"')
+    """
+    text = os.fspath(path)
+    return f"{key}={text}" if re.fullmatch(r"[\w./-]+", text, re.ASCII) else in_shell(override_of(key, text))
+
+
+def in_shell(override: str) -> str:
+    """Return an override for a shell, in which the quotes of Hydra's grammar stay readable."""
+    return f'"{override}"' if "'" in override and not set(override) & set('"$`\\!') else shlex.quote(override)
