@@ -12,6 +12,7 @@ from functools import cache
 from hashlib import sha256
 from itertools import count
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import pytest
@@ -112,6 +113,13 @@ def _frozen() -> None:
     gc.collect()
     gc.freeze()
     gc.enable()
+
+
+@pytest.fixture
+def draws(pytestconfig) -> Callable[[int], Random]:
+    """The random numbers of a trial, always the same ones unless `--hypothesis-seed` is given."""
+    seed = pytestconfig.getoption("--hypothesis-seed")
+    return lambda trial: Random(trial if seed is None else f"{seed} {trial}")
 
 
 @pytest.fixture

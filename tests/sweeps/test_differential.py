@@ -7,7 +7,6 @@ failure prints the overrides of its runs; `--compositions 500 -k '[17]'` repeats
 
 import csv
 import math
-from random import Random
 
 import pytest
 import torch
@@ -119,8 +118,8 @@ def check(runs, folder):
                     assert least <= figures[i][f"{split}/{name}"] <= most, f"{split}/{name}"
 
 
-def test_composition(number, tmp_path):
-    check(draw_stack(Random(number)), tmp_path)
+def test_composition(number, tmp_path, draws):
+    check(draw_stack(draws(number)), tmp_path)
 
 
 @pytest.mark.parametrize("run", HARD.values(), ids=HARD)

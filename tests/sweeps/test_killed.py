@@ -5,7 +5,6 @@
 
 import csv
 import json
-import random
 import time
 
 import pytest
@@ -90,13 +89,13 @@ def check_same(ours, theirs):
 
 
 @pytest.mark.parametrize("name", RUNS)
-def test_killed_runs(name, tmp_path, pytestconfig):
+def test_killed_runs(name, tmp_path, pytestconfig, draws):
     if name == "levenberg_marquardt" and pytestconfig.getoption("kills") == 1:
         pytest.skip("takes long: --kills 2 does it too")
     arguments = RUNS[name]
     seconds = finish(tmp_path, *arguments, "hydra.run.dir=whole")
     for trial in range(pytestconfig.getoption("kills")):
-        chance, directory = random.Random(trial), tmp_path / f"run{trial}"
+        chance, directory = draws(trial), tmp_path / f"run{trial}"
         cadence = chance.choice((0, 0.01, 0.1, 1, 30))
         command = (*arguments, f"trainer.checkpoint_seconds={cadence}", f"hydra.run.dir={directory.name}")
         kill(tmp_path, chance.uniform(0, 0.98 * seconds), *command)
@@ -110,7 +109,7 @@ def test_killed_runs(name, tmp_path, pytestconfig):
 
 
 @pytest.mark.parametrize("name", SWEEPS)
-def test_killed_sweeps(name, tmp_path, pytestconfig):
+def test_killed_sweeps(name, tmp_path, pytestconfig, draws):
     kills = pytestconfig.getoption("kills")
     if name == "one stack" and kills == 1:
         pytest.skip("takes long: --kills 2 does it too")
@@ -119,7 +118,7 @@ def test_killed_sweeps(name, tmp_path, pytestconfig):
     whole = tmp_path / "whole"
     runs = sorted(path.name for path in whole.glob("[0-9]*"))
     for trial in range(-(-kills * 2 // 5)):
-        chance, sweep = random.Random(trial), tmp_path / f"sweep{trial}"
+        chance, sweep = draws(trial), tmp_path / f"sweep{trial}"
         cadence = chance.choice((0, 0.1, 1, 30))
         command = (*arguments, f"trainer.checkpoint_seconds={cadence}", f"hydra.sweep.dir={sweep.name}")
         for _ in range(chance.choice((1, 1, 2))):

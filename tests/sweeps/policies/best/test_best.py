@@ -1,7 +1,6 @@
 """The race of `search=best` as a command: its answer, its messages, and what a kill or Ctrl-C leaves."""
 
 import json
-import random
 import re
 from itertools import count
 from pathlib import Path
@@ -131,14 +130,14 @@ def test_no_network_of_the_answer_is_trained_on_test_rows(tmp_path):
     assert len({run.read_configuration()[0]["seed"] for run in runs}) == 3
 
 
-def test_a_race_that_is_killed_ends_with_the_same_answer(tmp_path, pytestconfig):
+def test_a_race_that_is_killed_ends_with_the_same_answer(tmp_path, pytestconfig, draws):
     arguments = (*SHORT, "trainer.checkpoint_seconds=0", "hydra.launcher.processes=2")
     seconds = finish(tmp_path, *arguments, "hydra.sweep.dir=whole")
     for trial in range(pytestconfig.getoption("kills")):
-        chance, own = random.Random(trial), (*arguments, f"hydra.sweep.dir=race{trial}")
+        chance, killed = draws(trial), (*arguments, f"hydra.sweep.dir=race{trial}")
         for _ in range(2):
-            kill(tmp_path, chance.uniform(0.2, 0.9) * seconds, *own)
-        finish(tmp_path, *own)
+            kill(tmp_path, chance.uniform(0.2, 0.9) * seconds, *killed)
+        finish(tmp_path, *killed)
         check_same(tmp_path / f"race{trial}", tmp_path / "whole")
 
 
