@@ -27,13 +27,13 @@ def answer(selection: Selection, seeds: int, end: float) -> Rounds:
     best = selection.ranked()[0]
     fits, room, selection.winner = best.all, selection.left(end) * selection.processes, best.name
     count = int(room / selection.seconds_of(best))
-    if count and not best.cut:
+    if count and not best.continues:
         folds, step = range(selection.crossed), selection.step_of(best)
         # The intervals of the mean of some seeds follow from such means without a fold.
         pairs = [(fold, seed) for seed in range(seeds) for fold in (None, *folds) if seed or fold not in best.fits]
         pairs = pairs[:count]
         selection.display.say(f"{best.name} on all rows and without each fold, {len(pairs)} networks")
-        about = {"seconds": room / len(pairs), "steps": max(fit.before + fit.steps for fit in fits), "stop_at": step}
+        about = {"seconds": room / len(pairs), "steps": max(fit.planned for fit in fits), "stop_at": step}
         runs = [Run(best, fold, seed=seed, **about) for fold, seed in pairs]
     else:
         starts = [start for fold in best.fits if (start := selection.start_of(best, fold)) and start.lacks_rows]

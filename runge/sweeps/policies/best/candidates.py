@@ -65,6 +65,11 @@ class Entrant:
         return any(fit.cut for fit in self.fits.values())
 
     @property
+    def continues(self) -> bool:
+        """True if so, and further steps begin with the weights that it has, unlike those of drawn neurons."""
+        return self.cut and not self.member.optimizer.last_layer_alone
+
+    @property
     def spent(self) -> float:
         """The seconds that were spent on its networks."""
         return sum(fit.spent for fit in self.fits.values())

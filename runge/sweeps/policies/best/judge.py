@@ -79,6 +79,11 @@ class Fit(NamedTuple):
         return max(1, state.step if state else 1)
 
     @property
+    def planned(self) -> int:
+        """The number of steps for which its schedules were made, counted from drawn weights."""
+        return self.before + self.run.read_configuration()[0]["trainer"]["max_steps"]
+
+    @property
     def best_step(self) -> int:
         """The step with the smallest product of its errors, counted from drawn weights."""
         table = read_columns(self.run, self.run.history, ("step", *ERRORS), 10**9)

@@ -161,7 +161,8 @@ class Selection:
             before, kept = entrant.fits.get(fold), fit
             if before is not None and not (fit is not None and fit.error <= before.error):
                 # More steps do not help, unless these were few.
-                few = fit is not None and fit.cut and fit.steps < _FEW_STEPS[by_gradient]
+                least = before.steps if entrant.member.optimizer.last_layer_alone else _FEW_STEPS[by_gradient]
+                few = fit is not None and fit.cut and fit.steps <= least
                 kept = before._replace(cut=few, spent=before.spent + (fit.seconds if fit else 0.0))
             fits = {**entrant.fits, **({} if kept is None else {fold: kept})}
             numbers = {"runs": [*entrant.runs, trial.number]}
@@ -235,6 +236,11 @@ class Selection:
     def start_of(self, entrant: Entrant, fold: int) -> Fit | None:
         """Return the fit whose weights a further run of a candidate begins with; None: they are drawn."""
         return None if entrant.member.optimizer.last_layer_alone else entrant.fits.get(fold)
+
+    def may_gain(self, entrant: Entrant, seconds: float) -> bool:
+        """Return whether more steps may help a candidate; one that begins anew needs more time than it has had."""
+        anew = entrant.member.optimizer.last_layer_alone
+        return entrant.cut and (not anew or seconds * self.processes > sum(fit.seconds for fit in entrant.all))
 
     def write(self, networks: Iterable[RunDirectory], intervals: Calibration | None = None) -> None:
         """Write the answer, the mean of some networks."""

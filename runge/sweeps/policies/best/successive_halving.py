@@ -178,10 +178,12 @@ class Best(Policy):
         if ranked:
             most = _TIE * ranked[0].error
             chosen = [x for i, x in enumerate(ranked) if i < rung.most or (x.error <= most and i < 2 * rung.most)]
-        lacking = [x for x in chosen if not x.fits or x.cut or any(fit.share != rung.share for fit in x.all)]
+        time = rung.part * selection.left(_COMPARED * self.end) - (0 if ranked else _START_UP)
+        part = time / max(len(chosen), 1)
+        lacking = [x for x in chosen if not x.all or any(fit.share != rung.share for fit in x.all)]
+        lacking += [x for x in chosen if x not in lacking and selection.may_gain(x, part)]
         pairs = [(entrant, fold) for entrant in lacking for fold in range(selection.judges)]
-        seconds = rung.part * selection.left(_COMPARED * self.end) - (0 if ranked else _START_UP)
-        seconds *= selection.processes / max(len(pairs), 1)
+        seconds = time * selection.processes / max(len(pairs), 1)
         # With less time for each of them the best ones should continue.
         if pairs and selection.left(selection.timeout) > 0 and (not ranked or seconds >= 2 * selection.set_up):
             self._promote(rung, ranked, chosen)
@@ -204,12 +206,13 @@ class Best(Policy):
         while True:
             ranked = selection.ranked()
             best, fit = ranked[0], ranked[0].all[0]
-            near = [x for x in ranked if x.cut and x.error <= _TIE * best.error]
+            why, until = "because more steps may reduce the error", self._until(best)
+            half = selection.left(until) / 2
+            near = [x for x in ranked if selection.may_gain(x, half) and x.error <= _TIE * best.error]
             if selection.known is None and fit.lacks_rows:
                 near = []  # more points help, not more steps
-            why, until = "because more steps may reduce the error", self._until(best)
             if not near and selection.known:
-                near = [x for x in ranked[1 : 1 + _BEHIND] if x.cut and x.spent < best.spent]
+                near = [x for x in ranked[1 : 1 + _BEHIND] if selection.may_gain(x, half) and x.spent < best.spent]
                 why = f"because {best.name} has had more time"
             if not near:
                 near = [x for x in self._variations(best) if x.name not in selection.entrants]
@@ -239,7 +242,7 @@ class Best(Policy):
         selection, fit = self.selection, best.all[0]
         if selection.known is None:
             return self.end
-        if not best.cut:
+        if not best.continues:
             return self.end - selection.crossed * selection.seconds_of(best) / selection.processes
         last = (1 - _WON) * self.end
         whole = fit.lacks_rows and selection.folds <= _MANY_FOLDS and selection.affords_all(best, fit, last)
