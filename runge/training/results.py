@@ -17,10 +17,10 @@ from runge.pictures.drawing import draw_into
 from runge.records.checkpoints import serialise, take
 from runge.records.directories import FINDINGS, RunDirectory, State, Status
 from runge.records.files import write
-from runge.training.adaptation import Resample
 from runge.training.advice import hardly_matters, verdict
+from runge.training.callbacks.balancing import Resample
+from runge.training.callbacks.history import History
 from runge.training.datamodule import PointsDataModule
-from runge.training.history import History
 from runge.training.member import Member
 from runge.training.module import SobolevRegression
 from runge.training.report import (

@@ -29,14 +29,14 @@ from runge.schedules import NEVER
 from runge.sobolev import losses
 from runge.sobolev.kernel import Kernel, step_function
 from runge.sobolev.second import with_second
-from runge.training.adaptation import Balancing, Resample
+from runge.training.callbacks.balancing import Balancing, Resample
+from runge.training.callbacks.history import Curves, Forecast, History, Progress, fill_callback_metrics
+from runge.training.callbacks.stopping import StopEarly, TimeLimit
 from runge.training.datamodule import PointsDataModule, SobolevDataModule
-from runge.training.history import Curves, Forecast, History, Progress, fill_callback_metrics
 from runge.training.member import Member
 from runge.training.module import SobolevRegression
 from runge.training.results import Outcome, RunWriter, StackWriter, UnwritableError
 from runge.training.saving import Save, StateFile, is_to_stop
-from runge.training.stopping import StopEarly, TimeLimit
 from runge.training.trainer import IGNORED, AtBlockEnd, check_metrics, make_callbacks, make_trainer
 
 

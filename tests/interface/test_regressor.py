@@ -341,7 +341,7 @@ def test_an_interrupted_fit_raises(monkeypatch):
     def interrupt(*_):
         signal.raise_signal(signal.SIGINT)
 
-    monkeypatch.setattr("runge.training.history.History.at_block_end", interrupt)
+    monkeypatch.setattr("runge.training.callbacks.history.History.at_block_end", interrupt)
     before = signal.getsignal(signal.SIGINT)
     with pytest.raises(KeyboardInterrupt):
         estimator().fit(X, Y)

@@ -28,7 +28,9 @@ SHORT = (
 def ticking(monkeypatch):
     """A clock that a second passes between any two looks at it, which are after each step and when a state is saved."""
     seconds = count()
-    monkeypatch.setattr("runge.training.stopping.time", SimpleNamespace(monotonic=lambda: float(next(seconds))))
+    monkeypatch.setattr(
+        "runge.training.callbacks.stopping.time", SimpleNamespace(monotonic=lambda: float(next(seconds)))
+    )
 
 
 def status(directory):

@@ -1,0 +1,1 @@
+"""Lightning callbacks, each of which applies a rule that knows nothing of Lightning to the module in training."""
