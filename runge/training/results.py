@@ -18,8 +18,8 @@ from runge.records.checkpoints import serialise, take
 from runge.records.directories import FINDINGS, RunDirectory, State, Status
 from runge.records.files import write
 from runge.training.advice import hardly_matters, verdict
-from runge.training.callbacks.balancing import Resample
 from runge.training.callbacks.history import History
+from runge.training.callbacks.resample import Resample
 from runge.training.datamodule import PointsDataModule
 from runge.training.member import Member
 from runge.training.module import SobolevRegression

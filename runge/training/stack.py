@@ -29,8 +29,9 @@ from runge.schedules import NEVER
 from runge.sobolev import losses
 from runge.sobolev.kernel import Kernel, step_function
 from runge.sobolev.second import with_second
-from runge.training.callbacks.balancing import Balancing, Resample
+from runge.training.callbacks.balancing import Balancing
 from runge.training.callbacks.history import Curves, Forecast, History, Progress, fill_callback_metrics
+from runge.training.callbacks.resample import Resample
 from runge.training.callbacks.stopping import StopEarly, TimeLimit
 from runge.training.datamodule import PointsDataModule, SobolevDataModule
 from runge.training.member import Member

@@ -5,10 +5,10 @@ from typing import Any
 
 import pytest
 
+from runge.records.directories import RunDirectory
 from runge.sweeps.policies.best.answer import answer
 from runge.sweeps.policies.best.candidates import Entrant
 from runge.sweeps.policies.best.judge import Fit
-from runge.records.directories import RunDirectory
 
 
 class Run(RunDirectory):
