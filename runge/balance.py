@@ -24,6 +24,7 @@ from runge.sobolev.network import StackedMLP
 from runge.sobolev.points import Points
 
 __all__ = ["REMEMBERED", "Balance", "Fixed", "GradNorm", "Log", "Look", "ReLoBRaLo", "Scale"]
+__all__ += ["joined", "separated"]
 
 REMEMBERED = 3
 """The numbers that a policy may remember of each channel."""
@@ -216,6 +217,23 @@ class ReLoBRaLo(_Periodic):
 
     def _weights(self, now: Tensor, before: Tensor) -> Tensor:
         return now.shape[1] * torch.softmax(now / (self.temperature * before), dim=1)
+
+
+def joined(channels: Tensor, lambda_d: Tensor) -> Tensor:
+    """Return the weights of the channels with lambda_d, (M, P, 1 + D), given those without, and lambda_d, (M,)."""
+    return torch.cat([channels[..., :1], lambda_d[:, None, None] * channels[..., 1:]], dim=2)
+
+
+def separated(weights: Tensor, before: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the weights of the channels without lambda_d, (M, P, 1 + D), and lambda_d, (M,), given their product.
+
+    lambda_d is the mean of the weights of the derivatives over that of the values. Where it is 0, the derivatives keep
+    their weights of `before`, (M, P, 1 + D).
+    """
+    lambda_d = weights[..., 1:].mean((1, 2)) / weights[..., :1].mean((1, 2))
+    unit = lambda_d[:, None, None]
+    relative = torch.where(unit > 0, weights[..., 1:] / unit, before[..., 1:])
+    return torch.cat([weights[..., :1], relative], dim=2), lambda_d
 
 
 def _positive_or(weight: Tensor, fallback: Tensor) -> Tensor:

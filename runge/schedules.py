@@ -2,7 +2,7 @@
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Literal, NamedTuple
 
 import torch
@@ -11,7 +11,7 @@ from torch import Tensor
 from runge.configuration.validation import BelowOne, Count, Natural, checked
 
 __all__ = ["NEVER", "Constant", "LearningRateSchedule", "Plateau", "Schedule", "TwoStage", "alike", "due"]
-__all__ += ["learning_rate_factor"]
+__all__ += ["factors", "first_positive", "learning_rate_factor", "observe"]
 
 NEVER = 2**62
 """The step of a switch that is not scheduled."""
@@ -68,6 +68,43 @@ def alike(schedules: Sequence[Schedule]) -> dict[Schedule, Tensor]:
     """Return the different schedules of a stack, each with the indices of the members that follow it."""
     different = dict.fromkeys(schedules)
     return {one: torch.tensor([i for i, other in enumerate(schedules) if other == one]) for one in different}
+
+
+def factors(schedules: Mapping[Schedule, Tensor], steps: Tensor, switched_on: Tensor) -> Tensor:
+    """Return the factors of lambda_d of a stack, (K, M), at steps, (K,), given each member's switch, (M,).
+
+    `schedules` are those of `alike`.
+    """
+    every = torch.empty(len(steps), len(switched_on), dtype=torch.float64, device=steps.device)
+    for schedule, members in schedules.items():
+        every[:, members] = schedule.factor(steps, switched_on[members])
+    return every
+
+
+def observe(
+    schedules: Mapping[Schedule, Tensor], plateau: Plateau, switched_on: Tensor, mse_f: Tensor, step: int
+) -> tuple[Plateau, Tensor]:
+    """Return each member's plateau and the step of its switch, (M,), after a validation MSE_f, (M,), at a step.
+
+    `schedules` are those of `alike`; those that do not wait for MSE_f to stop improving change nothing.
+    """
+    plateau, switched_on = Plateau(*(state.clone() for state in plateau)), switched_on.clone()
+    for schedule, members in schedules.items():
+        if isinstance(schedule, TwoStage) and schedule.at_step is None:
+            after = schedule.observe(Plateau(*(state[members] for state in plateau)), mse_f[members])
+            for state, now in zip(plateau, after, strict=True):
+                state[members] = now
+            switched_on[members] = schedule.switch(after, step, switched_on[members])
+    return plateau, switched_on
+
+
+def first_positive(factors: Tensor, first: int, before: Tensor) -> Tensor:
+    """Return the first step with a positive factor so far, (M,), given factors, (K, M), at `first` and the next steps.
+
+    `before` is that of the earlier steps, (M,), `NEVER` without one.
+    """
+    zeros = (factors.cumsum(0) == 0).sum(0)
+    return torch.where(zeros < len(factors), before.clamp_max(first + zeros), before)
 
 
 @checked

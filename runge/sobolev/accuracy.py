@@ -14,7 +14,7 @@ deviation of input d over the points: an input that hardly matters decides nothi
 not known, mse_df is D times the mean square of the others.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 import torch
@@ -23,7 +23,10 @@ from torch import Tensor
 from runge.sobolev.points import Points
 from runge.sobolev.units import Units
 
-__all__ = ["Reference", "errors", "intervals", "partial_errors", "variance"]
+__all__ = ["Metric", "Reference", "errors", "further_errors", "intervals", "partial_errors", "variance"]
+
+Metric = Callable[[Tensor, Tensor, Points], Tensor]
+"""A function of u, (M, N, P), u', (M, N, P, D), and the points, in the user's units; it returns (M,)."""
 
 _RESAMPLES, _AT_ONCE = 1000, 2**20  # numbers at a time
 _LEVEL = 0.95
@@ -102,6 +105,15 @@ def errors(u: Tensor, du: Tensor, points: Points, reference: Reference) -> dict[
         for quantity, figures in found.items()
         for name, figure in zip(("", *points.groups), figures.unbind(-1), strict=False)
     }
+
+
+def further_errors(
+    functions: Mapping[str, Metric], u: Tensor, du: Tensor, points: Points, units: Units | None = None
+) -> dict[str, Tensor]:
+    """Return the errors by further functions, (M,), by name; u, u' and the points are in standardised units."""
+    if functions and units is not None:
+        (u, du), points = units.restore(u, du), units.restore_points(points)
+    return {name: function(u, du, points) for name, function in functions.items()}
 
 
 def _errors(square: Tensor, reference: Tensor, share: Tensor, points: Points) -> tuple[Tensor, Tensor, Tensor]:

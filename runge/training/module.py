@@ -6,49 +6,48 @@ from functools import partial
 from types import MappingProxyType
 from typing import Any
 
+import lightning.pytorch as pl
 import torch
 from torch import Tensor
 
 from runge import metrics
 from runge.data.seed import Seed
 from runge.optimizers import Adam, Course, Optimizer
-from runge.schedules import NEVER, Schedule, TwoStage, due
+from runge.schedules import NEVER, due, first_positive
 from runge.sobolev import losses
-from runge.sobolev.accuracy import Reference, errors, partial_errors
+from runge.sobolev.accuracy import Metric, Reference, errors, further_errors
 from runge.sobolev.network import Model, StackedMLP
 from runge.sobolev.points import Points
 from runge.sobolev.units import Units
 from runge.training.datamodule import Block
-from runge.training.weight import WeightedModule
 
-Metric = Callable[[Tensor, Tensor, Points], Tensor]
-"""A function of u, (M, N, P), u', (M, N, P, D), and the points, in the user's units; it returns (M,)."""
-
-_BEGINNING = {"step": 0, "ended": False, "waiting_since": 0, "stopped_at": NEVER}
+_BEGINNING = {"step": 0, "ended": False, "waiting_since": 0, "stopped_at": NEVER, "switched_on": NEVER}
 
 
-class SobolevRegression(WeightedModule):
+class SobolevRegression(pl.LightningModule):
     """The LightningModule that fits values and derivatives with a stack of MLPs.
 
     A `training_step` takes a block of many optimiser steps, so that Lightning's cost per batch vanishes; with a
     `SobolevDataModule` a block is an epoch. It is left early if `pause` returns True; the next call takes the rest. If
-    `is_over` returns True, the block and the fit end with the present step.
-    Each fit begins at step 0 from the present weights, unless it resumes a checkpoint.
+    `is_over` returns True, the block and the fit end with the present step. Each fit begins at step 0 from the present
+    weights, unless it resumes a checkpoint.
+
+    The weight of MSE_df is the constant lambda_d, unless a callback sets `factors`, by which lambda_d is multiplied at
+    the `next_steps`, (K, M), each in [0, 1], as `DerivativeLoss` does. `factor` is that of the last step, (M,), and
+    `switched_on` the first step with a positive one.
 
     The errors are logged under the keys of `runge.metrics`, of a stack the median over its members; `figures` has those
     of each member, (M,), at the end of a block. `val/loss` and `test/loss` use the full lambda_d throughout, so that
     they are comparable before and after the switch; `train/loss` is what is minimised. `network` has the present
     weights, and `best` each member's weights with the lowest validation loss so far, after `best_step` steps: once
     lambda_d is on, only those after steps with lambda_d count, because noise in f' would prefer those from before.
-    Relative errors on a set of points, by its split, are relative to the standard deviations over these and the points
-    `beside` them.
+    Relative errors on a split are relative to the standard deviations over its points and those `beside` them.
 
     Args:
         domain: the box, (lower, upper) or (D, 2), or one per member, (M, D, 2).
         seed: the seed of the weights, or one per member; their number is that of the members.
         lambda_d: the full weight of MSE_df, or one per member, by which runs are judged.
         scale: the derivative's scale c inside the loss, or one per member.
-        schedule: when lambda_d is on, or one per member; None: `TwoStage`, after a quarter of the steps at the latest.
         optimizer: the optimiser's settings; None: `Adam`.
         max_steps: optimiser steps of the run; None: as many as the trainer takes.
         stop_at: the last step, whose weights `best` has then; None: `max_steps`, and those with the lowest loss.
@@ -68,6 +67,11 @@ class SobolevRegression(WeightedModule):
         ValueError: the optimiser does not keep members apart; the trainer has a precision, or no limit of steps.
     """
 
+    lambda_d: Tensor
+    lambda_now: Tensor
+    channels: Tensor
+    factor: Tensor
+    switched_on: Tensor
     scale: Tensor
     step: Tensor
     rests_from: Tensor
@@ -84,7 +88,6 @@ class SobolevRegression(WeightedModule):
         seed: int | Sequence[int] = 0,
         lambda_d: float | Tensor = 0.1,
         scale: float | Tensor = 1.0,
-        schedule: Schedule | Sequence[Schedule] | None = None,
         optimizer: Optimizer | None = None,
         max_steps: int | None = None,
         stop_at: int | None = None,
@@ -102,7 +105,7 @@ class SobolevRegression(WeightedModule):
     ) -> None:
         generators = [one.generator("weights") for one in Seed.each(seed)]
         members, box = len(generators), torch.atleast_2d(torch.as_tensor(domain, dtype=torch.float64))
-        super().__init__(lambda_d, members, (outputs, 1 + box.shape[-2]))
+        super().__init__()
         self.automatic_optimization = False
         box = box.expand(members, *box.shape[-2:])
         self.network = StackedMLP(Model(**model), box, generators, dtype, outputs, units)
@@ -111,18 +114,20 @@ class SobolevRegression(WeightedModule):
             name = type(self.optimizer).__name__
             raise ValueError(f"optimizer: {name} trains one network at a time, got {members} members")
         self.steps_per_block, self.diagnostics_every = steps_per_block, diagnostics_every
-        self._asked, self._schedule, self._log_figures = max_steps, schedule, log_figures
-        self.stop_at = stop_at
-        self.register_buffer("scale", torch.as_tensor(scale, dtype=dtype).expand(members).clone())
-        self.register_buffer("rests_from", torch.tensor(0))
+        self._asked, self.stop_at, self._log_figures = max_steps, stop_at, log_figures
+        lambdas = torch.as_tensor(lambda_d, dtype=torch.float64).expand(members)
+        channels, scales = lambdas.new_ones(members, outputs, 1 + box.shape[-2]), torch.as_tensor(scale, dtype=dtype)
+        weights = {"lambda_d": lambdas, "lambda_now": lambdas, "factor": channels[:, 0, 0], "channels": channels}
+        best = {"best_loss": torch.full_like(lambdas, torch.inf), "best_step": torch.zeros(members, dtype=torch.int64)}
+        for name, start in {**weights, **best, "scale": scales.expand(members), "rests_from": torch.tensor(0)}.items():
+            self.register_buffer(name, start.clone())
         for name, start in _BEGINNING.items():
             self.register_buffer(name, torch.full(() if name in ("step", "ended") else (members,), start))
         self.best = copy.deepcopy(self.network).requires_grad_(False)
-        self.register_buffer("best_loss", torch.full((members,), torch.inf, dtype=torch.float64))
-        self.register_buffer("best_step", torch.zeros(members, dtype=torch.int64))
         self.figures: dict[str, Tensor] = {}
-        self._compiled = compiled or losses.loss_and_gradient
-        self._predict = getattr(compiled, "predict", StackedMLP.predict)
+        self.factors: Tensor | None = None
+        self.compiled = compiled or losses.loss_and_gradient
+        self.predict = getattr(compiled, "predict", StackedMLP.predict)
         self._penalty, self._own_metrics = penalty, own_metrics
         self._made: dict[str, tuple[Points, Any]] = {}
         self.beside: Mapping[str, Sequence[Points]] = {}
@@ -140,10 +145,9 @@ class SobolevRegression(WeightedModule):
             raise ValueError(f"precision of the Trainer: {rule}; got {precision}")
         self.max_steps = self._asked or self._steps_of_trainer()
         self.last = min(self.max_steps, self.stop_at or self.max_steps)
-        self.begin_schedules(self._schedule or TwoStage(latest_step=round(0.25 * self.max_steps)))
         for name, start in _BEGINNING.items():
             self.get_buffer(name).fill_(start)
-        self.block_ended = False
+        self.block_ended, self.factors = False, None
         self._made.clear()
 
     def _steps_of_trainer(self) -> int:
@@ -173,12 +177,19 @@ class SobolevRegression(WeightedModule):
         self._made.pop("reweighted", None)
         self.optimizer.reset(self.trainer.optimizers[0])
 
+    def set_lambda_d(self, lambda_d: Tensor) -> None:
+        """Train with this weight of MSE_df, (M,), from now on; a member whose full lambda_d is 0 keeps 0."""
+        self.lambda_now.copy_(torch.where(self.lambda_d > 0, lambda_d.to(self.lambda_now), 0))
+
+    def next_steps(self) -> tuple[int, int]:
+        """Return the first step, counted from 0, and the number of steps of the next block, or the rest of a block."""
+        first = int(self.step)
+        return first, min(self.steps_per_block - first % self.steps_per_block, self.last - first)
+
     def training_step(self, block: Block, block_index: int) -> None:
         """Take the steps of one block, or the rest of them; at its end, measure the training errors."""
-        first = int(self.step)
-        before = first % self.steps_per_block
-        self.block_start = first - before
-        count = min(self.steps_per_block - before, self.last - first)
+        first, count = self.next_steps()
+        self.block_start = first - first % self.steps_per_block
         taken = self._take_steps(block, first, count)
         self.step += taken
         count = min(count, self.last - first)
@@ -191,7 +202,9 @@ class SobolevRegression(WeightedModule):
 
     def _take_steps(self, block: Block, first: int, count: int) -> int:
         """Take up to `count` steps from step `first` on; return how many were taken."""
-        lambdas = self.lambda_at(first - 1, count + 1)
+        factors = self.factor.new_ones(count, len(self.factor)) if self.factors is None else self.factors
+        factors = torch.cat([self.factor[None] if first else factors[:1], factors])
+        lambdas = factors * self.lambda_now
         # A changed weight changes the loss, so the optimiser's memory of it may be wrong.
         changes, lambdas = lambdas.diff(dim=0).any(1).tolist(), lambdas[1:]
         points, channels = block.points, self.channels.to(block.points.f)
@@ -219,16 +232,20 @@ class SobolevRegression(WeightedModule):
                 self.optimizer.finish(course.problem(k - 1))
         if k == count:
             course.network.fix_constants(course.points)
+        self.factor.copy_(factors[k])
+        self.switched_on.copy_(first_positive(factors[1 : k + 1], first, self.switched_on))
+        self.factors = None
         return k
 
     def _measure(self, points: Points, step: int) -> None:
         """Record the figures at the end of a block, after `step` steps."""
-        lambda_d = self.lambda_at(step - 1, 1)[0]
+        lambda_d = self.factor * self.lambda_now
         self.figures = self.measure("train", points, lambda_d) | {metrics.LAMBDA_D: lambda_d}
         progress = (step - 1) / self.max_steps
         self.figures |= self.optimizer.figures(self.trainer.optimizers[0], self.network.theta, progress)
         measured = due(self.diagnostics_every, self.block_start, step)
-        diagnostics = losses.diagnostics(*self.term_gradients(points)) if measured else {}
+        at = self.network, points, self.scale, self.compiled
+        diagnostics = losses.diagnostics(*losses.term_gradients(*at)) if measured else {}
         self._log(self.figures | diagnostics)
         self.figures |= diagnostics or dict.fromkeys(metrics.DIAGNOSTICS, torch.full_like(self.lambda_d, torch.nan))
 
@@ -242,7 +259,6 @@ class SobolevRegression(WeightedModule):
         if not fitting:
             return
         self.figures |= found
-        self.observe(found[metrics.key("val", "mse_f")], int(self.step))
         loss, before = found[metrics.VAL_LOSS].to(self.best_loss), self.best_step <= self.switched_on
         outdated = before & (self.step > self.switched_on) & (self.lambda_d > 0)
         # It is 0 where no label is in the loss: the last weights are kept.
@@ -264,29 +280,16 @@ class SobolevRegression(WeightedModule):
             medians["step"] = self.step.double()  # that of Lightning's loggers, which would count blocks
             self.log_dict(medians, on_step=False, on_epoch=True, batch_size=1)
 
-    def term_gradients(self, points: Points) -> tuple[Tensor, Tensor]:
-        """Return the gradients of MSE_f and of MSE_df with respect to the weights, both (M, W)."""
-        return losses.term_gradients(self.network, points, self.scale, self._compiled)
-
     @torch.no_grad()
     def measure(self, split: str, points: Points, lambda_d: Tensor) -> dict[str, Tensor]:
         """Return the loss and all errors on a set of points, by metric key, each of shape (M,)."""
-        u, du = self._predict(self.network, points.x)
+        u, du = self.predict(self.network, points.x)
         found = {"loss": losses.weigh(*losses.terms(u, du, points, self.scale, self._penalty), lambda_d.to(u))}
         beside = [one.to(points.x.device) for one in self.beside.get(split, ())]
         reference = self._once(split, points, partial(Reference.of, points, self.network.units, beside))
         found |= errors(u, du, points, reference)
-        if self._own_metrics:
-            if (units := self.network.units) is not None:
-                (u, du), points = units.restore(u, du), units.restore_points(points)
-            found |= {name: function(u, du, points) for name, function in self._own_metrics.items()}
+        found |= further_errors(self._own_metrics, u, du, points, self.network.units)
         return {metrics.key(split, name): figure for name, figure in found.items()}
-
-    @torch.no_grad()
-    def partials(self, points: Points) -> Tensor:
-        """Return the nrmse of each partial derivative, (M, P, D)."""
-        _, du = self._predict(self.network, points.x)
-        return partial_errors(du, points, Reference.of(points, self.network.units))
 
     def _once(self, name: str, points: Points, make: Callable[[], Any]) -> Any:
         """Return what is made of these points, which is computed once."""

@@ -10,7 +10,7 @@ from runge.function.outside import thinned
 from runge.metrics import BEST_STEP, LAMBDA_D, PARAMETERS, SWITCHED_ON_STEP, TEST_ENDS, key
 from runge.records.fits import Columns
 from runge.sobolev import losses
-from runge.sobolev.accuracy import intervals
+from runge.sobolev.accuracy import Reference, intervals, partial_errors
 from runge.sobolev.network import StackedMLP
 from runge.sobolev.points import Points
 from runge.training.datamodule import PointsDataModule
@@ -56,10 +56,14 @@ def final_metrics(module: SobolevRegression, data: PointsDataModule) -> list[Met
         figures |= module.measure(split, points, module.lambda_d)
     slopes = Columns.of(data.inputs, data.dataset.test.outputs).slopes
     if len(slopes) > 1:
-        each = module.partials(data.dataset.test).flatten(1).unbind(1)
+        test, network = data.dataset.test, module.network
+        with torch.no_grad():
+            _, du = module.predict(network, test.x)
+        each = partial_errors(du, test, Reference.of(test, network.units)).flatten(1).unbind(1)
         figures |= {key("test", "nrmse_df", name): one for name, one in zip(slopes, each, strict=True)}
-    figures |= losses.diagnostics(*module.term_gradients(data.dataset.train))
-    figures[LAMBDA_D] = module.lambda_at(int(module.step) - 1, 1)[0]
+    gradients = losses.term_gradients(module.network, data.dataset.train, module.scale, module.compiled)
+    figures |= losses.diagnostics(*gradients)
+    figures[LAMBDA_D] = module.factor * module.lambda_now
     rows = torch.stack([figure.to(torch.float64) for figure in figures.values()], dim=1).tolist()
     parameters, found = module.network.theta.shape[1], list[Metrics]()
     for i, (row, switched) in enumerate(zip(rows, module.switched_on.tolist(), strict=True)):

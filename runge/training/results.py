@@ -12,7 +12,7 @@ import torch
 from runge.configuration.errors import DivergedError, RunError, describe
 from runge.configuration.objects import digest
 from runge.loggers import Logger, make_loggers
-from runge.metrics import FIT_SECONDS, TOTAL_SECONDS, on_test
+from runge.metrics import FIT_SECONDS, SWITCHED_ON_STEP, TOTAL_SECONDS, on_test
 from runge.pictures.drawing import draw_into
 from runge.records.checkpoints import serialise, take
 from runge.records.directories import FINDINGS, RunDirectory, State, Status
@@ -97,8 +97,11 @@ class RunWriter:
                 write(logger)
 
     def close(self, step: int, metrics: Metrics | None = None) -> None:
-        """Finalize the loggers, with the test figures if the run has finished."""
-        if figures := on_test(metrics or {}):
+        """Finalize the loggers, with the test errors and the step of the switch if the run has finished."""
+        figures, switched_on = on_test(metrics or {}), (metrics or {}).get(SWITCHED_ON_STEP)
+        if switched_on is not None:
+            figures[SWITCHED_ON_STEP] = switched_on
+        if figures:
             self.to_loggers(lambda logger: logger.log_metrics(figures, step))
         self.to_loggers(lambda logger: logger.finalize("failed" if metrics is None else "success"))
 

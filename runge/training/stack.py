@@ -30,6 +30,7 @@ from runge.sobolev import losses
 from runge.sobolev.kernel import Kernel, step_function
 from runge.sobolev.second import with_second
 from runge.training.callbacks.balancing import Balancing
+from runge.training.callbacks.derivative_loss import DerivativeLoss
 from runge.training.callbacks.history import Curves, Forecast, History, Progress, fill_callback_metrics
 from runge.training.callbacks.resample import Resample
 from runge.training.callbacks.stopping import StopEarly, TimeLimit
@@ -132,7 +133,6 @@ class Stack:
             seed=[member.seed.seed for member in members],
             scale=scale,
             lambda_d=lambda_d,
-            schedule=[member.schedule for member in members],
             optimizer=of_members([member.optimizer for member in self.members]),
             max_steps=self.training.max_steps,
             stop_at=self.training.stop_at,
@@ -243,12 +243,13 @@ class Stack:
     ) -> None:
         """Take steps until the end or a signal, from the state in a file if it has one.
 
-        The callbacks act at the end of a block, in this order: Resample logs shares of the points, which History
-        records; Balancing looks at the points as they are then. StopEarly asks after all of these, which may give an
-        optimiser that is at rest new work.
+        The callbacks act at the end of a block, in this order: DerivativeLoss decides on lambda_d for the next one;
+        Resample logs shares of the points, which History records; Balancing looks at the points as they are then.
+        StopEarly asks after all of these, which may give an optimiser that is at rest new work.
         """
         first = self.members[0]
         callbacks: list[Callback] = [
+            DerivativeLoss([member.schedule for member in self.members]),
             *([resample] if resample else []),
             history,
             Balancing(first.balance, self.data, [member.seed for member in self.members]),

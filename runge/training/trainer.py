@@ -11,8 +11,9 @@ from lightning.pytorch.callbacks import Callback, Checkpoint, EarlyStopping
 from runge import machine
 from runge.configuration.errors import ConfigurationError, describe
 from runge.configuration.objects import build, locate, section
+from runge.sobolev.accuracy import Metric
 from runge.sobolev.points import Points
-from runge.training.module import Metric, SobolevRegression
+from runge.training.module import SobolevRegression
 from runge.training.saving import StateFile
 from runge.training.sections import Training
 

@@ -94,7 +94,8 @@ def test_every_optimiser_and_balance_lowers_the_loss(option, tmp_path):
     _, _, (found,) = train_stack([one], tmp_path)
     assert found["train/loss"] < before
     assert all(np.isfinite(found[f"val/{name}"]) for name in ("loss", "mse_df/z", "mse_f/y"))
-    assert stack.module.channel_weights().isfinite().all()
+    assert stack.module.channels.isfinite().all()
+    assert stack.module.lambda_now.isfinite().all()
 
 
 RESUMED = {

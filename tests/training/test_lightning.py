@@ -15,6 +15,7 @@ from runge.optimizers import Adam, LevenbergMarquardt
 from runge.schedules import Constant, TwoStage
 from runge.sobolev.network import Model
 from runge.targets import Runge
+from runge.training.callbacks.derivative_loss import DerivativeLoss
 from runge.training.datamodule import SobolevDataModule
 from runge.training.member import Member
 from runge.training.module import SobolevRegression
@@ -31,7 +32,8 @@ def parts(seed=0, dtype=torch.float32, **settings):
     ), data
 
 
-def trainer(tmp_path, **options):
+def trainer(tmp_path, schedule=None, callbacks=(), **options):
+    options |= {"callbacks": [DerivativeLoss(schedule), *callbacks]}
     quiet = dict.fromkeys(("enable_progress_bar", "enable_model_summary", "enable_checkpointing", "logger"), False)
     return lightning.Trainer(**{"max_epochs": 4, "default_root_dir": tmp_path, "accelerator": "cpu"} | quiet | options)
 
@@ -125,28 +127,28 @@ class _Stop(Callback):
 
 def test_a_resumed_fit_ends_with_the_same_bits(tmp_path):
     plateau = TwoStage(smoothing=0.0, threshold=0.9, patience=2)
-    whole, data = parts(schedule=plateau)
-    trainer(tmp_path).fit(whole, data)
+    whole, data = parts()
+    trainer(tmp_path, plateau).fit(whole, data)
     assert int(whole.switched_on) == 30
-    half, data = parts(schedule=plateau)
-    first = trainer(tmp_path, callbacks=[_Stop()])
+    half, data = parts()
+    first = trainer(tmp_path, plateau, callbacks=[_Stop()])
     first.fit(half, data)
     assert int(half.step) == 20
     first.save_checkpoint(tmp_path / "half.ckpt")
-    resumed, data = parts(schedule=plateau)
-    trainer(tmp_path).fit(resumed, data, ckpt_path=tmp_path / "half.ckpt")
+    resumed, data = parts()
+    trainer(tmp_path, plateau).fit(resumed, data, ckpt_path=tmp_path / "half.ckpt")
     for name, value in whole.state_dict().items():
         assert torch.equal(value, resumed.state_dict()[name]), name
 
 
 def test_a_stack_logs_the_median_of_its_members(tmp_path):
-    module, data = parts(seed=[0, 1, 2], schedule=Constant())
-    fit = trainer(tmp_path)
+    module, data = parts(seed=[0, 1, 2])
+    fit = trainer(tmp_path, Constant())
     fit.fit(module, data)
     assert module.figures["val/mse_df"].shape == (3,)
     assert fit.callback_metrics["val/mse_df"] == module.figures["val/mse_df"].median()
-    alone, data = parts(seed=1, schedule=Constant())
-    trainer(tmp_path).fit(alone, data)
+    alone, data = parts(seed=1)
+    trainer(tmp_path, Constant()).fit(alone, data)
     torch.testing.assert_close(alone.figures["val/mse_df"][0], module.figures["val/mse_df"][1], rtol=1e-3, atol=0)
 
 

@@ -12,11 +12,12 @@ from runge.data.seed import Seed
 from runge.machine import step_seconds
 from runge.optimizers import LBFGS, Adam
 from runge.sampling import Random
-from runge.schedules import Constant, TwoStage
+from runge.schedules import TwoStage
 from runge.sobolev import kernel
 from runge.sobolev.kernel import Kernel
 from runge.sobolev.network import StackedMLP
 from runge.targets import Runge
+from runge.training.callbacks.derivative_loss import DerivativeLoss
 from runge.training.datamodule import SobolevDataModule
 from runge.training.module import SobolevRegression
 from tests.conftest import model
@@ -34,7 +35,6 @@ def fit(seeds, lambdas, *, schedule=None, optimizer=ADAM, batch_size=None, steps
         Runge().domain,
         seed=seeds,
         lambda_d=torch.tensor(lambdas),
-        schedule=schedule or Constant(),
         optimizer=optimizer,
         max_steps=steps,
         steps_per_block=every,
@@ -46,7 +46,9 @@ def fit(seeds, lambdas, *, schedule=None, optimizer=ADAM, batch_size=None, steps
     module.pause = pause
     off = ("logger", "enable_checkpointing", "enable_progress_bar", "enable_model_summary", "use_distributed_sampler")
     once = {"max_epochs": 1, "max_steps": steps, "val_check_interval": 1, "num_sanity_val_steps": 0}
-    trainer = pl.Trainer(accelerator="cpu", devices=1, log_every_n_steps=1, **once, **dict.fromkeys(off, False))
+    callbacks = [] if schedule is None else [DerivativeLoss(schedule)]
+    common = {"accelerator": "cpu", "devices": 1, "callbacks": callbacks, "log_every_n_steps": 1}
+    trainer = pl.Trainer(**common, **once, **dict.fromkeys(off, False))
     trainer.fit(module, data)
     return module, trainer
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from runge.balance import REMEMBERED, Balance, Look
+from runge.balance import REMEMBERED, Balance, Look, joined, separated
 from runge.data.seed import Seed
 from runge.training.datamodule import PointsDataModule
 from runge.training.module import SobolevRegression
@@ -32,11 +32,14 @@ class Balancing(BlockCallback):
             return
         chance = torch.cat([torch.rand(1, generator=seed.generator("balance", step)) for seed in self.seeds])
         look = Look(module.network, self.data.dataset.train, module.scale, chance.to(module.scale.device))
-        before = module.channel_weights()
+        before = joined(module.channels, module.lambda_now)
         weights, memory = self.balance.update(before, self.memory.to(before), lambda figure: getattr(look, figure))
-        module.set_channel_weights(torch.where(module.stopped[:, None, None], before, weights))
+        weights = torch.where(module.stopped[:, None, None], before, weights)
+        channels, lambda_d = separated(weights, module.channels)
+        module.channels.copy_(channels)
+        module.set_lambda_d(lambda_d)
         self.memory = memory.cpu()
-        if not torch.equal(before, module.channel_weights()):
+        if not torch.equal(before, joined(module.channels, module.lambda_now)):
             module.reset_optimizer()
             module.rests_from.clamp_min_(next_look(step))
 

@@ -100,7 +100,7 @@ def _at_rest(module: SobolevRegression) -> bool:
 
 def _with_full_lambda_d(module: SobolevRegression) -> Tensor:
     """Say whether the last step had the full lambda_d, (M,)."""
-    return (module.lambda_at(int(module.step) - 1, 1) == module.lambda_now)[0]
+    return module.factor * module.lambda_now == module.lambda_now
 
 
 def _optimized(module: SobolevRegression) -> tuple[torch.optim.Optimizer, Parameter]:

@@ -1,0 +1,95 @@
+"""A callback that switches on lambda_d, the weight of the derivatives' error, during the training."""
+
+import logging
+from collections.abc import Sequence
+from typing import Any
+
+import lightning.pytorch as pl
+import torch
+
+from runge.metrics import SWITCHED_ON_STEP, key
+from runge.schedules import NEVER, Plateau, Schedule, TwoStage, alike, factors, observe
+from runge.training.datamodule import per_member
+from runge.training.module import SobolevRegression
+from runge.training.trainer import BlockCallback
+
+log = logging.getLogger(__name__)
+
+
+class DerivativeLoss(BlockCallback):
+    """A callback that trains with MSE_f alone at first, and switches on lambda_d at a step or when MSE_f is flat.
+
+    Before each block it gives the module the factor of lambda_d at each of its steps. After each validation it looks at
+    MSE_f. It works in any Trainer with a `SobolevRegression`; in `python train.py`, `schedule=` selects its rule. In a
+    configuration of your own that makes callbacks by Hydra's `instantiate`, it is
+
+    .. code-block:: yaml
+
+        callbacks:
+          - _target_: runge.training.callbacks.derivative_loss.DerivativeLoss
+            schedule:
+              _target_: runge.schedules.TwoStage
+              patience: 3
+              latest_step: 2000
+
+    The step of the switch is in the log and, as `switched_on_step`, in the Trainer's loggers; of a stack of several
+    networks, once lambda_d is on for all of them, the median. `module.switched_on` has that of each.
+
+    Args:
+        schedule: the rule, or one per member; None: `TwoStage`, after a quarter of the steps at the latest.
+    """
+
+    def __init__(self, schedule: Schedule | Sequence[Schedule] | None = None) -> None:
+        self.schedule, self._state = schedule, dict[str, Any]()
+
+    def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
+        """Forget the fit before this one; a checkpoint is loaded after this."""
+        self._state = {}
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Begin at step 0, or continue from the state of the checkpoint."""
+        assert isinstance(pl_module, SobolevRegression)
+        default = TwoStage(latest_step=round(0.25 * pl_module.max_steps))
+        schedules: list[Schedule] = per_member(self.schedule or default, len(pl_module.lambda_d))
+        self._alike = alike(schedules)
+        start = {
+            "switched_on": torch.tensor([schedule.first_switch() for schedule in schedules]),
+            "plateau": torch.stack(Plateau.start(len(schedules)), dim=1),
+        }
+        self._state = {name: state.to(pl_module.device) for name, state in (start | self._state).items()}
+
+    def on_train_batch_start(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, batch_idx: int
+    ) -> None:
+        """Give the module the factors of lambda_d at the steps of this block, or of the rest of it."""
+        assert isinstance(pl_module, SobolevRegression)
+        self._first, count = pl_module.next_steps()
+        steps = torch.arange(self._first, self._first + count, device=pl_module.device)
+        pl_module.factors = factors(self._alike, steps, self._state["switched_on"])
+
+    def on_train_batch_end(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        """Report the switch, if these steps are the first ones with lambda_d for all members."""
+        assert isinstance(pl_module, SobolevRegression)
+        switched_on = pl_module.switched_on[pl_module.lambda_d > 0]
+        if not (len(switched_on) and self._first <= (last := int(switched_on.max())) < NEVER):
+            return
+        if last and len(pl_module.lambda_d) == 1:  # each member of a stack has its own step, and perhaps its own log
+            log.info("lambda_d on from step %d", last)
+        for logger in trainer.loggers:
+            logger.log_metrics({SWITCHED_ON_STEP: float(switched_on.median())}, step=last)
+
+    def at_block_end(self, module: SobolevRegression) -> None:
+        """Switch lambda_d on after this step for members whose validation MSE_f has stopped improving."""
+        before = Plateau(*self._state["plateau"].unbind(1)), self._state["switched_on"]
+        plateau, switched_on = observe(self._alike, *before, module.figures[key("val", "mse_f")], int(module.step))
+        self._state = {"switched_on": switched_on, "plateau": torch.stack(plateau, dim=1)}
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the step of each member's switch, (M,), and the state of its MSE_f, (M, 3)."""
+        return self._state
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Continue from the state of a checkpoint."""
+        self._state = dict(state_dict)
