@@ -47,8 +47,9 @@ def test_a_trainer_of_ones_own(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     code = "\n".join(re.findall(r"```python\n(.*?)```", (ROOT / "docs/howto/lightning.md").read_text(), re.DOTALL))
     names = {}
-    exec(re.sub(r"max_epochs=80", "max_epochs=2", code), names)
+    exec(code.replace("max_epochs=80", "max_epochs=2").replace("latest_step=2000", "latest_step=130"), names)
     assert names["trainer"].global_step == 200
+    assert int(names["module"].switched_on) == 130
     assert names["u"](0.5).item() == pytest.approx(1 / (1 + 25 * 0.5**2), abs=0.5)
 
 

@@ -1,7 +1,17 @@
 import pytest
 import torch
 
-from runge.schedules import NEVER, Constant, Plateau, TwoStage, learning_rate_factor
+from runge.schedules import (
+    NEVER,
+    Constant,
+    Plateau,
+    TwoStage,
+    alike,
+    factors,
+    first_positive,
+    learning_rate_factor,
+    observe,
+)
 
 
 def two_stage(**changes):
@@ -54,6 +64,30 @@ def test_factor_at_once_and_as_a_ramp():
     assert two_stage(ramp_steps=4).factor(steps, at)[:, 0].tolist() == [0, 0, 0, 0.25, 0.5, 0.75, 1, 1]
     assert two_stage(ramp_steps=4).factor(steps, at)[:2, 2].tolist() == [0.25, 0.5]
     assert Constant().factor(steps, at).tolist() == [[1.0] * 3] * 8
+
+
+def test_each_member_of_a_stack_follows_its_schedule():
+    """Against the schedules alone; a fixed step and a constant ignore the values."""
+    flat = two_stage(smoothing=0.0)
+    schedules = [flat, Constant(), two_stage(at_step=3), flat, two_stage(smoothing=0.0, ramp_steps=2)]
+    plateau, switched_on = Plateau.start(5), torch.tensor([schedule.first_switch() for schedule in schedules])
+    for step, falling in ((10, 1.0), (20, 0.5), (30, 0.25)):
+        values = torch.tensor([1.0, 1.0, 1.0, falling, 1.0], dtype=torch.float64)
+        before = [state.clone() for state in plateau]
+        after, switched_on = observe(alike(schedules), plateau, switched_on, values, step)
+        torch.testing.assert_close(list(plateau), before, equal_nan=True)  # not changed in place
+        plateau = after
+    assert switched_on.tolist() == [30, 0, 3, NEVER, 30]
+    steps = torch.arange(28, 33)
+    expected = [schedule.factor(steps, switched_on[i : i + 1]) for i, schedule in enumerate(schedules)]
+    assert torch.equal(factors(alike(schedules), steps, switched_on), torch.cat(expected, dim=1))
+
+
+def test_the_first_positive_factor():
+    rows = torch.tensor([[0.0, 0.0, 0.5, 0.0], [0.0, 0.2, 0.0, 0.0], [0.0, 1.0, 1.0, 1.0]])
+    before = torch.tensor([NEVER, NEVER, NEVER, 7])
+    assert first_positive(rows, 20, before).tolist() == [NEVER, 21, 20, 7]
+    assert first_positive(rows[:0], 20, before).tolist() == before.tolist()
 
 
 def test_learning_rate():

@@ -161,6 +161,7 @@ def test_tensorboard_has_scalars_pictures_and_hyperparameters(run):
         tags["scalars"]
     )
     assert [event.step for event in events.Scalars("val/loss")] == [20, 40, 60, 80, 100, 120]
+    assert [(event.step, event.value) for event in events.Scalars("switched_on_step")] == [(120, 60)]
     assert set(tags["images"]) == {"fit", "curves"}
     assert "_hparams_/session_start_info" in events.summary_metadata
 

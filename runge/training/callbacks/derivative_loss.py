@@ -92,4 +92,4 @@ class DerivativeLoss(BlockCallback):
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Continue from the state of a checkpoint."""
-        self._state = dict(state_dict)
+        self._state = {name: state.clone() for name, state in state_dict.items()}
