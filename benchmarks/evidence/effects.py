@@ -9,8 +9,8 @@ from claims import LEFT, MIDDLE, RIGHT, SEED, WORST, Claim, ClaimRuns, Context, 
 from numpy.typing import NDArray
 from scipy.stats import wilcoxon
 
-from runge.compare.groups import quartiles
-from runge.compare.lead import FEWEST
+from runge.comparison.groups import quartiles
+from runge.comparison.lead import FEWEST
 from runge.records.reading import RunRecord
 
 LEVEL = 0.01  # the significance level of a test

@@ -15,7 +15,7 @@ from classical import classical
 from effects import LEVEL, Effect, Judgement, Observation, arrange, effects, figure, judge, slopes
 from pictures import curves, forest, name_context
 
-from runge.compare.lead import FEWEST
+from runge.comparison.lead import FEWEST
 from runge.configuration.objects import CONFIGURATIONS, SAME_RESULT, build
 from runge.machine import cores
 from runge.metrics import TEST_MSE_DF, TEST_MSE_F, TOTAL_SECONDS

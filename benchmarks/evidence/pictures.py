@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import LogLocator, NullFormatter
 
-from runge.compare.groups import quartiles
+from runge.comparison.groups import quartiles
 from runge.pictures.style import COLOURS, INK
 
 OPTIMIZER = "optimizer"

@@ -31,7 +31,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from runge.export import export
+from runge.exports import export
 from runge.function.function import Function
 from runge.sobolev.network import Model, StackedMLP
 

@@ -20,7 +20,7 @@ from catalogue import CATALOGUE
 from tables import Rows, errors
 
 import runge
-from runge.compare.leaderboard import Candidate, read_leaderboard
+from runge.comparison.leaderboard import Candidate, read_leaderboard
 from runge.function.loading import load_runs
 from runge.metrics import ERRORS
 from runge.records.directories import RunDirectory

@@ -28,7 +28,7 @@ from results import keep
 from tables import Array, label, relative_l2
 
 import runge
-from runge.export import export
+from runge.exports import export
 
 STEPS = 10_000
 FIRST = 20  # the first seed with which no settings were tried

@@ -25,7 +25,7 @@ from scipy.optimize import Bounds, minimize
 from tables import label
 
 import runge
-from runge.export import export
+from runge.exports import export
 from runge.function.function import Function
 
 Y, HOT, LIMITS = OUTPUTS.index("Y"), OUTPUTS.index("Thot"), (490, 505)

@@ -8,13 +8,13 @@ from pathlib import Path
 
 from rich.console import Console
 
-import runge.compare
+import runge.comparison
 from runge.commands.plumbing import ending_quietly, refusing
-from runge.compare.html_report import publish
-from runge.compare.leaderboard import read_leaderboard
-from runge.compare.ranking import Ranking, collect
-from runge.compare.search import read_search
-from runge.compare.tables import show
+from runge.comparison.html_report import publish
+from runge.comparison.leaderboard import read_leaderboard
+from runge.comparison.ranking import Ranking, collect
+from runge.comparison.search import read_search
+from runge.comparison.tables import show
 from runge.metrics import TEST_MSE_DF, TEST_NRMSE_DF
 from runge.records.files import write
 
@@ -22,7 +22,7 @@ from runge.records.files import write
 @ending_quietly()
 def main(arguments: Sequence[str] | None = None, prog: str = "python -m runge.commands.compare") -> None:
     """Run the command `runge compare`, or `python -m runge.commands.compare`."""
-    parser = argparse.ArgumentParser(prog=prog, description=runge.compare.__doc__)
+    parser = argparse.ArgumentParser(prog=prog, description=runge.comparison.__doc__)
     parser.add_argument("directories", metavar="DIR", nargs="+", help="a run, a sweep, or a directory above them")
     default = f"{TEST_MSE_DF}; on different data one without units, such as {TEST_NRMSE_DF}"
     parser.add_argument("--metric", metavar="KEY", help=f"metric to rank by (default: {default})")

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from runge.commands.plumbing import add_out, ending_quietly, refusing
-from runge.export import FORMATS, export
+from runge.exports import FORMATS, export
 from runge.function.function import FLAT
 from runge.function.loading import load_finished
 from runge.records.files import printable

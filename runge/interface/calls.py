@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Union, overload
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
-from runge.compare.leaderboard import read_leaderboard
+from runge.comparison.leaderboard import read_leaderboard
 from runge.configuration.errors import ConfigurationError, RunError
 from runge.configuration.words import override_of
 from runge.data.memory import FRAME, file_of

@@ -7,11 +7,11 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from runge.compare.groups import errors_like
-from runge.compare.html_report import PAGE
-from runge.compare.leaderboard import read_leaderboard
-from runge.compare.ranking import Ranking, collect
-from runge.compare.search import read_search
+from runge.comparison.groups import errors_like
+from runge.comparison.html_report import PAGE
+from runge.comparison.leaderboard import read_leaderboard
+from runge.comparison.ranking import Ranking, collect
+from runge.comparison.search import read_search
 from runge.configuration.errors import RunError
 from runge.metrics import TEST_MSE_DF, TEST_MSE_F, TEST_NRMSE_DF, TEST_NRMSE_F, on_test
 from runge.pictures.drawing import draw, draw_answer
@@ -200,21 +200,21 @@ class Answer(Comparison):
 
     @property
     def leaderboard(self) -> "pandas.DataFrame":
-        """A row per candidate, the best first, with the attributes of `runge.compare.leaderboard.Candidate`."""
+        """A row per candidate, the best first, with the attributes of `runge.comparison.leaderboard.Candidate`."""
         import pandas
 
         return pandas.DataFrame([vars(one) for one in self.race.candidates] if self.race else [])
 
     @property
     def error(self) -> "pandas.DataFrame":
-        """A row per output of a table, with the attributes of `runge.compare.leaderboard.OutputError`."""
+        """A row per output of a table, with the attributes of `runge.comparison.leaderboard.OutputError`."""
         import pandas
 
         return pandas.DataFrame(self.race.errors if self.race else [])
 
     @property
     def sensitivity(self) -> "pandas.DataFrame":
-        """A row per output and input, with the attributes of `runge.compare.sensitivity_table.Influence`."""
+        """A row per output and input, with the attributes of `runge.comparison.sensitivity_table.Influence`."""
         import pandas
 
         return pandas.DataFrame(self.race.sensitivity.influences if self.race and self.race.sensitivity else [])

@@ -114,10 +114,10 @@ def train(launch: Launch, batch: Batch, journal: Journal) -> list[Any]:
 
 def compare(directory: Path, failures: dict[str, str]) -> None:
     """Compare the runs of a sweep, and write the report; an error is only printed."""
-    from runge.compare.html_report import publish
-    from runge.compare.leaderboard import read_leaderboard
-    from runge.compare.ranking import Ranking, collect, mark
-    from runge.compare.search import read_search
+    from runge.comparison.html_report import publish
+    from runge.comparison.leaderboard import read_leaderboard
+    from runge.comparison.ranking import Ranking, collect, mark
+    from runge.comparison.search import read_search
 
     try:
         if rows := mark(collect([str(directory)]), failures):

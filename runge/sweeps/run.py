@@ -15,7 +15,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 
-from runge.compare.tables import error_table
+from runge.comparison.tables import error_table
 from runge.configuration.errors import ConfigurationError, RunError, is_out_of_memory
 from runge.configuration.objects import SAME_BITS, digest, section, unimported
 from runge.configuration.words import command, setting

@@ -17,7 +17,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from runge import machine
-from runge.compare.lead import FEWEST
+from runge.comparison.lead import FEWEST
 from runge.configuration.errors import ConfigurationError, RunError, describe
 from runge.configuration.objects import build, digest
 from runge.configuration.words import setting

@@ -11,7 +11,7 @@ import torch
 
 import runge
 from runge.commands.export import main
-from runge.export import FORMATS
+from runge.exports import FORMATS
 from runge.records.ensemble import write_answer
 
 SHORT = ("model.width=8", "trainer.max_steps=4", "trainer.progress_bar=false", "hydra.run.dir=run")

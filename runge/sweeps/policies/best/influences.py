@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from runge.compare.sensitivity_table import Influence, Sensitivity
+from runge.comparison.sensitivity_table import Influence, Sensitivity
 from runge.data.roles import listed
 from runge.data.rows import Rows
 from runge.function.sensitivity import measure, measure_function, total_indices, unevenness

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from runge.compare.leaderboard import Suspect
+from runge.comparison.leaderboard import Suspect
 from runge.configuration.validation import Floats
 from runge.data.roles import find_roles
 from runge.data.rows import Rows

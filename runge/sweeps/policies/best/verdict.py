@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from runge.compare.leaderboard import AnswerProfile, Candidate, Leaderboard, OutputError
+from runge.comparison.leaderboard import AnswerProfile, Candidate, Leaderboard, OutputError
 from runge.configuration.validation import Floats
 from runge.configuration.words import command, in_shell
 from runge.data.roles import listed, partial_name

@@ -10,13 +10,13 @@ import pytest
 import torch
 
 import runge
-from runge.compare.leaderboard import read_leaderboard
+from runge.comparison.leaderboard import read_leaderboard
 from runge.function.outside import OUTSIDE
 from runge.function.residuals import rows_of
 from runge.records.directories import RunDirectory
 from runge.records.files import locked
 from runge.sweeps.policies.best.judge import Fit
-from tests.compare.pages import numbers
+from tests.comparison.pages import numbers
 from tests.conftest import command, interrupted_at
 from tests.sweeps.commands import TINY_SEARCH
 from tests.sweeps.test_killed import finish, kill

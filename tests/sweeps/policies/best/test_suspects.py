@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 import runge
-from runge.compare.leaderboard import Suspect
+from runge.comparison.leaderboard import Suspect
 from runge.function.residuals import left_out, rows_of
 from runge.records.directories import RunDirectory
 from runge.sweeps.policies.best.suspects import describe_suspects, find_suspects

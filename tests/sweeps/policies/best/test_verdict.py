@@ -6,7 +6,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from runge.compare.leaderboard import Candidate, OutputError
+from runge.comparison.leaderboard import Candidate, OutputError
 from runge.data.channels import Channels
 from runge.data.rows import Rows
 from runge.data.table import Table

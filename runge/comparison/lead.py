@@ -1,0 +1,187 @@
+"""The lead of the best group over others: a factor with its interval, and the p of a rank test."""
+
+import bisect
+import math
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from runge.comparison.groups import Group
+
+FEWEST = 5
+"""The number of seeds that each group needs for a claim: fewer than four cannot have p < 0.05."""
+
+LEVEL = 0.05
+"""The probability of a false claim."""
+
+_PAIRS = 6
+"""The number of pairs from which on the smallest p of a signed-rank test, 2 / 2^n, is below 0.05."""
+
+_MOST_EXACT, _MOST_DIVISIONS = 100, 10_000
+"""The sizes of groups, and the divisions of tied values into groups, with which p takes less than 0.1 s."""
+
+
+class Difference(NamedTuple):
+    """How much smaller the errors of one group are than those of another.
+
+    Attributes:
+        factor: the factor, by the estimate of Hodges and Lehmann on logarithms; NaN: a run diverged or has the error 0.
+        low: the lower end of its 95 % interval.
+        high: the upper end.
+        p: the probability of a difference like this by chance.
+        test: the name of the test, and the numbers of its values.
+    """
+
+    factor: float
+    low: float
+    high: float
+    p: float
+    test: str
+
+    @property
+    def cells(self) -> tuple[str, str, str]:
+        """The factor, its interval, and p, as texts."""
+        known = not math.isnan(self.factor)
+        factor, interval = (f"{self.factor:.3g}", f"{self.low:.3g} to {self.high:.3g}") if known else ("-", "-")
+        return factor, interval, f"{self.p:.2g}"
+
+
+def compare_groups(first: Group, second: Group) -> Difference | None:
+    """Compare two groups by their runs of the same seeds, or by all if fewer than six seeds are in common.
+
+    Pairs are compared by a Wilcoxon signed-rank test of the logarithms of their ratios, others by a Mann-Whitney U
+    test. The 95 % interval has all factors that the test does not reject at 5 %.
+
+    Returns:
+        The difference; None: a group has fewer than five seeds.
+
+    References:
+        F. Wilcoxon (1945). Individual comparisons by ranking methods. https://doi.org/10.2307/3001968
+        H. B. Mann, D. R. Whitney (1947). On a test of whether one of two random variables is stochastically larger than
+        the other. https://doi.org/10.1214/aoms/1177730491
+        J. L. Hodges, E. L. Lehmann (1963). Estimates of location based on rank tests.
+        https://doi.org/10.1214/aoms/1177704172
+    """
+    if min(len(first.seeds), len(second.seeds)) < FEWEST:
+        return None
+    common = [seed for seed in first.seeds if seed in second.seeds]
+    with np.errstate(divide="ignore", invalid="ignore"):  # an error of 0; infinity - infinity
+        if len(common) >= _PAIRS:
+            ratios = np.log([second.seeds[seed] for seed in common]) - np.log([first.seeds[seed] for seed in common])
+            ratios = np.nan_to_num(ratios, nan=0.0, posinf=math.inf, neginf=-math.inf)  # both diverged
+            i, j = np.triu_indices(len(ratios))
+            test, shifts = f"Wilcoxon, {len(common)} pairs", (ratios[i] + ratios[j]) / 2
+            return _difference(test, shifts, lambda shift: p_of_pairs(ratios - shift))
+        low, high = np.log([*first.seeds.values()]), np.log([*second.seeds.values()])
+        shifts = (high - low[:, None]).ravel()
+    test = f"Mann-Whitney U, {_count(first, second)}"
+    return _difference(test, shifts, lambda shift: p_value(low + shift, high))
+
+
+def _difference(test: str, shifts: NDArray[np.float64], p_at: Callable[[float], float]) -> Difference:
+    """Return the difference of which a test gives p for each shift of the first group's logarithms.
+
+    `shifts` are those at which its statistic changes: the differences of all pairs of runs, or their means by two.
+    """
+    p = p_at(0.0)
+    if not np.isfinite(shifts).all():
+        return Difference(math.nan, math.nan, math.nan, p, test)
+    shifts = np.sort(shifts)
+    between = (shifts[:-1] + shifts[1:]) / 2
+    # Below the median p grows: the first step that is not rejected begins the interval.
+    first = bisect.bisect_left(range(len(shifts) // 2), True, key=lambda k: p_at(between[k]) >= LEVEL)
+    middle, low, high = np.exp([np.median(shifts), shifts[first], shifts[-1 - first]])
+    return Difference(float(middle), float(low), float(high), p, test)
+
+
+def p_of_pairs(differences: NDArray[np.float64]) -> float:
+    """Return p of a two-sided Wilcoxon signed-rank test, exact as far as SciPy has it; 1 if all differences are 0."""
+    # Imported late: it takes 0.5 s, and few comparisons need it.
+    from scipy.stats import wilcoxon
+
+    found: Any = wilcoxon(differences) if np.any(differences) else None
+    return 1.0 if found is None else float(found.pvalue)
+
+
+def p_value(first: Sequence[float] | NDArray[np.float64], second: Sequence[float] | NDArray[np.float64]) -> float:
+    """Return p of a two-sided Mann-Whitney U test of two groups, exact as far as that is fast.
+
+    Without ties it is exact for groups of at most 100 values. With ties, as of runs that diverged, it is exact if there
+    are at most 10 000 ways to divide the values into the two groups. Otherwise it is that of the normal approximation,
+    corrected for ties.
+
+    Example:
+        >>> print(f"{p_value(range(10), range(10, 20)):.3g} {2 / math.comb(20, 10):.3g}")
+        1.08e-05 1.08e-05
+    """
+    from scipy.stats import PermutationMethod, mannwhitneyu  # late, as above
+
+    method: Any = "asymptotic"
+    sizes = len(first), len(second)
+    tied = len({*first, *second}) < sum(sizes)
+    if tied and math.comb(sum(sizes), sizes[0]) <= _MOST_DIVISIONS:
+        method = PermutationMethod(n_resamples=_MOST_DIVISIONS)
+    elif not tied and max(sizes) <= _MOST_EXACT:
+        method = "exact"
+    return float(mannwhitneyu(first, second, method=method).pvalue)
+
+
+def describe_lead(groups: Sequence[Group], where: str = "") -> str:
+    """Say by which factor the best group, the first, leads the second, and whether that is more than chance.
+
+    The choice of the best group needs no correction: without any difference, the best of k groups is called better than
+    the second in at most 5 % of sweeps, and more rarely for k > 2.
+
+    Args:
+        groups: the groups, the best first.
+        where: for what the claim holds, such as " for these rows".
+
+    Returns:
+        Sentences; without a claim if one of the first two groups has fewer than five seeds; empty without two groups.
+
+    References:
+        S. Gutmann, Z. Maymin (1987). Is the selected population the best? https://doi.org/10.1214/aos/1176350376
+    """
+    if len(groups) < 2:
+        return ""
+    first, second = groups[:2]
+    if first.folds and second.folds:
+        return _describe_folds(first, second)
+    if (difference := compare_groups(first, second)) is not None:
+        factor, low, high, p, test = difference
+        said, interval = f"{first.name} leads {second.name}", f"{factor:.3g} (95 %: {low:.3g} to {high:.3g})"
+        if factor < 1.005:  # the medians may be in another order than the ranks
+            said = f"{first.name} has the lowest median, but over {second.name} the factor is {interval}"
+        elif not math.isnan(factor):
+            said += f" by a factor of {interval}"
+        return f"{said}; {test}, p = {p:.2g}: {'more than chance' if p < LEVEL else 'this may be chance'}{where}."
+    counts, low, high = _count(first, second), first.median, second.median
+    factor = f"{high / low:.3g}" if low > 0 and math.isfinite(high) else ""
+    if low == high or factor == "1":
+        digits = "" if low == high else ", to three digits"
+        return f"{first.name} and {second.name} do not differ in the median{digits}: {counts}."
+    lead = f"{first.name} leads {second.name}{f' by a factor of {factor}' if factor else ''} in the median"
+    return f"{lead}; {counts}: with fewer than {FEWEST} seeds no claim is made."
+
+
+def _count(first: Group, second: Group) -> str:
+    """Return the numbers of values that are compared, as text."""
+    sizes = [
+        group.size if len(group.seeds) == len(group.values) else f"{len(group.seeds)} seeds of {group.size} runs"
+        for group in (first, second)
+    ]
+    return f"n = {sizes[0]} and {sizes[1]}"
+
+
+def _describe_folds(first: Group, second: Group) -> str:
+    """Say by how much the first group leads in the mean over folds, and in how many of them."""
+    low, high = first.middle, second.middle
+    if first.folds.keys() != second.folds.keys():
+        return f"{first.name} and {second.name} have runs of different folds, and are not compared."
+    if low == high:
+        return f"{first.name} and {second.name} do not differ in the mean over folds."
+    factor = f" by a factor of {high / low:.3g}" if low > 0 and math.isfinite(high) else ""
+    ahead, n = sum(first.folds[fold] < second.folds[fold] for fold in first.folds), len(first.folds)
+    return f"{first.name} leads {second.name}{factor} in the mean over folds, and in {ahead} of {n} of them."

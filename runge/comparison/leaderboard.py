@@ -1,0 +1,245 @@
+"""The leaderboard of `search=best`: the candidates, and how good each is in rows that its networks have not seen.
+
+It is the file `leaderboard.json` in the directory of the sweep.
+"""
+
+import base64
+import json
+import os
+import shlex
+from collections.abc import Sequence
+from dataclasses import asdict, field
+from pathlib import Path
+from typing import Annotated
+
+import numpy as np
+from numpy.typing import ArrayLike
+from pydantic import AfterValidator, FiniteFloat, TypeAdapter, ValidationError
+from pydantic.dataclasses import dataclass
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from runge.comparison.sensitivity_table import Sensitivity
+from runge.configuration.errors import ConfigurationError
+from runge.configuration.words import command
+from runge.records.files import printable, write
+from runge.records.fits import Array, Section
+
+__all__ = [
+    "HEADERS",
+    "AnswerProfile",
+    "Candidate",
+    "Leaderboard",
+    "OutputError",
+    "Suspect",
+    "packed",
+    "read_leaderboard",
+]
+
+_FILE = "leaderboard.json"
+_MOST = 12
+HEADERS = ("value", "df/dx", "folds", "steps", "s")
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A candidate of a race.
+
+    Attributes:
+        name: its settings in words.
+        command: the command that cross-validates its settings.
+        runs: the numbers of the runs on folds by which it is judged.
+        refits: the numbers of its runs on all rows.
+        folds: how many folds it has been trained on.
+        value: the nrmse of the values in the rows that its networks had not seen; None: not known.
+        derivative: that of the derivatives.
+        error: the error by which it is ranked.
+        seconds: the time of one run.
+        steps: the steps with the smallest error.
+        calibrating: the numbers of further runs on folds, by which intervals are calibrated.
+        earlier: the numbers of its runs before, some of them on fewer rows.
+    """
+
+    name: str
+    command: str
+    runs: list[int]
+    refits: list[int]
+    folds: int
+    value: float | None
+    derivative: float | None
+    error: float
+    seconds: float
+    steps: int
+    calibrating: list[int] = field(default_factory=list)
+    earlier: list[int] = field(default_factory=list)
+
+    @property
+    def cells(self) -> list[str]:
+        """The texts of a row in a table, from the error of the values to the seconds."""
+        errors = ["-" if figure is None else f"{figure:.1e}" for figure in (self.value, self.derivative)]
+        seconds = f"{self.seconds:.1f}" if self.seconds < 100 else f"{self.seconds:.0f}"
+        return [*errors, str(self.folds), str(self.steps), seconds]
+
+
+def packed(values: ArrayLike, kind: str = "<f4") -> str:
+    """Return numbers as base64 of little-endian floats, by default of 32 bit: a third of their size as text."""
+    return base64.b64encode(np.asarray(values, dtype=kind).tobytes()).decode()
+
+
+def _rows_of(count: int) -> AfterValidator:
+    """Return a check that a text is a packed array of so many rows of 64-bit floats."""
+
+    def check(text: str) -> str:
+        if len(base64.b64decode(text, validate=True)) % (8 * count):
+            raise ValueError(f"must be {count} rows of numbers")
+        return text
+
+    return AfterValidator(check)
+
+
+@dataclass(frozen=True)
+class AnswerProfile:
+    """An output of the answer along an input, the other inputs being at their median.
+
+    Attributes:
+        output: the name of the output.
+        input: the name of the input.
+        curve: the input, the value u, half its interval, the partial derivative, half its interval, and 1 where the
+            point is outside the data, else 0; (6, k), packed; NaN: there is no interval.
+        rows: of a table of one input the input, the value and the derivative in its rows, (3, m), packed; NaN: not
+            known.
+    """
+
+    output: str
+    input: str
+    curve: Annotated[str, _rows_of(6)]
+    rows: Annotated[str, _rows_of(3)] = ""
+
+    @classmethod
+    def of(cls, names: tuple[str, str], section: Section, p: int, rows: Sequence[Array]) -> "AnswerProfile":
+        """Return the profile of output p of a section along an input, given the names of both, with some rows."""
+        halves = section.around[:, p], section.around_du[:, p, 0]
+        curve = section.x[:, 0], section.u[:, p], halves[0], section.du[:, p, 0], halves[1], section.outside
+        return cls(*names, packed(curve, "<f8"), packed(rows, "<f8"))
+
+
+@dataclass(frozen=True)
+class OutputError:
+    """The errors of one output in rows left out of training, over the standard deviations; None: not known.
+
+    Attributes:
+        output: the name of the output.
+        value: the nrmse of the values, of one network.
+        derivative: that of the derivatives.
+        value_bound: the bound of 90 % of the residuals of the values; None: there are too few.
+        derivative_bound: the largest such bound of a partial derivative.
+    """
+
+    output: str
+    value: float | None
+    derivative: float | None
+    value_bound: float | None
+    derivative_bound: float | None
+
+
+@dataclass(frozen=True)
+class Suspect:
+    """A label that networks trained without its row do not predict.
+
+    Attributes:
+        place: its row, as the file counts it, such as `line 17`.
+        column: the name of its column.
+        label: its value.
+        predicted: the prediction.
+        residual: the prediction minus the label.
+        deviations: the size of the residual in robust deviations of the residuals of the column.
+    """
+
+    place: str
+    column: str
+    label: FiniteFloat
+    predicted: FiniteFloat
+    residual: FiniteFloat
+    deviations: FiniteFloat
+
+
+@dataclass(frozen=True)
+class Leaderboard:
+    """The leaderboard of a race.
+
+    Attributes:
+        candidates: the candidates, the best first.
+        sentences: sentences on the answer, and on errors in rows left out of training.
+        left_out: the candidates that were not compared, and why.
+        sensitivity: the sensitivity of the outputs of a table to its inputs; None: a formula.
+        profiles: the answer to a table along its inputs, of each output along the same ones; none: a formula.
+        level: the level of their intervals; None: they have none.
+        suspects: the labels of a table that may be wrong, the largest residual first.
+        promotions: which candidates were trained further, and why, in the order of time.
+        errors: the errors of the best candidate for each output of a table; none: a formula.
+    """
+
+    candidates: list[Candidate]
+    sentences: list[str]
+    left_out: list[str]
+    sensitivity: Sensitivity | None = None
+    profiles: list[AnswerProfile] = field(default_factory=list)
+    level: FiniteFloat | None = None
+    suspects: list[Suspect] = field(default_factory=list)
+    promotions: list[str] = field(default_factory=list)
+    errors: list[OutputError] = field(default_factory=list)
+
+    def write(self, sweep: Path) -> None:
+        """Write it into the directory of a sweep."""
+        write(sweep / _FILE, json.dumps(asdict(self), indent=1) + "\n")
+
+    def is_last(self, path: str) -> bool:
+        """Return whether a run judges no candidate, and is not compared: one before another, or of the answer."""
+        runs = (run for one in self.candidates for run in (*one.earlier, *one.refits, *one.calibrating))
+        return os.path.basename(path) in map(str, runs)
+
+    def names_of(self, paths: Sequence[str], names: Sequence[str]) -> list[str]:
+        """Return the names of the candidates to which runs belong; of other runs those that are given."""
+        own = {str(run): one.name for one in self.candidates for run in one.runs}
+        own |= {str(run): f"{one.name}, before" for one in self.candidates for run in one.earlier}
+        own |= {str(run): f"{one.name}, all rows" for one in self.candidates for run in one.refits}
+        own |= {str(run): f"{one.name}, for intervals" for one in self.candidates for run in one.calibrating}
+        return [own.get(os.path.basename(path), name) for path, name in zip(paths, names, strict=True)]
+
+    def show(self, console: Console, sweep: Path) -> None:
+        """Print the first twelve candidates, the sentences, and the commands that use the answer in `sweep`."""
+        count, most = len(self.candidates), f", the best {_MOST}" if len(self.candidates) > _MOST else ""
+        title = f"{count} candidate{'s'[: count != 1]}{most}: errors over the standard deviation, by folds"
+        console.print(title, highlight=False)
+        table = Table(box=None, header_style="bold", padding=(0, 1, 0, 0))
+        table.add_column("candidate", overflow="fold")
+        for name in HEADERS:
+            table.add_column(name, justify="right", no_wrap=True)
+        for one in self.candidates[:_MOST]:
+            table.add_row(Text(printable(one.name)), *one.cells, style="bold" if one is self.candidates[0] else "")
+        console.print(table)
+        if self.left_out:
+            console.print(f"{len(self.left_out)} not compared; the report says why", highlight=False)
+        console.print()
+        for sentence in self.sentences:
+            console.print(printable(sentence), markup=False, highlight=False)
+        place = shlex.quote(os.path.relpath(sweep))
+        for verb, what in (("predict", "NEW_FILE"), ("export", "--to c")):
+            line = printable(f"    {command()} {verb} {place} {what}")
+            console.print(line, markup=False, highlight=False, soft_wrap=True)
+
+
+def read_leaderboard(paths: Sequence[str | os.PathLike[str]]) -> Leaderboard | None:
+    """Read the leaderboard of a sweep; None if there is none, or there are several directories.
+
+    Raises:
+        ConfigurationError: its file is damaged.
+    """
+    file = Path(paths[0]) / _FILE
+    if len(paths) > 1 or not file.is_file():
+        return None
+    try:
+        return TypeAdapter(Leaderboard).validate_json(file.read_bytes())
+    except ValidationError as error:
+        raise ConfigurationError(f"{file} is damaged ({error.errors()[0]['msg']})") from error

@@ -1,0 +1,174 @@
+"""Tables for the terminal."""
+
+import math
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from runge.comparison.groups import errors_like
+from runge.comparison.naming import BETWEEN, MOST_KEYS, names_of, short_names, text
+from runge.comparison.ranking import Ranking
+from runge.metrics import QUANTITIES, RELATIVE, TEST_ENDS, TEST_MSE_DF, TEST_MSE_F, key, on_test
+from runge.records.directories import FINDINGS
+from runge.records.files import printable
+from runge.records.reading import RunRecord
+
+MOST_GROUPS = 10
+"""Groups that are listed at once; the others are a click away in the report."""
+
+_MOST_ROWS, _WIDE = 40, 110
+
+
+def error_table(
+    metrics: Mapping[str, float | int | None],
+    regions: Sequence[str],
+    outputs: Sequence[str],
+    columns: int = 0,
+) -> Table:
+    """Return the test errors of one run: a row for the whole and one per region or output, a column per quantity.
+
+    A run without test points has its validation errors. Without regions, as for a table, the errors relative to the
+    standard deviations are shown instead of rel_l2. The columns of a table have their own units: an error in units is
+    not averaged over outputs, nor over inputs. If there are few test rows, the ends of 95 % intervals follow.
+
+    Args:
+        metrics: the run's figures.
+        regions: the names of the regions.
+        outputs: the names of the outputs.
+        columns: the number of inputs that are columns of a table; 0: a formula.
+    """
+    with_units = list(QUANTITIES)[:4]
+    quantities = list(QUANTITIES) if regions else [*with_units, *RELATIVE]
+    if columns > 1:
+        quantities = [quantity for quantity in quantities if quantity not in ("mse_df", "max_df")]
+    groups = outputs if len(outputs) > 1 else regions
+    split = "test" if on_test(metrics) else "val"
+    title = "test errors" if split == "test" else "validation errors, because there are no test rows"
+    table = _table(title, ["output" if groups is outputs else "region"], map(_header, quantities))
+    low, high = TEST_ENDS
+    parts = {"whole": (split, ""), "95 % from": (low, ""), "95 % to": (high, "")}
+    for name, (part, group) in (parts | {name: (split, name) for name in groups}).items():
+        cells = []
+        for quantity in quantities:
+            # Of r2_f, 1 - r2_f is shown, whose low end is the high end of r2_f.
+            end = {low: high, high: low}.get(part, part) if quantity == "r2_f" else part
+            mixed = columns and groups is outputs and not group and quantity in with_units
+            cells.append(_cell(quantity, None if mixed else metrics.get(key(end, quantity, group))))
+        if part == split or {*cells} != {"-"}:
+            table.add_row(Text(printable(name)), *cells)
+    return table
+
+
+def show(ranking: Ranking, console: Console) -> None:
+    """Print the table of runs, the table of groups if there are several seeds, and sentences on rank and lead.
+
+    Of a cross-validation the table of groups comes first, and only those runs are listed that have not finished.
+    """
+    if ranking.folded:
+        console.print(_fold_table(ranking))
+    if not ranking.folded or any(record.status != "finished" for record in ranking.records):
+        console.print(_run_table(ranking, console.width))
+    if not ranking.folded and any(len(group.values) > 1 for group in ranking.groups):
+        console.print(_group_table(ranking))
+    for sentence in ranking.sentences:
+        console.print(sentence, markup=False, highlight=False, soft_wrap=True)
+
+
+def _run_table(ranking: Ranking, width: int) -> Table:
+    """Return a table of runs: the settings in which they differ, the final test errors, and the status with its reason.
+
+    Settings that are more than four or too wide share a column, a line each; more than four are replaced by overrides.
+    Of more than 40 runs the first 40 are shown, and those that were interrupted or failed. On a terminal of at least
+    110 characters the largest errors are shown too. Ranked by a metric without units, all errors are without units.
+    """
+    records, keys, metric, pair = ranking.records, ranking.keys, ranking.metric, errors_like(ranking.metric)
+    wide = ("test/max_f", "test/max_df") if pair == (TEST_MSE_F, TEST_MSE_DF) else ("test/r2_f",)
+    names = list(dict.fromkeys([metric, *pair, *(wide if width >= _WIDE else ())]))
+    most = 0 if ranking.folded else _MOST_ROWS
+    rows = [i for i, record in enumerate(records) if i < most or record.status != "finished"]
+    shown = [records[i] for i in rows]
+    runs = short_names([record.path for record in shown])
+    tails = {name: name.rpartition(".")[2] for name in keys}
+    counts = Counter(tails.values())
+    columns = {
+        tail if counts[tail] == 1 else name: [text(record.settings.get(name)) for record in shown]
+        for name, tail in tails.items()
+    }
+    figures = {_header(name): [_cell(name, record.figures.get(name)) for record in shown] for name in names}
+    needed = sum(max(map(len, (name, *cells))) + 2 for name, cells in (columns | figures).items())
+    if len(keys) > MOST_KEYS or needed + max(map(len, runs)) + len("finished") > width:  # they would be torn
+        settings = names_of(records, keys)
+        columns = {"settings": [BETWEEN.sub("\n", settings[i]) for i in rows]}
+    left_out = f", {len(shown)} of them shown" if len(shown) < len(records) else ""
+    table = _table(f"{len(records)} run{'s'[: len(records) != 1]} by {metric}{left_out}", ["run", *columns], figures)
+    table.add_column("status", overflow="fold")
+    status = [": ".join(filter(None, (record.status, in_short(record)))) for record in shown]
+    for cells in zip(runs, *columns.values(), *figures.values(), status, strict=True):
+        table.add_row(*map(Text, cells))
+    return table
+
+
+def in_short(record: RunRecord) -> str:
+    """Return a run's message, of a finished run what is the case without what to try.
+
+    Example:
+        >>> in_short(RunRecord("0", "finished", "explains nothing (R2 = 0): try more rows | overfits: try others"))
+        'explains nothing (R2 = 0); overfits'
+    """
+    if record.status != "finished":
+        return record.message
+    return "; ".join(finding.partition(": ")[0] for finding in record.message.split(FINDINGS))
+
+
+def _fold_table(ranking: Ranking) -> Table:
+    """Return a table of the best ten groups: their runs, and both errors, mean and standard deviation over folds."""
+    best = f", the best {MOST_GROUPS} of {len(ranking.groups)} groups (all are in the report)"
+    count = max(len(one.folds) for one in ranking.groups)
+    title = f"{count} folds: mean and standard deviation{best if len(ranking.groups) > MOST_GROUPS else ''}"
+    names = list(dict.fromkeys([*errors_like(ranking.metric), ranking.metric]))
+    columns = [ranking.groups_by(name) for name in names]
+    table = _table(title, ["group"], ["runs", *names])
+    for one in ranking.groups[:MOST_GROUPS]:
+        own = [column.get(one.name) for column in columns]
+        cells = ["-" if some is None else f"{some.middle:.2e} ± {some.deviation:.1e}" for some in own]
+        table.add_row(Text(one.name), one.size, *cells)
+    return table
+
+
+def _group_table(ranking: Ranking) -> Table:
+    """Return a table of the first ten groups: their size, median and quartiles, and their difference to the best."""
+    groups = ranking.groups
+    which = "first" if ranking.conditions else "best"
+    some = f", the {which} {MOST_GROUPS} of {len(groups)} groups (all are in the report)"
+    title = f"{ranking.metric} over seeds{some if len(groups) > MOST_GROUPS else ''}"
+    table = _table(title, ["group"], ["n", "median", "quartiles", *ranking.compared[::2]])  # 80 characters
+    for group in groups[:MOST_GROUPS]:
+        low, _, high = group.quartiles
+        difference = ranking.differences.get(group.name)
+        cells = f"{group.median:.2e}", f"{low:.1e} to {high:.1e}", *(difference.cells[::2] if difference else ())
+        table.add_row(Text(group.name), group.size, *cells)
+    return table
+
+
+def _table(title: str, texts: Iterable[str], figures: Iterable[str]) -> Table:
+    # Text, here and in all cells from runs: brackets in a plain string would be markup.
+    table = Table(title=Text(title), title_justify="left", header_style="bold", box=None, pad_edge=False)
+    for name in texts:
+        table.add_column(Text(name), overflow="fold")
+    for name in figures:
+        table.add_column(Text(name), justify="right", no_wrap=name != "n")  # how many have diverged may be below
+    return table
+
+
+def _header(quantity: str) -> str:
+    """Return the header of a figure's column; of r2_f the difference to 1 is shown, because a good fit has 0.999987."""
+    return f"1 - {quantity}" if quantity.endswith("r2_f") else quantity
+
+
+def _cell(quantity: str, value: float | None) -> str:
+    if value is None or not math.isfinite(value):
+        return "-"
+    return f"{1 - value if quantity.endswith('r2_f') else value:.2e}"

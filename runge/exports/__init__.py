@@ -1,0 +1,125 @@
+"""Write a trained function for other programs, its value and derivatives: as ONNX, PyTorch, NumPy, CasADi or C."""
+
+import errno
+import json
+import keyword
+import os
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+from runge.configuration.errors import ConfigurationError
+from runge.exports.c_source import c_source
+from runge.exports.card import LICENSE, card
+from runge.exports.casadi_source import casadi_source
+from runge.exports.numpy_source import numpy_source
+from runge.exports.onnx_model import onnx_model
+from runge.exports.program import torch_program
+from runge.function.function import Function
+from runge.records.files import read_json, write
+
+__all__ = ["FORMATS", "card", "export"]
+
+FORMATS = {
+    "onnx": onnx_model,
+    "torch": torch_program,
+    "numpy": numpy_source,
+    "casadi": casadi_source,
+    "c": c_source,
+}
+"""The formats by name: each returns the content of its files by their suffixes, last the one that a user opens."""
+
+_WITH_INTERVALS = ("onnx", "torch", "numpy")
+_IMPORTED = ("numpy", "casadi")
+"""The formats that are modules of Python."""
+_TEXTS = (".py", ".c", ".h")
+
+
+def export(
+    function: Function,
+    to: str,
+    path: str | os.PathLike[str],
+    interval: float | None = None,
+    hessian: bool = False,
+    *,
+    force: bool = False,
+) -> Path:
+    """Write a function's value and Jacobian for another program, each file completely or not at all.
+
+    Its model card, `card`, is written beside it, as a file of this name with the suffix .json.
+
+    N points are the rows of x, (N, D); the results are u, (N,), and du, (N, D), or with P > 1 outputs (N, P) and
+    (N, P, D). Of a sweep's function they are the means over its members; the standard deviations of both follow.
+    With the Hessian d2u, (N, D, D) or (N, P, D, D), it is the third result.
+
+    Args:
+        function: a trained function, from `runge.load`; `to` changes its precision.
+        to: the format, a key of `FORMATS`.
+        path: the file; the format's suffix is added if it is missing, and the result is returned.
+        interval: the level of intervals, such as 0.9, whose lower and upper ends follow, of u and then of du, as
+            `Function.value_and_derivative_interval`; None: without them.
+        hessian: whether the Hessian is written too, as `Function.value_derivative_hessian`.
+        force: whether to overwrite also files that are not from an export of this kind.
+
+    Raises:
+        ValueError: there is no such format, or it does not support the function's activation, or intervals; there are
+            too few rows for their level; the name is no name of a module in Python, or of a function in C; or a file
+            would be overwritten.
+        ImportError: the packages of the extra `onnx` are missing.
+        OSError: the file cannot be written.
+    """
+    if to not in FORMATS:
+        raise ValueError(f"to: must be one of {', '.join(FORMATS)}, got {to!r}")
+    directory, name = os.path.split(path)
+    if not os.path.isdir(directory or "."):
+        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), directory)
+    if to in _IMPORTED and not _can_be_imported(name.removesuffix(".py")):
+        rule = "must be a file that Python can import: letters, digits and _, and not the name of another module"
+        raise ValueError(f"path, --out: {rule}; got {name!r}")
+    if interval is not None:
+        if to not in _WITH_INTERVALS:
+            raise ValueError(f"interval: {to} has the mean alone; {', '.join(_WITH_INTERVALS)} have intervals")
+        function.calibration.factors(interval)
+    files = FORMATS[to](function, interval, hessian, name)
+    *_, last = files
+    stem = os.fspath(path).removesuffix(last)
+    about = json.dumps(card(function, interval), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    contents = {Path(stem + suffix): content for suffix, content in {".json": about.encode(), **files}.items()}
+    for one in filter(Path.is_dir, (Path(path), *contents)):
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), os.fspath(one))
+    _check_existing(contents, to, force)
+    for one, content in contents.items():
+        write(one, content)
+    return Path(stem + last)
+
+
+def _can_be_imported(name: str) -> bool:
+    taken = keyword.iskeyword(name) or name in sys.stdlib_module_names or name in _IMPORTED
+    return name.isidentifier() and not taken
+
+
+def _check_existing(contents: Mapping[Path, bytes], to: str, force: bool) -> None:
+    """Raise ValueError if a file that would be overwritten is not from an export of this kind, or is no model card.
+
+    What an export has written has a model card beside it, the first of the files, which all formats share; texts also
+    have the first line of their format, up to a colon.
+    """
+    about, *_ = contents
+    exported = about.exists() and _is_card(about)
+    texts = {path: content for path, content in contents.items() if path.suffix in _TEXTS}
+    same = all(path.exists() and _opening(path.read_bytes()) == _opening(content) for path, content in texts.items())
+    for path in filter(Path.exists, [*texts, *contents] if exported else contents):
+        if not (exported and (same or path == about)) and not (force and path != about):
+            how = "--out FILE names another" if path == about else "--force overwrites it"
+            raise ValueError(f"path, --out: {os.fspath(path)!r} exists, and is not from an export to {to}; {how}")
+
+
+def _opening(content: bytes) -> bytes:
+    return content.partition(b"\n")[0].partition(b":")[0]
+
+
+def _is_card(path: Path) -> bool:
+    try:
+        return read_json(path).get("license") == LICENSE
+    except ConfigurationError:
+        return False

@@ -1,0 +1,82 @@
+"""The value and the Jacobian as a Python file that needs NumPy alone, and its weights."""
+
+import io
+from typing import Any
+
+import numpy as np
+
+from runge.exports.card import card
+from runge.exports.sources import TEMPLATES, activations
+from runge.exports.weights import folded
+from runge.function.function import Function
+
+__all__ = ["numpy_source"]
+
+_SIGMOID = "p = (1 + np.tanh(z / 2)) / 2"  # exp(-z) would overflow
+_ACTIVATIONS: dict[str, list[str]] = {
+    "tanh": ["h = np.tanh(z)", "s1 = 1 - h * h", "s2 = -2 * h * s1"],
+    "relu": ["h = np.maximum(z, 0)", "s1 = (z > 0) * 1.0", "s2 = 0 * z"],
+    "gelu": [
+        "p = np.vectorize(math.erfc, otypes=[float])(-z / math.sqrt(2)) / 2",
+        "q = np.exp(-z * z / 2) / math.sqrt(2 * math.pi)",
+        "h = z * p",
+        "s1 = p + z * q",
+        "s2 = q * (2 - z * z)",
+    ],
+    "sigmoid": [_SIGMOID, "h = p", "s1 = p * (1 - p)", "s2 = s1 * (1 - 2 * p)"],
+    "silu": [_SIGMOID, "h = z * p", "s1 = p + h * (1 - p)", "s2 = p * (1 - p) * (2 + z * (1 - 2 * p))"],
+    "softplus": [_SIGMOID, "h = np.logaddexp(0, z)", "s1 = p", "s2 = p * (1 - p)"],
+    "sin": ["h = np.sin(z)", "s1 = np.cos(z)", "s2 = -h"],
+}
+"""The lines that compute h = s(z), s1 = s'(z) and s2 = s''(z)."""
+
+
+def numpy_source(
+    function: Function, interval: float | None = None, hessian: bool = False, name: str = "function"
+) -> dict[str, bytes]:
+    """Return the weights, and a module with the function `value_and_derivative`, which computes in float64.
+
+    Raises:
+        ConfigurationError: the activation has no formula in NumPy.
+    """
+    names = activations(function, "numpy", _ACTIVATIONS)
+    arrays, calls = list[np.ndarray](), list[str]()
+    for name, network in zip(names, function.networks, strict=True):
+        parts = folded(network)
+        place = f"*WEIGHTS[{len(arrays)}:{len(arrays) + len(parts)}]"
+        calls.append(f"networks(x, {name}, {place})")
+        arrays += parts
+    buffer = io.BytesIO()
+    np.savez(buffer, *arrays)
+    d, p = len(function.inputs), len(function.outputs)
+    source = TEMPLATES.get_template("numpy.py.jinja").render(
+        card=card(function, interval),
+        activations={name: _ACTIVATIONS[name] for name in names},
+        calls=calls,
+        members=function.members,
+        weights=None if function.weights is None else function.weights.tolist(),
+        inputs=d,
+        outputs=p,
+        shapes=[_shape("N", *[p] * (p > 1), *[d] * order) for order in range(3)],
+        hessian=hessian,
+        interval=interval,
+        **_ends(function, interval),
+    )
+    return {".npz": buffer.getvalue(), ".py": source.encode()}
+
+
+def _shape(*sizes: Any) -> str:
+    return f"({', '.join(map(str, sizes))}{',' * (len(sizes) == 1)})"
+
+
+def _ends(function: Function, interval: float | None) -> dict[str, Any]:
+    """Return from what the ends of intervals follow: groups of members, and the factors and floors of u and of du."""
+    if interval is None:
+        return {}
+    found, (p, d) = function.calibration, (len(function.outputs), len(function.inputs))
+    shapes = [() if p == 1 else (p,), (d,) if p == 1 else (p, d)]
+    factors, floors = (
+        [part.reshape(shape).tolist() for part, shape in zip(np.split(np.array(numbers), [p]), shapes, strict=True)]
+        for numbers in (found.factors(interval), found.floors)
+    )
+    return {"groups": function.groups if found.local else [], "factors": factors, "floors": floors}

@@ -1,0 +1,251 @@
+"""Comparisons of runs: the command, its files, and what the terminal shows. The page is in `test_page`."""
+
+import csv
+import errno
+import json
+import math
+import os
+import re
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from rich.console import Console
+
+import runge
+from runge.commands import compare as compare
+from runge.comparison.html_report import publish
+from runge.comparison.ranking import Ranking, collect
+from runge.comparison.tables import show
+from runge.records.reading import RunRecord
+from tests.comparison.pages import made_up, numbers, page_data
+from tests.conftest import ROOT
+
+
+def table(path):
+    return list(csv.DictReader((path / "comparison.csv").read_text().splitlines()))
+
+
+def test_end_of_a_sweep(sweep):
+    path, out = sweep
+    assert {"comparison.csv", "comparison.html", "comparison.png"} <= {file.name for file in path.iterdir()}
+    end = out[out.index("10 runs by test/mse_df") :]
+    test = "Mann-Whitney U, n = 5 and 5"
+    for words in ("activation", "seed", test, "factor", "report: sweep/comparison.html"):
+        assert words in end
+    rows = table(path)
+    assert len(rows) == 10
+    assert (path / "comparison.html").stat().st_size < 7_000_000
+    errors = [float(row["test/mse_df"]) for row in rows]
+    assert errors == sorted(errors)
+    columns = {"run", "status", "overrides", "model.activation", "seed", "test/mse_f/peak", "seconds/fit"}
+    assert rows[0].keys() >= columns
+    assert "model.width" not in rows[0]
+    for row in rows:
+        metrics = json.loads((path.parent / row["run"] / "metrics.json").read_text())
+        assert float(row["test/max_df"]) == metrics["test/max_df"]
+
+
+def test_sweep_with_failures_is_compared(train, tmp_path):
+    options = ("trainer.max_steps=20", "model.width=8", "hydra.launcher.processes=1", "trainer.progress_bar=false")
+    rates = ("optimizer=sgd", "optimizer.lr=0.01,1e12", "optimizer.clip_norm=null")
+    status, out, err = train("-m", *options, *rates)
+    assert status == 1
+    assert "diverged" in err
+    (path,) = tmp_path.glob("outputs/multirun/*/*/comparison.csv")
+    assert [row["status"] for row in table(path.parent)] == ["finished", "diverged"]
+    assert "diverged: diverged" not in " ".join((out + err).split())
+    assert "2 runs by test/mse_df" in out
+
+
+def test_unfinished_runs_are_listed_with_the_reason(copy, capsys):
+    (copy / "0" / "metrics.json").write_text("{")
+    (copy / "1" / "metrics.json").unlink()
+    (copy / "2" / "run.json").unlink()
+    (copy / "3" / "status.json").unlink()
+    (copy / "4" / "fit.csv").write_text("x,f,df,u,du\n")
+    (copy / "5" / "history.csv").write_bytes(b"\xff")
+    (copy / "6" / "status.json").write_text("[]")
+    metrics = (copy / "8" / "metrics.json").read_text()
+    (copy / "8" / "metrics.json").write_text(re.sub('("test/mse_df"): [^,]*', r"\1: NaN", metrics))
+    lines = (copy / "9" / "history.csv").read_text().splitlines()
+    (copy / "9" / "history.csv").write_text("\n".join([*lines[:-1], lines[-1][:20]]))
+    compare.main([str(copy)])
+    statuses = {row["run"].rpartition("/")[2]: (row["status"], row["message"]) for row in table(copy)}
+    assert [statuses[str(i)][0] for i in range(10)] == [
+        *("unreadable", "running", "unreadable", "unreadable", "finished"),
+        *("finished", "unreadable", "finished", "unreadable", "finished"),
+    ]
+    assert all(message for status, message in statuses.values() if status != "finished")
+    assert table(copy)[0]["test/mse_df"] != ""
+    messages = {run["name"]: run["message"] for run in page_data(copy)["runs"]}
+    assert len(messages) == 10
+    assert "fit.csv is damaged" in messages["4"]
+    assert "history.csv is damaged" in messages["5"]
+    assert "unreadable" in capsys.readouterr().out
+
+
+def test_fits_are_those_of_the_files(copy):
+    compare.main([str(copy)])
+    data = page_data(copy)
+    (function,) = data["functions"]  # one for all runs
+    for run in data["runs"]:
+        fit = np.genfromtxt(copy / run["name"] / "fit.csv", delimiter=",", names=True)
+        assert np.array_equal(numbers(function["x"], "<f8"), fit["x"])
+        assert all(np.array_equal(numbers(function[name]), fit[name].astype("f4")) for name in ("f", "df"))
+        assert np.array_equal(numbers(run["error_f"]), (fit["u"] - fit["f"]).astype("f4"))
+        assert np.array_equal(numbers(run["error_df"]), (fit["du"] - fit["df"]).astype("f4"))
+        assert run["function"] == 0
+    assert (function["rows"], function["inputs"], function["outputs"]) == (False, ["x"], ["f"])
+    assert data["by"] == "region"
+
+
+def test_comparing_loads_neither_torch_nor_hydra(copy):
+    code = (
+        "import runpy, sys; runpy.run_module('runge.comparison', run_name='__main__');"
+        "sys.exit(' '.join({'torch', 'lightning', 'hydra', 'omegaconf'} & set(sys.modules)) or 0)"
+    )
+    command = [sys.executable, "-c", code, str(copy)]
+    result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert (result.returncode, result.stderr) == (0, "")
+
+
+def test_a_table_is_written_completely_or_not_at_all(copy, tmp_path, monkeypatch, refusal):
+    def full(descriptor):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    (tmp_path / "table.csv").write_text("older")
+    monkeypatch.setattr(os, "fsync", full)
+    said = refusal(compare.main, str(copy), "--csv", str(tmp_path / "table.csv"))
+    assert (
+        f"--out, --csv: a file cannot be read or written (No space left on device ({tmp_path / 'table.csv'}))" in said
+    )
+    assert (tmp_path / "table.csv").read_text() == "older"
+
+
+def test_command(copy, tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    compare.main([str(copy), "--out", "there", "--metric", "test/mse_f", "--where", "model.activation=tanh"])
+    assert "5 runs by test/mse_f" in capsys.readouterr().out
+    names = {file.name for file in (tmp_path / "there").iterdir()}
+    assert names == {"comparison.csv", "comparison.html", "comparison.png"}
+    compare.main([str(copy / "3"), "sweep", str(tmp_path), "--csv", "-", "--where", "seed=3"])
+    rows = list(csv.DictReader(capsys.readouterr().out.splitlines()))
+    assert ["seed=3" in row["overrides"] for row in rows] == [True, True]
+    compare.main([str(copy), "--csv", "table.csv"])
+    assert len((tmp_path / "table.csv").read_text().splitlines()) == 11
+    os.mkfifo(tmp_path / "pipe")
+    with ThreadPoolExecutor() as pool:  # a pipe is written to, not replaced
+        read = pool.submit((tmp_path / "pipe").read_text)
+        compare.main([str(copy), "--csv", "pipe"])
+        assert read.result(timeout=60) == (tmp_path / "table.csv").read_text()
+    where = "--where", "target.domain=[-1,1]", "--where", "trainer.progress_bar=false"
+    compare.main([str(copy), *where, "--group-by", "model.activation, seed"])
+    assert "model.activation=relu, seed=4" in capsys.readouterr().out
+    compare.main([str(copy / "0")])
+    assert "1 run by test/mse_df" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "fragments"),
+    [
+        (["nowhere"], ["nowhere"]),
+        (["empty"], ["there is none"]),
+        ([".", "--metric", "test/r2_f"], ["--metric: must be a figure that is smaller when it is better"]),
+        ([".", "--metric", "test/mse"], ["--metric", "such as test/mse_f, test/mse_df,", "--csv -", "'test/mse'"]),
+        ([".", "--where", "model.width"], ["--where", "key=value", "'model.width'"]),
+        ([".", "--where", "model.wdth=3"], ["--where", "such as model.width,", "'model.wdth=3'"]),
+        ([".", "--where", "seed=77"], ["--where", "0, 1, 2, 3, 4", "'77'"]),
+        ([".", "--csv", "x.csv", "--out", "y"], ["--csv", "--out"]),
+        ([".", "--group-by", "model.wdth"], ["--group-by", "model.width", "'model.wdth'"]),
+        ([".", "--out", "file/x"], ["file"]),
+    ],
+)
+def test_mistakes(arguments, fragments, copy, capsys, monkeypatch):
+    monkeypatch.chdir(copy)
+    (copy / "file").touch()
+    (copy / "empty").mkdir()
+    with pytest.raises(SystemExit) as end:
+        compare.main(arguments)
+    assert end.value.code != 0
+    message = capsys.readouterr().err.splitlines()[-1]
+    assert all(fragment in message for fragment in fragments)
+
+
+def test_groups_are_named_by_their_options(copy):
+    path = copy / "0" / "run.json"
+    content = json.loads(path.read_text())
+    assert content["options"]["schedule"] == "two_stage"
+    assert collect([copy])[0].settings["schedule"] == "two_stage"
+    assert len(collect([copy], ["schedule=two_stage"])) == 10
+    del content["options"]  # a run before version 0.3
+    path.write_text(json.dumps(content))
+    assert {record.settings["schedule"] for record in collect([copy])} == {"TwoStage"}
+
+
+def test_keys_that_distinguish_no_runs(copy, capsys):
+    """They are those without effect, and those with the name of a figure or of `status`."""
+    for number, value in (("0", 1e-99), ("1", 2e-99)):
+        path = copy / number / "run.json"
+        settings = json.loads(path.read_text())
+        settings["trainer"]["progress_bar"] = True
+        path.write_text(json.dumps({**settings, "test/mse_df": value, "test/mine": value, "status": "finished"}))
+    (copy / "0" / "metrics.json").unlink()
+    ranking = Ranking(collect([copy]))
+    assert ranking.keys == ["seed", "model.activation", "test/mine"]
+    assert [record.path for record in ranking.records][-1] == str(copy / "0")
+    assert min(min(group.values) for group in ranking.groups) > 1e-9
+    compare.main([str(copy)])
+    header, *rows = csv.reader((copy / "comparison.csv").read_text().splitlines())
+    assert header.count("test/mse_df") == header.count("status") == 1
+    last = dict(zip(header, rows[-1], strict=True))
+    assert (last["test/mse_df"], last["status"], last["test/mine"]) == ("", "running", "1e-99")
+    runs = runge.runs(copy).set_index("run")
+    assert math.isnan(runs.loc[str(copy / "0"), "test/mse_df"])
+    assert runs.loc[str(copy / "1"), "test/mse_df"] > 1e-9
+
+
+def test_notebook(sweep):
+    runs = runge.runs(sweep[0], sweep[0] / "0")
+    assert len(runs) == 10
+    assert runs.groupby("model.activation")["test/mse_df"].median().shape == (2,)
+    curves = runge.history(runs["run"][0])
+    assert curves["step"].tolist() == [20, 40, 60, 80, 100, 120]
+    assert "val/mse_df/peak" in curves
+
+
+def test_figures_that_some_runs_lack(tmp_path, capsys):
+    """As of runs without labels of derivatives; files hold no NaN."""
+    records = made_up({("tanh", 0.1, width): width for width in (8, 9, 10)})
+    for i, record in enumerate(records):
+        own = {"test/nrmse_df": 0.1, "test/nrmse_df/dy_dx": 0.2} if i < 5 else {}
+        lacking = dict.fromkeys(record.figures) if i % 2 else dict(record.figures)
+        records[i] = replace(record, figures=lacking | own)
+    for metric in (None, "test/nrmse_df", "test/nrmse_df/dy_dx"):
+        publish(Ranking(records, metric), tmp_path)
+        assert "15 runs by" in capsys.readouterr().out
+        assert {row["status"] for row in table(tmp_path)} == {"finished"}
+
+
+@pytest.mark.parametrize("width", [60, 200])
+@pytest.mark.parametrize("number", [1, 3, 5])
+def test_nothing_is_torn_on_a_narrow_terminal(number, width, capsys):
+    keys = ["optimizer", "trainer.max_steps", "trainer.diagnostics_every", "trainer.precision", "trainer.log_every"]
+    records = [
+        RunRecord(
+            f"runs/{i}",
+            "finished",
+            overrides=f"optimizer={name} seed={i}",
+            settings=dict.fromkeys(keys[:number], 10**i) | {"optimizer": name, "seed": i},
+            figures={"test/mse_df": 1.0},
+        )
+        for i, name in enumerate(("adam", "levenberg_marquardt"))
+    ]
+    show(Ranking(records), Console(width=width))
+    shown = capsys.readouterr().out.partition("leads")[0]
+    assert "2 runs by test/mse_df" in shown
+    for word in ("levenberg_marquardt", "test/mse_df", "finished", *(["diagnostics_every"] if number == 3 else [])):
+        assert re.search(rf"\b{word}\b", shown)

@@ -1,0 +1,156 @@
+"""The leaderboard of a race, in the terminal and in the report."""
+
+import io
+import re
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from rich.console import Console
+
+from runge.comparison.html_report import render
+from runge.comparison.leaderboard import AnswerProfile, Candidate, Leaderboard, Suspect, packed, read_leaderboard
+from runge.comparison.ranking import Ranking
+from runge.comparison.sensitivity_table import Influence, Sensitivity
+from runge.configuration.errors import ConfigurationError
+from runge.records.reading import RunRecord
+from tests.comparison.pages import drawn
+
+LONG = "Levenberg-Marquardt, softplus, 3 x 64; [b]width"
+COMMAND = "runge -m data.folds=5 optimizer=levenberg_marquardt \"data.file='<b>.csv'\""
+FIRST = Candidate(LONG, COMMAND, [0, 1], [4, 5], 2, 1.23e-6, 1.2e-5, 1e-5, 123.4, 16000)
+SECOND = Candidate("Adam, silu, 3 x 64", "runge -m seed=1", [2, 3], [], 2, 1e-3, None, 1e-3, 2.26, 100)
+NAME = "<i>an_input_with_a_name_that_is_very_long_indeed"
+LEAST = Influence("y", "a", 0.0, 1e-4, 0.0, 0.0, None, *[None] * 5)
+MOST = Influence("y", NAME, 0.75, 2.5, 3.0, -9.0, 0.999, 25.0, 1.25, 3.0, -0.0123, 0.0004)
+INFLUENCES = Sensitivity([LEAST, MOST, replace(MOST, output="z", rising=0.3)], 2048, ["Careful <b>."])
+T = np.linspace(0, 1, 21)
+PROFILES = [
+    AnswerProfile(y, x, packed([T, k * T**2, 0.1 + 0.1 * T, 2 * k * T, np.full(21, np.nan), T > 0.8], "<f8"))
+    for k, y in enumerate(("y", "z"), 1)
+    for x in ("a", NAME)
+]
+SENTENCES = ["The answer is the mean of 2 networks.", "Why: <i>."]
+SUSPECTS = [Suspect("line 17", "y", 1.2, 0.8, -0.4, 41.3)]
+BOARD = Leaderboard(
+    [FIRST, SECOND], SENTENCES, ["slow: takes too long"], INFLUENCES, PROFILES, 0.9, SUSPECTS, ["0 s: 2 candidates"]
+)
+
+
+def printed(board, tmp_path, width=80):
+    console = Console(file=io.StringIO(), width=width)
+    board.show(console, tmp_path / "a b")
+    return console.file.getvalue()
+
+
+@pytest.fixture
+def ranking():
+    """The runs of the board: those on folds, and two on all rows, whose validation errors are on training rows."""
+    errors = [1e-5, 2e-5, 3e-3, 4e-3, 1e-9, 1e-9]
+    records = [
+        RunRecord(
+            f"sweep/{i}",
+            "finished",
+            settings={
+                "data.file": "/a/rows.csv",
+                "data.fold": i % 2 if i < 4 else None,
+                "seed": i,
+                "model.width": i // 2,
+            },
+            figures={"val/nrmse_f": error, "val/nrmse_df": error, "test/nrmse_df": 1.0},
+        )
+        for i, (error, fold) in enumerate(zip(errors, (0, 1, 0, 1, None, None), strict=True))
+    ]
+    return Ranking(records, race=BOARD)
+
+
+def test_a_terminal_of_80_columns(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    text = printed(BOARD, tmp_path)
+    lines = text.splitlines()
+    assert max(map(len, lines)) <= 80
+    assert lines[1].split() == ["candidate", "value", "df/dx", "folds", "steps", "s"]
+    rows = [line.split()[-5:] for line in lines[2:] if "e-0" in line]
+    assert rows[0] == ["1.2e-06", "1.2e-05", "2", "16000", "123"]
+    assert rows[1] == ["1.0e-03", "-", "2", "100", "2.3"]
+    assert "Levenberg-Marquardt," in text  # no word is torn
+    assert "1 not compared" in text
+    assert "    runge predict 'a b' NEW_FILE\n    runge export 'a b' --to c\n" in text
+
+
+def test_only_the_best_are_printed(tmp_path):
+    board = replace(BOARD, candidates=[replace(SECOND, name=f"number {i}") for i in range(13)], left_out=[])
+    text = printed(board, tmp_path)
+    assert "13 candidates, the best 12" in text
+    assert "number 11" in text
+    assert "number 12" not in text
+    assert "not compared" not in text
+
+
+def test_groups_are_the_candidates_and_runs_on_all_rows_are_not_ranked(ranking):
+    assert ranking.metric == "val/nrmse_df"
+    assert [one.name for one in ranking.groups] == [LONG, "Adam, silu, 3 x 64"]
+    assert ranking.groups[0].middle == pytest.approx(1.5e-5)
+    assert [record.path for record in ranking.records][-2:] == ["sweep/4", "sweep/5"]
+    assert ranking.names[-1] == f"{LONG}, all rows"
+    assert "val/nrmse_df" not in ranking.records[-1].figures
+
+
+def test_the_report_begins_with_the_leaderboard(ranking, tmp_path, opened):
+    (tmp_path / "report.html").write_text(render(ranking))
+    page = opened(tmp_path / "report.html")
+    assert page.title() == "The best fit of rows.csv"
+    assert page.locator("h1").all_inner_texts() == ["The best fit of rows.csv"]
+    race = page.locator("#race")
+    assert all(sentence in race.inner_text() for sentence in BOARD.sentences)
+    assert race.locator("tbody tr").count() == 2 + 3
+    assert race.locator("tr.chosen").count() == 1
+    board = race.locator(".race").first
+    assert not board.locator("code").first.is_visible()
+    board.locator("summary").first.click()
+    assert board.locator("code").first.inner_text() == COMMAND
+    first, second = race.locator(".outputs h3 + table").all()
+    rows = [row.split("\t") for row in first.inner_text().splitlines()[1:]]
+    assert [[cell.strip() for cell in row] for row in rows if len(row) > 1] == [
+        ["", "0.750", "2.500", "25 ± 1.250", "-0.0123 ± 0.0004", "rises"],
+        ["", "<0.001", "<0.001", "-", "0", "-"],
+    ]
+    assert second.get_by_text("rises in 30 %").count() == 1
+    assert race.get_by_text("Careful <b>.").count() == 1
+    assert race.get_by_role("heading", name="The answer, with intervals that contain 90 % of new labels").count() == 1
+    page.locator("#profiled").select_option("z")
+    drawn(page)
+    band, line, *_, slope, _ = page.evaluate("document.getElementById('profile1').data.map(one => [...one.y])")
+    assert [line, slope] == [pytest.approx(2 * T**2), pytest.approx(4 * T)]  # which has no interval, and no band
+    assert band == pytest.approx([*(2 * T**2 + 0.1 + 0.1 * T), *(2 * T**2 - 0.1 - 0.1 * T)[::-1]])
+    layout = page.evaluate("structuredClone(document.getElementById('profile1').layout)")
+    texts, (grey,) = [one["text"] for one in layout["annotations"]], layout["shapes"]
+    assert texts == ["90 % interval: ± 0.1 to 0.2; grey: outside the data", ""]
+    assert (grey["x0"], grey["x1"]) == (T[17], 1)
+    headers = page.locator("#runs thead th").all_inner_texts()
+    assert "candidate" in headers
+    assert not {"model.width", "model.\nwidth"} & {*headers}
+    assert page.locator("#runs tbody tr").first.get_by_text(LONG).count() == 1
+    page.get_by_text("1 not compared").click()
+    assert race.get_by_text("slow: takes too long").is_visible()
+    page.get_by_text("In which order they were trained").click()
+    assert race.get_by_text("0 s: 2 candidates").is_visible()
+    for width in (1300, 390):
+        page.set_viewport_size({"width": width, "height": 900})
+        assert page.evaluate("document.documentElement.scrollWidth") <= width
+        assert Axe().run(page, {"include": ["#race"]}).violations_count == 0
+    assert page.wrong == []
+
+
+def test_files(tmp_path):
+    assert read_leaderboard([tmp_path]) is None
+    BOARD.write(tmp_path)
+    assert read_leaderboard([tmp_path]) == BOARD
+    assert read_leaderboard([tmp_path, tmp_path]) is None
+    file = tmp_path / "leaderboard.json"
+    text = file.read_text()
+    for key, given, damaged in (("steps", "100", '"many"'), ("curve", '"....', '"'), ("curve", '".', '"<')):
+        file.write_text(re.sub(f'"{key}": {given}', f'"{key}": {damaged}', text, count=1))
+        with pytest.raises(ConfigurationError, match=r"leaderboard.json is damaged"):
+            read_leaderboard([tmp_path])

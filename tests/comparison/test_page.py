@@ -1,0 +1,407 @@
+"""The report in a browser."""
+
+import csv
+import itertools
+import json
+import math
+import re
+import shutil
+from collections import Counter
+from dataclasses import replace
+from urllib.parse import unquote
+
+import numpy as np
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from rich.console import Console
+
+import runge
+from runge.commands import compare as compare
+from runge.comparison.html_report import publish, render
+from runge.comparison.ranking import Ranking
+from runge.comparison.tables import show
+from runge.metrics import SWITCHED_ON_STEP
+from runge.records.directories import RunDirectory
+from runge.records.reading import fit_table
+from tests.comparison.pages import axis, drawn, made_up, numbers, page_data
+
+EVIL = "<script>document.title='owned'</script>"
+
+
+@pytest.fixture
+def page(copy, opened):
+    shutil.move(copy / "0", copy / EVIL.replace("/", "|"))
+    configuration = json.loads((copy / "1" / "run.json").read_text())
+    configuration["model"]["activation"] = EVIL
+    configuration["<img src=x onerror=document.title='owned'>"] = 1
+    (copy / "1" / "run.json").write_text(json.dumps(configuration))
+    compare.main([str(copy)])
+    return opened(copy / "comparison.html")
+
+
+def traces(page, plot):
+    return page.evaluate(f"document.getElementById('{plot}').data.map(trace => trace.name)")
+
+
+def test_page_in_a_browser(page, copy):
+    names = page.locator("#runs tbody tr td:nth-child(2)")
+    assert names.count() == 10
+    assert page.title() == "target=runge: 10 runs"
+    assert "<script>" in page.locator("main").inner_text()
+
+    # It says what was done: the command, when, by which versions, and the settings that do not differ.
+    said = page.locator("#summary").inner_text()
+    assert "runge -m trainer.max_steps=120" in said
+    assert "model.activation=tanh,relu 'seed=range(5)'" in said
+    assert re.search(rf"Trained \d{{4}}-.*; runge {runge.__version__}, torch 2.*; ranked by test/mse_df", said)
+    page.locator("#summary summary").click()
+    assert "model.depth=2" in page.locator("#summary code").all_inner_texts()
+
+    # Sorted, by the keyboard.
+    column = page.locator("#runs thead th").all_inner_texts().index("test/mse_f") + 1
+    for order in ("ascending", "descending"):
+        page.get_by_role("button", name="test/mse_f:").focus()
+        page.keyboard.press("Enter")
+        page.wait_for_selector(f"#runs thead th:nth-child({column})[aria-sort={order}]")
+        figures = [float(text) for text in page.locator(f"#runs tbody tr td:nth-child({column})").all_inner_texts()]
+        assert figures == sorted(figures, reverse=order == "descending")
+
+    # Filtered by text.
+    page.get_by_role("searchbox").fill("relu")
+    assert names.count() == 5
+    page.get_by_role("searchbox").fill("")
+
+    # Two runs overlaid, one by a click, one by the keyboard.
+    page.get_by_role("button", name="Clear the selection").click()
+    assert not page.locator("#error_df").is_visible()
+    page.locator("#runs tbody tr input").nth(0).focus()
+    page.keyboard.press("Space")
+    page.keyboard.press("ArrowDown")
+    page.keyboard.press("Space")
+    drawn(page)
+    assert page.locator("#selected").inner_text() == "2 of 10 runs selected"
+    counts = {"error_df": 2, "value": 3, "losses": 4, "regions": 2}
+    assert {plot: len(traces(page, plot)) for plot in counts} == counts
+    assert page.evaluate("document.getElementById('losses').layout.shapes.length") == 2
+
+    # The buttons of a plot send nothing away.
+    buttons = page.locator("#losses .modebar-btn").evaluate_all("all => all.map(one => one.dataset.title)")
+    assert buttons == ["Download plot as a PNG", "Reset axes"]
+
+    # All runs, each of a colour of its own, which its row has too; a row under the pointer lights its lines.
+    page.get_by_role("button", name="Select all").click()
+    drawn(page)
+    boxes = page.locator("#runs tbody tr input")
+    assert len({box.evaluate("box => box.style.accentColor") for box in boxes.all()}) == 10
+    assert len({box.get_attribute("aria-label") for box in boxes.all()}) == 10
+    assert page.locator("#legend tbody tr").count() == 10
+    assert page.evaluate("document.querySelector('#value .nsewdrag').getBoundingClientRect().height") > 200
+    page.locator("#runs tbody tr").nth(2).hover()
+    opacity = "[...document.querySelectorAll('#error_df .scatterlayer .trace')].map(line => line.style.opacity)"
+    assert sorted(page.evaluate(opacity)) == ["", *["0.12"] * 9]
+    page.locator("h1").hover()
+    assert page.evaluate(opacity) == [""] * 10
+
+    # A row says in what the selected runs differ, and links to their files.
+    header = page.locator("#legend th").all_inner_texts()
+    extra = "<img src=x onerror=document.title='owned'>"
+    assert header == ["run", "seed", "model.activation", extra, "test/mse_df", "files"]
+    addresses = [link.get_attribute("href") for link in page.locator("#legend a").all()]
+    assert len(addresses) >= 30
+    assert all((copy / unquote(address)).exists() for address in addresses)
+
+    # A heat map of any two settings.
+    page.locator("#down").select_option(label="seed")
+    page.locator("#across").select_option(label="model.activation")
+    drawn(page)
+    cells = page.evaluate("document.getElementById('heat').data[0].z")
+    assert [len(cells), len(cells[0])] == [5, 3]
+    assert page.title() == "target=runge: 10 runs"
+    assert page.wrong == []
+
+
+def more_seeds(sweep):
+    """Copy ten runs, so that they are more than the colours."""
+    for number in range(10, 20):
+        shutil.copytree(sweep / str(number - 10), sweep / str(number))
+        configuration = json.loads((sweep / str(number) / "run.json").read_text())
+        (sweep / str(number) / "run.json").write_text(json.dumps(configuration | {"seed": number}))
+
+
+def test_many_runs_are_drawn_as_median_and_quartiles_of_their_groups(copy, opened):
+    """More runs than colours: a band and a line for each group, whose figures are those of NumPy."""
+    more_seeds(copy)
+    fits = {"tanh": [], "relu": []}
+    for number in range(20):
+        activation = json.loads((copy / str(number) / "run.json").read_text())["model"]["activation"]
+        fits[activation].append(fit_table(copy / str(number))["u"])
+    compare.main([str(copy)])
+    page = opened(copy / "comparison.html")
+    page.get_by_role("button", name="Select all").click()
+    drawn(page)
+    assert "20 of 20 runs selected: median and quartiles of 2 groups" in page.locator("#selected").inner_text()
+    assert page.locator("#legend tbody tr").count() == 2
+    counts = {"value": 1 + 2 * 3, "error_df": 2 * 3, "losses": 2 * 2 * 3, "regions": 2}
+    assert {plot: len(traces(page, plot)) for plot in counts} == counts
+    low, high, middle = (page.evaluate(f"document.getElementById('value').data[{i}].y") for i in (1, 2, 3))
+    expected = np.quantile(np.stack(fits["relu"]), (0.25, 0.75, 0.5), axis=0)
+    assert np.allclose([low, high, middle], expected, atol=1e-5)
+    assert page.wrong == []
+
+
+def test_groups_in_training_are_drawn_as_far_as_they_are(copy, opened):
+    """More runs than colours, of which those with relu have no figures yet, and histories of different lengths."""
+    more_seeds(copy)
+    records = []
+    for number in range(20):
+        run, table = RunDirectory(copy / str(number)), runge.history(copy / str(number))
+        figures, state = run.read_metrics() | {SWITCHED_ON_STEP: None if number % 2 else number}, run.read_state()
+        if "relu" in json.dumps(run.read_configuration()):
+            run.metrics.unlink()
+            table = table[: 2 + number // 10]
+            state, figures = replace(state, status="running"), None
+        run.write(state, table.to_dict("list"), figures)
+        records.append((figures, table))
+    compare.main([str(copy)])
+    page = opened(copy / "comparison.html")
+    page.get_by_role("button", name="Select all").click()
+    drawn(page)
+    assert "median and quartiles of 2 groups" in page.locator("#selected").inner_text()
+    rows = [row.inner_text().split("\t")[1:] for row in page.locator("#legend tbody tr").all()]
+    assert [row[0] for row in rows] == ["10", "10"]
+    assert rows[1][1] == "-" != rows[0][1]
+    steps = page.evaluate("document.getElementById('losses').data.map(trace => trace.x)")
+    tables = [table for figures, table in records if figures is None]
+    assert [len(x) for x in steps[3:6]] == [3, 3, 3]  # what half of the runs have
+    middle = page.evaluate("document.getElementById('losses').data[5].y")
+    expected = [np.median([table["train/loss"][i] for table in tables if i < len(table)]) for i in range(3)]
+    assert np.allclose(middle, expected, rtol=1e-6)
+    (line,) = page.evaluate("document.getElementById('losses').layout.shapes")
+    assert line["x0"] == np.median([on for figures, _ in records if figures and (on := figures[SWITCHED_ON_STEP])])
+    assert page.wrong == []
+
+
+def test_page_is_accessible_in_the_dark_and_on_a_phone(page):
+    """No finding of axe-core, a way past the table for the keyboard, and no column that is cut off."""
+    table = "(({scrollWidth, clientWidth}) => scrollWidth <= clientWidth)(document.querySelector('.dt-container'))"
+    page.set_viewport_size({"width": 1600, "height": 900})
+    assert page.evaluate(table)
+    page.locator("body").press("Tab")
+    assert page.evaluate("document.activeElement.textContent") == "Skip to the plots"
+    page.keyboard.press("Enter")
+    assert page.evaluate("document.activeElement.id") == "plots"
+    assert page.locator('#runs input[tabindex="0"]').count() == 1
+    for scheme, button in (("light", "Columns"), ("dark", "Filter")):  # with the menu open
+        page.emulate_media(color_scheme=scheme)
+        drawn(page)
+        page.locator("#runs thead").get_by_role("button", name=button).first.click()
+        found = Axe().run(page).response["violations"]
+        assert [(one["impact"], one["id"], [node["html"] for node in one["nodes"]]) for one in found] == []
+        page.keyboard.press("Escape")
+    assert page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(22, 22, 24)"
+    page.set_viewport_size({"width": 390, "height": 844})
+    page.wait_for_timeout(300)
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+    assert page.wrong == []
+
+
+def test_all_parts_name_the_same_winner(tmp_path, capsys, opened):
+    """Over all else relu looks best, because a large learning rate suits it; the best group is one of tanh."""
+    settings = itertools.product(("relu", "tanh"), (0.1, 0.001), range(8, 20))
+    errors = {one: 0.1 if one[0] == "relu" else 10 if one[1] == 0.1 else 1 / one[2] ** 3 for one in settings}
+    ranking = Ranking(made_up(errors))
+    winner = "model.activation=tanh, optimizer.lr=0.001, model.width=19"
+    assert ranking.lead.startswith(f"{winner} leads")
+    show(ranking, Console(width=200))
+    shown = capsys.readouterr().out
+    assert re.search(rf"{re.escape(winner)} +5 +1\.75e-04", shown)
+    assert "the best 10 of 48 groups" in " ".join(shown.split())
+    assert shown.index(winner) < shown.index("model.width=18", shown.index("over seeds"))
+    assert next(csv.DictReader(ranking.csv().splitlines()))["model.width"] == "19"
+    (tmp_path / "report.html").write_text(render(ranking))
+    page = opened(tmp_path / "report.html")
+    assert page.locator(".groups").first.locator("tbody tr").count() == 10
+    assert page.locator(".groups td").first.inner_text() == winner
+    assert page.locator("#runs tbody tr").first.inner_text().split()[3:7] == ["finished", "tanh", "0.001", "19"]
+    assert page.evaluate("document.getElementById('boxes').data[0].name.replaceAll('<br>', ' ')") == winner
+    # Six groups have a colour and a name, which no other has.
+    colours = page.evaluate("document.getElementById('front').data[0].marker.color")
+    assert sorted(Counter(colours).values()) == [5, 5, 5, 5, 5, 5, 42 * 5]
+    named = [item.inner_text() for item in page.locator("#colours > span").all()]
+    assert [named[0], *named[6:]] == ["activation=tanh, lr=0.001, width=19", "42 other groups"]
+    box = page.evaluate("document.getElementById('boxes').data[0]")
+    boxes = [*box["q1"], *box["median"], *box["q3"], *box["x"]]
+    assert boxes[:3] == pytest.approx([*ranking.groups[0].quartiles])
+    assert sorted(boxes[3]) == pytest.approx([*ranking.groups[0].values])
+    page.locator("#groups summary").click()
+    assert page.locator(".groups").nth(1).locator("tbody tr").count() == 38
+    page.locator("#across").select_option(label="model.activation")
+    page.locator("#down").select_option(label="optimizer.lr")
+    winners = {}
+    for statistic in ("group", "run", "all"):
+        page.locator("#statistic").select_option(statistic)
+        drawn(page)
+        heat = page.evaluate("document.getElementById('heat').data[0]")
+        lowest = [min(column) for column in zip(*heat["z"], strict=True)]
+        winners[statistic] = heat["x"][lowest.index(min(lowest))], min(lowest)
+    assert winners["group"] == ("tanh", pytest.approx(math.log10(1.2 / 19**3)))
+    assert winners["run"] == ("tanh", pytest.approx(math.log10(1 / 19**3)))
+    page.locator("#down").select_option(label="seed")
+    drawn(page)
+    over_all = page.evaluate("document.getElementById('heat').data[0]")
+    lowest = {x: min(row[i] for row in over_all["z"]) for i, x in enumerate(over_all["x"])}
+    assert lowest["relu"] < lowest["tanh"]
+    assert page.wrong == []
+
+
+def test_diverged_runs_are_the_worst_everywhere(tmp_path, capsys, opened):
+    records = made_up({("tanh", 0.1, 8): 2, ("tanh", 0.6, 8): 1, ("tanh", 9, 8): 1})
+    records = [
+        replace(one, status="diverged", figures={}) if one.settings["optimizer.lr"] * (i % 5) > 0.6 else one
+        for i, one in enumerate(records)
+    ]
+    ranking = Ranking(records)
+    assert ranking.lead.startswith("optimizer.lr=0.1 leads optimizer.lr=0.6; Mann-Whitney U, n = 5")
+    publish(ranking, tmp_path)
+    out = capsys.readouterr().out
+    assert re.search(r"lr=0\.6 +5 \(3 of 5 +inf +1\.1e\+00 to inf +- +0\.69", out)
+    page = opened(tmp_path / "comparison.html")
+    rows = [row.split("\t") for row in page.locator(".groups tbody tr").all_inner_texts()]
+    counts = ["5", "5 (3 of 5 diverged)", "5 (4 of 5 diverged)"]
+    names = [f"optimizer.lr={lr}" for lr in (0.1, 0.6, 9)]
+    assert [row[:2] for row in rows] == [list(row) for row in zip(names, counts, strict=True)]
+    boxes = page.evaluate("document.getElementById('boxes').layout.yaxis.ticktext.map(x => x.replaceAll('<br>', ' '))")
+    assert boxes == ["lr=0.1", "lr=0.6, 3 of 5 diverged", "lr=9, 4 of 5 diverged"]
+    header = [name for name in page.locator("#runs thead th").all_inner_texts() if name]
+    assert "lambda_d on" not in header  # it is empty
+    assert "test/max_f" not in header
+    assert page.wrong == []
+
+
+def test_few_numbers_and_runs_that_diverged(tmp_path, opened):
+    """A search over two numbers: an axis without round numbers has its ends, and runs that diverged are crosses."""
+    records = made_up({("tanh", 0.1 + i / 7, 8 + i * i): 2.1e-3 + i * 1.6e-4 for i in range(16)}, seeds=1)
+    records[3:5] = [replace(one, status="diverged", figures={}) for one in records[3:5]]
+    (tmp_path / "report.html").write_text(render(Ranking(records)))
+    page = opened(tmp_path / "report.html", webgl=True)
+    best, diverged = page.evaluate("document.getElementById('heat').data.map(trace => trace.x)")
+    assert (len(best), len(diverged)) == (14, 2)
+    assert "crosses: diverged" in page.evaluate("document.getElementById('heat').layout.title.text")
+    assert page.locator("#parallel .no-webgl").count() == 0
+    labels = page.evaluate("document.getElementById('parallel').data[0].dimensions.at(-1).ticktext")
+    assert labels == ["0.0021", "0.0045"]
+    assert "8 other groups" in page.locator("#colours").inner_text()
+    page.get_by_role("searchbox").fill("nothing")
+    assert "other groups" not in page.locator("#colours").inner_text()
+    assert page.wrong == []
+
+
+def write_fit(run, columns):
+    """Replace the fit of a finished run, and its test errors by output."""
+    directory = RunDirectory(run)
+    figures = {name: figure for name, figure in directory.read_metrics().items() if name.count("/") < 2}
+    outputs = [name[2:] for name in columns if name.startswith("u_")]
+    figures |= {f"test/mse_df/{name}": 0.1 for name in outputs}
+    table = {name: np.asarray(values).tolist() for name, values in columns.items()}
+    directory.write(directory.read_state(), runge.history(run).to_dict("list"), figures, None, table)
+
+
+def test_page_of_several_inputs_and_outputs(copy, opened):
+    """Columns of the table: inputs t and <b>v</b>, outputs a and b; a is not known at the first two points."""
+    t, v = np.random.default_rng(0).random((2, 30))
+    a = t * v
+    a[:2] = np.nan
+    known = {"t": t, "<b>v</b>": v, "a": a, "b": t + v, "db_dt": np.ones(30), "u_b": t + v + 1e-3, "du_b_dt": 1 + t}
+    known |= {"du_b_d<b>v</b>": v, "du_a_dt": v, "du_a_d<b>v</b>": t}
+    for number in range(10):
+        write_fit(copy / str(number), known | {"u_a": t * v + 0.01 * number})
+    compare.main([str(copy)])
+    data = page_data(copy)
+    assert data["by"] == "output"
+    (function,) = data["functions"]
+    assert (function["inputs"], function["outputs"]) == (["t", "<b>v</b>"], ["a", "b"])
+    run = next(run for run in data["runs"] if run["name"] == "3")
+    assert np.allclose(numbers(run["error_f"]).reshape(30, 2)[2:], [0.03, 1e-3], rtol=1e-6)
+    assert np.isnan(numbers(run["error_df"]).reshape(30, 2, 2)[:, 0]).all()
+    assert np.allclose(numbers(run["u"]).reshape(30, 2)[:, 0], t * v + 0.03, rtol=1e-6)
+    page = opened(copy / "comparison.html")
+    for hidden in ("value", "derivative", "error_f", "error_df", "of_output"):
+        assert not page.locator(f"#{hidden}").is_visible()
+    for plot in ("parity", "residual", "along"):
+        assert len([name for name in traces(page, plot) if name]) == 2
+    page.locator("#quantity").select_option(label="∂b/∂t")
+    drawn(page)
+    shown = "({data: [{x, marker}], layout: {xaxis, yaxis}}) => [x, marker.color, xaxis.title.text, yaxis.title.text]"
+    first, errors, across, up = page.evaluate(f"({shown})(document.getElementById('map'))")
+    assert np.allclose(first, t, rtol=1e-6)
+    assert np.allclose(10 ** np.array(errors), t, rtol=1e-5)
+    assert (across, up) == ("t", "&lt;b>v&lt;/b>")
+    page.get_by_role("button", name="Clear the selection").click()
+    assert page.locator("#legend tbody tr").count() == 0
+    assert page.wrong == []
+
+
+def test_filters_by_column(tmp_path, opened):
+    """The choice of words and the range of numbers hide rows, all plots follow, and a page loaded again keeps them."""
+    settings = itertools.product(("relu", "tanh"), (0.1, 0.001), range(8, 22))
+    records = made_up({one: one[1] / one[2] for one in settings}, seeds=1)
+    ranking = Ranking([replace(one, figures={**one.figures, "test/r2_f": 0.999987}) for one in records])
+    (tmp_path / "report.html").write_text(render(ranking))
+    page = opened(tmp_path / "report.html")
+    info, header = page.locator(".dt-info"), page.locator("#runs thead th")
+
+    def filter_of(column):
+        header.filter(has_text=column).get_by_role("button", name="Filter").click()
+
+    filter_of("model.activation")
+    page.locator(".dtcc-list button", has_text="tanh").click()
+    assert "28 entries" in info.inner_text()
+    drawn(page)
+    assert len(axis(page, "front")) == 28
+    assert axis(page, "heat", "x") == ["tanh"] or axis(page, "heat", "y") == ["tanh"]
+    page.keyboard.press("Escape")
+    filter_of("model.width")
+    page.get_by_role("textbox", name="model.width from").fill("10")
+    page.get_by_role("textbox", name="model.width to").fill("12")
+    for _ in range(2):
+        drawn(page)
+        assert sorted(set(axis(page, "heat", "y") + axis(page, "heat", "x"))) == ["10", "11", "12", "tanh"]
+        assert len(axis(page, "front")) == 6
+        assert "6 of 56 runs" in page.locator("#matching").inner_text()
+        page.reload()
+    with page.expect_download() as download:
+        page.get_by_role("button", name="Download CSV").click()
+    rows = list(csv.DictReader(download.value.path().read_text("utf-8-sig").splitlines()))
+    shown = [record for record in ranking.records if record.settings["model.width"] in (10, 11, 12)]
+    shown = [record for record in shown if record.settings["model.activation"] == "tanh"]
+    assert {row["test/r2_f"] for row in rows} == {"0.999987"}
+    assert [float(row["test/mse_df"]) for row in rows] == [record.figures["test/mse_df"] for record in shown]
+    filter_of("model.width")
+    assert page.get_by_role("textbox", name="model.width to").input_value() == "12"
+    page.get_by_role("textbox", name="model.width from").fill("1000")
+    drawn(page)
+    assert not page.locator("#front").is_visible()
+    assert page.wrong == []
+
+
+def test_page_of_a_sweep_that_runs(copy, opened):
+    """The page shows the runs as they are; written again and loaded again it keeps what was chosen."""
+    for name in ("metrics.json", "history.csv"):
+        (copy / "3" / name).rename(copy.parent / name)
+    state = json.loads((copy / "3" / "status.json").read_text())
+    (copy / "3" / "status.json").write_text(json.dumps(state | {"status": "running", "step": 60}))
+    compare.main([str(copy)])
+    page = opened(copy / "comparison.html")
+    page.locator("#runs tbody tr", has_text="running: step 60 of 120").click()
+    assert "9 finished, 1 running" in page.locator("#summary").inner_text()
+    page.locator("#curve").select_option("val/mse_f")
+    (copy / "3" / "status.json").write_text(json.dumps(state))
+    for name in ("history.csv", "metrics.json"):
+        (copy.parent / name).rename(copy / "3" / name)
+    compare.main([str(copy)])
+    page.reload()
+    drawn(page)
+    assert "running" not in page.locator("#runs").inner_text()
+    assert page.locator("#selected").inner_text() == "3 of 10 runs selected"
+    assert page.locator("#curve").input_value() == "val/mse_f"
+    assert page.wrong == []

@@ -1,0 +1,85 @@
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from runge.comparison.html_report import render
+from runge.comparison.ranking import Ranking
+from runge.comparison.search import Search, read_search
+from runge.configuration.errors import ConfigurationError
+from tests.comparison.pages import axis, made_up
+
+TRIALS = [
+    {"number": 0, "status": "finished", "runs": [0], "values": [3.0, 0.2]},
+    {"number": 1, "status": "finished", "runs": [1], "values": [9.0, 9.0]},
+    {"number": 2, "status": "diverged", "runs": [2], "values": None},
+    {"number": 3, "status": "finished", "runs": [3], "values": [5.0, 0.1]},
+    {"number": 4, "status": "finished", "runs": [4], "values": [1.0, 0.4]},
+]
+COMMAND = "python train.py optimizer.lr=0.01"
+
+
+def search(path, best=(4,), objective=("val/nrmse",)):
+    trials = [one | {"values": one["values"] and one["values"][: len(objective)]} for one in TRIALS]
+    content = {"objective": objective, "trials": trials, "best": best, "command": [COMMAND] * len(best), "space": {}}
+    (path / "search.json").write_text(json.dumps(content))
+    return read_search([path])
+
+
+def test_report_of_a_search(tmp_path, opened):
+    records = made_up({("tanh", lr / 10, 8): lr for lr in range(1, 6)}, seeds=1)
+    (tmp_path / "report.html").write_text(render(Ranking(records, search=search(tmp_path))))
+    page = opened(tmp_path / "report.html")
+    said = page.locator("#summary").inner_text()
+    assert "5 trials of a search that minimises val/nrmse: the best trial is 4, run 4." in said
+    assert COMMAND in said
+    trials = page.evaluate("document.getElementById('search').data.map(({x, y}) => [x, y])")
+    assert trials == [[[0, 1, 3, 4], [3, 9, 5, 1]], [[0, 1, 3, 4], [3, 3, 3, 1]]]
+    assert not page.locator("#pareto").is_visible()
+    assert page.wrong == []
+    front = search(tmp_path, best=(0, 3, 4), objective=("val/mse_f", "val/mse_df"))
+    (tmp_path / "front.html").write_text(render(Ranking(records, search=front)))
+    page = opened(tmp_path / "front.html")
+    assert "no other trial beats 0, 3, 4" in page.locator("#summary").inner_text()
+    assert axis(page, "pareto", "x") == [3, 9, 5, 1]
+    best = page.evaluate("(({x, y}) => [x, y])(document.getElementById('pareto').data[1])")
+    assert best == [[1, 3, 5], [0.4, 0.2, 0.1]]
+    assert not page.locator("#search").is_visible()
+    assert page.wrong == []
+
+
+def test_a_search_is_ranked_by_its_objective(tmp_path, opened):
+    """The figures of the test are in the opposite order; and each run of a continuous range is a dot of its own."""
+    records = [
+        replace(one, figures=one.figures | {"val/nrmse_f": 3 / one.figures["test/mse_df"]})
+        for one in made_up({("tanh", 0.1**k, 2**k): k for k in range(1, 20)}, seeds=1)
+    ]
+    ranking = Ranking(records, search=search(tmp_path))
+    assert (ranking.metric, ranking.lead) == ("val/nrmse", "")
+    assert ranking.records[0].settings["model.width"] == 2**19
+    assert ranking.records[0].figures["val/nrmse"] == pytest.approx(3 / 19)
+    (tmp_path / "report.html").write_text(render(ranking))
+    page = opened(tmp_path / "report.html")
+    (trace,) = page.evaluate("document.getElementById('heat').data")
+    assert (trace["type"], len(trace["x"])) == ("scatter", 19)
+    assert {2**k for k in range(1, 20)} in ({*trace["x"]}, {*trace["y"]})
+    assert not page.locator("#statistic").is_visible()
+    width = page.evaluate("document.getElementById('parallel').data[0].dimensions[1].values")
+    assert sorted(width) == pytest.approx(np.log10(2) * np.arange(1, 20))
+    assert page.wrong == []
+
+
+def test_damaged_file_of_a_search(tmp_path):
+    assert read_search([tmp_path]) is None
+    assert search(tmp_path) is not None
+    assert read_search([tmp_path, tmp_path]) is None
+    (tmp_path / "search.json").write_text(
+        '{"objective": ["a"], "trials": [{"number": "x"}], "best": [], "command": []}'
+    )
+    with pytest.raises(ConfigurationError, match=r"search.json is damaged \(trials.0.number"):
+        read_search([tmp_path])
+
+
+def test_nothing_found_yet():
+    assert Search(["val/nrmse"], [], [], []).sentence.endswith("none has finished.")
