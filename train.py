@@ -3,4 +3,4 @@
 from runge.commands.cli import main
 
 if __name__ == "__main__":
-    main()
+    main(default="train")

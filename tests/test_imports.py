@@ -34,7 +34,7 @@ print(sorted({{"lightning", "hydra", "sklearn"}} & sys.modules.keys()))
 def test_a_wrong_value_is_reported_before_lightning_is_loaded(tmp_path):
     """Lightning takes half of the start of a command; sympy is for formulas, and scipy.spatial for tables."""
     code = "import sys; from runge.commands.cli import main; main()"
-    command = [sys.executable, "-X", "importtime", "-c", code, "model.width=0"]
+    command = [sys.executable, "-X", "importtime", "-c", code, "train", "model.width=0"]
     result = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert "model.width: should be greater than or equal to 1, got 0" in result.stderr
     loaded = {line.rpartition("|")[2].strip() for line in result.stderr.splitlines() if line.startswith("import time")}
@@ -44,8 +44,9 @@ def test_a_wrong_value_is_reported_before_lightning_is_loaded(tmp_path):
 def test_commands_without_a_network_do_not_load_torch(tmp_path):
     """Importing torch takes as long as all of `runge check`."""
     table = str(ROOT / "examples" / "wing.csv")
-    mistakes = ["trainer.step=1"], ["-m", "model.dept=1,2"], ["optimizer=none"], ["compare", "."]
-    commands = [["--help"], *mistakes, ["check", table], ["predict", "--help"]]
+    mistakes = ["trainer.step=1"], ["-m", "model.dept=1,2"], ["optimizer=none"]
+    trainings = [["train", *arguments] for arguments in (["--help"], *mistakes)]
+    commands = [[], *trainings, ["compare", "."], ["check", table], ["predict", "--help"]]
     code = f"""
 import sys
 from runge.commands.cli import main

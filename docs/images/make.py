@@ -52,7 +52,7 @@ def main() -> None:
     blocks = re.findall(r"```python\n(.*?)```", (HERE.parent / "howto/sensitivity.md").read_text(), re.DOTALL)
     with tempfile.TemporaryDirectory() as folder:
         run, sweep = Path(folder, "run"), Path(folder, "sweep")
-        start = [sys.executable, "-c", "from runge.commands.cli import main; main()"]
+        start = [sys.executable, "-m", "runge", "train"]
         for options in (f"hydra.run.dir={run}", f"{SWEEP} hydra.sweep.dir={sweep}"):
             subprocess.run([*start, *options.split(), "trainer.progress_bar=false"], cwd=folder, check=True)
         race = [sys.executable, "-c", blocks[0] + f"answer = runge.fit(df, directory={str(Path(folder, 'race'))!r})"]

@@ -25,7 +25,7 @@ def main() -> None:
     """Train both sweeps, and take the pictures."""
     with tempfile.TemporaryDirectory() as folder:
         for port, (directory, sweep) in enumerate(SWEEPS.items(), 6106):
-            train = [sys.executable, "-c", "from runge.commands.cli import main; main()", *sweep.split()]
+            train = [sys.executable, "-m", "runge", "train", *sweep.split()]
             subprocess.run([*train, f"hydra.sweep.dir={directory}"], cwd=folder, check=True)
             show = [sys.executable, "-m", "tensorboard.main", "--logdir", directory, "--port", str(port)]
             server = subprocess.Popen(show, cwd=folder)

@@ -136,12 +136,12 @@ def _without(found: Check) -> str:
     overrides += found.further
     if found.name == FRAME:
         return f"runge.fit(df, {', '.join(map(repr, overrides))})"
-    return f"{command()} fit {' '.join(map(in_shell, [found.name, *overrides]))}"
+    return f"{command('fit')} {' '.join(map(in_shell, [found.name, *overrides]))}"
 
 
 @ending_quietly()
-def main(arguments: Sequence[str] | None = None, prog: str = "python -m runge.commands.check") -> None:
-    """Run the command `runge check`, or `python -m runge.commands.check`; exit with 1 if there is a contradiction."""
+def main(arguments: Sequence[str] | None = None, prog: str = "runge check") -> None:
+    """Run the command `runge check`; exit with 1 if there is a contradiction."""
     status = "The exit status is 0 if there is no contradiction, 1 if there is one, and 2 if the table cannot be read."
     parser = argparse.ArgumentParser(prog=prog, description=__doc__, epilog=status)
     parser.add_argument("file", metavar="FILE", help=f"a table: {', '.join(FORMATS)}")
@@ -152,7 +152,3 @@ def main(arguments: Sequence[str] | None = None, prog: str = "python -m runge.co
         found = check(options.file, *options.overrides)
     print(found)
     sys.exit(1 if found.findings else 0)
-
-
-if __name__ == "__main__":
-    main()

@@ -1,4 +1,4 @@
-"""The command `runge`, or `python train.py`: it reports a mistake in one message, and stops on SIGTERM."""
+"""The command `runge VERB`, or `python train.py`: it reports a mistake in one message, and stops on SIGTERM."""
 
 import atexit
 import gc
@@ -15,55 +15,97 @@ import hydra
 from runge.commands.plumbing import ending_quietly
 from runge.configuration.errors import ConfigurationError, did_you_mean
 from runge.configuration.objects import CONFIGURATIONS
-from runge.configuration.words import command, override_of
+from runge.configuration.words import command, in_shell, override_of
 from runge.interruption import interruption
 from runge.records.files import printable
 from runge.sweeps.compose import register_resolvers
 from runge.sweeps.session import check_overrides, explain, quoted, train
 
-_VERBS = {"predict": "runge.commands.predict", "export": "runge.commands.export", "draw": "runge.commands.draw"}
-_VERBS |= {"compare": "runge.commands.compare", "check": "runge.commands.check", "suggest": "runge.commands.suggest"}
-"""The first words of a command that do not train: the module whose `main` takes the others."""
+_VERBS = {
+    "fit": "find the best fit of a table or a formula in a minute, with nothing to choose",
+    "train": "train one run, or with -m a sweep, and compare its runs",
+    "check": "report contradictions between the values and the derivatives of a table",
+    "predict": "write values and derivatives at the rows of a table",
+    "suggest": "suggest the points to compute next",
+    "export": "write value and derivatives for other programs",
+    "draw": "draw the pictures of any runs",
+    "compare": "compare any runs in a table and a report",
+}
+"""The first words of a command, and what they do."""
+
+_HELP = """\
+usage: {0} VERB ...
+
+Fit a function and its derivative with small neural networks.
+
+{1}
+
+{0} VERB --help shows the options of a verb, {0} --version the version.
+"""
 
 _FIT = """\
-usage: {0} fit FILE [KEY=VALUE ...]
-       {0} fit target=NAME [KEY=VALUE ...]
+usage: {0} FILE [KEY=VALUE ...]
+       {0} target=NAME [KEY=VALUE ...]
 
 Fit a table, or a formula, with nothing to choose: candidates of all methods are compared within a time limit by their
 errors in rows that they have not seen, and the best ones are trained on all rows. It is short for
-{0} -m search=best data=table data.file=FILE.
+{1} -m search=best data=table data.file=FILE.
 
   search.timeout=60    the seconds that it may take
   hydra.sweep.dir=DIR  the directory of the answer and the report; a command that was stopped resumes there
-  KEY=VALUE            any setting of a run, which all candidates then have; {0} --help lists them
+  KEY=VALUE            any setting of a run, which all candidates then have; {1} --help lists them
 """
 
 
 @ending_quietly()
-def main() -> None:
-    """Run the command: one of the verbs, or a training with the options of `hydra.main`."""
+def main(default: str = "") -> None:
+    """Run the command: a verb with its arguments.
+
+    Args:
+        default: the verb of a command that begins with none; empty: there must be one.
+    """
     gc.set_threshold(1_000_000, 10, 10)  # importing and composing make many objects that stay
     atexit.register(gc.freeze)  # the last collection takes half a second once torch is loaded
     sys.path.insert(0, os.getcwd())  # as `python -m` does, so that classes of the user's own are found
-    verb, *others = sys.argv[1:] or [""]
-    if verb == "fit":
-        if not others or {"-h", "--help"} & {*others}:
-            print(_FIT.format(command()), end="")
-            sys.exit(0 if others else 2)
-        try:
-            sys.argv[1:] = as_sweep(others)
-        except ConfigurationError as error:
-            sys.exit(f"error: {error}")
-    if verb in _VERBS:
-        importlib.import_module(_VERBS[verb]).main(others, f"{command()} {verb}")
-    elif verb.isalpha() and verb != "fit" and (question := did_you_mean(verb, words := ("fit", *_VERBS))):
-        rule = f"must be KEY=VALUE, or one of {', '.join(words)}"
-        sys.exit(f"error: the first word {rule}; got {verb!r}; {question}")
-    elif "--version" in sys.argv:
+    words = sys.argv[1:]
+    verb, arguments = (words[0], words[1:]) if words and words[0] in _VERBS else (default, words)
+    if "--version" in arguments and verb in ("", "train"):
         print(f"runge {sys.modules['runge'].__version__}")
-    else:
+    elif not verb and {*arguments} <= {"-h", "--help"}:
+        lines = [f"  {verb:9}{summary}" for verb, summary in _VERBS.items()]
+        print(_HELP.format(command("").rstrip(), "\n".join(lines)), end="")
+    elif arguments == words and (mistake := _without_verb(words, default)):
+        sys.exit(f"error: {printable(mistake)}")
+    elif verb in ("fit", "train"):
+        sys.argv[1:] = _searching(arguments) if verb == "fit" else arguments
         register_resolvers()
         _report_mistakes(hydra.main(version_base="1.3", config_path=str(CONFIGURATIONS), config_name="config")(train))
+    else:
+        importlib.import_module(f"runge.commands.{verb}").main(arguments, command(verb))
+
+
+def _without_verb(words: Sequence[str], default: str) -> str:
+    """Return the message for a command that does not begin with a verb; empty if it is one of the default verb."""
+    first = words[0] if words else ""
+    question = did_you_mean(first, list(_VERBS)) if first.isalpha() else ""
+    if default and not question:
+        return ""
+    if not question and (first.startswith("-") or "=" in first or os.path.isfile(first)):
+        verb = "fit" if os.path.isfile(first) else "train"
+        question = f"did you mean: {command(verb)} {' '.join(map(in_shell, words))}"
+    rule = f"the first word must be one of {', '.join(_VERBS)}; got {first!r}"
+    return "; ".join(filter(None, [rule, question]))
+
+
+def _searching(arguments: Sequence[str]) -> list[str]:
+    """Return the arguments of `runge train` that those of `runge fit` are short for, or end with help or a message."""
+    if not arguments or {"-h", "--help"} & {*arguments}:
+        print(_FIT.format(command("fit"), command()), end="")
+        sys.exit(0 if arguments else 2)
+    try:
+        return as_sweep(arguments)
+    except ConfigurationError as error:
+        sys.exit(f"error: {error}")
 
 
 def as_sweep(arguments: Sequence[str]) -> list[str]:

@@ -1,4 +1,4 @@
-"""The command `python -m runge.commands.compare DIR [DIR ...]`."""
+"""Compare runs: a table, a self-contained HTML report and a picture."""
 
 import argparse
 import os
@@ -8,7 +8,6 @@ from pathlib import Path
 
 from rich.console import Console
 
-import runge.comparison
 from runge.commands.plumbing import ending_quietly, refusing
 from runge.comparison.html_report import publish
 from runge.comparison.leaderboard import read_leaderboard
@@ -20,9 +19,9 @@ from runge.records.files import write
 
 
 @ending_quietly()
-def main(arguments: Sequence[str] | None = None, prog: str = "python -m runge.commands.compare") -> None:
-    """Run the command `runge compare`, or `python -m runge.commands.compare`."""
-    parser = argparse.ArgumentParser(prog=prog, description=runge.comparison.__doc__)
+def main(arguments: Sequence[str] | None = None, prog: str = "runge compare") -> None:
+    """Run the command `runge compare`."""
+    parser = argparse.ArgumentParser(prog=prog, description=__doc__)
     parser.add_argument("directories", metavar="DIR", nargs="+", help="a run, a sweep, or a directory above them")
     default = f"{TEST_MSE_DF}; on different data one without units, such as {TEST_NRMSE_DF}"
     parser.add_argument("--metric", metavar="KEY", help=f"metric to rank by (default: {default})")
@@ -48,7 +47,3 @@ def main(arguments: Sequence[str] | None = None, prog: str = "python -m runge.co
             Path(args.csv).write_text(ranking.csv(), encoding="utf-8")
         else:
             write(Path(args.csv), ranking.csv())
-
-
-if __name__ == "__main__":
-    main()

@@ -1,4 +1,4 @@
-"""Draw the pictures of runs and sweeps from their files. `python -m runge.commands.draw DIR [DIR ...]`."""
+"""Draw the pictures of runs and sweeps from their files, into their directories."""
 
 import argparse
 import sys
@@ -14,11 +14,9 @@ from runge.records.reading import find
 
 
 @ending_quietly()
-def main(arguments: Sequence[str] | None = None, prog: str = "python -m runge.commands.draw") -> None:
-    """Run the command `runge draw`, or `python -m runge.commands.draw`."""
-    parser = argparse.ArgumentParser(
-        prog=prog, description="Draw the pictures of runs and sweeps into their directories."
-    )
+def main(arguments: Sequence[str] | None = None, prog: str = "runge draw") -> None:
+    """Run the command `runge draw`."""
+    parser = argparse.ArgumentParser(prog=prog, description=__doc__)
     parser.add_argument("directories", metavar="DIR", nargs="+", help="a run, a sweep, or a directory above them")
     options = parser.parse_args(arguments)
     with refusing(parser, "DIR"):
@@ -41,7 +39,3 @@ def main(arguments: Sequence[str] | None = None, prog: str = "python -m runge.co
                         print(path)
         if missing == len(runs):
             sys.exit(2)
-
-
-if __name__ == "__main__":
-    main()

@@ -12,8 +12,8 @@ from runge.records.files import printable
 
 
 @ending_quietly()
-def main(arguments: Sequence[str] | None = None, prog: str = "python -m runge.commands.export") -> None:
-    """Run the command `runge export`, or `python -m runge.commands.export`."""
+def main(arguments: Sequence[str] | None = None, prog: str = "runge export") -> None:
+    """Run the command `runge export`."""
     parser = argparse.ArgumentParser(prog=prog, description=__doc__)
     parser.add_argument("run", metavar="RUN_OR_SWEEP", help="the directory of a finished run or a sweep")
     parser.add_argument("--to", required=True, choices=FORMATS, help="the format")
@@ -29,7 +29,3 @@ def main(arguments: Sequence[str] | None = None, prog: str = "python -m runge.co
     print(printable(f"{args.to}: {path}"))
     if args.hessian and function.flat:
         print(FLAT)
-
-
-if __name__ == "__main__":
-    main()

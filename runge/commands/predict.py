@@ -3,7 +3,6 @@
 import argparse
 import io
 import itertools
-import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -184,8 +183,8 @@ def _beyond(function: "Function", x: np.ndarray) -> str:
 
 
 @ending_quietly()
-def main(arguments: Sequence[str] | None = None, prog: str = "python -m runge.commands.predict") -> None:
-    """Run the command `runge predict`, or `python -m runge.commands.predict`."""
+def main(arguments: Sequence[str] | None = None, prog: str = "runge predict") -> None:
+    """Run the command `runge predict`."""
     parser = argparse.ArgumentParser(prog=prog, description=__doc__)
     of_run = "the directory of a finished run, or of a sweep with an answer, or over seeds or folds: mean and spread"
     parser.add_argument("run", metavar="RUN_OR_SWEEP", help=of_run)
@@ -272,7 +271,3 @@ def _read(path: str, function: "Function", hessian: bool) -> list[np.ndarray]:
     roles = Roles(inputs, outputs, partials, seconds=seconds)
     second = read_seconds(file, roles)
     return [*read_arrays(file, roles), *([] if second is None else [second])]
-
-
-if __name__ == "__main__":
-    main(sys.argv[1:])

@@ -1,7 +1,6 @@
 """Suggest the inputs whose labels improve a fit most, as a table for the solver that computes them."""
 
 import argparse
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -39,8 +38,8 @@ def _parsed_box(text: str) -> dict[str, float | Interval]:
 
 
 @ending_quietly()
-def main(arguments: Sequence[str] | None = None, prog: str = "python -m runge.commands.suggest") -> None:
-    """Run the command `runge suggest`, or `python -m runge.commands.suggest`."""
+def main(arguments: Sequence[str] | None = None, prog: str = "runge suggest") -> None:
+    """Run the command `runge suggest`."""
     parser = argparse.ArgumentParser(prog=prog, description=__doc__)
     of_sweep = "the directory of `runge fit`, or of a sweep over seeds or folds"
     parser.add_argument("sweep", metavar="SWEEP", help=of_sweep)
@@ -66,8 +65,4 @@ def main(arguments: Sequence[str] | None = None, prog: str = "python -m runge.co
     fill = "" if known.group is None else f"fill in {known.group}, "
     how = f"compute their labels ({listed(labels)}), {fill}append these rows to {known.file}, and run"
     print(printable(f"Next: {how}"))
-    print(printable(f"    {command()} fit {' '.join(map(in_shell, [rows.table.file, *of_columns(rows.table)]))}"))
-
-
-if __name__ == "__main__":
-    main(sys.argv[1:])
+    print(printable(f"    {command('fit')} {' '.join(map(in_shell, [rows.table.file, *of_columns(rows.table)]))}"))

@@ -1,1 +1,1 @@
-"""Compare runs: a table, a self-contained HTML report and a picture. `runge compare DIR [DIR ...]`."""
+"""Compare runs: a table, a self-contained HTML report and a picture."""

@@ -226,7 +226,7 @@ class Leaderboard:
             console.print(printable(sentence), markup=False, highlight=False)
         place = shlex.quote(os.path.relpath(sweep))
         for verb, what in (("predict", "NEW_FILE"), ("export", "--to c")):
-            line = printable(f"    {command()} {verb} {place} {what}")
+            line = printable(f"    {command(verb)} {place} {what}")
             console.print(line, markup=False, highlight=False, soft_wrap=True)
 
 

@@ -8,10 +8,17 @@ import sys
 __all__ = ["command", "in_shell", "override_of", "setting"]
 
 
-def command() -> str:
-    """Return the command that trains, as it was typed: `python train.py`, with its path, or else `runge`."""
+def command(verb: str = "train") -> str:
+    """Return the command of a verb as it is to be typed: like the present one, `python train.py` only where it trains.
+
+    It is `runge VERB`, or `python -m runge VERB`, or for `train` also `python train.py`, with its path.
+    """
     script = sys.argv[0]
-    return shlex.join(["python", script]) if os.path.basename(script) == "train.py" else "runge"
+    folder, file = os.path.split(script)
+    if verb == "train" and file == "train.py":
+        return shlex.join(["python", script])
+    as_module = file == "__main__.py" and os.path.basename(folder) == "runge"
+    return f"python -m runge {verb}" if as_module else f"runge {verb}"
 
 
 def override_of(key: str, text: str) -> str:

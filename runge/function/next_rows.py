@@ -120,7 +120,7 @@ def fitted(directory: str) -> tuple[Function, Rows]:
     function = load_finished(directory, "SWEEP")
     if function.members < 2:
         rule = "must have several networks, whose spread says where they are uncertain"
-        how = f"{command()} fit with more time, or a sweep with data.folds=5, trains them"
+        how = f"{command('fit')} with more time, or a sweep with data.folds=5, trains them"
         raise ConfigurationError(f"SWEEP: {rule}; got one in {directory!r}; {how}")
     if "file" not in (function.configuration.get("data") or {}):
         rule = "must be fitted to a table; a formula can be sampled anywhere"

@@ -68,7 +68,7 @@ def wrong_labels(rows: Rows) -> str:
     """Say which columns of derivatives contradict the values of a table, and the command that says more; "": none."""
     if not (found := " ".join(f"{one.what} {one.evidence}" for one in _wrong_columns(rows))):
         return ""
-    return f"{found} More: {command()} check {' '.join(map(in_shell, [rows.table.file, *of_columns(rows.table)]))}"
+    return f"{found} More: {command('check')} {' '.join(map(in_shell, [rows.table.file, *of_columns(rows.table)]))}"
 
 
 def without_wrong_columns(rows: Rows) -> list[str]:

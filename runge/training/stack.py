@@ -15,7 +15,7 @@ from lightning.pytorch.callbacks import Callback
 from runge import machine
 from runge.configuration.errors import ConfigurationError, describe
 from runge.configuration.objects import digest, explained
-from runge.configuration.words import setting
+from runge.configuration.words import command, setting
 from runge.data.channels import row_points
 from runge.data.rows import Rows
 from runge.data.sampled import Data, Dataset
@@ -279,8 +279,9 @@ class Stack:
         """Leave the runs as interrupted; return what ends the command."""
         interruption.obey()
         alone = file.path == writer.runs[0].directory.last
-        of = ("resume", writer.runs[0].directory.path) if alone else ("hydra.sweep.dir", file.path.parent.parent)
-        writer.leave("interrupted", how := f"continue with {setting(*of)}")
+        run, sweep = writer.runs[0].directory.path, file.path.parent.parent
+        again = f"{command()} {setting('resume', run)}" if alone else setting("hydra.sweep.dir", sweep)
+        writer.leave("interrupted", how := f"continue with {again}")
         # SystemExit, because Hydra would catch an Exception and start the next run of a sweep.
         return SystemExit(f"error: interrupted at step {int(self.module.step)}; {how}")
 

@@ -7,7 +7,9 @@ Commands are drawn from all groups and keys of `conf/`, which are found by readi
 import itertools
 import json
 import os
+import re
 import shutil
+import subprocess
 import sys
 from functools import cache, partial
 from pathlib import Path
@@ -20,11 +22,11 @@ from hypothesis import strategies as st
 
 import runge
 from runge.commands.cli import as_sweep, main
-from runge.configuration.words import command
+from runge.configuration import words
 from runge.sweeps.compose import compose
 from runge.training.member import Member
 from tests.compositions import draw_keys
-from tests.conftest import ROOT
+from tests.conftest import ROOT, command
 
 
 def settings_of(section, prefix=""):
@@ -152,41 +154,62 @@ def test_trains_or_says_why_not(part, train, tmp_path, monkeypatch, pytestconfig
     check()
 
 
-@pytest.fixture(params=["/usr/bin/runge", "train.py"])
-def name(request, monkeypatch):
-    """Return the name by which the command is called."""
+SCRIPTS = {
+    "/usr/bin/runge": "runge",
+    "/usr/lib/python3/site-packages/runge/__main__.py": "python -m runge",
+    "train.py": "python train.py",
+}
+
+
+@pytest.fixture(params=SCRIPTS)
+def script(request, monkeypatch):
+    """Let the command be called by this name."""
     monkeypatch.setattr(sys, "path", sys.path[:])
     monkeypatch.setattr(sys, "argv", [request.param])
-    return "runge" if request.param != "train.py" else "python train.py"
+    return request.param
+
+
+@pytest.fixture
+def trains(script):
+    """Return the command that trains."""
+    return SCRIPTS[script] if script == "train.py" else f"{SCRIPTS[script]} train"
+
+
+@pytest.fixture
+def program(script):
+    """Return the command before a verb that does not train."""
+    return "runge" if script == "train.py" else SCRIPTS[script]
 
 
 def printed(capsys, *arguments):
     """Return what the command prints, and its exit status."""
+    default = {"default": "train"} if sys.argv[0] == "train.py" else {}
     sys.argv[1:] = arguments
     status = 0
     try:
-        main()
+        main(**default)
     except SystemExit as end:
         status = end.code or 0
     return "".join(capsys.readouterr()), status
 
 
-@pytest.mark.parametrize("verb", ["predict", "export", "draw", "compare", "check"])
-def test_verbs(verb, name, capsys):
+@pytest.mark.parametrize("verb", ["predict", "export", "draw", "compare", "check", "suggest"])
+def test_verbs(verb, program, capsys):
     text, status = printed(capsys, verb, "--help")
-    assert text.startswith(f"usage: {name} {verb} [-h] ")
+    assert text.startswith(f"usage: {program} {verb} [-h] ")
     assert status == 0
     text, status = printed(capsys, verb, "nowhere", *{"predict": ["a.csv"], "export": ["--to", "numpy"]}.get(verb, []))
-    assert f"{name} {verb}: error: " in text
+    assert f"{program} {verb}: error: " in text
     assert "nowhere" in text
     assert status == 2
 
 
-def test_fit_explains_itself(name, capsys, tmp_path, monkeypatch):
+def test_fit_explains_itself(program, trains, capsys, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     for arguments, expected in (((), 2), (("--help",), 0), (("a.csv", "-h"), 0)):
         text, status = printed(capsys, "fit", *arguments)
-        assert text.startswith(f"usage: {name} fit FILE ")
+        assert text.startswith(f"usage: {program} fit FILE ")
+        assert f"short for\n{trains} -m search=best data=table data.file=FILE.\n" in text
         assert status == expected
     text, status = printed(capsys, "fit", "seed=1", "a.csv")
     assert status == "error: FILE: must be the first argument, or target=NAME must be given; got seed=1 a.csv"
@@ -195,8 +218,8 @@ def test_fit_explains_itself(name, capsys, tmp_path, monkeypatch):
     assert status == 1
 
 
-@pytest.mark.parametrize("name", ["/usr/bin/runge"], indirect=True)
-def test_commands_end_quietly_if_what_reads_their_output_has_ended(name, train, tmp_path, monkeypatch, capfd):
+@pytest.mark.parametrize("script", ["/usr/bin/runge"], indirect=True)
+def test_commands_end_quietly_if_what_reads_their_output_has_ended(script, train, tmp_path, monkeypatch, capfd):
     assert train("model.width=2", "trainer.max_steps=1", "pictures=false", "hydra.run.dir=run")[0] == 0
     shutil.copy(TABLE, tmp_path / "run")
     monkeypatch.chdir(tmp_path / "run")
@@ -204,7 +227,7 @@ def test_commands_end_quietly_if_what_reads_their_output_has_ended(name, train, 
     export = ["export", ".", "--to", "numpy"]
     verbs = [["check", "table.csv"], ["compare", ".", "--csv", "-"], ["draw", "."], export, ["suggest", "-h"]]
     capfd.readouterr()
-    for arguments in [*verbs, ["predict", "-h"], ["fit", "-h"], ["--version"], ["--help"], short]:
+    for arguments in [*verbs, ["predict", "-h"], ["fit", "-h"], ["--version"], ["train", "-h"], [], ["train", *short]]:
         for buffering in (1, -1):  # the error is raised where a line is printed, and where the command ends
             read, written = os.pipe()
             os.close(read)
@@ -221,44 +244,98 @@ def test_fit_takes_a_file_with_an_equals_sign(tmp_path):
     assert as_sweep([str(path)]) == ["-m", "search=best", "data=table", f"data.file='{path}'"]
 
 
-def test_a_word_that_is_no_verb(name):
-    sys.argv[1:] = ["predit", "run", "new.csv"]
-    with pytest.raises(SystemExit, match=r"one of fit, predict, .*; got 'predit'; did you mean predict\?"):
-        main()
+def test_a_word_that_is_no_verb(script, capsys):
+    rule = (
+        "error: the first word must be one of fit, train, check, predict, suggest, export, draw, compare; got 'predit'"
+    )
+    assert printed(capsys, "predit", "run", "new.csv") == ("", f"{rule}; did you mean predict?")
 
 
-def test_the_version_is_that_of_runge(name, capsys):
+@pytest.mark.parametrize("script", [*SCRIPTS][:2], indirect=True)
+@pytest.mark.parametrize(
+    ("arguments", "question"),
+    [
+        (["seed=1", "target.expr=sin(x)"], "; did you mean: {} train seed=1 'target.expr=sin(x)'"),
+        (["-m", "seed=1,2"], "; did you mean: {} train -m seed=1,2"),
+        ([str(TABLE), "search.timeout=9"], f"; did you mean: {{}} fit {TABLE} search.timeout=9"),
+        (["nowhere.csv"], ""),
+        (["--help", "fit"], "; did you mean: {} train --help fit"),
+    ],
+)
+def test_a_command_without_a_verb_trains_nothing(arguments, question, script, program, capsys):
+    text, status = printed(capsys, *arguments)
+    assert text == ""
+    assert status.endswith(f"got {arguments[0]!r}{question.format(program)}")
+
+
+@pytest.mark.parametrize("script", [*SCRIPTS][:2], indirect=True)
+@pytest.mark.parametrize("arguments", [[], ["--help"], ["-h"]])
+def test_the_command_alone_lists_the_verbs(arguments, script, program, capsys):
+    text, status = printed(capsys, *arguments)
+    assert status == 0
+    assert text.startswith(f"usage: {program} VERB ...\n\n{runge.__doc__}\n\n  fit      find ")
+    verbs = re.findall(r"^  ([a-z]+) ", text, re.MULTILINE)
+    assert verbs == ["fit", "train", "check", "predict", "suggest", "export", "draw", "compare"]
+    assert text.endswith(f"\n\n{program} VERB --help shows the options of a verb, {program} --version the version.\n")
+
+
+def test_train_py_without_arguments_trains(in_folder, monkeypatch):
+    monkeypatch.setattr("runge.sweeps.run.run", lambda configuration: configuration.model.width)
+    assert command() == (0, "")
+    assert len(list(Path("outputs").rglob("train.log"))) == 1
+
+
+def test_train_is_a_verb_of_train_py_too(train):
+    status, _, err = train("train", "model.width=0")
+    assert (status, "model.width: should be greater than or equal to 1, got 0" in err) == (1, True)
+
+
+def test_python_m_runge(tmp_path):
+    words = [sys.executable, "-m", "runge", "trainer.max_steps=1"]
+    done = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert done.stderr.endswith("; did you mean: python -m runge train trainer.max_steps=1\n")
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_version_is_that_of_runge(script, capsys):
     assert printed(capsys, "--version") == (f"runge {runge.__version__}\n", 0)
 
 
-def test_the_help_has_the_verbs_and_all_keys(name, capsys):
-    text, status = printed(capsys, "--help")
+def test_the_help_of_train_has_all_groups_and_keys(script, capsys):
+    text, status = printed(capsys, "train", "--help")
     assert status == 0
-    assert text.startswith(f"{runge.__doc__}\n\n  runge fit FILE ...  ")
-    assert all(f"\n  runge {verb} " in text for verb in ("predict", "export", "draw", "compare", "check"))
+    assert text.startswith(f"{runge.__doc__}\n\n  runge train [KEY=VALUE ...]  ")
     assert "is powered by Hydra" not in text
+    assert all(f"\n{group}: " in text for group in GROUPS if group != "claims")
     assert all(f"{key.rpartition('.')[2]}:" in text for key in KEYS if not key.startswith("hydra"))
     assert "--hydra-help" in text
 
 
 @pytest.mark.parametrize("flags", [("--hydra-help",), ("--cfg", "job"), ("--info", "defaults")])
-def test_the_flags_of_hydra_stay(flags, name, capsys):
-    text, status = printed(capsys, *flags)
+def test_the_flags_of_hydra_stay(flags, script, capsys):
+    text, status = printed(capsys, "train", *flags)
     assert status == 0
     assert not text.startswith(str(runge.__doc__))
 
 
-def test_messages_advise_the_command_that_was_typed(name, capsys, tmp_path, monkeypatch):
+def test_messages_advise_the_command_that_was_typed(trains, capsys, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    text, status = printed(capsys, "search=best")
+    text, status = printed(capsys, "train", "search=best")
     assert status == 1
-    assert f"search: needs -m: {name} -m search=best" in text
+    assert f"search: needs -m: {trains} -m search=best" in text
 
 
 @pytest.mark.parametrize(
-    ("script", "expected"),
-    [("../my code/train.py", "python '../my code/train.py'"), ("C:/bin/runge", "runge"), ("", "runge")],
+    ("script", "trains", "fits"),
+    [
+        ("../my code/train.py", "python '../my code/train.py'", "runge fit"),
+        ("C:/bin/runge", "runge train", "runge fit"),
+        ("/lib/runge/__main__.py", "python -m runge train", "python -m runge fit"),
+        ("/lib/pytest/__main__.py", "runge train", "runge fit"),
+        ("", "runge train", "runge fit"),
+    ],
 )
-def test_the_name_of_the_command(script, expected, monkeypatch):
+def test_the_name_of_the_command(script, trains, fits, monkeypatch):
     monkeypatch.setattr(sys, "argv", [script])
-    assert command() == expected
+    assert (words.command(), words.command("fit")) == (trains, fits)

@@ -1,4 +1,4 @@
-"""`python -m runge.commands.export`: where it writes, and its messages."""
+"""`runge export`: where it writes, and its messages."""
 
 import json
 import runpy
@@ -51,7 +51,7 @@ def test_runs_that_cannot_be_exported(run, refusal):
     assert "best.ckpt cannot be read" in refusal(main, "run", "--to", "numpy")
     (run / "checkpoints" / "best.ckpt").write_bytes(checkpoint)
     (run / "metrics.json").unlink()
-    rule = "(finished at step 4, without metrics.json); continue it with runge resume=run"
+    rule = "(finished at step 4, without metrics.json); continue it with runge train resume=run"
     for to in FORMATS:
         assert rule in refusal(main, "run", "--to", to)
     status = json.loads((run / "status.json").read_text()) | {"status": "diverged", "message": "the loss is not finite"}

@@ -1,4 +1,4 @@
-"""`python -m runge.commands.predict`: its files, its table of errors and its messages."""
+"""`runge predict`: its files, its table of errors and its messages."""
 
 import shutil
 from pathlib import Path

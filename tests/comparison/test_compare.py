@@ -105,7 +105,7 @@ def test_fits_are_those_of_the_files(copy):
 
 def test_comparing_loads_neither_torch_nor_hydra(copy):
     code = (
-        "import runpy, sys; runpy.run_module('runge.comparison', run_name='__main__');"
+        "import sys; from runge.commands.compare import main; main();"
         "sys.exit(' '.join({'torch', 'lightning', 'hydra', 'omegaconf'} & set(sys.modules)) or 0)"
     )
     command = [sys.executable, "-c", code, str(copy)]

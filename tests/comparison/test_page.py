@@ -51,7 +51,7 @@ def test_page_in_a_browser(page, copy):
 
     # It says what was done: the command, when, by which versions, and the settings that do not differ.
     said = page.locator("#summary").inner_text()
-    assert "runge -m trainer.max_steps=120" in said
+    assert "runge train -m trainer.max_steps=120" in said
     assert "model.activation=tanh,relu 'seed=range(5)'" in said
     assert re.search(rf"Trained \d{{4}}-.*; runge {runge.__version__}, torch 2.*; ranked by test/mse_df", said)
     page.locator("#summary summary").click()

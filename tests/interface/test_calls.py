@@ -258,7 +258,7 @@ def test_a_run_that_diverges_raises_and_is_kept(tmp_path):
 def test_a_run_that_is_interrupted_resumes_with_the_same_bits(monkeypatch):
     with monkeypatch.context() as patch:
         patch.setattr("runge.optimizers.optimizer.Problem", interrupted_at(50))
-        with pytest.raises(KeyboardInterrupt, match="continue with resume=") as interrupt:
+        with pytest.raises(KeyboardInterrupt, match="continue with runge train resume=") as interrupt:
             runge.fit(*SHORT, directory="run")
     assert "interrupted at step 50" in str(interrupt.value)
     assert runge.Run("run").status == "interrupted"

@@ -26,17 +26,17 @@ SIGNALS = {"INT": signal.SIGINT, "TERM": signal.SIGTERM, "KILL": signal.SIGKILL}
 
 
 class Command:
-    """`python train.py ...`, or `python -m MODULE ...`, in a folder to whose file `output` it appends.
+    """`python train.py ...` in a folder to whose file `output` it appends.
 
     The variables of `environment` are added to its own.
     """
 
-    def __init__(self, folder, *arguments, module=None, environment=()):
+    def __init__(self, folder, *arguments, environment=()):
         self.output = folder / "output"
         self.output.touch()  # a command may be killed before it writes
         self.before = self.output.stat().st_size
         server = start_loading()  # starts it, as a sweep does
-        self.process = server.Process(target=_run, args=(str(folder), arguments, module, dict(environment)))
+        self.process = server.Process(target=_run, args=(str(folder), arguments, dict(environment)))
         self.process.start()
 
     def wait(self, seconds=120.0):
@@ -75,7 +75,7 @@ class Command:
                         process.send_signal(SIGNALS[how])
 
 
-def _run(folder, arguments, module, environment):
+def _run(folder, arguments, environment):
     os.setsid()
     os.environ.update(environment)
     for number in (signal.SIGINT, signal.SIGTERM):  # until the command asks for them
@@ -93,7 +93,4 @@ def _run(folder, arguments, module, environment):
     multiprocessing.get_context = lambda *_: fork
     multiprocessing.forkserver.ensure_running = lambda: None
     sys.argv = ["train.py", *arguments]
-    if module is None:
-        runpy.run_path(str(ROOT / "train.py"), run_name="__main__")
-    else:
-        runpy.run_module(module, run_name="__main__", alter_sys=True)
+    runpy.run_path(str(ROOT / "train.py"), run_name="__main__")

@@ -15,6 +15,7 @@ from tensorboard.plugins.custom_scalar.metadata import CONFIG_SUMMARY_TAG
 
 from runge.loggers import TensorBoard
 from runge.training.module import SobolevRegression
+from tests.conftest import ROOT
 from tests.sweeps.commands import Command
 from tests.sweeps.test_killed import check_files, check_same
 from tests.sweeps.test_run import SHORT, figures, only_run, state
@@ -209,7 +210,7 @@ def test_signal_during_a_long_step(train, fail, trained, tmp_path, monkeypatch):
     with monkeypatch.context() as patch:
         at_step(patch, 60, hang)
         _, err = fail(*SHORT, "hydra.run.dir=run")
-    assert "interrupted at step 60; continue with resume=" in err
+    assert f"interrupted at step 60; continue with python {ROOT}/train.py resume=" in err
     assert state(tmp_path / "run")["status"] == "interrupted"
     assert train("resume=run")[0] == 0
     check_same(tmp_path / "run", only_run(trained(*SHORT)[0]))

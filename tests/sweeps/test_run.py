@@ -189,7 +189,7 @@ def test_resumed_run_equals_the_uninterrupted_one(step, fail, finish, trained, t
     overrides = (*SHORT, "sampling=random", "data.batch_size=5", "schedule.ramp_steps=40")
     whole = only_run(trained(*overrides)[0])
     _, err = fail(*overrides, "hydra.run.dir=begun", interrupt=step)
-    assert f"interrupted at step {step}; continue with resume=" in err
+    assert f"interrupted at step {step}; continue with python {ROOT}/train.py resume=" in err
     begun = tmp_path / "begun"
     assert (state(begun)["status"], state(begun)["step"]) == ("interrupted", step)
     assert not (begun / "metrics.json").exists()

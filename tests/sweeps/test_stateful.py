@@ -149,7 +149,7 @@ class Disturbed(RuleBasedStateMachine):
     def compare(self):
         if not self.runs():
             return
-        status, printed = Command(self.folder, self.directory.name, module="runge.commands.compare").wait()
+        status, printed = Command(self.folder, "compare", self.directory.name).wait()
         assert status == 0, printed
         assert "Traceback" not in printed, printed
 
