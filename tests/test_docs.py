@@ -14,7 +14,6 @@ from hydra.types import HydraContext, RunMode
 from numpy.testing import assert_allclose
 
 from runge.commands import compare as compare
-from runge.commands.cli import as_sweep
 from runge.configuration.objects import build
 from runge.data.rows import read
 from runge.data.table import Table
@@ -22,7 +21,7 @@ from runge.function.sensitivity import measure
 from runge.sweeps.loop import policy_of
 from runge.sweeps.policies.best.successive_halving import Best
 from runge.sweeps.policies.policy import SweepCommand
-from runge.sweeps.session import check_overrides, quoted, session
+from runge.sweeps.session import as_sweep, check_overrides, quoted, session
 from tests.conftest import ROOT, command
 
 PYTHON = (ROOT / "docs/howto/python.md").read_text()

@@ -65,15 +65,15 @@ def towards_edges(system: System, x: Array, count: int, seed: int) -> Array:
     return np.append(0, 1 + np.sort(others))
 
 
-def fit(system: System, points: int, overrides: tuple[str, ...], seed: int) -> dict[str, Any]:
+def fit(system: System, points: int, overrides: tuple[str, ...], seed: int, single: bool) -> dict[str, Any]:
     """Fit a system, and return its errors, the seconds, and of one run the change of the energy along a trajectory."""
     known, test = system.rows(seed, system.points)
     known = known.part(towards_edges(system, known.x, points, seed))
     with tempfile.TemporaryDirectory() as directory:
-        single = "search=none" in overrides
-        place = f"hydra.{'run' if single else 'sweep'}.dir={directory}/fit"
+        call = runge.train if single else runge.fit
         started, used = time.perf_counter(), time.process_time()
-        found = runge.fit(known._asdict(), *overrides, f"seed={seed}", "trainer.progress_bar=false", place)
+        further = f"seed={seed}", "trainer.progress_bar=false"
+        found = call(known._asdict(), *overrides, *further, directory=f"{directory}/fit")
         seconds = time.perf_counter() - started, time.process_time() - used
         energy = run_path(str(export(found.function, "numpy", Path(directory) / "energy")))["value_and_derivative"]
     u, du = energy(test.x)[:2]
@@ -108,11 +108,11 @@ def main() -> None:
     arguments = parser.parse_args()
     for name in arguments.systems:
         points, overrides = (SYSTEMS[name].points, ("data.split.test=0",)) if arguments.best else SETTINGS[name]
-        single = () if arguments.best else ("search=none", "data.split.test=0", "pictures=false")
+        single = () if arguments.best else ("data.split.test=0", "pictures=false")
         rows = list[dict[str, Any]]()
         for seed in range(FIRST, FIRST + (1 if arguments.best else arguments.seeds)):
             row = {"problem": f"{name}{' by search' * arguments.best}", "seed": seed, "points": points}
-            rows.append(row | fit(SYSTEMS[name], points, (*single, *overrides), seed))
+            rows.append(row | fit(SYSTEMS[name], points, (*single, *overrides), seed, not arguments.best))
             print(rows[-1], flush=True)
         keep("gradients_alone", rows, "python benchmarks/problems/gradients_alone.py")
 

@@ -92,7 +92,7 @@ def measure(name: str, noise: float, seed: int, work: Path, race: float | None, 
     known, test = noisy(known, noise, noise, seed), noisy(test, noise, noise, 1000 + seed)
     if not (directory / "answer.json").exists():
         quiet = (f"seed={seed}", "trainer.progress_bar=false", "search.compare=false")
-        runge.fit(known._asdict(), "search=best", *fit_by, *quiet, directory=directory)
+        runge.fit(known._asdict(), *fit_by, *quiet, directory=directory)
     u = runge.load(directory)
     labels = channels(test.y, test.dydx)
     fit = channels(*u.value_and_derivative(test.x))

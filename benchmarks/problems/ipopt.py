@@ -133,7 +133,7 @@ def main(points: int) -> None:
     rows = label(reactor, design(256, 1000))
     arrays = {"x": rows.x, "y": rows.y, "dydx": rows.dydx}
     with TemporaryDirectory() as folder:
-        u = runge.fit(arrays, "search=none", "trainer.max_steps=4000", directory=f"{folder}/run").function.double()
+        u = runge.train(arrays, "trainer.max_steps=4000", directory=f"{folder}/run").function.double()
         plant = runpy.run_path(str(export(u, "casadi", f"{folder}/plant")))["value"]
     callback = Torch(u)
     memories = {"exact": "exact", "limited memory": "limited-memory"}

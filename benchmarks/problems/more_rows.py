@@ -39,12 +39,13 @@ def points(function: Function, n: int, seed: int) -> Rows:
     return label(outputs(function), low + (high - low) * random)
 
 
-def measure(rows: Rows, test: Rows, *overrides: str) -> dict[str, float]:
+def measure(rows: Rows, test: Rows, *overrides: str, single: bool = False) -> dict[str, float]:
     """Return the errors of a fit, and its seconds."""
     began = time.perf_counter()
     with TemporaryDirectory() as directory:
         data = {"x": rows.x, "y": rows.y, "dydx": rows.dydx}
-        function = runge.fit(data, *overrides, "trainer.progress_bar=false", directory=directory).function
+        call = runge.train if single else runge.fit
+        function = call(data, *overrides, "trainer.progress_bar=false", directory=directory).function
         seconds = time.perf_counter() - began
         u, du = function(test.x).reshape(test.y.shape), function.derivative(test.x).reshape(test.dydx.shape)
     return {**errors(u, du, test), "seconds": seconds}
@@ -67,10 +68,10 @@ def main() -> None:
             for seconds in arguments.seconds:
                 fits = {"runge fit": (f"search.timeout={seconds:g}",)}
                 if arguments.by_hand:
-                    single = "search=none", "data.split.test=0", f"trainer.max_seconds={seconds:g}", "pictures=false"
+                    single = "data.split.test=0", f"trainer.max_seconds={seconds:g}", "pictures=false"
                     fits |= {tool: (*single, *settings) for tool, settings in BY_HAND.items()}
                 for tool, overrides in fits.items():
-                    figures = measure(rows, test, *overrides)
+                    figures = measure(rows, test, *overrides, single=tool in BY_HAND)
                     measured.append({"problem": name, "rows": n, "limit": seconds, "fit": tool, **figures})
                     print(measured[-1], flush=True)
         keep("more_rows", measured, f"python {' '.join(sys.argv)}")

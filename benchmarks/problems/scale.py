@@ -36,7 +36,7 @@ def main() -> None:
         for precision in (32, 64):
             errors = {}
             for i, case in enumerate([(1.0, 1.0, 0.0, 0.0), *cases]):
-                run = runge.fit(*overrides(*case, precision, steps), f"hydra.run.dir={folder}/{precision}-{i}")
+                run = runge.train(*overrides(*case, precision, steps), f"hydra.run.dir={folder}/{precision}-{i}")
                 errors[case] = [run.metrics[figure] for figure in FIGURES]
             first = errors[1.0, 1.0, 0.0, 0.0]
             ratios = {case: [x / y for x, y in zip(found, first, strict=True)] for case, found in errors.items()}

@@ -31,7 +31,7 @@ f, df = (lambda x: np.exp(-x) * np.sin(6 * x)), (lambda x: np.exp(-x) * (6 * np.
 figure, axes = plt.subplots(1, 2, figsize=(8, 3), sharey=True, layout="constrained")
 x, points = np.linspace(-1, 1, 401), np.linspace(-1, 1, 6)
 for axis, lambda_d, title in zip(axes, (0, 1), ("values alone", "values and derivatives")):
-    run = runge.fit("target=expression", f"target.expr={{expr!r}}", "data.n_train=6", f"loss.lambda_d={{lambda_d}}",
+    run = runge.train("target=expression", f"target.expr={{expr!r}}", "data.n_train=6", f"loss.lambda_d={{lambda_d}}",
         "schedule=constant", "trainer.max_steps=4000", "trainer.progress_bar=false")
     axis.plot(x, f(x), color="#999999", lw=1.5, label="f")
     axis.plot(x, run.function(x), color="#0072B2" if lambda_d else "#D55E00", label="fit")

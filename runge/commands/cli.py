@@ -15,11 +15,11 @@ import hydra
 from runge.commands.plumbing import ending_quietly
 from runge.configuration.errors import ConfigurationError, did_you_mean
 from runge.configuration.objects import CONFIGURATIONS
-from runge.configuration.words import command, in_shell, override_of
+from runge.configuration.words import command, in_shell
 from runge.interruption import interruption
 from runge.records.files import printable
 from runge.sweeps.compose import register_resolvers
-from runge.sweeps.session import check_overrides, explain, quoted, train
+from runge.sweeps.session import as_sweep, check_overrides, explain, quoted, train
 
 _VERBS = {
     "fit": "find the best fit of a table or a formula in a minute, with nothing to choose",
@@ -106,24 +106,6 @@ def _searching(arguments: Sequence[str]) -> list[str]:
         return as_sweep(arguments)
     except ConfigurationError as error:
         sys.exit(f"error: {error}")
-
-
-def as_sweep(arguments: Sequence[str]) -> list[str]:
-    """Return the arguments that `runge fit FILE OVERRIDES`, or `runge fit target=NAME`, is short for.
-
-    Raises:
-        ConfigurationError: neither a file nor a target is named.
-
-    Example:
-        >>> as_sweep(["rows.csv", "search.timeout=20"])
-        ['-m', 'search=best', 'data=table', 'data.file=rows.csv', 'search.timeout=20']
-    """
-    file = [one for one in arguments[:1] if os.path.isfile(one) or ("=" not in one and not one.startswith("-"))]
-    if not file and not any(one.lstrip("+").startswith(("data", "experiment", "target")) for one in arguments):
-        rule = "must be the first argument, or target=NAME must be given"
-        raise ConfigurationError(f"FILE: {rule}; got {' '.join(arguments)}")
-    table = ["data=table", override_of("data.file", file[0])] if file else []
-    return ["-m", "search=best", *table, *arguments[len(file) :]]
 
 
 @interruption.handled()

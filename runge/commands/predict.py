@@ -2,8 +2,7 @@
 
 import argparse
 import io
-import itertools
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,18 +10,17 @@ import numpy as np
 
 from runge.commands.plumbing import add_out, check_new, ending_quietly, refusing
 from runge.configuration.errors import ConfigurationError
-from runge.data.roles import (
-    Roles,
-    find_partials,
-    find_seconds,
-    listed,
-    partial_name,
-    read_arrays,
-    read_seconds,
-    second_name,
-)
+from runge.data.roles import listed, partial_name
 from runge.data.table import FORMATS, SETS, open_table
-from runge.records.directories import RunDirectory
+from runge.function.predictions import (
+    Arrays,
+    as_frame,
+    columns_of,
+    outside_of,
+    parts_of,
+    read_rows,
+    sets_of,
+)
 from runge.records.files import printable, write
 from runge.records.reading import find
 
@@ -34,52 +32,21 @@ __all__ = ["main"]
 _MOST_ROWS, _MOST_INPUTS = 5, 3  # in a sentence
 
 
-def _columns(
-    function: "Function", parts: Sequence[np.ndarray], prefix: str = "", end: str = ""
-) -> dict[str, np.ndarray]:
-    """Return values, (m, P), slopes, (m, P, D), and any second derivatives by pairs of inputs as columns, (m,)."""
-    columns, (values, slopes, *second) = {}, parts
-    pairs = [*itertools.combinations_with_replacement(function.inputs, 2)]
-    for p, output in enumerate(function.outputs):
-        columns[f"{prefix}{output}{end}"] = values[:, p]
-        for d, name in enumerate(function.inputs):
-            columns[f"{partial_name(f'{prefix}{output}', name)}{end}"] = slopes[:, p, d]
-        for k, pair in enumerate(pairs if second else ()):
-            columns[f"{second_name(f'{prefix}{output}', *pair)}{end}"] = second[0][:, p, k]
-    return columns
-
-
-def _parts(prediction: dict[str, np.ndarray], end: str = "") -> list[np.ndarray]:
-    """Return the values and slopes of a prediction, and of pairs of inputs its second derivatives, if it has any."""
-    parts = [prediction[f"u{end}"], prediction[f"du{end}"]]
-    if not end and "d2u" in prediction:
-        first, second = np.triu_indices(parts[1].shape[2])
-        parts.append(prediction["d2u"][:, :, first, second])
-    return parts
-
-
-def _content(
-    x: np.ndarray, prediction: dict[str, np.ndarray], function: "Function", marks: dict[str, Any], to: str
-) -> bytes:
+def _content(x: np.ndarray, prediction: Arrays, function: "Function", marks: Arrays, to: str) -> bytes:
     """Return the content of the file that is written, of the format with a suffix; marks are further columns, (m,).
 
     Raises:
         ValueError: two of its columns would have one name.
     """
-    import pandas
-
     buffer = io.BytesIO()
     if to == ".npz":
-        np.savez_compressed(buffer, x=x, **prediction, **marks)
+        np.savez_compressed(buffer, x=x, **prediction, **marks)  # pyright: ignore[reportArgumentType]
         return buffer.getvalue()
-    columns = dict(zip(function.inputs, x.T, strict=True))
-    for end in (name.removeprefix("du") for name in prediction if name.startswith("du")):
-        further = _columns(function, _parts(prediction, end), "u_", end)
-        if twice := columns.keys() & further.keys():
-            how = "take --out FILE.npz, or fit the table with another name of the output"
-            raise ValueError(f"--out: {to} would have two columns {min(twice)!r}; {how}")
-        columns |= further
-    frame = pandas.DataFrame(columns | {name: x for name, x in marks.items() if name not in columns})
+    try:
+        frame = as_frame(x, prediction, function, marks)
+    except ValueError as error:
+        how = "take --out FILE.npz, or fit the table with another name of the output"
+        raise ValueError(f"--out: {to}: {error}; {how}") from error
     if to == ".parquet":
         frame.to_parquet(buffer, index=False)
     else:
@@ -87,7 +54,7 @@ def _content(
     return buffer.getvalue()
 
 
-def _errors(function: "Function", labels: Sequence[Any], prediction: dict[str, Any], sets: np.ndarray) -> str:
+def _errors(function: "Function", labels: Sequence[Any], prediction: Arrays, sets: np.ndarray) -> str:
     """Return a table of the errors of each output and its derivatives in each set, where labels are known.
 
     The RMSE is also given over the standard deviation of the labels of all sets; "-": they are constant up to
@@ -101,9 +68,9 @@ def _errors(function: "Function", labels: Sequence[Any], prediction: dict[str, A
     known = [torch.from_numpy(~np.isnan(part))[None] for part in labels]
     values = [torch.from_numpy(np.nan_to_num(part))[None] for part in labels]
     spread = [variance(*pair).sqrt().numpy() for pair in zip(values, known, strict=True)]
-    fits, scales = _columns(function, _parts(prediction)), _columns(function, spread)
+    fits, scales = columns_of(function, parts_of(prediction)), columns_of(function, spread)
     lines = []
-    for name, label in _columns(function, labels).items():
+    for name, label in columns_of(function, labels).items():
         for rows in (*SETS, ""):
             if len(error := (fits[name] - label)[~np.isnan(label) & (sets == rows)]):
                 rmse = np.sqrt(np.mean(error**2))
@@ -115,9 +82,7 @@ def _errors(function: "Function", labels: Sequence[Any], prediction: dict[str, A
     return frame.to_string(index=False, na_rep="-", float_format="{:.3e}".format, max_rows=40)
 
 
-def _held(
-    function: "Function", labels: Sequence[Any], prediction: dict[str, Any], sets: np.ndarray, level: float
-) -> str:
+def _held(function: "Function", labels: Sequence[Any], prediction: Arrays, sets: np.ndarray, level: float) -> str:
     """Return a sentence on the share of labels that intervals contain, in rows that no network has been trained on."""
     unseen, found, shares = sets != "train", function.calibration, list[str]()
     for what, name, label in (("values", "u", labels[0]), ("derivatives", "du", labels[1])):
@@ -136,10 +101,9 @@ def _held(
 
 def _sets(function: "Function", x: np.ndarray) -> tuple[np.ndarray, str]:
     """Return the set of each row in the training of a function, empty if none, and a sentence on it."""
-    sets, remark, data = np.full(len(x), "", dtype="U5"), "", function.configuration.get("data") or {}
+    sets, remark = np.full(len(x), "", dtype="U5"), ""
     try:
-        if "file" in data:
-            sets = _used_rows(map(RunDirectory, function.runs), data["file"], x)
+        sets = sets_of(function, x)
     except (ConfigurationError, OSError) as error:
         remark = f"it cannot be known which of these rows were trained on: {error}\n"
     if number := (sets == "train").sum():
@@ -152,7 +116,7 @@ def _outside(function: "Function", x: np.ndarray) -> tuple[dict[str, np.ndarray]
     from runge.function.outside import EDGE, OUTSIDE  # late: help needs no torch
 
     try:
-        number = function.outside(x[:, 0] if len(function.inputs) == 1 else x)
+        number = outside_of(function, x)
     except (ValueError, OSError) as error:
         return {}, f"it cannot be known which of these rows are outside the training data: {error}\n"
     far, edge = int((number > OUTSIDE).sum()), int(((number > EDGE) & (number <= OUTSIDE)).sum())
@@ -207,7 +171,9 @@ def main(arguments: Sequence[str] | None = None, prog: str = "runge predict") ->
         from runge.function.predictions import predict
 
         function = load_finished(args.run, "RUN_OR_SWEEP")
-        x, *labels = _read(args.file, function, args.hessian)
+        (x, *labels), unused = read_rows(open_table(args.file, "FILE"), function, args.hessian)
+        if unused:
+            print(printable(f"columns not used: {listed(unused)}"))
         prediction = predict(function, x, args.interval, args.hessian)
         sets, remark = _sets(function, x)
         marks, warning = _outside(function, x)
@@ -224,50 +190,3 @@ def main(arguments: Sequence[str] | None = None, prog: str = "runge predict") ->
     if args.hessian and function.flat:
         print(FLAT)
     print(printable(f"{warning}{remark}{len(x)} rows: {out}", keep="\n"))
-
-
-def _used_rows(runs: Iterable[RunDirectory], file: str, x: np.ndarray) -> np.ndarray:
-    """Return the set in which some runs had rows with given inputs, (m, D): `train`, `val` or `test`; empty: in none.
-
-    Of several runs on the same table, which a file holds, it is the first of these sets in which one had a row.
-    """
-    from runge.function.residuals import rows_of
-
-    sets = dict[bytes, str]()
-    for run in runs:
-        rows, split = rows_of(run, file)
-        for name, index in split._asdict().items():
-            for row in map(_bytes, rows.x[index]):
-                sets[row] = min(sets.get(row, name), name, key=split._fields.index)
-    return np.array([sets.get(row, "") for row in map(_bytes, x)], dtype="U5")
-
-
-def _bytes(row: np.ndarray) -> bytes:
-    return (row + 0.0).tobytes()  # -0.0 is 0.0
-
-
-def _read(path: str, function: "Function", hessian: bool) -> list[np.ndarray]:
-    """Read the inputs, and the labels that a table has, with `hessian` those of second derivatives if there are any.
-
-    The columns of an array x are named by their position, and x1 of two is not x1 of three: it must have one for each
-    input of the run, unless the run chose its inputs by name from such a file.
-    """
-    inputs, outputs, data = function.inputs, function.outputs, function.configuration.get("data") or {}
-    file = open_table(path, "FILE")
-    if (given := data.get("derivatives")) is not None:
-        partials = {(y, x): column for y, columns in given.items() for x, column in columns.items()}
-    else:
-        partials = find_partials(file, inputs, outputs)
-    chosen = data.get("inputs") and str(data.get("file")).lower().endswith(".npz")
-    unnamed = file.inputs is not None and len(file.inputs) != len(inputs) and not chosen
-    if unnamed or not {*inputs} <= {*file.names}:
-        got = f"'x' with {len(file.inputs or [])} columns without names" if unnamed else listed(file.names)
-        rule = f"must have the {len(inputs)} inputs of the run, {', '.join(inputs)}"
-        raise ConfigurationError(f"FILE: {path!r}: {rule}; got {got}")
-    seconds = find_seconds(file, inputs, outputs, partials.values()) if hessian else {}
-    used = {*inputs, *outputs, *partials.values(), *seconds.values()}
-    if unused := [name for name in file.names if name and name not in used]:
-        print(printable(f"columns not used: {listed(unused)}"))
-    roles = Roles(inputs, outputs, partials, seconds=seconds)
-    second = read_seconds(file, roles)
-    return [*read_arrays(file, roles), *([] if second is None else [second])]

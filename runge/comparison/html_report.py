@@ -53,19 +53,24 @@ def publish(ranking: Ranking, directory: Path, sweep: Path | None = None) -> Non
     The comparison of a race is its leaderboard, with the commands that use the answer in the directory `sweep`, by
     default the same.
     """
-    # Late: Matplotlib is imported when something is drawn.
-    from runge.comparison.picture import comparison_picture
-    from runge.pictures.style import png
-
     if ranking.race is None:
         show(ranking, Console())
     else:
         ranking.race.show(Console(), sweep or directory)
+    write_report(ranking, directory)
+    print(f"report: {printable(os.path.relpath(directory / PAGE))}")
+
+
+def write_report(ranking: Ranking, directory: Path) -> None:
+    """Write `comparison.csv`, `.png` and `.html` into a directory, which is made if there is none."""
+    # Late: Matplotlib is imported when something is drawn.
+    from runge.comparison.picture import comparison_picture
+    from runge.pictures.style import png
+
     directory.mkdir(parents=True, exist_ok=True)
     write(directory / "comparison.csv", ranking.csv())
     write(directory / "comparison.png", png(comparison_picture(ranking)))
     write(directory / PAGE, render(ranking, directory))
-    print(f"report: {printable(os.path.relpath(directory / PAGE))}")
 
 
 def render(ranking: Ranking, directory: Path | None = None) -> str:

@@ -6,12 +6,11 @@ import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Union, overload
+from typing import TYPE_CHECKING, Any, Literal, Union
 
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
-from runge.comparison.leaderboard import read_leaderboard
 from runge.configuration.errors import ConfigurationError, RunError
 from runge.configuration.words import override_of
 from runge.data.memory import FRAME, file_of
@@ -19,38 +18,83 @@ from runge.interface.outcomes import Answer, Comparison, Run
 from runge.records.directories import RunDirectory
 from runge.records.files import discard, write
 from runge.sweeps.journal import JOURNAL
-from runge.sweeps.session import check_overrides, quoted, session, train
+from runge.sweeps.session import as_sweep, check_overrides, quoted, session
+from runge.sweeps.session import train as train_composed
 
 if TYPE_CHECKING:
     import pandas
     from numpy.typing import ArrayLike
 
-__all__ = ["fit", "sweep"]
+__all__ = ["fit", "sweep", "train"]
 
 InMemory = Union["pandas.DataFrame", Mapping[str, "ArrayLike"]]
 Directory = str | os.PathLike[str] | None
+Verb = Literal["fit", "train", "sweep"]
 
 
-@overload
-def fit(*arguments: str, directory: Directory = None) -> Run: ...
-@overload
-def fit(data: InMemory, /, *arguments: str, directory: Directory = None) -> Any: ...
-def fit(*arguments: Any, directory: Directory = None) -> Run | Answer:
-    """Fit a table in memory, as `runge fit FILE` does; or train one run, as `python train.py OVERRIDES` does.
+def fit(data: str | os.PathLike[str] | InMemory, *overrides: str, directory: Directory = None) -> Answer:
+    """Find the best fit of a table or a formula, with nothing to choose, as `runge fit` does.
+
+    Candidates of all methods are compared by their errors in rows left out of their training, for `search.timeout`
+    seconds (60); the best ones are trained on all rows. Calls from several threads wait for each other.
+
+    Args:
+        data: the table, or the first override that names a formula.
+
+            - In memory: a pandas DataFrame whose columns are named as in a file, such as y and dy_dx, or a mapping with
+              the arrays of an NPZ file: `x`, (m, D), `y`, (m, P), and `dydx`, (m, P, D). NaN: not known. It is written
+              into the directory, and `data.file` names that file.
+            - The path of a file.
+            - For a formula a text such as `"target=NAME"`.
+        *overrides: settings that all candidates have, such as `"model.activation=gelu"`, or those of the search, such
+            as `"search.timeout=20"`. Options of your own are found with `"hydra.searchpath=[file:///PATH/TO/conf]"`.
+        directory: the directory of the answer; None: `outputs/multirun/DATE/TIME`. A search with the same arguments
+            that was interrupted there continues.
+
+    Returns:
+        The answer, and the comparison of its candidates.
+
+    Raises:
+        ConfigurationError: an override is not allowed; it is a `ValueError`, and nothing was trained.
+        RunError: no candidate has finished.
+        KeyboardInterrupt: it was interrupted; the message says how to continue.
+
+    Example:
+        >>> from tempfile import mkdtemp
+        >>> import numpy
+        >>> x = numpy.linspace(0, 1, 20)
+        >>> one = "~search.tables", "+search.tables={one: [optimizer=least_squares]}", "search.timeout=3"
+        >>> answer = fit({"x": x, "y": x**2, "dydx": 2 * x}, *one, directory=mkdtemp())
+        >>> answer.leaderboard["name"].tolist(), answer.function.outputs
+        (['one'], ('y',))
+    """
+    _check_texts([data, *overrides])
+    texts = [text for text in (data, *overrides) if isinstance(text, str)]
+    settings = [text for text in texts if not text.startswith("search=")]
+    for search in {*texts} - {*settings}:
+        _check_search("fit", search.removeprefix("search="))
+    if isinstance(data, str):
+        _, *arguments = as_sweep(settings)
+    elif isinstance(data, os.PathLike):
+        arguments = ["search=best", "data=table", override_of("data.file", os.fspath(data)), *settings]
+    else:
+        arguments = [data, "search=best", *settings]
+    where, failure = _trained("fit", arguments, directory)
+    answer = Answer(where)
+    if answer.race is None:
+        raise RunError(failure or "no candidate has finished")
+    return answer
+
+
+def train(*arguments: str | InMemory, directory: Directory = None) -> Run:
+    """Train one run, as `runge train OVERRIDES` does.
 
     Calls from several threads wait for each other.
 
     Args:
-        *arguments: first the table, if the data are in memory: a pandas DataFrame whose columns are named as in a file,
-            such as y and dy_dx, or a mapping with the arrays of an NPZ file: `x`, (m, D), `y`, (m, P), and `dydx`,
-            (m, P, D). NaN: not known. It is written into the directory, and `data.file` names that file. Then the
-            command line's overrides, such as `"model.activation=gelu"`. Options of your own are found with
-            `"hydra.searchpath=[file:///PATH/TO/conf]"`.
-        directory: the directory of the run, or of the sweep; None: `outputs/DATE/TIME`, `outputs/multirun/DATE/TIME`.
-
-    Returns:
-        For a table in memory the answer of `search=best` after `search.timeout` seconds (60); with
-        `search=none`, or for overrides alone, one run.
+        *arguments: first the table, as for `fit`, if the data are in memory; then the command line's overrides, such as
+            `"model.activation=gelu"`.
+        directory: the directory of the run; None: `outputs/DATE/TIME`.
 
     Raises:
         ConfigurationError: an override is not allowed; it is a `ValueError`, and nothing was trained.
@@ -61,31 +105,22 @@ def fit(*arguments: Any, directory: Directory = None) -> Run | Answer:
         >>> from tempfile import mkdtemp
         >>> import numpy
         >>> x = numpy.linspace(0, 1, 20)
-        >>> short = "search=none", "trainer.max_steps=20", "model.width=8"
-        >>> run = fit({"x": x, "y": x**2, "dydx": 2 * x}, *short, directory=mkdtemp())
+        >>> short = "trainer.max_steps=20", "model.width=8"
+        >>> run = train({"x": x, "y": x**2, "dydx": 2 * x}, *short, directory=mkdtemp())
         >>> run.function.inputs, run.function.outputs
         (('x',), ('y',))
-        >>> fit("model.width=0")
+        >>> train("model.width=0")
         Traceback (most recent call last):
         runge.configuration.errors.ConfigurationError: model.width: should be greater than or equal to 1, got 0
     """
-    in_memory = bool(arguments) and not isinstance(arguments[0], str)
-    searched = [one for one in arguments if isinstance(one, str) and one.startswith("search=")]
-    if searched and searched[-1] not in ("search=best", "search=none"):
-        raise ConfigurationError(f"search: must be best or none in fit, got {searched[-1][7:]}; sweep takes it")
-    if searched != ["search=none"] and (in_memory or searched):
-        data, overrides = (arguments[:1], arguments[1:]) if in_memory else ((), arguments)
-        answer = sweep(*data, *([] if searched else ["search=best"]), *overrides, directory=directory)
-        assert isinstance(answer, Answer)
-        return answer
 
     def attempt(configuration: DictConfig) -> Any:
         try:
-            return train(configuration)
+            return train_composed(configuration)
         except Exception as error:  # Hydra would write to the error output before it raises
             return error
 
-    with session(RunMode.RUN) as hydra, _typed(hydra, RunMode.RUN, arguments, directory) as (typed, where):
+    with session(RunMode.RUN) as hydra, _typed(hydra, "train", arguments, directory) as (typed, where):
         job = hydra.run("config", attempt, typed)
         if isinstance(job.return_value, Exception):
             raise job.return_value
@@ -93,19 +128,19 @@ def fit(*arguments: Any, directory: Directory = None) -> Run | Answer:
 
 
 def sweep(*arguments: str | InMemory, directory: Directory = None) -> Comparison:
-    """Train the runs of a sweep, as `python train.py -m OVERRIDES` does, and compare them.
+    """Train the runs of a sweep, as `runge train -m OVERRIDES` does, and compare them.
 
     Worker processes train them without importing the calling script: classes of your own must be in a module. A warning
     says if some runs did not finish; they are in the comparison with their status.
 
     Args:
         *arguments: first the table, as for `fit`, if the data are in memory; then the command line's overrides, such as
-            `"model.activation=tanh,gelu"`.
+            `"model.activation=tanh,gelu"`, or `"search=optuna"` with intervals.
         directory: the sweep's directory; None: `outputs/multirun/DATE/TIME`. If it contains an unfinished sweep with
             the same overrides, that sweep is resumed.
 
     Returns:
-        The comparison of all runs, finished or not; with `search=best` the answer, which is one too.
+        The comparison of all runs, finished or not.
 
     Raises:
         ConfigurationError: an override is not allowed; it is a `ValueError`, and nothing was trained.
@@ -118,37 +153,64 @@ def sweep(*arguments: str | InMemory, directory: Directory = None) -> Comparison
         >>> sorted(sweep("seed=range(3)", *short, directory=mkdtemp()).table["seed"])
         [0, 1, 2]
     """
-    failure = ""
-    with session(RunMode.MULTIRUN) as hydra, _typed(hydra, RunMode.MULTIRUN, arguments, directory) as (typed, where):
-        try:
-            hydra.multirun("config", train, typed)
-        except RunError as error:
-            failure = str(error)
-    if not where.is_dir():  # nothing could be trained
-        raise RunError(failure)
-    compared = Comparison(where) if read_leaderboard([where]) is None else Answer(where)
+    where, failure = _trained("sweep", arguments, directory)
+    compared = Comparison(where)
     finished = [record.status for record in compared.records].count("finished")
     if not finished:
         raise RunError(failure)
-    if failure and not isinstance(compared, Answer):  # whose time ends before all runs have
+    if failure:
         warnings.warn(f"{finished} of {len(compared.records)} runs finished; {failure}", stacklevel=2)
     return compared
 
 
+def _trained(verb: Verb, arguments: Sequence[Any], directory: Directory) -> tuple[Path, str]:
+    """Train the runs of a sweep; return its directory, and what has failed in words.
+
+    Raises:
+        RunError: nothing could be trained.
+    """
+    failure = ""
+    with session(RunMode.MULTIRUN) as hydra, _typed(hydra, verb, arguments, directory) as (typed, where):
+        try:
+            hydra.multirun("config", train_composed, typed)
+        except RunError as error:
+            failure = str(error)
+    if not where.is_dir():
+        raise RunError(failure)
+    return where, failure
+
+
+def _check_texts(arguments: Sequence[Any]) -> None:
+    """Raise ConfigurationError if an argument after the first one, which may be a table, is not an override."""
+    for override in arguments[1:]:
+        if not isinstance(override, str):
+            rule = "an override must be a text such as 'model.width=8', and data are the first argument"
+            raise ConfigurationError(f"arguments: {rule}; got a {type(override).__name__} after {arguments[0]!r:.60}")
+
+
+def _check_search(verb: Verb, search: str | None) -> None:
+    """Raise ConfigurationError for a search whose outcome is that of another function."""
+    rules = {
+        "fit": ("best", search == "best"),
+        "train": ("none", search in (None, "none")),
+        "sweep": ("none or optuna", search != "best"),
+    }
+    rule, kept = rules[verb]
+    if not kept:
+        how = "train one run with runge.train, a sweep with runge.sweep, and find the best fit with runge.fit"
+        raise ConfigurationError(f"search: must be {rule} in {verb}, got {search}; {how}")
+
+
 @contextmanager
-def _typed(
-    hydra: Any, mode: RunMode, arguments: Sequence[Any], directory: Directory
-) -> Iterator[tuple[list[str], Path]]:
+def _typed(hydra: Any, verb: Verb, arguments: Sequence[Any], directory: Directory) -> Iterator[tuple[list[str], Path]]:
     """Yield overrides as they would be typed, and the directory; a table in memory is written to it.
 
     If a mistake is raised, its message names the table and not the file, and a file that is new is removed again.
     """
+    mode = RunMode.RUN if verb == "train" else RunMode.MULTIRUN
     in_memory = bool(arguments) and not isinstance(arguments[0], str)
     overrides = list(arguments[1:] if in_memory else arguments)
-    for override in overrides:
-        if not isinstance(override, str):
-            rule = "an override must be a text such as 'model.width=8', and data are the first argument"
-            raise ConfigurationError(f"arguments: {rule}; got a {type(override).__name__} after {arguments[0]!r:.60}")
+    _check_texts(arguments)
     suffix, text = file_of(arguments[0]) if in_memory else ("", b"")
     key = "hydra.run.dir" if mode == RunMode.RUN else "hydra.sweep.dir"
     typed = [*quoted(overrides), f"hydra.mode={mode.name}"]
@@ -160,6 +222,7 @@ def _typed(
             raise ConfigurationError(f"{forbidden}: must not be set where the data are an argument")
         typed = typed if "data" in keys else ["data=table", *typed]
     composed = hydra.compose_config("config", typed, mode, with_log_configuration=False).hydra
+    _check_search(verb, composed.runtime.choices.get("search"))
     where = Path(os.path.abspath(composed.run.dir if mode == RunMode.RUN else composed.sweep.dir))
     typed.append(override_of(key, str(where)))
     if not in_memory:

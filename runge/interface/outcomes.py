@@ -46,6 +46,9 @@ class Run:
         if not self.directory.is_dir():
             raise FileNotFoundError(f"there is no directory {os.fspath(directory)!r}")
 
+    def __fspath__(self) -> str:
+        return str(self.directory)
+
     def __repr__(self) -> str:
         record = read(RunDirectory(self.directory))
         keys = (TEST_NRMSE_F, TEST_NRMSE_DF) if record.of_table else (TEST_MSE_F, TEST_MSE_DF)
@@ -102,22 +105,35 @@ class Run:
 
 
 class Comparison(Ranking):
-    """The comparison of a sweep's runs, the best first; a notebook shows its sentences and the best runs.
+    """The comparison of runs, the best first; a notebook shows its sentences and the best runs.
 
     Args:
-        directory: the sweep's directory, or any directory with runs in it.
+        *directories: a sweep's directory, or any directories with runs in them; the first one is its `directory`.
         metric: the metric by which the runs are ranked; smaller is better. None: `test/mse_df`, or one without units
             for runs on different data.
+        where: conditions such as `"model.width=8"`; only runs that meet all of them are compared.
+        group_by: the settings that define a group; None: all except seeds and fold.
 
     Raises:
         FileNotFoundError: there is no such directory.
-        ValueError: it contains no runs, or they do not have this metric.
+        ValueError: it contains no such runs, or they do not have this metric or these settings.
     """
 
-    def __init__(self, directory: str | os.PathLike[str], metric: str | None = None) -> None:
-        paths = [directory]
-        super().__init__(collect(paths), metric, search=read_search(paths), race=read_leaderboard(paths))
-        self.directory = Path(directory)
+    def __init__(
+        self,
+        *directories: str | os.PathLike[str],
+        metric: str | None = None,
+        where: Sequence[str] = (),
+        group_by: Sequence[str] | None = None,
+    ) -> None:
+        if not directories:
+            raise ValueError("directories: must be at least one, got none")
+        of_sweep = read_search(directories), read_leaderboard(directories)
+        super().__init__(collect(directories, where), metric, group_by, *of_sweep)
+        self.directory = Path(directories[0])
+
+    def __fspath__(self) -> str:
+        return str(self.directory)
 
     def __repr__(self) -> str:
         return f"Comparison({str(self.directory)!r}): {len(self.records)} runs. {self.lead}".rstrip()

@@ -25,7 +25,7 @@ from runge.data.rows import Rows
 from runge.data.table import Table
 from runge.function.function import Function
 from runge.function.residuals import errors_of
-from runge.interface.calls import sweep
+from runge.interface.calls import fit
 from runge.interface.checks import (
     CHECK,
     OF_LABELS,
@@ -197,7 +197,7 @@ class SobolevRegressor(RegressorMixin, BaseEstimator):
         overrides += [f"seed={seed_of(self.random_state)}", *QUIET, "search.compare=false"]
         with TemporaryDirectory(prefix="runge-", ignore_cleanup_errors=True) as directory:
             try:
-                answer: Any = sweep({"x": x, "y": y, "dydx": dydx}, "search=best", *overrides, directory=directory)
+                answer = fit({"x": x, "y": y, "dydx": dydx}, *overrides, directory=directory)
             except KeyboardInterrupt:  # its message names the directory
                 raise KeyboardInterrupt from None
             self.leaderboard_, function = answer.leaderboard.drop(columns=["command", "runs"]), answer.function.double()

@@ -2,6 +2,7 @@
 
 import io
 import logging
+import os
 import re
 import traceback
 from collections.abc import Iterator, Sequence
@@ -20,17 +21,36 @@ from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBase
 
 from runge.configuration.errors import ConfigurationError, RunError, did_you_mean
 from runge.configuration.objects import CONFIGURATIONS, no_such_key
+from runge.configuration.words import override_of
 from runge.interruption import interruption
 from runge.records.files import printable
 from runge.sweeps.compose import LOCK, explain_value, register_resolvers
 
-__all__ = ["check_overrides", "explain", "quoted", "session", "train"]
+__all__ = ["as_sweep", "check_overrides", "explain", "quoted", "session", "train"]
 
 _FIXED = {
     "hydra.output_subdir": "a run's record is always in its folder .hydra",
     "hydra.job.name": "a run's log is always train.log",
     "hydra": "set its keys, such as hydra.run.dir",
 }
+
+
+def as_sweep(arguments: Sequence[str]) -> list[str]:
+    """Return the arguments that `runge fit FILE OVERRIDES`, or `runge fit target=NAME`, is short for.
+
+    Raises:
+        ConfigurationError: neither a file nor a target is named.
+
+    Example:
+        >>> as_sweep(["rows.csv", "search.timeout=20"])
+        ['-m', 'search=best', 'data=table', 'data.file=rows.csv', 'search.timeout=20']
+    """
+    file = [one for one in arguments[:1] if os.path.isfile(one) or ("=" not in one and not one.startswith("-"))]
+    if not file and not any(one.lstrip("+").startswith(("data", "experiment", "target")) for one in arguments):
+        rule = "must be the first argument, or target=NAME must be given"
+        raise ConfigurationError(f"FILE: {rule}; got {' '.join(arguments)}")
+    table = ["data=table", override_of("data.file", file[0])] if file else []
+    return ["-m", "search=best", *table, *arguments[len(file) :]]
 
 
 def check_overrides(arguments: Sequence[str]) -> None:

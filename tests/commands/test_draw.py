@@ -27,9 +27,9 @@ def pictures(directory):
 
 @pytest.mark.usefixtures("drawn")
 def test_a_single_run_draws_and_a_sweep_when_it_is_asked(tmp_path):
-    run = runge.fit(*SHORT, directory=tmp_path / "run")
+    run = runge.train(*SHORT, directory=tmp_path / "run")
     assert pictures(run.directory) == ["curves", "fit"]
-    assert pictures(runge.fit(*SHORT, "pictures=false", directory=tmp_path / "none").directory) == []
+    assert pictures(runge.train(*SHORT, "pictures=false", directory=tmp_path / "none").directory) == []
     runge.sweep(*SHORT, "pictures=auto,true", "hydra.launcher.processes=1", directory=tmp_path / "sweep")
     auto, always = (tmp_path / "sweep" / name for name in "01")
     assert (pictures(auto), pictures(always)) == ([], ["curves", "fit"])
@@ -58,14 +58,14 @@ def test_the_training_points_of_a_formula_are_those_of_its_run():
 
 def test_pictures_must_be_a_choice():
     with pytest.raises(ConfigurationError, match="pictures: must be auto, true or false, got 'never'"):
-        runge.fit(*SHORT, "pictures=never")
+        runge.train(*SHORT, "pictures=never")
 
 
 def test_profiles_of_a_table_go_through_the_median_and_have_the_slope_of_the_fit(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     x = np.random.default_rng(0).random((60, 3))
     np.savetxt("t.csv", np.column_stack([x, x.prod(1)]), delimiter=",", header="a,b,c,y", comments="")
-    run = runge.fit(
+    run = runge.train(
         "data=table", "data.file=t.csv", "data.inputs=[a,b,c]", "data.outputs=[y]", *SHORT, directory=tmp_path / "run"
     )
     assert pictures(run.directory) == ["curves", "fit", "profiles"]
@@ -120,7 +120,7 @@ def test_a_sweep_of_several_functions_has_no_picture_of_one(tmp_path, refusal):
 
 
 def test_a_run_that_has_not_finished_has_curves(tmp_path, refusal, capsys):
-    run = runge.fit(*SHORT, "pictures=false", directory=tmp_path / "run")
+    run = runge.train(*SHORT, "pictures=false", directory=tmp_path / "run")
     for name in ("metrics.json", "fit.csv"):
         (run.directory / name).unlink()
     assert draw(run.directory).keys() == {"curves"}

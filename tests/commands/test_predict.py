@@ -182,7 +182,7 @@ def test_rows_that_were_trained_on(hx, capsys, refusal):
     rule = "it cannot be known which of these rows were trained on: data.file: "
     assert f"{rule}'hx.csv' does not hold the rows of the run sweep/0" in out
     assert "set" not in pandas.read_csv("sweep/more_predicted.csv")
-    runge.fit(*SHORT, *TABLE[:2], "seed=2", directory="sweep/2")
+    runge.train(*SHORT, *TABLE[:2], "seed=2", directory="sweep/2")
     assert "differ in the rows of data.file" in refusal(main, "sweep", "hx.csv").replace("\n", " ")
     Path("hx.csv").unlink()
     main(["sweep/0", "more.csv"])
@@ -214,7 +214,9 @@ def test_an_output_that_is_named_after_the_spread_of_another(hx, refusal):
     hx.rename(columns={"dy_db": "y_std"}).to_csv("twice.csv", index=False)
     roles = "data=table", "data.file=twice.csv", "data.inputs=[a,b]", "data.outputs=[y,y_std]", "data.derivatives={}"
     runge.sweep(*SHORT, *roles, "seed=0,1", directory="sweep")
-    assert "--out: .csv would have two columns 'u_y_std'; take --out FILE.npz" in refusal(main, "sweep", "twice.csv")
+    assert "--out: .csv: two columns would have the name 'u_y_std'; take --out FILE.npz" in refusal(
+        main, "sweep", "twice.csv"
+    )
     main(["sweep", "twice.csv", "--out", "new.npz"])
     with np.load("new.npz") as found:
         assert found["u"].shape == found["u_std"].shape == (40, 2)

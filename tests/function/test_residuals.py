@@ -114,10 +114,12 @@ def test_one_run_has_intervals_of_the_same_width_everywhere(swept):
 
 def test_without_rows_there_are_no_intervals(table, swept, tmp_path):
     x = np.zeros((1, 2))
-    all_rows = runge.fit("data=table", f"data.file={table}", "data.split.val=0", *SHORT[:3], directory=tmp_path / "all")
+    all_rows = runge.train(
+        "data=table", f"data.file={table}", "data.split.val=0", *SHORT[:3], directory=tmp_path / "all"
+    )
     with pytest.raises(ValueError, match="intervals need rows that were left out of the training of some network"):
         all_rows.function.interval(x)
-    formula = runge.fit(*SHORT[:3], directory=tmp_path / "formula")
+    formula = runge.train(*SHORT[:3], directory=tmp_path / "formula")
     with pytest.raises(ValueError, match="intervals need runs on a table"):
         formula.function.interval(0.0)
     shutil.copytree(swept.directory, tmp_path / "copy")

@@ -2,10 +2,12 @@ import html
 import io
 import json
 import logging
+import pkgutil
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
+from inspect import isfunction
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +20,7 @@ import runge
 from runge.configuration.errors import ConfigurationError, RunError
 from runge.data.memory import file_of
 from runge.records.ensemble import write_answer
-from tests.conftest import interrupted_at
+from tests.conftest import command, interrupted_at
 from tests.sweeps.commands import TINY_SEARCH
 from tests.sweeps.test_run import SHORT, figures
 
@@ -30,13 +32,18 @@ DIVERGES = ("optimizer=sgd", "optimizer.clip_norm=null", "optimizer.lr=100")
 
 def test_the_package_shows_its_interface_and_nothing_else():
     assert set(dir(runge)) == {*runge.__all__, "SobolevRegressor", "__version__"}
+    assert list(runge.__all__) == sorted(runge.__all__)
+    verbs = ["fit", "train", "sweep", "check", "predict", "suggest", "export", "draw", "compare", "load", "runs"]
+    for module in pkgutil.walk_packages(runge.__path__, "runge."):  # an imported one of this name would shadow a verb
+        assert module.name.removeprefix("runge.") not in runge.__all__
+    assert all(isfunction(getattr(runge, name)) for name in verbs)
     assert all(getattr(runge, name).__doc__ for name in runge.__all__)
 
 
 def test_a_run_from_python_has_the_bits_and_files_of_the_commands(trained, tmp_path):
     folder, _ = trained(*SHORT)
     (commanded,) = folder.glob("outputs/*/*/")
-    run = runge.fit(*SHORT)
+    run = runge.train(*SHORT)
     assert run.directory.parent.parent.resolve() == (tmp_path / "outputs").resolve()
     assert figures(run.directory) == figures(commanded)
     assert (run.directory / "history.csv").read_text() == (commanded / "history.csv").read_text()
@@ -48,12 +55,12 @@ def test_a_run_from_python_has_the_bits_and_files_of_the_commands(trained, tmp_p
     assert names[0] == names[1]
     assert "lambda_d on" in (run.directory / "train.log").read_text()
     with pytest.raises(ConfigurationError, match="a directory without a run"):
-        runge.fit(*SHORT, "seed=1", directory=run.directory)
+        runge.train(*SHORT, "seed=1", directory=run.directory)
     assert figures(run.directory) == figures(commanded)
 
 
 def test_a_run_shows_what_is_in_its_directory():
-    run = runge.fit(*SHORT, directory="here, 'there' and \\ everywhere")
+    run = runge.train(*SHORT, directory="here, 'there' and \\ everywhere")
     assert run.directory.name == "here, 'there' and \\ everywhere"
     assert run.status == "finished"
     assert run.metrics == json.loads((run.directory / "metrics.json").read_text())
@@ -72,7 +79,7 @@ def test_the_figures_and_pictures_of_a_table():
     columns = np.column_stack([x, y, x[:, 1], np.where(x[:, 0] < 0.8, x[:, 0], np.nan)])
     np.savetxt("t.csv", columns, delimiter=",", header="a,b,y,z,dy_da,dy_db", comments="")
     short = "trainer.max_steps=20", "trainer.log_every=20", "model.width=8"
-    run = runge.fit("data=table", "data.file=t.csv", "data.inputs=[a,b]", "data.outputs=[y,z]", *short)
+    run = runge.train("data=table", "data.file=t.csv", "data.inputs=[a,b]", "data.outputs=[y,z]", *short)
     assert list(run.fit.columns[:8]) == ["a", "b", "y", "z", "dy_da", "dy_db", "dz_da", "dz_db"]
     assert run.fit["dz_da"].isna().all()
     assert f"test/nrmse_df={run.metrics['test/nrmse_df']:.3g}" in repr(run)
@@ -94,16 +101,16 @@ TINY = ("trainer.max_steps=20", "model.width=8", "trainer.progress_bar=false")
 
 def test_a_table_in_memory_has_the_bits_of_the_same_file(table, tmp_path):
     table.to_csv("t.csv", index=False)
-    named = runge.fit("data=table", "data.file=t.csv", *TINY)
-    run = runge.fit(table.set_index(np.arange(40) + 7), "search=none", *TINY, directory="it's here")
+    named = runge.train("data=table", "data.file=t.csv", *TINY)
+    run = runge.train(table.set_index(np.arange(40) + 7), *TINY, directory="it's here")
     assert figures(run.directory) == figures(named.directory)
     assert run.settings["data.file"] == str(tmp_path / "it's here" / "data.csv")
     for name, values in pandas.read_csv(run.settings["data.file"]).items():
         np.testing.assert_array_equal(values, table[name])
     arrays = {"x": table[["a", "b"]], "y": table["y"], "dydx": table[["dy_da", "dy_db"]]}
     np.savez("t.npz", **arrays)
-    named = runge.fit("data=table", "data.file=t.npz", *TINY)
-    run = runge.fit(arrays, "data=table", "search=none", *TINY)
+    named = runge.train("data=table", "data.file=t.npz", *TINY)
+    run = runge.train(arrays, "data=table", *TINY)
     assert figures(run.directory) == figures(named.directory)
     assert run.settings["data.file"] == str(run.directory.resolve() / "data.npz")
 
@@ -159,9 +166,43 @@ def test_the_answer_for_a_table_in_memory(table, monkeypatch, capfd):
     np.testing.assert_allclose(spread, np.abs(each[0] - each[1]) / np.sqrt(2), rtol=1e-9)
 
 
-def test_a_search_with_several_results_is_a_sweep(table):
-    with pytest.raises(ConfigurationError, match="search: must be best or none in fit, got optuna; sweep takes it"):
-        runge.fit(table, "search=optuna")
+@pytest.mark.parametrize(
+    ("call", "overrides", "message"),
+    [
+        (runge.fit, ("target=kink", "search=optuna"), "search: must be best in fit, got optuna; "),
+        (runge.fit, ("target=kink", "search=none"), "search: must be best in fit, got none; "),
+        (runge.fit, ("target=kink", "~search"), "search: must be best in fit, got None; "),
+        (runge.train, ("search=best",), "search: must be none in train, got best; "),
+        (runge.train, ("search=optuna", "seed=1"), "search: must be none in train, got optuna; "),
+        (runge.sweep, ("search=best", "target=kink"), "search: must be none or optuna in sweep, got best; "),
+    ],
+)
+def test_each_function_has_one_kind_of_outcome(call, overrides, message, tmp_path):
+    how = "train one run with runge.train, a sweep with runge.sweep, and find the best fit with runge.fit"
+    with pytest.raises(ConfigurationError, match=f"^{message}{how}$"):
+        call(*overrides)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("data", ["lr=0.1.csv", Path("lr=0.1.csv")])
+def test_the_answer_for_a_file(data, table, monkeypatch):
+    """It is that of the command, whose search is not repeated."""
+    table.to_csv("lr=0.1.csv", index=False)
+    assert command("fit", "lr=0.1.csv", *TINY_SEARCH[1:], "hydra.sweep.dir=race")[0] == 0
+    monkeypatch.setattr("runge.optimizers.optimizer.Problem", None)
+    overrides = [override for override in TINY_SEARCH if override != "data=table"]
+    answer = runge.fit(data, *overrides, directory="race")
+    assert isinstance(answer, runge.Answer)
+    assert answer.runs[0].settings["data.file"] == "lr=0.1.csv"
+
+
+def test_a_fit_without_a_table_or_a_target():
+    with pytest.raises(ConfigurationError, match="FILE: must be the first argument, or target=NAME must be given"):
+        runge.fit("seed=1")
+    with pytest.raises(ConfigurationError, match=r"data\.file: there is no file 'nowhere\.csv'"):
+        runge.fit("nowhere.csv")
+    with pytest.raises(ConfigurationError, match=r"data\.file: there is no file 'a=1\.csv'"):
+        runge.fit(Path("a=1.csv"))
 
 
 def test_the_answer_for_a_target():
@@ -185,9 +226,9 @@ def test_a_search_that_is_interrupted_says_where_its_best_is(table, monkeypatch)
 
 
 def test_a_default_run_of_a_table_in_memory(table):
-    run = runge.fit(table, "search=none", *TINY)
+    run = runge.train(table, *TINY)
     assert isinstance(run, runge.Run)
-    assert figures(run.directory) == figures(runge.fit(table, *TINY, "search=none").directory)
+    assert figures(run.directory) == figures(runge.train(table, *TINY).directory)
 
 
 def test_masked_labels_are_not_known():
@@ -196,7 +237,7 @@ def test_masked_labels_are_not_known():
     np.testing.assert_array_equal(np.load(io.BytesIO(content))["y"], [1, np.nan, 3])
 
 
-@pytest.mark.parametrize("call", [runge.fit, runge.sweep])
+@pytest.mark.parametrize("call", [runge.fit, runge.sweep, runge.train])
 def test_mistakes_in_a_table_in_memory(call, table, tmp_path):
     one, arrays = table[["a", "y", "dy_da"]], {"x": np.arange(4.0), "y": np.arange(4.0)}
     text = one.astype({"y": object})
@@ -222,9 +263,9 @@ def test_mistakes_in_a_table_in_memory(call, table, tmp_path):
 
 def test_calls_in_several_threads_wait_for_each_other():
     with ThreadPoolExecutor(2) as pool:
-        together = list(pool.map(lambda seed: runge.fit(*TINY, f"seed={seed}"), (0, 1)))
+        together = list(pool.map(lambda seed: runge.train(*TINY, f"seed={seed}"), (0, 1)))
     for seed, run in enumerate(together):
-        assert figures(run.directory) == figures(runge.fit(*TINY, f"seed={seed}").directory)
+        assert figures(run.directory) == figures(runge.train(*TINY, f"seed={seed}").directory)
 
 
 def test_mistakes_are_raised_and_nothing_is_left(tmp_path, capfd):
@@ -237,7 +278,7 @@ def test_mistakes_are_raised_and_nothing_is_left(tmp_path, capfd):
         ("data=table", "data.file=a.csv"): r"there is no file 'a\.csv'",
     }.items():
         with pytest.raises(ConfigurationError, match=words):
-            runge.fit(*overrides)
+            runge.train(*overrides)
         with pytest.raises(ConfigurationError, match=words):
             runge.sweep(*overrides, "seed=1,2")
     assert not list(tmp_path.iterdir())
@@ -247,7 +288,7 @@ def test_mistakes_are_raised_and_nothing_is_left(tmp_path, capfd):
 
 def test_a_run_that_diverges_raises_and_is_kept(tmp_path):
     with pytest.raises(RunError, match="diverged: the loss is not finite"):
-        runge.fit(*SHORT, *DIVERGES, directory="run")
+        runge.train(*SHORT, *DIVERGES, directory="run")
     run = runge.Run("run")
     assert run.status == "diverged"
     assert "diverged" in repr(run)
@@ -259,11 +300,11 @@ def test_a_run_that_is_interrupted_resumes_with_the_same_bits(monkeypatch):
     with monkeypatch.context() as patch:
         patch.setattr("runge.optimizers.optimizer.Problem", interrupted_at(50))
         with pytest.raises(KeyboardInterrupt, match="continue with runge train resume=") as interrupt:
-            runge.fit(*SHORT, directory="run")
+            runge.train(*SHORT, directory="run")
     assert "interrupted at step 50" in str(interrupt.value)
     assert runge.Run("run").status == "interrupted"
-    resumed = runge.fit("resume=run")
-    assert figures(resumed.directory) == figures(runge.fit(*SHORT).directory)
+    resumed = runge.train("resume=run")
+    assert figures(resumed.directory) == figures(runge.train(*SHORT).directory)
 
 
 def test_a_sweep_is_a_comparison_best_first(tmp_path):

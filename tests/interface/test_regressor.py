@@ -145,9 +145,7 @@ def test_a_fit_has_the_bits_of_a_run(optimizer, tmp_path):
     y[:3], slopes[2:9, 1], slopes[2] = np.nan, np.nan, np.nan  # in the row 2 nothing is known
     model = SobolevRegressor(width=8, optimizer=optimizer, max_steps=steps, random_state=3).fit(x, y, dydx=slopes)
     overrides = ["data.split.test=0", "seed=3", "model.width=8", f"trainer.max_steps={steps}", f"optimizer={optimizer}"]
-    run = runge.fit(
-        {"x": x, "y": y, "dydx": slopes}, "search=none", *overrides, "trainer.progress_bar=false", directory=tmp_path
-    )
+    run = runge.train({"x": x, "y": y, "dydx": slopes}, *overrides, "trainer.progress_bar=false", directory=tmp_path)
     assert np.array_equal(run.function.double()(x), model.predict(x))
     assert run.history["train/loss"].tolist() == model.loss_curve_
     assert x.flags.writeable
@@ -245,11 +243,10 @@ def test_derivatives_by_other_inputs_than_those_behind_a_scaler():
 def nothing_left(monkeypatch, tmp_path):
     """Let two small candidates race, and say if no temporary files are left."""
 
-    def race(table, search, *overrides, directory):
-        assert search == "search=best"
-        return runge.sweep(table, *TINY_SEARCH, *overrides, directory=directory)
+    def race(table, *overrides, directory):
+        return runge.fit(table, *TINY_SEARCH, *overrides, directory=directory)
 
-    monkeypatch.setattr("runge.interface.regressor.sweep", race)
+    monkeypatch.setattr("runge.interface.regressor.fit", race)
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     (tmp_path / "other").touch()
     return lambda: [path.name for path in tmp_path.iterdir()] == ["other"]

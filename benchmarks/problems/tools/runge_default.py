@@ -2,10 +2,12 @@
 
 from typing import ClassVar
 
+import runge
 from tools.runge_best import Best
 
 
 class Default(Best):
     """The run with the default settings, which takes 15 % of the rows for its validation, and here none for a test."""
 
-    ARGUMENTS: ClassVar = "search=none", "data.split.test=0"
+    CALL: ClassVar = staticmethod(runge.train)
+    ARGUMENTS: ClassVar = ("data.split.test=0",)

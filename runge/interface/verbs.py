@@ -1,0 +1,242 @@
+"""The verbs that work with what runs and sweeps have left, from Python: as those of the command, with its results."""
+
+import os
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Union
+
+from runge.comparison.html_report import write_report
+from runge.configuration.errors import ConfigurationError
+from runge.interface.outcomes import Comparison
+from runge.records.reading import find
+
+if TYPE_CHECKING:
+    import pandas
+    from matplotlib.figure import Figure
+
+    from runge.function.function import Function
+
+__all__ = ["compare", "draw", "export", "predict", "suggest"]
+
+Directory = str | os.PathLike[str]
+Trained = Union[Directory, "Function"]
+Table = Union[Directory, "pandas.DataFrame"]
+
+
+def predict(run: Trained, data: Table, interval: float | None = None, hessian: bool = False) -> "pandas.DataFrame":
+    """Return values and derivatives at the rows of a table, as `runge predict` writes them.
+
+    Args:
+        run: the directory of a run or of a sweep, as for `runge.load`; or a function, from there.
+        data: the path of a table, or a DataFrame, with a column for each input; its other columns are not used.
+        interval: the level of intervals, such as 0.9; None: without them.
+        hessian: whether there are second derivatives.
+
+    Returns:
+        A row per row of the table, in float64, with columns such as these for the inputs a and b and the output y:
+
+        - `a`, `b`: the inputs,
+        - `u_y`, `du_y_da`, `du_y_db`: the value u and its derivatives; of several runs their means,
+        - `u_y_std`, ...: the standard deviations over several runs,
+        - `u_y_low`, `u_y_high`, ...: the ends of intervals,
+        - `d2u_y_da2`, `d2u_y_da_db`, ...: the second derivatives,
+        - `outside`: how far the row is outside the training data, as `Function.outside`; not if that is not known,
+        - `set`: the set in which the row was in the training, or empty; not if no row was in one.
+
+    Raises:
+        ConfigurationError: the run has not finished, or the table lacks an input or cannot be read.
+        ValueError: there are no intervals of this level, or two columns would have one name.
+
+    Example:
+        >>> from tempfile import mkdtemp
+        >>> import pandas
+        >>> from runge.interface.calls import train
+        >>> run = train("trainer.max_steps=20", "model.width=8", directory=mkdtemp())
+        >>> predict(run, pandas.DataFrame({"x": [0.0, 0.5, 9.0]})).columns.tolist()
+        ['x', 'u_f', 'du_f_dx', 'outside']
+    """
+    # Late: comparing needs no torch.
+    from runge.data.memory import frame_of
+    from runge.data.table import open_table
+    from runge.function import predictions
+
+    function = _function(run)
+    file = open_table(os.fspath(data), "data") if isinstance(data, str | os.PathLike) else frame_of(data)
+    (x, *_), _ = predictions.read_rows(file, function, hessian)
+    prediction, marks = predictions.predict(function, x, interval, hessian), {}
+    with suppress(ValueError, OSError):
+        marks["outside"] = predictions.outside_of(function, x)
+    with suppress(ConfigurationError, OSError):
+        sets = predictions.sets_of(function, x)
+        marks |= {"set": sets} if sets.any() else {}
+    return predictions.as_frame(x, prediction, function, marks)
+
+
+def suggest(
+    sweep: Directory,
+    points: int = 16,
+    box: Mapping[str, float | Sequence[float]] | None = None,
+    candidates: Table | None = None,
+    seed: int = 0,
+) -> "pandas.DataFrame":
+    """Return the next inputs to compute for a table that a sweep has fitted, as `runge suggest` does.
+
+    They are chosen from the spread of the sweep's networks, of values and of derivatives, by
+    `runge.function.suggestions`.
+
+    Args:
+        sweep: the directory of an answer, or of a sweep over seeds or folds.
+        points: how many.
+        box: the interval of an input, or its fixed value; for other inputs it is the range of the table's rows.
+        candidates: the points to choose from, a file or a DataFrame with a column for each input, of which at most 2048
+            are drawn; None: points of a Sobol sequence in the box, as `runge.function.suggestions.draw`.
+        seed: the seed of the candidates.
+
+    Returns:
+        A row per point, the first one first, with the columns of the table: its inputs, empty labels, `train` in a
+        split column; and further columns of the candidates.
+
+    Raises:
+        ConfigurationError: the sweep has only one network, was not fitted to a table, or the table has changed; or an
+            argument is not allowed.
+
+    Example:
+        >>> from tempfile import mkdtemp
+        >>> import numpy, pandas
+        >>> from runge.interface.calls import sweep
+        >>> x = numpy.linspace(0, 1, 20)
+        >>> table = pandas.DataFrame({"x": x, "y": x**2, "dy_dx": 2 * x})
+        >>> short = "trainer.max_steps=20", "model.width=8", "hydra.launcher.processes=1"
+        >>> networks = sweep(table, "seed=0,1", *short, directory=mkdtemp())
+        >>> suggest(networks, points=3).columns.tolist()
+        ['x', 'y', 'dy_dx']
+    """
+    from runge.function import next_rows  # late, as above
+
+    return next_rows.suggest(os.fspath(sweep), points, box, candidates, seed)
+
+
+def export(
+    run: Trained,
+    to: str,
+    path: Directory | None = None,
+    interval: float | None = None,
+    hessian: bool = False,
+    *,
+    force: bool = False,
+) -> Path:
+    """Write a function's value and Jacobian for another program, as `runge export` does.
+
+    N points are the rows of x, (N, D); the results are u, (N,), and du, (N, D), or with P > 1 outputs (N, P) and
+    (N, P, D). Of a sweep's function they are the means over its members; the standard deviations of both follow.
+    With the Hessian d2u, (N, D, D) or (N, P, D, D), it is the third result. A model card is written beside the file,
+    with the suffix .json.
+
+    Args:
+        run: the directory of a run or of a sweep, as for `runge.load`; or a function, from there, whose `to` changes
+            its precision.
+        to: the format: `onnx`, `torch`, `numpy`, `casadi` or `c`.
+        path: the file, to which the format's suffix is added if it is missing; None: `function` in the directory.
+        interval: the level of intervals, such as 0.9, whose lower and upper ends follow, of u and then of du; None:
+            without them.
+        hessian: whether the Hessian is written too.
+        force: whether to overwrite also files that are not from an export of this kind.
+
+    Returns:
+        The file that another program opens.
+
+    Raises:
+        ConfigurationError: the run has not finished, or there is no path for a function.
+        ValueError: the format, or one of the arguments, is not supported; or a file would be overwritten.
+        ImportError: the packages of the extra `onnx` are missing.
+        OSError: the file cannot be written.
+
+    Example:
+        >>> from tempfile import mkdtemp
+        >>> from runge.interface.calls import train
+        >>> run = train("trainer.max_steps=20", "model.width=8", directory=mkdtemp())
+        >>> export(run, "c").name
+        'function.c'
+    """
+    from runge.exports import export as write_program  # late, as above
+    from runge.function.function import Function
+
+    if path is None:
+        if isinstance(run, Function):
+            raise ConfigurationError("path: must be given for a function, which has no directory")
+        path = Path(run) / "function"
+    return write_program(_function(run), to, path, interval, hessian, force=force)
+
+
+def draw(directory: Directory) -> dict[str, "Figure"]:
+    """Draw the pictures of a run or of a sweep, by name, as `runge draw` writes them.
+
+    Of a run these are `fit`, `curves` and, if it has several inputs, `profiles`, or, if its training points moved,
+    `points`; of a sweep, whose runs are one function as for `runge.load`, `answer` and perhaps `profiles`.
+
+    Args:
+        directory: that of a run or of a sweep.
+
+    Returns:
+        Matplotlib figures, to change or to save.
+
+    Raises:
+        ConfigurationError: a file is damaged, or the runs of the sweep are not one function.
+        FileNotFoundError: there is no such run, or it has no rows of its history yet; or no run of the sweep has a
+            checkpoint.
+
+    Example:
+        >>> from tempfile import mkdtemp
+        >>> from runge.interface.calls import train
+        >>> run = train("trainer.max_steps=20", "model.width=8", directory=mkdtemp())
+        >>> sorted(draw(run))
+        ['curves', 'fit']
+    """
+    from runge.pictures import drawing  # late: Matplotlib is imported when something is drawn
+
+    is_run = any(run.path.samefile(directory) for run in find(directory))
+    return drawing.draw(directory) if is_run else drawing.draw_answer(directory)
+
+
+def compare(
+    *directories: Directory,
+    metric: str | None = None,
+    where: Sequence[str] = (),
+    group_by: Sequence[str] | None = None,
+    out: Directory | None = None,
+) -> Comparison:
+    """Compare any runs and sweeps, also old ones, as `runge compare` does.
+
+    Args:
+        *directories: runs, sweeps, or directories above them.
+        metric: the metric by which the runs are ranked; smaller is better. None: `test/mse_df`, or one without units
+            for runs on different data.
+        where: conditions such as `"model.width=8"`; only runs that meet all of them are compared.
+        group_by: the settings that define a group; None: all except seeds and fold.
+        out: the directory in which the report is written, `comparison.html`, `.csv` and `.png`; None: it is not.
+
+    Raises:
+        FileNotFoundError: there is no such directory.
+        ValueError: it contains no such runs, or they do not have this metric or these settings.
+        OSError: the report cannot be written.
+
+    Example:
+        >>> from tempfile import mkdtemp
+        >>> from runge.interface.calls import train
+        >>> short = "trainer.max_steps=20", "model.width=8"
+        >>> runs = [train(*short, f"seed={seed}", directory=mkdtemp()) for seed in range(2)]
+        >>> sorted(compare(*runs).table["seed"])
+        [0, 1]
+    """
+    comparison = Comparison(*directories, metric=metric, where=where, group_by=group_by)
+    if out is not None:
+        write_report(comparison, Path(out))
+    return comparison
+
+
+def _function(run: Trained) -> "Function":
+    from runge.function.function import Function  # late, as above
+    from runge.function.loading import load_finished
+
+    return run if isinstance(run, Function) else load_finished(os.fspath(run), "run")
