@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from runge.optimizers.linearised import Linearised, evaluate
 from runge.optimizers.systems import COLUMNS, ErrorSpace, IterativeSpace, WeightSpace, space_of
 from tests.sums_of_squares import LM, hypercube, linearised, plane, train
 
@@ -21,11 +22,17 @@ def close_to_numpy(steps, errors, weights, rows, damping):
 @torch.no_grad()
 def test_the_step_of_a_factorised_system_is_that_of_numpy(lambda_d, numbers, monkeypatch):
     monkeypatch.setattr("runge.optimizers.systems._NUMBERS_AT_ONCE", numbers)
+    monkeypatch.setattr("runge.optimizers.linearised._NUMBERS_AT_ONCE", numbers)
+    monkeypatch.setattr("runge.optimizers.linearised._LEAST", 30)
     monkeypatch.setattr("runge.optimizers.systems._BLOCK", 7)
     monkeypatch.setattr("runge.optimizers.systems._SINGLE_FROM", 0)
     what, damping = plane(n=60, lambda_d=lambda_d), [0.5, 0.01]
-    errors, weights, tape, rows = linearised(what)
-    for system in (ErrorSpace.of(what, tape, weights), WeightSpace.of(what, tape, weights, torch.tensor([1.0, 0.0]))):
+    *expected, _, rows = linearised(what)
+    errors, weights, tape = evaluate(what)
+    assert (tape is None) == (numbers < 2**22)  # in several blocks
+    torch.testing.assert_close([errors, weights], expected, rtol=1e-13, atol=1e-15)
+    at = Linearised.of(what, tape)
+    for system in (ErrorSpace.of(at, weights), WeightSpace.of(at, weights, torch.tensor([1.0, 0.0]))):
         system.damp(torch.tensor(damping, dtype=torch.float64))
         close_to_numpy(system.solve(errors), errors, weights, rows, damping)
     assert (space_of(3000, 10_000), space_of(10_000, 3000)) == (ErrorSpace, WeightSpace)  # the smaller one, or
@@ -35,7 +42,12 @@ def test_the_step_of_a_factorised_system_is_that_of_numpy(lambda_d, numbers, mon
 def iterative(what, columns=COLUMNS):
     """Return the iterative system, and e, W and J."""
     errors, weights, tape, rows = linearised(what)
-    return IterativeSpace.of(what, tape, weights, torch.full_like(what.scale, columns)), errors, weights, rows
+    return (
+        IterativeSpace.of(Linearised.of(what, tape), weights, torch.full_like(what.scale, columns)),
+        errors,
+        weights,
+        rows,
+    )
 
 
 @pytest.fixture
@@ -61,7 +73,7 @@ def test_the_iterative_step_is_that_of_numpy(lambda_d, columns, limits):
     for damping in ([0.5, 0.01], [1e-4, 1e3]):
         mu = torch.tensor(damping, dtype=torch.float64)
         system.damp(mu)
-        steps, chosen = system.solve(parts[0]), system.take(second, what.network.take(second))
+        steps, chosen = system.solve(parts[0]), system.take(second)
         close_to_numpy(steps, *parts, damping)
         chosen.damp(mu[1:])
         assert torch.equal(chosen.solve(parts[0][1:])[0], steps[1])
@@ -142,5 +154,5 @@ def test_products_are_in_32_bits_while_the_damping_is_above_their_round_off(monk
     assert 1e-8 < (final[1] - final[2]).abs().max() < 1e-4
     what = hypercube()
     _, weights, tape, _ = linearised(what)
-    system = WeightSpace.of(what, tape, weights, torch.zeros_like(what.scale))
+    system = WeightSpace.of(Linearised.of(what, tape), weights, torch.zeros_like(what.scale))
     assert system.allows_single(torch.tensor([1e-5, 1e-9], dtype=torch.float64)).tolist() == [1, 0]

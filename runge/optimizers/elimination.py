@@ -26,6 +26,7 @@ from typing import NamedTuple, Self
 import torch
 from torch import Tensor
 
+from runge.optimizers.linearised import Linearised
 from runge.optimizers.optimizer import Problem
 from runge.optimizers.systems import System
 from runge.sobolev import losses
@@ -98,11 +99,11 @@ class HiddenSpace(System):
         short = projected.shape[1] < hidden
         matrix = torch.bmm(projected, projected.mT) if short else torch.bmm(projected.mT, projected)
         weights = torch.ones_like(at.errors)
-        return cls(problem.network, at.tape, matrix, weights[:, :1], weights, projected)
+        return cls(Linearised.of(problem, None), matrix, weights[:, :1], weights, projected)
 
     def solve(self, errors: Tensor) -> Tensor:
         """Return v, 0 in the last layer, (M, W), or 0 where the factorisation failed, from the errors r, (M, R)."""
         short, transposed = self.matrix.shape[1] < self.jacobian.shape[2], self.jacobian.mT
         step = self._solve(errors if short else (transposed @ errors[..., None])[..., 0])
         step = (transposed @ step[..., None])[..., 0] if short else step
-        return torch.nn.functional.pad(step, (0, self.network.theta.shape[1] - step.shape[1]))
+        return torch.nn.functional.pad(step, (0, self.at.network.theta.shape[1] - step.shape[1]))

@@ -35,12 +35,10 @@ from runge.configuration.validation import NonNegative, Positive, checked
 from runge.optimizers.elimination import HiddenSpace, eliminate, relative_ridge
 from runge.optimizers.explicit import ExplicitSpace
 from runge.optimizers.least_squares import solve_last_layer
+from runge.optimizers.linearised import Linearised, evaluate, has_second
 from runge.optimizers.optimizer import LINEAR_ALGEBRA, Needs, Optimizer, Problem
 from runge.optimizers.subsets import first_size, generalises, grown, steps_on, subset
 from runge.optimizers.systems import COLUMNS, ErrorSpace, IterativeSpace, System, WeightSpace, space_of
-from runge.sobolev import losses
-from runge.sobolev.network import Tape
-from runge.sobolev.second import second_errors
 
 __all__ = ["LevenbergMarquardt"]
 
@@ -128,7 +126,7 @@ class LevenbergMarquardt(Optimizer):
     def _step(self, state: dict[str, Tensor], problem: Problem) -> None:
         """Take a step with the state of a problem's members."""
         theta = problem.network.theta
-        errors, weights, tape = _evaluate(problem)
+        errors, weights, tape = evaluate(problem)
         loss = (weights * errors.square()).sum(1)
         damping, waiting = state["damping"], loss.isfinite() & ~state["at_rest"].bool()
         if not waiting.any():
@@ -138,17 +136,16 @@ class LevenbergMarquardt(Optimizer):
             trial, least = _without_last_layer(problem, relative_ridge(problem, loss)), _SMALLEST_PROJECTED
             best[rows] = trial.start[rows]  # with the last layer of this step's ridge
         else:
-            # The tape's layers are views of the weights, which are about to change.
-            tape = tape._replace(layers=[(weight.clone(), bias.clone()) for weight, bias in tape.layers])
+            at = Linearised.of(problem, tape)
             space, least = space_of(weights.shape[1], theta.shape[1]), _SMALLEST
-            if _has_second(problem):
-                system = ExplicitSpace.of(problem, tape, weights)
+            if has_second(problem):
+                system = ExplicitSpace.of(at, weights)
             elif space is IterativeSpace:
-                system = IterativeSpace.of(problem, tape, weights, state["columns"])
+                system = IterativeSpace.of(at, weights, state["columns"])
             elif space is WeightSpace:
-                system = WeightSpace.of(problem, tape, weights, state["single"])
+                system = WeightSpace.of(at, weights, state["single"])
             else:
-                system = ErrorSpace.of(problem, tape, weights)
+                system = ErrorSpace.of(at, weights)
             trial = _Trial(problem, system, best.clone(), errors, weights, loss)
         whole = trial.system
         if len(rows) < len(theta):
@@ -201,7 +198,7 @@ class LevenbergMarquardt(Optimizer):
         leave the other layers nothing to learn from a Jacobian that is not projected. With labels of second derivatives
         it stays as it is.
         """
-        if self.readout is True and not _has_second(problem):
+        if self.readout is True and not has_second(problem):
             solve_last_layer(problem, _RANK)
 
     def takes_second(self) -> bool:
@@ -242,25 +239,10 @@ class LevenbergMarquardt(Optimizer):
         return state
 
 
-def _has_second(problem: Problem) -> bool:
-    return problem.lambda_d is not None and problem.points.d2f is not None
-
-
 def _loss(problem: Problem) -> Tensor:
     """Return the loss of each member, (M,)."""
-    errors, weights, _ = _evaluate(problem)
+    errors, weights, _ = evaluate(problem)
     return (weights * errors.square()).sum(1)
-
-
-def _evaluate(problem: Problem) -> tuple[Tensor, Tensor, Tape]:
-    """Return the errors, their weights and the tape."""
-    u, du, tape = problem.network.propagate(problem.points.x, with_derivative=problem.lambda_d is not None)
-    errors, weights = losses.least_squares(u, du, problem.points, problem.scale, problem.lambda_d)
-    if _has_second(problem):
-        more, of_more = second_errors(problem.network, problem.points)
-        of_more = torch.where((problem.lambda_d > 0)[:, None], of_more, 0)  # pyright: ignore[reportOptionalOperand]
-        errors, weights = torch.cat([errors, more], dim=1), torch.cat([weights, of_more], dim=1)
-    return errors, weights, tape
 
 
 class _Trial(NamedTuple):
@@ -276,11 +258,11 @@ class _Trial(NamedTuple):
 
     def take(self, members: Tensor) -> "_Trial":
         problem, parts = self.problem.take(members), [None if part is None else part[members] for part in self[2:]]
-        return _Trial(problem, self.system.take(members, problem.network), *parts)  # pyright: ignore[reportArgumentType]
+        return _Trial(problem, self.system.take(members), *parts)  # pyright: ignore[reportArgumentType]
 
     def errors_now(self) -> Tensor:
         """Return the errors at the network's present weights, of which it sets the last layer if it is eliminated."""
-        return _evaluate(self.problem)[0] if self.ridge is None else eliminate(self.problem, self.ridge).errors
+        return evaluate(self.problem)[0] if self.ridge is None else eliminate(self.problem, self.ridge).errors
 
     def loss_of(self, errors: Tensor) -> Tensor:
         """Return the weighted sum of squares of some errors, (M,)."""

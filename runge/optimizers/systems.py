@@ -14,9 +14,9 @@ from typing import Self
 import torch
 from torch import Tensor
 
-from runge.optimizers.optimizer import Problem
+from runge.optimizers.linearised import Linearised
 from runge.sobolev.jacobian import Layer, gram, gram_columns, jacobian, linearise, product
-from runge.sobolev.network import StackedMLP, Tape
+from runge.sobolev.network import StackedMLP
 from runge.sobolev.normal import normal_matrix
 
 __all__ = ["COLUMNS", "ErrorSpace", "IterativeSpace", "System", "WeightSpace", "space_of"]
@@ -55,17 +55,16 @@ def add_square(matrix: Tensor, rows: Tensor) -> None:
 class System(ABC):
     """A symmetric system: the lower triangle of `matrix`, (M, R, R), plus the damping times `diagonal`, (M, R or 1)."""
 
-    network: StackedMLP
-    tape: Tape
+    at: Linearised
     matrix: Tensor
     diagonal: Tensor
     weights: Tensor
 
-    def take(self, members: Tensor, network: StackedMLP) -> Self:
-        """Return the system of some members, whose stack is `network`."""
+    def take(self, members: Tensor) -> Self:
+        """Return the system of some members."""
         fields = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
         tensors = {name: part[members] for name, part in fields.items() if isinstance(part, Tensor)}
-        return replace(self, network=network, tape=self.tape.take(members), **tensors)
+        return replace(self, at=self.at.take(members), **tensors)
 
     @abstractmethod
     def solve(self, errors: Tensor) -> Tensor:
@@ -86,11 +85,6 @@ class System(ABC):
         solution = torch.linalg.solve_triangular(self.factor.mT, solution, upper=True)[..., 0]
         return solution.masked_fill(self.failed[:, None] != 0, 0)
 
-    def _transposed(self, errors: Tensor) -> Tensor:
-        """Return J^T e, (M, W)."""
-        by_row = errors.unflatten(1, (self.network.outputs, -1, self.tape.x.shape[1])).permute(0, 3, 1, 2)
-        return self.network.adjoint(self.tape, by_row[..., 0], by_row[..., 1:] if by_row.shape[3] > 1 else None)
-
 
 @dataclass
 class ErrorSpace(System):
@@ -99,35 +93,34 @@ class ErrorSpace(System):
     order: Tensor  # the errors to which the rows of the matrix belong, (M, R)
 
     @classmethod
-    def of(cls, problem: Problem, tape: Tape, weights: Tensor) -> Self:
-        """Return the system of a problem."""
-        matrix, order = gram(problem.network, tape)
+    def of(cls, at: Linearised, weights: Tensor) -> Self:
+        """Return the system of a linearised network, given the weights of its errors."""
+        matrix, order = gram(at.network, at.whole())
         order = order.expand_as(weights)
         diagonal = (1 / weights).clamp_max(1e200).gather(1, order)
-        return cls(problem.network, tape, matrix, diagonal, weights, order)
+        return cls(at, matrix, diagonal, weights, order)
 
     def solve(self, errors: Tensor) -> Tensor:
         """Return J^T (J J^T + mu W^-1)^-1 e."""
         solution = self._solve(errors.gather(1, self.order))
-        return self._transposed(torch.zeros_like(errors).scatter_(1, self.order, solution))
+        return self.at.transposed(torch.zeros_like(errors).scatter_(1, self.order, solution))
 
 
 class WeightSpace(System):
     """The system in the space of the weights."""
 
     @classmethod
-    def of(cls, problem: Problem, tape: Tape, weights: Tensor, single: Tensor) -> Self:
-        """Return the system of a problem, whose products are in 32 bits for members with `single` = 1, (M,)."""
-        columns = problem.network.theta.shape[1]
+    def of(cls, at: Linearised, weights: Tensor, single: Tensor) -> Self:
+        """Return the system, whose products are in 32 bits for members with `single` = 1, (M,)."""
+        columns = at.network.theta.shape[1]
         single = (single != 0) & (weights.shape[1] * columns**2 >= _SINGLE_FROM)
         matrix = weights.new_empty(len(weights), columns, columns)
         # One member at a time in 32 bits: else the round-off would depend on the stack.
         groups = [(torch.float32, member) for member in single.nonzero()]
         groups += [(weights.dtype, members) for members in [(~single).nonzero()[:, 0]] if len(members)]
         for dtype, members in groups:
-            network, x = problem.network.take(members), problem.points.x[members]
-            matrix[members] = _normal_matrix(network, x, weights[members], dtype)
-        return cls(problem.network, tape, matrix, torch.ones_like(weights[:, :1]), weights)
+            matrix[members] = _normal_matrix(at.network.take(members), at.x[members], weights[members], dtype)
+        return cls(at, matrix, torch.ones_like(weights[:, :1]), weights)
 
     def allows_single(self, damping: Tensor) -> Tensor:
         """Return 1 for members whose damping, (M,), is above the round-off of products in 32 bits, else 0, (M,)."""
@@ -135,7 +128,7 @@ class WeightSpace(System):
 
     def solve(self, errors: Tensor) -> Tensor:
         """Return (J^T W J + mu I)^-1 J^T W e."""
-        return self._solve(self._transposed(self.weights * errors))
+        return self._solve(self.at.transposed(self.weights * errors))
 
 
 def _normal_matrix(network: StackedMLP, x: Tensor, weights: Tensor, dtype: torch.dtype) -> Tensor:
@@ -164,13 +157,13 @@ class IterativeSpace:
         self._members = members
 
     @classmethod
-    def of(cls, problem: Problem, tape: Tape, weights: Tensor, count: Tensor) -> Self:
-        """Return the systems of a problem; `count`, (M,), are the columns of F, which a solution may raise."""
+    def of(cls, at: Linearised, weights: Tensor, count: Tensor) -> Self:
+        """Return the systems of each member; `count`, (M,), are the columns of F, which a solution may raise."""
         each = torch.arange(len(weights), device=weights.device).split(1)
-        parts = [(problem.network.take(one), tape.take(one), weights[one]) for one in each]
+        parts = [(at.take(one), weights[one]) for one in each]
         return cls([cache(partial(_Member.of, *part, one)) for part, one in zip(parts, count.split(1), strict=True)])
 
-    def take(self, members: Tensor, network: StackedMLP) -> Self:
+    def take(self, members: Tensor) -> Self:
         """Return the systems of some members."""
         return type(self)([self._members[i] for i in members.tolist()])
 
@@ -218,10 +211,10 @@ class _Member(System):
     larger: Tensor  # what it becomes if the iterations do not suffice, (1,)
 
     @classmethod
-    def of(cls, network: StackedMLP, tape: Tape, weights: Tensor, count: Tensor) -> Self:
+    def of(cls, at: Linearised, weights: Tensor, count: Tensor) -> Self:
         """Return the system of a member."""
-        layers, roots = linearise(network, tape), weights.sqrt()
-        n, columns = tape.x.shape[1], roots[..., None]
+        layers, roots = linearise(at.network, at.whole()), weights.sqrt()
+        n, columns = at.x.shape[1], roots[..., None]
         rows = roots.shape[1] // n
         points = torch.randperm(n, generator=torch.Generator().manual_seed(0))[: int(count) // rows].to(roots.device)
         chosen = (n * torch.arange(rows, device=points.device)[:, None] + points).flatten()
@@ -237,7 +230,7 @@ class _Member(System):
         matrix = torch.zeros_like(square)
         add_square(matrix, columns)
         one, larger = torch.ones_like(weights[:, :1]), (_GROWTH * count).clamp_max(_MOST)
-        return cls(network, tape, matrix, one, weights, layers, columns, triangle, chosen, count, larger)
+        return cls(at, matrix, one, weights, layers, columns, triangle, chosen, count, larger)
 
     def damp(self, damping: Tensor) -> None:
         """Factorise the coarse system with a damping mu, (1,)."""
@@ -259,7 +252,7 @@ class _Member(System):
         image, of_chosen = torch.zeros_like(right), torch.zeros_like(right)
         square, before = residual.square().sum(), torch.full_like(gained, torch.inf)
         for _ in range(_ITERATIONS):
-            along, ratio = roots * product(self.layers, self.tape.x.shape[1], residual), square / before
+            along, ratio = roots * product(self.layers, self.at.x.shape[1], residual), square / before
             c = self._solve(along @ columns)  # Q^T r = 0, so that mu does not appear
             direction = residual + ratio * direction
             of_chosen = self._on_chosen(c) + ratio * of_chosen
@@ -278,7 +271,7 @@ class _Member(System):
 
     def _pulled(self, errors: Tensor) -> Tensor:
         """Return K^T y, (1, W)."""
-        return self._transposed(self.weights.sqrt() * errors)
+        return self.at.transposed(self.weights.sqrt() * errors)
 
     def _on_chosen(self, c: Tensor) -> Tensor:
         """Return L^-T c at the chosen errors and 0 at the others, (1, R), of which K^T gives Q c."""

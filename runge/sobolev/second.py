@@ -20,7 +20,7 @@ from runge.sobolev.points import Points
 
 _AT_ONCE = 32  # points whose second derivatives are differentiated at a time
 
-__all__ = ["second_errors", "second_jacobian", "with_second"]
+__all__ = ["second_adjoint", "second_errors", "second_jacobian", "with_second"]
 
 
 def second_errors(network: StackedMLP, points: Points) -> tuple[Tensor, Tensor]:
@@ -46,6 +46,13 @@ def second_jacobian(network: StackedMLP, x: Tensor) -> Tensor:
     of_points = torch.func.vmap(torch.func.jacrev(at), in_dims=(None, None, None, 0), chunk_size=_AT_ONCE)
     rows = torch.func.vmap(of_points)(network.theta.detach(), network.scale, network.shift, x)
     return rows.permute(0, 2, 3, 1, 4).flatten(1, 3)
+
+
+def second_adjoint(network: StackedMLP, x: Tensor, errors: Tensor) -> Tensor:
+    """Return the product J^T e, (M, W), of the Jacobian J of u'' at x, (M, N, D), and errors e, (M, P K N)."""
+    with torch.enable_grad():
+        second = pairs(network, x)[2].permute(0, 2, 3, 1).flatten(1)
+        return torch.autograd.grad(second, network.theta, errors)[0]
 
 
 def with_second(function: LossAndGradient) -> LossAndGradient:

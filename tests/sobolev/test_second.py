@@ -13,7 +13,7 @@ from runge.data.roles import find_roles, read_seconds
 from runge.data.table import Table, open_table
 from runge.optimizers import LevenbergMarquardt
 from runge.optimizers.explicit import ExplicitSpace
-from runge.optimizers.levenberg_marquardt import _evaluate
+from runge.optimizers.linearised import Linearised, evaluate
 from runge.sobolev import losses
 from runge.sobolev.jacobian import jacobian
 from runge.sobolev.jet import pairs
@@ -65,9 +65,9 @@ def test_the_jacobian_of_second_derivatives():
 
 @torch.no_grad()
 @pytest.mark.parametrize(("outputs", "width"), [(1, 12), (2, 5)])
-def test_the_system_of_a_step_in_either_space(outputs, width):
+def test_the_system_of_a_step_in_either_space(outputs, width, monkeypatch):
     at = problem(outputs=outputs, width=width)
-    errors, weights, tape = _evaluate(at)
+    errors, weights, tape = evaluate(at)
     u, du, _ = pairs(at.network, at.points.x)
     parts = losses.least_squares(u, du, at.points, at.scale, at.lambda_d), second_errors(at.network, at.points)
     for found, expected in zip((errors, weights), zip(*parts, strict=True), strict=True):
@@ -76,12 +76,22 @@ def test_the_system_of_a_step_in_either_space(outputs, width):
     assert (rows.shape[1] < rows.shape[2]) == (width == 12)
     system = rows.mT @ (weights[..., None] * rows) + 1e-3 * torch.eye(rows.shape[2], dtype=DOUBLE)
     expected = torch.linalg.solve(system, (rows.mT @ (weights * errors)[..., None])[..., 0])
-    space = ExplicitSpace.of(at, tape, weights)
+    space = ExplicitSpace.of(Linearised.of(at, tape), weights)
+    space.damp(torch.full_like(at.scale, 1e-3))
+    torch.testing.assert_close(space.solve(errors), expected, rtol=1e-6, atol=1e-8)
+    for module in ("linearised", "explicit"):
+        monkeypatch.setattr(f"runge.optimizers.{module}._NUMBERS_AT_ONCE", 500)
+    monkeypatch.setattr("runge.optimizers.linearised._LEAST", 10)
+    blocks = evaluate(at)
+    assert blocks[2] is None
+    torch.testing.assert_close(blocks[:2], (errors, weights), rtol=1e-12, atol=1e-14)
+    space = ExplicitSpace.of(Linearised.of(at, None), weights)
+    assert (space.rows is None) == (width == 5)
     space.damp(torch.full_like(at.scale, 1e-3))
     torch.testing.assert_close(space.solve(errors), expected, rtol=1e-6, atol=1e-8)
     before, optimizer = (weights * errors.square()).sum(1), LevenbergMarquardt()
     optimizer.step(optimizer.build([at.network.theta]), at, 0)
-    assert ((weights * _evaluate(at)[0].square()).sum(1) < before).all()
+    assert ((weights * evaluate(at)[0].square()).sum(1) < before).all()
 
 
 def test_units_restore_what_they_standardise():
