@@ -180,8 +180,8 @@ def test_outputs_with_equal_weights_share_a_decomposition(missing, monkeypatch):
             what.network.theta[:, 40:] = 0
         two.network.theta[:, :40] = one.network.theta[:, :40]
     two.points.weight_f[:, :4, 0] *= 0 if missing else 1
-    counted, solver = [], least_squares._solver
-    monkeypatch.setattr(least_squares, "_solver", lambda *arguments: counted.append(None) or solver(*arguments))
+    counted, made = [], least_squares.Factorisation
+    monkeypatch.setattr(least_squares, "Factorisation", lambda *arguments: counted.append(None) or made(*arguments))
     solve_last_layer(two, 1e-15)
     assert len(counted) == 1 + missing
     solve_last_layer(one, 1e-15)

@@ -1,5 +1,7 @@
 """The evidence of learnt scales against the density of a normal distribution, and the ridge regression by NumPy."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -7,6 +9,7 @@ from scipy.optimize import check_grad
 from scipy.stats import multivariate_normal
 
 from runge.optimizers import RandomFeatures
+from runge.optimizers.conjugate import improve_last_layer
 from runge.optimizers.least_squares import solve_last_layer
 from runge.optimizers.random_features import evidence
 from tests.sums_of_squares import made, plane
@@ -102,3 +105,43 @@ def test_a_member_is_fitted_as_alone_also_beside_one_that_diverged(lambda_d):
     with torch.no_grad():  # the last layer itself is determined less well than its values
         first, second = (what.network.predict(what.points.x)[0][0] for what in (both, alone))
     torch.testing.assert_close(first, second, rtol=0, atol=1e-9)
+
+
+@pytest.mark.parametrize("lambda_d", [0.3, None])
+def test_conjugate_gradients_from_a_sample_end_at_the_solution_for_all_points(lambda_d, monkeypatch):
+    """In several blocks, also where some labels are missing, compare with the decomposition of all points."""
+    monkeypatch.setattr("runge.optimizers.conjugate._NUMBERS_AT_ONCE", 300)
+    what, ridge = plane(n=60, width=6, lambda_d=lambda_d), torch.tensor([1e-3, 0.1], dtype=torch.float64)
+    sample = replace(what, points=what.points.minibatch(torch.arange(0, 60, 2).expand(2, -1)))
+    factorisations = solve_last_layer(sample, 1e-15, ridge)
+    start = what.network.theta.detach().clone()
+    improve_last_layer(what, ridge, factorisations, 25)
+    improved = what.network.theta.detach().clone()
+    solve_last_layer(what, 1e-15, ridge)
+    exact = what.network.theta.detach()
+    assert (start - exact).abs().amax(1).min() > 1e-3
+    torch.testing.assert_close(improved, exact, rtol=1e-8, atol=1e-9)
+
+
+def test_many_rows_are_fitted_from_a_sample_as_without_and_the_first_step_takes_no_more(monkeypatch):
+    """Of 30 rows with 3 residuals each, decompose 20 at each step, and take 25 at the first."""
+    monkeypatch.setattr("runge.optimizers.random_features._DECOMPOSED", 1)
+    monkeypatch.setattr("runge.optimizers.random_features._FIRST_SHARE", 1.25)
+    taken = []
+
+    def improved(problem, *arguments):
+        taken.append(problem.points.x.shape[1])
+        improve_last_layer(problem, *arguments)
+
+    monkeypatch.setattr("runge.optimizers.random_features.improve_last_layer", improved)
+    both, alone = wave(members=2), wave()
+    with torch.no_grad():
+        both.network.theta[1] = torch.nan
+    learnt(both)
+    learnt(alone)
+    assert taken == [25, 30, 25, 30]
+    with torch.no_grad():
+        (u, du), (beside, _) = alone.network.value_and_derivative(alone.points.x), both.network.predict(both.points.x)
+    torch.testing.assert_close(beside[0], u[0], rtol=0, atol=1e-9)
+    assert (u - alone.points.f).abs().max() < 1e-5
+    assert (du - alone.points.df).abs().max() < 1e-4

@@ -1,6 +1,5 @@
 """A network whose hidden layers stay as drawn, and whose last layer is solved exactly."""
 
-from collections.abc import Callable
 from dataclasses import replace
 from functools import cache
 from typing import Annotated, Any, ClassVar
@@ -19,11 +18,12 @@ from runge.sobolev import losses
 from runge.sobolev.jacobian import readout
 from runge.sobolev.network import Tape
 
-__all__ = ["RANK", "LeastSquares", "libraries", "solve_last_layer"]
+__all__ = ["RANK", "Factorisation", "LeastSquares", "libraries", "solve_last_layer"]
 
 Slopes = Annotated[list[Positive], Field(min_length=2, max_length=2)]
 
 RANK = 1e-15  # nearly dependent columns help: with 1e-14 the errors on 1/(1+100x^2) are several times larger
+_lapack: Any = scipy.linalg.lapack
 _BITS = 52  # of a share in [0, 1)
 _TALL = 8  # how many times more rows than columns are reduced to a triangle at a time
 _TALLER = 2  # how many times more there are where this saves time, whatever the memory
@@ -114,7 +114,7 @@ def _z_order(share: float, dimensions: int) -> list[float]:
 
 
 @torch.no_grad()
-def solve_last_layer(problem: Problem, rank: float, ridge: Tensor | None = None) -> None:
+def solve_last_layer(problem: Problem, rank: float, ridge: Tensor | None = None) -> "list[Factorisation]":
     r"""Minimise the loss in the last layer's W and b, for the members whose loss this reduces.
 
     For each output the loss is :math:`|R (H c - y)|^2`, with the hidden neurons' values and derivatives and a constant
@@ -125,6 +125,9 @@ def solve_last_layer(problem: Problem, rank: float, ridge: Tensor | None = None)
     without pivoting, so that memory does not grow with their number. Outputs whose rows have the same weights, as those
     of values alone, share the decomposition. With a `ridge`, (M,), its product with :math:`|c|^2`, without the bias, is
     added to each output's loss.
+
+    Returns:
+        the factorisations of R H, with its ridge, of each output of each member.
 
     References:
         G. H. Golub (1965). Numerical methods for solving linear least squares problems.
@@ -139,23 +142,24 @@ def solve_last_layer(problem: Problem, rank: float, ridge: Tensor | None = None)
     start = theta.clone()
 
     def correct(systems: list[Floats]) -> None:
-        found = np.stack([solve(system[:, -1]) for solve, system in zip(solvers, systems, strict=True)])
+        found = np.stack([each.solve(system[:, -1]) for each, system in zip(factorisations, systems, strict=True)])
         change = torch.from_numpy(found).to(theta).unflatten(0, (-1, outputs))
         theta[:, -(width + 1) * outputs :] += change.mT.flatten(1)  # W and then b, as in theta
 
     # The bits of a QR depend on the threads, and the BLAS of NumPy and SciPy does not obey `torch.set_num_threads`.
     with libraries().limit(limits=1, user_api="blas"):
         systems = _systems(parts, ridge)
-        solvers = list[Callable[[Floats], Floats]]()
+        factorisations = list[Factorisation]()
         for i, system in enumerate(systems):
             same = i % outputs and np.array_equal(system[:, :-1], systems[i - 1][:, :-1])
-            solvers.append(solvers[-1] if same else _solver(system[:, :-1], rank))
+            factorisations.append(factorisations[-1] if same else Factorisation(system[:, :-1], rank))
         correct(systems)
         correct(_systems(parts, ridge))
     squares = np.reshape([np.square(system[:, -1]).sum() for system in systems], (-1, outputs))
     before = torch.from_numpy(squares.sum(1)).to(theta)
     after = torch.stack([_errors(part)[0].square().sum(1) for part in parts]).sum(0)
     theta.copy_(torch.where((after < before)[:, None], theta, start))
+    return factorisations
 
 
 @cache
@@ -198,30 +202,50 @@ def _systems(parts: list[Problem], ridge: Tensor | None) -> list[Floats]:
     ]
 
 
-def _solver(matrix: Floats, rank: float) -> Callable[[Floats], Floats]:
-    """Return a function from a right side (R,) to its solution of least norm, (C,); 0 if that is not finite."""
-    if not matrix.any() or not np.isfinite(matrix).all():  # LAPACK factorises no matrix without rows
-        return lambda right: np.zeros(matrix.shape[1])
-    qr: Any = scipy.linalg.qr
-    lapack: Any = scipy.linalg.lapack
-    columns, reflections = matrix.shape[1], list[tuple[Floats, Floats]]()
-    if len(matrix) > _TALLER * columns:  # pivoting takes several times as long
-        raw, triangle = qr(matrix, mode="raw", check_finite=False)
-        matrix = triangle[:columns]
-        reflections.append(raw)
-    raw, triangle, order = qr(matrix, mode="raw", pivoting=True, check_finite=False)
-    reflections.append(raw)
-    pivots = np.abs(triangle.diagonal())
-    kept = int((pivots > rank * pivots[0]).sum())
-    factor, beyond, _ = lapack.dtzrzf(triangle[:kept], lwork=_AT_ONCE * kept)
+class Factorisation:
+    """The QR decompositions of a matrix A, (R, C), whose nearly dependent columns count as combinations of the others.
 
-    def solve(right: Floats) -> Floats:
-        for raw, scales in reflections:
+    Columns whose pivot is smaller than the share `rank` of the largest one do. All solutions are 0 if A is not finite.
+    """
+
+    def __init__(self, matrix: Floats, rank: float) -> None:
+        self._columns, self._reflections = matrix.shape[1], list[tuple[Floats, Floats]]()
+        self._regular = bool(matrix.any() and np.isfinite(matrix).all())  # LAPACK factorises no matrix without rows
+        if not self._regular:
+            return
+        qr: Any = scipy.linalg.qr
+        if len(matrix) > _TALLER * self._columns:  # pivoting takes several times as long
+            raw, triangle = qr(matrix, mode="raw", check_finite=False)
+            matrix = triangle[: self._columns]
+            self._reflections.append(raw)
+        raw, triangle, self._order = qr(matrix, mode="raw", pivoting=True, check_finite=False)
+        self._reflections.append(raw)
+        pivots = np.abs(triangle.diagonal())
+        self._kept = int((pivots > rank * pivots[0]).sum())
+        self._factor, self._beyond, _ = _lapack.dtzrzf(triangle[: self._kept], lwork=_AT_ONCE * self._kept)
+
+    def solve(self, right: Floats) -> Floats:
+        """Return the x of least norm that minimises |A x - b|, (C,), from b, (R,)."""
+        if not self._regular:
+            return np.zeros(self._columns)
+        for raw, scales in self._reflections:
             # A workspace of 1: blocks of reflections are slower for one column.
-            right = lapack.dormqr("L", "T", raw[:, : len(scales)], scales, right[: len(raw), None], lwork=1)[0][:, 0]
-        least, solution = np.zeros((columns, 1)), np.empty(columns)
-        least[:kept, 0] = scipy.linalg.solve_triangular(factor[:, :kept], right[:kept], check_finite=False)
-        solution[order] = lapack.dormrz(factor, beyond, least, trans="T")[0][:, 0]
-        return np.nan_to_num(solution, nan=0.0, posinf=0.0, neginf=0.0)
+            right = _lapack.dormqr("L", "T", raw[:, : len(scales)], scales, right[: len(raw), None], lwork=1)[0][:, 0]
+        return self._of_least_norm(self._triangular(right[: self._kept]))
 
-    return solve
+    def solve_normal(self, right: Floats) -> Floats:
+        """Return the x of least norm that solves A^T A x = g, (C,), from g, (C,)."""
+        if not self._regular:
+            return np.zeros(self._columns)
+        right = _lapack.dormrz(self._factor, self._beyond, right[self._order, None], trans="N")[0][: self._kept, 0]
+        return self._of_least_norm(self._triangular(self._triangular(right, trans="T")))
+
+    def _triangular(self, right: Floats, trans: str = "N") -> Floats:
+        triangle = self._factor[:, : self._kept]
+        return scipy.linalg.solve_triangular(triangle, right, trans=trans, check_finite=False)  # pyright: ignore[reportArgumentType]
+
+    def _of_least_norm(self, kept: Floats) -> Floats:
+        least, solution = np.zeros((self._columns, 1)), np.empty(self._columns)
+        least[: self._kept, 0] = kept
+        solution[self._order] = _lapack.dormrz(self._factor, self._beyond, least, trans="T")[0][:, 0]
+        return np.nan_to_num(solution, nan=0.0, posinf=0.0, neginf=0.0)

@@ -13,6 +13,7 @@ from torch import Tensor
 from torch.nn import Parameter
 
 from runge.configuration.validation import Floats, checked
+from runge.optimizers.conjugate import improve_last_layer
 from runge.optimizers.least_squares import RANK, libraries, solve_last_layer
 from runge.optimizers.optimizer import LINEAR_ALGEBRA, Needs, Optimizer, Problem
 from runge.sobolev import losses
@@ -25,6 +26,9 @@ _ITERATIONS = 20  # of L-BFGS at a step
 _SCALES = (-5.0, 8.0)  # bounds of log l, of an input in [-1, 1]: 0.007, and 3000, with which an input hardly matters
 _NOISE = (-60.0, 2.0)  # bounds of the logarithm of a variance of the noise: sqrt(exp(-60)) = 1e-13, near round-off
 _START = -14.0  # the logarithm at the start, a noise of 1e-3
+_DECOMPOSED = 4  # times as many residuals of an output as weights, for which a QR decomposition is computed
+_FIRST_SHARE = 32  # the same at the first step, whose last layer is on no more: sqrt(1 + 1/32) of the error of all rows
+_CONJUGATE = 6  # iterations on all rows, after which the errors are those of a decomposition of all of them
 _BIAS = 10.0  # the standard deviation of the last layer's bias, in multiples of that of the sum over neurons
 
 
@@ -54,13 +58,18 @@ class RandomFeatures(Optimizer):
 
     The first step takes random rows with 200 residuals. Each further one takes random rows with 400, and begins with
     the scales of the step before. Each step ends with the last layer of highest posterior density for all rows, a ridge
-    regression by `solve_last_layer`. The noise takes the place of `loss.lambda_d` there.
+    regression, in which the noise takes the place of `loss.lambda_d`. With many rows only random ones, with four times
+    as many residuals as the layer has weights, are decomposed by `solve_last_layer`. Conjugate gradients, which this
+    decomposition preconditions, continue from there on all rows. The first step, after which a run may end because its
+    time is over, has at most 32 times as many residuals as weights.
 
     With `model.activation=sin` and `model.init=fourier` the neurons are random Fourier features of the kernel
     exp(-sum_d (x_d - z_d)^2 / (2 l_d^2)). It is accurate for smooth functions and a few hundred rows, also if their
     labels have noise.
 
     References:
+        V. Rokhlin, M. Tygert (2008). A fast randomized algorithm for overdetermined linear least-squares regression.
+        https://doi.org/10.1073/pnas.0804869105
         A. Rahimi, B. Recht (2007). Random features for large-scale kernel machines.
         https://papers.nips.cc/paper/3182-random-features-for-large-scale-kernel-machines
         C. E. Rasmussen, C. K. I. Williams (2006). Gaussian processes for machine learning, sections 5.4 and 9.4.
@@ -80,7 +89,9 @@ class RandomFeatures(Optimizer):
     def products(self, errors: int, weights: int, width: int) -> float:
         """Estimate those of the decompositions: of the evidence at each iteration, and of the last layer."""
         rows = min(errors, _LAST)
-        return _ITERATIONS * 6.0 * (rows + width) * rows**2 + 4.0 * (errors + width) * width**2
+        decomposed = min(errors, _DECOMPOSED * width)
+        solution = 4.0 * (decomposed + width) * width**2 + 4.0 * _CONJUGATE * errors * width
+        return _ITERATIONS * 6.0 * (rows + width) * rows**2 + solution
 
     @torch.no_grad()
     def step(self, optimizer: torch.optim.Optimizer, problem: Problem, progress: float) -> None:
@@ -89,14 +100,14 @@ class RandomFeatures(Optimizer):
         for part in network.layers()[-1]:
             part.zero_()
         state = optimizer.state[network.theta]
-        if not state:
+        if first := not state:
             state["learnt"] = network.theta.new_zeros(len(network.theta), dimension + 2)
             state["learnt"][:, -2:] = _START
             state["residuals"] = torch.full_like(network.theta[:, 0], _FIRST)
         learnt, residuals = state["learnt"], state["residuals"]
         levels = _levels(problem)
-        count = min(points, -(-int(residuals.max()) // (1 + dimension * (problem.lambda_d is not None))))
-        chosen = torch.randperm(points, generator=torch.Generator().manual_seed(0))[:count].sort()[0].to(learnt.device)
+        rows = 1 + dimension * (problem.lambda_d is not None)  # of an output at a point
+        chosen = _random(points, -(-int(residuals.max()) // rows)).to(learnt.device)
         for i in range(len(learnt)):
             member = problem.take(torch.tensor([i], device=learnt.device))
             learnt[i] = _learn(replace(member, points=member.points.minibatch(chosen[None])), learnt[i], levels[i])
@@ -104,8 +115,14 @@ class RandomFeatures(Optimizer):
         residuals.mul_(2).clamp_(max=_LAST)
         variances = learnt[:, -2:].exp() * levels  # of values and derivatives in the units of the loss
         lambda_d = None if problem.lambda_d is None else problem.lambda_d * variances[:, 0] / variances[:, 1]
-        ridge = variances[:, 0] * network.shapes[-1][0] / 2
-        solve_last_layer(replace(problem, lambda_d=lambda_d), RANK, ridge)
+        width = network.shapes[-1][0]
+        whole, ridge = replace(problem, lambda_d=lambda_d), variances[:, 0] * width / 2
+        if first:
+            whole = _on(whole, _random(points, int(_FIRST_SHARE * (width + 1)) // rows))
+        chosen = _random(whole.points.x.shape[1], _DECOMPOSED * (width + 1) // rows)
+        factorisations = solve_last_layer(_on(whole, chosen), RANK, ridge)
+        if len(chosen) < whole.points.x.shape[1]:
+            improve_last_layer(whole, ridge, factorisations, _CONJUGATE)
 
     def figures(self, optimizer: torch.optim.Optimizer, parameter: Parameter, progress: float) -> dict[str, Tensor]:
         """Return the length scale of each input, l_1, l_2, ..., in a domain of [-1, 1]^D."""
@@ -113,6 +130,19 @@ class RandomFeatures(Optimizer):
             return {}
         scales = optimizer.state[parameter]["learnt"][:, :-2].exp()
         return {f"scale_{d}": scale for d, scale in enumerate(scales.unbind(1), start=1)}
+
+
+def _random(points: int, count: int) -> Tensor:
+    """Return the indices of random points, at most some number, in order."""
+    return torch.randperm(points, generator=torch.Generator().manual_seed(0))[: max(count, 1)].sort()[0]
+
+
+def _on(problem: Problem, chosen: Tensor) -> Problem:
+    """Return the problem on some points, or itself on all of them."""
+    members, points = problem.points.x.shape[:2]
+    if len(chosen) == points:
+        return problem
+    return replace(problem, points=problem.points.minibatch(chosen.to(problem.points.x.device).expand(members, -1)))
 
 
 def _levels(problem: Problem) -> Tensor:
