@@ -63,8 +63,9 @@ def fit(data: str | os.PathLike[str] | InMemory, *overrides: str, directory: Dir
         >>> from tempfile import mkdtemp
         >>> import numpy
         >>> x = numpy.linspace(0, 1, 20)
-        >>> one = "~search.tables", "+search.tables={one: [optimizer=least_squares]}", "search.timeout=3"
-        >>> answer = fit({"x": x, "y": x**2, "dydx": 2 * x}, *one, directory=mkdtemp())
+        >>> one = "~search.tables", '+search.tables={one: ["optimizer.lr=0.01"]}', "data.folds=2"
+        >>> short = "trainer.max_steps=20", "model.width=8", "model.depth=1", "search.seeds=2"
+        >>> answer = fit({"x": x, "y": x**2, "dydx": 2 * x}, *one, *short, directory=mkdtemp())
         >>> answer.leaderboard["name"].tolist(), answer.function.outputs
         (['one'], ('y',))
     """
