@@ -110,3 +110,15 @@ def test_derivatives_that_are_round_off_and_exact_predictions_are_not_named():
     assert outliers(residuals, x, y, dydx) == []
     assert outliers(0 * residuals, x, y, dydx) == []
     assert outliers(residuals[:1], x[:1], y[:1], dydx[:1]) == []
+
+
+def test_a_column_that_networks_do_not_explain_is_not_judged():
+    """Where a few labels have most of a column's variance, a network may predict none of them."""
+    for explained in (True, False):
+        residuals, x, y, dydx = spoilt(1)
+        dydx[:, 1, 0] *= np.geomspace(1e-4, 1, len(x))
+        dydx[40, 1, 0], residuals[40] = 10 * np.abs(dydx[:, 1, 0]).max(), 0
+        residuals[:, 4] = -(1e-4 if explained else 1) * dydx[:, 1, 0]
+        residuals[40, 4] = -dydx[40, 1, 0]
+        named = {(row, column) for row, column, _ in outliers(residuals, x, y, dydx)}
+        assert named == {(17, 1)} | ({(40, 4)} if explained else set())

@@ -13,7 +13,6 @@ from runge.labels.contradictions import ColumnNames
 
 __all__ = ["describe_suspects", "find_suspects"]
 
-_MOST_ROWS = 5000  # that are looked at: in many dimensions the nearest rows take a time with their square
 _NAMED = 3  # labels in a sentence of a few lines
 
 
@@ -27,7 +26,6 @@ def find_suspects(residuals: Floats, rows: Rows) -> list[Suspect]:
     from runge.labels.outliers import outliers  # late, as torch is
 
     unseen = np.flatnonzero(~np.isnan(residuals).all(axis=1))
-    unseen = unseen[:: max(1, -(-len(unseen) // _MOST_ROWS))]
     found = outliers(residuals[unseen], rows.x[unseen], rows.y[unseen], rows.dydx[unseen])
     if not found:
         return []
