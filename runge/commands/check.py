@@ -109,7 +109,7 @@ def _text(found: Check) -> str:
         columns = f"{len(report.seen)} column{'s'[: len(report.seen) != 1]} of derivatives"
         parts.append(_wrapped(f"A wrong sign would have been seen in {columns}."))
     if report.unseen:
-        why = "Nothing can be said of these columns, because they explain too little of the differences"
+        why = "A wrong sign might not be seen in these columns, because they explain too little of the differences"
         parts.append(_wrapped(f"{why}: {listed(report.unseen)}."))
     if report.unknown:
         why = "Not checked, because too few labels of the output are known in rows that are near each other"
