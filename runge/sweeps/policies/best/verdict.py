@@ -1,6 +1,5 @@
 """The leaderboard of a search, with sentences on the answer, its errors and its sensitivity."""
 
-import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -20,6 +19,7 @@ from runge.sweeps.policies.best.influences import sensitivity_of
 from runge.sweeps.policies.best.known import Known
 from runge.sweeps.policies.best.selection import Selection
 from runge.sweeps.policies.best.suspects import describe_suspects, find_suspects
+from runge.sweeps.policies.best.unseen import LEAST_JUDGED, errors_of, rank, sizes_of
 
 if TYPE_CHECKING:
     from runge.function.function import Function
@@ -27,7 +27,6 @@ if TYPE_CHECKING:
 __all__ = ["leaderboard"]
 
 _BY_CHANCE_ALONE = 0.01  # the probability at which test rows differ from rows left out
-_LEAST_JUDGED = 5  # labels of a channel
 _DECADES = 3.0  # that an input spans
 _MOST_PROFILES, _NUMBERS, _MOST_ROWS = 12, 6000, 200
 
@@ -58,7 +57,7 @@ def leaderboard(selection: Selection, left_out: Sequence[str], promotions: Seque
     function, test = load(sweep), len(known.test)
     networks = load_runs([fit.run for fit in best.all])
     residuals = residuals_of(networks.jet, networks.runs)
-    suspects, errors = find_suspects(residuals, known.rows), _errors(residuals, known)
+    suspects, errors = find_suspects(residuals, known.rows), errors_of(residuals, known)
     sentences = [
         _describe_answer(sweep, candidates[0], len(known.seen), test, selection.folds),
         _describe_errors(errors, residuals, known.rows, len(best.fits), selection.folds),
@@ -90,53 +89,6 @@ def _profiles(function: "Function", known: Known) -> list[AnswerProfile]:
         for p in outputs
         for d, section in zip(inputs, sections, strict=True)
     ]
-
-
-def _errors(residuals: Floats, known: Known) -> list[OutputError]:
-    """Return the errors of each output, given residuals, (n, P + P D), those of values first; NaN: not known.
-
-    Channels with fewer than five labels are not judged.
-    """
-    residuals = np.where((~np.isnan(residuals)).sum(axis=0) < _LEAST_JUDGED, np.nan, residuals)
-    bounds = _bounds(residuals, known)
-    figures = np.concatenate([known.channels.nrmse(residuals), bounds]).T.tolist()
-    outputs = zip(known.rows.outputs, figures, strict=True)
-    return [OutputError(y, *(x if math.isfinite(x) else None for x in numbers)) for y, numbers in outputs]
-
-
-def _bounds(residuals: Floats, known: Known) -> Floats:
-    """Return the bounds of 90 % of the residuals of the values and the derivatives of each output, (2, P).
-
-    Of the n residuals of a channel, over its standard deviation, the bound is the k-th smallest in size,
-    k = ceil(0.9 (n + 1)), so that the residual of another such row is within it with a probability of at least 0.9
-    (split conformal prediction). That of several partial derivatives is the largest. It is infinite if there are too
-    few rows, k > n, and NaN without any.
-
-    Args:
-        residuals: those in rows that networks have not seen, (n, P + P D), values first; NaN: not known.
-        known: the table.
-
-    References:
-        J. Lei et al. (2018). Distribution-free predictive inference for regression. https://arxiv.org/abs/1604.04173
-    """
-    outputs, sizes = len(known.channels.value), known.channels.of_residuals
-    bounds = np.full(len(sizes), np.nan)
-    for channel, size in enumerate(sizes):
-        errors = _sizes(residuals, channel)
-        k = _rank(len(errors))
-        if size and len(errors):
-            bounds[channel] = size * errors[k - 1] if k <= len(errors) else math.inf
-    return np.stack([bounds[:outputs], np.fmax.reduce(bounds[outputs:].reshape(outputs, -1), axis=1)])
-
-
-def _sizes(residuals: Floats, channel: int) -> Floats:
-    """Return the sizes of the known residuals of a channel, the smallest first."""
-    return np.sort(np.abs(residuals[~np.isnan(residuals[:, channel]), channel]))
-
-
-def _rank(n: int) -> int:
-    """Return the rank k of the bound of 90 % among n residuals; there is none if k > n."""
-    return math.ceil(LEVEL * (n + 1))
 
 
 def _candidate(entrant: Entrant) -> Candidate:
@@ -187,7 +139,7 @@ def _describe_errors(errors: Sequence[OutputError], residuals: Floats, rows: Row
         labels = (~np.isnan(rows.y[:, p])).sum() + (~np.isnan(rows.dydx[:, p])).sum()
         columns = [p, *range(len(rows.outputs) + p * len(rows.inputs), len(rows.outputs) + (p + 1) * len(rows.inputs))]
         known = (~np.isnan(residuals[:, columns])).sum(axis=0)
-        if known.max() < _LEAST_JUDGED:
+        if known.max() < LEAST_JUDGED:
             said.append(f"{name} is not judged: these rows have {known.sum()} of its {labels} labels.")
     return " ".join(said)
 
@@ -201,7 +153,7 @@ def _describe_test(function: "Function", known: Known, left_out: Floats) -> list
     own, rows = predict(function, known.rows.x[known.test]), known.rows
     value, slope = own["u"] - rows.y[known.test], own["du"] - rows.dydx[known.test]
     residuals = np.concatenate([value, slope.reshape(len(slope), -1)], axis=1)
-    errors = _in_words(_errors(residuals, known))
+    errors = _in_words(errors_of(residuals, known))
     which = f"On the {len(known.test)} test rows, which no network has seen"
     return [f"{which}, the error of the answer is {errors}.", _describe_surprise(residuals, left_out, known)]
 
@@ -225,8 +177,8 @@ def _describe_surprise(test: Floats, left_out: Floats, known: Known) -> str:
     rows, found = known.rows, list[tuple[float, str]]()
     names = [*rows.outputs, *(partial_name(y, x) for y in rows.outputs for x in rows.inputs)]
     for channel, name in enumerate(names):
-        others, errors = _sizes(left_out, channel), _sizes(test, channel)
-        n, m, k = len(others), len(errors), _rank(len(others))
+        others, errors = sizes_of(left_out, channel), sizes_of(test, channel)
+        n, m, k = len(others), len(errors), rank(len(others))
         if m and k <= n:
             within = int((errors <= others[k - 1]).sum())
             p = float(betabinom.cdf(within, m, k, n + 1 - k))

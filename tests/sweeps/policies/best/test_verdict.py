@@ -13,13 +13,13 @@ from runge.data.table import Table
 from runge.records.ensemble import write_answer
 from runge.sweeps.policies.best.influences import _cautions
 from runge.sweeps.policies.best.known import Known
+from runge.sweeps.policies.best.unseen import errors_of
 from runge.sweeps.policies.best.verdict import (
     _describe_answer,
     _describe_bounds,
     _describe_decades,
     _describe_errors,
     _describe_surprise,
-    _errors,
 )
 
 
@@ -48,11 +48,11 @@ def test_the_errors_in_a_sentence():
     known = Known(rows, np.empty(0, int), Channels.of(x, y, dydx))
     residuals = np.array([[0.1, 0.0, np.nan, np.nan]] * 5 + [[np.nan, np.nan, np.nan, np.nan]])
     where = "In rows left out of training (2 of 5 folds), the error of one network, over the standard deviation, is"
-    said = _describe_errors(_errors(residuals, known), residuals, rows, 2, 5)
+    said = _describe_errors(errors_of(residuals, known), residuals, rows, 2, 5)
     assert said == f"{where} 5.0e-02 for the values (a: 1.0e-01)."
     for judged in (4, 0):  # too few
         residuals[judged:, 1] = np.nan
-        said = _describe_errors(_errors(residuals, known), residuals, rows, 2, 5)
+        said = _describe_errors(errors_of(residuals, known), residuals, rows, 2, 5)
         expected = f"b is not judged: these rows have {judged} of its 4 labels."
         assert said == f"{where} 1.0e-01 for the values. {expected}"
 
@@ -80,16 +80,16 @@ def test_the_errors_are_root_means_and_order_statistics_of_each_output():
     known = Known(rows, np.empty(0, int), Channels.of(x, y, dydx))
     residuals = np.arange(1, 41)[:, None] * np.array([0.1, 2.0, 0.0, 0.0, 0.6, 0.3])
     residuals[9:, 0] = np.nan  # of 9 the largest
-    a, b = _errors(residuals[chance.permutation(40)], known)
+    a, b = errors_of(residuals[chance.permutation(40)], known)
     assert (a.output, a.derivative, a.derivative_bound) == ("a", 0, 0)
     assert a.value == pytest.approx(0.1 * np.sqrt(np.mean(np.arange(1, 10) ** 2)) / y[:, 0].std())
     assert [a.value_bound, b.value_bound] == pytest.approx([0.9 / y[:, 0].std(), 2 * 37 / y[:, 1].std()])  # k = 36.9
     deviation = np.sqrt((x.var(axis=0) * dydx[:, 1].var(axis=0)).sum()) / x[:, 0].std()  # of the gradient
     assert b.derivative_bound == pytest.approx(0.6 * 37 / deviation)  # of the first derivative
     residuals[8:, 0] = np.nan  # too few
-    assert _errors(residuals, known)[0].value_bound is None
+    assert errors_of(residuals, known)[0].value_bound is None
     residuals[:, 0] = np.nan
-    assert _errors(residuals, known)[0] == OutputError("a", None, 0, None, 0)
+    assert errors_of(residuals, known)[0] == OutputError("a", None, 0, None, 0)
 
 
 def test_test_rows_with_larger_residuals_than_chance_allows():
