@@ -20,19 +20,22 @@ OF_FIT = {
     r"trained on (?:all|the) (?P<rows>\d+) rows(?: that are not for the test)?(?P<folds> except one of \d+ folds)?\.",
     "rows left out": r"In rows left out of training \((?P<judged>\d+) of (?P<folds>\d+) folds\), the error of one "
     r"network, over the standard deviation, is",
-    "error": rf"(?P<error>{NUMBER}) for the (?P<what>values|derivatives)"
-    rf"(?: \((?P<output>[^():]+): (?P<largest>{NUMBER})\))?",
+    "error": rf"(?P<error>{NUMBER})(?: \[{NUMBER}, (?P<most>{NUMBER})\])? for the (?P<what>values|derivatives)"
+    rf"(?: \((?:(?P<output>[^():;]+): (?P<largest>{NUMBER})(?: \[{NUMBER}, (?P<largest_most>{NUMBER})\])?)?(?:; )?"
+    r"(?P<few>few rows decide it)?\))?",
     "bound": rf"(?:There )?90 % of the (?P<what>values|derivatives) were within (?P<bound>{NUMBER})",
-    "not judged": r"(?P<output>\S+) is not judged: these rows have \d+ of its (?P<labels>\d+) labels\.",
+    "not judged": r"(?P<output>\S+) is not judged: these rows have \d+ of its (?P<labels>\d+) labels"
+    r"(?:, in \d+ groups)?\.",
     "suspect": rf"(?P<column>\S+) in line (?P<line>\d+) is (?P<label>-?{NUMBER}), predicted (?P<predicted>-?{NUMBER}) "
     r"\((?P<deviations>\d+) robust deviations\)",
-    "decades": r"\S+ spans \d+ decades.*: a fit of the logarithm may have a much smaller error: .+",
+    "decades": r"\S+ spans \d+ decades.*: a fit of the logarithm may have a much smaller error: .+?\."
+    r"(?: The errors in rows left out are too large to state an error in new rows\.)?$",
     "no other candidate": r"No other candidate could be compared; search\.timeout=SECONDS gives more time\.",
 }
 """Parts of the sentences on the answer, in `leaderboard.json`."""
 
 CONNECTING = {
-    *("", "and", ".", ";", ":", "standard deviations of the prediction."),
+    *("", "and", ", with 95 % confidence.", ".", ";", ":", "standard deviations of the prediction."),
     *(
         f"Check {which}, which networks trained without {whose} do not predict:"
         for which, whose in (("this label", "its row"), ("these labels", "their rows"))
@@ -46,7 +49,8 @@ OF_LOG = {
     "none in time": r"search\.timeout: no candidate has ended within .*",
 }
 OF_TABLE = {
-    "candidates": r"(?P<count>\d+) candidates?(?:, the best \d+)?: errors over the standard deviation, by folds",
+    "candidates": r"(?P<count>\d+) candidates?(?:, the best \d+)?: errors over the standard deviation, by folds"
+    r"(?P<few>, which may differ much from those in new rows)?",
     "candidates left out": r"(?P<count>\d+) not compared; the report says why",
 }
 OF_CHECK = {
@@ -194,18 +198,23 @@ def judge(statements: Iterable[Statement], truth: Truth, source: str) -> Iterato
 
 
 def of_error(source: str, numbers: Mapping[str, str], truth: Truth, silent: Collection[str]) -> Iterator[Judged]:
-    """Yield the stated errors of values or derivatives, the mean and the largest, beside those of the answer."""
+    """Yield the stated errors of values or derivatives, the mean and the largest, beside those of the answer.
+
+    Of an error that few rows decide, or that may differ much in new rows, nothing more is stated.
+    """
     errors = {
         output: float(np.sqrt((residuals**2).mean(axis=0).sum()))
         for output, residuals in truth.residuals[numbers["what"]].items()
         if output not in silent
     }
-    pairs = [("error", numbers["error"], float(np.mean([*errors.values()])))] if errors else []
+    pairs = [("error", "most", float(np.mean([*errors.values()])))] if errors else []
     if errors and "largest" in numbers:
-        pairs.append(("largest error", numbers["largest"], max(errors.values())))
-    for name, stated, true in pairs:
-        verdict = YES if true <= WORSE * float(stated) else NO
-        yield Judged(f"{source}, {name} of the {numbers['what']}", stated, f"{true:.1e}", verdict)
+        pairs.append(("largest", "largest_most", max(errors.values())))
+    for key, most, true in pairs:
+        stated, limit = float(numbers[key]), float(numbers.get(most, 0))
+        verdict = YES if true <= max(WORSE * stated, limit) else UNCOMPARED if "few" in numbers else NO
+        name = f"{source}, {'largest ' * (key == 'largest')}error of the {numbers['what']}"
+        yield Judged(name, f"{numbers[key]}, at most {limit:.1e}" if limit else numbers[key], f"{true:.1e}", verdict)
 
 
 def of_bound(source: str, numbers: Mapping[str, str], truth: Truth, count: int, silent: Collection[str]) -> Judged:

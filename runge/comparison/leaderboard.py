@@ -134,6 +134,8 @@ class OutputError:
         derivative: that of the derivatives.
         value_bound: the bound of 90 % of the residuals of the values; None: there are too few.
         derivative_bound: the largest such bound of a partial derivative.
+        value_factor: the error of the values may be larger or smaller by this factor, with 95 % confidence.
+        derivative_factor: that of the error of the derivatives.
     """
 
     output: str
@@ -141,6 +143,8 @@ class OutputError:
     derivative: float | None
     value_bound: float | None
     derivative_bound: float | None
+    value_factor: float | None = None
+    derivative_factor: float | None = None
 
 
 @dataclass(frozen=True)
@@ -211,6 +215,8 @@ class Leaderboard:
         """Print the first twelve candidates, the sentences, and the commands that use the answer in `sweep`."""
         count, most = len(self.candidates), f", the best {_MOST}" if len(self.candidates) > _MOST else ""
         title = f"{count} candidate{'s'[: count != 1]}{most}: errors over the standard deviation, by folds"
+        if self.errors and all(error.value is None and error.derivative is None for error in self.errors):
+            title += ", which may differ much from those in new rows"
         console.print(title, highlight=False)
         table = Table(box=None, header_style="bold", padding=(0, 1, 0, 0))
         table.add_column("candidate", overflow="fold")

@@ -10,7 +10,15 @@ from axe_playwright_python.sync_playwright import Axe
 from rich.console import Console
 
 from runge.comparison.html_report import render
-from runge.comparison.leaderboard import AnswerProfile, Candidate, Leaderboard, Suspect, packed, read_leaderboard
+from runge.comparison.leaderboard import (
+    AnswerProfile,
+    Candidate,
+    Leaderboard,
+    OutputError,
+    Suspect,
+    packed,
+    read_leaderboard,
+)
 from runge.comparison.ranking import Ranking
 from runge.comparison.sensitivity_table import Influence, Sensitivity
 from runge.configuration.errors import ConfigurationError
@@ -42,6 +50,13 @@ def printed(board, tmp_path, width=80):
     console = Console(file=io.StringIO(), width=width)
     board.show(console, tmp_path / "a b")
     return console.file.getvalue()
+
+
+def test_errors_that_are_not_judged_may_differ_in_new_rows(tmp_path):
+    none, some = OutputError("y", *[None] * 4), OutputError("z", None, 0.1, None, None)
+    for errors, expected in (([], False), ([none, some], False), ([none], True)):
+        text = " ".join(printed(replace(BOARD, errors=errors), tmp_path).split())
+        assert ("by folds, which may differ much from those in new rows" in text) is expected
 
 
 @pytest.fixture

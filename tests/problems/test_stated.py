@@ -85,6 +85,23 @@ def test_errors_are_compared_with_those_of_the_outputs_that_are_judged():
     assert verdicts(read(1), larger)["error of the values"] == NO
 
 
+@pytest.mark.parametrize(
+    ("sentence", "verdict"),
+    [
+        ("1.0e-02 for the values (y1: 1.0e-02)", NO),
+        ("1.0e-02 [7.0e-03, 1.5e-02] for the values (y1: 1.0e-02 [7.0e-03, 1.5e-02]), with 95 % confidence.", NO),
+        ("1.0e-02 [5.0e-03, 2.0e-02] for the values (y1: 1.0e-02 [5.0e-03, 2.0e-02]), with 95 % confidence.", YES),
+        ("1.0e-02 for the values (y1: 1.0e-02; few rows decide it)", UNCOMPARED),
+        ("1.5e-02 for the values (few rows decide it)", YES),
+    ],
+)
+def test_an_error_may_have_an_interval(sentence, verdict):
+    about = truth()._replace(residuals={"values": {"y1": errors(0.018)}})
+    statements = [*read_sentence(sentence)]
+    assert {one.kind for one in statements} == {"error"}
+    assert {one.verdict for one in judge(statements, about, "sentences")} == {verdict}
+
+
 def test_an_output_that_is_not_named_counts():
     part = [one for one in read(1) if one.kind != "not judged"]
     assert verdicts(part, truth())["error of the values"] == NO

@@ -1,5 +1,6 @@
 """The leaderboard of a search, with sentences on the answer, its errors and its sensitivity."""
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,7 +20,7 @@ from runge.sweeps.policies.best.influences import sensitivity_of
 from runge.sweeps.policies.best.known import Known
 from runge.sweeps.policies.best.selection import Selection
 from runge.sweeps.policies.best.suspects import describe_suspects, find_suspects
-from runge.sweeps.policies.best.unseen import LEAST_JUDGED, errors_of, rank, sizes_of
+from runge.sweeps.policies.best.unseen import LEAST_JUDGED, errors_of, groups_of, rank, sizes_of
 
 if TYPE_CHECKING:
     from runge.function.function import Function
@@ -28,6 +29,9 @@ __all__ = ["leaderboard"]
 
 _BY_CHANCE_ALONE = 0.01  # the probability at which test rows differ from rows left out
 _DECADES = 3.0  # that an input spans
+_BAD = 0.1  # the error of such a fit: a network of all rows may be much worse between the rows than those of the folds
+_CERTAIN, _UNSURE = 1.25, math.e  # factors: the interval of an error is stated between them
+_KINDS = "value", "derivative"
 _MOST_PROFILES, _NUMBERS, _MOST_ROWS = 12, 6000, 200
 
 
@@ -41,13 +45,14 @@ def leaderboard(selection: Selection, left_out: Sequence[str], promotions: Seque
         wrong: which columns of derivatives contradict the values; empty: none.
     """
     ranked, known, sweep = selection.ranked(), selection.known, selection.directory
-    best, candidates = ranked[0], [_candidate(entrant) for entrant in ranked]
+    best = ranked[0]
     late = [x for x in selection.entrants.values() if not x.fits]
     left_out = [*left_out, *(f"{x.name}: {x.failure or 'its time was over before it began'}" for x in late)]
     if known is None:
         errors = [("values", best.root_mean(ERRORS[0])), ("derivatives", best.root_mean(ERRORS[1]))]
         both = " and ".join(f"{error:.1e} for the {what}" for what, error in errors if error is not None)
         error = f"Its error on the validation points, over the standard deviation, is {both}."
+        candidates = [_candidate(entrant, []) for entrant in ranked]
         sentences = [_describe_answer(sweep, candidates[0], 0, 0, 0), error]
         return Leaderboard(candidates, sentences, left_out, promotions=list(promotions))
 
@@ -57,7 +62,9 @@ def leaderboard(selection: Selection, left_out: Sequence[str], promotions: Seque
     function, test = load(sweep), len(known.test)
     networks = load_runs([fit.run for fit in best.all])
     residuals = residuals_of(networks.jet, networks.runs)
-    suspects, errors = find_suspects(residuals, known.rows), errors_of(residuals, known)
+    suspects, errors = find_suspects(residuals, known.rows), errors_of(residuals, known.rows.groups, known)
+    errors, decades = _of_decades(errors, known.rows)
+    candidates = [_candidate(entrant, errors) for entrant in ranked]
     sentences = [
         _describe_answer(sweep, candidates[0], len(known.seen), test, selection.folds),
         _describe_errors(errors, residuals, known.rows, len(best.fits), selection.folds),
@@ -66,7 +73,7 @@ def leaderboard(selection: Selection, left_out: Sequence[str], promotions: Seque
     ]
     if len(candidates) == 1:
         sentences.append("No other candidate could be compared; search.timeout=SECONDS gives more time.")
-    sentences += [describe_suspects(suspects), wrong, _describe_decades(known.rows)]
+    sentences += [describe_suspects(suspects), wrong, decades]
     influences = sensitivity_of(function, known.rows) if len(function.inputs) > 1 else None
     level = None if function.calibration is None else LEVEL
     about = influences, _profiles(function, known), level, suspects, list(promotions), errors
@@ -91,8 +98,15 @@ def _profiles(function: "Function", known: Known) -> list[AnswerProfile]:
     ]
 
 
-def _candidate(entrant: Entrant) -> Candidate:
-    value, derivative = (entrant.root_mean(name) for name in ERRORS)
+def _candidate(entrant: Entrant, errors: Sequence[OutputError]) -> Candidate:
+    """Return a candidate with its errors, of the outputs that are judged, or of all if none is."""
+    judged = [[one.output for one in errors if getattr(one, kind) is not None] for kind in _KINDS]
+    value, derivative = (
+        _mean([entrant.root_mean(f"{name}/{output}") for output in outputs])
+        if 0 < len(outputs) < len(errors)
+        else entrant.root_mean(name)
+        for name, outputs in zip(ERRORS, judged, strict=True)
+    )
     line = f"{command()} {'-m ' if entrant.member.rows else ''}{' '.join(map(in_shell, entrant.overrides))}"
     figures = value, derivative, entrant.error, entrant.seconds, max(fit.best_step for fit in entrant.all)
     runs = [fit.number for fit in entrant.all]
@@ -139,8 +153,10 @@ def _describe_errors(errors: Sequence[OutputError], residuals: Floats, rows: Row
         labels = (~np.isnan(rows.y[:, p])).sum() + (~np.isnan(rows.dydx[:, p])).sum()
         columns = [p, *range(len(rows.outputs) + p * len(rows.inputs), len(rows.outputs) + (p + 1) * len(rows.inputs))]
         known = (~np.isnan(residuals[:, columns])).sum(axis=0)
-        if known.max() < LEAST_JUDGED:
-            said.append(f"{name} is not judged: these rows have {known.sum()} of its {labels} labels.")
+        groups = groups_of(residuals[:, columns], rows.groups).max()
+        if groups < LEAST_JUDGED:
+            of_groups = f", in {groups} groups" if rows.table.group is not None else ""
+            said.append(f"{name} is not judged: these rows have {known.sum()} of its {labels} labels{of_groups}.")
     return " ".join(said)
 
 
@@ -153,7 +169,7 @@ def _describe_test(function: "Function", known: Known, left_out: Floats) -> list
     own, rows = predict(function, known.rows.x[known.test]), known.rows
     value, slope = own["u"] - rows.y[known.test], own["du"] - rows.dydx[known.test]
     residuals = np.concatenate([value, slope.reshape(len(slope), -1)], axis=1)
-    errors = _in_words(errors_of(residuals, known))
+    errors = _in_words(errors_of(residuals, rows.groups[known.test], known))
     which = f"On the {len(known.test)} test rows, which no network has seen"
     return [f"{which}, the error of the answer is {errors}.", _describe_surprise(residuals, left_out, known)]
 
@@ -178,7 +194,7 @@ def _describe_surprise(test: Floats, left_out: Floats, known: Known) -> str:
     names = [*rows.outputs, *(partial_name(y, x) for y in rows.outputs for x in rows.inputs)]
     for channel, name in enumerate(names):
         others, errors = sizes_of(left_out, channel), sizes_of(test, channel)
-        n, m, k = len(others), len(errors), rank(len(others))
+        n, m, k = len(others), len(errors), rank(len(others), len(others))
         if m and k <= n:
             within = int((errors <= others[k - 1]).sum())
             p = float(betabinom.cdf(within, m, k, n + 1 - k))
@@ -191,15 +207,47 @@ def _describe_surprise(test: Floats, left_out: Floats, known: Known) -> str:
 
 
 def _in_words(errors: Sequence[OutputError]) -> str:
-    """Return the errors of values and derivatives as text: their means over the outputs, and the largest of several."""
+    """Return the errors of values and derivatives as text: their means over the outputs, and the largest of several.
+
+    A mean may be larger by at most the largest factor.
+    """
     parts = list[str]()
-    for name in ("value", "derivative"):
-        judged = {one.output: error for one in errors if (error := getattr(one, name)) is not None}
-        if judged:
-            largest = max(judged, key=lambda output: judged[output])
-            worst = f" ({largest}: {judged[largest]:.1e})" if len(judged) > 1 else ""
-            parts.append(f"{sum(judged.values()) / len(judged):.1e} for the {name}s{worst}")
-    return " and ".join(parts)
+    for kind in _KINDS:
+        judged = {one.output: error for one in errors if (error := getattr(one, kind)) is not None}
+        if not judged:
+            continue
+        factors = {one.output: getattr(one, f"{kind}_factor") or 1.0 for one in errors if one.output in judged}
+        largest, factor, notes = max(judged, key=lambda output: judged[output]), max(factors.values()), list[str]()
+        if len(judged) > 1:
+            notes.append(f"{largest}: {_with_interval(judged[largest], factors[largest])}")
+        if factor > _UNSURE:
+            notes.append("few rows decide it")
+        mean = _with_interval(sum(judged.values()) / len(judged), factor)
+        parts.append(f"{mean} for the {kind}s" + f" ({'; '.join(notes)})" * bool(notes))
+    text = " and ".join(parts)
+    return f"{text}, with 95 % confidence" if "[" in text else text
+
+
+def _with_interval(error: float, factor: float) -> str:
+    """Return an error as text, with its interval unless that is narrow, or so wide that it means nothing."""
+    interval = f" [{error / factor:.1e}, {error * factor:.1e}]" if _CERTAIN < factor <= _UNSURE else ""
+    return f"{error:.1e}{interval}"
+
+
+def _mean(numbers: Sequence[float | None]) -> float | None:
+    """Return the mean of the numbers that are known; None: there are none."""
+    known = [number for number in numbers if number is not None]
+    return sum(known) / len(known) if known else None
+
+
+def _of_decades(errors: list[OutputError], rows: Rows) -> tuple[list[OutputError], str]:
+    """Return the errors, and the sentence on inputs over many decades; no errors if there are any and one is large."""
+    sentence = _describe_decades(rows)
+    numbers = [error for one in errors for kind in _KINDS if (error := getattr(one, kind)) is not None]
+    if not sentence or max(numbers, default=0.0) <= _BAD:
+        return errors, sentence
+    none = [OutputError(one.output, *[None] * 4) for one in errors]
+    return none, f"{sentence} The errors in rows left out are too large to state an error in new rows."
 
 
 def _describe_decades(rows: Rows) -> str:
@@ -213,7 +261,7 @@ def _describe_decades(rows: Rows) -> str:
 def _describe_bounds(errors: Sequence[OutputError]) -> str:
     """Return a sentence on the largest bounds of the outputs; empty: some have too few rows."""
     parts = list[str]()
-    for name in ("value", "derivative"):
+    for name in _KINDS:
         bounds = [getattr(one, f"{name}_bound") for one in errors if getattr(one, name) is not None]
         if bounds and None not in bounds:
             parts.append(f"90 % of the {name}s were within {max(bounds):.1e}")

@@ -5,6 +5,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from scipy import stats
 
 from runge.comparison.leaderboard import Candidate, OutputError
 from runge.data.channels import Channels
@@ -15,11 +16,14 @@ from runge.sweeps.policies.best.influences import _cautions
 from runge.sweeps.policies.best.known import Known
 from runge.sweeps.policies.best.unseen import errors_of
 from runge.sweeps.policies.best.verdict import (
+    _candidate,
     _describe_answer,
     _describe_bounds,
     _describe_decades,
     _describe_errors,
     _describe_surprise,
+    _in_words,
+    _of_decades,
 )
 
 
@@ -43,17 +47,17 @@ def test_the_answer_in_a_sentence(runs, rows, expected, tmp_path):
 
 
 def test_the_errors_in_a_sentence():
-    x, y, dydx = np.arange(4.0)[:, None], np.array([[0.0, 0], [2, 20], [0, 0], [2, 20]]), np.full((4, 2, 1), np.nan)
+    x, y, dydx = np.arange(6.0)[:, None], np.array([[0.0, 0], [2, 20]] * 3), np.full((6, 2, 1), np.nan)
     rows = Rows.of((x, y, dydx), ("x",), ("a", "b"), Table(file="t.csv"))
     known = Known(rows, np.empty(0, int), Channels.of(x, y, dydx))
     residuals = np.array([[0.1, 0.0, np.nan, np.nan]] * 5 + [[np.nan, np.nan, np.nan, np.nan]])
     where = "In rows left out of training (2 of 5 folds), the error of one network, over the standard deviation, is"
-    said = _describe_errors(errors_of(residuals, known), residuals, rows, 2, 5)
+    said = _describe_errors(errors_of(residuals, np.arange(len(residuals)), known), residuals, rows, 2, 5)
     assert said == f"{where} 5.0e-02 for the values (a: 1.0e-01)."
     for judged in (4, 0):  # too few
         residuals[judged:, 1] = np.nan
-        said = _describe_errors(errors_of(residuals, known), residuals, rows, 2, 5)
-        expected = f"b is not judged: these rows have {judged} of its 4 labels."
+        said = _describe_errors(errors_of(residuals, np.arange(len(residuals)), known), residuals, rows, 2, 5)
+        expected = f"b is not judged: these rows have {judged} of its 6 labels."
         assert said == f"{where} 1.0e-01 for the values. {expected}"
 
 
@@ -80,16 +84,75 @@ def test_the_errors_are_root_means_and_order_statistics_of_each_output():
     known = Known(rows, np.empty(0, int), Channels.of(x, y, dydx))
     residuals = np.arange(1, 41)[:, None] * np.array([0.1, 2.0, 0.0, 0.0, 0.6, 0.3])
     residuals[9:, 0] = np.nan  # of 9 the largest
-    a, b = errors_of(residuals[chance.permutation(40)], known)
+    a, b = errors_of(residuals[chance.permutation(40)], np.arange(40), known)
     assert (a.output, a.derivative, a.derivative_bound) == ("a", 0, 0)
     assert a.value == pytest.approx(0.1 * np.sqrt(np.mean(np.arange(1, 10) ** 2)) / y[:, 0].std())
     assert [a.value_bound, b.value_bound] == pytest.approx([0.9 / y[:, 0].std(), 2 * 37 / y[:, 1].std()])  # k = 36.9
     deviation = np.sqrt((x.var(axis=0) * dydx[:, 1].var(axis=0)).sum()) / x[:, 0].std()  # of the gradient
     assert b.derivative_bound == pytest.approx(0.6 * 37 / deviation)  # of the first derivative
     residuals[8:, 0] = np.nan  # too few
-    assert errors_of(residuals, known)[0].value_bound is None
+    assert errors_of(residuals, np.arange(len(residuals)), known)[0].value_bound is None
     residuals[:, 0] = np.nan
-    assert errors_of(residuals, known)[0] == OutputError("a", None, 0, None, 0)
+    assert errors_of(residuals, np.arange(len(residuals)), known)[0] == OutputError("a", None, 0, None, 0)
+
+
+def test_the_factor_of_an_error_is_that_of_the_jackknife():
+    """For normal residuals the standard error of a root mean square of n is 1 / sqrt(2 n) of it."""
+    chance = np.random.default_rng(0)
+    x, y = chance.random((400, 1)), chance.random((400, 1))
+    dydx = np.full((400, 1, 1), np.nan)
+    known = Known(Rows.of((x, y, dydx), ("x",), ("y",), Table(file="t.csv")), np.empty(0, int), Channels.of(x, y, dydx))
+    residuals = np.c_[chance.normal(size=400), np.full(400, np.nan)]
+    for groups, expected in ((np.arange(400), 800), (np.arange(400) // 4, 800), (np.arange(400) // 10, 800)):
+        [error] = errors_of(residuals, groups, known)
+        t = stats.t.ppf(0.975, min(groups.max(), 99))
+        assert np.log(error.value_factor) == pytest.approx(t / np.sqrt(expected), rel=0.4)
+        assert error.derivative_factor is None
+    same = np.where(np.isnan(residuals), np.nan, np.repeat(residuals[:40], 10, axis=0))
+    [error] = errors_of(same, np.arange(400) // 10, known)  # 40 groups of equal residuals
+    assert np.log(error.value_factor) == pytest.approx(stats.t.ppf(0.975, 39) / np.sqrt(80), rel=0.4)
+
+
+def test_rows_of_few_groups_have_no_bound_and_of_fewer_no_error():
+    chance = np.random.default_rng(0)
+    x, y, dydx = chance.random((90, 1)), chance.random((90, 1)), np.full((90, 1, 1), np.nan)
+    rows = Rows.of((x, y, dydx), ("x",), ("y",), Table(file="t.csv", group="a"))
+    known, residuals = Known(rows, np.empty(0, int), Channels.of(x, y, dydx)), np.c_[np.arange(1.0, 91), y * np.nan]
+    [error] = errors_of(residuals, np.arange(90) // 10, known)  # k = 0.9 * 10 / 9 * 90
+    assert error.value_bound == pytest.approx(90 / y.std())
+    [error] = errors_of(residuals, np.arange(90) // 12, known)
+    assert error.value is not None
+    assert error.value_bound is None
+    few = replace(rows, groups=np.arange(90) // 30)
+    assert errors_of(residuals, few.groups, known) == [OutputError("y", *[None] * 4)]
+    said = _describe_errors(errors_of(residuals, few.groups, known), residuals, few, 2, 5)
+    assert said == "y is not judged: these rows have 90 of its 90 labels, in 3 groups."
+
+
+def test_the_error_of_few_rows_may_be_larger_by_its_factor():
+    """Of 300 samples of 8 normal residuals, for about 95 % the true error is within the interval."""
+    chance, within = np.random.default_rng(0), 0
+    x, y = chance.random((8, 1)), chance.random((8, 1))
+    dydx = np.full((8, 1, 1), np.nan)
+    known = Known(Rows.of((x, y, dydx), ("x",), ("y",), Table(file="t.csv")), np.empty(0, int), Channels.of(x, y, dydx))
+    for _ in range(300):
+        [error] = errors_of(np.c_[chance.normal(size=8), np.full(8, np.nan)], np.arange(8), known)
+        within += error.value / error.value_factor < 1 / y.std() < error.value * error.value_factor
+    assert 0.9 < within / 300 < 0.99
+
+
+@pytest.mark.parametrize(
+    ("factors", "expected"),
+    [
+        ((1.1, 1.2), "2.0e-01 for the values (b: 3.0e-01)"),
+        ((2.0, 1.5), "2.0e-01 [1.0e-01, 4.0e-01] for the values (b: 3.0e-01 [2.0e-01, 4.5e-01]), with 95 % confidence"),
+        ((1.1, 3.0), "2.0e-01 for the values (b: 3.0e-01; few rows decide it)"),
+    ],
+)
+def test_an_error_that_is_not_certain_has_its_interval(factors, expected):
+    abouts = zip("ab", (0.1, 0.3), factors, strict=True)
+    errors = [OutputError(output, error, *[None] * 3, factor) for output, error, factor in abouts]
+    assert _in_words(errors) == expected
 
 
 def test_test_rows_with_larger_residuals_than_chance_allows():
@@ -117,8 +180,14 @@ def test_inputs_over_many_decades_are_named():
     x = np.stack([np.geomspace(1e-8, 1e2, 20), np.linspace(1, 900, 20), np.linspace(-1, 1, 20)], axis=1)
     rows = SimpleNamespace(x=x, inputs=("p", "q", "r"))
     assert _describe_decades(rows).startswith("p spans 10 decades: a fit of the logarithm may have")
+    good, bad = ([OutputError("y", 1e-3, error, 1.0, 1.0)] for error in (0.09, 0.11))
+    assert _of_decades(good, rows) == (good, _describe_decades(rows))
+    errors, sentence = _of_decades(bad, rows)
+    assert errors == [OutputError("y", *[None] * 4)]
+    assert sentence.endswith("The errors in rows left out are too large to state an error in new rows.")
     rows.x = x[:, 1:]
     rows.inputs = ("q", "r")
+    assert _of_decades(bad, rows) == (bad, "")
     assert _describe_decades(rows) == ""
 
 
@@ -132,3 +201,16 @@ def test_cautions_on_the_rows():
     assert related.startswith("a and b are correlated in the rows (-1.00), ")
     assert uneven.startswith("The rows are not spread evenly along c: ")
     assert _cautions(SimpleNamespace(x=x[:12], inputs=("a", "b", "c")), box) == [related]
+
+
+def test_a_candidate_has_the_errors_of_the_outputs_that_are_judged():
+    errors = {"val/nrmse_f": 5.0, "val/nrmse_f/a": 1.0, "val/nrmse_f/b": 9.0, "val/nrmse_df": 3.0}
+    fit = SimpleNamespace(best_step=1, number=0)
+    entrant = SimpleNamespace(
+        name="c", overrides=[], member=SimpleNamespace(rows=None), all=[fit], fits=[fit], runs=[0], refits=[],
+        calibrating=[], error=1.0, seconds=1.0, root_mean=errors.get,
+    )  # fmt: skip
+    for a, b, expected in ((1.0, 9.0, 5.0), (1.0, None, 1.0), (None, None, 5.0)):
+        board = [OutputError("a", a, 1.0, None, None), OutputError("b", b, 1.0, None, None)]
+        candidate = _candidate(entrant, board)
+        assert (candidate.value, candidate.derivative) == (expected, 3.0)
