@@ -1,4 +1,4 @@
-"""Dot plots of `docs/studies.md`: the shares that intervals contain, and how well distances find large errors."""
+"""Dot plots of `docs/studies.md` and `docs/stated.md`: shares that intervals contain, distances, and stated errors."""
 
 from collections.abc import Mapping, Sequence
 
@@ -34,4 +34,29 @@ def dots(panels: Mapping[str, Mapping[str, Mapping[str, Sequence[float]]]], labe
         axes.tick_params(axis="y", length=0)
     handles = columns[0].get_legend_handles_labels()[0][::-1]
     figure.legend(handles=handles, loc="outside upper center", ncols=len(handles), frameon=False)
+    return figure
+
+
+@styled
+def of_ratios(panels: Mapping[str, Mapping[str, Sequence[tuple[float, bool]]]], at: float) -> Figure:
+    """Draw a panel per title, a row per table, and a dot for each true error over the stated one; hollow if unsure.
+
+    Args:
+        panels: for each title the ratios by table, and whether the stated error is sure.
+        at: the largest ratio of an error that is stated truly, a line.
+    """
+    tables = list(next(iter(panels.values())))
+    figure = Figure((_WIDTH, 0.95 + _ROW * len(tables)))
+    columns = figure.subplots(1, len(panels), sharey=True, squeeze=False)[0]
+    for axes, (title, rows) in zip(columns, panels.items(), strict=True):
+        for y, ratios in enumerate(rows.values()):
+            for ratio, sure in ratios:
+                face = ORANGE if sure else "none"
+                axes.plot(ratio, y, "o", color=ORANGE, markerfacecolor=face, markersize=5, alpha=0.85)
+        axes.axvline(1, color=INK, linewidth=0.8)
+        axes.axvline(at, color=INK, linewidth=0.8, linestyle=":")
+        axes.set(title=title, xlabel="true error / stated error", xscale="log", ylim=(len(tables) - 0.4, -0.6))
+        axes.set_yticks(range(len(tables)), tables, fontsize=8)
+        axes.spines["left"].set_visible(False)
+        axes.tick_params(axis="y", length=0)
     return figure
