@@ -117,6 +117,7 @@ def measure(name: str, seed: int, seconds: float, work: Path, *overrides: str) -
         "table": [*read_lines(titles, OF_TABLE), *of_table, *reasons],
         "sentences": [part for sentence in board["sentences"] for part in read_sentence(sentence)],
     }
+    by_source["table"] += [part for part in by_source["sentences"] if part.kind == "not judged"]  # below the table
     for source, statements in by_source.items():
         judged += judge(statements, truth, source)
     return judged

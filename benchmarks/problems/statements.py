@@ -35,7 +35,7 @@ OF_FIT = {
 """Parts of the sentences on the answer, in `leaderboard.json`."""
 
 CONNECTING = {
-    *("", "and", ", with 95 % confidence.", ".", ";", ":", "standard deviations of the prediction."),
+    *("", "and", ", with jackknife intervals.", ".", ";", ":", "standard deviations of the prediction."),
     *(
         f"Check {which}, which networks trained without {whose} do not predict:"
         for which, whose in (("this label", "its row"), ("these labels", "their rows"))

@@ -134,7 +134,7 @@ class OutputError:
         derivative: that of the derivatives.
         value_bound: the bound of 90 % of the residuals of the values; None: there are too few.
         derivative_bound: the largest such bound of a partial derivative.
-        value_factor: the error of the values may be larger or smaller by this factor, with 95 % confidence.
+        value_factor: the error of the values over the ends of its jackknife interval, nominally of 95 %.
         derivative_factor: that of the error of the derivatives.
     """
 

@@ -89,8 +89,8 @@ def test_errors_are_compared_with_those_of_the_outputs_that_are_judged():
     ("sentence", "verdict"),
     [
         ("1.0e-02 for the values (y1: 1.0e-02)", NO),
-        ("1.0e-02 [7.0e-03, 1.5e-02] for the values (y1: 1.0e-02 [7.0e-03, 1.5e-02]), with 95 % confidence.", NO),
-        ("1.0e-02 [5.0e-03, 2.0e-02] for the values (y1: 1.0e-02 [5.0e-03, 2.0e-02]), with 95 % confidence.", YES),
+        ("1.0e-02 [7.0e-03, 1.5e-02] for the values (y1: 1.0e-02 [7.0e-03, 1.5e-02]), with jackknife intervals.", NO),
+        ("1.0e-02 [5.0e-03, 2.0e-02] for the values (y1: 1.0e-02 [5.0e-03, 2.0e-02]), with jackknife intervals.", YES),
         ("1.0e-02 for the values (y1: 1.0e-02; few rows decide it)", UNCOMPARED),
         ("1.5e-02 for the values (few rows decide it)", YES),
     ],

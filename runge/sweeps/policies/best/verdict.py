@@ -225,7 +225,7 @@ def _in_words(errors: Sequence[OutputError]) -> str:
         mean = _with_interval(sum(judged.values()) / len(judged), factor)
         parts.append(f"{mean} for the {kind}s" + f" ({'; '.join(notes)})" * bool(notes))
     text = " and ".join(parts)
-    return f"{text}, with 95 % confidence" if "[" in text else text
+    return f"{text}, with jackknife intervals" if "[" in text else text
 
 
 def _with_interval(error: float, factor: float) -> str:

@@ -145,7 +145,10 @@ def test_the_error_of_few_rows_may_be_larger_by_its_factor():
     ("factors", "expected"),
     [
         ((1.1, 1.2), "2.0e-01 for the values (b: 3.0e-01)"),
-        ((2.0, 1.5), "2.0e-01 [1.0e-01, 4.0e-01] for the values (b: 3.0e-01 [2.0e-01, 4.5e-01]), with 95 % confidence"),
+        (
+            (2.0, 1.5),
+            "2.0e-01 [1.0e-01, 4.0e-01] for the values (b: 3.0e-01 [2.0e-01, 4.5e-01]), with jackknife intervals",
+        ),
         ((1.1, 3.0), "2.0e-01 for the values (b: 3.0e-01; few rows decide it)"),
     ],
 )
