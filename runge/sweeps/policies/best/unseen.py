@@ -15,15 +15,18 @@ Integers = NDArray[np.integer]
 
 __all__ = ["LEAST_JUDGED", "errors_of", "groups_of", "rank", "sizes_of"]
 
-LEAST_JUDGED = 5
-"""The least number of groups in which a channel is known. Rows with different inputs are groups, if none are named."""
+LEAST_JUDGED = 9
+"""The least number of groups in which a channel is known, which is that of a bound of 90 %.
+
+Rows with different inputs are groups, if none are named.
+"""
 
 _BLOCKS = 100  # of groups: a standard error of 100 of them has a relative error of 7 %
 _CONFIDENCE = 0.95
 
 
 def errors_of(residuals: Floats, groups: Integers, known: Known) -> list[OutputError]:
-    """Return the errors of each output; channels that are known in fewer than five groups are not judged.
+    """Return the errors of each output; channels that are known in fewer than nine groups are not judged.
 
     Args:
         residuals: those in rows that networks have not seen, (n, P + P D), values first; NaN: not known.
