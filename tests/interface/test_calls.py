@@ -138,7 +138,7 @@ def test_the_answer_for_a_table_in_memory(table, monkeypatch, capfd):
     assert lines[0].startswith("The answer is ")
     assert lines[1].startswith("In rows left out of training (")
     (error,) = answer.error.to_dict("records")
-    assert f"is {error['value']:.1e} for the values and {error['derivative']:.1e} for the derivatives." in lines[1]
+    assert all(f" {error[kind]:.1e} " in lines[1] for kind in ("value", "derivative"))
     assert (error["output"], {"value_bound", "derivative_bound"} <= error.keys()) == ("y", True)
     page = answer._repr_html_()
     assert all(part in page for part in (html.escape(lines[0]), "<td>one</td>", str(answer.directory)))
