@@ -17,7 +17,10 @@ from runge.sweeps.policies.best.display import Display
 from runge.sweeps.policies.best.judge import Fit
 from runge.sweeps.policies.best.known import Known
 
-__all__ = ["Run", "Selection"]
+__all__ = ["FEW_ROWS", "Run", "Selection"]
+
+FEW_ROWS = 50
+"""Fewer rows have as many folds as very many rows, and networks of the winner leave out each fold."""
 
 _SET_UP = 0.2  # seconds of a run besides those that it measures
 _LONGER = 2  # times the steps of a run for one that continues it
@@ -27,7 +30,7 @@ _OF_COMMAND = ("trainer.max_steps", "trainer.max_seconds", "data.split.train", "
 """The keys that the search sets, unless the command does."""
 
 _DAMPING = 1e-12, 1.0  # with which a run may continue; without reduction of the loss it has grown far beyond
-_CROSSED, _FEW = 5, 50  # folds that networks of the winner leave out, or all folds of fewer training rows
+_CROSSED = 5  # folds that networks of the winner leave out, unless there are few rows
 _LEAST = 0.3  # seconds of a run at least
 _PATIENCE, _START_UP = 3.0, 10.0  # times the time of a batch, and more seconds, after which it is not waited for
 _SAFETY = 0.8  # of the steps that are expected to fit into a time, for a schedule that should end with them
@@ -103,7 +106,7 @@ class Selection:
     @property
     def crossed(self) -> int:
         """The number of folds that networks of the winner leave out, to calibrate intervals and to question labels."""
-        return self.folds if self.training_rows < _FEW else min(self.folds, _CROSSED)
+        return self.folds if self.training_rows < FEW_ROWS else min(self.folds, _CROSSED)
 
     def left(self, until: float) -> float:
         """Return the seconds until a time, in seconds since the beginning of the search."""

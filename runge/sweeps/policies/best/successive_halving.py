@@ -27,7 +27,7 @@ from runge.sweeps.policies.best.answer import answer
 from runge.sweeps.policies.best.candidates import Candidates, Entrant
 from runge.sweeps.policies.best.display import Display
 from runge.sweeps.policies.best.known import Known
-from runge.sweeps.policies.best.selection import Run, Selection
+from runge.sweeps.policies.best.selection import FEW_ROWS, Run, Selection
 from runge.sweeps.policies.best.verdict import leaderboard
 from runge.sweeps.policies.policy import Policy, Rounds, SweepCommand
 from runge.training.advice import without_wrong_columns, wrong_labels
@@ -36,7 +36,6 @@ __all__ = ["Best", "BestSettings"]
 
 log = logging.getLogger(__name__)
 
-_FEW_ROWS = 50  # fewer are divided into as many folds as very many rows
 _FOLDS, _FOLDS_OF_MANY = 5, 10
 _LEFT_OUT_OF_FEW, _LEFT_OUT = 100, 1000  # rows of a fold: less judge badly, more only cost time
 _JUDGES, _JUDGES_OF_FEW = 2, 4  # folds that judge, if one has too few rows
@@ -108,7 +107,7 @@ class Best(Policy):
         known = Known.of(entrants[0].member) if candidates.of_table else None
         folds, judges = 1, 1
         if known:
-            folds, rows, few = known.rows.folds, len(known.seen), len(known.seen) < _FEW_ROWS
+            folds, rows, few = known.rows.folds, len(known.seen), len(known.seen) < FEW_ROWS
             if "data.folds" not in candidates.given:
                 most = _FOLDS_OF_MANY if few else rows // _LEFT_OUT_OF_FEW
                 folds = min(known.rows.most_folds, max(folds, min(_FOLDS_OF_MANY, most), rows // _LEFT_OUT))
