@@ -81,6 +81,8 @@ def render(ranking: Ranking, directory: Path | None = None) -> str:
         directory: the directory to which it is written, from where it links to the runs' files; None: no links.
     """
     records = ranking.records
+    # The leaderboard of a search has the errors over folds, and its candidates differ in their number of folds.
+    grouped = ranking.race is None and any(len(group.values) > 1 for group in ranking.groups)
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("runge.comparison", "page"),
         autoescape=True,
@@ -91,7 +93,7 @@ def render(ranking: Ranking, directory: Path | None = None) -> str:
     return environment.get_template("page.html").render(
         data=_data(ranking, directory),
         folded={name: ranking.groups_by(name) for name in errors_like(ranking.metric)} if ranking.folded else {},
-        groups=ranking.groups if any(len(group.values) > 1 for group in ranking.groups) else (),
+        groups=ranking.groups if grouped else (),
         differences=defaultdict(lambda: None, ranking.differences),
         compared=ranking.compared,
         sentences=ranking.sentences,

@@ -112,6 +112,11 @@ def test_groups_are_the_candidates_and_runs_on_all_rows_are_not_ranked(ranking):
     assert "val/nrmse_df" not in ranking.records[-1].figures
 
 
+def test_the_report_has_no_second_table_of_the_candidates(ranking):
+    assert ranking.folded
+    assert "Cross-validation" not in render(ranking)
+
+
 def test_the_report_begins_with_the_leaderboard(ranking, tmp_path, opened):
     (tmp_path / "report.html").write_text(render(ranking))
     page = opened(tmp_path / "report.html")
