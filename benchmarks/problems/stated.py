@@ -148,7 +148,7 @@ def truth_of(stated: Stated, work: Path, board: dict[str, Any]) -> Truth:
             parts |= {column: part / max(sizes.values()) for column, part in sizes.items()}
     exact = {(c, i + 2): value for c in stated.exact for i, value in enumerate(stated.exact[c]) if not np.isnan(value)}
     columns = {y: [y, *(f"d{y}_d{x}" for x in stated.inputs if f"d{y}_d{x}" in frame)] for y in stated.outputs}
-    runs = [run for run, _ in read_answer(work / "answer") or ()]
+    runs = read_answer(work / "answer") or []
     whole = sum(RunDirectory(run.path).read_configuration()[0]["data"].get("fold") is None for run in runs)
     return Truth(
         rows=len(frame),

@@ -12,15 +12,8 @@ from runge.commands.plumbing import add_out, check_new, ending_quietly, refusing
 from runge.configuration.errors import ConfigurationError
 from runge.data.roles import listed, partial_name
 from runge.data.table import FORMATS, SETS, open_table
-from runge.function.predictions import (
-    Arrays,
-    as_frame,
-    columns_of,
-    outside_of,
-    parts_of,
-    read_rows,
-    sets_of,
-)
+from runge.function.predictions import Arrays, as_frame, columns_of, outside_of, parts_of, read_rows, sets_of
+from runge.records.ensemble import read_answer
 from runge.records.files import printable, write
 from runge.records.reading import find
 
@@ -181,9 +174,8 @@ def main(arguments: Sequence[str] | None = None, prog: str = "runge predict") ->
         write(out, _content(x, prediction, function, marks, out.suffix.lower()))
     if function.members > 1:
         statistics = f"mean and standard deviation of {function.members} runs"
-        unfinished = len(find(args.run)) - function.members
-        equal = statistics + f"; left out because unfinished: {unfinished}" * (unfinished > 0)
-        print(equal if function.weights is None else f"weighted {statistics}")
+        unfinished = 0 if read_answer(args.run) else len(find(args.run)) - function.members
+        print(statistics + f"; left out because unfinished: {unfinished}" * (unfinished > 0))
     print(_errors(function, labels, prediction, sets))
     if args.interval is not None:
         print(_held(function, labels, prediction, sets, args.interval))

@@ -14,7 +14,7 @@ from sympy.printing import c, cxx
 from runge.configuration.errors import ConfigurationError
 from runge.exports.card import card
 from runge.exports.sources import TEMPLATES, activations
-from runge.exports.weights import folded, shares
+from runge.exports.weights import folded
 from runge.function.function import Function
 from runge.records.files import printable
 
@@ -103,14 +103,11 @@ def c_source(
     inputs, outputs = len(function.inputs), len(function.outputs)
     adjoints = hessian or inputs > 2 * outputs
     tangents = hessian or not adjoints
-    constant, groups = np.zeros(outputs), list[dict[str, Any]]()
-    weights = shares(function)
+    constant, groups, share = np.zeros(outputs), list[dict[str, Any]](), 1 / function.members
     for activation, network in zip(names, function.networks, strict=True):
-        share, weights = np.split(weights, [network.members])
         *parts, last, bias = folded(network)
-        factor = share[:, None, None]
-        constant += (factor * bias).sum((0, 1))
-        groups.append(_group(activation, *parts, factor * last))
+        constant += (share * bias).sum((0, 1))
+        groups.append(_group(activation, *parts, share * last))
     for i, group in enumerate(groups):
         group["name"] = f"{name}_{i + 1}" if len(groups) > 1 else name
     columns, about = 1 + inputs * tangents, card(function)

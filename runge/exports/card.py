@@ -14,7 +14,6 @@ import torch
 from runge.comparison.leaderboard import OutputError, read_leaderboard
 from runge.configuration.errors import ConfigurationError
 from runge.configuration.objects import flatten
-from runge.exports.weights import shares
 from runge.function.function import Function
 from runge.metrics import QUANTITIES, key, on_test
 from runge.records.checkpoints import read_checkpoint
@@ -69,7 +68,6 @@ def card(function: Function, interval: float | None = None) -> dict[str, Any]:
         "inputs": _inputs(function),
         "outputs": [_named(name) for name in function.outputs],
         "networks": [_network(network) for network in function.networks],
-        "weights": shares(function).tolist() if function.members > 1 else [],
         "errors": [*_errors(function, records), *_left_out(function)],
         "intervals": _intervals(function, interval),
         "license": LICENSE,

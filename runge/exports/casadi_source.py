@@ -9,7 +9,7 @@ import numpy as np
 
 from runge.exports.card import card
 from runge.exports.sources import TEMPLATES, activations
-from runge.exports.weights import folded, shares
+from runge.exports.weights import folded
 from runge.function.function import Function
 
 __all__ = ["casadi_source"]
@@ -47,14 +47,11 @@ def casadi_source(
     except ImportError as error:
         need = f"casadi needs the package {error.name}; install it with pip install -e '.[interop]'"
         raise ImportError(need) from error
-    arrays, calls = list[np.ndarray](), list[str]()
-    weights = shares(function)
+    arrays, calls, share = list[np.ndarray](), list[str](), 1 / function.members
     for name, network in zip(names, function.networks, strict=True):
-        share, weights = np.split(weights, [network.members])
         *parts, last, bias = folded(network)
-        factor = share[:, None, None]
         calls.append(f"networks(x, {name}, *WEIGHTS[{len(arrays)}:{len(arrays) + len(parts) + 2}])")
-        arrays += [*parts, factor * last, factor * bias]
+        arrays += [*parts, share * last, share * bias]
     buffer = io.BytesIO()
     np.savez(buffer, *arrays)
     source = TEMPLATES.get_template("casadi.py.jinja").render(

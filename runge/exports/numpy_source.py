@@ -54,7 +54,6 @@ def numpy_source(
         activations={name: _ACTIVATIONS[name] for name in names},
         calls=calls,
         members=function.members,
-        weights=None if function.weights is None else function.weights.tolist(),
         inputs=d,
         outputs=p,
         shapes=[_shape("N", *[p] * (p > 1), *[d] * order) for order in range(3)],

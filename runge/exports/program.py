@@ -22,10 +22,10 @@ class _ValueAndDerivative(nn.Module):
 
     def forward(self, x: Tensor) -> tuple[Tensor, ...]:
         parts = self.function.jet(x[None], self.order)
-        means = [mean_over(part, self.function.weights)[0] for part in parts]
+        means = [mean_over(part)[0] for part in parts]
         results, pair = [*means], parts[:2]
         if self.function.members > 1:
-            results += [std_over(part, self.function.weights)[0] for part in pair]
+            results += [std_over(part)[0] for part in pair]
         if self.interval is not None:
             halves = [half[0] for half in self.function.half_widths(pair, self.interval)]
             results += [end for mean, half in zip(means, halves, strict=False) for end in (mean - half, mean + half)]

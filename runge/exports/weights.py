@@ -1,21 +1,13 @@
-"""The weights of a trained network, with its units folded into them, and of members."""
+"""The weights of a trained network, with its units folded into them."""
 
 import copy
 
 import numpy as np
 
-from runge.function.function import Function
 from runge.sobolev.network import StackedMLP
 from runge.sobolev.units import Units
 
-__all__ = ["folded", "shares"]
-
-
-def shares(function: Function) -> np.ndarray:
-    """Return the weight of each member in the mean, (M,), which sum to 1."""
-    if function.weights is None:
-        return np.full(function.members, 1 / function.members)
-    return function.weights.numpy(force=True)
+__all__ = ["folded"]
 
 
 def folded(network: StackedMLP) -> list[np.ndarray]:

@@ -33,15 +33,15 @@ _CHUNK = 2**12  # points that are evaluated at a time; what a layer makes of the
 class Function(nn.Module):
     """A trained u: R^D -> R^P with its derivative, in the units of the data.
 
-    It is the mean, weighted or not, over its members: the networks of runs that differ in their seeds, or of any runs
-    that were fitted to the same function or table. One run has one member.
+    It is the mean over its members: the networks of runs that differ in their seeds, or of any runs that were fitted
+    to the same function or table. One run has one member.
 
     With one input x may have any shape, and with one output `u(x)` and `u.derivative(x)` have the same. With D inputs x
     has the shape (..., D); with one output `u(x)` has (...) and `u.derivative(x)` has (..., D). With P outputs `u(x)`
     has (..., P) and `u.derivative(x)` has (..., P, D).
 
     A tensor or a number gives a tensor on the device of the parameters and in their precision, or in float64 if the run
-    was trained in standardised units or the members have weights; `to` changes both. It can be differentiated by x if x
+    of a member was trained in standardised units or in 64 bit; `to` changes both. It can be differentiated by x if x
     requires gradients, and by the parameters after `u.requires_grad_()`; otherwise points are evaluated in chunks. A
     NumPy array gives an array, and so does a table with a column for each input, such as a DataFrame.
 
@@ -54,7 +54,6 @@ class Function(nn.Module):
         inputs: the names of the inputs; None: x, or x1, ..., xD.
         outputs: the names of the outputs.
         runs: the directories of the members' runs, in the order of the stacks.
-        weights: the weight w of each member, > 0, in the same order; they sum to 1. None: all are equal.
         rows: a key for each member, in the same order; members trained on the same rows have equal keys.
         calibration: the data from which intervals are computed; None: the rows of `runs` that a member has not seen.
         inside: the inputs of the rows that a member was trained on, (n, D), or the box of a formula; None: the rows are
@@ -67,7 +66,6 @@ class Function(nn.Module):
         torch.Size([2, 3])
     """
 
-    weights: Tensor | None
     runs: tuple[str, ...]
 
     def __init__(
@@ -77,7 +75,6 @@ class Function(nn.Module):
         inputs: Sequence[str] | None = None,
         outputs: Sequence[str] = ("f",),
         runs: Sequence[str] = (),
-        weights: Sequence[float] | None = None,
         rows: Sequence[str] = (),
         calibration: Calibration | None = None,
         inside: np.ndarray | Box | None = None,
@@ -89,9 +86,6 @@ class Function(nn.Module):
         self.inputs = numbered("x", stacks[0].dimension) if inputs is None else tuple(inputs)
         self.outputs, self.runs, self.inside = tuple(outputs), tuple(runs), inside
         self.groups, self._calibration = alike(rows), calibration
-        if weights is None and len(stacks) > 1:
-            weights = [1 / self.members] * self.members
-        self.register_buffer("weights", None if weights is None else torch.tensor(weights, dtype=torch.float64))
 
     @property
     def members(self) -> int:
@@ -106,10 +100,8 @@ class Function(nn.Module):
     @property
     def like(self) -> Tensor:
         """A tensor on the device and in the precision in which it takes x."""
-        if self.weights is not None:
-            return self.weights
-        units = self.networks[0].units
-        return self.networks[0].theta if units is None else units.x_mean
+        tensors = [network.theta if network.units is None else network.units.x_mean for network in self.networks]
+        return next((tensor for tensor in tensors if tensor.dtype == torch.float64), tensors[0])
 
     def forward(self, x: Argument) -> Any:
         """Return the value u(x).
@@ -120,7 +112,7 @@ class Function(nn.Module):
 
         def value(points: Tensor) -> list[Tensor]:
             self._warn_if_far(points)
-            return [mean_over(part, self.weights) for part in self.jet(points, 0)]
+            return [mean_over(part) for part in self.jet(points, 0)]
 
         return self._shaped(*self._evaluate(x, value))[0]
 
@@ -164,14 +156,14 @@ class Function(nn.Module):
     def value_and_derivative_std(self, x: Argument) -> tuple[Any, Any]:
         r"""Return the standard deviations of u(x) and u'(x) over the members.
 
-        .. math:: \sqrt{\sum_m w_m (u_m - \bar u)^2 / (1 - \sum_m w_m^2)}, \quad \bar u = \sum_m w_m u_m,
+        .. math:: \sqrt{\sum_m (u_m - \bar u)^2 / (M - 1)},
 
-        and likewise of each component of u'. With equal weights, w = 1 / M, the denominator is that of M - 1.
+        and likewise of each component of u'.
 
         Raises:
             ValueError: there is one member.
         """
-        parts = self._evaluate(x, lambda points: [std_over(part, self.weights) for part in self.jet(points)])
+        parts = self._evaluate(x, lambda points: [std_over(part) for part in self.jet(points)])
         return self._shaped(*parts)
 
     @property
@@ -185,7 +177,7 @@ class Function(nn.Module):
         if self._calibration is None:
             if "file" not in (self.configuration.get("data") or {}) or not self.runs:
                 raise ValueError("intervals need runs on a table, with rows that were left out of their training")
-            self._calibration = calibrate(self.jet, self.runs, self.weights, local=bool(self.groups))
+            self._calibration = calibrate(self.jet, self.runs, local=bool(self.groups))
         return self._calibration
 
     @calibration.setter
@@ -223,7 +215,7 @@ class Function(nn.Module):
 
         def ends(points: Tensor) -> tuple[Tensor, ...]:
             jet = self.jet(points)
-            means = [mean_over(part, self.weights) for part in jet]
+            means = [mean_over(part) for part in jet]
             pairs = [(m - half, m + half) for m, half in zip(means, self.half_widths(jet, level), strict=True)]
             return tuple(end for pair in pairs for end in pair)
 
@@ -240,7 +232,7 @@ class Function(nn.Module):
         halves = list[Tensor]()
         for part, where in zip(jet, (slice(outputs), slice(outputs, None)), strict=True):
             factor, floor = (one[where].reshape(part.shape[2:]) for one in (factors, floors))
-            spread = spread_over(part, self.weights, self.groups if found.local else [])
+            spread = spread_over(part, self.groups if found.local else [])
             halves.append((factor * (spread.square() + floor.square()).sqrt())[None])
         return halves
 
@@ -318,14 +310,14 @@ class Function(nn.Module):
     def _disagreement(self, x: Tensor) -> Tensor:
         """Return the norm of the spread of the members' values and slopes at points, (N, D), (N,)."""
         u, du = self.jet(x[None].to(self.like))
-        spread = spread_over(torch.cat([u, du.flatten(2)], dim=2), self.weights, self.groups)
+        spread = spread_over(torch.cat([u, du.flatten(2)], dim=2), self.groups)
         return torch.linalg.vector_norm(spread * spread.new_tensor(self.calibration.outside), dim=1)
 
     def _means(self, x: Argument, order: int, along: Argument | None = None) -> list[Any]:
         """Return the means over members of u and its derivatives up to an order, or of the last along directions."""
 
         def means(points: Tensor, along: Tensor | None = None) -> list[Tensor]:
-            return [mean_over(part, self.weights) for part in self.jet(points, order, along)]
+            return [mean_over(part) for part in self.jet(points, order, along)]
 
         return self._evaluate(x, means, along=along, of_each=len(self.inputs) ** max(0, order - 1))
 
@@ -338,9 +330,9 @@ class Function(nn.Module):
         The points x are (1, N, D), and so are directions v, if any, along which u'' v, (M, N, P, D), is returned.
         """
         parts = [jet(network, x, order, along) for network in self.networks]
-        if self.weights is None:
+        if len(parts) == 1:
             return parts[0]
-        return [torch.cat([one.to(self.weights) for one in part]) for part in zip(*parts, strict=True)]
+        return [torch.cat([tensor.to(self.like) for tensor in tensors]) for tensors in zip(*parts, strict=True)]
 
     def _evaluate(
         self,

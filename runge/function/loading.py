@@ -28,7 +28,7 @@ __all__ = ["load", "load_finished", "load_runs"]
 def load(directory: str | os.PathLike[str]) -> Function:
     """Load the trained function of a run or of a sweep: the weights with the lowest validation loss.
 
-    Of a sweep it is the weighted mean of the runs in its `answer.json`; without that, the mean over its finished runs,
+    Of a sweep it is the mean of the runs in its `answer.json`; without that, the mean over its finished runs,
     which may differ only in seed and fold.
 
     Args:
@@ -64,29 +64,23 @@ def load_finished(directory: str, key: str) -> Function:
         raise ConfigurationError(f"{rule} ({error})") from error
 
 
-def _runs(
-    directory: str | os.PathLike[str],
-) -> tuple[Sequence[RunDirectory], Sequence[float] | None, Calibration | None]:
+def _runs(directory: str | os.PathLike[str]) -> tuple[Sequence[RunDirectory], Calibration | None]:
     """Return the runs whose mean a directory is, itself or some of a sweep, as `load_runs` takes them."""
     run = RunDirectory(directory)
     if run.best.is_file():
-        return [run], None, None
+        return [run], None
     if answer := read_answer(directory):
-        runs, weights = zip(*answer, strict=True)
-        return runs, weights if len(runs) > 1 else None, read_intervals(directory)
+        return answer, read_intervals(directory)
     if run.path.is_dir() and any(one.path != run.path for one in find(directory)):
-        return members(directory), None, None
+        return members(directory), None
     raise FileNotFoundError(f"{run.best} is missing: {run.path} is not a run, or its run saved no checkpoint")
 
 
-def load_runs(
-    runs: Sequence[RunDirectory], weights: Sequence[float] | None = None, calibration: Calibration | None = None
-) -> Function:
+def load_runs(runs: Sequence[RunDirectory], calibration: Calibration | None = None) -> Function:
     """Load the trained functions of some runs as the members of one; those of one architecture share a stack.
 
     Args:
         runs: the runs, which have finished.
-        weights: their weights, > 0, which sum to 1; None: they are equal.
         calibration: what intervals follow from; None: the rows that these runs have not seen.
 
     Raises:
@@ -108,7 +102,6 @@ def load_runs(
         checkpoints[order[0]]["configuration"],
         **columns,
         runs=[str(runs[i].path) for i in order],
-        weights=weights and [weights[i] for i in order],
         inside=_inside(runs, checkpoints, networks[0].dimension),
         rows=[_training_rows(checkpoints[i]["configuration"]) for i in order],
         calibration=calibration,

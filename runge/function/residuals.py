@@ -42,7 +42,7 @@ def rows_of(run: RunDirectory, file: str | None = None) -> tuple[Rows, Split]:
     return rows, rows.split(Seed.of_data(configuration["seed"], table.seed, table.folds).generator("data"))
 
 
-def calibrate(jet: Jet, runs: Sequence[str | Path], weights: Tensor | None, local: bool) -> Calibration:
+def calibrate(jet: Jet, runs: Sequence[str | Path], local: bool) -> Calibration:
     """Calibrate intervals and `outside` by the rows for validation of runs, which are a fold if there are folds.
 
     A row is predicted by the mean of the networks for which it was one of them. If for some rows these are several that
@@ -51,7 +51,6 @@ def calibrate(jet: Jet, runs: Sequence[str | Path], weights: Tensor | None, loca
     Args:
         jet: returns the values, (M, N, P), and the slopes, (M, N, P, D), of the runs' networks at points, (1, N, D).
         runs: the directories of the M runs, all of one table.
-        weights: the weights of the networks, (M,); None: they are equal.
         local: whether the function that gets the intervals has a spread.
 
     Returns:
@@ -72,10 +71,9 @@ def calibrate(jet: Jet, runs: Sequence[str | Path], weights: Tensor | None, loca
         index, members = np.flatnonzero((unseen == pattern[:, None]).all(axis=0)), np.flatnonzero(pattern)
         label = labels[index]
         networks = _predictions(jet, rows.x[index])[members] - torch.from_numpy(np.nan_to_num(label))
-        w = torch.ones(len(members), dtype=networks.dtype) if weights is None else weights[members].cpu()
         groups = alike([trained[member] for member in members])
-        errors.append(np.where(np.isnan(label), np.nan, torch.tensordot(w / w.sum(), networks, 1).numpy()))
-        spreads.append(spread_over(networks, w, groups).numpy())
+        errors.append(np.where(np.isnan(label), np.nan, networks.mean(0).numpy()))
+        spreads.append(spread_over(networks, groups).numpy())
         several.append(np.full(len(index), bool(groups)))
     if not errors:
         raise ValueError("intervals need rows that were left out of the training of some network, as data.folds does")

@@ -21,24 +21,20 @@ def alike(rows: Sequence[Hashable]) -> list[list[int]]:
     return [members for members in groups.values() if len(members) > 1]
 
 
-def spread_over(members: Tensor, weights: Tensor | None, groups: Sequence[Sequence[int]]) -> Tensor:
+def spread_over(members: Tensor, groups: Sequence[Sequence[int]]) -> Tensor:
     r"""Return the spread s, (...), of members, (M, ...), within groups that were trained on the same rows.
 
-    .. math:: s^2 = \sum_g w_g s_g^2 / \sum_g w_g, \quad
-        s_g^2 = \sum_{m \in g} w_m (u_m - \bar u_g)^2 / \Bigl(w_g - \sum_{m \in g} w_m^2 / w_g\Bigr), \quad
-        w_g = \sum_{m \in g} w_m.
+    .. math:: s^2 = \sum_g M_g s_g^2 / \sum_g M_g, \quad
+        s_g^2 = \sum_{m \in g} (u_m - \bar u_g)^2 / (M_g - 1),
+
+    where M_g is the number of members of group g.
 
     Args:
         members: what the members return.
-        weights: their weights, (M,); None: they are equal.
         groups: the groups, each of at least two members; without any, s is 0.
     """
-    total, sums = torch.zeros_like(members[0]), 0.0
+    total = torch.zeros_like(members[0])
     for group in groups:
-        one = members[list(group)]
-        w = one.new_ones(len(group)) if weights is None else weights[list(group)].to(one)
-        share = w.sum()
-        mean = torch.tensordot(w, one, 1) / share
-        variance = torch.tensordot(w, (one - mean).square(), 1) / (share - w.square().sum() / share)
-        total, sums = total + share * variance, sums + share
-    return (total / sums).sqrt() if groups else total
+        networks, size = members[list(group)], len(group)
+        total = total + size * (networks - networks.mean(0)).square().sum(0) / (size - 1)
+    return (total / sum(map(len, groups))).sqrt() if groups else total

@@ -1,14 +1,12 @@
 """The runs of a sweep that are one function: those of its answer, or those that differ only in seeds and fold."""
 
 import json
-import math
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
 
-from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import ConfigDict, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass
 
 from runge.configuration.errors import ConfigurationError
@@ -24,49 +22,37 @@ SEEDS = ("seed", "data.seed", "data.fold")
 """The keys in which the runs of one function may differ."""
 
 _ANSWER = "answer.json"
-_ROUND_OFF = 1e-12
-
-
-@dataclass(frozen=True, config=ConfigDict(strict=True))
-class _Member:
-    run: str  # relative to the sweep's directory
-    weight: Annotated[float, Field(gt=0, le=1 + _ROUND_OFF)]
 
 
 @dataclass(frozen=True, config=ConfigDict(strict=True))
 class _Answer:
     """The content of `answer.json`."""
 
-    members: list[_Member]
+    runs: list[str]  # relative to the sweep's directory
     intervals: Calibration | None = None
 
     def __post_init__(self) -> None:
-        if abs((total := math.fsum(member.weight for member in self.members)) - 1) > _ROUND_OFF:
-            raise ValueError(f"the weights must sum to 1, got {total}")
-        if len({os.path.normpath(member.run) for member in self.members}) < len(self.members):
-            raise ValueError("each run must be named once")
+        if not self.runs or len(set(map(os.path.normpath, self.runs))) < len(self.runs):
+            raise ValueError("runs must name at least one run, and each once")
 
 
-def write_answer(
-    sweep: str | os.PathLike[str], weights: Mapping[str, float], intervals: Calibration | None = None
-) -> None:
-    """Write the answer of a sweep, a weighted mean of some of its runs, as `answer.json` in its directory.
+def write_answer(sweep: str | os.PathLike[str], runs: Iterable[str], intervals: Calibration | None = None) -> None:
+    """Write the answer of a sweep, the mean of some of its runs, as `answer.json` in its directory.
 
     Args:
         sweep: the sweep's directory.
-        weights: the weight of each run, by its directory relative to the sweep's.
+        runs: the directories of the runs, relative to the sweep's.
         intervals: what its intervals follow from; None: the rows that its own runs have not seen.
 
     Raises:
-        ValueError: a weight is not above 0, or they do not sum to 1 up to round-off.
+        ValueError: there is no run, or one is named twice.
         OSError: the file cannot be written.
     """
-    answer = _Answer([_Member(run, float(weight)) for run, weight in weights.items()], intervals)
-    write(Path(sweep) / _ANSWER, json.dumps(asdict(answer), indent=2) + "\n")
+    write(Path(sweep) / _ANSWER, json.dumps(asdict(_Answer([*runs], intervals)), indent=2) + "\n")
 
 
-def read_answer(sweep: str | os.PathLike[str]) -> list[tuple[RunDirectory, float]] | None:
-    """Return the runs of a sweep's answer with their weights, > 0, which sum to 1; None: the sweep has no answer.
+def read_answer(sweep: str | os.PathLike[str]) -> list[RunDirectory] | None:
+    """Return the runs whose mean is a sweep's answer; None: the sweep has no answer.
 
     Raises:
         ConfigurationError: the file is damaged, or names a run that has not finished or is outside of the sweep.
@@ -76,15 +62,15 @@ def read_answer(sweep: str | os.PathLike[str]) -> list[tuple[RunDirectory, float
     if (answer := _read(path)) is None:
         return None
     try:
-        found = [(RunDirectory(Path(sweep) / one.run), one.weight) for one in answer.members]
-        outside = [run for run, _ in found if top not in run.path.resolve().parents]
+        runs = [RunDirectory(Path(sweep) / run) for run in answer.runs]
+        outside = [run for run in runs if top not in run.path.resolve().parents]
     except ValueError as error:  # a path with a null byte
         raise ConfigurationError(f"{path} is damaged ({error})") from error
     if outside:
         raise ConfigurationError(f"{path} must name runs in its directory, got {str(outside[0].path)!r}")
-    if unfinished := [run for run, _ in found if not run.metrics.exists()]:
+    if unfinished := [run for run in runs if not run.metrics.exists()]:
         raise ConfigurationError(f"{path} must name finished runs, got {str(unfinished[0].path)!r}")
-    return found
+    return runs
 
 
 def read_intervals(sweep: str | os.PathLike[str]) -> Calibration | None:

@@ -78,24 +78,19 @@ def pairs(network: StackedMLP, x: Tensor, along: Tensor | None = None) -> tuple[
     return u, du, d2z.permute(0, 2, 3, 1)
 
 
-def mean_over(members: Tensor, weights: Tensor | None = None) -> Tensor:
-    """Return the mean over members, (1, ...), of (M, ...), with weights, (M,), or equal ones; of one its very bits."""
-    if weights is not None:
-        return torch.tensordot(weights, members, 1)[None]
+def mean_over(members: Tensor) -> Tensor:
+    """Return the mean over members, (1, ...), of (M, ...); of one its very bits."""
     return members if len(members) == 1 else members.mean(0, keepdim=True)
 
 
-def std_over(members: Tensor, weights: Tensor | None = None) -> Tensor:
+def std_over(members: Tensor) -> Tensor:
     r"""Return the standard deviation over members, (1, ...), of (M, ...).
 
-    .. math:: \sqrt{\sum_m w_m (u_m - \bar u)^2 / (1 - \sum_m w_m^2)}, \quad \bar u = \sum_m w_m u_m
+    .. math:: \sqrt{\sum_m (u_m - \bar u)^2 / (M - 1)}
 
     Raises:
         ValueError: there is one member.
     """
     if len(members) == 1:
         raise ValueError("a standard deviation needs several members: load a sweep over seeds, or an answer of several")
-    squares = (members - mean_over(members, weights)).square()
-    if weights is None:
-        return (squares.sum(0, keepdim=True) / (len(members) - 1)).sqrt()
-    return (mean_over(squares, weights) / (weights * (1 - weights)).sum()).sqrt()  # 1 - sum w^2, as they sum to 1
+    return ((members - mean_over(members)).square().sum(0, keepdim=True) / (len(members) - 1)).sqrt()

@@ -139,15 +139,14 @@ def test_a_sweep_over_seeds(trained, tmp_path, capsys):
     u = runge.load(folder / "sweep")
     np.testing.assert_allclose(results[0], u(np.zeros(3)), rtol=1e-5)
     np.testing.assert_allclose(results[3][:, 0], u.derivative_std(np.zeros(3)), rtol=1e-4)
-    write_answer(tmp_path / "sweep", {"1": 0.75, "0": 0.25})
+    write_answer(tmp_path / "sweep", ["1", "0"])
     main([str(tmp_path / "sweep"), "--to", "numpy"])
     module = runpy.run_path(str(tmp_path / "sweep" / "function.py"))
-    assert module["CARD"]["weights"] == [0.75, 0.25]
     u, x = runge.load(tmp_path / "sweep"), np.linspace(-1, 1, 5)
     expected = [*u.value_and_derivative(x), *u.value_and_derivative_std(x)]
     for result, part in zip(module["value_and_derivative"](x[:, None]), expected, strict=True):
         np.testing.assert_allclose(result.reshape(5), part, rtol=1e-4, atol=1e-6)
-    write_answer(tmp_path / "sweep", {"1": 1.0})
+    write_answer(tmp_path / "sweep", ["1"])
     main([str(tmp_path / "sweep"), "--to", "numpy"])
     module = runpy.run_path(str(tmp_path / "sweep" / "function.py"))
     assert len(module["value_and_derivative"](x[:, None])) == 2

@@ -15,7 +15,7 @@ from runge.commands.predict import _outside, main
 from runge.data.rows import read
 from runge.data.seed import Seed
 from runge.data.table import SETS, Table
-from runge.function import loading as module
+from runge.function.function import loading as module
 from runge.records.ensemble import write_answer
 
 SHORT = ("model.width=8", "trainer.max_steps=4", "trainer.progress_bar=false")
@@ -41,7 +41,6 @@ def stub(scale=1.0, **data):
         return *value_and_derivative(x), np.tile(np.multiply.outer(factors, [[0, 1], [1, 0]]), (len(x), 1, 1, 1))
 
     return SimpleNamespace(
-        weights=None,
         inputs=("a", "b"),
         outputs=("u", "v", "w"),
         configuration={"data": data},
@@ -226,24 +225,23 @@ def test_the_answer_of_a_sweep(hx, capsys, refusal):
     """Its members differ in architecture, in the labels that they read, and in the fold that they leave out."""
     roles = "data.inputs=[a,b]", "data.outputs=[y]", "data.split.test=0", "data.folds=3"
     runge.sweep(*SHORT, *TABLE, *roles, "model.activation=tanh,gelu", "data.derivatives=null,{}", directory="sweep")
-    write_answer("sweep", {"0": 0.5, "4": 0.3, "11": 0.2})
+    write_answer("sweep", ["0", "4", "11"])
     main(["sweep", "hx.csv"])
     lines = capsys.readouterr().out.splitlines()
-    assert lines[0] == "weighted mean and standard deviation of 3 runs"
+    assert lines[0] == "mean and standard deviation of 3 runs"
     assert lines[-2] == "40 of these 40 rows were trained on; their errors are not independent"
     assert {line.split()[1] for line in lines if line.split()[0] in ("y", "dy_da")} == {"train"}
     table, x = pandas.read_csv("sweep/hx_predicted.csv"), hx[["a", "b"]].to_numpy()
     slopes = np.stack([runge.load(f"sweep/{name}").derivative(x)[:, 0] for name in ("0", "4", "11")])
-    np.testing.assert_allclose(table["du_y_da"], np.average(slopes, axis=0, weights=[0.5, 0.3, 0.2]), rtol=1e-6)
-    spread = np.average((slopes - table["du_y_da"].to_numpy()) ** 2, axis=0, weights=[0.5, 0.3, 0.2])
-    np.testing.assert_allclose(table["du_y_da_std"], np.sqrt(spread / (1 - 0.38)), rtol=1e-5)
-    write_answer("sweep", {"9": 1.0})
+    np.testing.assert_allclose(table["du_y_da"], slopes.mean(0), rtol=1e-6)
+    np.testing.assert_allclose(table["du_y_da_std"], slopes.std(0, ddof=1), rtol=1e-5)
+    write_answer("sweep", ["9"])
     main(["sweep", "hx.csv"])
     out = capsys.readouterr().out
     assert "mean" not in out
     assert "26 of these 40 rows were trained on" in out
     assert list(pandas.read_csv("sweep/hx_predicted.csv")) == ["a", "b", "u_y", "du_y_da", "du_y_db", "outside", "set"]
-    Path("sweep/answer.json").write_text('{"members": [{"run": "..", "weight": 1}]}')
+    Path("sweep/answer.json").write_text('{"runs": [".."]}')
     expected = "RUN_OR_SWEEP: sweep/answer.json must name runs in its directory, got 'sweep/..'"
     assert expected in refusal(main, "sweep", "hx.csv").replace("\n", " ")
 

@@ -54,11 +54,11 @@ def assert_equal(results, u: Function, x: np.ndarray) -> None:
 
 
 def of_several(**shape) -> Function:
-    """The weighted mean of three architectures."""
+    """The mean of three architectures."""
     shapes = [("gelu", 2, True, DOUBLE), ("softplus", 1, False, DOUBLE), ("tanh", 3, True, SINGLE)]
     keys = ("activation", "depth", "units", "dtype")
     networks = [function(**dict(zip(keys, one, strict=True)), **shape).networks[0] for one in shapes]
-    return Function(networks, outputs=function(**shape).outputs, weights=[0.2, 0.3, 0.5])
+    return Function(networks, outputs=function(**shape).outputs)
 
 
 def test_every_network(network, tmp_path):

@@ -150,11 +150,11 @@ def test_the_mean_and_standard_deviation_over_members(tmp_path):
         assert [tuple(part.shape) for part in result] == shapes
         for part, exact in zip(result, expected, strict=True):
             np.testing.assert_allclose(np.asarray(part), exact.reshape(part.shape), rtol=1e-11, atol=1e-12)
-    assert card(u)["networks"][0]["members"] == len(card(u)["weights"]) == 3
+    assert card(u)["networks"][0]["members"] == 3
 
 
-@pytest.mark.parametrize(("outputs", "local", "weights"), [(1, False, None), (3, True, [0.4, 0.1, 0.5])])
-def test_the_ends_of_intervals(outputs, local, weights, tmp_path):
+@pytest.mark.parametrize(("outputs", "local"), [(1, False), (3, True)])
+def test_the_ends_of_intervals(outputs, local, tmp_path):
     alone = [function("silu", dimension=2, outputs=outputs, units=True) for _ in range(3)]
     for i, one in enumerate(alone):
         one.networks[0].theta.data += 0.1 * i
@@ -163,14 +163,11 @@ def test_the_ends_of_intervals(outputs, local, weights, tmp_path):
     scores = *((0.5, 1.0, 1.5, 2.0),) * (channels - 1), (1.0,)  # of the last derivative too few labels are known
     found = Calibration(floors, scores, tuple(map(len, scores)), local)
     networks = [one.networks[0] for one in alone]
-    u = Function(networks, outputs=names, weights=weights, rows=["all", "some", "all"], calibration=found)
+    u = Function(networks, outputs=names, rows=["all", "some", "all"], calibration=found)
     x = points(alone[0])
     (low, high), slopes = u.value_and_derivative_interval(x.numpy(), 0.8)
     first, last = (one.value_and_derivative(x.numpy())[0] for one in alone[::2])
-    w = np.array([1, 1]) if weights is None else np.array(weights)[::2]
-    mean = (w[0] * first + w[1] * last) / w.sum()
-    squares = w[0] * (first - mean) ** 2 + w[1] * (last - mean) ** 2
-    variance = squares / (w.sum() - w @ w / w.sum()) * local
+    variance = (first - last) ** 2 / 2 * local
     np.testing.assert_allclose(high - low, 4 * np.sqrt(variance + np.array(floors[:outputs]) ** 2).reshape(low.shape))
     module = runpy.run_path(str(export(u, "numpy", tmp_path / "u", interval=0.8)))
     assert module["CARD"]["intervals"]["level"] == 0.8
@@ -185,7 +182,7 @@ def test_the_ends_of_intervals(outputs, local, weights, tmp_path):
             np.testing.assert_allclose(np.asarray(part), exact, rtol=1e-11, atol=1e-12)
 
 
-def test_a_weighted_mean_of_several_architectures(tmp_path):
+def test_a_mean_of_several_architectures(tmp_path):
     """The first two networks share a stack; with and without units, and in one of them in another precision."""
     shapes = [("gelu", 2, True, DOUBLE)] * 2 + [("softplus", 1, False, DOUBLE), ("gelu", 3, True, SINGLE)]
     keys = ("activation", "depth", "units", "dtype")
@@ -196,14 +193,11 @@ def test_a_weighted_mean_of_several_architectures(tmp_path):
     state = join([one.state_dict() for one in networks[:2]])
     for name, part in [*stack.named_parameters(), *stack.named_buffers()]:
         part.data = state[name]
-    weights = np.array([0.4, 0.1, 0.3, 0.2])
-    u = Function([stack, *networks[2:]], {"target": "mine"}, outputs=alone[0].outputs, weights=weights)
+    u = Function([stack, *networks[2:]], {"target": "mine"}, outputs=alone[0].outputs)
     x = points(alone[0])
     each = [one.value_and_derivative(x.to(one.like).numpy()) for one in alone]
-    expected = [sum(weights[:, None] * np.reshape(part, (4, -1))) for part in zip(*each, strict=True)]
-    for part, mean in zip(zip(*each, strict=True), expected[:2], strict=True):
-        square = sum(weights[:, None] * (np.reshape(part, (4, -1)) - mean) ** 2)
-        expected.append(np.sqrt(square / (1 - sum(weights**2))))
+    parts = [np.reshape(part, (4, -1)) for part in zip(*each, strict=True)]
+    expected = [part.mean(0) for part in parts] + [part.std(0, ddof=1) for part in parts]
     session = onnxruntime.InferenceSession(export(u, "onnx", tmp_path / "u"))
     module = runpy.run_path(str(export(u, "numpy", tmp_path / "u")))
     program = torch.export.load(export(u, "torch", tmp_path / "u")).module()
@@ -217,7 +211,6 @@ def test_a_weighted_mean_of_several_architectures(tmp_path):
             for part, exact in zip(result, expected, strict=True):
                 exact = exact.reshape(50, *part.shape[1:])[:n]
                 np.testing.assert_allclose(np.asarray(part), exact, rtol=5e-6, atol=5e-5)
-    assert module["CARD"]["weights"] == [0.4, 0.1, 0.3, 0.2]
     assert [one["members"] for one in module["CARD"]["networks"]] == [2, 1, 1]
 
 

@@ -9,8 +9,7 @@ import pytest
 import torch
 
 import runge
-from runge.function import function
-from runge.function.function import Function
+from runge.function.function import Function, function
 from runge.function.outside import Box
 from runge.records.calibration import Calibration
 from runge.records.ensemble import write_answer
@@ -210,11 +209,10 @@ MIXED = [  # three architectures, the second with two members; with and without 
     {"activation": "gelu", "width": 6, "depth": 1, "members": 2},
     {"activation": "silu", "width": 5, "depth": 3, "dtype": torch.float32},
 ]
-WEIGHTS = (0.4, 0.3, 0.05, 0.25)
 
 
 def mixture(dimension=2, outputs=3):
-    """A weighted mean of networks of several architectures."""
+    """A mean of networks of several architectures."""
     sizes = {"dimension": dimension, "outputs": outputs}
     shapes = [{"members": 1, **sizes, **shape} for shape in MIXED]
     for shape in shapes[1:]:
@@ -225,26 +223,18 @@ def mixture(dimension=2, outputs=3):
         [stack(**shape) for shape in shapes],
         inputs=list("ab")[:dimension],
         outputs=list("uvw")[:outputs],
-        weights=WEIGHTS,
     )
 
 
 def expected(u, x):
-    """The weighted mean and standard deviation of u and u' at x, (N, D), one network after the other."""
+    """The mean and standard deviation of u and u' at x, (N, D), one network after the other."""
     parts = [Function(network, outputs=u.outputs).jet(x[None].to(DOUBLE)) for network in u.double().networks]
-    w = np.array(WEIGHTS)
     members = [np.concatenate([one.numpy(force=True) for one in part]) for part in zip(*parts, strict=True)]
-    means = [sum(weight * one for weight, one in zip(w, part, strict=True)) for part in members]
-    scale = 1 - sum(w**2)
-    stds = [
-        np.sqrt(sum(weight * (one - mean) ** 2 for weight, one in zip(w, part, strict=True)) / scale)
-        for part, mean in zip(members, means, strict=True)
-    ]
-    return [part.reshape(len(x), *part.shape[1:]) for part in means + stds]
+    return [part.mean(0) for part in members] + [part.std(0, ddof=1) for part in members]
 
 
 @pytest.mark.parametrize(("dimension", "outputs"), [(1, 1), (2, 3)])
-def test_a_weighted_mean_of_several_architectures(dimension, outputs):
+def test_a_mean_of_several_architectures(dimension, outputs):
     u, x = mixture(dimension, outputs), torch.rand(9, dimension, dtype=DOUBLE)
     points = x[:, 0] if dimension == 1 else x
     results = [*u.value_and_derivative(points), *u.value_and_derivative_std(points)]
@@ -268,7 +258,7 @@ def sweep(trained, tmp_path):
     """A sweep over more than seeds, with an answer."""
     folder, _ = trained("-m", *KINDS, *ANSWER, "hydra.sweep.dir=sweep", "hydra.launcher.processes=1")
     shutil.copytree(folder / "sweep", tmp_path / "sweep")
-    write_answer(tmp_path / "sweep", {"5": 0.1, "0": 0.2, "7": 0.3, "4": 0.4})
+    write_answer(tmp_path / "sweep", ["5", "0", "7", "4"])
     return tmp_path / "sweep"
 
 
@@ -276,14 +266,13 @@ def test_the_answer_of_a_sweep_is_one_function(sweep):
     u, x = runge.load(sweep), torch.linspace(-1, 1, 9, dtype=DOUBLE)
     assert u.runs == tuple(str(sweep / name) for name in "5407"), "runs of one architecture share a stack"
     assert [network.members for network in u.networks] == [2, 1, 1]
-    assert u.weights.tolist() == [0.1, 0.4, 0.2, 0.3]
     alone = [runge.load(run).derivative(x).double() for run in u.runs]
-    torch.testing.assert_close(u.derivative(x), sum(w * du for w, du in zip(u.weights, alone, strict=True)))
+    torch.testing.assert_close(u.derivative(x), sum(alone) / 4)
     assert not any(parameter.requires_grad for parameter in u.parameters())
     assert len(runge.runs(sweep)) == 8
-    write_answer(sweep, {"3": 1.0})
+    write_answer(sweep, ["3"])
     u, one = runge.load(sweep), runge.load(sweep / "3")
-    assert (u.members, u.weights, u.runs) == (1, None, one.runs)
+    assert (u.members, u.runs) == (1, one.runs)
     assert torch.equal(u(x), one(x))
     with pytest.raises(ValueError, match="needs several members"):
         u.std(x)
@@ -298,13 +287,13 @@ def test_an_answer_that_is_no_function(sweep):
     torch.save(content | {"columns": {"inputs": ["y"], "outputs": ["f"]}}, best)
     with pytest.raises(ValueError, match=r"sweep/7 must have the inputs and the outputs of .*sweep/5"):
         runge.load(sweep)
-    (sweep / "answer.json").write_text('{"members": [{"run": "5"}]}')
+    (sweep / "answer.json").write_text('{"runs": "5"}')
     with pytest.raises(ValueError, match=r"sweep/answer\.json is damaged"):
         runge.load(sweep)
 
 
 @pytest.mark.parametrize("again", AGAIN)
-def test_copies_of_a_weighted_mean_are_equal(again):
+def test_copies_of_a_mean_are_equal(again):
     u = mixture()
     other, x = again(u), points(u)
     for parts in ((u.value_and_derivative(x), other.value_and_derivative(x)), (u.jet(x[None]), other.jet(x[None]))):
@@ -315,7 +304,7 @@ def test_copies_of_a_weighted_mean_are_equal(again):
 
 @pytest.mark.filterwarnings("ignore:.torch.jit.script_method. is deprecated")
 @pytest.mark.filterwarnings("ignore:Guards may run slower on Python 3.13.0")
-def test_a_weighted_mean_keeps_what_a_function_promises(monkeypatch):
+def test_a_mean_of_several_architectures_keeps_what_a_function_promises(monkeypatch):
     u, x = mixture(outputs=1).double(), torch.rand(7, 2, dtype=DOUBLE, requires_grad=True)
     (du,) = torch.autograd.grad(u(x).sum(), x, create_graph=True)
     torch.testing.assert_close(u.derivative(x), du, rtol=1e-12, atol=1e-13)
@@ -336,13 +325,6 @@ def test_a_weighted_mean_keeps_what_a_function_promises(monkeypatch):
     single = u.to(torch.float32)
     assert {part.dtype for part in (single(x), *single.value_and_derivative_std(x))} == {torch.float32}
     torch.testing.assert_close(single.derivative(x).double(), whole[1], rtol=1e-5, atol=1e-6)
-
-
-def test_equal_weights_are_no_weights():
-    u = Function(stack(members=3)).requires_grad_(False)
-    weighted, x = Function(u.networks, weights=[1 / 3] * 3), points(u)
-    torch.testing.assert_close(weighted.value_and_derivative(x), u.value_and_derivative(x), rtol=1e-14, atol=1e-15)
-    torch.testing.assert_close(weighted.value_and_derivative_std(x), u.value_and_derivative_std(x))
 
 
 def test_outside_has_the_shape_of_the_value():

@@ -184,7 +184,7 @@ def test_several_networks_are_outside_where_they_disagree(swept, table, tmp_path
     np.testing.assert_allclose(u.outside(x), expected, rtol=1e-3)  # 32 bit
     np.testing.assert_array_equal(u.outside(np.array([[np.inf, 0], [0, np.nan]])), np.inf)
     sweep = shutil.copytree(swept.directory, tmp_path / "copy")
-    write_answer(sweep, {str(i): 1 / 12 for i in range(12)}, u.calibration)
+    write_answer(sweep, map(str, range(12)), u.calibration)
     content, moved = json.loads((sweep / "answer.json").read_text()), table.with_name("moved.npz")
     table.rename(moved)
     try:

@@ -31,22 +31,16 @@ def test_a_copy_is_not_a_member(tmp_path):
 
 def test_what_is_written_is_read(sweep):
     assert read_answer(sweep) is None
-    write_answer(sweep, {"best/1": 0.1 + 0.2, "0": 0.7})
-    assert [(run.path, weight) for run, weight in read_answer(sweep)] == [
-        (sweep / "best/1", 0.1 + 0.2),
-        (sweep / "0", 0.7),
-    ]
-    assert json.loads((sweep / "answer.json").read_text())["members"][1] == {"run": "0", "weight": 0.7}
+    write_answer(sweep, ["best/1", "0"])
+    assert [run.path for run in read_answer(sweep)] == [sweep / "best/1", sweep / "0"]
+    assert json.loads((sweep / "answer.json").read_text())["runs"] == ["best/1", "0"]
 
 
-@pytest.mark.parametrize("weights", [{}, {"0": 1.1}, {"0": 0.5, "1": 0.4}, {"0": 1.0, "1": 0.0}, {"0": float("nan")}])
-def test_no_other_weights_are_written(sweep, weights):
-    with pytest.raises(ValueError, match=r"greater than 0|less than or equal to 1|must sum to 1"):
-        write_answer(sweep, weights)
+@pytest.mark.parametrize("runs", [[], ["0", "./0"]])
+def test_no_other_answers_are_written(sweep, runs):
+    with pytest.raises(ValueError, match="runs must name at least one run, and each once"):
+        write_answer(sweep, runs)
     assert not (sweep / "answer.json").exists()
-
-
-HALF = '{"run": "0", "weight": 0.5}'
 
 
 @pytest.mark.parametrize(
@@ -55,25 +49,18 @@ HALF = '{"run": "0", "weight": 0.5}'
         ("", "damaged"),
         ("[]", "damaged"),
         ("[" * 10**5, "damaged"),
-        ('{"members": []}', r"must sum to 1, got 0\.0"),
+        ('{"runs": []}', "runs must name at least one run"),
         ('{"other": 1}', "damaged"),
-        ('{"members": {"0": 1}}', r"damaged \(members: Input should be a valid array"),
-        ('{"members": [3]}', r"damaged \(members\.0"),
-        ('{"members": [{"run": 0, "weight": 1}]}', r"members\.0\.run: Input should be a valid string"),
-        ('{"members": [{"run": "0"}]}', r"members\.0\.weight"),
-        ('{"members": [{"run": "0", "weight": "1"}]}', r"members\.0\.weight"),
-        ('{"members": [{"run": "0", "weight": NaN}]}', r"members\.0\.weight"),
-        ('{"members": [{"run": "0", "weight": Infinity}]}', r"members\.0\.weight"),
-        ('{"members": [{"run": "0", "weight": 1.5}, {"run": "best/1", "weight": -0.5}]}', r"members\.0\.weight"),
-        (f'{{"members": [{HALF}]}}', r"the weights must sum to 1, got 0\.5"),
-        (f'{{"members": [{HALF}, {{"run": "./0", "weight": 0.5}}]}}', "each run must be named once"),
-        ('{"members": [{"run": "../other", "weight": 1}]}', r"must name runs in its directory, got '.*\.\./other'"),
-        ('{"members": [{"run": "/tmp", "weight": 1}]}', "must name runs in its directory, got '/tmp'"),
-        ('{"members": [{"run": "link", "weight": 1}]}', "must name runs in its directory, got '.*link'"),
-        ('{"members": [{"run": ".", "weight": 1}]}', "must name runs in its directory"),
-        ('{"members": [{"run": "\\u0000", "weight": 1}]}', "null"),
-        ('{"members": [{"run": "2", "weight": 1}]}', "must name finished runs, got '.*sweep/2'"),
-        ('{"members": [{"run": "9", "weight": 1}]}', "must name finished runs, got '.*sweep/9'"),
+        ('{"runs": {"0": 1}}', r"damaged \(runs: Input should be a valid array"),
+        ('{"runs": [3]}', r"damaged \(runs\.0: Input should be a valid string"),
+        ('{"runs": ["0", "./0"]}', "and each once"),
+        ('{"runs": ["../other"]}', r"must name runs in its directory, got '.*\.\./other'"),
+        ('{"runs": ["/tmp"]}', "must name runs in its directory, got '/tmp'"),
+        ('{"runs": ["link"]}', "must name runs in its directory, got '.*link'"),
+        ('{"runs": ["."]}', "must name runs in its directory"),
+        ('{"runs": ["\\u0000"]}', "null"),
+        ('{"runs": ["2"]}', "must name finished runs, got '.*sweep/2'"),
+        ('{"runs": ["9"]}', "must name finished runs, got '.*sweep/9'"),
     ],
 )
 def test_what_is_not_trusted(sweep, content, reason):

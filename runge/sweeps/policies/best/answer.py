@@ -68,4 +68,4 @@ def _calibrate(selection: Selection, runs: Sequence[RunDirectory]) -> Calibratio
     from runge.function.residuals import calibrate
 
     held = load_runs(runs)
-    return calibrate(held.jet, held.runs, held.weights, local=bool(load(selection.directory).groups))
+    return calibrate(held.jet, held.runs, local=bool(load(selection.directory).groups))

@@ -247,5 +247,4 @@ class Selection:
 
     def write(self, networks: Iterable[RunDirectory], intervals: Calibration | None = None) -> None:
         """Write the answer, the mean of some networks."""
-        runs = [str(run.path.relative_to(self.directory)) for run in networks]
-        write_answer(self.directory, dict.fromkeys(runs, 1 / len(runs)), intervals)
+        write_answer(self.directory, [str(run.path.relative_to(self.directory)) for run in networks], intervals)

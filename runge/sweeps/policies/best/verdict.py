@@ -125,7 +125,7 @@ def _describe_answer(sweep: Path, best: Candidate, seen: int, test: int, folds: 
         test: the number of test rows.
         folds: the number of folds.
     """
-    runs = {run.path.name for run, _ in read_answer(sweep) or ()}
+    runs = {run.path.name for run in read_answer(sweep) or ()}
     mean = f"the mean of {len(runs)} networks" if len(runs) > 1 else "one network"
     answer = f"The answer is {mean} ({best.name})"
     if not seen:

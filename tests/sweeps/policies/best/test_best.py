@@ -67,8 +67,8 @@ def check_same(ours, theirs):
     answer = json.loads((ours / "answer.json").read_text())
     assert answer == json.loads((theirs / "answer.json").read_text())
     assert board(ours) == board(theirs)
-    for member in answer["members"]:
-        pair = [torch.load(RunDirectory(sweep / member["run"]).best, weights_only=True) for sweep in (ours, theirs)]
+    for run in answer["runs"]:
+        pair = [torch.load(RunDirectory(sweep / run).best, weights_only=True) for sweep in (ours, theirs)]
         for name, weights in pair[0]["state_dict"].items():
             assert torch.equal(weights, pair[1]["state_dict"][name])
     x = rows()[:, :2]
@@ -99,10 +99,10 @@ def test_the_answer_is_one_function_of_the_best(whole):
     answer, one = runge.load(race), board(race)
     assert {entry["name"] for entry in one} == {"one", "two"}
     assert [entry["folds"] for entry in one] == [5, 4]
-    members = json.loads((race / "answer.json").read_text())["members"]
-    assert answer.members == len(members)
-    for member in members:  # trained on all rows, as folds say
-        settings = RunDirectory(race / member["run"]).read_configuration()[0]
+    runs = json.loads((race / "answer.json").read_text())["runs"]
+    assert answer.members == len(runs)
+    for run in runs:  # trained on all rows, as folds say
+        settings = RunDirectory(race / run).read_configuration()[0]
         assert (settings["data"]["fold"], settings["data"]["split"]["val"]) == (None, 0)
         assert settings["trainer"]["stop_at"] <= 40
     found = answer.calibration  # by further networks of the same rows, as the answer has

@@ -42,7 +42,7 @@ def test_the_answer_in_a_sentence(runs, rows, expected, tmp_path):
     for run in runs:
         (tmp_path / run).mkdir()
         (tmp_path / run / "metrics.json").touch()
-    write_answer(tmp_path, dict.fromkeys(runs, 1 / len(runs)))
+    write_answer(tmp_path, runs)
     assert _describe_answer(tmp_path, best, *rows, 5) == f"The answer is {expected}"
 
 
