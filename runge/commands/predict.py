@@ -10,7 +10,11 @@ import numpy as np
 
 from runge.commands.plumbing import add_out, check_new, ending_quietly, refusing
 from runge.configuration.errors import ConfigurationError
-from runge.data.roles import listed, partial_name
+from runge.data.fit_errors import FitErrors
+from runge.data.roles import (
+    listed,
+    partial_name,
+)
 from runge.data.table import FORMATS, SETS, open_table
 from runge.function.predictions import Arrays, as_frame, columns_of, outside_of, parts_of, read_rows, sets_of
 from runge.records.ensemble import read_answer
@@ -54,20 +58,20 @@ def _errors(function: "Function", labels: Sequence[Any], prediction: Arrays, set
     round-off.
     """
     import pandas
-    import torch
 
-    from runge.sobolev.accuracy import variance
+    from runge.data.channels import deviation  # late, as torch is
 
-    known = [torch.from_numpy(~np.isnan(part))[None] for part in labels]
-    values = [torch.from_numpy(np.nan_to_num(part))[None] for part in labels]
-    spread = [variance(*pair).sqrt().numpy() for pair in zip(values, known, strict=True)]
-    fits, scales = columns_of(function, parts_of(prediction)), columns_of(function, spread)
-    lines = []
-    for name, label in columns_of(function, labels).items():
-        for rows in (*SETS, ""):
-            if len(error := (fits[name] - label)[~np.isnan(label) & (sets == rows)]):
-                rmse = np.sqrt(np.mean(error**2))
-                lines.append((printable(name), rows or "other", len(error), rmse, rmse / scales[name][0]))
+    pairs = zip(parts_of(prediction), labels, strict=False)  # second derivatives without labels have no errors
+    columns = columns_of(function, [fit - label for fit, label in pairs])
+    scales = np.concatenate([*columns_of(function, [deviation(label)[None] for label in labels]).values()])
+    residuals = np.stack([*columns.values()], axis=1)
+    records = {rows: FitErrors.of(residuals[sets == rows], scales) for rows in (*SETS, "")}
+    lines = [
+        (printable(name), rows or "other", errors.labels[i], errors.rmse[i], errors.nrmse[i])
+        for i, name in enumerate(columns)
+        for rows, errors in records.items()
+        if errors.labels[i]
+    ]
     if not lines:
         return "no labels in the table: no errors"
     frame = pandas.DataFrame(lines, columns=["quantity", "rows", "labels", "RMSE", "RMSE / std"])

@@ -10,10 +10,11 @@ import torch
 from torch import Tensor
 
 from runge.configuration.validation import Floats
+from runge.data.fit_errors import FitErrors
 from runge.sobolev.accuracy import variance
 from runge.sobolev.points import Points
 
-__all__ = ["Channels", "batch_size", "channel_weights", "relevance", "row_points", "second_weights"]
+__all__ = ["Channels", "batch_size", "channel_weights", "deviation", "relevance", "row_points", "second_weights"]
 
 
 _COMPONENTS = 22_000  # the values and partial derivatives of one output that a mini-batch may have
@@ -123,8 +124,8 @@ class Channels(NamedTuple):
         """Return the factors by the labels of a table; 0 for a channel that is constant or not known."""
         spread = x.std(axis=0)
         with np.errstate(all="ignore"):
-            value = 1 / _variance_of(y)
-            slope = spread**2 / np.nansum(spread**2 * _variance_of(dydx), axis=1, keepdims=True)
+            value = 1 / _variance(y)
+            slope = spread**2 / np.nansum(spread**2 * _variance(dydx), axis=1, keepdims=True)
             slope = np.where(np.isnan(dydx).all(axis=0), 0, slope)
         return cls(*(np.sqrt(np.where(np.isfinite(part), part, 0) / len(value)) for part in (value, slope)))
 
@@ -142,17 +143,18 @@ class Channels(NamedTuple):
         The formulas are those of `runge.sobolev.accuracy`.
         """
         outputs, factors = len(self.value), self.of_residuals
-        known = ~np.isnan(residuals)
-        count = known.sum(axis=0)
-        squares = factors**2 * np.where(known, residuals, 0) ** 2 / np.maximum(count, 1)[None]
-        judged, square = (factors > 0) & (count > 0), squares.sum(axis=0)
-        parts = [slice(outputs), slice(outputs, None)]
-        found = [np.where(judged[part], square[part], 0).reshape(outputs, -1).sum(axis=1) for part in parts]
-        some = [judged[part].reshape(outputs, -1).any(axis=1) for part in parts]
-        return np.where(some, np.sqrt(found), np.nan)
+        squares = np.where(factors > 0, factors * FitErrors.of(residuals).rmse, np.nan) ** 2
+        parts = [part.reshape(outputs, -1) for part in (squares[:outputs], squares[outputs:])]
+        judged = [~np.isnan(part).all(axis=1) for part in parts]
+        return np.where(judged, np.sqrt([np.nansum(part, axis=1) for part in parts]), np.nan)
 
 
-def _variance_of(labels: Floats) -> Floats:
+def deviation(labels: Floats) -> Floats:
+    """Return the standard deviation of labels, (n, ...), over the rows; NaN: constant up to round-off, or not known."""
+    return np.sqrt(_variance(labels))
+
+
+def _variance(labels: Floats) -> Floats:
     """Return the variance of labels over the rows; NaN of a channel that is constant, or not known."""
     parts = np.nan_to_num(labels), ~np.isnan(labels)
     return variance(*(torch.from_numpy(part)[None] for part in parts))[0].numpy()

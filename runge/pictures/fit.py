@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.tri import Triangulation
 from numpy.typing import NDArray
 
+from runge.data.fit_errors import FitErrors
 from runge.pictures.style import (
     BLUE,
     INK,
@@ -266,7 +267,8 @@ def _accuracy(true: Array, predicted: Array) -> tuple[float | None, str]:
     """Return the NRMSE, None if the true values are constant, and it as a text, or the RMSE."""
     if not np.isfinite(true).any():
         return None, "no labels"
-    rmse, spread = np.sqrt(np.nanmean((predicted - true) ** 2)), np.nanstd(true)
+    spread = np.nanstd(true)
+    errors = FitErrors.of((predicted - true)[:, None], spread)
     if spread > 1e-9 * np.nanmax(np.abs(true)):
-        return rmse / spread, f"NRMSE {100 * rmse / spread:.2g} %"
-    return None, f"RMSE {rmse:.2g}"
+        return errors.nrmse.item(), f"NRMSE {100 * errors.nrmse.item():.2g} %"
+    return None, f"RMSE {errors.rmse.item():.2g}"

@@ -4,10 +4,11 @@ import numpy as np
 import pytest
 import torch
 
-from runge.data.channels import Channels, channel_weights, relevance, row_points
+from runge.data.channels import Channels, channel_weights, deviation, relevance, row_points
+from runge.data.fit_errors import FitErrors
 from runge.data.rows import Rows
 from runge.data.table import Table
-from runge.sobolev.accuracy import Reference, errors
+from runge.sobolev.accuracy import Reference, errors, partial_errors
 from runge.sobolev.points import Points
 
 NAN = np.nan
@@ -48,13 +49,20 @@ def table(outputs="ab", n=40, dimension=3):
     return Rows.of((x, y, dydx), inputs, tuple(outputs), Table(file="t.csv")), u, du
 
 
-def relative(rows, u, du):
-    """The nrmse of each output by `runge.sobolev.accuracy`."""
+def by_torch(rows, u, du):
+    """The errors by name and the nrmse of each partial derivative, as those of `metrics.json` are computed."""
     parts = [torch.from_numpy(np.nan_to_num(part))[None] for part in (rows.x, rows.y, rows.dydx)]
     weights = [torch.from_numpy(~np.isnan(part)).double()[None] for part in (rows.y, rows.dydx)]
     masks = torch.ones(1, 1, len(rows.x), dtype=torch.float64)
     points = Points(*parts, *weights, masks, (), rows.outputs)
-    figures = errors(torch.from_numpy(u)[None], torch.from_numpy(du)[None], points, Reference.of(points))
+    of_labels, slopes = Reference.of(points), torch.from_numpy(du)[None]
+    figures = errors(torch.from_numpy(u)[None], slopes, points, of_labels)
+    return figures, partial_errors(slopes, points, of_labels)[0].numpy()
+
+
+def relative(rows, u, du):
+    """The nrmse of each output, as that of `metrics.json` is computed."""
+    figures, _ = by_torch(rows, u, du)
     ends = [f"/{name}" for name in rows.outputs] if len(rows.outputs) > 1 else [""]
     return np.array([[figures[f"nrmse_{of}{end}"].item() for end in ends] for of in ("f", "df")])
 
@@ -68,6 +76,22 @@ def test_errors_are_those_of_metrics(outputs):
     rows, u, du = table(outputs)
     found = Channels.of(rows.x, rows.y, rows.dydx).nrmse(residuals(rows.y, rows.dydx, u, du))
     np.testing.assert_allclose(found, relative(rows, u, du), rtol=1e-12)
+
+
+def test_the_record_of_a_fit_has_the_errors_of_metrics():
+    rows, u, du = table("ab")
+    deviations = np.concatenate([deviation(part).ravel() for part in (rows.y, rows.dydx)])
+    found = FitErrors.of(residuals(rows.y, rows.dydx, u, du), deviations)
+    figures, partials = by_torch(rows, u, du)
+    assert found.labels.tolist() == [34, 40, 40, 40, 40, 40, 25, 40]
+    for p, output in enumerate("ab"):
+        assert found.rmse[p] == pytest.approx(figures[f"mse_f/{output}"].item() ** 0.5, rel=1e-12)
+        assert found.worst[p] == pytest.approx(figures[f"max_f/{output}"].item(), rel=1e-12)
+        assert found.nrmse[p] == pytest.approx(figures[f"nrmse_f/{output}"].item(), rel=1e-12)
+    np.testing.assert_allclose(found.nrmse[2:], partials.ravel(), rtol=1e-12)
+    nothing = FitErrors.of(np.full((3, 2), np.nan), [1.0, 1.0])
+    assert nothing.labels.tolist() == [0, 0]
+    assert np.isnan([nothing.rmse, nothing.worst, nothing.nrmse]).all()
 
 
 def test_an_output_without_labels_has_no_error():
