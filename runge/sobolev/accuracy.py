@@ -137,7 +137,8 @@ def _relative_gradient(square: Tensor, reference: Reference) -> Tensor:
     error = torch.where(count > 0, square.sum(1) / count, 0)
     of_df = reference.variance_df.nan_to_num(0)  # of a partial derivative that is constant
     error, of_df = ((reference.spread[:, 0, None] * part).sum(2) for part in (error, of_df))
-    return error / torch.where(of_df > 0, of_df, torch.nan)
+    # The variance may be known where no derivative is: it is over other points, too.
+    return error / torch.where((of_df > 0) & (count > 0).any(2), of_df, torch.nan)
 
 
 def _with_whole(channels: Tensor) -> Tensor:

@@ -165,3 +165,13 @@ def test_errors_of_parts_are_relative_to_the_variances_of_the_whole():
         if name.startswith("nrmse"):
             both = torch.stack([part[name] for part in found]).square().mean(0).sqrt()
             torch.testing.assert_close(both, whole, rtol=1e-12, atol=0)
+
+
+def test_a_part_without_derivatives_has_no_error_of_them():
+    points, u, du = some(dimension=1)
+    points.weight_df.fill_(1)
+    part, *others = points.split(3)
+    part.weight_df.zero_()
+    found = errors(u[:, :3], du[:, :3], part, Reference.of(part, beside=others))
+    assert found["nrmse_df"].isnan().all()
+    assert found["nrmse_f"].isfinite().all()
