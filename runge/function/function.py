@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from runge.data.table import numbered
 from runge.function.arguments import Argument, evaluate, without_single
 from runge.function.outside import Box, NearestRow, input_weights, thinned
-from runge.function.residuals import calibrate, rows_of
+from runge.function.residuals import UnseenErrors, rows_of
 from runge.function.spread import alike, spread_over
 from runge.records.calibration import Calibration
 from runge.records.directories import RunDirectory
@@ -177,7 +177,8 @@ class Function(nn.Module):
         if self._calibration is None:
             if "file" not in (self.configuration.get("data") or {}) or not self.runs:
                 raise ValueError("intervals need runs on a table, with rows that were left out of their training")
-            self._calibration = calibrate(self.jet, self.runs, local=bool(self.groups))
+            errors = UnseenErrors.of(self.jet, self.runs, everywhere=False)
+            self._calibration = errors.calibrate(range(self.members), local=bool(self.groups))
         return self._calibration
 
     @calibration.setter

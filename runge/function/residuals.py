@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -19,12 +20,13 @@ from runge.function.spread import alike, spread_over
 from runge.records.calibration import Calibration
 from runge.records.directories import RunDirectory
 
-__all__ = ["calibrate", "errors_of", "left_out", "rows_of"]
+__all__ = ["UnseenErrors", "errors_of", "rows_of"]
 
 Jet = Callable[[Tensor], Sequence[Tensor]]
 
 _CHUNK = 2**12  # points that are evaluated at a time
 _LEAST_LOCAL = 20  # rows that several networks of the same rows have not seen
+_SEEN, _UNUSED, _VALIDATED = range(3)  # what a run has used a row for: training, nothing or a test, validation
 
 
 def rows_of(run: RunDirectory, file: str | None = None) -> tuple[Rows, Split]:
@@ -42,63 +44,111 @@ def rows_of(run: RunDirectory, file: str | None = None) -> tuple[Rows, Split]:
     return rows, rows.split(Seed.of_data(configuration["seed"], table.seed, table.folds).generator("data"))
 
 
-def calibrate(jet: Jet, runs: Sequence[str | Path], local: bool) -> Calibration:
-    """Calibrate intervals and `outside` by the rows for validation of runs, which are a fold if there are folds.
+class Group(NamedTuple):
+    """Rows that the same networks were trained without.
 
-    A row is predicted by the mean of the networks for which it was one of them. If for some rows these are several that
-    were trained on the same rows, with other seeds, these rows count, and the spread of the networks does.
-
-    Args:
-        jet: returns the values, (M, N, P), and the slopes, (M, N, P, D), of the runs' networks at points, (1, N, D).
-        runs: the directories of the M runs, all of one table.
-        local: whether the function that gets the intervals has a spread.
-
-    Returns:
-        A calibration of the channels: the P values, then the P x D slopes.
-
-    Raises:
-        ConfigurationError: the runs are not of a table, or the file does not hold their rows.
-        ValueError: no row was left out of the training of any network.
+    Attributes:
+        places: the rows, (n,).
+        members: these networks, (m,).
+        validated: whether the rows were for the validation of each, (m,).
+        errors: their errors, (m, n, P + P D), values first; where a label is not known it counts as 0.
     """
-    found = [rows_of(RunDirectory(run)) for run in runs]
-    rows, splits = found[0][0], [split for _, split in found]
-    unseen = np.zeros((len(runs), len(rows.x)), bool)
-    for one, split in zip(unseen, splits, strict=True):
-        one[np.setdiff1d(split.val, split.train)] = True
-    trained = [split.train.tobytes() for split in splits]
-    labels, errors, spreads, several = _labels(rows), list[np.ndarray](), list[np.ndarray](), list[np.ndarray]()
-    for pattern in np.unique(unseen[:, unseen.any(axis=0)], axis=1).T:
-        index, members = np.flatnonzero((unseen == pattern[:, None]).all(axis=0)), np.flatnonzero(pattern)
-        label = labels[index]
-        networks = _predictions(jet, rows.x[index])[members] - torch.from_numpy(np.nan_to_num(label))
-        groups = alike([trained[member] for member in members])
-        errors.append(np.where(np.isnan(label), np.nan, networks.mean(0).numpy()))
-        spreads.append(spread_over(networks, groups).numpy())
-        several.append(np.full(len(index), bool(groups)))
-    if not errors:
-        raise ValueError("intervals need rows that were left out of the training of some network, as data.folds does")
-    error, spread, chosen = (np.concatenate(part) for part in (errors, spreads, several))
-    if local and chosen.sum() >= _LEAST_LOCAL:
-        channels = Channels.of(rows.x, rows.y, rows.dydx)
-        factors = per_quantile(spread[chosen], np.append(channels.value, channels.slope))
-        return replace(Calibration.of(error[chosen], spread[chosen]), outside=tuple(factors.tolist()))
-    return Calibration.of(error, None)
+
+    places: np.ndarray
+    members: np.ndarray
+    validated: np.ndarray
+    errors: Tensor
 
 
-def left_out(jet: Jet, runs: Sequence[str | Path]) -> np.ndarray:
-    """Return the mean error of networks at rows that they were trained without, (n, P + P D).
+class UnseenErrors(NamedTuple):
+    """The errors of M networks at rows of their table that they were trained without.
 
-    The order is that of `errors_of`, and the arguments are those of `calibrate`. NaN: the label is not known, or all
-    networks were trained on the row.
+    Attributes:
+        rows: the table.
+        trained: something equal for networks that were trained on the same rows, M times.
+        groups: the rows, by the networks that have not seen them.
     """
-    found = [rows_of(RunDirectory(run)) for run in runs]
-    errors = errors_of(jet, found[0][0], np.arange(len(found[0][0].x))).numpy()
-    unseen = np.ones(errors.shape[:2], bool)
-    for network, (_, split) in zip(unseen, found, strict=True):
-        network[split.train] = False
-    total = np.where(unseen[..., None], errors, 0).sum(axis=0)
-    with np.errstate(invalid="ignore"):
-        return total / unseen.sum(axis=0)[:, None]
+
+    rows: Rows
+    trained: list[bytes]
+    groups: list[Group]
+
+    @classmethod
+    def of(cls, jet: Jet, runs: Sequence[str | Path], everywhere: bool) -> "UnseenErrors":
+        """Evaluate networks once at their rows for validation, which are a fold if there are folds.
+
+        Args:
+            jet: returns the values, (M, N, P), and the slopes, (M, N, P, D), of the networks at points, (1, N, D).
+            runs: the directories of the M runs, all of one table.
+            everywhere: whether also at all other rows that they were not trained on.
+
+        Raises:
+            ConfigurationError: the runs are not of a table, or the file does not hold their rows.
+        """
+        tables = [rows_of(RunDirectory(run)) for run in runs]
+        rows, splits = tables[0][0], [split for _, split in tables]
+        labels = torch.from_numpy(np.nan_to_num(_labels(rows)))
+        uses = np.full((len(runs), len(rows.x)), _UNUSED if everywhere else _SEEN, np.int8)
+        for use, split in zip(uses, splits, strict=True):
+            use[split.val] = _VALIDATED
+            use[split.train] = _SEEN
+        groups = list[Group]()
+        patterns, kinds = np.unique(uses, axis=1, return_inverse=True)
+        for kind, pattern in enumerate(patterns.T):
+            places, members = np.flatnonzero(kinds.ravel() == kind), np.flatnonzero(pattern != _SEEN)
+            if len(members):
+                errors = _predictions(jet, rows.x[places])[members] - labels[places]
+                groups.append(Group(places, members, pattern[members] == _VALIDATED, errors))
+        return cls(rows, [split.train.tobytes() for split in splits], groups)
+
+    def mean(self, members: Sequence[int]) -> np.ndarray:
+        """Return the mean error of some of the networks at each row, (n, P + P D).
+
+        NaN: the label is not known, or all of them were trained on the row.
+        """
+        labels = _labels(self.rows)
+        total, count = np.zeros(labels.shape), np.zeros(len(labels))
+        for group in self.groups:
+            chosen = np.flatnonzero(np.isin(group.members, members))
+            total[group.places], count[group.places] = group.errors[chosen].numpy().sum(axis=0), len(chosen)
+        with np.errstate(invalid="ignore"):
+            return np.where(np.isnan(labels), np.nan, total / count[:, None])
+
+    def calibrate(self, members: Sequence[int], local: bool) -> Calibration:
+        """Calibrate intervals and `outside` by the rows for validation of some of the networks.
+
+        A row is predicted by the mean of the networks for which it was one of them. If for some rows these are several
+        that were trained on the same rows, with other seeds, these rows count, and the spread of the networks does.
+
+        Args:
+            members: the numbers of the networks.
+            local: whether the function that gets the intervals has a spread.
+
+        Returns:
+            A calibration of the channels: the P values, then the P x D slopes.
+
+        Raises:
+            ValueError: no row was left out of the training of any network.
+        """
+        rows, labels = self.rows, _labels(self.rows)
+        errors, spreads, several = list[np.ndarray](), list[np.ndarray](), list[np.ndarray]()
+        for group in self.groups:
+            chosen = np.flatnonzero(np.isin(group.members, members) & group.validated)
+            if not len(chosen):
+                continue
+            networks, seeds = group.errors[chosen], alike([self.trained[member] for member in group.members[chosen]])
+            errors.append(np.where(np.isnan(labels[group.places]), np.nan, networks.mean(0).numpy()))
+            spreads.append(spread_over(networks, seeds).numpy())
+            several.append(np.full(len(group.places), bool(seeds)))
+        if not errors:
+            rule = "need rows that were left out of the training of some network, as data.folds does"
+            raise ValueError(f"intervals {rule}")
+        error, spread, judged = (np.concatenate(part) for part in (errors, spreads, several))
+        if local and judged.sum() >= _LEAST_LOCAL:
+            channels = Channels.of(rows.x, rows.y, rows.dydx)
+            factors = per_quantile(spread[judged], np.append(channels.value, channels.slope))
+            return replace(Calibration.of(error[judged], spread[judged]), outside=tuple(factors.tolist()))
+        return Calibration.of(error, None)
 
 
 def errors_of(jet: Jet, rows: Rows, index: np.ndarray) -> Tensor:

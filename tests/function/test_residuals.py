@@ -12,7 +12,7 @@ import pytest
 import runge
 from runge.commands.predict import main
 from runge.configuration.errors import ConfigurationError
-from runge.function.residuals import left_out, rows_of
+from runge.function.residuals import UnseenErrors, rows_of
 from runge.records.directories import RunDirectory
 from runge.records.ensemble import write_answer
 
@@ -63,7 +63,8 @@ def test_each_row_is_predicted_by_the_networks_that_have_not_seen_it(swept):
 
 def test_errors_at_rows_that_were_left_out(swept):
     u = runge.load(swept.directory)
-    found = left_out(u.jet, u.runs)
+    errors = UnseenErrors.of(u.jet, u.runs, everywhere=True)
+    found = errors.mean(range(12))
     runs = [RunDirectory(run) for run in u.runs]
     rows, trained = rows_of(runs[0])[0], [set(rows_of(run)[1].train) for run in runs]
     for i, x in enumerate(rows.x):
@@ -72,7 +73,10 @@ def test_errors_at_rows_that_were_left_out(swept):
         mean = np.mean([np.concatenate([one(x), one.derivative(x).ravel()]) for one in some], axis=0)
         label = np.concatenate([rows.y[i], rows.dydx[i].ravel()])
         np.testing.assert_allclose(found[i], mean - label, atol=1e-5)  # 32 bit
-    alone = left_out(runge.load(runs[0].path).jet, u.runs[:1])
+    pairs = zip(errors.calibrate([0], local=True).scores, runge.load(runs[0].path).calibration.scores, strict=True)
+    for scores, expected in pairs:
+        np.testing.assert_allclose(scores, expected, rtol=1e-3, atol=1e-6)  # 32 bit
+    alone = errors.mean([0])
     assert np.flatnonzero(np.isnan(alone[:, 0])).tolist() == sorted(trained[0])
 
 

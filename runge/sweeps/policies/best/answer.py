@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from runge.records.calibration import Calibration
 from runge.records.directories import RunDirectory
+from runge.sweeps.policies.best.candidates import Entrant
 from runge.sweeps.policies.best.judge import Fit
 from runge.sweeps.policies.best.selection import Run, Selection
 from runge.sweeps.policies.policy import Rounds
@@ -53,7 +54,7 @@ def answer(selection: Selection, seeds: int, end: float) -> Rounds:
         held += [other.run for other in _good([fit, *same])]
     networks = [fit.run for fit in whole or best.all]
     selection.write(networks)
-    selection.write(networks, _calibrate(selection, held))
+    selection.write(networks, _calibrate(selection, best, held))
 
 
 def _good(fits: Sequence[Fit]) -> list[Fit]:
@@ -62,10 +63,14 @@ def _good(fits: Sequence[Fit]) -> list[Fit]:
     return [fit for fit in fits if fit.loss <= most]
 
 
-def _calibrate(selection: Selection, runs: Sequence[RunDirectory]) -> Calibration:
-    """Calibrate intervals by the rows that some runs have not seen."""
+def _calibrate(selection: Selection, best: Entrant, held: Sequence[RunDirectory]) -> Calibration:
+    """Calibrate intervals by the rows that some runs have not seen, and keep the errors of the candidate there."""
     from runge.function.loading import load, load_runs  # late, as torch is
-    from runge.function.residuals import calibrate
+    from runge.function.residuals import UnseenErrors
 
-    held = load_runs(runs)
-    return calibrate(held.jet, held.runs, local=bool(load(selection.directory).groups))
+    judging = [fit.run for fit in best.all]
+    networks = load_runs([*judging, *(run for run in held if run not in judging)])
+    errors = UnseenErrors.of(networks.jet, networks.runs, everywhere=True)
+    judges, calibrating = ([networks.runs.index(str(run.path)) for run in runs] for runs in (judging, held))
+    selection.residuals = errors.mean(judges)
+    return errors.calibrate(calibrating, local=bool(load(selection.directory).groups))

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from runge.configuration.errors import describe
+from runge.configuration.validation import Floats
 from runge.configuration.words import override_of
 from runge.records.calibration import Calibration
 from runge.records.directories import RunDirectory
@@ -78,6 +79,7 @@ class Selection:
     Attributes:
         set_up: the seconds of a run besides its steps, as those of the last batch had them.
         winner: the name of the candidate of which the answer is made; empty: it is not chosen yet.
+        residuals: the mean error of its networks at rows that they have not seen, (n, P + P D); None: no answer yet.
     """
 
     def __init__(
@@ -95,6 +97,7 @@ class Selection:
         self.entrants = {entrant.name: entrant for entrant in entrants}
         self.directory, self.timeout, self.processes = directory, timeout, processes
         self.set_up, self.winner = 2 * _SET_UP, ""
+        self.residuals: Floats | None = None
         self.journal: Journal
         self.display: Display
 

@@ -6,8 +6,7 @@ import pytest
 
 import runge
 from runge.comparison.leaderboard import Suspect
-from runge.function.residuals import left_out, rows_of
-from runge.records.directories import RunDirectory
+from runge.function.residuals import UnseenErrors
 from runge.sweeps.policies.best.suspects import describe_suspects, find_suspects
 
 QUICK = ("optimizer=levenberg_marquardt", "model.depth=2", "model.width=8", "trainer.max_steps=40")
@@ -32,7 +31,8 @@ def spoilt(tmp_path_factory):
     directory = tmp_path_factory.mktemp("sweep") / "sweep"
     runge.sweep("data=table", f"data.file={path}", *roles, "data.folds=3", *QUICK, *QUIET, directory=directory)
     networks = runge.load(directory)
-    return right, left_out(networks.jet, networks.runs), rows_of(RunDirectory(networks.runs[0]))[0]
+    errors = UnseenErrors.of(networks.jet, networks.runs, everywhere=True)
+    return right, errors.mean(range(networks.members)), errors.rows
 
 
 def test_wrong_labels_are_named_with_line_and_column(spoilt):
