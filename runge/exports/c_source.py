@@ -13,8 +13,7 @@ from sympy.printing import c, cxx
 
 from runge.configuration.errors import ConfigurationError
 from runge.exports.card import card
-from runge.exports.sources import TEMPLATES, activations
-from runge.exports.weights import folded
+from runge.exports.sources import TEMPLATES, activations, folded
 from runge.function.function import Function
 from runge.records.files import printable
 

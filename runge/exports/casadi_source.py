@@ -8,8 +8,7 @@ from tempfile import TemporaryDirectory
 import numpy as np
 
 from runge.exports.card import card
-from runge.exports.sources import TEMPLATES, activations
-from runge.exports.weights import folded
+from runge.exports.sources import TEMPLATES, activations, folded
 from runge.function.function import Function
 
 __all__ = ["casadi_source"]

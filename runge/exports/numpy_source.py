@@ -6,8 +6,7 @@ from typing import Any
 import numpy as np
 
 from runge.exports.card import card
-from runge.exports.sources import TEMPLATES, activations
-from runge.exports.weights import folded
+from runge.exports.sources import TEMPLATES, activations, folded
 from runge.function.function import Function
 
 __all__ = ["numpy_source"]

@@ -1,15 +1,19 @@
-"""The templates of the formats that are source text, and the activations that they have formulas of."""
+"""What the formats that are source text share: templates, names of activations, and weights for the user's units."""
 
+import copy
 from collections.abc import Collection
 from functools import partial
 from pprint import pformat
 
+import numpy as np
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from runge.configuration.errors import ConfigurationError
 from runge.function.function import Function
+from runge.sobolev.network import StackedMLP
+from runge.sobolev.units import Units
 
-__all__ = ["TEMPLATES", "activations"]
+__all__ = ["TEMPLATES", "activations", "folded"]
 
 TEMPLATES = Environment(
     loader=PackageLoader("runge.exports"), trim_blocks=True, lstrip_blocks=True, undefined=StrictUndefined
@@ -29,3 +33,15 @@ def activations(function: Function, to: str, known: Collection[str]) -> list[str
         rule = f"model.activation: {to} supports {', '.join(known)}, got {unknown[0]!r}"
         raise ConfigurationError(f"{rule}; onnx and torch support all")
     return names
+
+
+def folded(network: StackedMLP) -> list[np.ndarray]:
+    """Return the centre and the scale of a stack's inputs, and W and b of each layer, all for the units of the data."""
+    network = copy.deepcopy(network).double().cpu().requires_grad_(False)
+    units = network.units or Units.identity(network.members, network.dimension, network.outputs)
+    x_mean, x_std, y_mean, y_std = (part[:, None] for part in units.buffers())
+    *hidden, (last, bias) = network.layers()
+    layers = [*hidden, (last * y_std, bias * y_std + y_mean)]
+    # The layers' input is scale (x - x_mean) / x_std + shift; a difference keeps the digits of a large x.
+    centre = x_mean - x_std * network.shift / network.scale
+    return [part.numpy() for part in (centre, network.scale / x_std, *(part for layer in layers for part in layer))]

@@ -9,7 +9,8 @@ import pytest
 import torch
 
 import runge
-from runge.function.function import Function, function
+from runge.function import function
+from runge.function.function import Function
 from runge.function.outside import Box
 from runge.records.calibration import Calibration
 from runge.records.ensemble import write_answer

@@ -7,7 +7,8 @@ import pandas
 import pytest
 import torch
 
-from runge.function.function import Function, function
+from runge.function import function
+from runge.function.function import Function
 from runge.sobolev.activations import ACTIVATIONS
 from runge.sobolev.units import Units
 from tests.sobolev.test_network import stack
