@@ -15,7 +15,7 @@ from runge.commands.predict import _outside, main
 from runge.data.rows import read
 from runge.data.seed import Seed
 from runge.data.table import SETS, Table
-from runge.function.function import loading as module
+from runge.function import loading as module
 from runge.records.ensemble import write_answer
 
 SHORT = ("model.width=8", "trainer.max_steps=4", "trainer.progress_bar=false")

@@ -30,8 +30,7 @@ def of_set(split, figures, *names):
 def test_the_card_of_a_run_has_its_errors_and_its_rows(trained, monkeypatch):
     run = trained(*SHORT, *ROWS, "hydra.run.dir=run")[0] / "run"
     with monkeypatch.context() as patch:
-        patch.setattr("runge.function.function.rows_of", None)  # the table must not be read
-        patch.setattr("runge.function.function.calibrate", None)
+        patch.setattr("runge.function.function.UnseenErrors", None)  # the table must not be read
         found = card(runge.load(run))
     figures, state = RunDirectory(run).read_metrics(), RunDirectory(run).read_state()
     points = {"train": 8, "val": 2, "test": 2}

@@ -2,6 +2,11 @@
 
 from collections.abc import Sequence
 
+import numpy as np
+from scipy.spatial import KDTree
+
+from runge.data.fit_errors import FitErrors
+from runge.metrics import ERRORS
 from runge.records.calibration import Calibration
 from runge.records.directories import RunDirectory
 from runge.sweeps.policies.best.candidates import Entrant
@@ -11,6 +16,7 @@ from runge.sweeps.policies.policy import Rounds
 
 __all__ = ["answer"]
 
+_APART = 10.0  # times the judged error between two networks; that of independent errors of this size is sqrt(2)
 _WORSE, _ROUND_OFF = 3.0, 1e-12  # the loss and the error that a network may have, over those of the best one
 
 
@@ -48,6 +54,7 @@ def answer(selection: Selection, seeds: int, end: float) -> Rounds:
     ended = [(run.fold, fit) for run, fit in zip(runs, trained, strict=True) if fit is not None]
     best = selection.entrants[best.name]
     whole = _good([fit for fold, fit in ended if fold is None and fit.error <= max(best.error, _ROUND_OFF)])
+    whole = _agreeing(selection, best, whole)
     held = list[RunDirectory]()
     for fold, fit in best.fits.items():
         same = [other for place, other in ended if place == fold and other is not fit]
@@ -61,6 +68,34 @@ def _good(fits: Sequence[Fit]) -> list[Fit]:
     """Return the fits without those that have ended in a worse minimum than another one, which would spoil the mean."""
     most = _WORSE * min((fit.loss for fit in fits), default=0.0) + _ROUND_OFF
     return [fit for fit in fits if fit.loss <= most]
+
+
+def _agreeing(selection: Selection, best: Entrant, whole: Sequence[Fit]) -> list[Fit]:
+    """Return the networks of all rows that agree between these rows with the networks that were judged.
+
+    A network that fits its rows may be far off between them, and of one that was trained on all rows none is left to
+    tell. In the middle between each row and its nearest one, the root mean square of the difference of both values,
+    over the standard deviation of the output, is about as large as the judged error.
+    """
+    known, error = selection.known, best.root_mean(ERRORS[0])
+    if not (known and whole and error is not None and (known.channels.value > 0).any()):
+        return list(whole)
+    import torch  # late: the candidates are checked before it is loaded
+
+    from runge.function.loading import load_runs
+
+    x, deviations = known.rows.x[known.seen], np.where(known.channels.value > 0, known.channels.value, np.nan)
+    scaled = x / np.where(x.std(axis=0) > 0, x.std(axis=0), 1.0)
+    nearest = np.asarray(KDTree(scaled).query(scaled, k=2)[1])[:, 1]
+    networks = load_runs([fit.run for fit in (*best.all, *whole)])
+    middles = torch.from_numpy((x + x[nearest]) / 2)[None].to(networks.like)
+    values = dict(zip(networks.runs, networks.jet(middles)[0].double().cpu().numpy(), strict=True))
+    judged, agreeing = np.mean([values[str(fit.run.path)] for fit in best.all], axis=0), list[Fit]()
+    for fit in whole:
+        difference = FitErrors.of(values[str(fit.run.path)] - judged, deviations).nrmse
+        if np.sqrt(np.nanmean(difference**2)) <= _APART * error + _ROUND_OFF:
+            agreeing.append(fit)
+    return agreeing
 
 
 def _calibrate(selection: Selection, best: Entrant, held: Sequence[RunDirectory]) -> Calibration:

@@ -3,10 +3,12 @@
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
+import torch
 
 from runge.records.directories import RunDirectory
-from runge.sweeps.policies.best.answer import answer
+from runge.sweeps.policies.best.answer import _agreeing, answer
 from runge.sweeps.policies.best.candidates import Entrant
 from runge.sweeps.policies.best.judge import Fit
 
@@ -36,3 +38,24 @@ def test_neurons_of_all_rows_have_the_schedule_of_those_of_a_fold_that_took_fewe
     )
     run = next(answer(selection, seeds=1, end=10.0))
     assert (run.fold, run.steps, run.stop_at) == (None, 64, 36)
+
+
+def test_a_network_of_all_rows_that_is_wrong_between_them_is_no_answer(monkeypatch):
+    """Its error on these rows, which is none, does not tell."""
+    judge, right, wrong = (Fit(Run(name), 0, {"val/nrmse_f": 0.1}, None, False, 0, 0.0) for name in "abc")
+    member: Any = SimpleNamespace(optimizer=None)
+    x = np.linspace(0, 1, 11)[:, None]
+    known = SimpleNamespace(
+        rows=SimpleNamespace(x=x), seen=np.arange(11), channels=SimpleNamespace(value=np.array([2.0, 0.0]))
+    )
+    shifts = {"a": 0.0, "b": 1.9, "c": 2.1}  # over the standard deviation 0.95 and 1.05, ten times the error or so
+
+    def jet(points: torch.Tensor) -> list[torch.Tensor]:
+        both = torch.cat([points, points], dim=2)
+        return [torch.cat([both + torch.tensor([shift, 9.0]) for shift in shifts.values()])]
+
+    networks = SimpleNamespace(runs=list(shifts), like=torch.zeros(0, dtype=torch.float64), jet=jet)
+    monkeypatch.setattr("runge.function.loading.load_runs", lambda runs: networks)
+    selection: Any = SimpleNamespace(known=known)
+    assert _agreeing(selection, Entrant("any", [], member, {0: judge}), [right, wrong]) == [right]
+    assert _agreeing(selection, Entrant("any", [], member, {0: judge}), []) == []
