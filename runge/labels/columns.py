@@ -1,4 +1,4 @@
-"""Find what is wrong with the labels of a table, without a fit.
+"""Find contradictions in the labels of a table, without a fit.
 
 Columns of partial derivatives may contradict the values, and rows with the same inputs each other.
 """
@@ -12,50 +12,86 @@ from runge.configuration.validation import Floats
 from runge.labels.mistakes import Mistake, possible
 from runge.labels.pairs import LEAST_ROWS, Labels, Pairs, Place, Source, left_by_neighbours
 
-__all__ = ["Twin", "Verdict", "check_columns", "check_twins"]
+__all__ = ["ColumnCheck", "Twin", "check_columns", "check_twins"]
 
-_GAIN, _UNRELATED = 0.08, 0.7
-"""By how much log S has to fall; if nothing is known of the mistake, by more."""
+# The limits were chosen with 432 tables with a mistake, and with sound ones, of twenty functions;
+# `benchmarks/problems/spoilt.py` tests them with other functions. Stricter ones miss mistakes, looser ones name right
+# columns.
 
-_Z = 4.0  # and by how many of its standard errors
-_LEFT, _LEFT_LITTLE = 0.8, 0.5
-"""The largest share that may be left, and if noise or curvature could explain the mistake."""
+_GAIN = 0.08
+"""The least decrease of log S that confirms a mistake: S is 8 % smaller."""
+
+_GAIN_UNRELATED = 0.7
+"""The least decrease if the mistake is not a usual one: S halves."""
+
+_Z = 4.0
+"""The least decrease in its standard errors: a normal variable exceeds 4 with a probability of 3e-5."""
+
+_LEFT = 0.8
+"""The largest share of the differences that a correction may leave unexplained."""
+
+_LEFT_LITTLE = 0.5
+"""The largest share if noise or curvature could also be the reason."""
 
 _EXCESS = 0.5
-"""The least part of the error that curvature cannot cause, over what is left; 1856 sound tables had no mistake with it.
+"""The least part of the error that curvature cannot cause, over the error after the correction.
 
-They were of smooth, steep and rough functions, on grids, with missing labels, outliers, and noise up to 100 %.
+1856 sound tables had no mistake with it. They were of smooth, steep and rough functions, on grids, with missing labels,
+outliers, and noise up to 100 %.
 """
 
-_PER_COLUMN, _PER_FACTOR, _PER_UNKNOWN = 0.02, 0.05, 0.3  # what a mistake costs, in log S
+# Prices of a mistake, in log S: of two explanations that gain about the same, the simpler one is chosen.
+_PER_COLUMN = 0.02
+_PER_FACTOR = 0.05
+_PER_UNRELATED = 0.3
+
 _MOST = 8
-_EXACT = 1e-6  # an error that is round-off, relative to the mean difference
-_TOGETHER = 0.5  # the least part of the rows of an output in which the others are known too; else each is alone
-_USELESS, _BY_VALUES, _BETTER = 0.4, 0.55, 0.6
+"""The most mistakes of a table, a bound on the time: each takes a search over all possible ones."""
+
+_EXACT = 1e-6
+"""An error that is round-off, relative to the mean difference."""
+
+_TOGETHER = 0.5
+"""The least share of the rows of an output in which the other outputs are known too; else each is checked alone."""
+
+_USELESS = 0.4
+"""The least share of the differences that useless derivatives leave."""
+
+_BY_VALUES = 0.55
+"""The largest share that a plane through near values leaves if derivatives are useless."""
+
+_BETTER = 0.6
+"""The largest share that the plane leaves, over the share that the derivatives leave."""
+
 _WORSE, _OFTEN = 1.5, 1 / 3
-"""The least share that useless derivatives leave; the largest that a plane through near values leaves, alone and over
-the former; by how much the error of derivatives is larger, and in which part of the rows. Rows that are too far apart,
-kinks, fronts and noise spoil both.
+"""The factor by which the error of derivatives exceeds that of the plane, and the least share of rows with it.
+
+Rows that are too far apart, kinks, fronts and noise increase both errors, so that neither is named then.
 """
 
-_ROBUST, _SAME = 8 * 1.4826, 0.03
-"""Eight robust deviations in medians of absolute differences; the share of a standard deviation that is no difference.
+_ROBUST = 8 * 1.4826
+"""Eight robust deviations, in medians of absolute differences.
 
 The median absolute deviation of a normal distribution is its standard deviation over 1.4826 (Hampel 1974,
 https://doi.org/10.1080/01621459.1974.10482962).
 """
-_ENOUGH = 5  # differences of which the median is used
+
+_SAME = 0.03
+"""The share of a standard deviation below which two numbers do not differ."""
+
+_ENOUGH = 5
+"""The least number of differences whose median is used."""
 
 
-class Verdict(NamedTuple):
-    """The mistakes in the columns of derivatives, and which columns were tested.
+class ColumnCheck(NamedTuple):
+    """The mistakes in the columns of derivatives, and the tested columns.
 
     Attributes:
-        mistakes: those that were found.
-        seen: the columns, a wrong sign of which would have been seen.
+        mistakes: the mistakes.
+        seen: the columns whose wrong sign would be visible.
         unseen: the columns with too small a part in the differences. Columns are in neither list if the labels of
             their output are known in too few rows, or useless.
-        rows: the number of rows that were compared, of each output that was.
+        rows: the number of compared rows, of each tested output.
     """
 
     mistakes: list[Mistake]
@@ -80,46 +116,48 @@ class Twin(NamedTuple):
     deviation: float
 
 
-def check_columns(x: Floats, y: Floats, dydx: Floats) -> Verdict:
+def check_columns(x: Floats, y: Floats, dydx: Floats) -> ColumnCheck:
     """Find columns of derivatives that contradict the values.
 
-    A mistake is believed if without it the derivatives explain much more of the differences of the values between near
-    rows, if the rows agree on that, and if little is left unexplained.
+    A mistake is confirmed if its correction explains much more of the differences of the values between near rows, if
+    the rows agree on that, and if little is left unexplained. `_search` and `_confirmed` have the formulas.
 
     Args:
         x: the inputs, (n, D), in the order of the file.
         y: the values, (n, P); NaN: not known.
         dydx: the partial derivatives, (n, P, D); likewise.
     """
-    known = ~np.isnan(y)
+    is_known = ~np.isnan(y)
     varies = [len(set(column[~np.isnan(column)])) > 1 for column in y.T]
-    labelled = (known[:, :, None] & ~np.isnan(dydx)).sum(0).min(1)
+    labelled = (is_known[:, :, None] & ~np.isnan(dydx)).sum(0).min(1)
     outputs = np.flatnonzero((labelled >= LEAST_ROWS) & varies)
     if not len(outputs):
-        return Verdict([], [], [], {})
-    together, most = known[:, outputs].all(1).sum(), known[:, outputs].sum(0).max()
+        return ColumnCheck([], [], [], {})
+    together, most = is_known[:, outputs].all(1).sum(), is_known[:, outputs].sum(0).max()
     pairs = Pairs.of(x, y[:, outputs], dydx[:, outputs]) if together >= _TOGETHER * most else None
     if pairs is None and len(outputs) > 1:
         alone = [_numbered(check_columns(x, y[:, [p]], dydx[:, [p]]), [p]) for p in outputs.tolist()]
-        return Verdict(
-            [mistake for verdict in alone for mistake in verdict.mistakes],
-            [place for verdict in alone for place in verdict.seen],
-            [place for verdict in alone for place in verdict.unseen],
-            {p: rows for verdict in alone for p, rows in verdict.rows.items()},
+        return ColumnCheck(
+            [mistake for check in alone for mistake in check.mistakes],
+            [place for check in alone for place in check.seen],
+            [place for check in alone for place in check.unseen],
+            {p: rows for check in alone for p, rows in check.rows.items()},
         )
     if pairs is None:
-        return Verdict([], [], [], {})
+        return ColumnCheck([], [], [], {})
     labels = Labels(pairs, y[:, outputs], dydx[:, outputs])
     mistakes, corrected = _confirmed(labels, _search(labels))
     for p in range(len(outputs)):
         if corrected.unexplained([p]) > _USELESS and (mistake := _useless(x, labels, corrected, p)):
-            mistakes = [*(one for one in mistakes if {q for q, _ in one.sources} != {p}), mistake]
+            mistakes = [*(previous for previous in mistakes if {q for q, _ in previous.sources} != {p}), mistake]
     useless = {p for mistake in mistakes if mistake.kind == "useless" for p, _ in mistake.sources}
     wrong = {place for mistake in mistakes for place in mistake.sources}
     places: list[Place] = [(p, d) for p in range(len(outputs)) if p not in useless for d in range(x.shape[1])]
     seen = [place for place in places if place in wrong or _matters(corrected, place)]
     rows = dict.fromkeys(range(len(outputs)), len(np.unique([pairs.a, pairs.b])))
-    return _numbered(Verdict(mistakes, seen, [one for one in places if one not in seen], rows), outputs.tolist())
+    return _numbered(
+        ColumnCheck(mistakes, seen, [place for place in places if place not in seen], rows), outputs.tolist()
+    )
 
 
 def check_twins(x: Floats, y: Floats, dydx: Floats) -> list[Twin]:
@@ -137,13 +175,13 @@ def check_twins(x: Floats, y: Floats, dydx: Floats) -> list[Twin]:
     twins, group = list[Twin](), np.unique(x, axis=0, return_inverse=True)[1].ravel()
     for p, d in np.ndindex(y.shape[1], 1 + x.shape[1]):
         column = dydx[:, p, d - 1] if d else y[:, p]
-        known = np.flatnonzero(~np.isnan(column))
-        _, first, number = np.unique(group[known], return_index=True, return_inverse=True)
-        earlier = known[first[number]]
-        pairs = [(int(a), int(b)) for a, b in zip(earlier, known, strict=True) if a != b]
+        rows = np.flatnonzero(~np.isnan(column))
+        _, first, number = np.unique(group[rows], return_index=True, return_inverse=True)
+        earlier = rows[first[number]]
+        pairs = [(int(a), int(b)) for a, b in zip(earlier, rows, strict=True) if a != b]
         if not pairs:
             continue
-        difference, deviation = np.abs([column[a] - column[b] for a, b in pairs]), float(column[known].std())
+        difference, deviation = np.abs([column[a] - column[b] for a, b in pairs]), float(column[rows].std())
         usual = _ROBUST * np.median(difference) if len(pairs) >= _ENOUGH else deviation
         differs = difference > max(usual, _SAME * deviation)
         twins += [
@@ -155,35 +193,61 @@ def check_twins(x: Floats, y: Floats, dydx: Floats) -> list[Twin]:
 
 
 def _search(labels: Labels) -> list[Mistake]:
-    """Return the mistakes whose correction lowers S most, one after the other."""
+    r"""Return the mistakes whose correction lowers S most, one after the other.
+
+    Let e(C) be the errors of the pairs after the corrections C, and S_pg(C) the mean of abs(e) of output p in group g
+    of pairs. Each step adds the mistake m, of `possible`, with the largest net gain
+
+    .. math:: G(m | C) - c(m), \quad
+              G(m | C) = \sum_p \frac1G \sum_g \log \frac{S_{pg}(C)}{S_{pg}(C \cup m)},
+
+    where c is the price of `_price`. It ends if no net gain is positive, or after eight steps. This is forward
+    selection, as of regressors: the sum of gains never decreases, but a mistake that was added early may not be needed
+    any more after later ones. `_confirmed` therefore tests all of them again.
+    """
     mistakes = list[Mistake]()
     while len(mistakes) < _MOST:
-        gains = [(labels.gain(labels.errors(one.sources)) - _price(one), one) for one in possible(labels)]
+        gains = [
+            (labels.gain(labels.errors(mistake.sources)) - _price(mistake), mistake) for mistake in possible(labels)
+        ]
         gain, best = max(gains, key=lambda pair: pair[0])
         if gain <= 0:
             break
-        mistakes += best.parts
+        mistakes += best.per_factor
         labels = labels.corrected(best.sources)
     return mistakes
 
 
 def _price(mistake: Mistake) -> float:
-    """Return what a mistake costs: an input that does not matter is not to blame, nor are two signs for a swap."""
-    factors = len(mistake.parts) if mistake.kind == "factor" else 0
-    return _PER_COLUMN * len(mistake.sources) + _PER_FACTOR * factors + _PER_UNKNOWN * (mistake.kind == "unrelated")
+    """Return the price c of a mistake, in log S.
+
+    It keeps an input that does not matter from being named, and two wrong signs from taking the place of a swap.
+    """
+    factors = len(mistake.per_factor) if mistake.kind == "factor" else 0
+    return _PER_COLUMN * len(mistake.sources) + _PER_FACTOR * factors + _PER_UNRELATED * (mistake.kind == "unrelated")
 
 
 def _confirmed(labels: Labels, mistakes: Sequence[Mistake]) -> tuple[list[Mistake], Labels]:
-    """Return the mistakes that must be corrected even if all others are, with their evidence; and the labels then."""
+    r"""Return the mistakes that are needed next to all others, with their evidence; and the corrected labels.
+
+    For the mistake m of a set C, the labels with the corrections C \ m are compared with those with C:
+
+    .. math:: G_m = G(m | C \setminus m), \quad z_m = \Delta\ell_m / \sigma(\Delta\ell_m),
+
+    where the change of the log-likelihood and its standard error are those of `Labels.significance`. A mistake is
+    confirmed if G_m exceeds 0.08, or 0.7 if it is not a usual one, if it is sound (`_is_sound`), and if z_m exceeds 4.
+    If one of the first two conditions fails, z_m counts as 0. While some z_m is at most 4, the mistake with the least
+    z_m is dropped and the others are tested again (backward elimination).
+    """
     while True:
         corrected, evidence = _without(labels, mistakes), list[tuple[float, Mistake]]()
         for mistake in mistakes:
-            others = _without(labels, [one for one in mistakes if one is not mistake])
+            uncorrected = _without(labels, [candidate for candidate in mistakes if candidate is not mistake])
             outputs = {p for p, _ in mistake.sources}
             errors = {p: corrected.error[p] for p in outputs}
-            before, after = others.unexplained(outputs), corrected.unexplained(outputs)
-            enough = others.gain(errors) > (_UNRELATED if mistake.kind == "unrelated" else _GAIN)
-            z = others.significance(errors) if enough and _is_sound(mistake, others, corrected) else 0.0
+            before, after = uncorrected.unexplained(outputs), corrected.unexplained(outputs)
+            enough = uncorrected.gain(errors) > (_GAIN_UNRELATED if mistake.kind == "unrelated" else _GAIN)
+            z = uncorrected.significance(errors) if enough and _is_sound(mistake, uncorrected, corrected) else 0.0
             evidence.append((z, mistake._replace(before=before, after=after)))
         if all(z > _Z for z, _ in evidence):
             return [mistake for _, mistake in evidence], corrected
@@ -192,9 +256,9 @@ def _confirmed(labels: Labels, mistakes: Sequence[Mistake]) -> tuple[list[Mistak
 
 
 def _is_sound(mistake: Mistake, wrong: Labels, right: Labels) -> bool:
-    """Return whether noise or curvature cannot be what makes labels seem wrong.
+    """Return whether a mistake explains the error of the labels better than noise or curvature can.
 
-    Between rows that are far from each other the mean of two slopes is too large, as are derivatives with a factor.
+    Between distant rows the mean of two slopes is too large, as are derivatives with a factor.
     """
     outputs = sorted({p for p, _ in mistake.sources})
     factors = [source.factor for source in mistake.sources.values()]
@@ -210,7 +274,7 @@ def _is_sound(mistake: Mistake, wrong: Labels, right: Labels) -> bool:
 
 
 def _explains_nearest(labels: Labels, p: int) -> bool:
-    """Return whether most of the nearest rows differ by what the derivatives say, as those of a step or a flag do."""
+    """Return whether the derivatives explain most of the nearest differences exactly, as those of a step or a flag."""
     nearest = labels.error[p][labels.pairs.group == 0]
     return bool(np.mean(np.abs(nearest) <= _EXACT * np.abs(labels.difference[p]).mean()) > 0.5)
 
@@ -237,16 +301,16 @@ def _may_be_coarse(labels: Labels, place: Place, changes: bool = True) -> bool:
 
 
 def _useless(x: Floats, labels: Labels, corrected: Labels, p: int) -> Mistake | None:
-    """Return that the derivatives of an output explain less of it than near values do, with or without correction."""
+    """Return the mistake of derivatives that explain less of an output than near values do, corrected or not."""
     inputs, exact = range(x.shape[1]), _explains_nearest(labels, p)
     if exact or any(_may_be_coarse(labels, (p, d), changes=False) for d in inputs):
         return None
-    for some in (corrected, labels):
-        by_slopes, by_values, whole = left_by_neighbours(x, some.y[:, p], some.dydx[:, p])
-        if len(whole) < LEAST_ROWS:
+    for variant in (corrected, labels):
+        by_slopes, by_values, total = left_by_neighbours(x, variant.y[:, p], variant.dydx[:, p])
+        if len(total) < LEAST_ROWS:
             return None
-        before, after = by_slopes.mean() / whole.mean(), by_values.mean() / whole.mean()
-        worse = np.mean(by_slopes > _WORSE * by_values + _SAME * whole.mean())
+        before, after = by_slopes.mean() / total.mean(), by_values.mean() / total.mean()
+        worse = np.mean(by_slopes > _WORSE * by_values + _SAME * total.mean())
         if before < _USELESS or after > min(_BY_VALUES, _BETTER * before) or worse < _OFTEN:
             return None
     return Mistake("useless", {(p, d): Source(None, np.nan) for d in inputs}, float(before), float(after))
@@ -259,26 +323,26 @@ def _without(labels: Labels, mistakes: Sequence[Mistake]) -> Labels:
 
 
 def _matters(labels: Labels, place: Place) -> bool:
-    """Return whether a wrong sign of a column would be seen."""
+    """Return whether a wrong sign of a column would be visible."""
     p, d = place
     flipped = {p: labels.error[p] + 2 * labels.terms[p][:, d]}
     return labels.gain(flipped) < -_GAIN and labels.significance(flipped) < -_Z
 
 
-def _numbered(verdict: Verdict, outputs: Sequence[int]) -> Verdict:
-    """Return a verdict on some outputs with their numbers in the table."""
+def _numbered(check: ColumnCheck, outputs: Sequence[int]) -> ColumnCheck:
+    """Return the check of some outputs with their numbers in the table."""
 
     def numbered(place: Place) -> Place:
         return outputs[place[0]], place[1]
 
     mistakes = [
-        one._replace(
+        mistake._replace(
             sources={
                 numbered(place): source._replace(place=None if source.place is None else numbered(source.place))
-                for place, source in one.sources.items()
+                for place, source in mistake.sources.items()
             }
         )
-        for one in verdict.mistakes
+        for mistake in check.mistakes
     ]
-    seen, unseen = (list(map(numbered, places)) for places in (verdict.seen, verdict.unseen))
-    return Verdict(mistakes, seen, unseen, {outputs[p]: rows for p, rows in verdict.rows.items()})
+    seen, unseen = (list(map(numbered, places)) for places in (check.seen, check.unseen))
+    return ColumnCheck(mistakes, seen, unseen, {outputs[p]: rows for p, rows in check.rows.items()})

@@ -1,4 +1,4 @@
-"""Say in words where the labels of a table contradict each other, how it is known, and what to do."""
+"""Write the contradictions between the labels of a table in words, with their evidence and a remedy."""
 
 import math
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -15,9 +15,15 @@ from runge.labels.pairs import Place, corrected
 
 __all__ = ["ColumnNames", "Finding", "Report", "contradictions", "wrong_columns"]
 
-_NONE = 0.9  # the least share that is left if derivatives explain nothing
-_CLOSE, _FAR = 0.02, 0.1  # tolerances of the logarithm of a factor: what is left unexplained changes it
-_ENOUGH = 5  # rows in which two columns are equal
+_NONE = 0.9
+"""The least share of the differences that derivatives leave if a message calls their effect none, not little."""
+
+_CLOSE, _FAR = 0.02, 0.1
+"""The tolerances of the logarithm of a factor with exact labels, and at most: the unexplained share adds to it."""
+
+_ENOUGH = 5
+"""The least number of rows of two equal columns: fewer may be equal by chance, as zeros are."""
+
 _listed = partial(listed, most=5, last=" and ")  # columns in a sentence
 
 _TRANSPOSE = "Transpose the Jacobian before it is written."
@@ -39,7 +45,11 @@ _SENTENCES = {
     "constant input": ("{columns} is constant.", "Leave {columns} out of data.inputs."),
     "constant output": ("{columns} is constant.", "Compute {columns} again."),
 }
-"""What is wrong and what to do, by the kind of a mistake."""
+"""The mistake and its remedy, by the kind of a mistake."""
+
+
+_ONE_COLUMN = {"has": "has", "is_are": "is", "them": "it"}
+_SEVERAL_COLUMNS = {"has": "have", "is_are": "are", "them": "them"}
 
 
 class ColumnNames(NamedTuple):
@@ -58,14 +68,14 @@ class ColumnNames(NamedTuple):
         return self.partials.get((output, self.inputs[d])) or partial_name(output, self.inputs[d])
 
     def columns(self, places: Collection[Place]) -> str:
-        """Return the names of columns, or what they have in common."""
+        """Return the names of columns, or a name for all of them."""
         by = {d for _, d in places}
         of = sorted({p for p, _ in places})
-        whole = len(places) == len(by) * len(of) > 1 and None not in by
-        if whole and len(by) == len(self.inputs):
+        is_block = len(places) == len(by) * len(of) > 1 and None not in by
+        if is_block and len(by) == len(self.inputs):
             every = len(of) == len(self.outputs)
             return "all derivatives" if every else f"the derivatives of {_listed([self.outputs[p] for p in of])}"
-        if whole and len(of) == len(self.outputs) and len(by) == 1:
+        if is_block and len(of) == len(self.outputs) and len(by) == 1:
             return f"the derivatives by {self.inputs[by.pop() or 0]}"
         return _listed([self.column(place) for place in sorted(places, key=str)])
 
@@ -74,11 +84,11 @@ class Finding(NamedTuple):
     """A mistake in a table.
 
     Attributes:
-        columns: the names of the columns that are wrong.
+        columns: the names of the wrong columns.
         rows: the numbers of the rows, from 0; none: all of them.
         what: the likely mistake, a sentence.
-        evidence: how it is known, a sentence.
-        advice: what to do, a sentence.
+        evidence: the evidence, a sentence.
+        advice: the remedy, a sentence.
     """
 
     columns: tuple[str, ...]
@@ -93,11 +103,11 @@ class Report(NamedTuple):
 
     Attributes:
         findings: the mistakes.
-        seen: the columns of derivatives of which a wrong sign would have been seen.
-        unseen: those with too small a part in the differences of the values.
-        unknown: those of outputs that are not known, with all derivatives, in enough rows.
+        seen: the columns of derivatives whose wrong sign would be visible.
+        unseen: the columns of derivatives with too small a part in the differences of the values.
+        unknown: the columns of derivatives of outputs that are not known, with all derivatives, in enough rows.
         rows: the number of rows.
-        compared: the number of rows that were compared, by output.
+        compared: the number of compared rows, by output.
     """
 
     findings: list[Finding]
@@ -109,7 +119,7 @@ class Report(NamedTuple):
 
 
 def contradictions(x: Floats, y: Floats, dydx: Floats, names: ColumnNames) -> Report:
-    """Find what is wrong with the labels of a table: columns, rows with the same inputs, constant columns.
+    """Find the mistakes in the labels of a table: columns, rows with the same inputs, constant columns.
 
     Args:
         x: the inputs, (n, D), in the order of the file.
@@ -117,33 +127,35 @@ def contradictions(x: Floats, y: Floats, dydx: Floats, names: ColumnNames) -> Re
         dydx: the partial derivatives, (n, P, D); likewise.
         names: the names of the columns and the rows.
     """
-    verdict = check_columns(x, y, dydx)
-    findings = [*_constant(x, y, dydx, names), *_of_columns(verdict.mistakes, x, dydx, names)]
+    check = check_columns(x, y, dydx)
+    findings = [*_constant(x, y, dydx, names), *_of_columns(check.mistakes, x, dydx, names)]
     right = y, dydx
-    for mistake in verdict.mistakes:
+    for mistake in check.mistakes:
         right = corrected(*right, mistake.sources)
     findings += [_of_twin(twin, names) for twin in check_twins(x, *right)]
-    known = {*verdict.seen, *verdict.unseen, *(place for mistake in verdict.mistakes for place in mistake.sources)}
+    tested = {*check.seen, *check.unseen, *(place for mistake in check.mistakes for place in mistake.sources)}
     places = [(p, d) for p in range(y.shape[1]) for d in range(x.shape[1])]
-    unknown = [place for place in places if place not in known and not np.isnan(dydx[:, *place]).all()]
-    seen, unseen, left = ([names.column(place) for place in part] for part in (verdict.seen, verdict.unseen, unknown))
-    compared = {names.outputs[p]: rows for p, rows in verdict.rows.items()}
-    return Report(findings, seen, unseen, left, len(x), compared)
+    untested = [place for place in places if place not in tested and not np.isnan(dydx[:, *place]).all()]
+    seen = [names.column(place) for place in check.seen]
+    unseen = [names.column(place) for place in check.unseen]
+    unknown = [names.column(place) for place in untested]
+    compared = {names.outputs[p]: rows for p, rows in check.rows.items()}
+    return Report(findings, seen, unseen, unknown, len(x), compared)
 
 
 def wrong_columns(x: Floats, y: Floats, dydx: Floats, names: ColumnNames) -> list[Finding]:
-    """Return what is wrong with whole columns of derivatives, as `contradictions`: the part that takes no time."""
+    """Return the mistakes in whole columns of derivatives, as `contradictions`: the part that takes no time."""
     return _of_columns(check_columns(x, y, dydx).mistakes, x, dydx, names)
 
 
 def _sentences(kind: str, **words: str) -> tuple[str, str]:
-    """Return what is wrong and what to do, the sentences of a kind filled with words."""
+    """Return the mistake and its remedy, the sentences of a kind filled with words."""
     what, advice = (sentence.format(**words) for sentence in _SENTENCES[kind])
     return what[0].upper() + what[1:] if what.startswith(("all ", "the ")) else what, advice
 
 
 def _constant(x: Floats, y: Floats, dydx: Floats, names: ColumnNames) -> list[Finding]:
-    """Return the inputs and outputs with the same value in all rows; of outputs those whose derivatives are not 0."""
+    """Return the constant inputs, and the constant outputs with derivatives other than 0."""
     findings = []
     for name, column in zip(names.inputs, x.T, strict=True):
         if np.ptp(column) == 0:
@@ -162,7 +174,7 @@ def _constant(x: Floats, y: Floats, dydx: Floats, names: ColumnNames) -> list[Fi
 
 
 def _of_columns(mistakes: Sequence[Mistake], x: Floats, dydx: Floats, names: ColumnNames) -> list[Finding]:
-    """Return what is wrong with columns of derivatives."""
+    """Return the findings on wrong columns of derivatives."""
     wrong, findings = {place for mistake in mistakes for place in mistake.sources}, list[Finding]()
     for mistake in mistakes:
         places = list(mistake.sources)
@@ -179,8 +191,8 @@ def _of_columns(mistakes: Sequence[Mistake], x: Floats, dydx: Floats, names: Col
             ]
             continue
         kind, words = _words(mistake, x, names)
-        has, is_are, them = ("has", "is", "it") if len(places) == 1 else ("have", "are", "them")
-        what, advice = _sentences(kind, columns=names.columns(places), has=has, is_are=is_are, them=them, **words)
+        words |= _ONE_COLUMN if len(places) == 1 else _SEVERAL_COLUMNS
+        what, advice = _sentences(kind, columns=names.columns(places), **words)
         if kind == "useless":
             evidence = f"A plane through the values of near rows leaves {_percent(mistake.after)}."
             evidence = " ".join([evidence, *copies])
@@ -192,13 +204,13 @@ def _of_columns(mistakes: Sequence[Mistake], x: Floats, dydx: Floats, names: Col
 
 
 def _copy(place: Place, dydx: Floats, wrong: Collection[Place], names: ColumnNames) -> str:
-    """Return that a column equals another one that is right, a sentence; empty: it does not."""
+    """Return a sentence about a right column that equals a wrong one; empty: there is none."""
     column = dydx[:, *place]
-    for other in np.ndindex(dydx.shape[1:]):
-        both = ~np.isnan(column + dydx[:, *other])
-        varies = both.sum() >= _ENOUGH and np.ptp(column[both]) > 0
-        if other not in wrong and varies and (column[both] == dydx[both, *other]).all():
-            return f"{names.column(place)} equals {names.column(other)} in {both.sum()} of {both.sum()} rows."
+    for candidate in np.ndindex(dydx.shape[1:]):
+        shared = ~np.isnan(column + dydx[:, *candidate])
+        varies = shared.sum() >= _ENOUGH and np.ptp(column[shared]) > 0
+        if candidate not in wrong and varies and (column[shared] == dydx[shared, *candidate]).all():
+            return f"{names.column(place)} equals {names.column(candidate)} in {shared.sum()} of {shared.sum()} rows."
     return ""
 
 
@@ -208,8 +220,8 @@ def _words(mistake: Mistake, x: Floats, names: ColumnNames) -> tuple[str, dict[s
     moved = {changed: right.place for changed, right in mistake.sources.items() if right.place is not None}
     match mistake.kind:
         case "useless":
-            part = "none" if mistake.before > _NONE else "little"
-            return "useless", {"output": names.outputs[place[0]], "part": part, "left": _percent(mistake.before)}
+            share = "none" if mistake.before > _NONE else "little"
+            return "useless", {"output": names.outputs[place[0]], "part": share, "left": _percent(mistake.before)}
         case "factor" if source.factor == -1:
             return "sign", {}
         case "factor":
@@ -232,7 +244,7 @@ def _words(mistake: Mistake, x: Floats, names: ColumnNames) -> tuple[str, dict[s
 
 
 def _factor(mistake: Mistake, x: Floats, names: ColumnNames) -> tuple[str, dict[str, str]]:
-    """Return what a factor of derivatives by some inputs is likely to be, and what to do."""
+    """Return the likely reason of a factor of derivatives, and its remedy."""
     factor, by = next(iter(mistake.sources.values())).factor, {d for _, d in mistake.sources}
     size, large = max(abs(factor), 1 / abs(factor)), abs(factor) < 1
     name, spread = ("the input", 0.0) if len(by) > 1 else (names.inputs[d := by.pop() or 0], float(x[:, d].std()))
@@ -263,7 +275,7 @@ def _swapped(place: Place, moved: Mapping[Place, Place], names: ColumnNames) -> 
 
 
 def _of_twin(twin: Twin, names: ColumnNames) -> Finding:
-    """Return what is wrong with rows with the same inputs."""
+    """Return the finding on rows with the same inputs and different labels."""
     column, (first, second) = names.column(twin.place), map(names.row, twin.rows)
     what, advice = _sentences("same inputs", columns=column, first=first, second=second)
     evidence = (

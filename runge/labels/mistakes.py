@@ -1,4 +1,26 @@
-"""The mistakes that are made with columns of derivatives, each as the columns where the right labels are."""
+r"""List the usual mistakes with columns of derivatives, each as the columns with the right labels.
+
+With the differences v of the values of an output between near rows, and the terms u_d of its partial derivatives
+(`Labels.terms`), right labels have :math:`v \approx \sum_d u_d`. A mistake replaces terms:
+
+- factor: :math:`c\, u_d` instead of u_d, with one c for a group of columns, or one for each column of an output;
+- swapped, transposed, shifted: the term of another column, or of other rows, instead of u_d;
+- unrelated: a constant slope, :math:`c\, (x_{bd} - x_{ad})`, instead of u_d.
+
+All factors c have the least sum of absolute errors, which outliers and steep places change less than a sum of squares:
+
+.. math:: \min_c \sum_k |v_k - c\, u_k| / S_k.
+
+Its solution is the median of v / u with the weights abs(u) / S, because the sum is
+:math:`\sum_k (|u_k| / S_k)\, |v_k / u_k - c|`. For several factors of an output it is a linear programme, solved by
+iteratively reweighted least squares.
+
+References:
+    P. Bloomfield, W. Steiger (1983). Least absolute deviations: theory, applications, and algorithms.
+    https://doi.org/10.1007/978-1-4684-8574-5
+    P. Holland, R. Welsch (1977). Robust regression using iteratively reweighted least-squares.
+    https://doi.org/10.1080/03610927708827533
+"""
 
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -18,10 +40,20 @@ _SHIFTS = 1, -1, 2, -2, 3, -3
 _FACTOR = 1.35
 """A factor between this and its inverse may come from curvature and noise."""
 
-_MOST = 50  # columns, or lists of them, any two of which may be swapped
-_TOLERANCE = 0.08  # of the logarithm of a factor that is a usual one
-_SIGN = 0.1  # how far the factor of a wrong sign is from -1
-_STEPS, _MEDIANS = 20, 3  # of the reweighting
+_MOST = 50
+"""The most columns, or lists of them, any two of which may be swapped: the number of pairs grows with the square."""
+
+_TOLERANCE = 0.08
+"""The tolerance of the logarithm of a usual factor: those of 2, 2 pi, 10, 180 / pi and 100 differ by 0.4 or more."""
+
+_SIGN = 0.1
+"""The largest distance of the factor of a wrong sign from -1: what curvature changes."""
+
+_STEPS = 20
+"""The steps of the reweighting, a bound on the time."""
+
+_MEDIANS = 3
+"""The passes of the weighted median, whose weights 1 / S follow from the factor of the pass before."""
 
 
 class Mistake(NamedTuple):
@@ -30,7 +62,7 @@ class Mistake(NamedTuple):
     Attributes:
         kind: `factor`: all are wrong by a factor, the sign included; `swapped`: their places; `transposed`: the order
             of the Jacobian; `shifted`: their rows; `unrelated`: one is worse than a constant, without a known reason;
-            `useless`: those of an output explain less of it than near values.
+            `useless`: the derivatives of an output explain less of it than near values.
         sources: the columns, and where their right labels are.
         before: the share of the differences of near values that the derivatives leave unexplained.
         after: the same share with the right labels.
@@ -42,7 +74,7 @@ class Mistake(NamedTuple):
     after: float = 1.0
 
     @property
-    def parts(self) -> "list[Mistake]":
+    def per_factor(self) -> "list[Mistake]":
         """The mistakes, one for each column if their factors differ."""
         if len({source.factor for source in self.sources.values()}) == 1:
             return [self]
@@ -79,78 +111,108 @@ def usual_factor(factor: float, deviation: float = 0.0, tolerance: float = _TOLE
 
 
 def possible(labels: Labels) -> Iterator[Mistake]:
-    """Yield the mistakes that could have been made with some labels."""
+    """Yield the possible mistakes of some labels, with the factors that explain the differences best."""
     outputs, inputs = range(labels.dydx.shape[1]), range(labels.dydx.shape[2])
     of_output: list[list[Place]] = [[(p, d) for d in inputs] for p in outputs]
     of_input: list[list[Place]] = [[(p, d) for p in outputs] for d in inputs]
-    single = [[place] for part in of_output for place in part]
-    every = [place for part in of_output for place in part]
-    groups = [*single, *(part for part in (*of_output, *of_input, every) if len(part) > 1)]
-    if len(outputs) == 1 < len(inputs):
-        groups.remove(every)  # those of its output
-    for group in groups:
+    for group in _groups(of_output, of_input):
         if (factor := _factor(labels, group)) is not None:
             yield Mistake("factor", {place: Source(place, factor) for place in group})
         for shift in _SHIFTS:
             yield Mistake("shifted", {place: Source(place, shift=shift) for place in group})
     for p in outputs:
-        values: Place = p, None
-        yield from (Mistake("shifted", {values: Source(values, shift=shift)}) for shift in _SHIFTS)
-        if several := _factors(labels, p):
-            yield Mistake("factor", several)
-        for d in inputs:
-            rest, step = labels.error[p] + labels.terms[p][:, d], labels.pairs.step[:, d]
-            slope = _slope(rest, step, labels.size[p][labels.pairs.group])
-            yield Mistake("unrelated", dict[Place, Source]({(p, d): Source(None, slope)}))
-    swaps = [[pair] for part in (*of_output, *of_input) for pair in _two(part)]
-    if len(outputs) > 1:
-        swaps += [list(zip(*two, strict=True)) for part in (of_output, of_input) for two in _two(part)]
-    for pairs in swaps:
-        yield Mistake("swapped", {one: Source(other) for pair in pairs for one, other in (pair, pair[::-1])})
+        yield from _of_output(labels, p)
+    for pairs in _swaps(of_output, of_input):
+        yield Mistake("swapped", _exchanged(pairs))
     yield from (Mistake("transposed", sources) for sources in _transposed(len(outputs), len(inputs)))
 
 
-def _two(part: Sequence[Any]) -> Iterable[tuple[Any, Any]]:
-    """Return any two of a list, or of a long one those next to each other: the time of all grows with its square."""
-    return combinations(part, 2) if len(part) <= _MOST else pairwise(part)
+def _groups(of_output: Sequence[list[Place]], of_input: Sequence[list[Place]]) -> Iterator[list[Place]]:
+    """Yield the columns that may share a factor or a shift: each, those of an output, of an input, and all.
+
+    Args:
+        of_output: the columns of each output.
+        of_input: the columns of each input.
+    """
+    every = [place for columns in of_output for place in columns]
+    yield from ([place] for place in every)
+    for columns in (*of_output, *of_input):
+        if len(columns) > 1:
+            yield columns
+    if len(of_output) > 1:
+        yield every
+
+
+def _of_output(labels: Labels, p: int) -> Iterator[Mistake]:
+    """Yield shifted values of an output, wrong columns with a factor for each, and columns that follow no rule."""
+    values: Place = p, None
+    yield from (Mistake("shifted", {values: Source(values, shift=shift)}) for shift in _SHIFTS)
+    if sources := _factors(labels, p):
+        yield Mistake("factor", sources)
+    for d in range(labels.dydx.shape[2]):
+        unexplained, step = labels.error[p] + labels.terms[p][:, d], labels.pairs.step[:, d]
+        slope = _slope(unexplained, step, labels.size[p][labels.pairs.group])
+        yield Mistake("unrelated", dict[Place, Source]({(p, d): Source(None, slope)}))
+
+
+def _swaps(of_output: Sequence[list[Place]], of_input: Sequence[list[Place]]) -> Iterator[list[tuple[Place, Place]]]:
+    """Yield the pairs of columns that may be swapped: two of an output or of an input, or all of two of these."""
+    for columns in (*of_output, *of_input):
+        yield from ([pair] for pair in _pairs(columns))
+    if len(of_output) > 1:
+        for lists in (of_output, of_input):
+            yield from (list(zip(*pair, strict=True)) for pair in _pairs(lists))
+
+
+def _exchanged(pairs: Iterable[tuple[Place, Place]]) -> dict[Place, Source]:
+    """Return the sources of columns that are in each other's place."""
+    return {place: Source(right) for pair in pairs for place, right in (pair, pair[::-1])}
+
+
+def _pairs(items: Sequence[Any]) -> Iterable[tuple[Any, Any]]:
+    """Return any two of a list, or only neighbours if it is long: the number of pairs grows with the square."""
+    return combinations(items, 2) if len(items) <= _MOST else pairwise(items)
 
 
 def _transposed(outputs: int, inputs: int) -> Iterator[Mapping[Place, Source]]:
     """Yield the sources of a Jacobian (P, D) whose square part is transposed, or two of its elements, or all (D, P)."""
     mirrored = [((p, d), (d, p)) for p, d in combinations(range(min(outputs, inputs)), 2)]
     for pairs in [mirrored, *([pair] for pair in mirrored)] if mirrored else []:
-        yield {one: Source(other) for pair in pairs for one, other in (pair, pair[::-1])}
+        yield _exchanged(pairs)
     if outputs != inputs:
         moved = {(p, d): divmod(d * outputs + p, inputs) for p in range(outputs) for d in range(inputs)}
-        yield {place: Source(other) for place, other in moved.items() if place != other}
+        yield {place: Source(right) for place, right in moved.items() if place != right}
 
 
 def _factor(labels: Labels, group: Sequence[Place]) -> float | None:
-    """Return what some columns have to be multiplied by; None: by about 1, or it cannot be known."""
-    part, pairs = {p: [d for q, d in group if q == p and d is not None] for p, _ in group}, labels.pairs
-    terms = [labels.terms[p][:, columns].sum(1) for p, columns in part.items()]
-    rest = [labels.error[p] + term for p, term in zip(part, terms, strict=True)]
-    v, u, factor = np.concatenate(rest), np.concatenate(terms), 1.0
+    """Return the factor that corrects some columns; None: it is about 1, or cannot be known."""
+    inputs, pairs = {p: [d for q, d in group if q == p and d is not None] for p, _ in group}, labels.pairs
+    terms = [labels.terms[p][:, columns].sum(1) for p, columns in inputs.items()]
+    unexplained = [labels.error[p] + term for p, term in zip(inputs, terms, strict=True)]
+    v, u = np.concatenate(unexplained), np.concatenate(terms)
+    factor = 1.0
     for _ in range(_MEDIANS):
-        sizes = [labels.size_of(p, one - factor * term) for p, one, term in zip(part, rest, terms, strict=True)]
-        factor = _rounded(_slope(v, u, np.concatenate([one[pairs.group] for one in sizes])))
+        errors = [difference - factor * term for difference, term in zip(unexplained, terms, strict=True)]
+        sizes = [labels.size_of(p, error)[pairs.group] for p, error in zip(inputs, errors, strict=True)]
+        factor = _rounded(_slope(v, u, np.concatenate(sizes)))
     return factor if _is_wrong(factor) else None
 
 
 def _factors(labels: Labels, p: int) -> dict[Place, Source]:
-    """Return the columns of an output with factors of their own, from the least sum of absolute errors; {}: below two.
+    """Return the wrong columns of an output with a factor for each; {}: fewer than two are wrong.
 
-    The sum is found by reweighting.
+    They have the least sum of absolute errors, by iteratively reweighted least squares.
     """
     terms, size = labels.terms[p], labels.size[p][labels.pairs.group]
     scale = np.abs(terms).max(0) + np.finfo(float).tiny
-    columns, weight, found = terms / scale, 1 / size, np.zeros(terms.shape[1])
+    columns, weight = terms / scale, 1 / size
+    coefficients = np.zeros(terms.shape[1])
     for _ in range(_STEPS):
         weighted = columns * (weight / weight.mean())[:, None]
-        found = np.linalg.lstsq(weighted.T @ columns, weighted.T @ labels.difference[p], rcond=1e-10)[0]
-        error = np.abs(labels.difference[p] - columns @ found) / size
+        coefficients = np.linalg.lstsq(weighted.T @ columns, weighted.T @ labels.difference[p], rcond=1e-10)[0]
+        error = np.abs(labels.difference[p] - columns @ coefficients) / size
         weight = 1 / np.maximum(error, 0.1 * np.median(error) + 1e-12) / size
-    factors = [_rounded(factor) for factor in found / scale]
+    factors = [_rounded(factor) for factor in coefficients / scale]
     wrong = [d for d, factor in enumerate(factors) if _is_wrong(factor)]
     return {(p, d): Source((p, d), factors[d]) for d in wrong} if len(wrong) > 1 else {}
 
@@ -167,7 +229,7 @@ def _slope(v: Floats, u: Floats, size: Floats) -> float:
 
 
 def _rounded(factor: float) -> float:
-    """Return -1 for a factor of about -1, which curvature would change a little, and others as they are."""
+    """Return -1 for a factor of about -1, which curvature changes a little, and any other factor unchanged."""
     return -1.0 if abs(factor + 1) < _SIGN else float(factor)
 
 

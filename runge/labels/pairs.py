@@ -1,4 +1,4 @@
-r"""How much of the differences of values between near rows the partial derivatives leave unexplained.
+r"""Compute the differences of values between near rows that the partial derivatives leave unexplained.
 
 For each row a and the rows b near it, correct labels have
 
@@ -24,21 +24,40 @@ Integers = NDArray[np.intp]
 Place = tuple[int, int | None]
 """A column of labels: an output, and the input of its partial derivative; None: its values."""
 
-LEAST_ROWS, _MOST_ROWS = 20, 2000
-_NEAR, _GROUPS = 12, 8
-_LEVELS = 5
-"""The least number of values of an input: between fewer, a slope may do anything."""
+LEAST_ROWS = 20
+"""The least number of rows of an output, and of the rows in its pairs."""
 
-_LOCAL, _WORK = 200, 4000  # rows with a plane of their own, and planes times inputs: a plane takes time with D^3
-_RANK = 1e-6  # the least singular value of the steps to near rows, relative
-_EVEN = 1e-3  # how far evenly spaced levels may be from multiples of their distance
-_ROUND_OFF, _TINY = 1e-7, float(np.finfo(float).tiny)
+_MOST_ROWS = 2000
+"""The most rows that are compared, a bound on the time: 0.4 s for 10,000 rows of 10 inputs (docs/studies.md)."""
+
+_NEAR = 12
+"""The neighbours of a row: more of them average more noise, but are farther away, where curvature matters."""
+
+_GROUPS = 8
+"""The groups of pairs by distance, in each of which S is a mean: more have fewer pairs, of a more equal distance."""
+
+_LEVELS = 5
+"""The least number of values of an input: between fewer levels, a slope may do anything."""
+
+_LOCAL, _WORK = 200, 4000
+"""The most rows with a plane through their neighbours, and planes times inputs: a plane takes time with D^3."""
+
+_RANK = 1e-6
+"""The least singular value of the steps to near rows, relative to the largest: below, they lie in a plane."""
+
+_EVEN = 1e-3
+"""The largest deviation of evenly spaced levels from multiples of their distance: levels may be rounded."""
+
+_ROUND_OFF = 1e-7
+"""The relative round-off of labels that were written with seven digits, or in float32."""
+
+_TINY = float(np.finfo(float).tiny)
 
 
 class Source(NamedTuple):
     """Where the right labels of a column are: in a column, times a factor, `shift` rows further down.
 
-    Without a column, the best that can be said is that all of them are `factor`.
+    Without a column, the best known labels are the constant `factor`.
     """
 
     place: Place | None
@@ -109,24 +128,25 @@ class Pairs(NamedTuple):
 
 
 class Labels:
-    """The labels of a table, and what they leave unexplained on pairs of rows.
+    """The labels of a table, and the differences between pairs of rows that they leave unexplained.
 
     Args:
         pairs: the pairs.
         y: the values, (n, P); NaN: not known.
         dydx: the partial derivatives, (n, P, D); likewise.
-        before: labels that take the place of those that are known in no row of a pair.
+        before: labels that take the place of labels that are known in no row of a pair.
 
     Attributes:
-        difference: that of the values of each output, (k,).
-        terms: the part of it that each partial derivative explains, (k, D).
-        error: the part that is left, (k,).
-        size: its S, (G,).
-        whole: the S without any derivatives, (G,).
+        difference: the difference of the values of each output, (k,).
+        terms: the part of the difference that each partial derivative explains, (k, D).
+        error: the unexplained part, (k,).
+        size: the S of the error, (G,).
+        total: the S of the difference, (G,).
     """
 
     def __init__(self, pairs: Pairs, y: Floats, dydx: Floats, before: "Labels | None" = None) -> None:
-        self.pairs, self.y, self.dydx = pairs, y, dydx
+        self.pairs = pairs
+        self.y, self.dydx = y, dydx
         outputs, inputs = range(y.shape[1]), range(dydx.shape[2])
         self.difference = [y[pairs.b, p] - y[pairs.a, p] for p in outputs]
         self.terms = [np.stack([pairs.term(dydx[:, p, d], d) for d in inputs], axis=1) for p in outputs]
@@ -136,30 +156,34 @@ class Labels:
                 for columns in ((self.difference, before.difference), (self.terms, before.terms))
             )
         self.error = [self.difference[p] - self.terms[p].sum(1) for p in outputs]
-        self.whole = [pairs.mean(one) + _ROUND_OFF * np.abs(one).mean() + _TINY for one in self.difference]
+        self.total = [
+            pairs.mean(difference) + _ROUND_OFF * np.abs(difference).mean() + _TINY for difference in self.difference
+        ]
         self.size = [self.size_of(p, error) for p, error in enumerate(self.error)]
 
     def size_of(self, p: int, error: Floats) -> Floats:
         """Return S of an error of an output, (G,), with a floor at round-off."""
-        return self.pairs.mean(error) + _ROUND_OFF * self.whole[p] + _TINY
+        return self.pairs.mean(error) + _ROUND_OFF * self.total[p] + _TINY
 
     def excess(self, p: int) -> Floats:
-        """Return S of the part of an error, (G,), that the trapezoidal rule cannot have.
+        """Return S of the part of an error, (G,), that exceeds the largest error of the trapezoidal rule.
 
         If the slope along a pair is monotone, the rule's error is at most half the difference of the slopes at both
         ends times the distance. Slopes that are known at one end count as the others.
         """
         change = (self.dydx[self.pairs.b, p] - self.dydx[self.pairs.a, p]) * self.pairs.step
-        known = ~np.isnan(change)
-        change = np.abs(np.where(known, change, 0).sum(1)) * known.shape[1] / np.maximum(known.sum(1), _ROUND_OFF)
+        is_known = ~np.isnan(change)
+        change = (
+            np.abs(np.where(is_known, change, 0).sum(1)) * is_known.shape[1] / np.maximum(is_known.sum(1), _ROUND_OFF)
+        )
         return self.size_of(p, np.maximum(np.abs(self.error[p]) - change / 2, 0))
 
     def corrected(self, sources: Mapping[Place, Source]) -> "Labels":
-        """Return the labels with the columns that sources name."""
+        """Return the labels with corrected columns."""
         return Labels(self.pairs, *corrected(self.y, self.dydx, sources), self)
 
     def errors(self, sources: Mapping[Place, Source]) -> dict[int, Floats]:
-        """Return the errors, (k,), of each output whose columns sources name."""
+        """Return the errors, (k,), of each output with corrected columns."""
         changed = {p: self.error[p].copy() for p, _ in sources}
         for (p, d), source in sources.items():
             column = _column(self.y, self.dydx, source)
@@ -171,7 +195,7 @@ class Labels:
         return changed
 
     def gain(self, errors: Mapping[int, Floats]) -> float:
-        """Return by how much log S of each output is smaller with other errors: means over groups, and their sum."""
+        """Return the decrease of log S with other errors: the mean over groups, summed over outputs."""
         return float(sum(np.log(self.size[p] / self.size_of(p, error)).mean() for p, error in errors.items()))
 
     def significance(self, errors: Mapping[int, Floats]) -> float:
@@ -190,11 +214,11 @@ class Labels:
 
     def unexplained(self, outputs: Iterable[int]) -> float:
         """Return S over the mean difference of the values of some outputs, in the geometric mean."""
-        return float(np.exp(np.mean([np.log(self.size[p] / self.whole[p]).mean() for p in outputs])))
+        return float(np.exp(np.mean([np.log(self.size[p] / self.total[p]).mean() for p in outputs])))
 
 
 def corrected(y: Floats, dydx: Floats, sources: Mapping[Place, Source]) -> tuple[Floats, Floats]:
-    """Return values, (n, P), and derivatives, (n, P, D), with the columns that sources name."""
+    """Return values, (n, P), and derivatives, (n, P, D), with corrected columns."""
     new_y, new_dydx = y.copy(), dydx.copy()
     for (p, d), source in sources.items():
         (new_y[:, p] if d is None else new_dydx[:, p, d])[:] = _column(y, dydx, source)
@@ -202,7 +226,7 @@ def corrected(y: Floats, dydx: Floats, sources: Mapping[Place, Source]) -> tuple
 
 
 def _column(y: Floats, dydx: Floats, source: Source) -> Floats:
-    """Return what a source says that the labels of a column are, (n,)."""
+    """Return the labels of a column, (n,), from their source."""
     if source.place is None:
         return np.full(len(y), source.factor)
     p, d = source.place
@@ -215,7 +239,7 @@ def _is_coarse(x: Floats) -> list[bool]:
 
 
 def left_by_neighbours(x: Floats, y: Floats, dydx: Floats) -> tuple[Floats, Floats, Floats]:
-    """Return what is left of the differences to near rows, the means of their sizes in at most 200 rows.
+    """Return the unexplained parts of the differences to near rows, the means of their sizes in at most 200 rows.
 
     The differences are explained by the partial derivatives, with the trapezoidal rule, by a plane through the values
     of the row and of its other neighbours (least squares, with the leave-one-out error e / (1 - h)), or not at all.
@@ -226,14 +250,14 @@ def left_by_neighbours(x: Floats, y: Floats, dydx: Floats) -> tuple[Floats, Floa
         y: the values of an output, (n,); NaN: not known.
         dydx: its partial derivatives, (n, D); likewise.
     """
-    known = np.flatnonzero(~np.isnan(y))
-    known = known[np.sort(np.unique(x[known], axis=0, return_index=True)[1])]  # a repeated row is not left out
-    spread = x[known].std(0)
+    labelled = np.flatnonzero(~np.isnan(y))
+    labelled = labelled[np.sort(np.unique(x[labelled], axis=0, return_index=True)[1])]  # a repeated row is not left out
+    spread = x[labelled].std(0)
     z = x / np.where(spread > 0, spread, 1)
-    most = min(len(known), _LOCAL, max(LEAST_ROWS, _WORK // x.shape[1]))
-    rows = known[np.linspace(0, len(known) - 1, most).astype(int)]
-    count = min(max(_NEAR, 3 * x.shape[1]), len(known) - 1)
-    near = known[np.asarray(KDTree(z[known]).query(z[rows], count + 1)[1])[:, 1:]]
+    most = min(len(labelled), _LOCAL, max(LEAST_ROWS, _WORK // x.shape[1]))
+    rows = labelled[np.linspace(0, len(labelled) - 1, most).astype(int)]
+    count = min(max(_NEAR, 3 * x.shape[1]), len(labelled) - 1)
+    near = labelled[np.asarray(KDTree(z[labelled]).query(z[rows], count + 1)[1])[:, 1:]]
     step, difference = z[near] - z[rows, None], y[near] - y[rows, None]
     inverse = np.linalg.pinv(step, rcond=_RANK)
     fitted = np.einsum("nkd,nde,ne->nk", step, inverse, difference)
@@ -241,8 +265,8 @@ def left_by_neighbours(x: Floats, y: Floats, dydx: Floats) -> tuple[Floats, Floa
     of_plane = (difference - fitted) / np.maximum(1 - leverage, _ROUND_OFF)
     ends = dydx[rows, None], dydx[near]
     of_slopes = difference - ((np.fmin(*ends) + np.fmax(*ends)) / 2 * (x[near] - x[rows, None])).sum(2)
-    used = ~np.isnan(of_slopes) & (step[:, :, _is_coarse(z[known])] == 0).all(2)
-    errors = (np.where(used, np.abs(one), 0).sum(1)[used.any(1)] for one in (of_slopes, of_plane, difference))
+    used = ~np.isnan(of_slopes) & (step[:, :, _is_coarse(z[labelled])] == 0).all(2)
+    errors = (np.where(used, np.abs(error), 0).sum(1)[used.any(1)] for error in (of_slopes, of_plane, difference))
     counts = used.sum(1)[used.any(1)]
-    by_slopes, by_values, whole = (error / counts for error in errors)
-    return by_slopes, by_values, whole
+    by_slopes, by_values, total = (error / counts for error in errors)
+    return by_slopes, by_values, total
