@@ -1,4 +1,4 @@
-"""The folds of a cross-validation: parts of the points, of which each is left out of the training of one run."""
+"""Deal points to the folds of a cross-validation, each of which is left out of the training of one run."""
 
 import heapq
 
@@ -10,8 +10,11 @@ __all__ = ["FEWEST", "deal", "number_points"]
 FEWEST = 8
 """The least points that can be divided into folds."""
 
-_ROUND_OFF = 1e-8  # of numbers that were rounded several times, or printed with nine digits
-_NEAR_ZERO = 1e-6  # of a column's range: what is left of a difference has the round-off of its terms
+_ROUND_OFF = 1e-8
+"""The relative round-off of numbers that were rounded several times, or printed with nine digits."""
+
+_NEAR_ZERO = 1e-6
+"""The least size of a number, over the range of its column: a small difference has the round-off of its terms."""
 
 
 def number_points(x: np.ndarray) -> np.ndarray:
@@ -34,7 +37,7 @@ def number_points(x: np.ndarray) -> np.ndarray:
     return pandas.DataFrame(levels).groupby(list(range(x.shape[1])), sort=False).ngroup().to_numpy()
 
 
-def deal(groups: np.ndarray, known: np.ndarray, folds: int, generator: torch.Generator) -> np.ndarray:
+def deal(groups: np.ndarray, is_known: np.ndarray, folds: int, generator: torch.Generator) -> np.ndarray:
     """Deal rows to folds at random, so that their sizes differ by at most one row if each is a group of its own.
 
     The rows of a group, such as those with the same inputs, are dealt to the same fold, because a label that is known
@@ -44,27 +47,27 @@ def deal(groups: np.ndarray, known: np.ndarray, folds: int, generator: torch.Gen
 
     Args:
         groups: the numbers of the rows' groups, (n,).
-        known: true where a value is known, (n, P).
+        is_known: true where a value is known, (n, P).
         folds: the number K of folds.
         generator: the source of randomness.
 
     Returns:
         The fold of each row, (n,), from 0 to K - 1. It is -1 for rows that must be in the training rows of all folds:
-        those of one group with a known value of an output, if all others are in the same fold.
+        one group with a known value of an output, if all other such groups are in the same fold.
     """
     _, group, sizes = np.unique(groups, return_inverse=True, return_counts=True)
-    patterns = np.zeros((len(sizes), known.shape[1]), bool)
-    np.logical_or.at(patterns, group, known)
+    patterns = np.zeros((len(sizes), is_known.shape[1]), bool)
+    np.logical_or.at(patterns, group, is_known)
     order = torch.randperm(len(sizes), generator=generator).numpy()
     order = order[np.lexsort((*patterns[order].T, -sizes[order]))]
     dealt, smallest = np.empty(len(sizes), int), [(0, fold) for fold in range(folds)]
     if (sizes == 1).all():  # the same without a loop, which takes a tenth of a second for 100,000 rows
         dealt[order] = np.arange(len(order)) % folds
         order = order[:0]
-    for one in order:
+    for number in order:
         size, fold = smallest[0]
-        dealt[one] = fold
-        heapq.heapreplace(smallest, (size + int(sizes[one]), fold))
+        dealt[number] = fold
+        heapq.heapreplace(smallest, (size + int(sizes[number]), fold))
     for of_output in patterns.T:
         with_output = np.flatnonzero(of_output)
         if len(with_output) and (dealt[with_output] == dealt[with_output[0]]).all():

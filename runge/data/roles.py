@@ -31,7 +31,7 @@ _RISKY = ("=", "+", "-", "@")  # a spreadsheet would evaluate a cell that begins
 
 
 class Roles(NamedTuple):
-    """The columns of a table: those of partial derivatives by (output, input), and those that have no role."""
+    """The columns of a table: inputs, outputs, partial derivatives by (output, input), and unused columns."""
 
     inputs: tuple[str, ...]
     outputs: tuple[str, ...]
@@ -45,9 +45,9 @@ def partial_name(output: str, name: str) -> str:
     return f"d{output}_d{name}"
 
 
-def second_name(output: str, name: str, other: str) -> str:
+def second_name(output: str, name: str, second: str) -> str:
     """Return the name of a second derivative of an output, such as `d2drag_dalpha_dspeed`."""
-    return f"d2{output}_d{name}_d{other}"
+    return f"d2{output}_d{name}_d{second}"
 
 
 _READABLE = re.compile(r"(?!\d+$)[\w\\()\[\]{}:=, /+.%*@?|-]+", re.ASCII)
@@ -64,14 +64,14 @@ def columns_override(key: str, names: Any) -> str:
         data.derivatives={lift:{alpha:my\ slope}}
     """
 
-    def typed(part: Any) -> str:
-        if isinstance(part, Mapping):
-            return f"{{{','.join(f'{typed(one)}:{typed(other)}' for one, other in part.items())}}}"
-        if not isinstance(part, str):
-            return f"[{','.join(map(typed, part))}]"
-        if not _READABLE.fullmatch(part):
-            raise ValueError(part)
-        return re.sub(r"([^\w/+.%*@?|-])", r"\\\1", part)
+    def typed(value: Any) -> str:
+        if isinstance(value, Mapping):
+            return f"{{{','.join(f'{typed(name)}:{typed(content)}' for name, content in value.items())}}}"
+        if not isinstance(value, str):
+            return f"[{','.join(map(typed, value))}]"
+        if not _READABLE.fullmatch(value):
+            raise ValueError(value)
+        return re.sub(r"([^\w/+.%*@?|-])", r"\\\1", value)
 
     try:
         return f"{key}={typed(names)}"
@@ -80,17 +80,17 @@ def columns_override(key: str, names: Any) -> str:
 
 
 def of_columns(table: Table) -> list[str]:
-    """Return the overrides that say what the columns of a table are, as far as they were given."""
+    """Return the overrides of the columns of a table, without defaults."""
     keys = "inputs", "outputs", "derivatives", "split_column", "group"
-    given = {key: value for key in keys if (value := getattr(table, key)) is not None}
-    return [one for key, value in given.items() if (one := columns_override(f"data.{key}", value))]
+    chosen = {key: value for key in keys if (value := getattr(table, key)) is not None}
+    return [override for key, value in chosen.items() if (override := columns_override(f"data.{key}", value))]
 
 
 def find_roles(file: File, table: Table) -> Roles:
-    """Find which columns of a file are what, by the keys of a table.
+    """Find the roles of the columns of a file, by the keys of a table.
 
     Raises:
-        ConfigurationError: a column does not exist, or what it is cannot be inferred.
+        ConfigurationError: a column does not exist, or its role cannot be inferred.
     """
     columns, derivatives = file.names, table.derivatives
     inputs, outputs = table.inputs or file.inputs, table.outputs or file.outputs
@@ -145,7 +145,7 @@ def find_seconds(
     Raises:
         ConfigurationError: one is given in both orders.
     """
-    found: dict[tuple[str, str, str], str] = {}
+    seconds: dict[tuple[str, str, str], str] = {}
     names = {name for name in file.names if name.startswith("d2")} - {*inputs, *outputs, *partials}
     for y in outputs if names else ():
         for a, b in itertools.combinations_with_replacement(inputs, 2):
@@ -153,8 +153,8 @@ def find_seconds(
             if len(columns) > 1:
                 rule = "must be given once, because a second derivative does not depend on the order of the inputs"
                 raise _wrong("derivatives", file, f"{columns[0]!r} {rule}; got {columns[1]!r} too")
-            found |= dict.fromkeys([(y, a, b)] * len(columns), *columns)
-    return found
+            seconds |= dict.fromkeys([(y, a, b)] * len(columns), *columns)
+    return seconds
 
 
 def find_partials(file: File, inputs: Collection[str], outputs: Collection[str]) -> dict[tuple[str, str], str]:
@@ -185,11 +185,11 @@ def find_partials(file: File, inputs: Collection[str], outputs: Collection[str])
 
 
 def _by_bare_name(names: Collection[str]) -> dict[str, list[str]]:
-    """Return names by what is left of them without units."""
-    found = dict[str, list[str]]()
+    """Return names by their bare names, without units."""
+    by_bare_name = dict[str, list[str]]()
     for name in names:
-        found.setdefault(_without_unit(name), []).append(name)
-    return found
+        by_bare_name.setdefault(_without_unit(name), []).append(name)
+    return by_bare_name
 
 
 def _without_unit(name: str) -> str:
@@ -219,7 +219,8 @@ def _check_strays(file: File, inputs: Sequence[str], outputs: Sequence[str], unu
 
     That is a derivative of a chosen output by an input that is no column, or vice versa, or one with other capitals.
     """
-    every, of, by = ({name.lower() for name in names} for names in (file.names, outputs, inputs))
+    every = {name.lower() for name in file.names}
+    of, by = ({name.lower() for name in names} for names in (outputs, inputs))
     for column in unused:
         for y, x in () if _is_second(column.lower(), every) else _readings(column.lower()):
             if (y in of and x in by) or ((y in of or x in by) and not {y, x} <= every):
@@ -233,7 +234,7 @@ def read_arrays(file: File, roles: Roles) -> tuple[np.ndarray, np.ndarray, np.nd
     Raises:
         ConfigurationError: a cell is no number, too large, or an unknown input.
     """
-    x = np.stack([file.numbers(name, known=True) for name in roles.inputs], axis=1)
+    x = np.stack([file.numbers(name, required=True) for name in roles.inputs], axis=1)
     y = np.stack([file.numbers(name) for name in roles.outputs], axis=1)
     slopes = [file.numbers(roles.partials.get((o, i), "")) for o in roles.outputs for i in roles.inputs]
     return x, y, np.stack(slopes, axis=1).reshape(*y.shape, x.shape[1])
@@ -249,11 +250,11 @@ def read_seconds(file: File, roles: Roles) -> np.ndarray | None:
         return None
     pairs = [*itertools.combinations_with_replacement(roles.inputs, 2)]
     columns = {key: file.numbers(name) for key, name in roles.seconds.items()}
-    known = np.full((len(next(iter(columns.values()))), len(roles.outputs), len(pairs)), np.nan)
+    seconds = np.full((len(next(iter(columns.values()))), len(roles.outputs), len(pairs)), np.nan)
     places = {pair: k for k, pair in enumerate(pairs)}
     for (y, a, b), column in columns.items():
-        known[:, roles.outputs.index(y), places[a, b]] = column
-    return known
+        seconds[:, roles.outputs.index(y), places[a, b]] = column
+    return seconds
 
 
 def listed(names: Sequence[str], most: int = 40, last: str = ", ") -> str:
@@ -271,21 +272,21 @@ def listed(names: Sequence[str], most: int = 40, last: str = ", ") -> str:
     return last.join(filter(None, [", ".join(shown[:-1]), *shown[-1:]]))
 
 
-def check_index(name: str, part: Any, x: Any) -> None:
+def check_index(name: str, frame: Any, x: Any) -> None:
     """Raise ValueError if two DataFrames have as many rows, but not the same ones in the same order."""
     import pandas
 
     frames = pandas.DataFrame, pandas.Series
-    if isinstance(part, frames) and isinstance(x, frames) and len(part) == len(x) and not part.index.equals(x.index):
+    if isinstance(frame, frames) and isinstance(x, frames) and len(frame) == len(x) and not frame.index.equals(x.index):
         rule = f"its index must be that of X; use {name}.loc[X.index], or reset_index(drop=True)"
-        raise ValueError(f"{name}: {rule}; got {listed([*map(str, part.index)])}")
+        raise ValueError(f"{name}: {rule}; got {listed([*map(str, frame.index)])}")
 
 
-def names_of(letter: str, part: Any, count: int) -> tuple[str, ...]:
+def names_of(letter: str, labels: Any, count: int) -> tuple[str, ...]:
     """Return the names of columns: those of a DataFrame or a Series, if they are texts, or else y, or y1, y2, ..."""
-    names = list(getattr(part, "columns", [getattr(part, "name", None)]))
-    given = len(names) == count == len(set(names)) and all(isinstance(name, str) for name in names)
-    return tuple(names) if given else numbered(letter, count)
+    names = list(getattr(labels, "columns", [getattr(labels, "name", None)]))
+    named = len(names) == count == len(set(names)) and all(isinstance(name, str) for name in names)
+    return tuple(names) if named else numbered(letter, count)
 
 
 def partials_of(dydx: Any, inputs: Sequence[str], outputs: Sequence[str]) -> Any:

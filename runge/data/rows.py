@@ -1,4 +1,4 @@
-"""The rows of a table: those in which some label is known, and their split for training, validation and test."""
+"""Read the rows of a table with a known label, and split them for training, validation and test."""
 
 import hashlib
 import os
@@ -18,7 +18,8 @@ from runge.data.table import FARTHEST, SETS, File, Table, open_table
 
 __all__ = ["Rows", "Split", "draw", "read"]
 
-_CLOSEST = 1 / FARTHEST  # the least size of a column: its square is a number
+_CLOSEST = 1 / FARTHEST
+"""The least range of a column: the square of its inverse is a number."""
 
 
 class Split(NamedTuple):
@@ -39,9 +40,9 @@ class Rows:
         dydx: their partial derivatives, (m, P, D); NaN: not known.
         inputs: the names of the inputs.
         outputs: the names of the outputs.
-        table: what was read.
+        table: the section of the configuration.
         sets: 0, 1 or 2, (m,), for training, validation and test; None without `data.split_column`.
-        unused: the names of the columns that were not read.
+        unused: the names of the unused columns.
         checksum: a hash of the arrays and the names.
         groups: the number of each row's group, (m,): that of `data.group`, or the result of `number_points`.
         numbers: the number of each row in the file, (m,), from 0.
@@ -81,19 +82,19 @@ class Rows:
             ConfigurationError: `check` refuses them.
         """
         x, y, dydx = arrays
-        labels = [part.reshape(len(x), -1) for part in (y, dydx, seconds) if part is not None]
-        known = ~np.isnan(np.concatenate(labels, axis=1)).all(axis=1)
-        if not known.all():
-            x, y, dydx = x[known], y[known], dydx[known]
-            sets, seconds, groups = (None if part is None else part[known] for part in (sets, seconds, groups))
-        parts = [x, y, dydx, *(part for part in (sets, seconds, groups) if part is not None)]
-        checksum = hashlib.sha256(repr(([part.shape for part in parts], [*inputs, "", *outputs])).encode())
-        for part in parts:
-            part.setflags(write=False)  # all that read the same file share it
-            checksum.update(np.ascontiguousarray(part).data)
-        about = tuple(inputs), tuple(outputs), table, sets, tuple(unused), checksum.hexdigest()
+        labels = [array.reshape(len(x), -1) for array in (y, dydx, seconds) if array is not None]
+        is_known = ~np.isnan(np.concatenate(labels, axis=1)).all(axis=1)
+        if not is_known.all():
+            x, y, dydx = x[is_known], y[is_known], dydx[is_known]
+            sets, seconds, groups = (None if array is None else array[is_known] for array in (sets, seconds, groups))
+        contents = [x, y, dydx, *(array for array in (sets, seconds, groups) if array is not None)]
+        checksum = hashlib.sha256(repr(([array.shape for array in contents], [*inputs, "", *outputs])).encode())
+        for array in contents:
+            array.setflags(write=False)  # all readers of a file share it
+            checksum.update(np.ascontiguousarray(array).data)
+        described = tuple(inputs), tuple(outputs), table, sets, tuple(unused), checksum.hexdigest()
         groups = number_points(x) if groups is None else np.unique(groups, return_inverse=True)[1]
-        rows = cls(x, y, dydx, *about, groups, np.flatnonzero(known), seconds)
+        rows = cls(x, y, dydx, *described, groups, np.flatnonzero(is_known), seconds)
         rows.check()
         return rows
 
@@ -141,7 +142,7 @@ class Rows:
         return f"rows with the same {'inputs' if self.table.group is None else self.table.group}"
 
     def split(self, seed: int | torch.Generator) -> Split:
-        """Return the rows for training, validation and test, drawn unless the table has a column that says so.
+        """Return the rows for training, validation and test, drawn unless the table has a column for the split.
 
         One row with a known value of each output is always drawn for training: the derivatives alone determine an
         output up to a constant. The rows of a group are drawn for the same set, because a label that is known from
@@ -154,23 +155,24 @@ class Rows:
             ConfigurationError: a set would be empty, or `check` refuses the training rows.
         """
         generator = seed if isinstance(seed, torch.Generator) else torch.Generator().manual_seed(seed)
-        known, folds, (_, val, test) = ~np.isnan(self.y), self.folds, self.table.shares
+        is_known, folds = ~np.isnan(self.y), self.folds
+        _, val, test = self.table.shares
         drawn = test, 0.0 if folds else val
         if self.sets is None:
-            chosen = draw(self.groups, known, *drawn, generator)
+            chosen = draw(self.groups, is_known, *drawn, generator)
         else:
             chosen, drawn = Split(*(np.flatnonzero(self.sets == i) for i in range(3))), (0.0, 0.0)
         if folds:
             rows, fold = np.concatenate(chosen[:2]), self.table.fold
             if fold is None or fold >= folds:
                 raise self._wrong("fold", f"must be from 0 to {folds - 1}, because there are {folds} folds; got {fold}")
-            left_out = deal(self.groups[rows], known[rows], folds, generator) == fold
-            chosen = Split(self._part(rows[~left_out], *drawn), rows[left_out], chosen.test)
+            left_out = deal(self.groups[rows], is_known[rows], folds, generator) == fold
+            chosen = Split(self._last_rows(rows[~left_out], *drawn), rows[left_out], chosen.test)
         elif val == 0:
-            rows = self._part(np.concatenate(chosen[:2]), *drawn)
+            rows = self._last_rows(np.concatenate(chosen[:2]), *drawn)
             chosen = Split(rows, rows, chosen.test)
         else:
-            chosen = chosen._replace(train=self._part(chosen.train, *drawn))
+            chosen = chosen._replace(train=self._last_rows(chosen.train, *drawn))
         needed = 3 if self.table.shares[2] else 2
         if not all(map(len, chosen[:needed])):
             sizes = ", ".join(f"{len(rows)} {name}" for name, rows in chosen._asdict().items())
@@ -180,7 +182,7 @@ class Rows:
         self.check(chosen.train, " in the training rows")
         return chosen
 
-    def _part(self, training: np.ndarray, test: float, val: float) -> np.ndarray:
+    def _last_rows(self, training: np.ndarray, test: float, val: float) -> np.ndarray:
         """Return the last ones of the training rows: `split.train` of all rows, which follows some shares.
 
         A smaller share has a part of the rows of a larger one. If few rows have a label of a channel, all of them are
@@ -193,10 +195,10 @@ class Rows:
         unused = len(training) - (n := ends[2] - ends[1])
         if not 0 < unused < len(training):
             return training
-        known = ~np.isnan(np.concatenate([self.y, self.dydx.reshape(len(self.x), -1)], axis=1)[training])
-        few = known.sum(axis=0) <= n // (2 * known.shape[1])
-        needed = np.asarray(known[:, few].any(axis=1))
-        for of_output in known[:, : self.y.shape[1]].T:
+        is_known = ~np.isnan(np.concatenate([self.y, self.dydx.reshape(len(self.x), -1)], axis=1)[training])
+        few = is_known.sum(axis=0) <= n // (2 * is_known.shape[1])
+        needed = np.asarray(is_known[:, few].any(axis=1))
+        for of_output in is_known[:, : self.y.shape[1]].T:
             needed[np.flatnonzero(of_output)[-1:]] = True
         for of_input in self.x[training].T:
             needed[np.flatnonzero(of_input != of_input[-1])[-1:]] = True
@@ -211,12 +213,12 @@ class Rows:
         An output needs two known values, or one and a known partial derivative with respect to each input.
         """
         for p, name in enumerate(self.outputs):
-            known = np.count_nonzero(~np.isnan(self.y[rows, p]))
+            count = np.count_nonzero(~np.isnan(self.y[rows, p]))
             unknown = [by for d, by in enumerate(self.inputs) if np.isnan(self.dydx[rows, p, d]).all()]
-            if not known or (known == 1 and unknown):
+            if not count or (count == 1 and unknown):
                 rule = f"{name!r} must be known in two rows{where}, or in one with a known derivative for each input"
-                got = f"got {known}" + f", and no derivative with respect to {', '.join(unknown)}" * bool(unknown)
-                free = "; any value in one row will do if the constant has no meaning" * (not known and not unknown)
+                got = f"got {count}" + f", and no derivative with respect to {', '.join(unknown)}" * bool(unknown)
+                free = "; any value in one row will do if the constant has no meaning" * (not count and not unknown)
                 raise self._wrong(
                     "outputs", f"{rule}, because derivatives determine it only up to a constant; {got}{free}"
                 )
@@ -241,8 +243,8 @@ def read(table: Table) -> Rows:
     """
     stamp = None
     with suppress(OSError, ValueError):  # `open_table` says why
-        about = os.stat(table.file)
-        stamp = os.path.abspath(table.file), about.st_mtime_ns, about.st_size
+        status = os.stat(table.file)
+        stamp = os.path.abspath(table.file), status.st_mtime_ns, status.st_size
     columns = replace(table, split=Table(file="").split, folds=None, fold=None, batch_size=None, seed=None)
     return replace(_read(columns, stamp), table=table)
 
@@ -276,12 +278,12 @@ def _groups(file: File, column: str) -> np.ndarray:
     return pandas.factorize(cells)[0]
 
 
-def draw(groups: np.ndarray, known: np.ndarray, test: float, val: float, generator: torch.Generator) -> Split:
+def draw(groups: np.ndarray, is_known: np.ndarray, test: float, val: float, generator: torch.Generator) -> Split:
     """Draw three sets of rows, as `Rows.split`, from their shares, the numbers of their groups, and ~isnan(y)."""
     sizes = np.bincount(groups)
     order = torch.randperm(len(sizes), generator=generator).numpy()
     anchors = set[int]()
-    for of_output in known.T:  # the training rows are the last ones
+    for of_output in is_known.T:  # the training rows are the last ones
         last = np.flatnonzero(np.isin(order, groups[of_output]))[-1]
         anchors.add(int(order[last]))
         order = np.append(np.delete(order, last), order[last])

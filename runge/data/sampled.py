@@ -1,4 +1,4 @@
-"""The data: a function sampled for training, validation and test."""
+"""Sample a function for training, validation and test."""
 
 from collections.abc import Callable, Sequence
 from typing import Annotated, Literal, NamedTuple
@@ -20,7 +20,7 @@ __all__ = ["Data", "Dataset", "SampleWeight", "labelled", "sample", "sample_weig
 
 SampleWeight = Literal["none", "derivative", "density"]
 Noise = Annotated[float, Field(ge=0, le=100)]
-_TEST_SEED = 1  # not that of the candidates among which training points are chosen
+_TEST_SEED = 1  # another seed than that of the candidates for training points
 
 
 @checked
@@ -95,7 +95,7 @@ class Dataset(NamedTuple):
         return cls(*(Points.stack(points) for points in zip(*members, strict=True)))
 
     def each(self, function: Callable[[Points], Points]) -> "Dataset":
-        """Return the three sets of points that a function makes of these."""
+        """Return the three sets, each transformed by a function."""
         return Dataset(*map(function, self))
 
 
@@ -129,8 +129,8 @@ def sample(
         left_out = deal(np.arange(n), np.ones((n, 1), bool), data.parts, generator) == data.fold
         x, labels = train.x[0], (train.f[0], train.df[0])
         val = labelled(target, x[left_out], labels=(labels[0][left_out], labels[1][left_out]))
-        rest = labels[0][~left_out], labels[1][~left_out]
-        train = labelled(target, x[~left_out], sample_weight=sample_weight, labels=rest)
+        kept = labels[0][~left_out], labels[1][~left_out]
+        train = labelled(target, x[~left_out], sample_weight=sample_weight, labels=kept)
     if target.dimension > MOST_ON_GRIDS:
         x = sobol(data.n_test, target.domain, _TEST_SEED)
     else:
@@ -155,10 +155,10 @@ def training_points(
     x = target.domain.mean(1)[None] if anchor else _place(target, samplings[0], generator, data.n_train, "n_train")
     ends = boundary_nodes(data.boundary_points, target.domain)
     if data.n_derivative is None:
-        parts = [torch.cat([x, ends])]
+        kinds = [torch.cat([x, ends])]
     else:
-        parts = [ends, x, _place(target, samplings[1], generator, data.n_derivative, "n_derivative")]
-    kind, x = torch.cat([torch.full((len(part),), i) for i, part in enumerate(parts)]), torch.cat(parts)
+        kinds = [ends, x, _place(target, samplings[1], generator, data.n_derivative, "n_derivative")]
+    kind, x = torch.cat([torch.full((len(points),), i) for i, points in enumerate(kinds)]), torch.cat(kinds)
     labels = _labels(target, x)
     return labelled(target, x, (kind != 2, kind != 1), sample_weight, _noisy(labels, labels, data, noise))
 
@@ -190,9 +190,9 @@ def _noisy(
 ) -> tuple[Tensor, Tensor]:
     """Return labels with the noise of `data`, in units of the standard deviations of the training points' labels."""
 
-    def add(strength: float, part: Tensor, unit: Tensor) -> Tensor:
-        normal = torch.randn(part.shape, generator=noise, dtype=part.dtype)  # drawn in any case, for those after it
-        return part + strength * unit.std(0, correction=0) * normal if strength else part
+    def add(strength: float, label: Tensor, unit: Tensor) -> Tensor:
+        normal = torch.randn(label.shape, generator=noise, dtype=label.dtype)  # drawn in any case, for those after it
+        return label + strength * unit.std(0, correction=0) * normal if strength else label
 
     return add(data.noise_f, labels[0], train[0]), add(data.noise_df, labels[1], train[1])
 
@@ -204,7 +204,7 @@ def labelled(
     sample_weight: SampleWeight = "none",
     labels: tuple[Tensor, Tensor] | None = None,
 ) -> Points:
-    """Return the points; the masks `carries` say which of them carry f and which f' (None: all)."""
+    """Return the points; the masks `carries` select the points with f, and the points with f' (None: all)."""
     (f, df), regions = labels or _labels(target, x), target.regions(x)
     everywhere, weights = torch.ones(len(x), dtype=torch.bool), []
     for mask in carries:
@@ -213,8 +213,8 @@ def labelled(
         weights.append(weight / weight.sum() / len(target.outputs))
     weight_f, weight_df = weights[0][:, None].expand_as(f), weights[1][:, None, None].expand_as(df)
     masks = torch.stack([everywhere, *regions.values()])[None].to(x)
-    parts = (part.contiguous()[None] for part in (x, f, df, weight_f, weight_df))
-    return Points(*parts, masks=masks, regions=tuple(regions), outputs=target.outputs)
+    tensors = (tensor.contiguous()[None] for tensor in (x, f, df, weight_f, weight_df))
+    return Points(*tensors, masks=masks, regions=tuple(regions), outputs=target.outputs)
 
 
 def sample_weights(kind: SampleWeight, x: Tensor, df: Tensor, domain: Tensor) -> Tensor:
@@ -224,7 +224,7 @@ def sample_weights(kind: SampleWeight, x: Tensor, df: Tensor, domain: Tensor) ->
     `density`: 1 over the density of the points, so that the loss is a mean over the domain however they are placed.
 
     Args:
-        kind: which of these.
+        kind: one of these names.
         x: the points, (N, D).
         df: the gradients, (N, D), of several outputs all in one row.
         domain: the box, (D, 2).

@@ -20,16 +20,16 @@ class Seed:
     @classmethod
     def each(cls, seed: int | Sequence[int]) -> "list[Seed]":
         """Return the seeds of all members, given one or several numbers."""
-        return [cls(seed=one) for one in ([seed] if isinstance(seed, int) else seed)]
+        return [cls(seed=number) for number in ([seed] if isinstance(seed, int) else seed)]
 
     @classmethod
-    def of_data(cls, seed: int, own: int | None, folds: int | None) -> "Seed":
+    def of_data(cls, seed: int, of_section: int | None, folds: int | None) -> "Seed":
         """Return the seed of a run's data: `data.seed`, or that of the run.
 
         With `data.folds` it is 0 instead of that of the run: runs of one fold leave out the same points whatever their
         seeds are, so that each point is predicted by networks of all seeds that have not seen it.
         """
-        return cls(seed=own if own is not None else seed if folds is None else 0)
+        return cls(seed=of_section if of_section is not None else seed if folds is None else 0)
 
     def generator(self, purpose: Purpose, *step: int) -> torch.Generator:
         """Return a source of randomness for one purpose, and one step if it is given."""

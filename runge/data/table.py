@@ -57,7 +57,7 @@ class File(NamedTuple):
         got = str(self.frame[name].iloc[row])[:40]
         return ConfigurationError(f"{self.key}: {self.path!r}: {self.place(row)}, column {name!r}: {rule}; got {got!r}")
 
-    def numbers(self, name: str, *, known: bool = False) -> np.ndarray:
+    def numbers(self, name: str, *, required: bool = False) -> np.ndarray:
         """Return a column, (m,), in float64; NaN where a cell is empty, or without such a column.
 
         Raises:
@@ -79,7 +79,7 @@ class File(NamedTuple):
             (np.isnan(numbers) & ~empty, "must be a number, with a decimal point, or empty"),
             (large, "an integer must be within 2^53 of 0, or lose digits: subtract an offset, or change its unit"),
             (size > FARTHEST, f"must be finite and within {FARTHEST:g} of 0"),
-            (empty & known, "an input must be known in each row"),
+            (empty & required, "an input must be known in each row"),
         ):
             if rows.any():
                 raise self.wrong(name, rows, rule)
@@ -129,7 +129,10 @@ def _csv(path: str) -> File:
     with Path(path).open(encoding="utf-8-sig") as file:
         first, second = file.readline(), file.readline()
         # A name may have commas, as in `x, m;y, N`: the number of separators is then not that of the next line.
-        separator = max(_SEPARATORS, key=lambda one: (0 < first.count(one) == second.count(one), first.count(one)))
+        separator = max(
+            _SEPARATORS,
+            key=lambda character: (0 < first.count(character) == second.count(character), first.count(character)),
+        )
         file.seek(0)
         reader = csv.reader(file, delimiter=separator, skipinitialspace=True)
         names = [name.strip() for name in next(reader, [])]
@@ -147,8 +150,8 @@ def _csv(path: str) -> File:
         frame = pandas.read_csv(
             file, sep=separator, skipinitialspace=True, low_memory=False, dtype_backend="numpy_nullable"
         )
-    same = len(lines) == len(frame)  # in a file of one column an empty cell in quotes is no blank line for pandas
-    return File(path, frame.set_axis(names, axis=1), lines if same else ())
+    matches = len(lines) == len(frame)  # in a file of one column an empty cell in quotes is no blank line for pandas
+    return File(path, frame.set_axis(names, axis=1), lines if matches else ())
 
 
 def _parquet(path: str) -> File:
@@ -179,12 +182,14 @@ def _npz(path: str) -> File:
         array = array.reshape(m, -1)
         return dict(zip(numbered(letter, array.shape[1]), array.T, strict=True))
 
-    x, y, slopes = columns("x"), columns("y") if "y" in arrays else {}, dict[str, np.ndarray]()
+    x = columns("x")
+    y = columns("y") if "y" in arrays else {}
+    slopes = dict[str, np.ndarray]()
     if (dydx := arrays.pop("dydx", None)) is not None:
         if not y:
             raise ValueError("'dydx' must come with 'y', which is NaN where no value is known; one is enough")
         shape = (m, len(y), len(x))
-        squeezed, wanted = ([n for n in one if n != 1] for one in (dydx.shape, shape))
+        squeezed, wanted = ([n for n in lengths if n != 1] for lengths in (dydx.shape, shape))
         if dydx.dtype.kind not in "iuf" or squeezed != wanted:
             rule = f"'dydx' must be an array of numbers of the shape {shape}"
             raise ValueError(f"{rule}, got {dydx.dtype} of {dydx.shape}")
@@ -272,7 +277,8 @@ class Table:
     @property
     def shares(self) -> tuple[float, float, float]:
         """The shares for training, validation and test; NaN: not given."""
-        train, val, test = (math.nan if (share := self.split.get(name)) is None else share for name in SETS)
+        shares = (self.split.get(name) for name in SETS)
+        train, val, test = (math.nan if share is None else share for share in shares)
         return 1 - val - test if self.split.get("train") is None else train, val, test
 
     def __hash__(self) -> int:

@@ -101,7 +101,9 @@ def _given(candidates: "str | os.PathLike[str] | pandas.DataFrame", rows: Rows) 
     if missing := [name for name in rows.inputs if name not in file.frame.columns]:
         rule = f"must have a column for each input, {listed(rows.inputs)}"
         raise ConfigurationError(f"candidates: {rule}; missing: {listed(missing)}")
-    return file.frame, np.stack([file.numbers(name, known=True) for name in rows.inputs], axis=1) + 0.0  # -0.0 is 0.0
+    return file.frame, np.stack(
+        [file.numbers(name, required=True) for name in rows.inputs], axis=1
+    ) + 0.0  # -0.0 is 0.0
 
 
 def _are_new(x: Floats, rows: Rows, intervals: Mapping[str, Interval]) -> NDArray[np.bool_]:

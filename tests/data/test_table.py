@@ -85,7 +85,7 @@ def test_csv_in_quotes():
     assert read(table).y[:, 0].tolist() == [1, 2, 4]
     write('x\n1\n""\n')
     with pytest.raises(ConfigurationError, match=r"'a\.csv': row 2, column 'x': an input must be known"):
-        open_table("a.csv").numbers("x", known=True)
+        open_table("a.csv").numbers("x", required=True)
 
 
 @needs_pyarrow
