@@ -25,7 +25,7 @@ from runge.comparison.tables import MOST_GROUPS, in_short, show
 from runge.configuration.errors import ConfigurationError
 from runge.records.directories import RunDirectory
 from runge.records.files import printable, write
-from runge.records.fits import Fit, fit_of
+from runge.records.fits import SampledFit, fit_of
 from runge.records.reading import RunRecord, read_columns
 
 PAGE = "comparison.html"
@@ -227,7 +227,7 @@ def _curves(record: RunRecord, curves: Curves, functions: list[dict[str, Any]]) 
 
 
 @np.errstate(over="ignore", invalid="ignore")
-def _fit(fit: Fit, functions: list[dict[str, Any]], of_table: bool) -> dict[str, Any]:
+def _fit(fit: SampledFit, functions: list[dict[str, Any]], of_table: bool) -> dict[str, Any]:
     """Return the errors of a fit, and the fit itself if labels are missing, because it does not follow from them then.
 
     The function is added to `functions`, unless an earlier run has the same.

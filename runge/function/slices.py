@@ -14,7 +14,7 @@ from runge.data.seed import Seed
 from runge.function.outside import OUTSIDE
 from runge.function.residuals import rows_of
 from runge.records.directories import RunDirectory
-from runge.records.fits import LEVEL, Array, Fit, Section, fit_of
+from runge.records.fits import LEVEL, Array, SampledFit, Section, fit_of
 from runge.records.reading import read_columns
 from runge.sampling import Sampling
 from runge.targets import Target
@@ -107,9 +107,9 @@ def rows_seen(function: "Function") -> tuple[Array, Array, Array]:
     return rows.x[seen], rows.y[seen], rows.dydx[seen]
 
 
-def fit_of_function(function: "Function", x: Array, f: Array, df: Array) -> Fit:
+def fit_of_function(function: "Function", x: Array, f: Array, df: Array) -> SampledFit:
     """Return the fit of a function to labels at x, (m, D)."""
-    return Fit(function.inputs, function.outputs, x, f, df, *_evaluated(function, x))
+    return SampledFit(function.inputs, function.outputs, x, f, df, *_evaluated(function, x))
 
 
 def _evaluated(function: "Function", x: Array) -> list[Array]:

@@ -12,7 +12,7 @@ import numpy as np
 from runge.metrics import BEST_STEP, SWITCHED_ON_STEP, TEST_MSE_F
 from runge.records.directories import RunDirectory
 from runge.records.files import write
-from runge.records.fits import Fit, Section, fit_of
+from runge.records.fits import SampledFit, Section, fit_of
 from runge.records.reading import read, read_columns
 
 if TYPE_CHECKING:
@@ -72,7 +72,7 @@ def draw(directory: str | os.PathLike[str], metrics: Mapping[str, Any] | None = 
     return pictures
 
 
-def _profiles(run: RunDirectory, fit: Fit, target: "Target | None") -> list[Section]:
+def _profiles(run: RunDirectory, fit: SampledFit, target: "Target | None") -> list[Section]:
     from runge.function.loading import load  # late, as above
     from runge.function.slices import profiles_of
 

@@ -33,14 +33,14 @@ from runge.pictures.style import (
     styled,
     within,
 )
-from runge.records.fits import Fit, Section
+from runge.records.fits import SampledFit, Section
 
 _FEW, _MANY, _MATTERS = 50, 300, 1e-3
 
 
 @styled
 def fit_picture(
-    fit: Fit,
+    fit: SampledFit,
     title: str,
     profile: Section | None = None,
     points: Array | None = None,
@@ -63,7 +63,7 @@ def fit_picture(
     return _maps(fit, title, points) if len(fit.inputs) == 2 else _parity(fit, title)
 
 
-def _curves(fit: Fit, title: str, profile: Section | None, train: tuple[Array, Array, Array] | None) -> Figure:
+def _curves(fit: SampledFit, title: str, profile: Section | None, train: tuple[Array, Array, Array] | None) -> Figure:
     order, rows = np.argsort(fit.x[:, 0], kind="stable"), min(MOST_OUTPUTS, len(fit.outputs))
     t, f, df, u, du = (part[order] for part in (fit.x[:, 0], fit.f, fit.df[..., 0], fit.u, fit.du[..., 0]))
     across, curve, slope = t, u, du
@@ -111,7 +111,7 @@ def _curves(fit: Fit, title: str, profile: Section | None, train: tuple[Array, A
     return figure
 
 
-def _maps(fit: Fit, title: str, points: Array | None) -> Figure:
+def _maps(fit: SampledFit, title: str, points: Array | None) -> Figure:
     """Draw maps of f, of u in the same colours, of |u - f| and of |grad u - grad f| for each output.
 
     Fewer than fifty points, or points on a line, are drawn as dots. The lowest hundredth of the errors has the lowest
@@ -217,7 +217,7 @@ def _map(figure: Figure, axes: Axes, x: Array, z: Array, title: str, norm: Norma
     figure.colorbar(drawn, ax=axes, pad=0.01)
 
 
-def _parity(fit: Fit, title: str) -> Figure:
+def _parity(fit: SampledFit, title: str) -> Figure:
     """Draw predicted against true values, with the residuals below, for each output and its partial derivatives.
 
     One output has eleven panels of partials, two have seven each, more have three each: those with the largest NRMSE.

@@ -29,9 +29,14 @@ from runge.configuration.validation import Floats
 __all__ = ["Calibration"]
 
 
-_MOST = 1000  # scores that are kept of a channel
-_FLOORS = np.geomspace(0.01, 1000, 21)  # of tau, over the median spread
-_LEAST_FLOOR = 0.1  # of the median error: two networks may agree by chance
+_MOST = 1000
+"""The most scores of a channel in the file: the ends of an interval are then exact to a thousandth of its level."""
+
+_FLOORS = np.geomspace(0.01, 1000, 21)
+"""The floors tau that are compared, over the median spread: their steps are factors of 10^0.25."""
+
+_LEAST_FLOOR = 0.1
+"""The least floor, over the median error: two networks may agree by chance."""
 
 
 @dataclass(frozen=True)
@@ -68,10 +73,12 @@ class Calibration:
             >>> Calibration.of(np.linspace(-1, 1, 19)[:, None], None).factors(0.9)
             array([1.])
         """
-        floors, scores, counts = list[float](), list[tuple[float, ...]](), list[int]()
+        floors = list[float]()
+        scores = list[tuple[float, ...]]()
+        counts = list[int]()
         for c, column in enumerate(np.abs(errors).T):
-            known = ~np.isnan(column)
-            error, s = column[known], np.zeros(known.sum()) if spread is None else spread[known, c]
+            is_known = ~np.isnan(column)
+            error, s = column[is_known], np.zeros(is_known.sum()) if spread is None else spread[is_known, c]
             tau = 1.0 if spread is None else _floor(error, s)
             ordered = np.sort(error / np.sqrt(s**2 + tau**2))
             if (n := len(ordered)) > _MOST:  # the larger neighbour of each quantile

@@ -65,12 +65,12 @@ def read_state(path: Path) -> SavedStack:
 
 
 def latest_first(files: Iterable[Path]) -> list[Path]:
-    """Return files of states, those that were written last first: of a run that is in several, the first one counts."""
+    """Return files of states, the newest first: of a run that is in several files, the first one counts."""
     return sorted(files, key=lambda file: (-file.stat().st_mtime_ns, file))
 
 
 def stack_of(run: RunDirectory) -> SavedStack | None:
-    """Return the state of the stack of several runs in which a run is being trained, or None.
+    """Return the state of the stack that trains a run together with others, or None.
 
     Raises:
         ConfigurationError: the file of a stack of its sweep is damaged.
@@ -100,7 +100,7 @@ def take(state: Any, members: Sequence[int]) -> Any:
 def join(states: Iterable[Mapping[str, Tensor]]) -> dict[str, Tensor]:
     """Return the weights of a stack of members with these weights."""
     states = list(states)
-    return {key: torch.cat([one[key] for one in states]) if x.ndim else x for key, x in states[0].items()}
+    return {key: torch.cat([weights[key] for weights in states]) if x.ndim else x for key, x in states[0].items()}
 
 
 def serialise(checkpoint: Mapping[str, Any]) -> bytes:

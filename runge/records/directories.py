@@ -1,4 +1,4 @@
-"""Run directories: the only module that knows the names of a run's files, and the order in which they are written.
+"""Write and read run directories. Only this module knows the names of a run's files, and the order of writing.
 
 A file gets its final name when it is complete, and `metrics.json` is written last: a run is finished if and only if
 that file exists.
@@ -40,11 +40,11 @@ class State:
     Attributes:
         status: the run's status.
         step: the number of optimiser steps taken.
-        message: the reason for the status; of a finished run what its validation points say of the fit.
+        message: the reason for the status; of a finished run the findings about the fit.
         configuration: the digest of the run's configuration (`runge.configuration.objects.digest`); empty: unknown.
         rows: the checksum of the rows of the run's table; empty: it has none, or unknown.
         checksums: the checksums of the final files, by their names.
-        versions: those of runge and torch that trained it; empty: unknown.
+        versions: the versions of runge and torch that trained it; empty: unknown.
         began: when its training first began, in seconds since 1970; 0: unknown.
         written: when this was written, likewise.
     """
@@ -89,7 +89,7 @@ class RunDirectory:
 
         Args:
             configuration: the resolved configuration.
-            overrides: those of the run.
+            overrides: the overrides of the run.
             options: the option of each group of the configuration, such as `two_stage_ramp` of `schedule`.
         """
         content = {"overrides": list(overrides), "options": dict(options), **configuration}
@@ -118,7 +118,7 @@ class RunDirectory:
         points: Mapping[str, Sequence[float]] | None = None,
         fit: Mapping[str, Sequence[float]] | None = None,
     ) -> None:
-        """Write the run's state and those of its results that exist, `metrics.json` last.
+        """Write the run's state and its available results, `metrics.json` last.
 
         Args:
             state: the run's state.

@@ -23,18 +23,18 @@ def write(path: Path, content: str | bytes) -> None:
     Raises:
         OSError: it cannot be written; the error names the file, and an older file of this name is unchanged.
     """
-    part = path.with_name(f".{path.name}.part")
+    partial = path.with_name(f".{path.name}.part")
     try:
-        with part.open("wb") as file:
+        with partial.open("wb") as file:
             file.write(content.encode() if isinstance(content, str) else content)
             file.flush()
             os.fsync(file.fileno())
-        part.replace(path)
+        partial.replace(path)
     except OSError as error:
         raise OSError(error.errno, error.strerror, str(path)) from error
     finally:
         with suppress(OSError):  # the original error is already being raised
-            part.unlink(missing_ok=True)
+            partial.unlink(missing_ok=True)
 
 
 def read_json(path: Path) -> dict[str, Any]:
@@ -74,10 +74,10 @@ def discard(path: Path, names: Collection[str]) -> None:
         for entry in map(path.joinpath, entries):
             shutil.rmtree(entry) if entry.is_dir() else entry.unlink()
         with suppress(OSError):  # a parent with other runs in it is not empty
-            for one in [path.absolute(), *path.absolute().parents[:3]]:
-                if Path.cwd().is_relative_to(one):
+            for directory in [path.absolute(), *path.absolute().parents[:3]]:
+                if Path.cwd().is_relative_to(directory):
                     break
-                one.rmdir()
+                directory.rmdir()
 
 
 def printable(text: str, keep: str = "") -> str:

@@ -51,11 +51,11 @@ class Columns(NamedTuple):
 
     def names(self) -> list[str]:
         """Return all names, in order."""
-        return [name for part in self for name in part]
+        return [name for group in self for name in group]
 
 
-class Fit(NamedTuple):
-    """A fit of D inputs and P outputs at N points; NaN where a label is not known.
+class SampledFit(NamedTuple):
+    """The values of a fit of D inputs and P outputs at N points; NaN where a label is not known.
 
     Attributes:
         inputs: the names of the inputs.
@@ -80,11 +80,11 @@ class Section(NamedTuple):
     """A fit of P outputs at N points of a line or a plane: K inputs vary, and the others are fixed.
 
     Attributes:
-        x: the inputs that vary, (N, K); of a line ascending.
+        x: the varying inputs, (N, K); of a line ascending.
         u: the fit, (N, P).
         du: its derivatives with respect to these inputs, (N, P, K).
         around: half the widths of intervals of u, (N, P); NaN: there are none.
-        around_du: those of du, (N, P, K).
+        around_du: half the widths of intervals of du, (N, P, K).
         outside: whether the points are outside the data, (N,).
         f: the values of the formula that was fitted, (N, P); None: it is not known.
     """
@@ -98,7 +98,7 @@ class Section(NamedTuple):
     f: Array | None = None
 
 
-def fit_of(columns: Mapping[str, Sequence[float]]) -> Fit:
+def fit_of(columns: Mapping[str, Sequence[float]]) -> SampledFit:
     """Return the fit in the columns of a `fit.csv`.
 
     The inputs are first. A function of one input has the columns f, df, u and du; of several, f, df_dx1, ... and u,
@@ -125,5 +125,5 @@ def fit_of(columns: Mapping[str, Sequence[float]]) -> Fit:
         rows = [[columns.get(slope(y, x), unknown) for x in inputs] for y in of]
         return np.array(rows, float).transpose(2, 0, 1)
 
-    x, f, u = (np.array([columns[name] for name in part], float).T for part in (inputs, outputs, outputs.values()))
-    return Fit(tuple(inputs), tuple(outputs), x, f, slopes(list(outputs)), u, slopes(list(outputs.values())))
+    x, f, u = (np.array([columns[name] for name in names], float).T for names in (inputs, outputs, outputs.values()))
+    return SampledFit(tuple(inputs), tuple(outputs), x, f, slopes(list(outputs)), u, slopes(list(outputs.values())))

@@ -27,7 +27,10 @@ def find(*paths: str | os.PathLike[str]) -> list[RunDirectory]:
     """
 
     def key(path: Path) -> list[tuple[bool, int, str]]:
-        return [(part.isdecimal(), int(part) if part.isdecimal() else 0, part) for part in path.parts]
+        return [
+            (component.isdecimal(), int(component) if component.isdecimal() else 0, component)
+            for component in path.parts
+        ]
 
     runs: dict[Path, RunDirectory] = {}
     for path in paths:
@@ -59,7 +62,7 @@ class RunRecord:
         settings: the configuration, flat.
         figures: the final figures; empty if the run has not finished.
         options: the option of each group of the configuration, such as `two_stage_ramp` of `schedule`; empty: unknown.
-        versions: those of runge and torch that trained it; empty: unknown.
+        versions: the versions of runge and torch that trained it; empty: unknown.
         rows: the checksum of the rows of its table; empty: it has none, or unknown.
         began: when its training first began, in seconds since 1970; 0: unknown.
         written: when its status was written, likewise.
@@ -113,7 +116,7 @@ def read(run: RunDirectory) -> RunRecord:
 
 
 def distinct(records: Sequence[RunRecord]) -> list[RunRecord]:
-    """Return runs without repetitions: the first of those that have ended with equal settings, rows and versions.
+    """Return runs without repetitions: the first of several ended runs with equal settings, rows and versions.
 
     Such runs have the same bits, up to the round-off of another compiler, and count once in a test or a mean.
     """
@@ -132,13 +135,19 @@ def _printable(values: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def table(records: Sequence[RunRecord]) -> list[dict[str, Any]]:
-    """Return a flat row per run: `COLUMNS`, its settings that do not have the name of a figure, and its figures."""
+    """Return a flat row per run: `COLUMNS`, its settings, except names of figures, and its figures."""
     taken = {name for record in records for name in record.figures}
     return [
-        {"run": one.path, "status": one.status, "message": one.message, "step": one.step, "overrides": one.overrides}
-        | {name: value for name, value in one.settings.items() if name not in taken}
-        | dict(one.figures)
-        for one in records
+        {
+            "run": record.path,
+            "status": record.status,
+            "message": record.message,
+            "step": record.step,
+            "overrides": record.overrides,
+        }
+        | {name: value for name, value in record.settings.items() if name not in taken}
+        | dict(record.figures)
+        for record in records
     ]
 
 

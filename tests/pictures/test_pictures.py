@@ -8,7 +8,7 @@ from matplotlib.text import Text
 from runge.pictures.curves import curves_picture, points_picture
 from runge.pictures.fit import fit_picture, interval_maps
 from runge.pictures.profiles import profiles_picture
-from runge.records.fits import Fit, Section
+from runge.records.fits import SampledFit, Section
 
 
 def fit(dimension=1, outputs=1, n=60, scale=1.0, offset=0.1, names=None):
@@ -18,7 +18,7 @@ def fit(dimension=1, outputs=1, n=60, scale=1.0, offset=0.1, names=None):
     df = scale * np.repeat(2 * x[:, None], outputs, 1)
     inputs = ("x",) if dimension == 1 else tuple(f"x{d + 1}" for d in range(dimension))
     names = names or (("f",) if outputs == 1 else tuple(f"f{p + 1}" for p in range(outputs)))
-    return Fit(inputs, tuple(names), x, f, df, f + offset, df + offset)
+    return SampledFit(inputs, tuple(names), x, f, df, f + offset, df + offset)
 
 
 def history(rows, value=0.1, parts=("left",)):
