@@ -1,4 +1,4 @@
-"""The request to end this process, by a signal or at a deadline, which is never lost."""
+"""Handle requests to end this process, by a signal or at a deadline, without losing one."""
 
 import math
 import signal
@@ -19,7 +19,7 @@ class Interruption:
 
     Python ignores a KeyboardInterrupt that is raised inside a weak reference's callback, and a library may turn it into
     an error of its own. So the first signal is only `received`, and loops look for it where nothing can swallow it.
-    What does not look for `PATIENCE` seconds is interrupted again and again; and a second signal interrupts at once.
+    Code that does not look for `PATIENCE` seconds is interrupted again and again. A second signal interrupts at once.
 
     Attributes:
         received: the number of the signal; None: there was none.
@@ -73,7 +73,7 @@ class Interruption:
             raise KeyboardInterrupt
 
     def obey(self) -> None:
-        """Let what has been interrupted end in peace, unless there is another signal."""
+        """Let the interrupted code end without further interrupts, except by another signal."""
         if self._handled and _ALARM is not None:
             signal.setitimer(signal.ITIMER_REAL, 0)
 

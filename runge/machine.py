@@ -1,4 +1,4 @@
-"""The machine's resources: cores, threads, memory that is kept between steps, and a C++ compiler.
+"""Use the resources of the machine: cores, threads, memory kept between steps, and a C++ compiler.
 
 torch is imported late, because commands that only compose or compare do not need it.
 """
@@ -29,26 +29,26 @@ def processor() -> str:
     """Return the processor's name and its vector instructions, such as `AMD EPYC, AVX2`."""
     path = Path("/proc/cpuinfo")
     lines = path.read_text().splitlines() if path.is_file() else []
-    found = {key.strip(): value.strip() for key, _, value in (line.partition(":") for line in lines)}
-    flags = found.get("flags", found.get("Features", "")).split()
+    facts = {key.strip(): value.strip() for key, _, value in (line.partition(":") for line in lines)}
+    flags = facts.get("flags", facts.get("Features", "")).split()
     vectors = [name for flag, name in _VECTORS.items() if flag in flags]
-    return ", ".join([found.get("model name", platform.processor() or platform.machine()), *vectors[:1]])
+    return ", ".join([facts.get("model name", platform.processor() or platform.machine()), *vectors[:1]])
 
 
 def use_threads(neurons: int, products: float = 0.0, before: int | None = None) -> None:
-    """Let torch use one thread, or all of them if a step has much work for each.
+    """Let torch use one thread, or all threads if a step has much work for each.
 
     Args:
         neurons: the values and tangents of one hidden layer.
         products: the multiplications of a member's linear algebra that threads share.
-        before: the threads of a run that is resumed, which it keeps, because they change the last bits of sums.
+        before: the threads of a resumed run, which it keeps, because they change the last bits of sums.
     """
     import torch
 
     global _most_threads
     _most_threads = _most_threads or torch.get_num_threads()
-    one = neurons < _ONE_THREAD and products < _ONE_THREAD_64
-    torch.set_num_threads(before or (1 if one else _most_threads))
+    is_small = neurons < _ONE_THREAD and products < _ONE_THREAD_64
+    torch.set_num_threads(before or (1 if is_small else _most_threads))
 
 
 def limit_threads(most: int) -> None:
@@ -74,7 +74,7 @@ def step_seconds(points: int, depth: int, width: int, dimension: int, outputs: i
 
 
 def compiling_pays(neurons: int, steps: int) -> bool:
-    """Say if compiling saves time; `neurons` counts the values and tangents of all layers, points and members."""
+    """Return whether compiling saves time, for the values and tangents of all layers, points and members."""
     return steps * (_SAVED_PER_STEP + neurons * _SAVED_PER_NEURON) > _COMPILATION
 
 

@@ -20,7 +20,7 @@ T = TypeVar("T")
 
 _HERE = Path(__file__).resolve().parents[1]
 CONFIGURATIONS = _HERE / "conf" if (_HERE / "conf").is_dir() else _HERE.parent / "conf"
-"""The folder of the groups and the experiments: in the installed package, or beside it in a checkout."""
+"""The folder of the groups and the experiments: in the installed package, or beside it in a clone."""
 
 SAME_BITS = ("resume", "logger", "pictures", "objective", "trainer.progress_bar", "trainer.checkpoint_seconds")
 """The keys and sections that change no bit of a run's result, so that a run may be resumed with others."""
@@ -57,7 +57,7 @@ def digest(configuration: Mapping[str, Any]) -> str:
 
 
 def unimported(values: Any) -> list[str]:
-    """Return what a configuration file names in modules not loaded yet: importing it would run code not asked for.
+    """Return the names in a configuration file whose modules are not loaded: importing them would run unknown code.
 
     Example:
         >>> unimported({"model": {"activation": "mine.gaussian"}, "target": {"_target_": "runge.targets.Runge"}})
@@ -151,7 +151,7 @@ def no_such_key(key: str, name: str, allowed: Collection[str]) -> ConfigurationE
 
 
 _ELSEWHERE = {"epochs": "trainer.max_steps", "learning_rate": "optimizer.lr", "neurons": "model.width"}
-"""What other packages call some of the keys."""
+"""The keys by their names in other packages."""
 
 
 def _keys_by_name() -> dict[str, str]:
@@ -162,10 +162,10 @@ def _keys_by_name() -> dict[str, str]:
     for path in CONFIGURATIONS.glob("*/*.yaml"):
         if (group := path.parent.name) != "experiment":
             pairs |= {(group, key) for key in _own_keys(group, path.read_text(encoding="utf-8"))}
-    found = dict(_ELSEWHERE)
+    keys_by_name = dict(_ELSEWHERE)
     for name, key in sorted(pairs):
-        found[key] = f"{found[key]} or {name}.{key}" if key in found else f"{name}.{key}"
-    return found
+        keys_by_name[key] = f"{keys_by_name[key]} or {name}.{key}" if key in keys_by_name else f"{name}.{key}"
+    return keys_by_name
 
 
 def _own_keys(group: str, text: str) -> Collection[str]:
