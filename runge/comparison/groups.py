@@ -1,4 +1,4 @@
-"""Groups of runs that differ only in seed and fold: the metric that ranks them, and its spread."""
+"""Group runs that differ only in seed and fold, rank the groups by a metric, and compute its spread."""
 
 import itertools
 import math
@@ -22,7 +22,7 @@ _BY_FOLD = "in which each point is predicted by a network that did not see it: t
 
 
 def choose_metric(records: Sequence[RunRecord], keys: Sequence[str]) -> tuple[str, str]:
-    """Return the metric by which runs are ranked, and a sentence that says why if it is not `test/mse_df`.
+    """Return the metric that ranks runs, and a sentence with the reason if it is not `test/mse_df`.
 
     Mean squared errors have the units of the data: those of sin(x) / 1000 are a million times smaller than those of
     sin(x). Runs that differ in one of the `keys` of their data, and runs on tables, are ranked by `nrmse_df`, or by
@@ -34,7 +34,7 @@ def choose_metric(records: Sequence[RunRecord], keys: Sequence[str]) -> tuple[st
     folds = {record.settings.get(FOLD) is not None for record in records if record.settings} == {True}
     split = "val" if folds or (finished and not any(map(on_test, finished))) else "test"
     names = key(split, "nrmse_df"), key(split, "nrmse_f")
-    counts = [sum(one.get(name) is not None for one in finished) for name in names]
+    counts = [sum(figures.get(name) is not None for figures in finished) for name in names]
     if not any(counts) or not (differ or any(record.of_table for record in records)):
         return (key("val", "mse_df"), f"Ranked by {key('val', 'mse_df')}, {_BY_FOLD}.") if folds else (TEST_MSE_DF, "")
     why = "because the columns of a table have units, and so have mean squared errors"
@@ -51,7 +51,7 @@ def choose_metric(records: Sequence[RunRecord], keys: Sequence[str]) -> tuple[st
 def errors_like(metric: str) -> tuple[str, str]:
     """Return the keys of the errors of u and of u' of a metric's kind: without units if it has none, else squared.
 
-    They are those on its points if both are errors of the whole, else those on the test points.
+    Both are on the points of the metric if it is an error of the whole, else on the test points.
 
     Example:
         >>> errors_like("test/nrmse_df")
@@ -98,13 +98,13 @@ class Group(NamedTuple):
 
     @property
     def diverged(self) -> str:
-        """How many of the runs diverged, in words; empty: none."""
+        """The number of diverged runs, in words; empty: none."""
         count = self.values.count(math.inf)
         return f"{count} of {len(self.values)} diverged" if count else ""
 
     @property
     def size(self) -> str:
-        """The number of runs as text, with those that diverged and those that are left out."""
+        """The number of runs as text, with the numbers of diverged and of omitted runs."""
         left_out = f", {self.unfinished} unfinished" if self.unfinished else ""
         return f"{len(self.values)}{f' ({self.diverged})' if self.diverged else ''}{left_out}"
 
@@ -126,8 +126,8 @@ class Group(NamedTuple):
     @property
     def deviation(self) -> float:
         """The standard deviation over folds; NaN if there are fewer than two, or a run diverged."""
-        known = len(self.folds) > 1 and math.isfinite(self.middle)
-        return statistics.stdev(self.folds.values()) if known else math.nan
+        has_deviation = len(self.folds) > 1 and math.isfinite(self.middle)
+        return statistics.stdev(self.folds.values()) if has_deviation else math.nan
 
 
 def group(
@@ -139,8 +139,8 @@ def group(
 ) -> list[Group]:
     """Return the groups of runs, sorted by their condition, and then by `Group.middle` of `metric`.
 
-    A run that diverged is worse than all others. One that failed or has not ended says nothing about its settings. A
-    group has at least one run that finished or diverged. Those with fewer folds come last.
+    A diverged run is worse than all others. A run that failed or has not ended is not counted. A group has at least one
+    run that finished or diverged. Groups with fewer folds come last.
 
     Args:
         records: the runs.
@@ -150,10 +150,10 @@ def group(
         blocks: the settings of each run within which its group is compared with others; their seeds are those of
             `Group.seeds` only if these settings agree, too.
     """
-    none = [""] * len(records)
+    unnamed = [""] * len(records)
     values, unfinished = defaultdict[str, list[tuple[Any, Any, float]]](list), Counter[str]()
-    of_group = dict(zip(names, conditions or none, strict=True))
-    for name, block, seed, record in zip(names, blocks or none, _seeds(records), records, strict=True):
+    of_group = dict(zip(names, conditions or unnamed, strict=True))
+    for name, block, seed, record in zip(names, blocks or unnamed, _seeds(records), records, strict=True):
         fold = record.settings.get("data.seed"), record.settings.get(FOLD)
         if record.status == "diverged" and record.settings:
             values[name].append((fold, (block, seed), math.inf))
@@ -174,8 +174,9 @@ def group(
         groups.append(Group(name, every, unfinished[name], means, of_seeds, of_group[name]))
     order = {condition: i for i, condition in enumerate(dict.fromkeys(conditions))}
 
-    def rank(one: Group) -> tuple[Any, ...]:
-        return order.get(one.condition, 0), -len(one.folds), one.middle, np.isinf(one.values).mean(), one.name
+    def rank(candidate: Group) -> tuple[Any, ...]:
+        diverged = np.isinf(candidate.values).mean()
+        return order.get(candidate.condition, 0), -len(candidate.folds), candidate.middle, diverged, candidate.name
 
     return sorted(groups, key=rank)
 
@@ -185,7 +186,7 @@ def _seeds(records: Sequence[RunRecord]) -> list[Any]:
 
     Runs on the same points are not independent, whatever their own seeds are.
     """
-    own = [record.settings.get("seed") for record in records]
+    of_runs = [record.settings.get("seed") for record in records]
     data = [record.settings.get("data.seed") for record in records]
-    of_data = [own[i] if seed is None else seed for i, seed in enumerate(data)]
-    return of_data if len({*of_data}) > 1 else own
+    of_data = [of_runs[i] if seed is None else seed for i, seed in enumerate(data)]
+    return of_data if len({*of_data}) > 1 else of_runs

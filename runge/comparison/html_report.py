@@ -42,9 +42,15 @@ Curves = Mapping[str, Mapping[str, str]]
 MOST_WITH_CURVES = 1000
 """The number of runs, from the first on, whose curves are included: no browser opens a page with 100 000."""
 
+# Bounds on the size of the page, which has up to 1000 runs.
 _MOST_ROWS, _MOST_PLACES = 100, 2000
-_MOST_INPUTS = 12  # for each output, those with the largest indices; the others are folded
-_POINTS, _MOST_ERRORS = 201, 8000  # of a run: points of the fit, and errors of values and partial derivatives at these
+"""The most rows of a run's history, and the most places of its moved points."""
+
+_MOST_INPUTS = 12
+"""The most inputs that are shown for each output, with the largest indices; the others are folded."""
+
+_POINTS, _MOST_ERRORS = 201, 8000
+"""The most points of a run's fit, and the most errors of values and partial derivatives at these points."""
 
 
 def publish(ranking: Ranking, directory: Path, sweep: Path | None = None) -> None:
@@ -114,16 +120,20 @@ def render(ranking: Ranking, directory: Path | None = None) -> str:
 
 
 def _data(ranking: Ranking, directory: Path | None) -> dict[str, Any]:
-    """Return what the page's scripts draw, as JSON holds it."""
+    """Return the data of the page's scripts, as JSON."""
     metric, front = ranking.metric, errors_like(ranking.metric)
     errors = (key.replace("test/", "val/") for key in front)
     curves = {**CURVES, "errors": dict(zip(errors, ("solid", "dash"), strict=True))}
-    parts = metrics.regions(ranking.metrics, metrics.TEST_MSE_DF)
+    region_names = metrics.regions(ranking.metrics, metrics.TEST_MSE_DF)
     # Outputs have their own units, regions the same.
-    without_units = parts and all(metrics.key("test", "nrmse_df", part) in ranking.metrics for part in parts)
-    whole = metrics.TEST_NRMSE_DF if without_units and front[1] != metrics.TEST_MSE_DF else metrics.TEST_MSE_DF
-    own = [one for one in ranking.metrics if one.startswith("test/") and one.count("/") == 1 and one != "test/loss"]
-    figures = list(dict.fromkeys((metric, *front, *(metrics.key("test", name) for name in metrics.QUANTITIES), *own)))
+    relative = [metrics.key("test", "nrmse_df", region) for region in region_names]
+    all_relative = region_names and all(name in ranking.metrics for name in relative)
+    without_units = all_relative and front[1] != metrics.TEST_MSE_DF
+    derivative_error = metrics.TEST_NRMSE_DF if without_units else metrics.TEST_MSE_DF
+    on_test = [name for name in ranking.metrics if name.startswith("test/") and name.count("/") == 1]
+    own_metrics = [name for name in on_test if name != "test/loss"]
+    quantities = [metrics.key("test", name) for name in metrics.QUANTITIES]
+    figures = list(dict.fromkeys((metric, *front, *quantities, *own_metrics)))
     functions: list[dict[str, Any]] = []
     names = short_names([record.path for record in ranking.records])
 
@@ -134,13 +144,13 @@ def _data(ranking: Ranking, directory: Path | None) -> dict[str, Any]:
             "message": "" if record.status == "running" else in_short(record),
             "progress": _progress(record),
             "settings": [_plain(record.settings.get(name)) for name in ranking.keys],
-            "others": [text(record.settings[key]) if key in record.settings else None for key in ranking.others],
+            "others": [text(record.settings[key]) if key in record.settings else None for key in ranking.further],
             "group": ranking.names[i],
             "figures": [record.figures.get(figure) for figure in figures],
             "seconds": record.figures.get(metrics.FIT_SECONDS),
             "switch": record.figures.get(metrics.SWITCHED_ON_STEP),
             "best": record.figures.get(metrics.BEST_STEP),
-            "regions": [record.figures.get(f"{whole}/{part}") for part in parts],
+            "regions": [record.figures.get(f"{derivative_error}/{region}") for region in region_names],
             "files": {} if directory is None else _files(record, directory),
             **(_curves(record, curves, functions) if i < MOST_WITH_CURVES else {"curves": {}}),
         }
@@ -148,25 +158,26 @@ def _data(ranking: Ranking, directory: Path | None) -> dict[str, Any]:
     runs = [
         {"name": name, **run(i, record)} for i, (name, record) in enumerate(zip(names, ranking.records, strict=True))
     ]
+    outputs = {name for function in functions for name in function["outputs"]}
     return {
         "runs": runs,
         "settings": ranking.keys,
-        "others": ranking.others,
+        "others": ranking.further,
         "figures": figures,
         "shown": list(dict.fromkeys((metric, *front))),
         "meanings": {metrics.key("test", name): what for name, what in (metrics.QUANTITIES | metrics.RELATIVE).items()},
-        "regions": parts,
+        "regions": region_names,
         "groups": [{"name": group.name} for group in ranking.groups],
         "over": "folds" if ranking.folded else "seeds",
         "functions": functions,
-        "by": "output" if {*parts} <= {name for function in functions for name in function["outputs"]} else "region",
+        "by": "output" if {*region_names} <= outputs else "region",
         "metric": metric,
-        "part": whole,
+        "part": derivative_error,
         "front": front,
         "curves": curves,
         "cosine": metrics.GRAD_COSINE,
         "race": ranking.race is not None,
-        "profiles": [asdict(one) for one in ranking.race.profiles] if ranking.race else [],
+        "profiles": [asdict(profile) for profile in ranking.race.profiles] if ranking.race else [],
         "level": ranking.race and ranking.race.level,
         "search": ranking.search and {**asdict(ranking.search), "command": None},
     }
@@ -180,19 +191,19 @@ def _progress(record: RunRecord) -> str:
 
 
 def _share(record: RunRecord) -> float:
-    """Return the share of a run's steps that have been taken: of one that has ended, all."""
+    """Return the share of a run's steps that are taken; 1 for an ended run."""
     most = _steps(record)
     return 1 if record.status != "running" or most is None else min(1, (record.step or 0) / most)
 
 
 def _steps(record: RunRecord) -> int | None:
     """Return the number of a run's steps, if its configuration has one."""
-    given = [record.settings.get(f"trainer.{name}") for name in ("max_steps", "stop_at")]
-    return min((steps for steps in given if isinstance(steps, int) and steps > 0), default=None)
+    limits = [record.settings.get(f"trainer.{name}") for name in ("max_steps", "stop_at")]
+    return min((steps for steps in limits if isinstance(steps, int) and steps > 0), default=None)
 
 
 def _files(record: RunRecord, directory: Path) -> dict[str, str]:
-    """Return the addresses, as seen from `directory`, of those files of a run that exist, by their titles."""
+    """Return the addresses of the existing files of a run relative to `directory`, by their titles."""
     run = RunDirectory(record.path)
     files = {"directory": run.path, "configuration": run.configuration, "fit": run.fit_picture}
     files |= {"curves": run.curves_picture, "profiles": run.profiles_picture, "points": run.points_picture}
@@ -228,16 +239,16 @@ def _curves(record: RunRecord, curves: Curves, functions: list[dict[str, Any]]) 
 
 @np.errstate(over="ignore", invalid="ignore")
 def _fit(fit: SampledFit, functions: list[dict[str, Any]], of_table: bool) -> dict[str, Any]:
-    """Return the errors of a fit, and the fit itself if labels are missing, because it does not follow from them then.
+    """Return the errors of a fit, and also the fit if labels are missing, because errors do not determine it then.
 
     The function is added to `functions`, unless an earlier run has the same.
     """
-    inputs, outputs, *parts = fit
+    inputs, outputs, *arrays = fit
     most = max(2, _MOST_ERRORS // (len(outputs) * (1 + len(inputs))))
     rows = np.linspace(0, len(fit.x) - 1, min(len(fit.x), most)).round().astype(int)
     if len(inputs) == 1:
         rows = rows[np.argsort(fit.x[rows, 0], kind="stable")]
-    x, f, df, u, du = (part[rows] for part in parts)
+    x, f, df, u, du = (array[rows] for array in arrays)
     function = {"rows": of_table, "inputs": inputs, "outputs": outputs}
     function |= {"x": packed(x, "<f8"), "f": packed(f), "df": packed(df)}
     if function not in functions:

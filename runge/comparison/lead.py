@@ -24,7 +24,7 @@ _MOST_EXACT, _MOST_DIVISIONS = 100, 10_000
 
 
 class Difference(NamedTuple):
-    """How much smaller the errors of one group are than those of another.
+    """The factor between the errors of two groups, with its interval.
 
     Attributes:
         factor: the factor, by the estimate of Hodges and Lehmann on logarithms; NaN: a run diverged or has the error 0.
@@ -43,8 +43,8 @@ class Difference(NamedTuple):
     @property
     def cells(self) -> tuple[str, str, str]:
         """The factor, its interval, and p, as texts."""
-        known = not math.isnan(self.factor)
-        factor, interval = (f"{self.factor:.3g}", f"{self.low:.3g} to {self.high:.3g}") if known else ("-", "-")
+        is_known = not math.isnan(self.factor)
+        factor, interval = (f"{self.factor:.3g}", f"{self.low:.3g} to {self.high:.3g}") if is_known else ("-", "-")
         return factor, interval, f"{self.p:.2g}"
 
 
@@ -81,9 +81,9 @@ def compare_groups(first: Group, second: Group) -> Difference | None:
 
 
 def _difference(test: str, shifts: NDArray[np.float64], p_at: Callable[[float], float]) -> Difference:
-    """Return the difference of which a test gives p for each shift of the first group's logarithms.
+    """Return the difference of two groups, from the p of a test for each shift of the first group's logarithms.
 
-    `shifts` are those at which its statistic changes: the differences of all pairs of runs, or their means by two.
+    `shifts` are the shifts at which the statistic changes: the differences of all pairs of runs, or their means by two.
     """
     p = p_at(0.0)
     if not np.isfinite(shifts).all():
@@ -101,15 +101,15 @@ def p_of_pairs(differences: NDArray[np.float64]) -> float:
     # Imported late: it takes 0.5 s, and few comparisons need it.
     from scipy.stats import wilcoxon
 
-    found: Any = wilcoxon(differences) if np.any(differences) else None
-    return 1.0 if found is None else float(found.pvalue)
+    result: Any = wilcoxon(differences) if np.any(differences) else None
+    return 1.0 if result is None else float(result.pvalue)
 
 
 def p_value(first: Sequence[float] | NDArray[np.float64], second: Sequence[float] | NDArray[np.float64]) -> float:
     """Return p of a two-sided Mann-Whitney U test of two groups, exact as far as that is fast.
 
     Without ties it is exact for groups of at most 100 values. With ties, as of runs that diverged, it is exact if there
-    are at most 10 000 ways to divide the values into the two groups. Otherwise it is that of the normal approximation,
+    are at most 10 000 ways to divide the values into the two groups. Otherwise it is of the normal approximation,
     corrected for ties.
 
     Example:
@@ -129,7 +129,7 @@ def p_value(first: Sequence[float] | NDArray[np.float64], second: Sequence[float
 
 
 def describe_lead(groups: Sequence[Group], where: str = "") -> str:
-    """Say by which factor the best group, the first, leads the second, and whether that is more than chance.
+    """Describe the factor by which the first group, the best, leads the second, and whether it is more than chance.
 
     The choice of the best group needs no correction: without any difference, the best of k groups is called better than
     the second in at most 5 % of sweeps, and more rarely for k > 2.
@@ -157,7 +157,8 @@ def describe_lead(groups: Sequence[Group], where: str = "") -> str:
         elif not math.isnan(factor):
             said += f" by a factor of {interval}"
         return f"{said}; {test}, p = {p:.2g}: {'more than chance' if p < LEVEL else 'this may be chance'}{where}."
-    counts, low, high = _count(first, second), first.median, second.median
+    counts = _count(first, second)
+    low, high = first.median, second.median
     factor = f"{high / low:.3g}" if low > 0 and math.isfinite(high) else ""
     if low == high or factor == "1":
         digits = "" if low == high else ", to three digits"
@@ -167,7 +168,7 @@ def describe_lead(groups: Sequence[Group], where: str = "") -> str:
 
 
 def _count(first: Group, second: Group) -> str:
-    """Return the numbers of values that are compared, as text."""
+    """Return the numbers of compared values, as text."""
     sizes = [
         group.size if len(group.seeds) == len(group.values) else f"{len(group.seeds)} seeds of {group.size} runs"
         for group in (first, second)
@@ -176,7 +177,7 @@ def _count(first: Group, second: Group) -> str:
 
 
 def _describe_folds(first: Group, second: Group) -> str:
-    """Say by how much the first group leads in the mean over folds, and in how many of them."""
+    """Describe the factor by which the first group leads in the mean over folds, and the number of these folds."""
     low, high = first.middle, second.middle
     if first.folds.keys() != second.folds.keys():
         return f"{first.name} and {second.name} have runs of different folds, and are not compared."

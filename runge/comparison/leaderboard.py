@@ -1,4 +1,4 @@
-"""The leaderboard of `search=best`: the candidates, and how good each is in rows that its networks have not seen.
+"""The leaderboard of `search=best`: the candidates, and their errors in rows that their networks have not seen.
 
 It is the file `leaderboard.json` in the directory of the sweep.
 """
@@ -39,6 +39,11 @@ __all__ = [
 
 _FILE = "leaderboard.json"
 _MOST = 12
+"""The most candidates that are printed; the report has all of them."""
+
+_SUFFIXES = {"runs": "", "earlier": ", before", "refits": ", all rows", "calibrating": ", for intervals"}
+"""The ends of the names of a candidate's runs, by the attributes of `Candidate`."""
+
 HEADERS = ("value", "df/dx", "folds", "steps", "s")
 
 
@@ -51,9 +56,9 @@ class Candidate:
         command: the command that cross-validates its settings.
         runs: the numbers of the runs on folds by which it is judged.
         refits: the numbers of its runs on all rows.
-        folds: how many folds it has been trained on.
+        folds: the number of folds that it was trained on.
         value: the nrmse of the values in the rows that its networks had not seen; None: not known.
-        derivative: that of the derivatives.
+        derivative: the nrmse of the derivatives, likewise.
         error: the error by which it is ranked.
         seconds: the time of one run.
         steps: the steps with the smallest error.
@@ -88,7 +93,7 @@ def packed(values: ArrayLike, kind: str = "<f4") -> str:
 
 
 def _rows_of(count: int) -> AfterValidator:
-    """Return a check that a text is a packed array of so many rows of 64-bit floats."""
+    """Return a check that a text is a packed array of 64-bit floats with a number of rows."""
 
     def check(text: str) -> str:
         if len(base64.b64decode(text, validate=True)) % (8 * count):
@@ -131,7 +136,7 @@ class OutputError:
     Attributes:
         output: the name of the output.
         value: the nrmse of the values, of one network.
-        derivative: that of the derivatives.
+        derivative: the nrmse of the derivatives, likewise.
         value_bound: the bound of 90 % of the residuals of the values; None: there are too few.
         derivative_bound: the largest such bound of a partial derivative.
         value_factor: the error of the values over the ends of its jackknife interval, nominally of 95 %.
@@ -175,12 +180,12 @@ class Leaderboard:
     Attributes:
         candidates: the candidates, the best first.
         sentences: sentences on the answer, and on errors in rows left out of training.
-        left_out: the candidates that were not compared, and why.
+        left_out: the candidates that were not compared, with the reason.
         sensitivity: the sensitivity of the outputs of a table to its inputs; None: a formula.
         profiles: the answer to a table along its inputs, of each output along the same ones; none: a formula.
         level: the level of their intervals; None: they have none.
         suspects: the labels of a table that may be wrong, the largest residual first.
-        promotions: which candidates were trained further, and why, in the order of time.
+        promotions: the candidates that were trained further, with the reason, in the order of time.
         errors: the errors of the best candidate for each output of a table; none: a formula.
     """
 
@@ -199,17 +204,18 @@ class Leaderboard:
         write(sweep / _FILE, json.dumps(asdict(self), indent=1) + "\n")
 
     def is_last(self, path: str) -> bool:
-        """Return whether a run judges no candidate, and is not compared: one before another, or of the answer."""
-        runs = (run for one in self.candidates for run in (*one.earlier, *one.refits, *one.calibrating))
-        return os.path.basename(path) in map(str, runs)
+        """Return whether a run judges no candidate, and is not compared: an earlier run, or a run of the answer."""
+        lists = [(*candidate.earlier, *candidate.refits, *candidate.calibrating) for candidate in self.candidates]
+        return os.path.basename(path) in {str(run) for runs in lists for run in runs}
 
     def names_of(self, paths: Sequence[str], names: Sequence[str]) -> list[str]:
-        """Return the names of the candidates to which runs belong; of other runs those that are given."""
-        own = {str(run): one.name for one in self.candidates for run in one.runs}
-        own |= {str(run): f"{one.name}, before" for one in self.candidates for run in one.earlier}
-        own |= {str(run): f"{one.name}, all rows" for one in self.candidates for run in one.refits}
-        own |= {str(run): f"{one.name}, for intervals" for one in self.candidates for run in one.calibrating}
-        return [own.get(os.path.basename(path), name) for path, name in zip(paths, names, strict=True)]
+        """Return the names of the candidates of runs; other runs keep the given names."""
+        name_of_run: dict[str, str] = {}
+        for kind in ("runs", "earlier", "refits", "calibrating"):
+            for candidate in self.candidates:
+                name = f"{candidate.name}{_SUFFIXES[kind]}"
+                name_of_run |= {str(run): name for run in getattr(candidate, kind)}
+        return [name_of_run.get(os.path.basename(path), name) for path, name in zip(paths, names, strict=True)]
 
     def show(self, console: Console, sweep: Path) -> None:
         """Print the first twelve candidates, the sentences, and the commands that use the answer in `sweep`."""
@@ -222,8 +228,9 @@ class Leaderboard:
         table.add_column("candidate", overflow="fold")
         for name in HEADERS:
             table.add_column(name, justify="right", no_wrap=True)
-        for one in self.candidates[:_MOST]:
-            table.add_row(Text(printable(one.name)), *one.cells, style="bold" if one is self.candidates[0] else "")
+        for candidate in self.candidates[:_MOST]:
+            style = "bold" if candidate is self.candidates[0] else ""
+            table.add_row(Text(printable(candidate.name)), *candidate.cells, style=style)
         console.print(table)
         if self.left_out:
             console.print(f"{len(self.left_out)} not compared; the report says why", highlight=False)

@@ -1,4 +1,4 @@
-"""Names of runs and of their groups: the settings in which they differ, as a user types them."""
+"""Name runs and their groups by the settings in which they differ, as a user types them."""
 
 import os
 import re
@@ -16,13 +16,13 @@ BETWEEN = re.compile(r",? (?=[+~]{0,2}[\w./@]+=|~[\w./@])")
 """The text between two settings of a name, or between two overrides of a run."""
 
 OF_DATA = ("data", "data.file", "data.inputs", "data.outputs", "data.derivatives", "data.rows")
-"""The keys of runs on different data, in addition to those of the target."""
+"""The keys of runs on different data, in addition to the keys of the target."""
 
 _CONDITIONS = ("data", "data.file", "data.outputs", "data.rows", "data.n_train", "data.noise_f", "data.noise_df")
-"""The keys that are not chosen, in addition to those of the target."""
+"""The keys of conditions, which are not chosen, in addition to the keys of the target."""
 
 MOST_KEYS = 4
-"""The settings that are named one by one; if more differ, the overrides are named."""
+"""The most differing settings that name a run; if more differ, its overrides name it."""
 
 
 def text(value: object) -> str:
@@ -33,12 +33,12 @@ def text(value: object) -> str:
 
 
 def is_condition(key: str) -> bool:
-    """Return whether a setting is a condition of a comparison: what is fitted, on how many points, with which noise."""
+    """Return whether a setting is a condition of a comparison: the target, the number of points, or the noise."""
     return key in _CONDITIONS or key.partition(".")[0] == "target"
 
 
 def with_options(records: Sequence[RunRecord]) -> list[RunRecord]:
-    """Return runs in whose settings each group has its option, as it is typed, instead of the name of its class.
+    """Return runs whose settings have the option of each group, as it is typed, instead of the name of its class.
 
     Classes stay if a run has no options, because a version before 0.3 began it: otherwise the same configuration would
     have two names. They also stay if runs with the same option have different classes, as an experiment may set them.
@@ -91,14 +91,14 @@ def names_of(records: Sequence[RunRecord], keys: Sequence[str]) -> list[str]:
         return labels
     hidden = {"", *SEEDS} - {*keys}
     overrides = [
-        [part for part in BETWEEN.split(record.overrides or "") if part.partition("=")[0] not in hidden]
+        [override for override in BETWEEN.split(record.overrides or "") if override.partition("=")[0] not in hidden]
         for record in records
     ]
     common = set.intersection(*map(set, overrides))
     names: dict[str, str] = {}
-    for one, own in zip(labels, overrides, strict=True):
-        names.setdefault(one, ", ".join(override for override in own if override not in common) or "defaults")
-    return [names[one] for one in labels] if len(set(names.values())) == len(names) else labels
+    for settings, of_run in zip(labels, overrides, strict=True):
+        names.setdefault(settings, ", ".join(override for override in of_run if override not in common) or "defaults")
+    return [names[settings] for settings in labels] if len(set(names.values())) == len(names) else labels
 
 
 def differing(runs: Sequence[Mapping[str, Any]], keys: Sequence[str]) -> list[str]:

@@ -1,4 +1,4 @@
-"""The origin of runs: what they are fitted to, their command, their time, their versions, and their common settings."""
+"""Describe the origin of runs: their data, their command, their time, their versions, and their common settings."""
 
 import os
 from collections.abc import Sequence
@@ -16,6 +16,9 @@ from runge.records.files import printable
 from runge.records.reading import RunRecord, find
 
 _MOST = 3
+"""The most fitted functions that are named, a line of the report."""
+
+_OF_SEARCH = ("search=", "search.")
 _NOT_SHOWN = (
     *(key for key in SAME_BITS if key != "objective"),  # a logger's may be secret
     "hydra.run.dir",
@@ -59,7 +62,7 @@ def origin_of(ranking: Ranking) -> Origin:
 
 
 def _fitted(record: RunRecord) -> str:
-    """Return the name of what a run is fitted to: its file, its formula or its target."""
+    """Return the name of the data of a run: its file, its formula or its target."""
     if file := record.settings.get("data.file"):
         return printable(os.path.basename(file))
     target = record.settings.get("target")
@@ -67,38 +70,39 @@ def _fitted(record: RunRecord) -> str:
 
 
 def _command(records: Sequence[RunRecord]) -> str:
-    """Return the command of a sweep, if these are all of its runs, or else that of a single run."""
+    """Return the command of a sweep, if these are all of its runs, or else the command of a single run."""
     typed_in, flag = _of_sweep(records), ["-m"]
-    if typed_in is None and len(records) == 1 and (given := records[0].overrides) is not None:
-        typed_in, flag = [one for one in BETWEEN.split(given) if not one.startswith(("search=", "search."))], []
+    if typed_in is None and len(records) == 1 and (overrides := records[0].overrides) is not None:
+        typed_in = [override for override in BETWEEN.split(overrides) if not override.startswith(_OF_SEARCH)]
+        flag = []
     if typed_in is None:
         return ""
-    own = [one for one in typed_in if one and not one.lstrip("+~").startswith(_NOT_SHOWN)]
-    return printable(" ".join([command(), *flag, *map(in_shell, own)]))
+    shown = [override for override in typed_in if override and not override.lstrip("+~").startswith(_NOT_SHOWN)]
+    return printable(" ".join([command(), *flag, *map(in_shell, shown)]))
 
 
 def _of_sweep(records: Sequence[RunRecord]) -> list[str] | None:
-    """Return the overrides of a sweep by the record that Hydra leaves of it; None if damaged, or of other runs too."""
-    folder, *others = {Path(record.path).parent for record in records}
+    """Return the overrides of a sweep from the file of Hydra; None: it is damaged, or also of other runs."""
+    folder, *other_folders = {Path(record.path).parent for record in records}
     file = folder / "multirun.yaml"
-    if others or not file.is_file():
+    if other_folders or not file.is_file():
         return None
     if not {run.path.resolve() for run in find(folder)} <= {Path(record.path).resolve() for record in records}:
         return None
     try:
-        given = yaml.safe_load(file.read_text(encoding="utf-8"))["hydra"]["overrides"]
-        return [*map(str, given["hydra"]), *map(str, given["task"])]
+        overrides = yaml.safe_load(file.read_text(encoding="utf-8"))["hydra"]["overrides"]
+        return [*map(str, overrides["hydra"]), *map(str, overrides["task"])]
     except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError, yaml.YAMLError):
         return None
 
 
 def _trained(records: Sequence[RunRecord]) -> str:
-    """Return when the first run began, and when the last one wrote its status; empty if no status says it."""
+    """Return the time of the first run's start and of the last status; empty: it is not known."""
     runs = [record for record in records if record.began]
     try:
-        times = [min(one.began for one in runs), max(one.written for one in runs)]
+        times = [min(record.began for record in runs), max(record.written for record in runs)]
         first, last = (datetime.fromtimestamp(time).strftime("%Y-%m-%d %H:%M") for time in times)
     except (ValueError, OverflowError, OSError):  # there is none, or no clock shows it
         return ""
-    same = first.partition(" ")[0] == last.partition(" ")[0]
-    return first if first == last else f"{first} to {last.partition(' ')[2] if same else last}"
+    is_one_day = first.partition(" ")[0] == last.partition(" ")[0]
+    return first if first == last else f"{first} to {last.partition(' ')[2] if is_one_day else last}"

@@ -9,7 +9,11 @@ from runge.comparison.groups import errors_like
 from runge.comparison.ranking import Ranking
 from runge.pictures.style import COLOURS, INK, few_ticks
 
-_MOST, _COLOURED, _GREY = 12, 6, "#AAAAAA"
+_MOST = 12
+"""The most groups, each of which takes a line: the report has all of them."""
+
+_COLOURED, _GREY = 6, "#AAAAAA"
+"""The number of groups with a colour of `COLOURS`, which are as many as can be told apart, and the colour of others."""
 
 
 def comparison_picture(ranking: Ranking) -> Figure:

@@ -1,4 +1,4 @@
-"""Runs, ranked and grouped: what the tables, the report and the picture of a comparison show."""
+"""Rank and group runs, for the tables, the report and the plot of a comparison."""
 
 import csv
 import io
@@ -23,10 +23,11 @@ from runge.records.files import printable
 from runge.records.reading import COLUMNS, RunRecord, distinct, find, read, table
 
 _MOST_NAMES, _MOST_LEADS = 8, 10
+"""The most names that a message lists, and the most sentences on leads."""
 
 
 class Ranking:
-    """Runs, the best first, and those that have not finished last.
+    """Runs, the best first and unfinished ones last.
 
     Args:
         records: the runs; repetitions are left out, except those of a search or a race.
@@ -58,10 +59,10 @@ class Ranking:
             records = distinct(records)
         self.repetitions = len(every) - len(records)
         if race is not None:
-            records = [_without_validation(one) if race.is_last(one.path) else one for one in records]
+            records = [_without_validation(record) if race.is_last(record.path) else record for record in records]
         searched = search.objective[0] if search and len(search.objective) == 1 else None
         if searched == VAL_NRMSE:
-            records = [_with_objective(one) for one in records]
+            records = [_with_objective(record) for record in records]
         self.metrics = list(dict.fromkeys(name for record in records for name in record.figures))
         settings = dict.fromkeys(name for record in records for name in record.settings if name not in self.metrics)
         for name in group_by or ():
@@ -70,10 +71,10 @@ class Ranking:
         names = [name for name in settings if not name.startswith(SAME_RESULT)]
         self.keys = differing([record.settings for record in records], names)
         # Further settings that not all runs have in common.
-        rest = {name: {text(record.settings.get(name, "")) for record in records} for name in names}
-        self.others = [name for name, values in rest.items() if name not in self.keys and len(values) > 1]
-        self.common = [name for name, values in rest.items() if len(values) == 1]
-        rated = [one for one in records if race is None or not race.is_last(one.path)] or records
+        values_of = {name: {text(record.settings.get(name, "")) for record in records} for name in names}
+        self.further = [name for name, values in values_of.items() if name not in self.keys and len(values) > 1]
+        self.common = [name for name, values in values_of.items() if len(values) == 1]
+        rated = [record for record in records if race is None or not race.is_last(record.path)] or records
         if metric is None and searched in self.metrics:
             metric = searched
         self.metric, self.reason = (metric, "") if metric else choose_metric(rated, self.keys)
@@ -90,10 +91,10 @@ class Ranking:
         self.records = sorted(records, key=self._rank)
         self.names = names_of(self.records, group_keys)  # of the groups of the runs
         if race is not None and group_by is None:
-            self.names = race.names_of([one.path for one in self.records], self.names)
-        others = [name for name in chosen if plain and name not in group_keys]
-        self._within = [label(one.settings, self.conditions) for one in self.records]
-        self._blocks = [label(one.settings, others) for one in self.records]
+            self.names = race.names_of([record.path for record in self.records], self.names)
+        unchosen = [name for name in chosen if plain and name not in group_keys]
+        self._within = [label(record.settings, self.conditions) for record in self.records]
+        self._blocks = [label(record.settings, unchosen) for record in self.records]
         self.groups = list(self.groups_by(self.metric).values())
         self._compare()
 
@@ -107,8 +108,9 @@ class Ranking:
         """Return whether a setting, which is no condition, has one value in all runs of each experiment."""
         if "experiment" not in self.keys or name == "experiment" or is_condition(name):
             return False
-        values = {(one.settings.get("experiment"), text(one.settings.get(name))) for one in records if one.settings}
-        return len(values) == len({experiment for experiment, _ in values})
+        configured = [record.settings for record in records if record.settings]
+        pairs = {(settings.get("experiment"), text(settings.get(name))) for settings in configured}
+        return len(pairs) == len({experiment for experiment, _ in pairs})
 
     def _compare(self) -> None:
         """Compare the groups of each condition with the best one of these."""
@@ -119,10 +121,10 @@ class Ranking:
         where = " for these points" if len(seeds) == 1 and seeds != {None} else ""
         where = " for these rows" if all(record.of_table for record in self.records) else where
         for condition in dict.fromkeys(self._within):
-            groups = [one for one in self.groups if one.condition == condition]
+            groups = [candidate for candidate in self.groups if candidate.condition == condition]
             if len(groups) > 1:
                 self.leads.append(describe_lead(groups, where))
-                self.differences |= {one.name: compare_groups(groups[0], one) for one in groups[1:]}
+                self.differences |= {candidate.name: compare_groups(groups[0], candidate) for candidate in groups[1:]}
 
     @property
     def compared(self) -> Sequence[str]:
@@ -135,12 +137,13 @@ class Ranking:
         return " ".join(self.leads)
 
     def groups_by(self, metric: str) -> dict[str, Group]:
-        """Return the groups by their names, those of each condition together, the best first by a metric."""
-        return {one.name: one for one in group(self.records, self.names, metric, self._within, self._blocks)}
+        """Return the groups by their names, sorted by their condition and then by a metric, the best first."""
+        groups = group(self.records, self.names, metric, self._within, self._blocks)
+        return {candidate.name: candidate for candidate in groups}
 
     @property
     def folded(self) -> bool:
-        """True if all runs are those of a cross-validation: each group is one candidate, with a mean over folds."""
+        """True if all runs are of a cross-validation: each group is one candidate, with a mean over folds."""
         return bool(self.groups) and all(group.folds for group in self.groups)
 
     @property
@@ -168,7 +171,7 @@ class Ranking:
 def _without_validation(record: RunRecord) -> RunRecord:
     """Return a run without its validation errors, which are not compared.
 
-    Those of a run on all rows are on the rows that it is trained on.
+    The validation rows of a run on all rows are its training rows.
     """
     return replace(record, figures={name: x for name, x in record.figures.items() if not name.startswith("val/")})
 
@@ -227,7 +230,7 @@ def mark(records: Sequence[RunRecord], failures: Mapping[str, str]) -> list[RunR
 
 
 def _nearest(name: str, names: Iterable[str]) -> str:
-    """Say what a name must be: all that are allowed if they are few, or else the three that are most like it."""
+    """Return the rule for a name: all allowed names if they are few, or else the three most similar ones."""
     if len(names := list(names)) <= _MOST_NAMES:
         return f"must be one of {', '.join(names)}"
     near = get_close_matches(name, names, 3, 0) or names[:3]

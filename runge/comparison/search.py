@@ -1,4 +1,4 @@
-"""The trials of a search, from the file that it leaves in its directory."""
+"""Read the trials of a search from the file in its directory."""
 
 import os
 from collections.abc import Sequence
@@ -28,9 +28,9 @@ class Search:
 
     Attributes:
         objective: the figures that it minimises.
-        trials: all trials that have ended.
-        best: the number of the best one, or with several figures those that no other beats in all.
-        command: the command of each of these.
+        trials: the ended trials.
+        best: the number of the best trial, or with several figures the trials that no other beats in all.
+        command: the command of each best trial.
     """
 
     objective: list[str]

@@ -7,7 +7,10 @@ from pydantic.dataclasses import dataclass
 
 __all__ = ["Influence", "Sensitivity"]
 
-_EXACT, _LITTLE = 1e-4, "<0.001"
+_EXACT = 1e-4
+"""The relative error below which a figure is shown without it: three digits have none of it."""
+
+_LITTLE = "<0.001"
 
 
 @dataclass(frozen=True)
@@ -56,7 +59,7 @@ class Influence:
 
     @property
     def widths(self) -> list[float]:
-        """The total index, the bound and that of the labels as parts of a bar, in per cent."""
+        """The total index, its bound and the bound of the labels as parts of a bar, in per cent."""
         return [100 * min(share or 0, 1) for share in (self.total, self.bound, self.labels_bound)]
 
     @property
@@ -74,8 +77,8 @@ class Sensitivity:
 
     Attributes:
         influences: the influence of each input on each output.
-        points: the number of points from which the figures of the fit are.
-        cautions: sentences on rows from which the figures mean little.
+        points: the number of points of the figures of the fit.
+        cautions: sentences on rows for which the figures mean little.
     """
 
     influences: list[Influence]
@@ -84,10 +87,10 @@ class Sensitivity:
 
     @property
     def by_output(self) -> dict[str, list[Influence]]:
-        """The influences on each output, that with the largest total index first."""
-        outputs: dict[str, list[Influence]] = {one.output: [] for one in self.influences}
-        for one in sorted(self.influences, key=lambda one: -(one.total or 0)):
-            outputs[one.output].append(one)
+        """The influences on each output, the largest total index first."""
+        outputs: dict[str, list[Influence]] = {influence.output: [] for influence in self.influences}
+        for influence in sorted(self.influences, key=lambda influence: -(influence.total or 0)):
+            outputs[influence.output].append(influence)
         return outputs
 
 

@@ -1,4 +1,4 @@
-"""Tables for the terminal."""
+"""Make tables for the terminal."""
 
 import math
 from collections import Counter
@@ -49,15 +49,15 @@ def error_table(
     title = "test errors" if split == "test" else "validation errors, because there are no test rows"
     table = _table(title, ["output" if groups is outputs else "region"], map(_header, quantities))
     low, high = TEST_ENDS
-    parts = {"whole": (split, ""), "95 % from": (low, ""), "95 % to": (high, "")}
-    for name, (part, group) in (parts | {name: (split, name) for name in groups}).items():
+    rows = {"whole": (split, ""), "95 % from": (low, ""), "95 % to": (high, "")}
+    for name, (source, group) in (rows | {name: (split, name) for name in groups}).items():
         cells = []
         for quantity in quantities:
             # Of r2_f, 1 - r2_f is shown, whose low end is the high end of r2_f.
-            end = {low: high, high: low}.get(part, part) if quantity == "r2_f" else part
+            end = {low: high, high: low}.get(source, source) if quantity == "r2_f" else source
             mixed = columns and groups is outputs and not group and quantity in with_units
             cells.append(_cell(quantity, None if mixed else metrics.get(key(end, quantity, group))))
-        if part == split or {*cells} != {"-"}:
+        if source == split or {*cells} != {"-"}:
             table.add_row(Text(printable(name)), *cells)
     return table
 
@@ -84,7 +84,8 @@ def _run_table(ranking: Ranking, width: int) -> Table:
     Of more than 40 runs the first 40 are shown, and those that were interrupted or failed. On a terminal of at least
     110 characters the largest errors are shown too. Ranked by a metric without units, all errors are without units.
     """
-    records, keys, metric, pair = ranking.records, ranking.keys, ranking.metric, errors_like(ranking.metric)
+    records, keys = ranking.records, ranking.keys
+    metric, pair = ranking.metric, errors_like(ranking.metric)
     wide = ("test/max_f", "test/max_df") if pair == (TEST_MSE_F, TEST_MSE_DF) else ("test/r2_f",)
     names = list(dict.fromkeys([metric, *pair, *(wide if width >= _WIDE else ())]))
     most = 0 if ranking.folded else _MOST_ROWS
@@ -112,7 +113,7 @@ def _run_table(ranking: Ranking, width: int) -> Table:
 
 
 def in_short(record: RunRecord) -> str:
-    """Return a run's message, of a finished run what is the case without what to try.
+    """Return a run's message; of a finished run the findings without the advice.
 
     Example:
         >>> in_short(RunRecord("0", "finished", "explains nothing (R2 = 0): try more rows | overfits: try others"))
@@ -126,15 +127,15 @@ def in_short(record: RunRecord) -> str:
 def _fold_table(ranking: Ranking) -> Table:
     """Return a table of the best ten groups: their runs, and both errors, mean and standard deviation over folds."""
     best = f", the best {MOST_GROUPS} of {len(ranking.groups)} groups (all are in the report)"
-    count = max(len(one.folds) for one in ranking.groups)
+    count = max(len(candidate.folds) for candidate in ranking.groups)
     title = f"{count} folds: mean and standard deviation{best if len(ranking.groups) > MOST_GROUPS else ''}"
     names = list(dict.fromkeys([*errors_like(ranking.metric), ranking.metric]))
     columns = [ranking.groups_by(name) for name in names]
     table = _table(title, ["group"], ["runs", *names])
-    for one in ranking.groups[:MOST_GROUPS]:
-        own = [column.get(one.name) for column in columns]
-        cells = ["-" if some is None else f"{some.middle:.2e} ± {some.deviation:.1e}" for some in own]
-        table.add_row(Text(one.name), one.size, *cells)
+    for candidate in ranking.groups[:MOST_GROUPS]:
+        by_metric = [column.get(candidate.name) for column in columns]
+        cells = ["-" if entry is None else f"{entry.middle:.2e} ± {entry.deviation:.1e}" for entry in by_metric]
+        table.add_row(Text(candidate.name), candidate.size, *cells)
     return table
 
 
@@ -142,8 +143,8 @@ def _group_table(ranking: Ranking) -> Table:
     """Return a table of the first ten groups: their size, median and quartiles, and their difference to the best."""
     groups = ranking.groups
     which = "first" if ranking.conditions else "best"
-    some = f", the {which} {MOST_GROUPS} of {len(groups)} groups (all are in the report)"
-    title = f"{ranking.metric} over seeds{some if len(groups) > MOST_GROUPS else ''}"
+    more = f", the {which} {MOST_GROUPS} of {len(groups)} groups (all are in the report)"
+    title = f"{ranking.metric} over seeds{more if len(groups) > MOST_GROUPS else ''}"
     table = _table(title, ["group"], ["n", "median", "quartiles", *ranking.compared[::2]])  # 80 characters
     for group in groups[:MOST_GROUPS]:
         low, _, high = group.quartiles
