@@ -27,12 +27,16 @@ FORMATS = {
     "casadi": casadi_source,
     "c": c_source,
 }
-"""The formats by name: each returns the content of its files by their suffixes, last the one that a user opens."""
+"""The formats by name: each returns the content of its files by their suffixes, last the file that a user opens."""
 
 _WITH_INTERVALS = ("onnx", "torch", "numpy")
+"""The formats with intervals."""
+
 _IMPORTED = ("numpy", "casadi")
 """The formats that are modules of Python."""
+
 _TEXTS = (".py", ".c", ".h")
+"""The suffixes of files whose first line names their format."""
 
 
 def export(
@@ -83,13 +87,13 @@ def export(
     files = FORMATS[to](function, interval, hessian, name)
     *_, last = files
     stem = os.fspath(path).removesuffix(last)
-    about = json.dumps(card(function, interval), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
-    contents = {Path(stem + suffix): content for suffix, content in {".json": about.encode(), **files}.items()}
-    for one in filter(Path.is_dir, (Path(path), *contents)):
-        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), os.fspath(one))
+    facts = json.dumps(card(function, interval), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    contents = {Path(stem + suffix): content for suffix, content in {".json": facts.encode(), **files}.items()}
+    for file in filter(Path.is_dir, (Path(path), *contents)):
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), os.fspath(file))
     _check_existing(contents, to, force)
-    for one, content in contents.items():
-        write(one, content)
+    for file, content in contents.items():
+        write(file, content)
     return Path(stem + last)
 
 
@@ -104,13 +108,14 @@ def _check_existing(contents: Mapping[Path, bytes], to: str, force: bool) -> Non
     What an export has written has a model card beside it, the first of the files, which all formats share; texts also
     have the first line of their format, up to a colon.
     """
-    about, *_ = contents
-    exported = about.exists() and _is_card(about)
+    card_file, *_ = contents
+    exported = card_file.exists() and _is_card(card_file)
     texts = {path: content for path, content in contents.items() if path.suffix in _TEXTS}
-    same = all(path.exists() and _opening(path.read_bytes()) == _opening(content) for path, content in texts.items())
+    openings = {path: _opening(content) for path, content in texts.items()}
+    same_format = all(path.exists() and _opening(path.read_bytes()) == first for path, first in openings.items())
     for path in filter(Path.exists, [*texts, *contents] if exported else contents):
-        if not (exported and (same or path == about)) and not (force and path != about):
-            how = "--out FILE names another" if path == about else "--force overwrites it"
+        if not (exported and (same_format or path == card_file)) and not (force and path != card_file):
+            how = "--out FILE names another" if path == card_file else "--force overwrites it"
             raise ValueError(f"path, --out: {os.fspath(path)!r} exists, and is not from an export to {to}; {how}")
 
 

@@ -1,4 +1,4 @@
-"""The model card of an exported function: what is known about it, as plain JSON."""
+"""Make the model card of an exported function: its known facts, as plain JSON."""
 
 import math
 import re
@@ -49,9 +49,9 @@ class _Record(NamedTuple):
 
 
 def card(function: Function, interval: float | None = None) -> dict[str, Any]:
-    """Return what is known about a function, as docs/howto/export.md describes it; the same for all formats.
+    """Return the known facts about a function, as docs/howto/export.md describes them; the same for all formats.
 
-    No table of training rows is read, except for `interval`. What is not known is left out.
+    No table of training rows is read, except for `interval`. Unknown facts are left out.
 
     Args:
         function: a trained function.
@@ -62,7 +62,7 @@ def card(function: Function, interval: float | None = None) -> dict[str, Any]:
         ValueError: there are too few rows for the level.
     """
     records = _records(function)
-    found = {
+    entries = {
         "runge": sys.modules["runge"].__version__,
         "data": _data(function, records),
         "inputs": _inputs(function),
@@ -72,11 +72,11 @@ def card(function: Function, interval: float | None = None) -> dict[str, Any]:
         "intervals": _intervals(function, interval),
         "license": LICENSE,
     }
-    return _known(found)
+    return _without_empty(entries)
 
 
-def _known(entries: Mapping[str, Any]) -> dict[str, Any]:
-    """Return entries without those that are empty."""
+def _without_empty(entries: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the entries that are not empty."""
     return {name: entry for name, entry in entries.items() if entry}
 
 
@@ -86,28 +86,35 @@ def _records(function: Function) -> list[_Record]:
     with suppress(ConfigurationError, OSError):
         for run in map(RunDirectory, function.runs):
             state, points = run.read_state(), read_checkpoint(run.best).get("points", {})
-            known = points.items() if isinstance(points, Mapping) else ()
-            points = {str(name): n for name, n in known if isinstance(n, int) and n}
+            counts = points.items() if isinstance(points, Mapping) else ()
+            points = {str(name): n for name, n in counts if isinstance(n, int) and n}
             records.append(_Record("" if state is None else state.rows, points, run.read_metrics()))
     return records if len(records) == function.members else []
 
 
 def _data(function: Function, records: Sequence[_Record]) -> dict[str, Any]:
     """Return the name of the table and the checksum of its rows, or the formulas; and the numbers of points."""
-    configuration, found = function.configuration, dict[str, Any]()
+    configuration, entries = function.configuration, dict[str, Any]()
     if file := (configuration.get("data") or {}).get("file"):
-        found["file"] = printable(PurePath(str(file)).name)
+        entries["file"] = printable(PurePath(str(file)).name)
     if target := flatten(configuration).get("target"):
-        found["target"] = str(target)
-        given = configuration["target"].get("expr") if isinstance(configuration["target"], Mapping) else None
-        formulas = given.values() if isinstance(given, Mapping) else [given] if isinstance(given, str) else given or []
-        found |= {"formulas": dict(zip(function.outputs, map(str, formulas), strict=False))} if formulas else {}
-    if len(checksums := {one.checksum for one in records if one.checksum}) == 1:
-        (found["sha256_of_rows"],) = checksums
-    points = [{name: n for name, n in one.points.items() if name != "val" or one.unseen} for one in records]
+        entries["target"] = str(target)
+        if formulas := _formulas(configuration["target"]):
+            entries["formulas"] = dict(zip(function.outputs, map(str, formulas), strict=False))
+    if len(checksums := {record.checksum for record in records if record.checksum}) == 1:
+        (entries["sha256_of_rows"],) = checksums
+    points = [{name: n for name, n in record.points.items() if name != "val" or record.unseen} for record in records]
     if all(points):
-        found |= {"points": points[0] if all(one == points[0] for one in points) else points} if points else {}
-    return found
+        entries |= {"points": points[0] if all(counts == points[0] for counts in points) else points} if points else {}
+    return entries
+
+
+def _formulas(target: Any) -> list[Any]:
+    """Return the formulas of a target, which may be one, a list, or a mapping of outputs; empty: it has none."""
+    expressions = target.get("expr") if isinstance(target, Mapping) else None
+    if isinstance(expressions, Mapping):
+        return list(expressions.values())
+    return [expressions] if isinstance(expressions, str) else list(expressions or [])
 
 
 def _named(name: str) -> dict[str, Any]:
@@ -123,28 +130,28 @@ def _named(name: str) -> dict[str, Any]:
 
 def _inputs(function: Function) -> list[dict[str, Any]]:
     """Return the names of the inputs, the range of the training inputs, and their mean and standard deviation."""
-    known = dict[str, Any]()
+    facts = dict[str, Any]()
     if function.inside is not None:
-        known["low"], known["high"] = function.ranges
+        facts["low"], facts["high"] = function.ranges
     units = [network.units for network in function.networks if network.units is not None]
     if "target" not in function.configuration and units:
         for name in ("mean", "std"):
-            each = torch.cat([getattr(one, f"x_{name}").double() for one in units])  # of each member
-            known[name] = [_rounded(x, 15) for x in each.mean(0).tolist()]
-    columns = [dict(zip(known, map(float, column), strict=True)) for column in zip(*known.values(), strict=True)]
+            of_members = torch.cat([getattr(unit, f"x_{name}").double() for unit in units])
+            facts[name] = [_rounded(x, 15) for x in of_members.mean(0).tolist()]
+    columns = [dict(zip(facts, map(float, column), strict=True)) for column in zip(*facts.values(), strict=True)]
     columns = columns or [{}] * len(function.inputs)
     return [_named(name) | column for name, column in zip(function.inputs, columns, strict=True)]
 
 
 def _network(network: StackedMLP) -> dict[str, Any]:
     """Return the architecture of a stack."""
-    found = {
+    facts = {
         "activation": network.activation_name,
         "layers": [network.dimension, *(width for _, width in network.shapes)],
         "members": network.members,
         "precision": str(network.theta.dtype).removeprefix("torch."),
     }
-    return found | ({"convention": _RELU} if network.activation_name == "relu" else {})
+    return facts | ({"convention": _RELU} if network.activation_name == "relu" else {})
 
 
 def _errors(function: Function, records: Sequence[_Record]) -> list[dict[str, Any]]:
@@ -153,8 +160,8 @@ def _errors(function: Function, records: Sequence[_Record]) -> list[dict[str, An
     for number, record in enumerate(records, 1):
         if (split := record.unseen) is not None:
             of = "run" if len(records) == 1 else f"member {number}"
-            about = {"of": of, "set": split, "points": record.points.get(split)}
-            entries.append(_known(about | _by_channel(function, record.figures, split)))
+            described = {"of": of, "set": split, "points": record.points.get(split)}
+            entries.append(_without_empty(described | _by_channel(function, record.figures, split)))
     return entries
 
 
@@ -165,9 +172,13 @@ def _left_out(function: Function) -> list[dict[str, Any]]:
         board = read_leaderboard([PurePath(function.runs[0]).parent]) if runs else None
     if board is None or not runs <= {str(run) for run in (*board.candidates[0].runs, *board.candidates[0].refits)}:
         return []
-    parts = {"values": "value", "gradients": "derivative"}
-    figures = {name: _known({one.output: _bounded(one, what) for one in board.errors}) for name, what in parts.items()}
-    return [{"of": "one network without a fold", "set": "left out"} | _known(figures)] if _known(figures) else []
+    errors = {
+        name: _without_empty({error.output: _bounded(error, kind) for error in board.errors})
+        for name, kind in (("values", "value"), ("gradients", "derivative"))
+    }
+    if not (present := _without_empty(errors)):
+        return []
+    return [{"of": "one network without a fold", "set": "left out"} | present]
 
 
 def _bounded(error: OutputError, what: str) -> dict[str, float]:
@@ -193,26 +204,26 @@ def _by_channel(function: Function, figures: Figures, split: str) -> dict[str, A
 
     slopes = Columns.of(function.inputs, function.outputs).slopes
     partials = {name: numbers(nrmse=key(split, "nrmse_df", name)) for name in slopes}
-    parts = {"values": of_outputs("f"), "gradients": of_outputs("df"), "partials": partials}
-    return {name: known for name, part in parts.items() if (known := _known(part))}
+    errors = {"values": of_outputs("f"), "gradients": of_outputs("df"), "partials": partials}
+    return {name: present for name, quantities in errors.items() if (present := _without_empty(quantities))}
 
 
 def _intervals(function: Function, interval: float | None) -> dict[str, Any]:
-    """Return what intervals of a level follow from; without a level, of 0.9 if that is known without a table."""
+    """Return the facts about intervals of a level; without a level, of 0.9 if they are known without a table."""
     if interval is None and not function.calibrated:
         return {}
-    found, level = function.calibration, LEVEL if interval is None else interval
+    calibration, level = function.calibration, LEVEL if interval is None else interval
     try:
-        halves = found.factors(level) * np.array(found.floors)
+        halves = calibration.factors(level) * np.array(calibration.floors)
     except ValueError:
         if interval is None:
             return {}  # too few rows for this level
         raise
     columns = Columns.of(function.inputs, function.outputs)
     pairs = zip([*columns.values, *columns.slopes], halves.tolist(), strict=True)
-    known = {name: _rounded(half) for name, half in pairs if math.isfinite(half)}
-    width = "local" if found.local else "constant"
-    return {"level": level, "rows": max(found.counts), "width": width, "half_widths": known}
+    half_widths = {name: _rounded(half) for name, half in pairs if math.isfinite(half)}
+    width = "local" if calibration.local else "constant"
+    return {"level": level, "rows": max(calibration.counts), "width": width, "half_widths": half_widths}
 
 
 def _rounded(x: float, digits: int = 6) -> float:

@@ -1,6 +1,7 @@
-"""The value and the Jacobian as a Python file that needs NumPy alone, and its weights."""
+"""Write the value and the Jacobian as a Python file that needs only NumPy, and its weights."""
 
 import io
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -41,10 +42,10 @@ def numpy_source(
     names = activations(function, "numpy", _ACTIVATIONS)
     arrays, calls = list[np.ndarray](), list[str]()
     for name, network in zip(names, function.networks, strict=True):
-        parts = folded(network)
-        place = f"*WEIGHTS[{len(arrays)}:{len(arrays) + len(parts)}]"
+        arrays_of_stack = folded(network)
+        place = f"*WEIGHTS[{len(arrays)}:{len(arrays) + len(arrays_of_stack)}]"
         calls.append(f"networks(x, {name}, {place})")
-        arrays += parts
+        arrays += arrays_of_stack
     buffer = io.BytesIO()
     np.savez(buffer, *arrays)
     d, p = len(function.inputs), len(function.outputs)
@@ -68,13 +69,16 @@ def _shape(*sizes: Any) -> str:
 
 
 def _ends(function: Function, interval: float | None) -> dict[str, Any]:
-    """Return from what the ends of intervals follow: groups of members, and the factors and floors of u and of du."""
+    """Return the facts for the ends of intervals: groups of members, and the factors and floors of u and of du."""
     if interval is None:
         return {}
-    found, (p, d) = function.calibration, (len(function.outputs), len(function.inputs))
+    calibration, (p, d) = function.calibration, (len(function.outputs), len(function.inputs))
     shapes = [() if p == 1 else (p,), (d,) if p == 1 else (p, d)]
-    factors, floors = (
-        [part.reshape(shape).tolist() for part, shape in zip(np.split(np.array(numbers), [p]), shapes, strict=True)]
-        for numbers in (found.factors(interval), found.floors)
-    )
-    return {"groups": function.groups if found.local else [], "factors": factors, "floors": floors}
+
+    def split(numbers: Sequence[float] | np.ndarray) -> list[Any]:
+        """Return the numbers of all channels as those of u and of du."""
+        pair = zip(np.split(np.array(numbers), [p]), shapes, strict=True)
+        return [of_kind.reshape(shape).tolist() for of_kind, shape in pair]
+
+    factors, floors = split(calibration.factors(interval)), split(calibration.floors)
+    return {"groups": function.groups if calibration.local else [], "factors": factors, "floors": floors}

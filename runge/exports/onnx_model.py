@@ -1,4 +1,4 @@
-"""The value and the Jacobian as an ONNX model."""
+"""Write the value and the Jacobian as an ONNX model."""
 
 import json
 import logging
@@ -47,11 +47,12 @@ def onnx_model(
             logging.disable(logging.NOTSET)
     model = exported.model_proto
     model.graph.ClearField("value_info")
-    for part in (*model.graph.node, *model.graph.input, *model.graph.output, model.graph):
-        part.ClearField("metadata_props")  # it names source files of this machine
+    for entry in (*model.graph.node, *model.graph.input, *model.graph.output, model.graph):
+        entry.ClearField("metadata_props")  # it names source files of this machine
     for value in (*model.graph.input, *model.graph.output):
         value.type.tensor_type.shape.dim[0].dim_param = "N"
-    onnx.helper.set_model_props(model, {name: json.dumps(part) for name, part in card(function, interval).items()})
+    facts = {name: json.dumps(content) for name, content in card(function, interval).items()}
+    onnx.helper.set_model_props(model, facts)
     onnx.checker.check_model(model, full_check=True)
     return {".onnx": model.SerializeToString()}
 
