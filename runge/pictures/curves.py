@@ -14,7 +14,10 @@ from runge.pictures.style import BLUE, COLOURS, GREEN, INK, ORANGE, hide_empty, 
 History = Mapping[str, Sequence[float]]
 """The columns of `history.csv`."""
 
-_STEP, _MOST_DENSITIES = "optimiser step", 6
+_STEP = "optimiser step"
+
+_MOST_DENSITIES = 6
+"""The most inputs with a panel for the density of the points, so that all panels fit a page."""
 
 
 @styled
@@ -30,16 +33,16 @@ def curves_picture(
     ours, theirs = {"color": BLUE}, {"color": ORANGE}
     third = "validation NRMSE, without units"
     lines = {"$f$": (key("val", "nrmse_f"), ours), "$f'$": (key("val", "nrmse_df"), theirs)}
-    if parts := regions(history, key("val", "mse_df")):
-        by, most = "output" if {*parts} <= {*outputs} else "region", len(COLOURS)
-        third = f"validation MSE$_{{df}}$ by {by}{f' (first {most} of {len(parts)})' if len(parts) > most else ''}"
-        lines = {label(part): (key("val", "mse_df", part), {}) for part in parts[:most]}
+    if groups := regions(history, key("val", "mse_df")):
+        by, most = "output" if {*groups} <= {*outputs} else "region", len(COLOURS)
+        third = f"validation MSE$_{{df}}$ by {by}{f' (first {most} of {len(groups)})' if len(groups) > most else ''}"
+        lines = {label(group): (key("val", "mse_df", group), {}) for group in groups[:most]}
     plots = {
         "loss": {"train (as minimised)": (TRAIN_LOSS, ours), r"validation (full $\lambda_d$)": (VAL_LOSS, theirs)},
         "mean squared error": {
-            f"{name}, {part}": (key(split, quantity), style | {"linestyle": dashes})
+            f"{name}, {points}": (key(split, quantity), style | {"linestyle": dashes})
             for quantity, name, style in (("mse_f", "MSE$_f$", ours), ("mse_df", "MSE$_{df}$", theirs))
-            for split, part, dashes in (("train", "train", ":"), ("val", "validation", "-"))
+            for split, points, dashes in (("train", "train", ":"), ("val", "validation", "-"))
         },
         third: lines,
         "gradient norm": {
@@ -79,8 +82,8 @@ def curves_picture(
 def _line(axes: Axes, history: History, column: str, above: float = 0, **style: Any) -> None:
     """Draw a column of the history over the steps, joining what is known and above a number."""
     step, y = np.asarray(history["step"]), np.asarray(history.get(column, [np.nan] * len(history["step"])))
-    known = np.isfinite(y) & (y > above)
-    axes.plot(step[known], y[known], marker="." if known.sum() == 1 else "", **style)
+    drawn = np.isfinite(y) & (y > above)
+    axes.plot(step[drawn], y[drawn], marker="." if drawn.sum() == 1 else "", **style)
 
 
 @styled
@@ -120,8 +123,8 @@ def points_picture(points: Mapping[str, Sequence[float]], history: History, titl
         legend(panels[0])
     for axes, d in zip(panels[1:], drawn, strict=False):
         edges = np.linspace(x[:, d].min(), x[:, d].max(), 1 + max(5, min(20, len(first) // 3)))
-        for name, part in (("at the start", first), ("at the end", last)):
-            axes.stairs(np.histogram(part[:, d], edges, density=True)[0], edges, linewidth=1.4, label=name)
+        for name, places in (("at the start", first), ("at the end", last)):
+            axes.stairs(np.histogram(places[:, d], edges, density=True)[0], edges, linewidth=1.4, label=name)
         axes.set(xlabel=label(inputs[d]), ylabel=f"density along {label(inputs[d])}")
         legend(axes)
     for name in shares:

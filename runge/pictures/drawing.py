@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 __all__ = ["draw", "draw_answer", "draw_into", "title_of", "write_pictures"]
 
 _NOISE = {"data.noise_f": "f", "data.noise_df": "f'"}
+"""The labels of noise in a title, by its keys."""
 
 
 def draw(directory: str | os.PathLike[str], metrics: Mapping[str, Any] | None = None) -> dict[str, "Figure"]:
@@ -45,13 +46,15 @@ def draw(directory: str | os.PathLike[str], metrics: Mapping[str, Any] | None = 
     from runge.pictures.profiles import profiles_picture
 
     run = RunDirectory(directory)
-    history, fit, points = (read_columns(run, path, None, sys.maxsize) for path in (run.history, run.fit, run.points))
+    history = read_columns(run, run.history, None, sys.maxsize)
+    fit, points = (read_columns(run, path, None, sys.maxsize) for path in (run.fit, run.points))
     if not history:
         raise FileNotFoundError(f"{run.history} is missing: {run.path} is not a run, or has no rows of it yet")
     record = read(run)
     title, figures = title_of(record.settings), record.figures if metrics is None else metrics
     title += ", on the validation rows" if figures.get(TEST_MSE_F, 0) is None else ""
-    pictures, switched_on, outputs = {}, figures.get(SWITCHED_ON_STEP), ()
+    pictures, outputs = {}, ()
+    switched_on = figures.get(SWITCHED_ON_STEP)
     if fit:
         values = fit_of(fit)
         outputs, several = values.outputs, len(values.inputs) > 1
@@ -148,9 +151,9 @@ def title_of(settings: Mapping[str, Any]) -> str:
             what += f", then by {moved.lower()}"
         noise = [f"noise {level:g} in {label}" for key, label in _NOISE.items() if (level := settings.get(key))]
         what = ", ".join([what, *noise])
-    parts = [f"{settings.get('model.activation')} {settings.get('model.depth')} × {settings.get('model.width')}"]
+    facts = [f"{settings.get('model.activation')} {settings.get('model.depth')} × {settings.get('model.width')}"]
     if "loss.lambda_d" in settings:
         balance = settings.get("balance", "Fixed")
-        parts.append(f"lambda_d = {settings['loss.lambda_d']:g}" if balance == "Fixed" else f"lambda_d by {balance}")
-    text = f"{what}: {', '.join(parts)}, seed {settings.get('seed')}"
+        facts.append(f"lambda_d = {settings['loss.lambda_d']:g}" if balance == "Fixed" else f"lambda_d by {balance}")
+    text = f"{what}: {', '.join(facts)}, seed {settings.get('seed')}"
     return text.replace("$", r"\$")  # otherwise it would be mathtext

@@ -1,4 +1,4 @@
-"""The picture of a fit: curves over one input, maps over two, predicted against true values for more."""
+"""Draw a fit: curves over one input, maps over two, predicted against true values for more."""
 
 import math
 from collections.abc import Iterable, Sequence
@@ -35,7 +35,14 @@ from runge.pictures.style import (
 )
 from runge.records.fits import SampledFit, Section
 
-_FEW, _MANY, _MATTERS = 50, 300, 1e-3
+_FEW = 50
+"""The least number of points of a map with colours between them: fewer would have triangles of arbitrary colours."""
+
+_MANY = 300
+"""The number of points above which their marks are smaller, so that they do not cover the plot."""
+
+_MATTERS = 1e-3
+"""The least change of an output by an input that matters, over the largest change by an input."""
 
 
 @styled
@@ -65,11 +72,15 @@ def fit_picture(
 
 def _curves(fit: SampledFit, title: str, profile: Section | None, train: tuple[Array, Array, Array] | None) -> Figure:
     order, rows = np.argsort(fit.x[:, 0], kind="stable"), min(MOST_OUTPUTS, len(fit.outputs))
-    t, f, df, u, du = (part[order] for part in (fit.x[:, 0], fit.f, fit.df[..., 0], fit.u, fit.du[..., 0]))
-    across, curve, slope = t, u, du
+    t = fit.x[order, 0]
+    f, u = fit.f[order], fit.u[order]
+    df, du = fit.df[order, :, 0], fit.du[order, :, 0]
+    across = t
+    curve, slope = u, du
     if profile is not None:  # the points are part of the line, so that it passes through every fitted value
         between = profile.x[:, 0], profile.u, profile.du[..., 0]
-        across, curve, slope = (np.concatenate(parts) for parts in zip((t, u, du), between, strict=True))
+        across = np.concatenate([t, between[0]])
+        curve, slope = np.concatenate([u, between[1]]), np.concatenate([du, between[2]])
     along = np.argsort(across, kind="stable")
     notes = of_outputs(len(fit.outputs))
     notes += ["grey: outside the data"] if profile is not None and profile.outside.any() else []
@@ -82,19 +93,19 @@ def _curves(fit: SampledFit, title: str, profile: Section | None, train: tuple[A
             names = ("$f(x)$", "$u(x)$", "$|u - f|$"), ("$f'(x)$", "$u'(x)$", "$|u' - f'|$")
         for q, (labels, fitted, line) in enumerate(((f, u, curve), (df, du, slope))):
             axes, (true, of_fit, of_error) = panels[q], names[q]
-            known = np.isfinite(labels[:, p])
+            is_known = np.isfinite(labels[:, p])
             # The rows of a table are dots, and so are labels of which some are missing: a line would hide the gaps.
-            style = {} if known.all() and profile is None else {"linestyle": "", "marker": ".", "markersize": 5}
-            true = true if known.any() else f"{true}: no labels"
+            style = {} if is_known.all() and profile is None else {"linestyle": "", "marker": ".", "markersize": 5}
+            true = true if is_known.any() else f"{true}: no labels"
             axes.plot(t, labels[:, p], color=INK, linewidth=2.4, **style, label=true)
             axes.plot(across[along], line[along, p], color=ORANGE, linestyle="-" if profile else "--", label=of_fit)
             if train is not None:
                 size = 4 if len(train[0]) <= _MANY else 2
                 axes.plot(train[0], train[q + 1][:, p], ".", color=BLUE, markersize=size, label="training points")
             axes.set_ylabel(("value", "derivative")[q])
-            if known.any():
-                error = positive(np.abs(fitted[known, p] - labels[known, p]))
-                panels[2].plot(t[known], error, **style, color=(BLUE, ORANGE)[q], label=of_error)
+            if is_known.any():
+                error = positive(np.abs(fitted[is_known, p] - labels[is_known, p]))
+                panels[2].plot(t[is_known], error, **style, color=(BLUE, ORANGE)[q], label=of_error)
             if profile is None:
                 continue
             half = (profile.around, profile.around_du[..., 0])[q][:, p]
@@ -105,7 +116,7 @@ def _curves(fit: SampledFit, title: str, profile: Section | None, train: tuple[A
         panels[2].set_ylabel("absolute error")
         log_scale(panels[2])
         for axes in panels:
-            legend(axes, 1 if max(len(name) for some in names for name in some) > 24 else 2)
+            legend(axes, 1 if max(len(name) for panel_names in names for name in panel_names) > 24 else 2)
     for axes in grid[-1]:
         axes.set_xlabel(label(fit.inputs[0]))
     return figure
@@ -129,10 +140,10 @@ def _maps(fit: SampledFit, title: str, points: Array | None) -> Figure:
     for p, row in enumerate(panels.reshape(outputs, 4)):
         y, error = label(fit.outputs[p]), fit.du[:, p] - fit.df[:, p]
         norms = np.where(np.isnan(error).all(-1), np.nan, np.sqrt(np.nansum(error**2, -1)))
-        both = np.concatenate([fit.f[:, p], fit.u[:, p]])
-        same = Normalize(float(np.nanmin(both)), float(np.nanmax(both)))
-        _map(figure, row[0], fit.x, fit.f[:, p], y, same)
-        _map(figure, row[1], fit.x, fit.u[:, p], f"fit of {y}", same)
+        values = np.concatenate([fit.f[:, p], fit.u[:, p]])
+        scale = Normalize(float(np.nanmin(values)), float(np.nanmax(values)))
+        _map(figure, row[0], fit.x, fit.f[:, p], y, scale)
+        _map(figure, row[1], fit.x, fit.u[:, p], f"fit of {y}", scale)
         _map(figure, row[2], fit.x, np.abs(fit.u - fit.f)[:, p], f"|error of {y}|")
         _map(figure, row[3], fit.x, norms, rf"|error of $\nabla${y}|")
         _mark(row[[0, 2, 3]], circles)
@@ -142,7 +153,7 @@ def _maps(fit: SampledFit, title: str, points: Array | None) -> Figure:
 
 @styled
 def interval_maps(section: Section, title: str, inputs: Sequence[str], outputs: Sequence[str], points: Array) -> Figure:
-    """Draw maps of a fit of two inputs, of half the widths of its intervals, and of the norm of those of its gradient.
+    """Draw maps of a fit of two inputs, of half the widths of its intervals, and of the norm of its gradient's.
 
     The last is left out if no derivative has intervals.
 
@@ -159,13 +170,14 @@ def interval_maps(section: Section, title: str, inputs: Sequence[str], outputs: 
     figure = sheet(0.5 + 4 * columns, 0.7 + 3.2 * shown, title, notes)
     panels = figure.subplots(shown, columns, sharex=True, sharey=True, squeeze=False)
     for p, row in enumerate(panels):
-        y, u, slopes = label(outputs[p]), section.u[:, p], section.around_du[:, p]
+        y, u = label(outputs[p]), section.u[:, p]
+        slopes = section.around_du[:, p]
         norm = np.where(np.isnan(slopes).all(-1), np.nan, np.sqrt(np.nansum(slopes**2, -1)))
         _map(figure, row[0], section.x, u, f"fit of {y}", Normalize(u.min(), u.max()))
         for axes, half, what in zip(row[1:], (section.around[:, p], norm), (y, rf"norm of $\nabla${y}"), strict=False):
             _map(figure, axes, section.x, half, f"{what}, {within(half) or INTERVAL}")
         if section.outside.any():
-            grid = [part.reshape(2 * [round(len(u) ** 0.5)]) for part in (*section.x.T, section.outside)]
+            grid = [coordinate.reshape(2 * [round(len(u) ** 0.5)]) for coordinate in (*section.x.T, section.outside)]
             for axes in row:
                 axes.contourf(*grid, levels=[0.5, 1.5], colors="none", hatches=["////"])
         _mark(row, points)
@@ -194,34 +206,34 @@ def _map(figure: Figure, axes: Axes, x: Array, z: Array, title: str, norm: Norma
     axes.set_title(title)
     axes.set_facecolor("#EEEEEE")
     axes.margins(0.02)
-    known, colours = np.isfinite(z), "viridis" if norm else "cividis"
-    if not known.any():
+    is_known, colours = np.isfinite(z), "viridis" if norm else "cividis"
+    if not is_known.any():
         axes.text(0.5, 0.5, "no labels", transform=axes.transAxes, ha="center")
         return
     if norm is None:
-        if not (z[known] > 0).any():
+        if not (z[is_known] > 0).any():
             axes.set_title(f"{title}: 0 everywhere")
             return
-        low, high = np.quantile(z[known & (z > 0)], (0.01, 1))
+        low, high = np.quantile(z[is_known & (z > 0)], (0.01, 1))
         norm = LogNorm(low, high) if high > 1.5 * low else LogNorm(high / 3, 1.5 * high)
         z = np.maximum(z, norm.vmin or 0)
     drawn = None
-    if known.sum() >= _FEW:
+    if is_known.sum() >= _FEW:
         with suppress(RuntimeError, ValueError):  # the points are on a line
-            low, width = x[known].min(0), np.ptp(x[known], axis=0)
-            triangles = Triangulation(*((x[known] - low) / width).T).triangles  # independent of the units
-            plane = Triangulation(x[known, 0], x[known, 1], triangles)
-            drawn = axes.tripcolor(plane, z[known], norm=norm, cmap=colours, shading="gouraud")
+            low, width = x[is_known].min(0), np.ptp(x[is_known], axis=0)
+            triangles = Triangulation(*((x[is_known] - low) / width).T).triangles  # independent of the units
+            plane = Triangulation(x[is_known, 0], x[is_known, 1], triangles)
+            drawn = axes.tripcolor(plane, z[is_known], norm=norm, cmap=colours, shading="gouraud")
     if drawn is None:
-        drawn = axes.scatter(*x[known].T, c=z[known], norm=norm, cmap=colours, s=36, linewidths=0)
+        drawn = axes.scatter(*x[is_known].T, c=z[is_known], norm=norm, cmap=colours, s=36, linewidths=0)
     figure.colorbar(drawn, ax=axes, pad=0.01)
 
 
 def _parity(fit: SampledFit, title: str) -> Figure:
     """Draw predicted against true values, with the residuals below, for each output and its partial derivatives.
 
-    One output has eleven panels of partials, two have seven each, more have three each: those with the largest NRMSE.
-    Those that hardly matter, because their input changes the output by less than a thousandth of what another one
+    One output has eleven panels of partials, two have seven each, more have three each: the largest NRMSE first.
+    Partials that hardly matter, because their input changes the output by less than a thousandth of what another one
     does, and constant ones, which have no NRMSE, come last.
     """
     dimension, outputs = len(fit.inputs), min(MOST_OUTPUTS, len(fit.outputs))

@@ -1,4 +1,4 @@
-"""The picture of profiles: a fit along each input."""
+"""Draw profiles: a fit along each input."""
 
 from collections.abc import Sequence
 
@@ -26,6 +26,7 @@ from runge.pictures.style import (
 from runge.records.fits import Section
 
 _COLUMNS, _TANGENTS = 4, 7
+"""The most panels in a row of 11 inches, and the tangents of a line: more would touch each other."""
 
 
 @styled
@@ -43,15 +44,15 @@ def profiles_picture(
     Each of the `profiles` is through the median of the points.
     """
     shown = min(MOST_OUTPUTS, len(outputs))
-    ranges = np.ptp(np.concatenate([one.u[:, :shown] for one in profiles]), axis=0)
-    change = [(np.ptp(one.u[:, :shown], axis=0) / np.where(ranges == 0, 1, ranges)).max() for one in profiles]
+    ranges = np.ptp(np.concatenate([section.u[:, :shown] for section in profiles]), axis=0)
+    change = [(np.ptp(section.u[:, :shown], axis=0) / np.where(ranges == 0, 1, ranges)).max() for section in profiles]
     drawn = [int(d) for d in np.sort(np.argsort(change)[::-1][: 12 if shown == 1 else _COLUMNS])]
     columns = 3 if shown == 1 and len(drawn) in (5, 6, 9) else min(_COLUMNS, len(drawn))
-    with_bands = any(np.isfinite(part).any() for one in profiles for part in (one.around, one.around_du))
+    with_bands = any(np.isfinite(half).any() for profile in profiles for half in (profile.around, profile.around_du))
     notes = ["each panel varies one input, the others are at their median"]
     notes += [] if with_bands else ["orange: the derivative"]
     notes += ["blue: the formula"] if profiles[0].f is not None else []
-    notes += ["grey: outside the data"] if any(one.outside.any() for one in profiles) else []
+    notes += ["grey: outside the data"] if any(profile.outside.any() for profile in profiles) else []
     if len(drawn) < len(inputs):
         notes.append(f"the {len(drawn)} of {len(inputs)} inputs along which the fit changes most")
     blocks = [(p, drawn[i : i + columns]) for p in range(shown) for i in range(0, len(drawn), columns)]
@@ -59,23 +60,23 @@ def profiles_picture(
     figure = sheet(max(6, 2.75 * columns), 0.8 + height * rows, title, notes + of_outputs(len(outputs)))
     panels = figure.subplots(rows, columns, squeeze=False)
     first: dict[int, Axes] = {}  # of each output: all have its scale
-    for (p, some), (upper, *lower) in zip(blocks, panels.reshape(len(blocks), -1, columns), strict=True):
-        for i, (axes, d) in enumerate(zip(upper, some, strict=False)):
+    for (p, shown_inputs), (upper, *lower) in zip(blocks, panels.reshape(len(blocks), -1, columns), strict=True):
+        for i, (axes, d) in enumerate(zip(upper, shown_inputs, strict=False)):
             if p in first:
                 axes.sharey(first[p])
             first.setdefault(p, axes)
             if values is not None and np.isfinite(values[:, p]).any():
                 axes.update_datalim([(profiles[d].x[0, 0], bound(values[:, p])) for bound in (np.nanmin, np.nanmax)])
             axes.tick_params(labelleft=i == 0)
-            one = profiles[d]
-            if one.f is not None:
-                axes.plot(one.x[:, 0], one.f[:, p], color=BLUE, alpha=0.4, linewidth=5)
-            _draw(axes, one, one.u[:, p], one.around[:, p], INK, BLUE)
+            profile = profiles[d]
+            if profile.f is not None:
+                axes.plot(profile.x[:, 0], profile.f[:, p], color=BLUE, alpha=0.4, linewidth=5)
+            _draw(axes, profile, profile.u[:, p], profile.around[:, p], INK, BLUE)
             if not with_bands:
-                _draw_tangents(axes, one, p)
+                _draw_tangents(axes, profile, p)
             for below in lower:
                 below[i].sharex(axes)
-                _draw(below[i], one, one.du[:, p, 0], one.around_du[:, p, 0], ORANGE, ORANGE)
+                _draw(below[i], profile, profile.du[:, p, 0], profile.around_du[:, p, 0], ORANGE, ORANGE)
                 below[i].set_ylabel(partial(outputs[p], inputs[d], len(inputs)))
             axes.tick_params(labelbottom=not lower)
             (lower[0][i] if lower else axes).set_xlabel(label(inputs[d]))
@@ -93,7 +94,8 @@ def _draw(axes: Axes, profile: Section, line: Array, around: Array, colour: str,
 
 
 def _draw_tangents(axes: Axes, profile: Section, p: int) -> None:
-    t, u, du = profile.x[:, 0], profile.u[:, p], profile.du[:, p, 0]
+    t = profile.x[:, 0]
+    u, du = profile.u[:, p], profile.du[:, p, 0]
     at = np.linspace(0, len(t) - 1, _TANGENTS + 2).round().astype(int)[1:-1]
     half = np.array([-1, 1]) * np.ptp(t) / (3 * _TANGENTS)
     ends = np.stack([t[at, None] + half, u[at, None] + half * du[at, None]], axis=-1)

@@ -1,4 +1,4 @@
-"""The style of all pictures: colours, sizes, labels, and panels with a title and a legend above them."""
+"""Set the style of all plots: colours, sizes, labels, and panels with a title and a legend above them."""
 
 import io
 import re
@@ -16,11 +16,14 @@ from numpy.typing import NDArray
 from runge.records.fits import LEVEL, Array
 
 # Okabe & Ito's palette, which colour-blind readers can distinguish. https://jfly.uni-koeln.de/color/
-INK, BLUE, ORANGE, GREEN, PINK, SKY = "#222222", "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9"
+INK = "#222222"
+BLUE, ORANGE = "#0072B2", "#D55E00"
+GREEN, PINK = "#009E73", "#CC79A7"
+SKY = "#56B4E9"
 COLOURS = (BLUE, ORANGE, GREEN, PINK, SKY, "#E69F00", "#7F7F7F", INK)
 
 MOST_OUTPUTS = 4
-"""Outputs that a picture shows."""
+"""The most outputs in a plot."""
 
 styled = matplotlib.rc_context(
     {
@@ -99,7 +102,7 @@ def band(axes: Axes, t: Array, u: Array, around: Array, colour: str) -> None:
 
 
 def shade(axes: Axes, t: Array, outside: NDArray[np.bool_]) -> None:
-    """Shade where the points t of a line are outside the data."""
+    """Shade the points t of a line that are outside the data."""
     if outside.any():
         across = axes.get_xaxis_transform()
         axes.fill_between(t, 0, 1, where=outside.tolist(), transform=across, color="#E8E8E8", linewidth=0, zorder=0.5)
@@ -112,10 +115,10 @@ def within(around: Array) -> str:
         >>> within(np.array([np.nan, 0.002])), within(np.array([0.002, 0.01]))
         ('90 % interval: ± 0.002', '90 % interval: ± 0.002 to 0.01')
     """
-    known = around[np.isfinite(around)]
-    if not len(known):
+    finite = around[np.isfinite(around)]
+    if not len(finite):
         return ""
-    low, high = (f"{end:.2g}" for end in (known.min(), known.max()))
+    low, high = (f"{end:.2g}" for end in (finite.min(), finite.max()))
     return f"{INTERVAL}: ± {low}" + (f" to {high}" if high != low else "")
 
 
@@ -127,12 +130,12 @@ def hide_empty(panels: Iterable[Axes]) -> None:
 
 
 def of_outputs(count: int) -> list[str]:
-    """Return a note on the outputs that are left out, if some are."""
+    """Return a note on the omitted outputs, if there are some."""
     return [f"the first {MOST_OUTPUTS} of {count} outputs"] if count > MOST_OUTPUTS else []
 
 
 def positive(error: Array) -> Array:
-    """Return errors for a logarithmic axis: zeros are replaced by the smallest of the others."""
+    """Return errors for a logarithmic axis: zeros are replaced by the smallest other error."""
     above = error[error > 0]
     return np.where(error > 0, error, above.min() if len(above) else np.finfo(float).tiny)
 
