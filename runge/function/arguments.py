@@ -1,4 +1,4 @@
-"""Points as a user gives them: a tensor, an array, numbers, or a table with a column for each input."""
+"""Convert the points of a user: a tensor, an array, numbers, or a table with a column for each input."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -21,7 +21,7 @@ def evaluate(
     inputs: Sequence[str],
     like: Tensor,
     at_once: int,
-    whole: bool,
+    together: bool,
 ) -> list[Any]:
     """Return the results of a function of points (1, N, D) at x, with the shape of x in the place of (1, N).
 
@@ -31,37 +31,44 @@ def evaluate(
         along: directions, broadcast to the shape of x.
         inputs: the names of the D inputs.
         like: a tensor on the device and in the precision in which the function takes points.
-        at_once: how many points are evaluated at a time, if they are not differentiated.
-        whole: true: all at a time, because the results can be differentiated by something else.
+        at_once: the number of points that are evaluated at a time, if they are not differentiated.
+        together: true: all at a time, because the results can be differentiated by something else.
 
     Raises:
         ValueError: a table lacks an input, x has another shape, or directions cannot be broadcast to it.
     """
-    given = [_columns(one, inputs) for one in (x, along) if one is not None]
-    if isinstance(given[0], (np.ndarray, np.generic)):
+    arguments = [_columns(argument, inputs) for argument in (x, along) if argument is not None]
+    if isinstance(arguments[0], (np.ndarray, np.generic)):
         with torch.no_grad():
-            tensors = [one if isinstance(one, Tensor) else torch.from_numpy(np.array(one, float)) for one in given]
-            results = evaluate(function, *tensors, inputs=inputs, like=like, at_once=at_once, whole=whole)
+            tensors = [
+                argument if isinstance(argument, Tensor) else torch.from_numpy(np.array(argument, float))
+                for argument in arguments
+            ]
+            results = evaluate(function, *tensors, inputs=inputs, like=like, at_once=at_once, together=together)
         return [result.numpy(force=True) for result in results]
     # As float64 numbers are not rounded, and in standardised units inputs keep their precision for their mean.
-    points = [one if isinstance(one, Tensor) else torch.as_tensor(one, dtype=torch.float64) for one in given]
-    points, dimension = [one.to(like) for one in points], len(inputs)
+    tensors = [
+        argument if isinstance(argument, Tensor) else torch.as_tensor(argument, dtype=torch.float64)
+        for argument in arguments
+    ]
+    points, dimension = [tensor.to(like) for tensor in tensors], len(inputs)
     shape = points[0].shape
     if dimension > 1 and (not shape or shape[-1] != dimension):
         raise ValueError(f"x: must have the shape (..., {dimension}), one column per input; got {tuple(shape)}")
-    for i, one in enumerate(points[1:], start=1):
+    for i, argument in enumerate(points[1:], start=1):
         try:
-            points[i] = one.expand(shape)
+            points[i] = argument.expand(shape)
         except RuntimeError as error:
             rule = f"v: must have the shape of x, {tuple(shape)}, or one that is broadcast to it"
-            raise ValueError(f"{rule}; got {tuple(one.shape)}") from error
-    rows = [one.reshape(1, -1, dimension) for one in points]
-    whole = whole or any(one.requires_grad for one in rows)
-    if torch.compiler.is_compiling() or (torch.is_grad_enabled() and whole):
+            raise ValueError(f"{rule}; got {tuple(argument.shape)}") from error
+    rows = [argument.reshape(1, -1, dimension) for argument in points]
+    together = together or any(argument.requires_grad for argument in rows)
+    if torch.compiler.is_compiling() or (torch.is_grad_enabled() and together):
         results = function(*rows)
     else:
-        chunks = [function(*some) for some in zip(*(one.split(at_once, dim=1) for one in rows), strict=True)]
-        results = [torch.cat(parts, dim=1) for parts in zip(*chunks, strict=True)]
+        chunks = zip(*(argument.split(at_once, dim=1) for argument in rows), strict=True)
+        of_chunks = [function(*chunk) for chunk in chunks]
+        results = [torch.cat(pieces, dim=1) for pieces in zip(*of_chunks, strict=True)]
     return [result.reshape((*(shape if dimension == 1 else shape[:-1]), *result.shape[2:])) for result in results]
 
 
@@ -74,7 +81,7 @@ def _columns(x: Argument, inputs: Sequence[str]) -> Argument:
     return x[:, 0] if len(inputs) == 1 else x
 
 
-def without_single(parts: Sequence[Any], inputs: int) -> tuple[Any, ...]:
+def without_single(jet: Sequence[Any], inputs: int) -> tuple[Any, ...]:
     """Return u, (..., 1), u', (..., 1, D), and u'', (..., 1, D, D), without the axes of one output and one input."""
     axis = 0 if inputs == 1 else slice(None)
-    return tuple(part[(..., 0, *[axis] * (part.ndim - parts[0].ndim))] for part in parts)
+    return tuple(derivative[(..., 0, *[axis] * (derivative.ndim - jet[0].ndim))] for derivative in jet)

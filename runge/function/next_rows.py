@@ -1,4 +1,4 @@
-"""The inputs whose labels improve a fit most, as a table for the solver that computes them."""
+"""Find the inputs whose labels improve a fit most, as a table for the solver that computes them."""
 
 import os
 from collections.abc import Mapping, Sequence
@@ -31,6 +31,7 @@ Interval = Sequence[float]
 
 _MOST_CANDIDATES = 2048
 _MOST_ROWS = 10_000
+"""The most candidates and rows, a bound on time and memory: the work is proportional to their product."""
 
 
 def suggest(
@@ -40,7 +41,7 @@ def suggest(
     candidates: "str | os.PathLike[str] | pandas.DataFrame | None" = None,
     seed: int = 0,
 ) -> "pandas.DataFrame":
-    """Return the next inputs to compute for a table that a sweep has fitted, the first one first.
+    """Return the next inputs to compute for the table of a sweep, the most useful one first.
 
     They are chosen from the spread of the sweep's networks, of values and of derivatives, by
     `runge.function.suggestions`.
@@ -81,7 +82,7 @@ def suggest_for(
         x = draw(rows.x, np.array(ends, float), seed)
         frame = pandas.DataFrame(dict(zip(rows.inputs, x.T, strict=True)))
     else:
-        frame, x = _given(candidates, rows)
+        frame, x = _points_of(candidates, rows)
     allowed = np.flatnonzero(_are_new(x, rows, intervals))
     if len(allowed) > (most := max(_MOST_CANDIDATES, points)):
         allowed = np.sort(np.random.default_rng(seed).choice(allowed, most, replace=False))
@@ -92,7 +93,9 @@ def suggest_for(
     return _as_table(frame.iloc[chosen], x[chosen], rows)
 
 
-def _given(candidates: "str | os.PathLike[str] | pandas.DataFrame", rows: Rows) -> "tuple[pandas.DataFrame, Floats]":
+def _points_of(
+    candidates: "str | os.PathLike[str] | pandas.DataFrame", rows: Rows
+) -> "tuple[pandas.DataFrame, Floats]":
     """Return the points of a table, as such and as an array, (N, D)."""
     if isinstance(candidates, str | os.PathLike):
         file = open_table(os.fspath(candidates), "candidates")
@@ -101,13 +104,12 @@ def _given(candidates: "str | os.PathLike[str] | pandas.DataFrame", rows: Rows) 
     if missing := [name for name in rows.inputs if name not in file.frame.columns]:
         rule = f"must have a column for each input, {listed(rows.inputs)}"
         raise ConfigurationError(f"candidates: {rule}; missing: {listed(missing)}")
-    return file.frame, np.stack(
-        [file.numbers(name, required=True) for name in rows.inputs], axis=1
-    ) + 0.0  # -0.0 is 0.0
+    columns = [file.numbers(name, required=True) for name in rows.inputs]
+    return file.frame, np.stack(columns, axis=1) + 0.0  # -0.0 is 0.0
 
 
 def _are_new(x: Floats, rows: Rows, intervals: Mapping[str, Interval]) -> NDArray[np.bool_]:
-    """Return which points, (N, D), are in the box, and neither rows nor repeated, (N,)."""
+    """Return whether points, (N, D), are in the box, and neither rows nor repeated, (N,)."""
     import pandas
 
     new = ~pandas.DataFrame(np.concatenate([rows.x + 0.0, x])).duplicated().to_numpy()[len(rows.x) :]
@@ -136,22 +138,22 @@ def fitted(directory: str) -> tuple[Function, Rows]:
 
 def _squares(function: Function, rows: Rows, x: Floats) -> Floats:
     """Return the squares of the spread at points, (N,): of values and derivatives, each relative to its mean."""
-    found, channels = predict(function, x), Channels.of(rows.x, rows.y, rows.dydx)
-    value, slope = channels.value * found["u_std"], channels.slope * found["du_std"]
+    predictions, channels = predict(function, x), Channels.of(rows.x, rows.y, rows.dydx)
+    value, slope = channels.value * predictions["u_std"], channels.slope * predictions["du_std"]
     return relative(np.square(value).sum(axis=1), np.square(slope).sum(axis=(1, 2)))
 
 
 def _intervals(box: Mapping[str, float | Interval], rows: Rows) -> dict[str, Interval]:
     """Return the intervals of a box."""
     intervals = dict[str, Interval]()
-    for name, given in box.items():
+    for name, interval in box.items():
         if name not in rows.inputs:
             raise ConfigurationError(f"box: must name inputs, {listed(rows.inputs)}; got {name!r}")
         try:
-            low, high = np.broadcast_to(np.asarray(given, float), 2)
+            low, high = np.broadcast_to(np.asarray(interval, float), 2)
         except (TypeError, ValueError):
             rule = "must be a number, or a pair of numbers (low, high)"
-            raise ConfigurationError(f"box: {name}: {rule}; got {given!r}") from None
+            raise ConfigurationError(f"box: {name}: {rule}; got {interval!r}") from None
         x = rows.x[:, rows.inputs.index(name)]
         if not low <= high:
             raise ConfigurationError(f"box: {name}: must be LOW:HIGH with LOW <= HIGH, got {low:g}:{high:g}")
@@ -163,7 +165,7 @@ def _intervals(box: Mapping[str, float | Interval], rows: Rows) -> dict[str, Int
 
 
 def _as_table(frame: "pandas.DataFrame", x: Floats, rows: Rows) -> "pandas.DataFrame":
-    """Return points, with what is known of them, as rows of the table that was fitted."""
+    """Return points, with their known columns, as rows of the fitted table."""
     names = [name for name in open_table(rows.table.file).names if name]
     further = [name for name in frame.columns if name and name not in names]
     table = frame.reset_index(drop=True).reindex(columns=[*names, *further])

@@ -1,4 +1,4 @@
-r"""How far a point is outside the training data, as a number r(x) / q: up to 1 inside, above 1.5 outside.
+r"""Compute the distance of a point from the training data, as a number r(x) / q: up to 1 inside, above 1.5 outside.
 
 Of several networks that were trained on the same rows, r is their disagreement,
 
@@ -43,8 +43,13 @@ OUTSIDE = 1.5
 """The number from which on a point is outside: its error is many times as large (benchmarks/problems/outside.py)."""
 
 _LEVEL = 0.95
-_MOST = 1000  # rows that a checkpoint keeps, and to which distances are computed
-_LEAST_WEIGHT = 0.01  # of an input that counts: on a grid the nearest row would always differ in such an input alone
+"""The share of the training data that is inside, by definition."""
+
+_MOST = 1000
+"""The most rows in a checkpoint, to which distances are computed: a bound on its size and on the time."""
+
+_LEAST_WEIGHT = 0.01
+"""The least weight of an input that counts: on a grid the nearest row would always differ only in such an input."""
 
 
 def thinned(x: Floats) -> Floats:
@@ -53,13 +58,13 @@ def thinned(x: Floats) -> Floats:
     if len(x) <= _MOST:
         return x
     ends = np.unique([x.argmin(0), x.argmax(0)])
-    others = np.setdiff1d(np.arange(len(x)), ends)
-    sample = np.random.default_rng(0).choice(others, max(_MOST - len(ends), 0), replace=False)
+    inner = np.setdiff1d(np.arange(len(x)), ends)
+    sample = np.random.default_rng(0).choice(inner, max(_MOST - len(ends), 0), replace=False)
     return x[np.sort(np.concatenate([ends, sample]))]
 
 
 def input_weights(x: Floats, slopes: Floats) -> Floats:
-    """Return how much each input matters, (D,) in [0, 1]: w of this module; all 1 if no input matters.
+    """Return the weight w of each input, (D,) in [0, 1]; all 1 if no input matters.
 
     Args:
         x: the inputs of rows, (n, D).
@@ -99,7 +104,7 @@ class Box(NamedTuple):
     high: Floats
 
     def outside(self, x: Tensor) -> Tensor:
-        """Return how far points x, (m, D), are outside, (m,): 0 to 1 inside, above 1 outside."""
+        """Return the distance of points x, (m, D), from the centre, (m,): 0 to 1 inside, above 1 outside."""
         low, high = map(torch.from_numpy, self)
         return 1 + (torch.maximum(low - x, x - high) * 2 / (high - low)).amax(1)
 

@@ -1,4 +1,4 @@
-"""Derivative-based global sensitivity measures: the share of an output's variance that an input can have at most."""
+"""Compute derivative-based global sensitivity measures: bounds on the share of an input in an output's variance."""
 
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -90,12 +90,12 @@ def total_indices(u: Callable[[Floats], Floats], box: Floats, n: int = 4096) -> 
     from scipy.stats import sobol_indices, uniform  # late: it takes 0.6 s, and only the end of a search needs it
 
     inputs = [uniform(low, high - low) for low, high in box]
-    found = sobol_indices(func=lambda x: u(x.T).reshape(x.shape[1], -1).T, n=n, dists=inputs, rng=0)
-    return found.total_order.reshape(-1, len(box))
+    indices = sobol_indices(func=lambda x: u(x.T).reshape(x.shape[1], -1).T, n=n, dists=inputs, rng=0)
+    return indices.total_order.reshape(-1, len(box))
 
 
 def unevenness(x: Floats, box: Floats) -> Floats:
-    """Return how far each input of points, (n, D), is from uniform in a box, (D, 2): Kolmogorov's distance, (D,)."""
+    """Return Kolmogorov's distance of each input of points, (n, D), from uniform in a box, (D, 2): (D,)."""
     shares = (np.arange(len(x)) + 0.5)[:, None] / len(x)
     return np.abs(np.sort((x - box[:, 0]) / np.ptp(box, axis=1), axis=0) - shares).max(axis=0)
 
@@ -105,5 +105,5 @@ def _points(n: int, box: Floats) -> Floats:
 
 
 def _mean(numbers: Floats) -> Floats:
-    """Return the mean over the first axis of what is not NaN; NaN where all is, without a warning."""
+    """Return the mean over the first axis without NaN; NaN where all numbers are, without a warning."""
     return np.nansum(numbers, axis=0) / (~np.isnan(numbers)).sum(axis=0)

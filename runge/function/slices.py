@@ -1,4 +1,4 @@
-"""Sections of a function: its values and derivatives along each input, or over a plane of two, with intervals."""
+"""Evaluate sections of a function: values and derivatives along each input, or over a plane of two, with intervals."""
 
 import sys
 from collections.abc import Mapping, Sequence
@@ -24,13 +24,18 @@ if TYPE_CHECKING:
 
 __all__ = ["fit_of_function", "formula_of", "plane_of", "profiles_of", "rows_seen", "section_of"]
 
-_PROFILE, _PLANE, _MOST_ROWS = 101, 61, 2000
+_PROFILE, _PLANE = 101, 61
+"""The points of a line, and of each side of a plane: both end in the ends of the inputs."""
+
+_MOST_ROWS = 2000
+"""The most rows that are drawn: more would cover each other."""
 
 
 def section_of(function: "Function", x: Array, along: Sequence[int] | None = None) -> Section:
     """Evaluate a function at points x, (N, D), along which some inputs vary, by default all, with its intervals."""
     points, (u, du) = x[:, 0] if x.shape[1] == 1 else x, _evaluated(function, x)
-    around, around_du, outside = np.full(u.shape, np.nan), np.full(du.shape, np.nan), np.zeros(len(x), bool)
+    around, around_du = np.full(u.shape, np.nan), np.full(du.shape, np.nan)
+    outside = np.zeros(len(x), bool)
     try:
         outside = function.outside(points) > OUTSIDE
         (low, high), (slope_low, slope_high) = function.value_and_derivative_interval(points, LEVEL)
@@ -73,17 +78,20 @@ def formula_of(configuration: Mapping[str, Any]) -> tuple[Target | None, tuple[A
     The points are the first ones, which a resampling moves; NaN: they do not carry this label. Of a table, or of a
     class whose module is not imported, or if another version wrote the keys, there are neither.
     """
-    none = np.empty((0, 0)), np.empty((0, 0)), np.empty((0, 0, 0))
-    parts = {key: configuration.get(key) for key in ("target", "sampling")}
-    if not all(parts.values()) or unimported(parts):
-        return None, none
+    nothing = np.empty((0, 0)), np.empty((0, 0)), np.empty((0, 0, 0))
+    sections = {key: configuration.get(key) for key in ("target", "sampling")}
+    if not all(sections.values()) or unimported(sections):
+        return None, nothing
     try:
-        target, sampling = build("target", parts["target"], Target), build("sampling", parts["sampling"], Sampling)
+        target, sampling = (
+            build("target", sections["target"], Target),
+            build("sampling", sections["sampling"], Sampling),
+        )
         data = build("data", configuration["data"], Data)
         seed = Seed.of_data(configuration["seed"], data.seed, data.folds)
         train = sample(target, sampling, seed.generator("data"), data).train
     except ValueError:
-        return None, none
+        return None, nothing
     f, df = train.f.where(train.weight_f > 0, torch.nan), train.df.where(train.weight_df > 0, torch.nan)
     return target, (train.x[0].numpy(), f[0].numpy(), df[0].numpy())
 
@@ -108,7 +116,7 @@ def rows_seen(function: "Function") -> tuple[Array, Array, Array]:
 
 
 def fit_of_function(function: "Function", x: Array, f: Array, df: Array) -> SampledFit:
-    """Return the fit of a function to labels at x, (m, D)."""
+    """Return the values of a function with the labels at x, (m, D)."""
     return SampledFit(function.inputs, function.outputs, x, f, df, *_evaluated(function, x))
 
 
@@ -116,4 +124,4 @@ def _evaluated(function: "Function", x: Array) -> list[Array]:
     """Return the values, (N, P), and the derivatives, (N, P, D), of a function at x, (N, D)."""
     shapes = (len(x), len(function.outputs)), (len(x), len(function.outputs), x.shape[1])
     pair = function.value_and_derivative(x[:, 0] if x.shape[1] == 1 else x)
-    return [part.reshape(shape) for part, shape in zip(pair, shapes, strict=True)]
+    return [derivative.reshape(shape) for derivative, shape in zip(pair, shapes, strict=True)]

@@ -1,4 +1,4 @@
-r"""Where to compute next: the points whose labels reduce the error most, one after the other.
+r"""Choose where to compute next: the points whose labels reduce the error most, one after the other.
 
 The error at x that is left after labels at the points S is taken for that of a smooth random function whose size is the
 spread s of the networks,
@@ -31,52 +31,57 @@ __all__ = ["choose", "draw", "relative"]
 
 
 _DRAWN = 2048
-_DECADES = 1e3  # from the smallest to the largest value of an input that is compared on a logarithmic scale
-_RIDGE = 1e-6  # the variance of the labels' noise, relative to that of the error
+"""The number of candidates, a power of 2 as the Sobol sequence needs: their correlations are 2048^2 numbers, 34 MB."""
+
+_DECADES = 1e3
+"""The ratio of the ends of an input from which on it is compared by its logarithm."""
+
+_RIDGE = 1e-6
+"""The variance of the labels' noise, relative to the variance of the error: it keeps the Cholesky factor regular."""
 
 
-def relative(*parts: Floats) -> Floats:
-    """Return the sum of some squares, each (N,), over their means; a part that is 0 everywhere does not count.
+def relative(*squares: Floats) -> Floats:
+    """Return the sum of some squares, each (N,), over their means; squares that are 0 everywhere do not count.
 
     The error of the values and that of the derivatives then weigh the same, as in their geometric mean. Without any
-    part that is not 0, all are 1.
+    square that is not 0, all are 1.
     """
-    some = [part / part.mean() for part in parts if part.any()]
-    return np.sum(some, axis=0) if some else np.ones_like(parts[0])
+    relative_squares = [square / square.mean() for square in squares if square.any()]
+    return np.sum(relative_squares, axis=0) if relative_squares else np.ones_like(squares[0])
 
 
-def draw(known: Floats, box: Floats, seed: int) -> Floats:
-    """Return points of a Sobol sequence in a box, (N, D), of 2048 those near the rows that are known.
+def draw(rows_x: Floats, box: Floats, seed: int) -> Floats:
+    """Return points of a Sobol sequence in a box, (N, D): the ones of 2048 that are near the known rows.
 
     An input has whole numbers if the rows have, and even logarithms if the rows span more than three decades. Points
     whose `outside` is above 1.5 are left out, by the distance from the nearest row in standardised inputs, unless the
     box is larger than the range of the rows.
 
     Args:
-        known: the inputs of the rows, (n, D).
+        rows_x: the inputs of the rows, (n, D).
         box: the interval of each input, (D, 2).
         seed: the seed of the sequence.
     """
-    logs = _spans_decades(known) & (box[:, 0] > 0)
+    logs = _spans_decades(rows_x) & (box[:, 0] > 0)
     ends = np.log(box, where=logs[:, None], out=box.copy())
     x = sobol(_DRAWN, torch.from_numpy(ends), seed).numpy()
     points = np.exp(x, where=logs, out=x.copy()).clip(*box.T)
-    whole = (known == np.rint(known)).all(axis=0) & (box[:, 0] < box[:, 1])
-    points = np.rint(points, where=whole, out=points)
+    is_integer = (rows_x == np.rint(rows_x)).all(axis=0) & (box[:, 0] < box[:, 1])
+    points = np.rint(points, where=is_integer, out=points)
     points = points[((box[:, 0] <= points) & (points <= box[:, 1])).all(axis=1)]
-    if (box[:, 0] >= known.min(axis=0)).all() and (box[:, 1] <= known.max(axis=0)).all():
-        rows, x = (np.log(part, where=logs, out=part.copy()) for part in (known, points))
+    if (box[:, 0] >= rows_x.min(axis=0)).all() and (box[:, 1] <= rows_x.max(axis=0)).all():
+        rows, x = (np.log(inputs, where=logs, out=inputs.copy()) for inputs in (rows_x, points))
         nearest = NearestRow(thinned(rows), np.ones(len(box)))
         points = points[nearest.outside(torch.from_numpy(x)).numpy() <= OUTSIDE]
     return points
 
 
-def _spans_decades(known: Floats) -> NDArray[np.bool_]:
-    """Return which inputs of rows, (n, D), are positive and span more than three decades, (D,)."""
-    return (known > 0).all(axis=0) & (known.max(axis=0) > _DECADES * known.min(axis=0))
+def _spans_decades(x: Floats) -> NDArray[np.bool_]:
+    """Return whether inputs of rows, (n, D), are positive and span more than three decades, (D,)."""
+    return (x > 0).all(axis=0) & (x.max(axis=0) > _DECADES * x.min(axis=0))
 
 
-def choose(candidates: Floats, squares: Floats, known: Floats, count: int) -> NDArray[np.int64]:
+def choose(candidates: Floats, squares: Floats, rows_x: Floats, count: int) -> NDArray[np.int64]:
     """Choose the next points among candidates.
 
     The length l is the distance between rows if they were on a grid in the box of all points. Inputs that span more
@@ -85,30 +90,30 @@ def choose(candidates: Floats, squares: Floats, known: Floats, count: int) -> ND
     Args:
         candidates: their inputs, (N, D).
         squares: the squares s^2 of the spread there, >= 0, (N,), in any unit.
-        known: the inputs of the rows that are known, (n, D), n >= 2.
-        count: how many are chosen, from 1 to N.
+        rows_x: the inputs of the known rows, (n, D), n >= 2.
+        count: the number of chosen points, from 1 to N.
 
     Returns:
         Their indices, (count,), the first one first; all differ.
     """
-    logs = _spans_decades(known) & (candidates > 0).all(axis=0)
-    x, rows = (np.log(part, where=logs, out=part.copy()) for part in (candidates, known))
+    logs = _spans_decades(rows_x) & (candidates > 0).all(axis=0)
+    x, rows = (np.log(points, where=logs, out=points.copy()) for points in (candidates, rows_x))
     spread = rows.std(axis=0)
-    x, rows = (part / np.where(spread > 0, spread, 1) for part in (x, rows))
+    x, rows = (points / np.where(spread > 0, spread, 1) for points in (x, rows))
     sizes = np.ptp(np.concatenate([x, rows]), axis=0)
     length = np.prod(sizes[sizes > 0] ** (1 / max(1, np.count_nonzero(sizes)))) / len(rows) ** (1 / x.shape[1])
 
-    def correlation(one: Floats, other: Floats) -> Floats:
-        return np.exp(-cdist(one, other, "sqeuclidean") / (2 * length**2))
+    def correlation(a: Floats, b: Floats) -> Floats:
+        return np.exp(-cdist(a, b, "sqeuclidean") / (2 * length**2))
 
     factor = cholesky(correlation(rows, rows) + _RIDGE * np.eye(len(rows)), lower=True)
     explained = solve_triangular(factor, correlation(rows, x), lower=True)
     left, chosen = correlation(x, x) - explained.T @ explained, np.empty(count, np.int64)
     free = np.ones(len(x), bool)
     for i in range(count):
-        own = np.maximum(left.diagonal(), 0) + _RIDGE
-        reductions = squares @ np.square(left) / own
+        variance = np.maximum(left.diagonal(), 0) + _RIDGE
+        reductions = squares @ np.square(left) / variance
         chosen[i] = j = int(np.argmax(np.where(free, reductions, -1)))
         free[j] = False
-        left -= np.outer(left[:, j], left[j] / own[j])
+        left -= np.outer(left[:, j], left[j] / variance[j])
     return chosen
