@@ -13,7 +13,7 @@ _MOST = 12
 """The most groups, each of which takes a line: the report has all of them."""
 
 _COLOURED, _GREY = 6, "#AAAAAA"
-"""The number of groups with a colour of `COLOURS`, which are as many as can be told apart, and the colour of others."""
+"""The number of groups with a colour, because more are hard to distinguish, and the colour of the others."""
 
 
 def comparison_picture(ranking: Ranking) -> Figure:

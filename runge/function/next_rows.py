@@ -31,7 +31,7 @@ Interval = Sequence[float]
 
 _MOST_CANDIDATES = 2048
 _MOST_ROWS = 10_000
-"""The most candidates and rows, a bound on time and memory: the work is proportional to their product."""
+"""The most candidates, and the most rows, whose correlations are a matrix of 800 MB."""
 
 
 def suggest(
