@@ -1,4 +1,4 @@
-"""Formulas as a target: parsed as arithmetic, differentiated by sympy, and searched for poles."""
+"""Make targets of formulas: parse them as arithmetic, differentiate them by sympy, and search for poles."""
 
 import ast
 import math
@@ -18,17 +18,31 @@ if TYPE_CHECKING:
 
 __all__ = ["FUNCTIONS", "Expression", "find_pole", "parse"]
 
-_LARGEST = 1e15  # whose square, and that of a gradient of the loss, are numbers in 32 bits
-_ONE_SIDE = 0.6  # of 9 points along an axis 4 are on one side of a jump, and 2 may be the closest to a pole
-_RISE = 1.02  # from there to the closest points, a third as far from a pole: that of log|x| is log(3) / 28
-_MOST_ON_A_GRID = 3  # inputs
+_LARGEST = 1e15
+"""The largest value or derivative: its square, and the square of a gradient of the loss, are numbers in 32 bits."""
+
+_ONE_SIDE = 0.6
+"""The share of 9 points along an axis beside a jump: 4 are on one side of it, and 2 may be the closest to a pole."""
+
+_RISE = 1.02
+"""The least rise from there to the closest points, a third as far from a pole; log|x| rises by log(3) / 28."""
+
+_MOST_ON_A_GRID = 3
+"""The most inputs with a grid, whose number of points is a power of them."""
+
 _MOST_OUTPUTS = 100
+"""The most formulas of a target, a bound on the time of sympy."""
+
 FUNCTIONS = ["sin", "cos", "tan", "asin", "acos", "atan", "sinh", "cosh", "tanh", "asinh", "acosh", "atanh"]
 FUNCTIONS += ["exp", "log", "sqrt", "erf", "abs", "Abs"]
 _OPERATORS: dict[type[ast.AST], Callable[..., Any]] = {ast.UAdd: operator.pos, ast.USub: operator.neg}
 _OPERATORS |= {ast.Add: operator.add, ast.Sub: operator.sub, ast.Mult: operator.mul, ast.Div: operator.truediv}
+
 _LONGEST = 20_000
-_MOST_SHOWN = 4  # intervals in a message
+"""The most characters of a formula, a bound on the time of sympy."""
+
+_MOST_SHOWN = 4
+"""The most intervals in a message."""
 
 
 class Expression(Target):
@@ -171,11 +185,13 @@ def _differentiate(
 
     try:
         partials = [sympy.diff(formula, symbol) for symbol in symbols]
-        value, *gradient = [sympy.N(part, 17) for part in (formula, *partials)]
-        of_value, of_gradient = (sympy.lambdify(symbols, part, modules="torch") for part in (value, gradient))
+        value, *gradient = [sympy.N(expression, 17) for expression in (formula, *partials)]
+        of_value, of_gradient = (
+            sympy.lambdify(symbols, expressions, modules="torch") for expressions in (value, gradient)
+        )
     except (OverflowError, RecursionError, ValueError) as error:
         raise ValueError(f"expr: {text!r} or its derivative cannot be computed ({error})") from error
-    if any(part.has(sympy.I, sympy.zoo, sympy.nan, sympy.oo, -sympy.oo) for part in (formula, *partials)):
+    if any(expression.has(sympy.I, sympy.zoo, sympy.nan, sympy.oo, -sympy.oo) for expression in (formula, *partials)):
         raise ValueError(f"expr: {text!r} and its derivative must be real and finite; got {formula} and {partials}")
 
     def like(number: Tensor | float, x: Tensor) -> Tensor:
@@ -213,20 +229,20 @@ def parse(expr: str, symbols: "Sequence[sympy.Symbol]") -> "sympy.Expr":
         while isinstance(node, ast.BinOp) and type(node.op) in _OPERATORS:
             chain.append(node)
             node = node.left
-        part = check(node, convert(node))
+        term = check(node, convert(node))
         for link in reversed(chain):
-            part = check(link, _OPERATORS[type(link.op)](part, build(link.right)))
-        return part
+            term = check(link, _OPERATORS[type(link.op)](term, build(link.right)))
+        return term
 
-    def check(node: ast.expr, part: "sympy.Expr") -> "sympy.Expr":
-        if part.is_number:
+    def check(node: ast.expr, term: "sympy.Expr") -> "sympy.Expr":
+        if term.is_number:
             # Each number is checked at once, because exp(exp(9**5)) must not be computed in full.
-            value = None if part.is_finite is False else complex(part)
+            value = None if term.is_finite is False else complex(term)
             if value is None or value.imag:
                 raise ValueError(f"expr: {ast.unparse(node)!r} must be real and finite, in {expr!r}")
             if not math.isfinite(value.real):
                 raise OverflowError("a number is too large")
-        return part
+        return term
 
     def convert(node: ast.expr) -> "sympy.Expr":
         match node:

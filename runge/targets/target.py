@@ -1,4 +1,4 @@
-"""The interface of a target, f on a box with its derivative and regions, and Runge's function."""
+"""Define the interface of a target, f on a box with its derivative and regions, and Runge's function."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
@@ -11,10 +11,20 @@ from runge.sampling.domain import sobol
 
 __all__ = ["MOST_INPUTS", "Runge", "Target", "far_from_one"]
 
-_END_SHARE = 0.1  # of the domain's length: for [-1, 1] the ends are [-1, -0.8) and (0.8, 1]
+_END_SHARE = 0.1
+"""The share of an end in the domain's length: for [-1, 1] the ends are [-1, -0.8) and (0.8, 1]."""
 
-MOST_INPUTS, _FARTHEST, _PROBES = 1000, 1e12, 256
+MOST_INPUTS = 1000
+"""The most inputs, which is far below the 21201 dimensions of the Sobol sequences of torch."""
+
+_FARTHEST = 1e12
+"""The largest bound of a domain: its squares are numbers in 32 bits."""
+
+_PROBES = 256
+"""The points of a Sobol sequence, a power of 2, whose standard deviation is the size of an output."""
+
 _LEAST_SIZE, _MOST_SIZE = 0.1, 5.0
+"""The sizes, in their own units, that a network with its initial weights fits well (`far_from_one`)."""
 
 
 class Target(ABC):
@@ -111,8 +121,8 @@ class Runge(Target):
 def far_from_one(target: Target) -> list[str]:
     """Return the inputs and outputs that a network with its initial weights fits badly in their own units, in words.
 
-    The size of an input is half the length of the box, that of an output its standard deviation. It should be from 0.1
-    to 5, and the mean at most 5 sizes away from 0: `10*sin(3*x)` and `sin(3*x)+10` are fitted 18 and 9000 times worse
+    The size of an input is half the length of the box, the size of an output its standard deviation. It should be from
+    0.1 to 5, and the mean at most 5 sizes away from 0: `10*sin(3*x)` and `sin(3*x)+10` are fitted 18 and 9000 times worse
     in their own units than in standardised ones.
     """
     values = target.value(sobol(_PROBES, target.domain, seed=None)).reshape(_PROBES, -1)
