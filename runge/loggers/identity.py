@@ -18,7 +18,7 @@ def tags(save_dir: str, overrides: Sequence[str]) -> dict[str, str]:
     """
     path = Path(save_dir).resolve()
     seeds = ("seed=", "data.seed=", "data.fold=", "logger")
-    group = " ".join(one for one in overrides if not one.lstrip("+~").startswith(seeds)) or "all runs"
+    group = " ".join(override for override in overrides if not override.lstrip("+~").startswith(seeds)) or "all runs"
     sweep = {"sweep_directory": str(path.parent)} if (path.parent / "multirun.yaml").exists() else {}
     version = importlib.import_module("runge").__version__  # it names all that is above, so it is no import
     return {"run_directory": str(path), "group": group, "runge_version": version} | sweep

@@ -31,8 +31,8 @@ class MLflow(MLFlowLogger):
         from mlflow.exceptions import MlflowException
 
         file, uri = RunDirectory(save_dir).mlflow, _store(tracking_uri)
-        about = tags(save_dir, overrides)
-        super().__init__(experiment, run_name[:_LONGEST_NAME], uri, about, run_id=known_run(file))
+        run_tags = tags(save_dir, overrides)
+        super().__init__(experiment, run_name[:_LONGEST_NAME], uri, run_tags, run_id=known_run(file))
         try:
             remember_run(file, str(self.run_id))  # which Lightning makes, or looks up
         except MlflowException as error:

@@ -53,7 +53,7 @@ def settings(overrides: Sequence[str]) -> dict[str, str]:
         >>> settings(["model.activation=tanh", "+seed=3", "logger=csv", "~sampling"])
         {'model.activation': 'tanh', 'seed': '3'}
     """
-    pairs = (one.lstrip("+~").partition("=")[::2] for one in overrides if "=" in one)
+    pairs = (override.lstrip("+~").partition("=")[::2] for override in overrides if "=" in override)
     return {name: value.strip("'\"") for name, value in pairs if not name.startswith(SAME_BITS)}
 
 
@@ -67,8 +67,8 @@ def label(run: str, values: Mapping[str, str]) -> str:
     words = [run]
     for name, value in values.items():
         speaks = re.match(r"(?!(true|false|null)\b)[^\W\d_]", value, re.IGNORECASE)
-        own = value if speaks else f"{name.rpartition('.')[2]} {value}"
-        words.append(Path(value).name if name == "data.file" else own)
+        word = value if speaks else f"{name.rpartition('.')[2]} {value}"
+        words.append(Path(value).name if name == "data.file" else word)
     text = unicodedata.normalize("NFC", " ".join(words))  # an accent of its own is no letter
     return re.sub(r"[^\w.+-]+", " ", text)[:_LONGEST].strip(" .") or "run"
 

@@ -29,16 +29,16 @@ class Wandb(WandbLogger):
     def __init__(self, project: Project, mode: Mode | None, save_dir: str, run_name: str, overrides: list[str]) -> None:
         import wandb
 
-        file, about = RunDirectory(save_dir).wandb, tags(save_dir, overrides)
-        known = known_run(file)
+        file, run_tags = RunDirectory(save_dir).wandb, tags(save_dir, overrides)
+        run_id = known_run(file)
         super().__init__(
-            name=None if known else run_name,
+            name=None if run_id else run_name,
             save_dir="",  # that of W&B: `WANDB_DIR`, or else the current directory
-            version=known,
+            version=run_id,
             project=project,
             mode=mode,
-            group=about["group"][:128],
-            config=about,
+            group=run_tags["group"][:128],
+            config=run_tags,
             reinit="create_new",  # the members of a stack would share the one run of the process
             # The process, its output and its load belong to all runs of the stack.
             settings=wandb.Settings(silent=True, console="off", x_disable_stats=True),
