@@ -18,7 +18,7 @@ from torch import Tensor
 from runge.configuration.validation import BelowOne, Count, Positive, Share, checked
 from runge.schedules import NEVER
 from runge.sobolev import losses
-from runge.sobolev.likelihood import Likelihood, known, variances
+from runge.sobolev.likelihood import Likelihood, label_counts, variances
 from runge.sobolev.losses import Penalty
 from runge.sobolev.network import StackedMLP
 from runge.sobolev.points import Points
@@ -30,6 +30,7 @@ REMEMBERED = 3
 """The numbers that a policy may remember of each channel."""
 
 _LEAST, _MOST = 1e-30, 1e30
+"""The bounds of weights: their products with losses up to 1e8 are numbers in 32 bits."""
 
 
 @dataclass(frozen=True)
@@ -52,7 +53,7 @@ class Look:
     def variances(self) -> Tensor:
         """Compute the variance of each channel's errors over its number of labels, in units of the mean, (M, C)."""
         terms = self.terms.view(len(self.terms), self.network.outputs, -1)
-        return variances(self.points, terms).flatten(1) / known(self.points)
+        return variances(self.points, terms).flatten(1) / label_counts(self.points)
 
     @cached_property
     def gradient_norms(self) -> Tensor:
@@ -107,7 +108,8 @@ class Scale(Fixed):
 
     def start(self, lambda_d: Tensor, points: Points, scale: Tensor) -> Tensor:
         """Return Var f / E |f' / c|^2."""
-        f, df, weight = points.f.double(), points.df.double(), points.weight_f.double()
+        f, df = points.f.double(), points.df.double()
+        weight = points.weight_f.double()
         mean = (weight * f).sum(1, keepdim=True) / weight.sum(1, keepdim=True)
         variance = (weight * (f - mean).square()).sum((1, 2))
         slope = (points.weight_df.double() * df.square()).sum((1, 2, 3)) / scale.double().square()
@@ -207,13 +209,13 @@ class ReLoBRaLo(_Periodic):
 
     def update(self, weights: Tensor, memory: Tensor, look: Callable[[str], Tensor]) -> tuple[Tensor, Tensor]:
         """Apply the formulas above; all channels weigh the same at the first look."""
-        now, (first, last, own) = look("terms"), memory.unbind(1)
+        now, (first, last, previous) = look("terms"), memory.unbind(1)
         is_first = first.isnan()
         first, last = torch.where(is_first, now, first), torch.where(is_first, now, last)
-        own = torch.where(is_first, 1, own)
-        past = torch.where((look("chance") < self.lookback)[:, None], own, self._weights(now, first))
-        own = self.alpha * past + (1 - self.alpha) * self._weights(now, last)
-        return _positive_or(own.view_as(weights), weights), torch.stack([first, now, own], dim=1)
+        previous = torch.where(is_first, 1, previous)
+        past = torch.where((look("chance") < self.lookback)[:, None], previous, self._weights(now, first))
+        previous = self.alpha * past + (1 - self.alpha) * self._weights(now, last)
+        return _positive_or(previous.view_as(weights), weights), torch.stack([first, now, previous], dim=1)
 
     def _weights(self, now: Tensor, before: Tensor) -> Tensor:
         return now.shape[1] * torch.softmax(now / (self.temperature * before), dim=1)

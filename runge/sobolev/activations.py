@@ -83,26 +83,26 @@ def _imported(path: str) -> Activation:
     allowed = f"must be one of {', '.join(ACTIVATIONS)}, or the dotted path of an Activation"
     allowed += f" ({question})" if question else ""
     try:
-        found = pkgutil.resolve_name(path) if "." in path and ":" not in path else None
-        if inspect.isclass(found) and issubclass(found, Activation):
-            found = found()  # pyright: ignore[reportCallIssue]
+        activation = pkgutil.resolve_name(path) if "." in path and ":" not in path else None
+        if inspect.isclass(activation) and issubclass(activation, Activation):
+            activation = activation()  # pyright: ignore[reportCallIssue]
     except Exception as error:  # a user's module may raise anything
         raise ValueError(f"{allowed} ({error})") from error
-    if not isinstance(found, Activation):
+    if not isinstance(activation, Activation):
         raise ValueError(allowed)
-    if wrong := [part for part, right in _compare(found).items() if not right]:
+    if wrong := [derivative for derivative, right in _compare(activation).items() if not right]:
         raise ValueError(f"must have the derivatives of its value; autograd does not agree with {' and '.join(wrong)}")
-    return found
+    return activation
 
 
 @torch.enable_grad()
 def _compare(activation: Activation) -> dict[str, bool]:
-    """Say for both derivatives of an activation if autograd agrees, at points other than 0, a likely kink."""
+    """Return for both derivatives of an activation whether autograd agrees, at points other than 0, a likely kink."""
     z = torch.linspace(-3.05, 2.95, 121, dtype=torch.float64, requires_grad=True)
     s = activation.value(z)
     s1 = activation.first(z, s)
     right = {}
-    for part, y, expected in (("first", s, s1), ("second", s1, activation.second(z, s, s1))):
+    for derivative, y, expected in (("first", s, s1), ("second", s1, activation.second(z, s, s1))):
         (slope,) = torch.autograd.grad((y + 0 * z).sum(), z, retain_graph=True)  # 0 z: also of a constant
-        right[part] = torch.allclose(slope, expected, rtol=1e-5, atol=1e-7)
+        right[derivative] = torch.allclose(slope, expected, rtol=1e-5, atol=1e-7)
     return right

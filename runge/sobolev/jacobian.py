@@ -1,4 +1,4 @@
-r"""The network's values and derivatives linearised in its weights: adjoints per point, the Jacobian, its Gram matrix.
+r"""Linearise a network's values and derivatives in its weights: adjoints per point, the Jacobian, its Gram matrix.
 
 With :math:`\delta = \partial u / \partial z` and :math:`\epsilon_d = \partial u'_d / \partial z` at a layer z = W h + b
 with tangents z'_d = W g_d, a point's rows of the Jacobian J are
@@ -59,15 +59,15 @@ def linearise(network: StackedMLP, tape: Tape) -> list[Layer]:
 
 def jacobian(network: StackedMLP, tape: Tape) -> Tensor:
     """Return the Jacobian J of u and u' with respect to the weights, (M, P (1 + D) N, W), from a pass's tape."""
-    parts, n = list[Tensor](), tape.x.shape[1]
+    blocks, n = list[Tensor](), tape.x.shape[1]
     for inputs, adjoints in linearise(network, tape):
         h, delta = inputs[:, :n], adjoints[:, :, :n]
         rows = inputs.shape[1] // n
         weight = torch.einsum("mni,mpano->mpanio", h, adjoints.unflatten(2, (rows, n)))
         if rows > 1:
             weight[:, :, 1:] += torch.einsum("mani,mpno->mpanio", inputs[:, n:].unflatten(1, (rows - 1, n)), delta)
-        parts += [weight.flatten(4).flatten(1, 3), adjoints.flatten(1, 2)]
-    return torch.cat(parts, dim=2)
+        blocks += [weight.flatten(4).flatten(1, 3), adjoints.flatten(1, 2)]
+    return torch.cat(blocks, dim=2)
 
 
 def product(layers: list[Layer], n: int, change: Tensor) -> Tensor:
@@ -102,20 +102,22 @@ def gram(network: StackedMLP, tape: Tape) -> tuple[Tensor, Tensor]:
     Row i of the matrix belongs to row `order[i]` of J. A small matrix is whole, in the order of J. A large one is
     computed in blocks of all rows of J of some points, and those above its diagonal are 0.
     """
-    layers, n, outputs = linearise(network, tape), tape.x.shape[1], network.outputs
+    layers = linearise(network, tape)
+    n, outputs = tape.x.shape[1], network.outputs
     members, rows = len(tape.x), outputs * (layers[-1].inputs.shape[1] // n)
     points = n if rows * n < 2 * _ROWS else max(1, _ROWS // rows)
     blocks = [slice(first, first + points) for first in range(0, n, points)]
     orders = [torch.arange(rows * n, device=tape.x.device).view(rows, n)[:, block].flatten() for block in blocks]
-    total, sizes = tape.x.new_zeros(members, rows * n, rows * n), [len(one) for one in orders]
+    total, sizes = tape.x.new_zeros(members, rows * n, rows * n), [len(order) for order in orders]
     together = max(1, _CACHED // sizes[0] ** 2)
     for first in range(0, members, together):
-        some = slice(first, first + together)
-        parts = [[Layer(*(one[some] for one in layer)).at(block, n) for layer in layers] for block in blocks]
-        for i, strip in enumerate(total[some].split(sizes, dim=1)):
-            for part, block in zip(parts, strip.split(sizes, dim=2)[: i + 1], strict=False):
+        members_at_once = slice(first, first + together)
+        of_members = [Layer(*(tensor[members_at_once] for tensor in layer)) for layer in layers]
+        layers_of_blocks = [[layer.at(block, n) for layer in of_members] for block in blocks]
+        for i, strip in enumerate(total[members_at_once].split(sizes, dim=1)):
+            for columns, block in zip(layers_of_blocks, strip.split(sizes, dim=2)[: i + 1], strict=False):
                 shape = outputs, rows // outputs, -1
-                _add_block(parts[i], part, block.unflatten(2, shape).unflatten(1, shape))
+                _add_block(layers_of_blocks[i], columns, block.unflatten(2, shape).unflatten(1, shape))
     return total, torch.cat(orders)
 
 
@@ -123,8 +125,8 @@ def _add_block(layers: list[Layer], columns: list[Layer], total: Tensor) -> None
     """Add the block of J J^T of N points and of K others, (M, P, 1 + D, N, P, 1 + D, K)."""
     for p in range(total.shape[1]):  # the last layer is linear: delta = 1 and epsilon = 0
         total[:, p, :, :, p] += _products_of_inputs(layers[-1], columns[-1], total.shape[3], total.shape[6])
-    for layer, others in zip(layers[-2::-1], columns[-2::-1], strict=True):
-        _add_gram(layer, others, total)
+    for layer, layer_columns in zip(layers[-2::-1], columns[-2::-1], strict=True):
+        _add_gram(layer, layer_columns, total)
 
 
 def gram_columns(layers: list[Layer], n: int, points: Tensor) -> Tensor:
@@ -134,9 +136,9 @@ def gram_columns(layers: list[Layer], n: int, points: Tensor) -> Tensor:
     total = points.new_zeros(members, outputs, rows, n, outputs, rows, len(points), dtype=layers[-1].inputs.dtype)
     few = [layer.at(points, n) for layer in layers]
     together = max(1, 2 * _CACHED // total[0, :, :, 0].numel())
-    for some in torch.arange(n, device=points.device).split(together):
+    for rows_at_once in torch.arange(n, device=points.device).split(together):
         for layer, columns in zip(layers, few, strict=True):
-            _add_gram(layer.at(some, n), columns, total[:, :, :, some[0] : some[-1] + 1])
+            _add_gram(layer.at(rows_at_once, n), columns, total[:, :, :, rows_at_once[0] : rows_at_once[-1] + 1])
     return total.flatten(4).flatten(1, 3)
 
 

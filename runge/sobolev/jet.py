@@ -23,20 +23,20 @@ def jet(network: StackedMLP, x: Tensor, order: int = 1, along: Tensor | None = N
         along = None if along is None else along / units.x_std[:, None]
     x = x.to(like)
     if order < 2:
-        parts = [network(x)] if order == 0 else [*network.value_and_derivative(x)]
+        results = [network(x)] if order == 0 else [*network.value_and_derivative(x)]
     else:
         v = None if along is None else along.to(like)
-        parts = [*second_order(network, x, v)]
+        results = [*second_order(network, x, v)]
     if units is None:
-        return parts
+        return results
     unit_f, unit_df = units.of_outputs()  # not rounded to float32, nor is the sum: the mean may be large
-    parts[0] = units.y_mean[:, None] + unit_f * parts[0]
+    results[0] = units.y_mean[:, None] + unit_f * results[0]
     if order > 0:
-        parts[1] = unit_df * parts[1]
+        results[1] = unit_df * results[1]
     if order > 1:
         by_output = unit_df if along is not None else unit_df[..., None] / units.x_std[:, None, None, None]
-        parts[2] = by_output * parts[2]
-    return parts
+        results[2] = by_output * results[2]
+    return results
 
 
 def second_order(network: StackedMLP, x: Tensor, along: Tensor | None = None) -> tuple[Tensor, Tensor, Tensor]:

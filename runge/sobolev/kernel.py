@@ -1,4 +1,4 @@
-"""The loss and its gradient, and steps of Adam, on a CPU, by the package's C++ file `kernel.cpp`.
+"""Compute the loss and its gradient, and steps of Adam, on a CPU, by the package's C++ file `kernel.cpp`.
 
 The reference is eager: `losses.loss_and_gradient`, and the steps of `runge.optimizers`. Both are equal to round-off.
 Compiling takes 0.4 s, once per activation and precision, for networks of any size. The result is cached on disk, in
@@ -42,16 +42,17 @@ _SOURCE = Path(__file__).with_name("kernel.cpp")
 _PARTS = (_SOURCE, *sorted(_SOURCE.parent.glob("*.hpp")))
 _FLAGS = ("-std=c++17", "-O2", "-w", "-fno-math-errno", "-fno-trapping-math", "-shared", "-fPIC")
 _NATIVE = {"x86_64": ("-march=native",), "aarch64": ()}
-"""By processor: what lets the compiler use all of its vectors; ARM's are in every one of 64 bits."""
+"""The flags by processor with which the compiler uses all of its vectors; 64-bit ARM needs none."""
 _REAL = {torch.float32: "float", torch.float64: "double"}
 
 # A block of points has about 2**13 values and tangents per layer, so that all layers fit in the cache, but at least
 # about 64 points, so that the matrix products are efficient. It is padded to a multiple of 8 points, or of a divisor of
 # 8. A slice, the work of a thread, has at least 8 blocks, or a share of them with 15 inputs or more.
-_NUMBERS, _POINTS, _ROWS, _BLOCKS = 2**13, 64, 8, 8
+_NUMBERS, _POINTS = 2**13, 64
+_ROWS, _BLOCKS = 8, 8
 _INPUTS = ("theta", "x", "f", "df", "weight_f", "weight_df", "input_scale", "input_shift", "scale", "lambda_d")
 _OUTPUTS = ("loss", "gradient", "u", "du")
-_SECONDS = 0.05  # about how long the steps of one call take
+_SECONDS = 0.05  # the approximate time of the steps of one call
 
 
 @dataclass(frozen=True)
@@ -91,8 +92,8 @@ class Kernel:
 
     def predict(self, network: StackedMLP, x: Tensor) -> tuple[Tensor, Tensor]:
         """Return u, (M, N, P), and u', (M, N, P, D), at x, (M, N, D), as `StackedMLP.value_and_derivative` does."""
-        one, shape = torch.ones(len(x), dtype=self.dtype), (x.shape[1], network.outputs)
-        u, du = self._call(network, x, one, one, {"u": shape, "du": (*shape, x.shape[2])})
+        unit, shape = torch.ones(len(x), dtype=self.dtype), (x.shape[1], network.outputs)
+        u, du = self._call(network, x, unit, unit, {"u": shape, "du": (*shape, x.shape[2])})
         return u, du
 
     def adam(self, network: StackedMLP, points: Points, scale: Tensor, steps: AdamSteps) -> int:
@@ -133,8 +134,8 @@ class Kernel:
         slices = max(1, min(blocks, blocks * max(1, rows // 8) // _BLOCKS))
         sizes = {"members": members, "points": n, "all": total, "dimension": dimension, "outputs": network.outputs}
         sizes |= {"depth": len(network.shapes) - 1, "width": width, "block": block, "slices": slices}
-        parts = {name: members if name in ("u", "du") else members * slices for name in results}
-        outputs = {name: torch.empty(parts[name], *shape, dtype=self.dtype) for name, shape in results.items()}
+        sizes_in_front = {name: members if name in ("u", "du") else members * slices for name in results}
+        outputs = {name: torch.empty(sizes_in_front[name], *shape, dtype=self.dtype) for name, shape in results.items()}
         tensors |= {"batch": batch, **dict.fromkeys(_OUTPUTS), **outputs}
         stack = self._library.stack(**sizes, **_addresses(tensors))
         threads = min(torch.get_num_threads(), members * slices)
@@ -149,7 +150,7 @@ class Kernel:
             return []  # what lies in the outputs is of the last step, and of no use
         self._library.loss_and_gradient(stack, self._workspace.data_ptr(), threads)
         every = outputs.values()
-        return [part.unflatten(0, (members, -1)).sum(1) if len(part) > members else part for part in every]
+        return [result.unflatten(0, (members, -1)).sum(1) if len(result) > members else result for result in every]
 
 
 def _as(tensor: Tensor | None, dtype: torch.dtype) -> Tensor | None:
@@ -205,10 +206,11 @@ class Library:
         self.stack, self.steps = _struct(file.fields_of_stack()), _struct(file.fields_of_steps())
         self.workspace_of_a_thread, self.loss_and_gradient = file.workspace_of_a_thread, file.loss_and_gradient
         self.adam = file.adam
-        stack, steps, rest = ctypes.POINTER(self.stack), ctypes.POINTER(self.steps), (ctypes.c_void_p, ctypes.c_int64)
+        stack, steps = ctypes.POINTER(self.stack), ctypes.POINTER(self.steps)
+        workspace = ctypes.c_void_p, ctypes.c_int64
         self.workspace_of_a_thread.argtypes, self.workspace_of_a_thread.restype = (stack,), ctypes.c_int64
-        self.loss_and_gradient.argtypes, self.loss_and_gradient.restype = (stack, *rest), None
-        self.adam.argtypes, self.adam.restype = (stack, steps, *rest), None
+        self.loss_and_gradient.argtypes, self.loss_and_gradient.restype = (stack, *workspace), None
+        self.adam.argtypes, self.adam.restype = (stack, steps, *workspace), None
 
 
 class Struct(ctypes.Structure):
@@ -276,5 +278,5 @@ def _key(command: Sequence[str], flags: Sequence[str]) -> str:
     processor = [line for line in first_core.splitlines() if line.startswith(("model name", "flags"))]  # on x86
     status = os.stat(command[0])
     tools = [*command, str(status.st_size), str(status.st_mtime_ns), *platform.libc_ver()]
-    parts = [*(part.read_text() for part in _PARTS), *flags, *tools, *processor]
-    return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:24]
+    contents = [*(source.read_text() for source in _PARTS), *flags, *tools, *processor]
+    return hashlib.sha256("\0".join(contents).encode()).hexdigest()[:24]

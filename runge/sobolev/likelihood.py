@@ -1,4 +1,4 @@
-r"""The loss whose minimum is the most likely network, if the errors of each channel are normal with one variance.
+r"""Compute the loss whose minimum is the most likely network, if errors of a channel are normal with one variance.
 
 A channel c is an output, or one of its partial derivatives, with n_c known labels. With the variances at their best
 values, the MSE_c, it is, up to constants and over the mean number of labels,
@@ -25,10 +25,11 @@ from runge.sobolev.losses import LossAndGradient, Penalty, channel_errors
 from runge.sobolev.network import StackedMLP
 from runge.sobolev.points import Points
 
-_ZERO = 1e-6  # of the largest partial derivative of an output
+_ZERO = 1e-6
+"""The size of a change of an output that counts as 0, relative to the largest one by an input."""
 
 
-def known(points: Points) -> Tensor:
+def label_counts(points: Points) -> Tensor:
     """Return n_c over its mean, (M, C): 1 for all channels where every label is known."""
     count = _labels(points).sum(1).flatten(1)
     return count / count.double().mean(1, keepdim=True).clamp_min(1)
@@ -48,9 +49,9 @@ def variances(points: Points, mse: Tensor) -> Tensor:
     sizes = torch.where(points.weight_df > 0, points.df.abs(), 0).amax(1) * (upper - lower)
     is_zero = torch.zeros_like(is_known)
     is_zero[..., 1:] = sizes <= _ZERO * sizes.amax(2, keepdim=True)
-    others = is_known & ~is_zero
-    mean = torch.where(others, mse, 0).sum((1, 2)) / others.sum((1, 2)).clamp_min(1)
-    return torch.where(is_zero & others.any(2).any(1)[:, None, None], mean[:, None, None], mse)
+    is_used = is_known & ~is_zero
+    mean = torch.where(is_used, mse, 0).sum((1, 2)) / is_used.sum((1, 2)).clamp_min(1)
+    return torch.where(is_zero & is_used.any(2).any(1)[:, None, None], mean[:, None, None], mse)
 
 
 class Likelihood:
@@ -68,12 +69,12 @@ class Likelihood:
     ) -> tuple[Tensor, Tensor]:
         """Return L, (M,), and its gradient, (M, W), as `losses.loss_and_gradient` does those of the weighted sum."""
         mse = channel_errors(network, points, scale, lambda_d, self.penalty).double()
-        nu = known(points).view_as(mse)
+        nu = label_counts(points).view_as(mse)
         nu[..., 1:] *= 0 if lambda_d is None else (lambda_d > 0)[:, None, None]
         variance = variances(points, mse)
         fitted = (nu == 0) | (variance == 0)  # nothing is left to fit
         weights = torch.where(fitted, 0, nu / (2 * variance))
-        parts = torch.where(variance == mse, torch.where(fitted, 1, mse).log() * nu / 2, weights * mse)
+        terms = torch.where(variance == mse, torch.where(fitted, 1, mse).log() * nu / 2, weights * mse)
         on = None if lambda_d is None else (lambda_d > 0).to(lambda_d)
         _, gradient = self.loss_and_gradient(network, points.reweighted(weights.to(points.f)), scale, on)
-        return parts.sum((1, 2)).to(gradient), gradient
+        return terms.sum((1, 2)).to(gradient), gradient

@@ -1,4 +1,4 @@
-r"""The two terms of the Sobolev loss and their weighted sum, for each member.
+r"""Compute the two terms of the Sobolev loss and their weighted sum, for each member.
 
 .. math:: L = MSE_f + \lambda_d \, MSE_{df}, \quad MSE_f = \sum_{ip} w_{ip} (u_{ip} - f_{ip})^2, \quad
           MSE_{df} = \sum_{ipd} v_{ipd} \, (u'_{ipd} - f'_{ipd})^2 / c^2
@@ -144,8 +144,8 @@ def channel_gradients(network: StackedMLP, points: Points, scale: Tensor) -> lis
     bars = torch.cat([u_bar[..., None], du_bar], dim=-1)
     gradients = []
     for channel in torch.eye(bars.shape[2:].numel()).to(bars).unflatten(1, bars.shape[2:]):
-        one = bars * channel
-        gradients.append(network.adjoint(tape, one[..., 0], one[..., 1:]))
+        bar = bars * channel
+        gradients.append(network.adjoint(tape, bar[..., 0], bar[..., 1:]))
     return gradients
 
 
@@ -154,11 +154,11 @@ def term_gradients(
     network: StackedMLP, points: Points, scale: Tensor, function: LossAndGradient = loss_and_gradient
 ) -> tuple[Tensor, Tensor]:
     """Return the gradients of MSE_f and of MSE_df with respect to the weights, each (M, W)."""
-    parts, on = [], torch.ones_like(scale)
-    for some in points.split(_AT_ONCE):
-        of_df = replace(some, weight_f=torch.zeros_like(some.weight_f))
-        parts.append((function(network, some, scale, None)[1], function(network, of_df, scale, on)[1]))
-    gradient_f, gradient_df = (torch.stack(part).sum(0) for part in zip(*parts, strict=True))
+    gradients, on = [], torch.ones_like(scale)
+    for chunk in points.split(_AT_ONCE):
+        of_df = replace(chunk, weight_f=torch.zeros_like(chunk.weight_f))
+        gradients.append((function(network, chunk, scale, None)[1], function(network, of_df, scale, on)[1]))
+    gradient_f, gradient_df = (torch.stack(of_chunks).sum(0) for of_chunks in zip(*gradients, strict=True))
     return gradient_f, gradient_df
 
 
@@ -181,11 +181,11 @@ def _derivative_term(
 
 
 def _term(residual: Tensor, weight: Tensor, c: Tensor | float, penalty: Penalty | None) -> tuple[Tensor, Tensor]:
-    each = tuple(range(1, residual.ndim))
+    axes = tuple(range(1, residual.ndim))
     if penalty is None:
         weighted = weight / c**2 * residual
-        return (weighted * residual).sum(each), 2 * weighted
+        return (weighted * residual).sum(axes), 2 * weighted
     with torch.enable_grad():
         scaled = (residual / c).detach().requires_grad_()
         (slope,) = torch.autograd.grad(penalty(scaled).sum(), scaled)
-    return (weight * penalty(residual / c)).sum(each), weight * slope / c
+    return (weight * penalty(residual / c)).sum(axes), weight * slope / c

@@ -52,9 +52,14 @@ class Model:
     standardize: bool | Literal["auto"] = "auto"
 
 
-_FEW = 6  # up to this many inputs, one pass for each is faster than a matrix product
-_PAIRWISE = 2  # up to this many outputs the last layer is more exact than a matrix product, `_sum_of_products`
-_AT_ONCE = 512  # points at which `predict` evaluates at once, so that the memory does not grow with the test grid
+_FEW = 6
+"""The most inputs for which a pass for each is faster than a matrix product."""
+
+_PAIRWISE = 2
+"""The most outputs for which `_sum_of_products` computes the last layer, more exactly than a matrix product."""
+
+_AT_ONCE = 512
+"""The points at which `predict` evaluates at a time, so that the memory does not grow with the test grid."""
 
 
 class Tape(NamedTuple):
@@ -68,7 +73,7 @@ class Tape(NamedTuple):
 
     def take(self, members: Tensor) -> "Tape":
         """Return the tape of some members."""
-        return tree_map(lambda part: part[members], self)
+        return tree_map(lambda tensor: tensor[members], self)
 
 
 class StackedMLP(nn.Module):
@@ -126,25 +131,25 @@ class StackedMLP(nn.Module):
 
     def take(self, members: Tensor) -> "StackedMLP":
         """Return a stack of some members, with a copy of their weights."""
-        part = copy.copy(self)
-        part._parameters = {"theta": nn.Parameter(self.theta.detach()[members])}
-        part._buffers = {name: None if x is None else x[members] for name, x in self._buffers.items()}
-        part._modules = {"units": None if self.units is None else self.units.take(members)}
-        return part
+        stack = copy.copy(self)
+        stack._parameters = {"theta": nn.Parameter(self.theta.detach()[members])}
+        stack._buffers = {name: None if x is None else x[members] for name, x in self._buffers.items()}
+        stack._modules = {"units": None if self.units is None else self.units.take(members)}
+        return stack
 
     def layers(self, flat: Tensor | None = None) -> list[tuple[Tensor, Tensor]]:
         """Return views of `theta`, or of another (M, W), as W, (M, in, out), and b, (M, 1, out), of each layer."""
-        parts = (self.theta if flat is None else flat).split(self._splits, dim=1)
-        return [(parts[2 * i].view(-1, *shape), parts[2 * i + 1][:, None]) for i, shape in enumerate(self.shapes)]
+        pieces = (self.theta if flat is None else flat).split(self._splits, dim=1)
+        return [(pieces[2 * i].view(-1, *shape), pieces[2 * i + 1][:, None]) for i, shape in enumerate(self.shapes)]
 
     @torch.no_grad()
     def fix_constants(self, points: Points) -> None:
         """Set the bias of each output of which one value is known, so that it is exact: derivatives leave it free."""
-        known = points.weight_f > 0
-        single = known.sum(1) == 1
+        is_known = points.weight_f > 0
+        single = is_known.sum(1) == 1
         if single.any():
-            some = points.minibatch(known.byte().argmax(1))
-            error = (self(some.x) - some.f).diagonal(dim1=1, dim2=2)  # of each output at its own point
+            first_known = points.minibatch(is_known.byte().argmax(1))
+            error = (self(first_known.x) - first_known.f).diagonal(dim1=1, dim2=2)  # of each output at its own point
             self.layers()[-1][1].sub_(torch.where(single, error, 0)[:, None])
 
     @torch.no_grad()
@@ -166,7 +171,9 @@ class StackedMLP(nn.Module):
         ratio = their_slope / slope
         bias.add_(((their_offset - ratio * offset) @ weight.double()).to(bias))
         weight.mul_(ratio.mT)
-        unit, their_unit = (part.units or Units.identity(1, self.dimension, self.outputs) for part in (ours, theirs))
+        unit, their_unit = (
+            network.units or Units.identity(1, self.dimension, self.outputs) for network in (ours, theirs)
+        )
         weight, bias = ours.layers()[-1]
         ratio = their_unit.y_std / unit.y_std
         weight.mul_(ratio[:, None])
@@ -193,19 +200,21 @@ class StackedMLP(nn.Module):
             x = x if x.requires_grad else x.detach().requires_grad_()
             u = self(x)
             sums = u.sum((0, 1)).unbind()
-            du = torch.stack([torch.autograd.grad(one, x, retain_graph=True, create_graph=keep)[0] for one in sums], 2)
+            du = torch.stack(
+                [torch.autograd.grad(total, x, retain_graph=True, create_graph=keep)[0] for total in sums], 2
+            )
         return (u, du) if keep else (u.detach(), du.detach())
 
     @torch.inference_mode(False)  # it forbids the derivative by autograd
     @torch.no_grad()
     def predict(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Return u and u' as `value_and_derivative` does, without gradients and with less memory for many points."""
-        parts = [self.value_and_derivative(chunk) for chunk in x.split(_AT_ONCE, dim=1)]
-        u, du = (torch.cat(part, dim=1) for part in zip(*parts, strict=True))
+        chunks = [self.value_and_derivative(chunk) for chunk in x.split(_AT_ONCE, dim=1)]
+        u, du = (torch.cat(tensors, dim=1) for tensors in zip(*chunks, strict=True))
         return u, du
 
     def evaluate(self, x: Tensor) -> tuple[Tensor, Tensor, Tape]:
-        """Return u, (M, N, P), u', (M, N, P, D), at x, (M, N, D), and the tape, in the mode that takes less time.
+        """Return u, (M, N, P), u', (M, N, P, D), at x, (M, N, D), and the tape, in the faster mode.
 
         Layer by layer, forward mode with its adjoint has 3 (1 + D) products, and reverse mode 3 (1 + P) + P.
         """
@@ -252,8 +261,9 @@ class StackedMLP(nn.Module):
         The directions k are the inputs. If the tape has no tangents, there is one direction for each output p, du_bar
         of it at each point: its sum with u'_p is the derivative of u_p along it.
         """
-        layers, n, directions = tape.layers, u_bar.shape[1], None
-        parts: list[Tensor] = []
+        layers, n = tape.layers, u_bar.shape[1]
+        directions: Tensor | None = None
+        gradients: list[Tensor] = []
         delta, eps = u_bar, None
         if du_bar is not None and tape.tangents:
             eps = du_bar.permute(0, 3, 1, 2).flatten(1, 2)
@@ -269,7 +279,7 @@ class StackedMLP(nn.Module):
             product = torch.bmm(h.mT, delta)
             if eps is not None:
                 product = product + torch.bmm(tape.carried[i - 1].mT, eps)
-            parts += [delta.sum(1), product.flatten(1)]
+            gradients += [delta.sum(1), product.flatten(1)]
             delta = torch.bmm(delta, weight) * s1
             if eps is not None:
                 pulled = torch.bmm(eps, weight).unflatten(1, (tape.tangents[0].shape[1], n))
@@ -281,7 +291,7 @@ class StackedMLP(nn.Module):
             first = torch.addcmul(first, self.scale.mT, eps.unflatten(1, (self.dimension, n)).sum(2))
         elif eps is not None and directions is not None:
             first = first + torch.bmm(directions.mT, eps)
-        return torch.cat([first.flatten(1), delta.sum(1), *reversed(parts)], dim=1)
+        return torch.cat([first.flatten(1), delta.sum(1), *reversed(gradients)], dim=1)
 
 
 def _carry(tape: Tape, dz: Tensor) -> Tensor:
@@ -315,7 +325,7 @@ def draw_weights(init: Init, shapes: Sequence[tuple[int, int]], generator: torch
     """
     uniform = partial(torch.rand, generator=generator, dtype=torch.float64)
     normal = partial(torch.randn, generator=generator, dtype=torch.float64)
-    parts: list[Tensor] = []
+    pieces: list[Tensor] = []
     knots, edge = "knots" in init, 1.2 if init == "wide_knots" else 1
     for i, (fan_in, fan_out) in enumerate(shapes):
         if knots and i == 0:
@@ -323,11 +333,11 @@ def draw_weights(init: Init, shapes: Sequence[tuple[int, int]], generator: torch
             w = direction / direction.norm(dim=0) * 3 * (0.5 + uniform(fan_out))
             even = torch.linspace(-1, 1, fan_out, dtype=torch.float64)[None]
             at = even if fan_in == 1 else 2 * uniform(fan_in, fan_out) - 1
-            parts += [w, -edge * (w * at).sum(0)]
+            pieces += [w, -edge * (w * at).sum(0)]
         elif knots and i < len(shapes) - 1:
-            parts += [normal(fan_in, fan_out) / fan_in**0.5, normal(fan_out) / 2]
+            pieces += [normal(fan_in, fan_out) / fan_in**0.5, normal(fan_out) / 2]
         elif init == "fourier" and i == 0:
-            parts += [normal(fan_in, fan_out) / fan_in**0.5, math.pi * (2 * uniform(fan_out) - 1)]
+            pieces += [normal(fan_in, fan_out) / fan_in**0.5, math.pi * (2 * uniform(fan_out) - 1)]
         else:
-            parts += [(2 * uniform(*shape) - 1) / fan_in**0.5 for shape in ((fan_in, fan_out), (fan_out,))]
-    return torch.cat([part.flatten() for part in parts])
+            pieces += [(2 * uniform(*shape) - 1) / fan_in**0.5 for shape in ((fan_in, fan_out), (fan_out,))]
+    return torch.cat([piece.flatten() for piece in pieces])

@@ -1,4 +1,4 @@
-r"""The matrix J^T W J of a network's values and derivatives, computed without the Jacobian J.
+r"""Compute the matrix J^T W J of a network's values and derivatives, without the Jacobian J.
 
 With a 1 appended to its inputs h, and a 0 to their tangents g_d, the weights and the biases of a layer are one matrix.
 Its part of a row of J is :math:`h \otimes \epsilon_a + g_a \otimes \delta`, where a = 0 is the value, with g_0 = 0 and
@@ -53,8 +53,8 @@ def normal_matrix(network: StackedMLP, x: Tensor, weights: Tensor, dtype: torch.
         layers = [_Rows.of(layer, of_errors) for layer in linearise(network, tape)]
         fast = [layer.to(dtype) for layer in layers]
         for (i, j), block in blocks.items():
-            some = layers if j == last else fast
-            block.add(some[i], some[j])
+            rows = layers if j == last else fast
+            block.add(rows[i], rows[j])
     sizes = [fan_in * fan_out for fan_in, fan_out in shapes]
     matrix = weights.new_zeros(len(x), sum(sizes), sum(sizes))
     strips = [strip.split(sizes, dim=2) for strip in matrix.split(sizes, dim=1)]
@@ -82,12 +82,12 @@ class _Rows(NamedTuple):
 
     def to(self, dtype: torch.dtype) -> "_Rows":
         """Return the rows in a precision."""
-        return _Rows(*(part.to(dtype) for part in self))
+        return _Rows(*(tensor.to(dtype) for tensor in self))
 
-    def mixed(self, other: "_Rows") -> tuple[Tensor, Tensor]:
+    def mixed(self, rows: "_Rows") -> tuple[Tensor, Tensor]:
         """Return h delta'^T and the sum of w_a g_a epsilon_a'^T, each (M, N, P, in, out')."""
-        slopes = (self.weights * other.epsilon)[:, :, :, 1:]
-        return _outer(self.h, other.epsilon[:, :, :, 0]), self.g.mT @ slopes
+        slopes = (self.weights * rows.epsilon)[:, :, :, 1:]
+        return _outer(self.h, rows.epsilon[:, :, :, 0]), self.g.mT @ slopes
 
 
 @dataclass
@@ -139,7 +139,7 @@ class _Symmetric(_Products):
 
     def add(self, a: _Rows, b: _Rows) -> None:
         """Add the products at some points."""
-        inputs, outputs = ([_lower(part) for part in parts] for parts in self.factors(a, b))
+        inputs, outputs = ([_lower(factor) for factor in factors] for factors in self.factors(a, b))
         self.straight.baddbmm_(_joined(inputs).mT, _joined(outputs))
         if a.g.shape[3]:
             value, slope = a.mixed(b)
@@ -148,8 +148,8 @@ class _Symmetric(_Products):
     def total(self, a: tuple[int, int], b: tuple[int, int]) -> Tensor:
         """Return the block of the matrix, (M, in out, in out)."""
         rows, columns = (_places(size, self.straight.device) for size in a)
-        whole = self.straight.index_select(1, rows).index_select(2, columns)
-        return _Products(whole, self.crossed + self.crossed.mT).total(a, b)
+        block = self.straight.index_select(1, rows).index_select(2, columns)
+        return _Products(block, self.crossed + self.crossed.mT).total(a, b)
 
 
 def _outer(a: Tensor, b: Tensor) -> Tensor:
@@ -159,7 +159,7 @@ def _outer(a: Tensor, b: Tensor) -> Tensor:
 
 def _joined(matrices: Sequence[Tensor]) -> Tensor:
     """Return matrices at N points, (M, N, P, A, B) or (M, N, P, AB), as the rows of one, (M, rows, A B)."""
-    return torch.cat([part.flatten(3).flatten(1, 2) for part in matrices], dim=1)
+    return torch.cat([matrix.flatten(3).flatten(1, 2) for matrix in matrices], dim=1)
 
 
 def _lower(matrices: Tensor) -> Tensor:

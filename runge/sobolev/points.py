@@ -46,20 +46,27 @@ class Points:
         weighted sum over all points.
         """
         share, masks = self.x.shape[1] / index.shape[1], self.masks.take_along_dim(index[:, None], dim=2)
-        x, f, weight_f = (part.take_along_dim(index[..., None], dim=1) for part in (self.x, self.f, self.weight_f))
-        df, weight_df = (part.take_along_dim(index[..., None, None], dim=1) for part in (self.df, self.weight_df))
-        parts = {"x": x, "f": f, "df": df, "weight_f": weight_f * share, "weight_df": weight_df * share, "masks": masks}
+        x, f, weight_f = (tensor.take_along_dim(index[..., None], dim=1) for tensor in (self.x, self.f, self.weight_f))
+        df, weight_df = (tensor.take_along_dim(index[..., None, None], dim=1) for tensor in (self.df, self.weight_df))
+        tensors = {
+            "x": x,
+            "f": f,
+            "df": df,
+            "weight_f": weight_f * share,
+            "weight_df": weight_df * share,
+            "masks": masks,
+        }
         if self.d2f is not None and self.weight_d2f is not None:
-            parts["d2f"] = self.d2f.take_along_dim(index[..., None, None], dim=1)
-            parts["weight_d2f"] = self.weight_d2f.take_along_dim(index[..., None, None], dim=1) * share
-        return replace(self, **parts)
+            tensors["d2f"] = self.d2f.take_along_dim(index[..., None, None], dim=1)
+            tensors["weight_d2f"] = self.weight_d2f.take_along_dim(index[..., None, None], dim=1) * share
+        return replace(self, **tensors)
 
     def split(self, size: int) -> "list[Points]":
         """Return the points in parts of at most `size`, so that a weighted sum is the sum of those of the parts."""
         if self.x.shape[1] <= size:
             return [self]
-        parts = {name: value.split(size, dim=2 if name == "masks" else 1) for name, value in self.tensors().items()}
-        return [replace(self, **dict(zip(parts, some, strict=True))) for some in zip(*parts.values(), strict=True)]
+        pieces = {name: value.split(size, dim=2 if name == "masks" else 1) for name, value in self.tensors().items()}
+        return [replace(self, **dict(zip(pieces, chunk, strict=True))) for chunk in zip(*pieces.values(), strict=True)]
 
     def reweighted(self, channels: Tensor) -> "Points":
         """Return the points with the weights of each channel multiplied by `channels`, (M, P, 1 + D), f first."""

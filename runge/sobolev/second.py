@@ -1,4 +1,4 @@
-r"""The third term of the loss, on second derivatives of which labels are known.
+r"""Compute the third term of the loss, on second derivatives with known labels.
 
 .. math:: L = MSE_f + \lambda_d\, MSE_{df} + \lambda_{dd}\, MSE_{ddf}, \quad
           MSE_{ddf} = \sum_{ipk} w_{ipk}\, (u''_{ipk} - f''_{ipk})^2
@@ -38,10 +38,10 @@ def second_jacobian(network: StackedMLP, x: Tensor) -> Tensor:
     """Return the Jacobian of u'' at x, (M, N, D), with respect to the weights, (M, P K N, W), by reverse mode."""
 
     def at(theta: Tensor, scale: Tensor, shift: Tensor, point: Tensor) -> Tensor:
-        one = copy.copy(network)
-        one._parameters = {"theta": theta[None]}  # pyright: ignore[reportAttributeAccessIssue]
-        one._buffers = {"scale": scale[None], "shift": shift[None]}
-        return pairs(one, point[None, None])[2][0, 0]
+        single = copy.copy(network)
+        single._parameters = {"theta": theta[None]}  # pyright: ignore[reportAttributeAccessIssue]
+        single._buffers = {"scale": scale[None], "shift": shift[None]}
+        return pairs(single, point[None, None])[2][0, 0]
 
     of_points = torch.func.vmap(torch.func.jacrev(at), in_dims=(None, None, None, 0), chunk_size=_AT_ONCE)
     rows = torch.func.vmap(of_points)(network.theta.detach(), network.scale, network.shift, x)

@@ -1,4 +1,4 @@
-r"""Units: what a network is trained on is standardised, what a user sees is not.
+r"""Convert between the units of a user and the standardised units of a network.
 
 .. math:: x_s = (x - \bar x) / \sigma_x, \quad f_s = (f - \bar f) / \sigma_f, \quad f'_s = f' \sigma_x / \sigma_f
 """
@@ -24,8 +24,8 @@ class Units(nn.Module):
 
     def __init__(self, x_mean: Tensor, x_std: Tensor, y_mean: Tensor, y_std: Tensor) -> None:
         super().__init__()
-        for name, part in {"x_mean": x_mean, "x_std": x_std, "y_mean": y_mean, "y_std": y_std}.items():
-            self.register_buffer(name, part.double().clone())
+        for name, statistic in {"x_mean": x_mean, "x_std": x_std, "y_mean": y_mean, "y_std": y_std}.items():
+            self.register_buffer(name, statistic.double().clone())
 
     @classmethod
     def identity(cls, members: int, dimension: int, outputs: int) -> Self:
@@ -37,14 +37,14 @@ class Units(nn.Module):
     def of(cls, points: Points, domain: Tensor | None = None) -> Self:
         """Return the units of training points: mean and standard deviation of each input and output.
 
-        An output that is constant, or of which one value is known, has the scale that its gradient suggests, the root
+        A constant output, or one with a single known value, has the scale that its gradient suggests, the root
         of sum_d mean(f'_d^2) Var x_d, or else 1. If the values are few, fewer than a tenth of the known derivatives, or
         fewer than D + 2 and than the derivatives, they may be nearly equal by chance: the scale is the larger of both.
-        That of the gradient is exact for a linear function of independent inputs, and hardly ever too small: for one
-        uniform input the standard deviation is at most 2 sqrt(3) / pi = 1.1 times as large (Poincaré).
+        The scale of the gradient is exact for a linear function of independent inputs, and hardly ever too small: for
+        one uniform input the standard deviation is at most 2 sqrt(3) / pi = 1.1 times as large (Poincaré).
 
-        With a `domain`, (M, D, 2), the inputs have its centre and half its lengths, and values are not few: where they
-        are is not by chance.
+        With a `domain`, (M, D, 2), the inputs have its centre and half its lengths, and values are never few, because
+        their places are not random.
         """
         x, f = points.x.double(), points.f.double()
         if domain is None:
@@ -52,10 +52,11 @@ class Units(nn.Module):
         else:
             x_mean, x_std = domain.double().mean(-1), (domain[..., 1] - domain[..., 0]).double() / 2
         x_std = torch.where(x_std > 0, x_std, 1)
-        known, known_df = ((weight > 0).double() for weight in (points.weight_f, points.weight_df))
-        n, n_df, count = known.sum(1), known_df.sum(1).amax(2), known.sum(1).clamp_min(1)
-        y_mean = (known * f).sum(1) / count
-        y_std = ((known * (f - y_mean[:, None]).square()).sum(1) / count).sqrt()
+        is_known, known_df = ((weight > 0).double() for weight in (points.weight_f, points.weight_df))
+        n, n_df = is_known.sum(1), known_df.sum(1).amax(2)
+        count = n.clamp_min(1)
+        y_mean = (is_known * f).sum(1) / count
+        y_std = ((is_known * (f - y_mean[:, None]).square()).sum(1) / count).sqrt()
         few = ((10 * n < n_df) | ((n < x.shape[2] + 2) & (n < n_df))) & (domain is None)
         slopes = (known_df * points.df.double().square()).sum(1) / known_df.sum(1).clamp_min(1)
         by_slope = (slopes * x_std[:, None].square()).sum(2).sqrt()
@@ -65,7 +66,7 @@ class Units(nn.Module):
 
     def take(self, members: Tensor) -> "Units":
         """Return the units of some members."""
-        return Units(*(part[members] for part in self.buffers()))
+        return Units(*(statistic[members] for statistic in self.buffers()))
 
     def standardise(self, points: Points) -> Points:
         """Return points in standardised units."""
