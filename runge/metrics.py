@@ -1,4 +1,4 @@
-"""The names of all metrics of a run, and the figures among them that a sweeper minimises.
+"""Name all metrics of a run, and choose the ones that a sweeper minimises.
 
 An error's key is `{split}/{quantity}` or `{split}/{quantity}/{region}`, with split `train`, `val` or `test`.
 """
@@ -39,18 +39,18 @@ def key(split: str, quantity: str, region: str = "") -> str:
 
 def keys(split: str, regions: Iterable[str]) -> list[str]:
     """Return the keys of all errors of one output on a set of points, in the order of `runge.sobolev.accuracy`."""
-    found = [key(split, quantity, region) for quantity in QUANTITIES for region in ("", *regions)]
-    return found + [key(split, quantity) for quantity in RELATIVE]
+    of_regions = [key(split, quantity, region) for quantity in QUANTITIES for region in ("", *regions)]
+    return of_regions + [key(split, quantity) for quantity in RELATIVE]
 
 
-def regions(names: Iterable[str], whole: str) -> list[str]:
-    """Return the regions for which the figure `whole` is also reported.
+def regions(names: Iterable[str], figure: str) -> list[str]:
+    """Return the regions for which the metric `figure` is also reported.
 
     Example:
         >>> regions(["test/mse_f", "test/mse_df", "test/mse_df/left", "test/mse_df/right"], "test/mse_df")
         ['left', 'right']
     """
-    return [name.removeprefix(f"{whole}/") for name in names if name.startswith(f"{whole}/")]
+    return [name.removeprefix(f"{figure}/") for name in names if name.startswith(f"{figure}/")]
 
 
 def on_test(figures: Mapping[str, float | int | None]) -> dict[str, float]:
@@ -81,11 +81,12 @@ DIAGNOSTICS = GRAD_NORM_F, GRAD_NORM_DF, GRAD_COSINE = "grad_norm/f", "grad_norm
 FIT_SECONDS, TOTAL_SECONDS = "seconds/fit", "seconds/total"
 """A run's share of the time that its stack took for the fit, and in total."""
 
-PARAMETERS, SWITCHED_ON_STEP, BEST_STEP = "parameters", "switched_on_step", "best_step"
+PARAMETERS = "parameters"
+SWITCHED_ON_STEP, BEST_STEP = "switched_on_step", "best_step"
 """The number of parameters, the first step with lambda_d > 0 (null: none), and the steps of the best weights."""
 
 VAL_NRMSE = key("val", "nrmse")
-"""The root mean square of `val/nrmse_f` and `val/nrmse_df`; of the one that is known, where the other is not."""
+"""The root mean square of `val/nrmse_f` and `val/nrmse_df`; only of the known one if the other is not."""
 
 ERRORS = key("val", "nrmse_f"), key("val", "nrmse_df")
 """The errors of a run of which `val/nrmse` is made, and by which `search=best` ranks it."""
@@ -102,7 +103,7 @@ class Objective:
 
     Args:
         keys: the metric key of each figure.
-        own: the names of the user's own metrics.
+        custom: the names of the user's own metrics.
         groups: the regions, or several outputs, that have figures of their own.
 
     Raises:
@@ -113,12 +114,12 @@ class Objective:
         (0.5,)
     """
 
-    def __init__(self, keys: Any, own: Sequence[str] = (), groups: Sequence[str] = ()) -> None:
+    def __init__(self, keys: Any, custom: Sequence[str] = (), groups: Sequence[str] = ()) -> None:
         listed = [keys] if isinstance(keys, str) else keys
         if not isinstance(listed, list | tuple) or not listed or len(set(map(str, listed))) < len(listed):
             raise ConfigurationError(f"objective: must be a metric key or a list of different ones, got {keys!r}")
         for name in listed:
-            _check(name, own, groups)
+            _check(name, custom, groups)
         self.keys = tuple(listed)
 
     def values(self, figures: Mapping[str, float | int | None]) -> tuple[float, ...]:
@@ -126,7 +127,7 @@ class Objective:
         return tuple(_value(figures, name) for name in self.keys)
 
     def returned(self, figures: Mapping[str, float | int | None]) -> float | tuple[float, ...]:
-        """Return what a job returns to Hydra's sweepers: a number, or several."""
+        """Return the result of a job for Hydra's sweepers: a number, or several."""
         values = self.values(figures)
         return values[0] if len(values) == 1 else values
 
@@ -134,11 +135,11 @@ class Objective:
 def _value(figures: Mapping[str, float | int | None], name: str) -> float:
     if name != VAL_NRMSE:
         return math.nan if (figure := figures.get(name)) is None else float(figure)
-    parts = [float(part) for part in map(figures.get, ERRORS) if part is not None and part == part]
-    return math.sqrt(sum(part * part for part in parts) / len(parts)) if parts else math.nan
+    errors = [float(error) for error in map(figures.get, ERRORS) if error is not None and error == error]
+    return math.sqrt(sum(error * error for error in errors) / len(errors)) if errors else math.nan
 
 
-def _check(name: Any, own: Sequence[str], groups: Sequence[str]) -> None:
+def _check(name: Any, custom: Sequence[str], groups: Sequence[str]) -> None:
     if str(name).startswith("test/"):
         why = "because test points by which settings are chosen no longer say how good they are"
         raise ConfigurationError(
@@ -146,8 +147,8 @@ def _check(name: Any, own: Sequence[str], groups: Sequence[str]) -> None:
         )
     if name == key("val", "r2_f") or str(name).startswith(key("val", "r2_f", "") + "/"):
         raise ConfigurationError(f"objective: must be a figure that is smaller when it is better, got {name!r}")
-    allowed = [VAL_NRMSE, VAL_LOSS, *keys("val", ()), *(key("val", one) for one in own)]
+    allowed = [VAL_NRMSE, VAL_LOSS, *keys("val", ()), *(key("val", name) for name in custom)]
     if name not in allowed and name not in keys("val", groups):
-        listed = ", ".join(one for one in allowed if not one.startswith(key("val", "r2_f")))
-        part = f", or of one of {', '.join(groups)}, such as {key('val', 'mse_df', groups[0])}" if groups else ""
-        raise ConfigurationError(f"objective: must be one of {listed}{part}; got {name!r}")
+        listed = ", ".join(name for name in allowed if not name.startswith(key("val", "r2_f")))
+        regional = f", or of one of {', '.join(groups)}, such as {key('val', 'mse_df', groups[0])}" if groups else ""
+        raise ConfigurationError(f"objective: must be one of {listed}{regional}; got {name!r}")

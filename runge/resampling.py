@@ -22,15 +22,16 @@ from runge.schedules import due
 
 __all__ = ["Never", "Periodic", "Region", "Resampling", "Residual"]
 
-_MOST_AT_ONCE = 2.0  # the largest factor by which a region's share grows or shrinks at a time
+_MOST_AT_ONCE = 2.0
+"""The largest factor of a region's share at a time: a larger one follows the noise of the errors."""
 
 
 @checked
 class Resampling:
-    """A rule that says when and where the training points move; by default never."""
+    """A rule for the times and places to which the training points move; by default never."""
 
     def due(self, before: int, step: int) -> bool:
-        """Say if the points move after `step` steps; the previous check was after `before` steps."""
+        """Return whether the points move after `step` steps; the previous check was after `before` steps."""
         return False
 
     def rests_from(self) -> int:
@@ -56,7 +57,7 @@ class Periodic(Resampling, ABC):
     last_step: Natural
 
     def due(self, before: int, step: int) -> bool:
-        """Say if a multiple of `every` is after `before`, up to `step`, and `step` is not beyond `last_step`."""
+        """Return whether a multiple of `every` is after `before`, up to `step`, and `step` is at most `last_step`."""
         return step <= self.last_step and due(max(self.every, 1), before, step)
 
     def rests_from(self) -> int:

@@ -30,7 +30,7 @@ def learning_rate_factor(schedule: LearningRateSchedule, progress: float) -> flo
 
 
 def due(every: int, before: int, step: int) -> bool:
-    """Say if there is a multiple of `every` after the step `before`, up to `step`."""
+    """Return whether there is a multiple of `every` after the step `before`, up to `step`."""
     return step // every > before // every
 
 
@@ -66,8 +66,10 @@ class Schedule(ABC):
 
 def alike(schedules: Sequence[Schedule]) -> dict[Schedule, Tensor]:
     """Return the different schedules of a stack, each with the indices of the members that follow it."""
-    different = dict.fromkeys(schedules)
-    return {one: torch.tensor([i for i, other in enumerate(schedules) if other == one]) for one in different}
+    members: dict[Schedule, list[int]] = {}
+    for i, schedule in enumerate(schedules):
+        members.setdefault(schedule, []).append(i)
+    return {schedule: torch.tensor(indices) for schedule, indices in members.items()}
 
 
 def factors(schedules: Mapping[Schedule, Tensor], steps: Tensor, switched_on: Tensor) -> Tensor:
