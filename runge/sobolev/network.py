@@ -172,7 +172,7 @@ class StackedMLP(nn.Module):
         bias.add_(((their_offset - ratio * offset) @ weight.double()).to(bias))
         weight.mul_(ratio.mT)
         unit, their_unit = (
-            network.units or Units.identity(1, self.dimension, self.outputs) for network in (ours, theirs)
+            stack.units or Units.identity(1, self.dimension, self.outputs) for stack in (ours, theirs)
         )
         weight, bias = ours.layers()[-1]
         ratio = their_unit.y_std / unit.y_std

@@ -122,8 +122,8 @@ def far_from_one(target: Target) -> list[str]:
     """Return the inputs and outputs that a network with its initial weights fits badly in their own units, in words.
 
     The size of an input is half the length of the box, the size of an output its standard deviation. It should be from
-    0.1 to 5, and the mean at most 5 sizes away from 0: `10*sin(3*x)` and `sin(3*x)+10` are fitted 18 and 9000 times worse
-    in their own units than in standardised ones.
+    0.1 to 5, and the mean at most 5 sizes away from 0: `10*sin(3*x)` and `sin(3*x)+10` are fitted 18 and 9000 times
+    worse in their own units than in standardised ones.
     """
     values = target.value(sobol(_PROBES, target.domain, seed=None)).reshape(_PROBES, -1)
     inputs = [f"x{d + 1}" for d in range(target.dimension)] if target.dimension > 1 else ["x"]
