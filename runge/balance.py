@@ -88,7 +88,7 @@ class Balance(ABC):
 
 @checked
 class Fixed(Balance):
-    """A constant lambda_d, that of the configuration."""
+    """The constant lambda_d of the configuration."""
 
     def next_look(self, step: int) -> int:
         """Return `NEVER`."""

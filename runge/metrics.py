@@ -54,7 +54,7 @@ def regions(names: Iterable[str], figure: str) -> list[str]:
 
 
 def on_test(figures: Mapping[str, float | int | None]) -> dict[str, float]:
-    """Return the errors on the test points among some figures, without those that are null."""
+    """Return the errors on the test points among some figures, without null."""
     return {name: figure for name, figure in figures.items() if name.startswith("test/") and figure is not None}
 
 

@@ -152,7 +152,7 @@ def _region(target: Function, x: Tensor) -> Tensor:
 
 
 def _counts(target: Function, x: Tensor) -> Tensor:
-    """Return how many of these points count for each region, (1 + R,)."""
+    """Return the number of these points in each region, (1 + R,)."""
     return torch.bincount(_region(target, x), minlength=1 + len(target.regions(x))).to(x)
 
 

@@ -133,8 +133,8 @@ class TwoStage(Schedule):
     Attributes:
         at_step: the step of the switch, >= 0; None: when the validation MSE_f has stopped improving.
         smoothing: the weight of the past in the moving average of MSE_f, in [0, 1).
-        threshold: how much the average must fall to count as an improvement, relative to the best so far, in [0, 1).
-        patience: how many validations in a row may pass without an improvement, >= 1; there is one every
+        threshold: the least decrease of the average that is an improvement, relative to the best so far, in [0, 1).
+        patience: the most validations in a row without an improvement, >= 1; there is one every
             `trainer.log_every` steps.
         latest_step: the step at which lambda_d is switched on at the latest, >= 0; None: no such step.
         ramp_steps: the steps over which lambda_d grows linearly to its full value; 0: at once.

@@ -24,7 +24,7 @@ _BY_FOLD = "in which each point is predicted by a network that did not see it: t
 def choose_metric(records: Sequence[RunRecord], keys: Sequence[str]) -> tuple[str, str]:
     """Return the metric that ranks runs, and a sentence with the reason if it is not `test/mse_df`.
 
-    Mean squared errors have the units of the data: those of sin(x) / 1000 are a million times smaller than those of
+    Mean squared errors have the units of the data: the errors of sin(x) / 1000 are a million times smaller than of
     sin(x). Runs that differ in one of the `keys` of their data, and runs on tables, are ranked by `nrmse_df`, or by
     `nrmse_f` if more finished runs have that. Runs without test points are ranked by their validation errors, and so
     are the runs of a cross-validation, in which each row is predicted by a network that did not see it.

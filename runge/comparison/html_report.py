@@ -35,7 +35,7 @@ CURVES = {
     "norms": {metrics.GRAD_NORM_F: "solid", metrics.GRAD_NORM_DF: "dash"},
     "cosine": {metrics.GRAD_COSINE: "solid"},
 }
-"""The columns of the history that each plot shows, and the dashes of their lines; `errors` are those of the ranking."""
+"""The columns of the history that each plot shows, and the dashes of their lines; the ranking adds `errors`."""
 
 Curves = Mapping[str, Mapping[str, str]]
 

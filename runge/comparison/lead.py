@@ -136,7 +136,7 @@ def describe_lead(groups: Sequence[Group], where: str = "") -> str:
 
     Args:
         groups: the groups, the best first.
-        where: for what the claim holds, such as " for these rows".
+        where: the scope of the claim, such as " for these rows".
 
     Returns:
         Sentences; without a claim if one of the first two groups has fewer than five seeds; empty without two groups.

@@ -17,7 +17,7 @@ _LITTLE = "<0.001"
 class Influence:
     """The influence of an input on an output; None: not known.
 
-    The figures of the fit are means over the box of the inputs, those of the labels means over the rows.
+    The figures of the fit are means over the box of the inputs, the figures of the labels means over the rows.
 
     Attributes:
         output: the name of the output.

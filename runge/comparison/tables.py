@@ -81,7 +81,7 @@ def _run_table(ranking: Ranking, width: int) -> Table:
     """Return a table of runs: the settings in which they differ, the final test errors, and the status with its reason.
 
     Settings that are more than four or too wide share a column, a line each; more than four are replaced by overrides.
-    Of more than 40 runs the first 40 are shown, and those that were interrupted or failed. On a terminal of at least
+    Of more than 40 runs the first 40 are shown, and all interrupted and failed ones. On a terminal of at least
     110 characters the largest errors are shown too. Ranked by a metric without units, all errors are without units.
     """
     records, keys = ranking.records, ranking.keys

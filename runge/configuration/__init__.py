@@ -1,1 +1,1 @@
-"""What may be configured: the types of keys, the objects made of them, how they are typed, and what is wrong."""
+"""The configuration: the types of keys, the objects made of them, their form in a shell, and errors."""

@@ -14,7 +14,7 @@ __all__ = [
 
 
 class ConfigurationError(ValueError):
-    """A mistake in the configuration; the message names the key, the value and what is allowed."""
+    """A mistake in the configuration; the message names the key, the value and the rule."""
 
 
 class RunError(RuntimeError):
@@ -35,7 +35,7 @@ def did_you_mean(word: str, meanings: Mapping[str, str] | Collection[str]) -> st
 
     Args:
         word: the wrong word.
-        meanings: the allowed words; or what is meant by some words.
+        meanings: the allowed words; or a mapping from words to their meanings.
 
     Example:
         >>> did_you_mean("ReLU", ["tanh", "relu"]), did_you_mean("swish", {"swish": "silu"}), did_you_mean("x", [])

@@ -1,4 +1,4 @@
-"""Objects made from the sections of a configuration; a message names the wrong key, its value and what is allowed."""
+"""Objects made from the sections of a configuration; a message names the wrong key, its value and the rule."""
 
 import functools
 import hashlib

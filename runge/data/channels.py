@@ -92,7 +92,7 @@ def _inverse(squares: Tensor, known: Tensor) -> Tensor:
 
 
 def relevance(train: Points) -> Tensor:
-    r"""Return how much each input matters, (M, D), in [0.03, 1].
+    r"""Return the relevance of each input, (M, D), in [0.03, 1].
 
     With the mean squares m of `channel_weights` it is
 
@@ -133,14 +133,14 @@ class Channels(NamedTuple):
     def of_residuals(self) -> Floats:
         """The factors of the residuals of one channel, (P + P D,): the inverse of its standard deviation.
 
-        A partial derivative has that of the gradient of its output, in standardised inputs.
+        A partial derivative has the factor of the gradient of its output, in standardised inputs.
         """
         return math.sqrt(len(self.value)) * np.concatenate([self.value, self.slope.ravel()])
 
     def nrmse(self, residuals: Floats) -> Floats:
         """Return nrmse_f and nrmse_df of each output, (2, P), given residuals, (n, P + P D); NaN: not known.
 
-        The formulas are those of `runge.sobolev.accuracy`.
+        The formulas are in `runge.sobolev.accuracy`.
         """
         outputs, factors = len(self.value), self.of_residuals
         squares = np.where(factors > 0, factors * FitErrors.of(residuals).rmse, np.nan) ** 2

@@ -18,7 +18,7 @@ _NEAR_ZERO = 1e-6
 
 
 def number_points(x: np.ndarray) -> np.ndarray:
-    """Return the number of each row's inputs, (m,): 0 for those of the first row, 1 for the next ones that differ.
+    """Return the number of each row's inputs, (m,): 0 for the inputs of the first row, 1 for the next different ones.
 
     Inputs that differ by no more than round-off count as equal: two neighbours among the sorted values of a column
     differ by at most 1e-8 of their size, or of the column's range if that is smaller.

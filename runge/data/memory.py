@@ -31,7 +31,7 @@ def frame_of(frame: Any, key: str = "data") -> File:
 def file_of(data: Any) -> tuple[str, bytes]:
     """Return the suffix and the content of the file that holds a table with all of its digits.
 
-    It is a DataFrame, whose columns are those of a CSV file, or a mapping of the arrays of an NPZ file.
+    It is a DataFrame with the columns of a CSV file, or a mapping of the arrays of an NPZ file.
 
     Raises:
         ConfigurationError: it is neither, or cannot be a table.
@@ -57,5 +57,5 @@ def file_of(data: Any) -> tuple[str, bytes]:
 
 
 def unmasked(array: Any) -> Any:
-    """Return a masked array with NaN, not known, in the place of what is masked; others as they are."""
+    """Return a masked array with NaN, not known, instead of masked numbers; other arrays unchanged."""
     return np.ma.filled(array.astype(float), np.nan) if isinstance(array, np.ma.MaskedArray) else array

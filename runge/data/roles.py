@@ -215,7 +215,7 @@ def _is_second(column: str, names: Collection[str]) -> bool:
 
 
 def _check_strays(file: File, inputs: Sequence[str], outputs: Sequence[str], unused: Sequence[str]) -> None:
-    """Raise ConfigurationError if the name of an unused column is almost that of a derivative.
+    """Raise ConfigurationError if the name of an unused column is similar to the name of a derivative.
 
     That is a derivative of a chosen output by an input that is no column, or vice versa, or one with other capitals.
     """
@@ -283,7 +283,7 @@ def check_index(name: str, frame: Any, x: Any) -> None:
 
 
 def names_of(letter: str, labels: Any, count: int) -> tuple[str, ...]:
-    """Return the names of columns: those of a DataFrame or a Series, if they are texts, or else y, or y1, y2, ..."""
+    """Return the names of columns: from a DataFrame or a Series, if they are texts, or else y, or y1, y2, ..."""
     names = list(getattr(labels, "columns", [getattr(labels, "name", None)]))
     named = len(names) == count == len(set(names)) and all(isinstance(name, str) for name in names)
     return tuple(names) if named else numbered(letter, count)

@@ -44,7 +44,7 @@ class Rows:
         sets: 0, 1 or 2, (m,), for training, validation and test; None without `data.split_column`.
         unused: the names of the unused columns.
         checksum: a hash of the arrays and the names.
-        groups: the number of each row's group, (m,): that of `data.group`, or the result of `number_points`.
+        groups: the number of each row's group, (m,): from `data.group`, or the result of `number_points`.
         numbers: the number of each row in the file, (m,), from 0.
         d2ydx2: the second derivatives of each pair of inputs d <= e, (m, P, D (D + 1) / 2); NaN: not known; None: none.
     """
@@ -238,7 +238,7 @@ def read(table: Table) -> Rows:
     """Read the rows of a table; a file that has not changed is read once.
 
     Raises:
-        ConfigurationError: the file cannot be read, or does not hold what the table says; the message names the key,
+        ConfigurationError: the file cannot be read, or does not fit the section; the message names the key,
             the file, and the line and column if there is one.
     """
     stamp = None
@@ -299,7 +299,7 @@ def draw(groups: np.ndarray, is_known: np.ndarray, test: float, val: float, gene
 
 
 def _fitting(sizes: np.ndarray, room: int) -> np.ndarray:
-    """Return which groups of rows fill a set, (n,), bool: those that fit in, the first ones first."""
+    """Return whether groups of rows are in a set, (n,), bool: each in turn if it fits in."""
     taken = np.cumsum(sizes) <= room
     room -= sizes[taken].sum()
     for i in np.flatnonzero(~taken & (sizes <= room)):

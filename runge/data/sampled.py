@@ -25,15 +25,15 @@ _TEST_SEED = 1  # another seed than that of the candidates for training points
 
 @checked
 class Data:
-    """The section `data` of a formula: how many points there are, and what they carry.
+    """The section `data` of a formula: the number of points, and their labels.
 
-    With one or two inputs the least number of points is that of the domain's corners, 2 or 4, since they are among
-    the points. With more it is 1, except for a grid, which has two or more points along each input.
+    With one or two inputs there are at least as many points as corners of the domain, 2 or 4, which are among the
+    points. With more it is 1, except for a grid, which has two or more points along each input.
 
     Attributes:
         n_train: training points.
         n_val: validation points, random and independent of the training points.
-        n_test: test points, on the uniform grid over the domain, ends included; for D > 2 those of a Sobol sequence.
+        n_test: test points, on the uniform grid over the domain, ends included; for D > 2 of a Sobol sequence.
         n_derivative: None: every training point carries f and f'. A number: the n_train points carry f alone, and
             n_derivative further points of the same strategy carry f' alone. A single point with f, n_train=1, is then
             at the centre of the domain: f is fitted to its derivatives, and this value fixes the constant.
@@ -46,7 +46,7 @@ class Data:
         fold: the fold that is left out of training and validates, from 0 to K - 1. A sweep without this key trains a
             run for each fold.
         batch_size: the size of a mini-batch, from 1 to the number of training points; None: the full batch.
-        seed: the seed of the data, >= 0; None: that of the run, or 0 with `folds`.
+        seed: the seed of the data, >= 0; None: the seed of the run, or 0 with `folds`.
     """
 
     n_train: Size = 128
@@ -91,7 +91,7 @@ class Dataset(NamedTuple):
 
     @classmethod
     def stack(cls, members: "Sequence[Dataset]") -> "Dataset":
-        """Return the points of all members as those of one stack."""
+        """Return the points of all members as one stack."""
         return cls(*(Points.stack(points) for points in zip(*members, strict=True)))
 
     def each(self, function: Callable[[Points], Points]) -> "Dataset":
@@ -146,9 +146,9 @@ def training_points(
     sample_weight: SampleWeight,
     noise: torch.Generator | None = None,
 ) -> Points:
-    """Place the training points: those that carry f and f', boundary points at their end; f alone; f' alone.
+    """Place the training points: first points with f and f', boundary points at their end; then f alone; then f' alone.
 
-    The first of `samplings` places the points with f; with `n_derivative`, the second places those with f' alone.
+    The first of `samplings` places the points with f; with `n_derivative`, the second places the points with only f'.
     """
     noise = noise or _noise_source(generator)
     anchor = data.n_derivative is not None and data.n_train == 1

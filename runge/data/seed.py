@@ -24,10 +24,10 @@ class Seed:
 
     @classmethod
     def of_data(cls, seed: int, of_section: int | None, folds: int | None) -> "Seed":
-        """Return the seed of a run's data: `data.seed`, or that of the run.
+        """Return the seed of a run's data: `data.seed`, or the seed of the run.
 
-        With `data.folds` it is 0 instead of that of the run: runs of one fold leave out the same points whatever their
-        seeds are, so that each point is predicted by networks of all seeds that have not seen it.
+        With `data.folds` it is 0 instead of the seed of the run: runs of one fold leave out the same points with
+        any seed, so that each point is predicted by networks of all seeds that have not seen it.
         """
         return cls(seed=of_section if of_section is not None else seed if folds is None else 0)
 

@@ -128,7 +128,7 @@ def _csv(path: str) -> File:
 
     with Path(path).open(encoding="utf-8-sig") as file:
         first, second = file.readline(), file.readline()
-        # A name may have commas, as in `x, m;y, N`: the number of separators is then not that of the next line.
+        # A name may have commas, as in `x, m;y, N`: the number of separators then differs from the next line.
         separator = max(
             _SEPARATORS,
             key=lambda character: (0 < first.count(character) == second.count(character), first.count(character)),

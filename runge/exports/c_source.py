@@ -87,7 +87,7 @@ def c_source(
         function: a trained function.
         interval: not used: C has the mean alone.
         hessian: whether the function has the argument `d2u`.
-        name: the name of the file, with or without its suffix; without it, that of the function.
+        name: the name of the file, with or without its suffix; without it, the name of the function.
 
     Raises:
         ConfigurationError: the name is none of a function, or an activation has no formula in C.

@@ -188,7 +188,7 @@ def _bounded(error: OutputError, what: str) -> dict[str, float]:
 
 
 def _by_channel(function: Function, figures: Figures, split: str) -> dict[str, Any]:
-    """Return the errors of each value, of each gradient, and of each partial derivative, from those of a run."""
+    """Return the errors of each value, of each gradient, and of each partial derivative, from the errors of a run."""
 
     def numbers(**keys: str) -> dict[str, float]:
         errors = {name: figure for name, metric in keys.items() if (figure := figures.get(metric)) is not None}

@@ -76,7 +76,7 @@ def _ends(function: Function, interval: float | None) -> dict[str, Any]:
     shapes = [() if p == 1 else (p,), (d,) if p == 1 else (p, d)]
 
     def split(numbers: Sequence[float] | np.ndarray) -> list[Any]:
-        """Return the numbers of all channels as those of u and of du."""
+        """Return the numbers of all channels as two lists, of u and of du."""
         pair = zip(np.split(np.array(numbers), [p]), shapes, strict=True)
         return [of_kind.reshape(shape).tolist() for of_kind, shape in pair]
 

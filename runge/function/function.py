@@ -212,7 +212,7 @@ class Function(nn.Module):
             ConfigurationError: the table of its runs has changed, or is gone.
             ValueError: there are too few rows for the level, or none that was left out of the training of any member.
         """
-        self.calibration.factors(level)  # raises what it raises before anything is evaluated
+        self.calibration.factors(level)  # its errors come before anything is evaluated
 
         def ends(points: Tensor) -> tuple[Tensor, ...]:
             jet = self.jet(points)
@@ -299,7 +299,7 @@ class Function(nn.Module):
             if (Box(*self.ranges).outside(x[0].detach().cpu()) > _FAR).any():
                 far = "an input is beyond its training range by more than the width of this range"
                 # With the same text and the same line, Python's default filter prints it once in a process.
-                warnings.warn(f"{far}; u.outside(x) says how far outside each point is", RuntimeWarning, stacklevel=1)
+                warnings.warn(f"{far}; u.outside(x) returns the distance of each point", RuntimeWarning, stacklevel=1)
 
     def _load_from_state_dict(self, *args: Any, **kwargs: Any) -> None:
         """Load parameters, as torch does for each submodule, and forget the runs and rows of those before."""

@@ -32,7 +32,7 @@ def load(directory: str | os.PathLike[str]) -> Function:
     which may differ only in seed and fold.
 
     Args:
-        directory: that of a run or of a sweep, such as `outputs/DATE/TIME`.
+        directory: the directory of a run or of a sweep, such as `outputs/DATE/TIME`.
 
     Returns:
         The function on the CPU, in the units of the data and the precision of the training; its parameters require no

@@ -48,7 +48,7 @@ def suggest(
 
     Args:
         directory: the directory of the sweep: of `runge fit`, or over seeds or folds.
-        points: how many.
+        points: the number of rows.
         box: the interval of an input, or its fixed value; for other inputs it is the range of the table's rows.
         candidates: the points to choose from, a file or a DataFrame with a column for each input, of which at most 2048
             are drawn; None: points of a Sobol sequence in the box, as `runge.function.suggestions.draw`.

@@ -5,7 +5,7 @@ Of several networks that were trained on the same rows, r is their disagreement,
 .. math:: r(x)^2 = \sum_c f_c^2\, s_c(x)^2,
 
 with the spread :math:`s_c` of each output and each partial derivative, and the factors of `Channels`, which make errors
-comparable. q is the 0.95 quantile of r at rows that these networks, or those of folds, have not seen.
+comparable. q is the 0.95 quantile of r at rows that these networks, or the networks of folds, have not seen.
 
 Of other functions, r is the distance from the nearest training row,
 
@@ -116,7 +116,7 @@ class NearestRow:
 
     Args:
         x: the inputs of the rows, (n, D).
-        weights: how much each input matters, (D,), as `input_weights` returns it.
+        weights: the weight of each input, (D,), from `input_weights`.
 
     Example:
         >>> x = np.linspace(0, 1, 11)[:, None]

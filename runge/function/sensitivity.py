@@ -42,7 +42,7 @@ def measure(y: Floats, dydx: Floats, box: Floats) -> Measures:
         S_{T,i} \le \frac{(b_i - a_i)^2}{\pi^2} \frac{\nu_i}{\mathrm{Var}(y)}
 
     where the inputs are independent, and each is uniform in [a_i, b_i]: (b_i - a_i)^2 / pi^2 is the Poincaré constant
-    of that distribution. The standard error of the bound is that of the ratio of two means, to first order.
+    of that distribution. The standard error of the bound is the error of the ratio of two means, to first order.
 
     Args:
         y: the values, (n, P); NaN: not known.

@@ -43,7 +43,7 @@ _RIDGE = 1e-6
 def relative(*squares: Floats) -> Floats:
     """Return the sum of some squares, each (N,), over their means; squares that are 0 everywhere do not count.
 
-    The error of the values and that of the derivatives then weigh the same, as in their geometric mean. Without any
+    The errors of values and of derivatives then weigh the same, as in their geometric mean. Without any
     square that is not 0, all are 1.
     """
     relative_squares = [square / square.mean() for square in squares if square.any()]

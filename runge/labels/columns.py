@@ -274,7 +274,7 @@ def _is_sound(mistake: Mistake, wrong: Labels, right: Labels) -> bool:
 
 
 def _explains_nearest(labels: Labels, p: int) -> bool:
-    """Return whether the derivatives explain most of the nearest differences exactly, as those of a step or a flag."""
+    """Return whether the derivatives explain most of the nearest differences exactly, as of a step or a flag."""
     nearest = labels.error[p][labels.pairs.group == 0]
     return bool(np.mean(np.abs(nearest) <= _EXACT * np.abs(labels.difference[p]).mean()) > 0.5)
 

@@ -96,7 +96,7 @@ def usual_factor(factor: float, deviation: float = 0.0, tolerance: float = _TOLE
     Args:
         factor: the factor, of any sign.
         deviation: the standard deviation of the input, by which a scaler divides.
-        tolerance: how far apart the logarithms of their sizes may be.
+        tolerance: the largest difference of the logarithms of their sizes.
     """
     size = max(abs(factor), 1 / abs(factor))
     usual = {
@@ -128,7 +128,7 @@ def possible(labels: Labels) -> Iterator[Mistake]:
 
 
 def _groups(of_output: Sequence[list[Place]], of_input: Sequence[list[Place]]) -> Iterator[list[Place]]:
-    """Yield the columns that may share a factor or a shift: each, those of an output, of an input, and all.
+    """Yield the columns that may share a factor or a shift: each, all of an output, all of an input, and all.
 
     Args:
         of_output: the columns of each output.

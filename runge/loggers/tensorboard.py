@@ -133,7 +133,7 @@ class TensorBoard(Logger):
             self._add(summary=Summary(value=[Summary.Value(tag=key, image=image)]), step=step)
 
     def save(self) -> None:
-        """Append what was collected to the event file; it is kept if that fails."""
+        """Append the collected events to the event file; they are kept if that fails."""
         content = BytesIO()
         records = RecordWriter(content)
         for event in self._waiting:
@@ -151,7 +151,7 @@ class TensorBoard(Logger):
         self._waiting = []
 
     def finalize(self, status: str) -> None:
-        """Append what was collected, and that the run has finished if it has."""
+        """Append the collected events, and the end of the run if it has finished."""
         if status == "success":
             self._add(summary=hparams({}, {})[2])
         self.save()

@@ -80,7 +80,7 @@ def curves_picture(
 
 
 def _line(axes: Axes, history: History, column: str, above: float = 0, **style: Any) -> None:
-    """Draw a column of the history over the steps, joining what is known and above a number."""
+    """Draw a column of the history over the steps, joining the known values above a number."""
     step, y = np.asarray(history["step"]), np.asarray(history.get(column, [np.nan] * len(history["step"])))
     drawn = np.isfinite(y) & (y > above)
     axes.plot(step[drawn], y[drawn], marker="." if drawn.sum() == 1 else "", **style)

@@ -38,7 +38,7 @@ def profiles_picture(
     With intervals, these are drawn as bands, and du/dx_d has a panel below. Without, it is drawn as tangents.
 
     All panels of an output have the same scale, which has room for the `values` of all points, (N, P). One output has
-    at most twelve panels, several have at most four each: those of the inputs along which the first four outputs change
+    at most twelve panels, several have at most four each: of the inputs along which the first four outputs change
     most, relative to their range over all profiles.
 
     Each of the `profiles` is through the median of the points.

@@ -81,7 +81,7 @@ def discard(path: Path, names: Collection[str]) -> None:
 
 
 def printable(text: str, keep: str = "") -> str:
-    r"""Return a text with control characters and the like escaped, except those in `keep`.
+    r"""Return a text with control characters and the like escaped, except the ones in `keep`.
 
     Example:
         >>> printable("red \x1b[31m alert")
@@ -99,7 +99,7 @@ def locked(directory: Path, key: str, seconds: float = 0) -> Iterator[None]:
     The system releases the lock when the process ends for any reason; the file stays, and means nothing then.
 
     Args:
-        directory: a run's directory, or a sweep's, which does not include those of its runs.
+        directory: a run's directory, or a sweep's without the directories of its runs.
         key: the key of the configuration to which a message refers.
         seconds: how long to wait for another process.
 

@@ -102,7 +102,7 @@ def fit_of(columns: Mapping[str, Sequence[float]]) -> SampledFit:
     """Return the fit in the columns of a `fit.csv`.
 
     The inputs are first. A function of one input has the columns f, df, u and du; of several, f, df_dx1, ... and u,
-    du_dx1, ... Those of an output y are y, dy_dx1, ... and u_y, du_y_dx1, ...; those of dy_dx1 may be missing.
+    du_dx1, ... An output y has the columns y, dy_dx1, ... and u_y, du_y_dx1, ...; dy_dx1, ... may be missing.
 
     Raises:
         ConfigurationError: there are no inputs or outputs, or a derivative of the fit is missing.
@@ -116,7 +116,7 @@ def fit_of(columns: Mapping[str, Sequence[float]]) -> SampledFit:
     def slope(y: str, x: str) -> str:
         return f"d{y}" if len(inputs) == 1 and f"d{y}" in columns else f"d{y}_d{x}"
 
-    # Compared before any array is made: the number of derivatives is then that of the columns.
+    # Compared before any array is made: the number of derivatives is then the number of columns.
     if not inputs or not all(slope(u, x) in columns for u in outputs.values() for x in inputs):
         raise ConfigurationError(f"no columns of a fit: should be x, f, df, u, du or similar, got {', '.join(names)}")
     unknown = [np.nan] * len(columns[inputs[0]])

@@ -35,7 +35,7 @@ def sobol(n: int, domain: Tensor, seed: int | None) -> Tensor:
 
     Any n points fill the box more evenly than random ones; a power of 2 is best.
 
-    The seed is that of the scrambling; None: the plain sequence, which begins with the lower corner and the centre.
+    The seed is for the scrambling; None: the plain sequence, which begins with the lower corner and the centre.
 
     References:
         S. Joe, F. Y. Kuo (2008). Constructing Sobol sequences with better two-dimensional projections.

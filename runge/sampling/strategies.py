@@ -23,7 +23,7 @@ class Function(Protocol):
     domain: Tensor
 
     def derivative(self, x: Tensor) -> Tensor:
-        """Return the gradient at x, both of shape (n, D); that of P > 1 outputs has the shape (n, P, D)."""
+        """Return the gradient at x, both of shape (n, D); with P > 1 outputs the gradient has the shape (n, P, D)."""
         ...
 
     def regions(self, x: Tensor) -> dict[str, Tensor]:
@@ -191,7 +191,7 @@ class Random(Sampling):
 class Sobol(Sampling):
     """A scrambled Sobol sequence, which fills a domain with many inputs more evenly than random nodes.
 
-    The first nodes of a larger set are those of a smaller one with the same seed. Powers of 2 are best.
+    A larger set begins with the nodes of a smaller one with the same seed. Powers of 2 are best.
 
     References:
         A. B. Owen (2023). Practical quasi-Monte Carlo integration. https://artowen.su.domains/mc/practicalqmc.pdf

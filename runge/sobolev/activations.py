@@ -72,7 +72,7 @@ def activation(name: str) -> Activation:
     """Return the activation of this name in `ACTIVATIONS`, or the one at a dotted path, whose module is imported.
 
     Raises:
-        ValueError: there is none, or its derivatives are not those of its value.
+        ValueError: there is none, or its derivatives are not the derivatives of its value.
     """
     return ACTIVATIONS[name] if name in ACTIVATIONS else _imported(name)
 

@@ -18,8 +18,8 @@ from torch import Tensor
 
 from runge.sobolev.network import StackedMLP, Tape
 
-_CACHED = 2**17  # the numbers that fit the CPU's cache; it limits how many members are multiplied at a time
-_ROWS = 320  # about how many rows and columns of a large Gram matrix are computed at a time
+_CACHED = 2**17  # the numbers that fit the CPU's cache; it limits the members that are multiplied at a time
+_ROWS = 320  # the approximate rows and columns of a large Gram matrix that are computed at a time
 
 
 class Layer(NamedTuple):

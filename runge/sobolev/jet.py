@@ -14,7 +14,7 @@ def jet(network: StackedMLP, x: Tensor, order: int = 1, along: Tensor | None = N
     Args:
         network: M networks, whose units are restored.
         x: the points, in the units of the data.
-        order: that of the last derivative, 0, 1 or 2.
+        order: the order of the last derivative, 0, 1 or 2.
         along: directions v, of the shape of x; the second derivatives are then u'' v, (M, N, P, D).
     """
     units, like = network.units, network.theta

@@ -97,7 +97,7 @@ class Kernel:
         return u, du
 
     def adam(self, network: StackedMLP, points: Points, scale: Tensor, steps: AdamSteps) -> int:
-        """Take one or more of these steps, for about a twentieth of a second, to react to signals; return how many."""
+        """Take one or more of these steps, for about 0.05 s, to react to signals; return their number."""
         size = points.x.shape[1] if steps.batch is None else steps.batch.shape[2]
         depth, (dimension, width) = len(network.shapes) - 1, network.shapes[0]
         seconds = len(points.x) * step_seconds(size, depth, width, dimension, network.outputs, self.activation)

@@ -171,9 +171,7 @@ class StackedMLP(nn.Module):
         ratio = their_slope / slope
         bias.add_(((their_offset - ratio * offset) @ weight.double()).to(bias))
         weight.mul_(ratio.mT)
-        unit, their_unit = (
-            stack.units or Units.identity(1, self.dimension, self.outputs) for stack in (ours, theirs)
-        )
+        unit, their_unit = (stack.units or Units.identity(1, self.dimension, self.outputs) for stack in (ours, theirs))
         weight, bias = ours.layers()[-1]
         ratio = their_unit.y_std / unit.y_std
         weight.mul_(ratio[:, None])

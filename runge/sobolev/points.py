@@ -62,7 +62,7 @@ class Points:
         return replace(self, **tensors)
 
     def split(self, size: int) -> "list[Points]":
-        """Return the points in parts of at most `size`, so that a weighted sum is the sum of those of the parts."""
+        """Return the points in parts of at most `size`, so that a weighted sum is the sum over the parts."""
         if self.x.shape[1] <= size:
             return [self]
         pieces = {name: value.split(size, dim=2 if name == "masks" else 1) for name, value in self.tensors().items()}
