@@ -243,12 +243,14 @@ def _fit(fit: SampledFit, functions: list[dict[str, Any]], of_table: bool) -> di
 
     The function is added to `functions`, unless an earlier run has the same.
     """
-    inputs, outputs, *arrays = fit
+    inputs, outputs = fit.inputs, fit.outputs
     most = max(2, _MOST_ERRORS // (len(outputs) * (1 + len(inputs))))
     rows = np.linspace(0, len(fit.x) - 1, min(len(fit.x), most)).round().astype(int)
     if len(inputs) == 1:
         rows = rows[np.argsort(fit.x[rows, 0], kind="stable")]
-    x, f, df, u, du = (array[rows] for array in arrays)
+    x = fit.x[rows]
+    f, u = fit.f[rows], fit.u[rows]
+    df, du = fit.df[rows], fit.du[rows]
     function = {"rows": of_table, "inputs": inputs, "outputs": outputs}
     function |= {"x": packed(x, "<f8"), "f": packed(f), "df": packed(df)}
     if function not in functions:

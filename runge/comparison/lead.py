@@ -150,13 +150,15 @@ def describe_lead(groups: Sequence[Group], where: str = "") -> str:
     if first.folds and second.folds:
         return _describe_folds(first, second)
     if (difference := compare_groups(first, second)) is not None:
-        factor, low, high, p, test = difference
-        said, interval = f"{first.name} leads {second.name}", f"{factor:.3g} (95 %: {low:.3g} to {high:.3g})"
+        factor, p = difference.factor, difference.p
+        interval = f"{factor:.3g} (95 %: {difference.low:.3g} to {difference.high:.3g})"
+        said = f"{first.name} leads {second.name}"
         if factor < 1.005:  # the medians may be in another order than the ranks
             said = f"{first.name} has the lowest median, but over {second.name} the factor is {interval}"
         elif not math.isnan(factor):
             said += f" by a factor of {interval}"
-        return f"{said}; {test}, p = {p:.2g}: {'more than chance' if p < LEVEL else 'this may be chance'}{where}."
+        claim = "more than chance" if p < LEVEL else "this may be chance"
+        return f"{said}; {difference.test}, p = {p:.2g}: {claim}{where}."
     counts = _count(first, second)
     low, high = first.median, second.median
     factor = f"{high / low:.3g}" if low > 0 and math.isfinite(high) else ""

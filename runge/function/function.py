@@ -351,5 +351,5 @@ class Function(nn.Module):
             inputs=self.inputs,
             like=self.like if like is None else like,
             at_once=max(1, _CHUNK // (self.members * of_each)),
-            whole=any(parameter.requires_grad for parameter in self.parameters()),
+            together=any(parameter.requires_grad for parameter in self.parameters()),
         )

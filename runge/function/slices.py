@@ -108,8 +108,8 @@ def rows_seen(function: "Function") -> tuple[Array, Array, Array]:
     try:
         rows, split = rows_of(run)
     except (ConfigurationError, OSError):
-        _, _, x, f, df, *_ = fit_of(read_columns(run, run.fit, None, sys.maxsize))
-        return x, f, df
+        fit = fit_of(read_columns(run, run.fit, None, sys.maxsize))
+        return fit.x, fit.f, fit.df
     seen = np.union1d(split.train, split.val)
     seen = seen[:: -(-len(seen) // _MOST_ROWS)]
     return rows.x[seen], rows.y[seen], rows.dydx[seen]

@@ -125,5 +125,6 @@ def fit_of(columns: Mapping[str, Sequence[float]]) -> SampledFit:
         rows = [[columns.get(slope(y, x), unknown) for x in inputs] for y in of]
         return np.array(rows, float).transpose(2, 0, 1)
 
-    x, f, u = (np.array([columns[name] for name in names], float).T for names in (inputs, outputs, outputs.values()))
+    x = np.array([columns[name] for name in inputs], float).T
+    f, u = (np.array([columns[name] for name in names], float).T for names in (outputs, outputs.values()))
     return SampledFit(tuple(inputs), tuple(outputs), x, f, slopes(list(outputs)), u, slopes(list(outputs.values())))

@@ -46,7 +46,8 @@ class Points:
         weighted sum over all points.
         """
         share, masks = self.x.shape[1] / index.shape[1], self.masks.take_along_dim(index[:, None], dim=2)
-        x, f, weight_f = (tensor.take_along_dim(index[..., None], dim=1) for tensor in (self.x, self.f, self.weight_f))
+        x = self.x.take_along_dim(index[..., None], dim=1)
+        f, weight_f = (tensor.take_along_dim(index[..., None], dim=1) for tensor in (self.f, self.weight_f))
         df, weight_df = (tensor.take_along_dim(index[..., None, None], dim=1) for tensor in (self.df, self.weight_df))
         tensors = {
             "x": x,
