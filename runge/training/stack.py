@@ -31,7 +31,7 @@ from runge.sobolev.kernel import Kernel, step_function
 from runge.sobolev.second import with_second
 from runge.training.callbacks.balancing import Balancing
 from runge.training.callbacks.derivative_loss import DerivativeLoss
-from runge.training.callbacks.history import Curves, Forecast, History, Progress, fill_callback_metrics
+from runge.training.callbacks.history import CallbackMetrics, Curves, Forecast, History, Progress, Report
 from runge.training.callbacks.resample import Resample
 from runge.training.callbacks.stopping import StopEarly, TimeLimit
 from runge.training.datamodule import PointsDataModule, SobolevDataModule
@@ -39,7 +39,7 @@ from runge.training.member import Member
 from runge.training.module import SobolevRegression
 from runge.training.results import Outcome, RunWriter, StackWriter, UnwritableError
 from runge.training.saving import Save, StateFile, is_to_stop
-from runge.training.trainer import IGNORED, AtBlockEnd, check_metrics, make_callbacks, make_trainer
+from runge.training.trainer import IGNORED, check_metrics, make_callbacks, make_trainer
 
 
 def make_data(members: Sequence[Member], dtype: torch.dtype) -> PointsDataModule:
@@ -209,12 +209,11 @@ class Stack:
         started, history, resample = time.perf_counter(), History(), self._resample()
         writer = StackWriter(runs, self.module, self.data, history, resample)
         save = Save(self.training.checkpoint_seconds, writer.running)
-        count = AtBlockEnd(lambda module: report and report(int(module.step) - module.block_start))
         # A callback of the user's acts on the figures of a block, and the checkpoint holds the state that all leave.
         callbacks = [
-            *([count] if report else [Forecast(), *([Progress()] if self.training.progress_bar else [])]),
+            *([Report(report)] if report else [Forecast(), *([Progress()] if self.training.progress_bar else [])]),
             Curves(history, [run.to_loggers for run in runs]),
-            *([AtBlockEnd(fill_callback_metrics), *self.callbacks] if self.callbacks else []),
+            *([CallbackMetrics(), *self.callbacks] if self.callbacks else []),
             save,
         ]
         try:

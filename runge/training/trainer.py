@@ -1,6 +1,6 @@
-"""Lightning's Trainer of a stack, the base class of its callbacks, and a user's own callbacks and metrics."""
+"""Lightning's Trainer of a stack, and a user's own callbacks and metrics."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import lightning.pytorch as pl
@@ -13,7 +13,6 @@ from runge.configuration.errors import ConfigurationError, describe
 from runge.configuration.objects import build, locate, section
 from runge.sobolev.accuracy import Metric
 from runge.sobolev.points import Points
-from runge.training.module import SobolevRegression
 from runge.training.saving import StateFile
 from runge.training.sections import Training
 
@@ -44,29 +43,6 @@ def make_trainer(
         inference_mode=False,  # it forbids the derivative by autograd
         use_distributed_sampler=False,
     )
-
-
-class BlockCallback(Callback):
-    """A callback that acts at the end of each block of the fit, after the validation."""
-
-    def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Call `at_block_end`, unless the block was left early or this is not the fit."""
-        if trainer.state.fn == "fit" and isinstance(pl_module, SobolevRegression) and pl_module.block_ended:
-            self.at_block_end(pl_module)
-
-    def at_block_end(self, module: SobolevRegression) -> None:
-        """Act on the module, whose `figures` hold the errors of this step."""
-
-
-class AtBlockEnd(BlockCallback):
-    """A callback that calls a function with the module at the end of each block."""
-
-    def __init__(self, act: Callable[[SobolevRegression], object]) -> None:
-        self.act = act
-
-    def at_block_end(self, module: SobolevRegression) -> None:
-        """Call the function."""
-        self.act(module)
 
 
 def make_callbacks(entries: Mapping[str, Any]) -> list[Callback]:

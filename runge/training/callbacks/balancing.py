@@ -11,9 +11,9 @@ import torch
 
 from runge.balance import REMEMBERED, Balance, Look, joined, separated
 from runge.data.seed import Seed
+from runge.training.callbacks.block import BlockCallback
 from runge.training.datamodule import PointsDataModule
 from runge.training.module import SobolevRegression
-from runge.training.trainer import BlockCallback
 
 
 class Balancing(BlockCallback):

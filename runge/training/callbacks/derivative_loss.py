@@ -9,9 +9,9 @@ import torch
 
 from runge.metrics import SWITCHED_ON_STEP, key
 from runge.schedules import NEVER, Plateau, Schedule, TwoStage, alike, factors, observe
+from runge.training.callbacks.block import BlockCallback
 from runge.training.datamodule import per_member
 from runge.training.module import SobolevRegression
-from runge.training.trainer import BlockCallback
 
 log = logging.getLogger(__name__)
 

@@ -20,8 +20,8 @@ from torch import Tensor
 from runge.loggers import Logger
 from runge.metrics import LAMBDA_D, TRAIN_LOSS, VAL_LOSS, key
 from runge.schedules import NEVER
+from runge.training.callbacks.block import BlockCallback
 from runge.training.module import SobolevRegression
-from runge.training.trainer import BlockCallback
 
 log = logging.getLogger(__name__)
 
@@ -95,9 +95,27 @@ class Curves(BlockCallback):
             to_loggers(lambda logger: logger.save())
 
 
-def fill_callback_metrics(module: SobolevRegression) -> None:
-    """Fill `trainer.callback_metrics`, for a user's own callbacks, with medians over the members."""
-    module.trainer.callback_metrics.update({key: figure.nanmedian() for key, figure in module.figures.items()})
+class CallbackMetrics(BlockCallback):
+    """A callback that fills `trainer.callback_metrics`, for a user's own callbacks, with medians over the members."""
+
+    def at_block_end(self, module: SobolevRegression) -> None:
+        """Fill them."""
+        module.trainer.callback_metrics.update({key: figure.nanmedian() for key, figure in module.figures.items()})
+
+
+class Report(BlockCallback):
+    """A callback that reports the number of steps of each block, in place of a progress bar.
+
+    Args:
+        report: called with it.
+    """
+
+    def __init__(self, report: Callable[[int], object]) -> None:
+        self.report = report
+
+    def at_block_end(self, module: SobolevRegression) -> None:
+        """Report the steps of this block."""
+        self.report(int(module.step) - module.block_start)
 
 
 class Forecast(BlockCallback):

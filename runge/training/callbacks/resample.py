@@ -14,9 +14,9 @@ from runge.metrics import share_key
 from runge.resampling import Periodic
 from runge.sampling import Sampling
 from runge.sobolev import losses
+from runge.training.callbacks.block import BlockCallback
 from runge.training.datamodule import SobolevDataModule
 from runge.training.module import SobolevRegression
-from runge.training.trainer import BlockCallback
 
 
 class Resample(BlockCallback):

@@ -13,8 +13,8 @@ from torch import Tensor
 from torch.nn import Parameter
 
 from runge.metrics import TRAIN_LOSS, VAL_LOSS
+from runge.training.callbacks.block import BlockCallback
 from runge.training.module import SobolevRegression
-from runge.training.trainer import BlockCallback
 
 
 class StopEarly(BlockCallback):
