@@ -1,0 +1,201 @@
+"""The networks and the points of a stack, made of its members in five steps, before anything is trained."""
+
+from collections.abc import Sequence
+from functools import partial
+from typing import cast
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from runge.configuration.errors import ConfigurationError, describe
+from runge.configuration.objects import explained
+from runge.data.channels import row_points
+from runge.data.rows import Rows
+from runge.data.sampled import Data, Dataset
+from runge.optimizers import of_members
+from runge.records.directories import RunDirectory
+from runge.resampling import Periodic
+from runge.schedules import NEVER
+from runge.sobolev import losses
+from runge.sobolev.kernel import Kernel, step_function
+from runge.sobolev.second import with_second
+from runge.training.datamodule import PointsDataModule, SobolevDataModule
+from runge.training.member import Member
+from runge.training.module import SobolevRegression
+from runge.training.trainer import check_metrics
+
+_ENDLESS = 10**9
+"""The blocks of the only epoch: the run ends after its last step."""
+
+
+def build(members: Sequence[Member]) -> tuple[SobolevRegression, PointsDataModule]:
+    """Make the module of a stack, and its points.
+
+    Args:
+        members: the runs, which agree in everything that `Member.shared` lists.
+
+    Raises:
+        ConfigurationError: a size or a value is not allowed.
+    """
+    data = place_points(members)
+    lambda_d, scale = weigh_derivatives(members, data)
+    loss_and_gradient = choose_step(members, data)
+    module = make_module(members, data, lambda_d, scale, loss_and_gradient)
+    set_start(module, members, data)
+    return module, data
+
+
+def place_points(members: Sequence[Member]) -> PointsDataModule:
+    """Sample the functions of the runs, or split their tables.
+
+    Raises:
+        ConfigurationError: a size is not allowed, or a metric cannot be computed at the test points.
+    """
+    first = members[0]
+    with explained("data", vars(first.data)):
+        data = _of_formulas(members) if isinstance(first.data, Data) else _of_tables(members)
+        if isinstance(first.resampling, Periodic) and isinstance(data, SobolevDataModule):
+            data.check_resampling()
+    check_metrics(first.metrics, data.dataset.test)
+    return data
+
+
+def _of_formulas(members: Sequence[Member]) -> SobolevDataModule:
+    first = members[0]
+    targets, samplings = map(list, zip(*(member.formula for member in members), strict=True))
+    of_members = {
+        "seed": [member.data_seed.seed for member in members],
+        "fold": [member.data.fold for member in members],
+        "sample_weight": [member.loss.sample_weight for member in members],
+    }
+    return SobolevDataModule(
+        targets,
+        samplings,
+        standardize=first.standardize,
+        dtype=first.training.dtype,
+        blocks_per_epoch=_ENDLESS,
+        **vars(first.data) | of_members,
+    )
+
+
+def _of_tables(members: Sequence[Member]) -> PointsDataModule:
+    first = members[0]
+    datasets, seeds = [], []
+    for member in members:
+        rows, generator = cast(Rows, member.rows), member.data_seed.generator("data")
+        split = rows.split(generator)
+        labels = [(rows.x[index], rows.y[index], rows.dydx[index]) for index in split]
+        train, val, test = (row_points(*arrays, rows.outputs) for arrays in labels)
+        if member.loss.lambda_dd:
+            seconds = cast(np.ndarray, rows.d2ydx2)[split.train]
+            train = row_points(*labels[0], rows.outputs, seconds, member.loss.lambda_dd)
+        datasets.append(Dataset(train, val, test if member.has_test else val))
+        seeds.append(int(torch.randint(2**62, (), generator=generator)))
+    return PointsDataModule.of_rows(
+        datasets,
+        cast(Rows, first.rows).inputs,
+        seeds,
+        standardize=first.standardize,
+        dtype=first.training.dtype,
+        batch_size=first.batch_size,
+        blocks_per_epoch=_ENDLESS,
+    )
+
+
+def weigh_derivatives(members: Sequence[Member], data: PointsDataModule) -> tuple[Tensor, Tensor]:
+    """Return lambda_d of each member, 0 if it has no derivatives, and the scale c of its derivatives, both (M,)."""
+    train = data.dataset.train
+    has_derivatives = train.weight_df.flatten(1).any(1).tolist()  # without them nothing is computed for them
+    weights = [member.loss.lambda_d * has for member, has in zip(members, has_derivatives, strict=True)]
+    kinds: list[losses.DerivativeScale] = [member.loss.derivative_scale for member in members]
+    scales = {kind: losses.derivative_scale(kind, train) for kind in dict.fromkeys(kinds)}
+    return torch.tensor(weights, dtype=torch.float64), torch.stack([scales[kind][i] for i, kind in enumerate(kinds)])
+
+
+def choose_step(members: Sequence[Member], data: PointsDataModule) -> losses.LossAndGradient:
+    """Return the loss and its gradient by torch's operations, or by the compiled `Kernel` where that saves time.
+
+    Raises:
+        ConfigurationError: it is to be compiled, and cannot be.
+    """
+    first, dimension = members[0], data.dataset.train.x.shape[2]
+    with explained("trainer", vars(first.training)):
+        return step_function(
+            first.training.compile,
+            first.model,
+            first.training.dtype,
+            neurons=len(members) * data.batch * first.model.width * (1 + dimension) * first.model.depth,
+            steps=first.training.max_steps if first.optimizer.by_gradient else 0,
+            on_gpu=first.on_gpu(),
+        )
+
+
+def make_module(
+    members: Sequence[Member],
+    data: PointsDataModule,
+    lambda_d: Tensor,
+    scale: Tensor,
+    loss_and_gradient: losses.LossAndGradient,
+) -> SobolevRegression:
+    """Make the networks, with their loss and their optimiser."""
+    first = members[0]
+    compiled = loss_and_gradient if isinstance(loss_and_gradient, Kernel) else None
+    if first.penalty is not None:
+        loss_and_gradient = partial(losses.loss_and_gradient, penalty=first.penalty)
+    objective = first.balance.objective(loss_and_gradient, first.penalty)
+    module = SobolevRegression(
+        data.box,
+        seed=[member.seed.seed for member in members],
+        scale=scale,
+        lambda_d=lambda_d,
+        optimizer=of_members([member.optimizer for member in members]),
+        max_steps=first.training.max_steps,
+        stop_at=first.training.stop_at,
+        steps_per_block=first.training.log_every,
+        diagnostics_every=first.training.diagnostics_every,
+        loss_and_gradient=with_second(objective) if first.loss.lambda_dd else objective,
+        compiled=compiled,
+        penalty=first.penalty,
+        own_metrics=first.metrics,
+        outputs=len(data.dataset.train.outputs),
+        units=data.units,
+        log_figures=False,
+        dtype=first.training.dtype,
+        **vars(first.model),
+    )
+    if first.data.folds is not None:  # a fold may be too small to have a standard deviation that means something
+        module.beside = {"val": [data.dataset.train]}
+    return module
+
+
+def set_start(module: SobolevRegression, members: Sequence[Member], data: PointsDataModule) -> None:
+    """Set what the runs begin with: the functions of `trainer.start`, and the policy's first lambda_d.
+
+    Raises:
+        ConfigurationError: a directory of `trainer.start` holds no run with the same network.
+    """
+    first = members[0]
+    for i, member in enumerate(members):
+        if member.training.start is not None:
+            _adopt(module, i, member.training.start)
+    module.set_lambda_d(first.balance.start(module.lambda_d, data.dataset.train, module.scale))
+    module.rests_from.fill_(settled_from(first))
+
+
+def settled_from(member: Member) -> int:
+    """Return the step from which neither the points nor the policy's lambda_d change."""
+    look = member.balance.next_look(0)
+    return max(member.resampling.rests_from(), 0 if look == NEVER else look)
+
+
+def _adopt(module: SobolevRegression, member: int, directory: str) -> None:
+    """Give a member the function of a finished run."""
+    from runge.function.loading import load_runs  # late: few runs need it
+
+    try:
+        module.network.adopt(member, load_runs([RunDirectory(directory)]).networks[0])
+    except (ValueError, OSError) as error:
+        rule = "must be the directory of a finished run with the same network"
+        why = describe(error) if isinstance(error, OSError) else error
+        raise ConfigurationError(f"trainer.start: {rule}; got {directory!r} ({why})") from error
