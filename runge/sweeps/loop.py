@@ -17,7 +17,7 @@ from runge.interruption import interruption
 from runge.records.files import discard, locked, printable, write
 from runge.sweeps.jobs import Launch, value_or_error
 from runge.sweeps.journal import JOURNAL, Batch, Journal
-from runge.sweeps.policies.policy import Policy, SweepCommand
+from runge.sweeps.policies.policy import Policy, Rounds, SweepCommand
 
 __all__ = ["policy_of", "sweep"]
 
@@ -60,44 +60,58 @@ def sweep(policy: Policy, command: SweepCommand, launch: Launch, failures: dict[
         RunError: a run, or the whole search, has failed.
         SystemExit: it was interrupted.
     """
-    directory, failure, ended = command.directory, None, False
+    directory = command.directory
     with locked(directory, "hydra.sweep.dir"):
+        ended, failure = train_batches(policy, command, launch)
         try:
-            journal = Journal(directory, policy.description(), policy.adaptive, command.began)
-            with closing(policy.propose(journal)) as rounds:
-                batch = next(rounds, None)
-                while batch is not None:
-                    trials = journal.replay(batch)
-                    if trials is None:
-                        write(directory / "multirun.yaml", OmegaConf.to_yaml(command.config))
-                        trials = journal.end(train(launch, batch, journal))
-                    ended = True
-                    try:
-                        batch = rounds.send(trials)
-                    except StopIteration:
-                        batch = None
-        except (KeyboardInterrupt, SystemExit) as error:
-            if not (state := policy.so_far()):
-                raise
-            how = f"to continue, run the same command with {setting('hydra.sweep.dir', directory)}"
-            raise SystemExit(f"error: interrupted; {state}; {how}") from error
+            policy.conclude()
         except Exception as error:
-            failure = error
-        finally:
-            try:
-                policy.conclude()
-            except Exception as error:
-                raise error from failure  # both are shown
-            with suppress(OSError):  # the error that is already being raised matters more
-                discard(directory, {"multirun.yaml", JOURNAL})
+            raise error from failure  # both are shown
+        with suppress(OSError):  # the error that is raised below matters more
+            discard(directory, {"multirun.yaml", JOURNAL})
+        interrupted = isinstance(failure, KeyboardInterrupt | SystemExit)
         refused = isinstance(failure, ConfigurationError) and not ended  # the runs there may be of another sweep
-        if policy.compares and directory.is_dir() and not refused:
+        if policy.compares and directory.is_dir() and not (interrupted or refused):
             compare(directory, failures)
+        if interrupted and (state := policy.so_far()):
+            how = f"to continue, run the same command with {setting('hydra.sweep.dir', directory)}"
+            raise SystemExit(f"error: interrupted; {state}; {how}") from failure
         if failure is not None:
             raise failure
 
 
-def train(launch: Launch, batch: Batch, journal: Journal) -> list[Any]:
+def train_batches(policy: Policy, command: SweepCommand, launch: Launch) -> tuple[bool, BaseException | None]:
+    """Train the batches that a policy proposes until there are none, or an error ends them.
+
+    Returns:
+        Whether a batch has ended, and the error, or None.
+    """
+    ended = False
+    try:
+        journal = Journal(command.directory, policy.description(), policy.adaptive, command.began)
+        with closing(policy.propose(journal)) as rounds:
+            batch = _answer(rounds, None)
+            while batch is not None:
+                trials = journal.replay(batch)
+                if trials is None:
+                    write(command.directory / "multirun.yaml", OmegaConf.to_yaml(command.config))
+                    trials = journal.end(train_batch(launch, batch, journal))
+                ended = True
+                batch = _answer(rounds, trials)
+    except (Exception, KeyboardInterrupt, SystemExit) as error:
+        return ended, error
+    return ended, None
+
+
+def _answer(rounds: Rounds, trials: Any) -> Batch | None:
+    """Send a policy the trials of its last batch, or None at first; return the next batch, or None."""
+    try:
+        return rounds.send(trials)
+    except StopIteration:
+        return None
+
+
+def train_batch(launch: Launch, batch: Batch, journal: Journal) -> list[Any]:
     """Train a batch until its time at the latest; return the values of the objective, or errors."""
     interruption.check()
     interruption.deadline = time.monotonic() + batch.until - journal.elapsed

@@ -32,6 +32,7 @@ from runge.training.advice import advice, log_rows, without_effect
 from runge.training.member import Member
 
 if TYPE_CHECKING:
+    from runge.training.report import Metrics
     from runge.training.stack import Outcome, Stack
 
 log = logging.getLogger(__name__)
@@ -43,7 +44,7 @@ _OTHER_FILES = 256
 """How many files a process may have open besides the locks of its runs."""
 
 
-def run(configuration: DictConfig) -> Value:
+def train_run(configuration: DictConfig) -> Value:
     """Train the run that Hydra has composed, in the directory that it has made; return the values of its objective.
 
     Raises:
@@ -55,42 +56,58 @@ def run(configuration: DictConfig) -> Value:
     directory, sweep = RunDirectory(hydra.runtime.output_dir), hydra.mode == RunMode.MULTIRUN
     resuming = configuration.get("resume") is not None
     with locked(directory.path, "hydra.sweep.dir" if sweep else "resume" if resuming else "hydra.run.dir"):
-        return _run(configuration, directory, sweep, resuming)
+        try:
+            member = begin_run(configuration, directory, sweep)
+            if sweep and (value := _value_before(member, directory)) is not None:
+                return value
+            stack = make_stack([member])
+        except BaseException as error:
+            if sweep and isinstance(error, ConfigurationError) and not directory.status.exists():
+                directory.write(State("failed", 0, str(error)))
+            if not resuming:
+                directory.discard()
+            raise
+        announce(stack, 0)
+        (outcome,) = stack.fit([directory], alone=not sweep)
+        if isinstance(outcome, dict):
+            print_errors(outcome, stack)
+        return conclude(outcome, directory, member)
 
 
-def _run(configuration: DictConfig, directory: RunDirectory, sweep: bool, resuming: bool) -> Value:
+def begin_run(configuration: DictConfig, directory: RunDirectory, sweep: bool) -> Member:
+    """Begin the directory of a run, or check that it can be resumed there; return the run.
+
+    Raises:
+        ConfigurationError: a key or a value is not allowed.
+    """
     hydra = HydraConfig.get()
-    try:
-        content, resume = plain(configuration)
-        if resume is not None:
-            content = _resumed(content, resume, directory)
-        elif not sweep and directory.status.exists():
-            raise ConfigurationError(f"hydra.run.dir: must be a directory without a run, got {str(directory.path)!r}")
-        else:
-            directory.begin(content, hydra.overrides.task, options_of(hydra))
-        if hydra.runtime.choices.get("search") not in (None, "none") and not (sweep or resuming):
-            raise ConfigurationError(f"search: needs -m: {command()} -m search=best")
-        member = Member(content, hydra.overrides.task, fixed=_fixed(Path(hydra.sweep.dir)) if sweep else ())
-        check_rows(member, directory)
-        if sweep:
-            if isinstance(outcome := ended_before(member, directory), RunError):
-                raise outcome
-            if outcome is not None:
-                return outcome
-        stack = make_stack([member])
-    except BaseException as error:
-        if sweep and isinstance(error, ConfigurationError) and not directory.status.exists():
-            directory.write(State("failed", 0, str(error)))
-        if not resuming:
-            directory.discard()
-        raise
-    announce(stack, 0)
-    (outcome,) = stack.fit([directory], alone=not sweep)
-    if isinstance(outcome, dict):
-        test = stack.data.dataset.test
-        columns = 0 if member.rows is None else len(stack.data.inputs)
-        Console().print(error_table(outcome, test.regions if len(test.outputs) == 1 else (), test.outputs, columns))
-    return conclude(outcome, directory, stack.members[0])
+    content, resume = plain(configuration)
+    if resume is not None:
+        content = _resumed(content, resume, directory)
+    elif not sweep and directory.status.exists():
+        raise ConfigurationError(f"hydra.run.dir: must be a directory without a run, got {str(directory.path)!r}")
+    else:
+        directory.begin(content, hydra.overrides.task, options_of(hydra))
+    if hydra.runtime.choices.get("search") not in (None, "none") and not sweep and resume is None:
+        raise ConfigurationError(f"search: needs -m: {command()} -m search=best")
+    member = Member(content, hydra.overrides.task, fixed=_fixed(Path(hydra.sweep.dir)) if sweep else ())
+    check_rows(member, directory)
+    return member
+
+
+def _value_before(member: Member, directory: RunDirectory) -> Value | None:
+    """Return the objective of a run that has ended; None: it has not. Raise the error of one that diverged."""
+    outcome = ended_before(member, directory)
+    if isinstance(outcome, RunError):
+        raise outcome
+    return outcome
+
+
+def print_errors(metrics: "Metrics", stack: "Stack") -> None:
+    """Print the table of a single run's errors."""
+    test, rows = stack.data.dataset.test, stack.members[0].rows
+    columns = 0 if rows is None else len(stack.data.inputs)
+    Console().print(error_table(metrics, test.regions if len(test.outputs) == 1 else (), test.outputs, columns))
 
 
 def _fixed(sweep: Path) -> set[str]:
@@ -187,31 +204,32 @@ def _resumed(composed: dict[str, Any], resume: Any, directory: RunDirectory) -> 
 
 def _merged(composed: dict[str, Any], begun: dict[str, Any]) -> dict[str, Any]:
     """Return the configuration of a run's files, with the settings of the command that may differ from it."""
-    given = {override: override.lstrip("+~").partition("=")[0] for override in HydraConfig.get().overrides.task}
+    keys = {override: override.lstrip("+~").partition("=")[0] for override in HydraConfig.get().overrides.task}
     allowed, moved = {*SAME_BITS}, {}
     if "_target_" in composed["data"] and "_target_" in begun["data"]:
         allowed |= {"data", "data.file"}  # a table may be in another place now
-        moved = {"file": composed["data"]["file"]} if "data.file" in given.values() else {}
-    if others := [one for one, key in given.items() if key.partition(".")[0] != "logger" and key not in allowed]:
-        keys = ", ".join(key for key in SAME_BITS if key != "resume")
-        rule = f"a run resumes with the configuration it was started with, except {keys}"
-        raise ConfigurationError(f"resume: {rule}; remove {' '.join(others)}")
+        moved = {"file": composed["data"]["file"]} if "data.file" in keys.values() else {}
+    refused = [override for override, key in keys.items() if key.partition(".")[0] != "logger" and key not in allowed]
+    if refused:
+        exceptions = ", ".join(key for key in SAME_BITS if key != "resume")
+        rule = f"a run resumes with the configuration it was started with, except {exceptions}"
+        raise ConfigurationError(f"resume: {rule}; remove {' '.join(refused)}")
     # Loggers are always the command's, because those of a file could write anywhere.
     left = sorted({*(begun.pop("logger", None) or {})} - {*(composed.get("logger") or {})})
-    if left and not any(key.partition(".")[0] == "logger" for key in given.values()):
+    if left and not any(key.partition(".")[0] == "logger" for key in keys.values()):
         log.warning("not continued: the run's loggers (%s), unless they are repeated with resume=", ", ".join(left))
     if named := unimported(begun):
         raise ConfigurationError(
             f"resume: the run's files refer to {', '.join(named)}, which is not imported automatically, for safety; "
             "repeat the run's overrides together with resume="
         )
-    trainer = {key: value for key, value in composed["trainer"].items() if f"trainer.{key}" in given.values()}
+    trainer = {key: value for key, value in composed["trainer"].items() if f"trainer.{key}" in keys.values()}
     sections = {"data": {**begun["data"], **moved}, "trainer": {**begun["trainer"], **trainer}}
     return {
         **begun,
         **sections,
         "logger": composed.get("logger", {}),
-        **{key: composed[key] for key in ("objective", "pictures") if key in given.values() or key not in begun},
+        **{key: composed[key] for key in ("objective", "pictures") if key in keys.values() or key not in begun},
     }
 
 
@@ -242,31 +260,32 @@ def train_jobs(
     with ExitStack() as locks:
         for job in jobs:
             locks.enter_context(locked(Path(job.directory), "hydra.sweep.dir", _SECONDS_FOR_OTHERS))
-        return _train(callbacks, jobs, state, report)
-
-
-def _train(callbacks: Any, jobs: Sequence[Job], state: Path | None, report: Callable[[int], object]) -> list[JobReturn]:
-    gc.collect()  # the stack before this one, of which nothing else is left
-    stack = make_stack([job.member for job in jobs])
-    directories = [RunDirectory(job.directory) for job in jobs]
-    # Some runs of a resubmitted chunk may have ended already.
-    ended = [ended_before(job.member, run) for job, run in zip(jobs, directories, strict=True)]
-    returns = [
-        begin_job(callbacks, job, partial(announce, stack, i)) if value is None else job_return(job, value)
-        for i, (job, value) in enumerate(zip(jobs, ended, strict=True))
-    ]
-    begun = [i for i, value in enumerate(ended) if value is None]
-    state = state or state_path(directories, Path(jobs[0].config.hydra.sweep.dir))
-    outcomes = stack.fit(directories, lambda steps: report(steps * len(jobs)), state)
-    for i in begun:
-        job, directory, returned = jobs[i], directories[i], returns[i]
-        if os.access(directory.path, os.W_OK) and directory.path.is_dir():  # otherwise the outcome reports it
-            log_to_file(job.config)
-        try:
-            returned.return_value = conclude(outcomes[i], directory, job.member)
-        except RunError as error:
-            returned.return_value, returned.status = error, JobStatus.FAILED
-        callbacks.on_job_end(config=job.config, job_return=returned)
+        gc.collect()  # the stack before this one, of which nothing else is left
+        stack = make_stack([job.member for job in jobs])
+        directories = [RunDirectory(job.directory) for job in jobs]
+        # Some runs of a resubmitted chunk may have ended already.
+        ended = [ended_before(job.member, run) for job, run in zip(jobs, directories, strict=True)]
+        returns = [
+            begin_job(callbacks, job, partial(announce, stack, i)) if value is None else job_return(job, value)
+            for i, (job, value) in enumerate(zip(jobs, ended, strict=True))
+        ]
+        state = state or state_path(directories, Path(jobs[0].config.hydra.sweep.dir))
+        outcomes = stack.fit(directories, lambda steps: report(steps * len(jobs)), state)
+        for job, value, outcome, returned in zip(jobs, ended, outcomes, returns, strict=True):
+            if value is None:
+                end_job(callbacks, job, outcome, returned)
     for returned in returns:  # the command has the configuration, and a plugin's class may not be the same there
         returned.cfg = returned.hydra_cfg = None
     return returns
+
+
+def end_job(callbacks: Any, job: Job, outcome: "Outcome", returned: JobReturn) -> None:
+    """Log how a job has ended, complete its return, and tell Hydra's callbacks."""
+    directory = RunDirectory(job.directory)
+    if os.access(directory.path, os.W_OK) and directory.path.is_dir():  # otherwise the outcome reports it
+        log_to_file(job.config)
+    try:
+        returned.return_value = conclude(outcome, directory, job.member)
+    except RunError as error:
+        returned.return_value, returned.status = error, JobStatus.FAILED
+    callbacks.on_job_end(config=job.config, job_return=returned)

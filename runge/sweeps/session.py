@@ -121,7 +121,7 @@ def train(configuration: DictConfig) -> Any:
     from runge.sweeps import run  # late: a mistake in the command line is reported before Lightning is loaded
 
     interruption.check()
-    return run.run(configuration)
+    return run.train_run(configuration)
 
 
 def explain(error: Exception) -> str | None:

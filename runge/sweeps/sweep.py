@@ -3,12 +3,12 @@
 import logging
 import os
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import closing, suppress
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from hydra.core.utils import JobReturn, JobStatus, configure_log, setup_globals
 from hydra.types import HydraContext
@@ -36,8 +36,11 @@ from runge.sweeps.jobs import (
     plan,
     value_or_error,
 )
-from runge.sweeps.processes import run_tasks, start_loading
+from runge.sweeps.processes import Report, run_tasks, start_loading
 from runge.sweeps.slurm import PROCESSES, LauncherSettings, make_executor, run_jobs
+
+if TYPE_CHECKING:
+    from runge.training.member import Member
 
 log = logging.getLogger(__name__)
 
@@ -81,12 +84,12 @@ def launch(
         from runge.sweeps.run import train_jobs  # late, as in `check_jobs`
 
         tasks = [partial(train_jobs, context.callbacks, [jobs[i] for i in chunk.jobs], chunk.state) for chunk in chunks]
-        do = (
-            partial(run_jobs, executor=executor)
+        start = (
+            partial(run_jobs, tasks, executor=executor)
             if slurm
-            else partial(run_tasks, processes=processes, threads=processes if alone else 1)
+            else partial(run_tasks, tasks, processes=processes, threads=processes if alone else 1)
         )
-        return _train(jobs, chunks, partial(do, tasks), directory, failures, quiet)
+        return watch_chunks(jobs, chunks, start, directory, failures, quiet)
     finally:
         configure_log(config.hydra.hydra_logging, config.hydra.verbose)
 
@@ -123,14 +126,14 @@ def check_jobs(
     setup_globals()
     compose, jobs = Composer(context.config_loader, config), list[Job]()
     fixed = fixed_keys(config.hydra)
-    for number, given in enumerate(overrides, first):
+    for number, typed in enumerate(overrides, first):
         interruption.check()
-        composed = compose(given, number)
-        own, sweep = list(composed.hydra.overrides.task), composed.hydra.sweep
-        with current(composed), name_overrides(own):
-            member = Member(plain(composed)[0], own, fixed=fixed)
+        composed = compose(typed, number)
+        task, sweep = list(composed.hydra.overrides.task), composed.hydra.sweep
+        with current(composed), name_overrides(task):
+            member = Member(plain(composed)[0], task, fixed=fixed)
             directory = os.path.join(sweep.dir, sweep.subdir)
-            jobs.append(Job(composed, own, directory, member, ended_before(member, RunDirectory(directory))))
+            jobs.append(Job(composed, task, directory, member, ended_before(member, RunDirectory(directory))))
     ((directory, count),) = Counter(job.directory for job in jobs).most_common(1)
     if count > 1:
         raise ConfigurationError(f"hydra.sweep.subdir: must differ from run to run, got {directory!r} for {count} runs")
@@ -140,8 +143,8 @@ def check_jobs(
     if not build:
         return jobs
     kinds = list({job.member.without_seed(): job.member for job in jobs}.values())
-    parts = [part for i in range(processes) if (part := kinds[i::processes])]
-    for _, value in list(run_tasks([partial(check_members, part) for part in parts], id, processes)):
+    shares = [share for i in range(processes) if (share := kinds[i::processes])]
+    for _, value in list(run_tasks([partial(check_members, share) for share in shares], id, processes)):
         if isinstance(value, Exception):
             raise value
     return jobs
@@ -160,15 +163,15 @@ def _warn_of_few_seeds(jobs: Sequence[Job]) -> None:
         log.warning("%s: to show that the best leads by more than chance needs %d seeds, not %d", what, FEWEST, most)
 
 
-def _train(
+def watch_chunks(
     jobs: Sequence[Job],
     chunks: Sequence[Chunk],
-    do: Callable[..., Any],
+    start: Callable[[Report], Generator[tuple[int, Any], None, None]],
     directory: Path,
     failures: dict[str, str],
     quiet: bool,
 ) -> list[JobReturn]:
-    """Train the unfinished jobs, show the progress, and return the returns of all."""
+    """Start the training of the chunks, show its progress, and return the returns of all jobs."""
     returns = {i: job_return(job, job.outcome) for i, job in enumerate(jobs) if job.outcome is not None}
     columns = [TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[speed]}"), TimeRemainingColumn()]
     hidden = quiet or not all(job.member.training.progress_bar for job in jobs)
@@ -183,7 +186,7 @@ def _train(
 
         try:
             show(0)
-            with closing(do(show)) as arriving:
+            with closing(start(show)) as arriving:
                 for number, value in arriving:
                     chunk = chunks[number]
                     returns |= {i: _returned(jobs[i], value, place, failures) for place, i in enumerate(chunk.jobs)}
@@ -218,12 +221,22 @@ def _returned(job: Job, value: Any, place: int, failures: dict[str, str]) -> Job
     if returned.status == JobStatus.FAILED:
         message = describe(value_or_error(returned))
         try:
-            run.hydra.stat()  # missing if the directory is gone, or the run had not begun
-            with locked(run.path, "hydra.sweep.dir"):
-                state = run.read_state() or State("running", 0)
-                if state.status == "running":  # otherwise the fit has written it
-                    identity, rows = digest(job.member.configuration), job.member.checksum
-                    run.write(replace(state, status="failed", message=message, configuration=identity, rows=rows))
+            _write_failure(run, job.member, message)
         except (OSError, ConfigurationError):
             failures[job.directory] = message
     return returned
+
+
+def _write_failure(run: RunDirectory, member: "Member", message: str) -> None:
+    """Write to a run's directory that it has failed, unless the fit has written how it ended.
+
+    Raises:
+        OSError: the directory is gone, or cannot be written to, or the run had not begun.
+        ConfigurationError: another process trains the run.
+    """
+    run.hydra.stat()
+    with locked(run.path, "hydra.sweep.dir"):
+        state = run.read_state() or State("running", 0)
+        if state.status == "running":
+            identity, rows = digest(member.configuration), member.checksum
+            run.write(replace(state, status="failed", message=message, configuration=identity, rows=rows))

@@ -281,7 +281,7 @@ def test_the_command_alone_lists_the_verbs(arguments, script, program, capsys):
 
 
 def test_train_py_without_arguments_trains(in_folder, monkeypatch):
-    monkeypatch.setattr("runge.sweeps.run.run", lambda configuration: configuration.model.width)
+    monkeypatch.setattr("runge.sweeps.run.train_run", lambda configuration: configuration.model.width)
     assert command() == (0, "")
     assert len(list(Path("outputs").rglob("train.log"))) == 1
 
