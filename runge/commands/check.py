@@ -83,48 +83,48 @@ def check(data: "str | os.PathLike[str] | pandas.DataFrame", *overrides: str) ->
     roles = find_roles(file, table)
     arrays = read_arrays(file, roles)
     names = ColumnNames(roles.inputs, roles.outputs, roles.partials, file.place)
-    further = tuple(one for one in overrides if one.lstrip("+").partition("=")[0] not in _OF_ROLES)
+    further = tuple(override for override in overrides if override.lstrip("+").partition("=")[0] not in _OF_ROLES)
     return Check(file.path, contradictions(*arrays, names), roles, further)
 
 
-def _text(found: Check) -> str:
+def _text(checked: Check) -> str:
     """Return the report as text of 80 columns."""
-    report, roles = found.report, found.roles
-    head = f"{found.name}: {report.rows} rows; inputs {listed(roles.inputs)}; outputs {listed(roles.outputs)}"
+    report, roles = checked.report, checked.roles
+    head = f"{checked.name}: {report.rows} rows; inputs {listed(roles.inputs)}; outputs {listed(roles.outputs)}"
     count = len(report.findings)
     result = f"{count} contradiction{'s' * (count > 1)} found:" if count else "No contradiction was found."
-    parts = [_wrapped(head), _wrapped(result)]
+    paragraphs = [_wrapped(head), _wrapped(result)]
     for i, finding in enumerate(report.findings[:_MOST], 1):
         indent = " " * len(number := f"{i}. ")
         lines = [number + finding.what, indent + finding.evidence, indent + f"To do: {finding.advice}"]
-        parts.append("\n".join(_wrapped(line, indent) for line in lines))
+        paragraphs.append("\n".join(_wrapped(line, indent) for line in lines))
     if count > _MOST:
-        parts.append(_wrapped(f"{count - _MOST} more findings are not shown."))
-    if without := _without(found):
-        parts.append(f"To fit without these columns:\n\n    {without}")
+        paragraphs.append(_wrapped(f"{count - _MOST} more findings are not shown."))
+    if without := _without(checked):
+        paragraphs.append(f"To fit without these columns:\n\n    {without}")
     if any(count < report.rows for count in report.compared.values()):
         counts = [f"{name} {count}" for name, count in report.compared.items()]
-        parts.append(_wrapped(f"Rows that were compared, of {report.rows}: {listed(counts)}."))
+        paragraphs.append(_wrapped(f"Rows that were compared, of {report.rows}: {listed(counts)}."))
     if report.seen:
         columns = f"{len(report.seen)} column{'s'[: len(report.seen) != 1]} of derivatives"
-        parts.append(_wrapped(f"A wrong sign would have been seen in {columns}."))
+        paragraphs.append(_wrapped(f"A wrong sign would have been seen in {columns}."))
     if report.unseen:
         why = "A wrong sign might not be seen in these columns, because they explain too little of the differences"
-        parts.append(_wrapped(f"{why}: {listed(report.unseen)}."))
+        paragraphs.append(_wrapped(f"{why}: {listed(report.unseen)}."))
     if report.unknown:
         why = "Not checked, because too few labels of the output are known in rows that are near each other"
-        parts.append(_wrapped(f"{why}: {listed(report.unknown)}."))
-    return "\n\n".join(parts)
+        paragraphs.append(_wrapped(f"{why}: {listed(report.unknown)}."))
+    return "\n\n".join(paragraphs)
 
 
 def _wrapped(text: str, indent: str = "") -> str:
     return textwrap.fill(printable(text), _WIDTH, subsequent_indent=indent, break_long_words=False)
 
 
-def _without(found: Check) -> str:
+def _without(checked: Check) -> str:
     """Return what fits the table without the wrong columns of derivatives; empty if Hydra cannot read a name."""
-    roles = found.roles
-    wrong = {column for finding in found.findings if not finding.rows for column in finding.columns}
+    roles = checked.roles
+    wrong = {column for finding in checked.findings if not finding.rows for column in finding.columns}
     if wrong.isdisjoint(roles.partials.values()):
         return ""
     right = {pair: column for pair, column in roles.partials.items() if column not in wrong}
@@ -133,10 +133,10 @@ def _without(found: Check) -> str:
     overrides = [columns_override(key, value) for key, value in zip(_OF_ROLES, values, strict=True)]
     if not all(overrides):
         return ""
-    overrides += found.further
-    if found.name == FRAME:
+    overrides += checked.further
+    if checked.name == FRAME:
         return f"runge.fit(df, {', '.join(map(repr, overrides))})"
-    return f"{command('fit')} {' '.join(map(in_shell, [found.name, *overrides]))}"
+    return f"{command('fit')} {' '.join(map(in_shell, [checked.name, *overrides]))}"
 
 
 @ending_quietly()
@@ -149,6 +149,6 @@ def main(arguments: Sequence[str] | None = None, prog: str = "runge check") -> N
     parser.add_argument("overrides", metavar="data.KEY=VALUE", nargs="*", help=of_roles)
     options = parser.parse_args(arguments)
     with refusing(parser, "FILE"):
-        found = check(options.file, *options.overrides)
-    print(found)
-    sys.exit(1 if found.findings else 0)
+        checked = check(options.file, *options.overrides)
+    print(checked)
+    sys.exit(1 if checked.findings else 0)

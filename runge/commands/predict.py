@@ -81,16 +81,17 @@ def _errors(function: "Function", labels: Sequence[Any], prediction: Arrays, set
 
 def _held(function: "Function", labels: Sequence[Any], prediction: Arrays, sets: np.ndarray, level: float) -> str:
     """Return a sentence on the share of labels that intervals contain, in rows that no network has been trained on."""
-    unseen, found, shares = sets != "train", function.calibration, list[str]()
+    unseen, calibration = sets != "train", function.calibration
+    shares = list[str]()
     for what, name, label in (("values", "u", labels[0]), ("derivatives", "du", labels[1])):
-        known = ~np.isnan(label[unseen]) & ~np.isnan(prediction[f"{name}_low"][unseen])
+        labelled = ~np.isnan(label[unseen]) & ~np.isnan(prediction[f"{name}_low"][unseen])
         held = (prediction[f"{name}_low"] <= label) & (label <= prediction[f"{name}_high"])
-        shares += [f"{held[unseen][known].mean():.1%} of {known.sum()} {what}"] if known.any() else []
-    rows = max(found.counts)
-    wide = "" if found.local else ", with the same width everywhere"
+        shares += [f"{held[unseen][labelled].mean():.1%} of {labelled.sum()} {what}"] if labelled.any() else []
+    rows = max(calibration.counts)
+    wide = "" if calibration.local else ", with the same width everywhere"
     held = f"; they contain {' and '.join(shares)} of rows not trained on" if shares else ""
     partials = [partial_name(y, x) for y in function.outputs for x in function.inputs]
-    channels = zip([*function.outputs, *partials], found.factors(level), strict=True)
+    channels = zip([*function.outputs, *partials], calibration.factors(level), strict=True)
     none = [name for name, factor in channels if np.isnan(factor)]
     without = f"; none of {listed(none)}: too few labels" if none else ""
     return printable(f"intervals of level {level:g}, calibrated by {rows} rows{wide}{held}{without}")

@@ -25,15 +25,15 @@ def _parsed_box(text: str) -> dict[str, float | Interval]:
         {'x1': (0.0, 1.0), 'x2': 0.5}
     """
     box = dict[str, float | Interval]()
-    for part in text.split(","):
-        name, _, value = part.rpartition("=")
+    for entry in text.split(","):
+        name, _, value = entry.rpartition("=")
         try:
             low, *high = map(float, value.split(":"))
             box[name.strip()] = (low, *high) if high else low  # pyright: ignore[reportArgumentType]
             if len(high) > 1 or not np.isfinite([low, *high]).all():
                 raise ValueError
         except ValueError:
-            raise ConfigurationError(f"box: must be such as x1=0:1,x2=-2:2,x3=0.5; got {part!r}") from None
+            raise ConfigurationError(f"box: must be such as x1=0:1,x2=-2:2,x3=0.5; got {entry!r}") from None
     return box
 
 
@@ -58,11 +58,11 @@ def main(arguments: Sequence[str] | None = None, prog: str = "runge suggest") ->
         function, rows = fitted(args.sweep)
         table = suggest_for(function, rows, args.points, box, args.candidates, args.seed)
         write(out, table.to_csv(index=False))
-    known = rows.table
-    roles = find_roles(open_table(known.file), known)
+    labelled = rows.table
+    roles = find_roles(open_table(labelled.file), labelled)
     labels = [*rows.outputs, *roles.partials.values()]
     print(printable(f"{len(table)} points: {out}"))
-    fill = "" if known.group is None else f"fill in {known.group}, "
-    how = f"compute their labels ({listed(labels)}), {fill}append these rows to {known.file}, and run"
+    fill = "" if labelled.group is None else f"fill in {labelled.group}, "
+    how = f"compute their labels ({listed(labels)}), {fill}append these rows to {labelled.file}, and run"
     print(printable(f"Next: {how}"))
-    print(printable(f"    {command('fit')} {' '.join(map(in_shell, [rows.table.file, *of_columns(rows.table)]))}"))
+    print(printable(f"    {command('fit')} {' '.join(map(in_shell, [labelled.file, *of_columns(labelled)]))}"))

@@ -71,12 +71,12 @@ def checked_derivatives(
     if slopes.shape not in allowed:
         raise ValueError(f"dydx: must have the shape {' or '.join(map(str, allowed))}; got {slopes.shape}")
     slopes = slopes.reshape(shape)
-    for name, part in (("X", x), ("y", y), ("dydx", slopes)):
-        if (large := np.abs(part) > FARTHEST).any():
-            raise ValueError(f"{name}: must be within {FARTHEST:g} of 0, got {part[large][0]:g}; change its unit")
+    for name, array in (("X", x), ("y", y), ("dydx", slopes)):
+        if (large := np.abs(array) > FARTHEST).any():
+            raise ValueError(f"{name}: must be within {FARTHEST:g} of 0, got {array[large][0]:g}; change its unit")
     if check != "off" and (wrong := wrong_columns(x, y, slopes, ColumnNames(inputs, outputs))):
         rule = "must be the derivatives of y with respect to the inputs as X has them"
-        got = " ".join(f"{one.what} {one.evidence}" for one in wrong)
+        got = " ".join(f"{finding.what} {finding.evidence}" for finding in wrong)
         then = "if a scaler has changed X, leave it out, because this estimator has one, or multiply dydx by its scale_"
         message = f"dydx: {rule}. {got} What to do: {wrong[0].advice} Or {then}"
         if check == "raise":
@@ -88,8 +88,8 @@ def checked_derivatives(
 @cache
 def composed(option: str, steps: int | None = None) -> dict[str, Any]:
     """Return the configuration of a run on a table with an optimiser, and with some steps; None: its default."""
-    own = [] if steps is None else [f"trainer.max_steps={steps}"]  # a share of which is the distance of validations
-    return compose("data=table", "data.file=X", f"optimizer={option}", *own, *QUIET)
+    limit = [] if steps is None else [f"trainer.max_steps={steps}"]  # a share of which is the distance of validations
+    return compose("data=table", "data.file=X", f"optimizer={option}", *limit, *QUIET)
 
 
 def option_of(optimizer: Any) -> str:

@@ -219,7 +219,7 @@ class Answer(Comparison):
         """A row per candidate, the best first, with the attributes of `runge.comparison.leaderboard.Candidate`."""
         import pandas
 
-        return pandas.DataFrame([vars(one) for one in self.race.candidates] if self.race else [])
+        return pandas.DataFrame([vars(candidate) for candidate in self.race.candidates] if self.race else [])
 
     @property
     def error(self) -> "pandas.DataFrame":

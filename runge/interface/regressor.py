@@ -123,10 +123,13 @@ class SobolevRegressor(RegressorMixin, BaseEstimator):
         check: str = "warn",
         random_state: int | np.random.RandomState | None = None,
     ) -> None:
-        self.activation, self.depth, self.width = activation, depth, width
-        self.lambda_d, self.optimizer, self.max_steps, self.patience = lambda_d, optimizer, max_steps, patience
+        self.activation, self.depth = activation, depth
+        self.width = width
+        self.lambda_d, self.optimizer = lambda_d, optimizer
+        self.max_steps, self.patience = max_steps, patience
         self.batch_size, self.validation_fraction = batch_size, validation_fraction
-        self.precision, self.search, self.timeout, self.check = precision, search, timeout, check
+        self.precision, self.search = precision, search
+        self.timeout, self.check = timeout, check
         self.random_state = random_state
 
     def fit(self, X: ArrayLike, y: ArrayLike, dydx: ArrayLike | None = None) -> Self:
@@ -149,8 +152,8 @@ class SobolevRegressor(RegressorMixin, BaseEstimator):
             RunError: the loss was never finite.
             KeyboardInterrupt: it was interrupted.
         """
-        for name, part in (("y", y), ("dydx", dydx)):
-            check_index(name, part, X)
+        for name, labels in (("y", y), ("dydx", dydx)):
+            check_index(name, labels, X)
         of_inputs = {"dtype": np.float64, "ensure_min_samples": 2}
         x, labels = _VALIDATE(self, unmasked(X), unmasked(y), validate_separately=(of_inputs, OF_LABELS))
         check_consistent_length(x, labels)
@@ -202,7 +205,8 @@ class SobolevRegressor(RegressorMixin, BaseEstimator):
                 raise KeyboardInterrupt from None
             self.leaderboard_, function = answer.leaderboard.drop(columns=["command", "runs"]), answer.function.double()
             function.calibration = function.calibration  # while its table is there
-        function.inputs, function.outputs, function.runs = inputs, outputs, ()
+        function.inputs, function.outputs = inputs, outputs
+        function.runs = ()
         return function
 
     def _given(self, name: str) -> Any:
@@ -254,10 +258,11 @@ class SobolevRegressor(RegressorMixin, BaseEstimator):
         x = self._checked_inputs(X)  # first: it says if there is no fit
         if return_std and self.function_.members == 1:
             raise ValueError("return_std: needs several networks, which search='best' trains; this fit has one")
-        parts = [self.function_(x), *([self.function_.std(x)] if return_std else [])]
-        parts += [] if return_interval is None else self.function_.interval(x, return_interval)
-        u, *others = [part.reshape(len(x)) if self._one_column else part.reshape(len(x), -1) for part in parts]
-        return (u, *others) if others else u
+        results = [self.function_(x), *([self.function_.std(x)] if return_std else [])]
+        results += [] if return_interval is None else self.function_.interval(x, return_interval)
+        shape = (len(x),) if self._one_column else (len(x), -1)
+        u, *errors = [result.reshape(shape) for result in results]
+        return (u, *errors) if errors else u
 
     def predict_derivative(self, X: ArrayLike, return_interval: float | None = None) -> Any:
         """Return the derivatives of u with respect to the inputs at the rows of X.
@@ -267,10 +272,10 @@ class SobolevRegressor(RegressorMixin, BaseEstimator):
         With `return_interval` also the lower and the upper ends of intervals, as `predict`.
         """
         x = self._checked_inputs(X)
-        parts = [self.function_.derivative(x)]
-        parts += [] if return_interval is None else self.function_.derivative_interval(x, return_interval)
+        results = [self.function_.derivative(x)]
+        results += [] if return_interval is None else self.function_.derivative_interval(x, return_interval)
         shape = x.shape if self._one_column else (len(x), -1, x.shape[1])
-        du, *ends = [part.reshape(shape) for part in parts]
+        du, *ends = [result.reshape(shape) for result in results]
         return (du, *ends) if ends else du
 
     def outside(self, X: ArrayLike) -> Floats:
@@ -286,9 +291,9 @@ class SobolevRegressor(RegressorMixin, BaseEstimator):
         labels, u = CHECK(unmasked(y), input_name="y", **OF_LABELS), self.predict(X)
         check_consistent_length(u, labels, sample_weight)
         weight, scores = np.ones(len(u)) if sample_weight is None else np.asarray(sample_weight), []
-        for label, one in zip(labels.reshape(len(u), -1).T, u.reshape(len(u), -1).T, strict=True):
-            if (known := ~np.isnan(label)).any():
-                scores.append(r2_score(label[known], one[known], sample_weight=weight[known]))
+        for label, values in zip(labels.reshape(len(u), -1).T, u.reshape(len(u), -1).T, strict=True):
+            if (has_label := ~np.isnan(label)).any():
+                scores.append(r2_score(label[has_label], values[has_label], sample_weight=weight[has_label]))
         if not scores:
             raise ValueError("y: none of its values is known; R2 needs at least two")
         return float(np.mean(scores))

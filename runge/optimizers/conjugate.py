@@ -68,7 +68,7 @@ def _blocks(problem: Problem) -> Iterator[tuple[Floats, Floats, Floats]]:
     for points in problem.points.split(max(1, _NUMBERS_AT_ONCE // (rows * (width + 1)))):
         u, du, tape = problem.network.propagate(points.x, with_derivative=problem.lambda_d is not None)
         errors, squares = losses.least_squares(u, du, points, problem.scale, problem.lambda_d)
-        squares, errors = (part.unflatten(1, (outputs, -1)).mT.cpu().numpy() for part in (squares, errors))
+        squares, errors = (flat.unflatten(1, (outputs, -1)).mT.cpu().numpy() for flat in (squares, errors))
         yield readout(tape).cpu().numpy(), squares, errors
 
 

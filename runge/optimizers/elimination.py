@@ -66,7 +66,7 @@ def eliminate(problem: Problem, ridge: Tensor) -> Eliminated:
     """Set the last layer to its best for a ridge, (M,), and return the errors there."""
     network = problem.network
     *_, tape = network.propagate(problem.points.x, with_derivative=problem.lambda_d is not None)
-    target, roots = (part.unflatten(1, (network.outputs, -1)) for part in _labels(problem))
+    target, roots = (flat.unflatten(1, (network.outputs, -1)) for flat in _labels(problem))
     columns = roots[..., None] * readout(tape)[:, None]
     outputs, width = columns.shape[1::2]
     ridges = (ridge[:, None, None] * torch.eye(width).to(columns))[:, None].expand(-1, outputs, -1, -1)

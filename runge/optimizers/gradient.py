@@ -137,10 +137,10 @@ class Adam(Elementwise):
         """Take many steps in the compiled kernel if the loss is computed by it, and otherwise one."""
         if (take := getattr(course.function, "adam", None)) is None:
             return super().steps(optimizer, course, first, end)
-        theta, some = course.network.theta, slice(first, end)
+        theta, chosen = course.network.theta, slice(first, end)
         step, mean, square = self._averages(optimizer.state[theta], theta)
-        lambda_d, batch = course.lambda_d[some], None if course.batch is None else course.batch[some]
-        rates, averages = self.rates_at(course.progress[some], len(theta)), (int(step), mean, square)
+        lambda_d, batch = course.lambda_d[chosen], None if course.batch is None else course.batch[chosen]
+        rates, averages = self.rates_at(course.progress[chosen], len(theta)), (int(step), mean, square)
         longest = math.inf if self.clip_norm is None else self.clip_norm
         steps = AdamSteps(lambda_d, batch, rates, *averages, self.betas, self.weight_decay, longest)
         taken = take(course.network, course.points, course.scale, steps)
@@ -207,7 +207,7 @@ def has_own_rate(optimizer: Optimizer) -> bool:
 
 def of_members(optimizers: Sequence[Optimizer]) -> Optimizer:
     """Return the optimiser of a stack whose members' own differ at most in their learning rates."""
-    first, rates = optimizers[0], [cast(Gradient, one).lr for one in optimizers if has_own_rate(one)]
+    first, rates = optimizers[0], [cast(Gradient, optimizer).lr for optimizer in optimizers if has_own_rate(optimizer)]
     if len(set(rates)) > 1:
         object.__setattr__(first := copy.copy(first), "rates", tuple(rates))
     return first

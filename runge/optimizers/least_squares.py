@@ -85,8 +85,8 @@ class LeastSquares(Optimizer):
         slopes = now.new_tensor(self.slopes_at(progress, now.shape[1]))
         weight.mul_((now.reciprocal() * slopes)[:, :, None])
         bias.mul_((now.norm(dim=1).reciprocal() * slopes.norm())[:, None, None])
-        for part in layers[-1]:
-            part.zero_()
+        for tensor in layers[-1]:
+            tensor.zero_()
         solve_last_layer(problem, RANK)
 
     def slopes_at(self, progress: float, inputs: int) -> list[float]:
@@ -138,26 +138,27 @@ def solve_last_layer(problem: Problem, rank: float, ridge: Tensor | None = None)
     theta = problem.network.theta
     width, outputs = problem.network.shapes[-1]
     points = max(1, _TALL * (width + 1) // (1 + problem.network.dimension))
-    parts = [replace(problem, points=some) for some in problem.points.split(points)]
+    blocks = [replace(problem, points=block) for block in problem.points.split(points)]
     start = theta.clone()
 
     def correct(systems: list[Floats]) -> None:
-        found = np.stack([each.solve(system[:, -1]) for each, system in zip(factorisations, systems, strict=True)])
-        change = torch.from_numpy(found).to(theta).unflatten(0, (-1, outputs))
+        pairs = zip(factorisations, systems, strict=True)
+        solutions = np.stack([factorisation.solve(system[:, -1]) for factorisation, system in pairs])
+        change = torch.from_numpy(solutions).to(theta).unflatten(0, (-1, outputs))
         theta[:, -(width + 1) * outputs :] += change.mT.flatten(1)  # W and then b, as in theta
 
     # The bits of a QR depend on the threads, and the BLAS of NumPy and SciPy does not obey `torch.set_num_threads`.
     with libraries().limit(limits=1, user_api="blas"):
-        systems = _systems(parts, ridge)
+        systems = _systems(blocks, ridge)
         factorisations = list[Factorisation]()
         for i, system in enumerate(systems):
             same = i % outputs and np.array_equal(system[:, :-1], systems[i - 1][:, :-1])
             factorisations.append(factorisations[-1] if same else Factorisation(system[:, :-1], rank))
         correct(systems)
-        correct(_systems(parts, ridge))
+        correct(_systems(blocks, ridge))
     squares = np.reshape([np.square(system[:, -1]).sum() for system in systems], (-1, outputs))
     before = torch.from_numpy(squares.sum(1)).to(theta)
-    after = torch.stack([_errors(part)[0].square().sum(1) for part in parts]).sum(0)
+    after = torch.stack([_errors(block)[0].square().sum(1) for block in blocks]).sum(0)
     theta.copy_(torch.where((after < before)[:, None], theta, start))
     return factorisations
 
@@ -175,24 +176,24 @@ def _errors(problem: Problem) -> tuple[Tensor, Tensor, Tape]:
     return weights.sqrt() * errors, weights.sqrt(), tape
 
 
-def _systems(parts: list[Problem], ridge: Tensor | None) -> list[Floats]:
+def _systems(blocks: list[Problem], ridge: Tensor | None) -> list[Floats]:
     """Return R [H, -e] of each output of each member, or of several parts its triangle T, R [H, -e] = Q T.
 
     With a ridge rho, rows of sqrt(rho) [I, -c] for the W of the last layer follow.
     """
-    members, outputs = len(parts[0].points.x), parts[0].network.outputs
-    systems: list[Any] = [np.empty((0, parts[0].network.shapes[-1][0] + 2))] * (members * outputs)
-    for part in parts:
-        errors, roots, tape = _errors(part)
+    members, outputs = len(blocks[0].points.x), blocks[0].network.outputs
+    systems: list[Any] = [np.empty((0, blocks[0].network.shapes[-1][0] + 2))] * (members * outputs)
+    for block in blocks:
+        errors, roots, tape = _errors(block)
         columns = readout(tape).cpu().numpy()
-        right, root = (one.unflatten(1, (outputs, -1)).flatten(0, 1).cpu().numpy() for one in (-errors, roots))
+        right, root = (flat.unflatten(1, (outputs, -1)).flatten(0, 1).cpu().numpy() for flat in (-errors, roots))
         for i, above in enumerate(systems):
-            known = root[i] > 0
-            rows = np.column_stack([root[i, known, None] * columns[i // outputs, known], right[i, known]])
-            systems[i] = rows if len(parts) == 1 else np.linalg.qr(np.vstack([above, rows]), mode="r")
+            labelled = root[i] > 0
+            rows = np.column_stack([root[i, labelled, None] * columns[i // outputs, labelled], right[i, labelled]])
+            systems[i] = rows if len(blocks) == 1 else np.linalg.qr(np.vstack([above, rows]), mode="r")
     if ridge is None:
         return systems
-    weights = parts[0].network.layers()[-1][0].mT.flatten(0, 1)
+    weights = blocks[0].network.layers()[-1][0].mT.flatten(0, 1)
     roots = ridge.sqrt().repeat_interleave(outputs)[:, None]
     return [
         np.vstack([system, np.column_stack([np.diag(root), np.zeros_like(root), right])])

@@ -99,27 +99,28 @@ class LevenbergMarquardt(Optimizer):
         if (size >= n).all():
             return self._step(state, problem)
         active, before = state["at_rest"] == 0, size.clone()
-        for some in before[active].unique().tolist():
-            self._step_on(int(some), (active & (before == some)).nonzero()[:, 0], state, problem)
+        for points in map(int, before[active].unique().tolist()):
+            self._step_on(points, (active & (before == points)).nonzero()[:, 0], state, problem)
         return None
 
     def _step_on(self, size: int, members: Tensor, state: dict[str, Tensor], problem: Problem) -> None:
         """Take a step for members on all points, or some on a subset, which are undone if fresh points lose by them."""
-        n, part = problem.points.x.shape[1], problem.take(members)
+        n, subproblem = problem.points.x.shape[1], problem.take(members)
         state_of_part = {name: value[members] for name, value in state.items()}
         if size >= n:
-            self._step(state_of_part, part)
+            self._step(state_of_part, subproblem)
         else:
-            own, fresh = subset(part, 0, size), subset(part, size, 2 * size)
-            theta, start, before = part.network.theta, part.network.theta.clone(), _loss(fresh)
+            chosen, fresh = subset(subproblem, 0, size), subset(subproblem, size, 2 * size)
+            theta, start = subproblem.network.theta, subproblem.network.theta.clone()
+            before = _loss(fresh)
             for _ in range(steps_on(size, n)):
-                self._step(state_of_part, own)
+                self._step(state_of_part, chosen)
             after = _loss(fresh)
             theta.copy_(torch.where((after < before)[:, None], theta, start))
             small = (state_of_part["at_rest"] != 0) | ~generalises(before, after)
             state_of_part["points"][small] = grown(size, n)
             state_of_part["at_rest"].zero_()
-        problem.network.theta[members] = part.network.theta
+        problem.network.theta[members] = subproblem.network.theta
         for name, value in state_of_part.items():
             state[name][members] = value
 
@@ -257,8 +258,8 @@ class _Trial(NamedTuple):
     ridge: Tensor | None = None
 
     def take(self, members: Tensor) -> "_Trial":
-        problem, parts = self.problem.take(members), [None if part is None else part[members] for part in self[2:]]
-        return _Trial(problem, self.system.take(members), *parts)  # pyright: ignore[reportArgumentType]
+        tensors = [None if tensor is None else tensor[members] for tensor in self[2:]]
+        return _Trial(self.problem.take(members), self.system.take(members), *tensors)  # pyright: ignore[reportArgumentType]
 
     def errors_now(self) -> Tensor:
         """Return the errors at the network's present weights, of which it sets the last layer if it is eliminated."""

@@ -33,7 +33,8 @@ def evaluate(problem: Problem) -> tuple[Tensor, Tensor, Tape | None]:
     """
     directions = 0 if problem.lambda_d is None else problem.network.dimension
     blocks = problem.points.split(_points_at_once(problem.network, directions, second=has_second(problem)))
-    errors, weights, tapes = list[Tensor](), list[Tensor](), list[Tape]()
+    errors, weights = list[Tensor](), list[Tensor]()
+    tapes = list[Tape]()
     for points in blocks:
         u, du, tape = problem.network.propagate(points.x, with_derivative=problem.lambda_d is not None)
         of_block, weights_of_block = losses.least_squares(u, du, points, problem.scale, problem.lambda_d)

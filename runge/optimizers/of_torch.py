@@ -113,7 +113,7 @@ class TorchOptimizer(Gradient):
         """Return the weights of all members, or of a single one its layers, views that the class changes in place."""
         if self.keeps_apart:
             return super().weights(network)
-        return [Parameter(part) for part in _by_layer(network, network.theta.detach())]
+        return [Parameter(tensor) for tensor in _by_layer(network, network.theta.detach())]
 
     def build(self, parameters: Any) -> torch.optim.Optimizer:
         """Return an object of the class."""
@@ -125,29 +125,30 @@ class TorchOptimizer(Gradient):
             super().set_gradient(optimizer, problem, gradient)
             return
         weights = [weight for group in optimizer.param_groups for weight in group["params"]]
-        for weight, part in zip(weights, _by_layer(problem.network, gradient), strict=True):
-            weight.grad = part
+        for weight, slope in zip(weights, _by_layer(problem.network, gradient), strict=True):
+            weight.grad = slope
 
 
 def _by_layer(network: StackedMLP, flat: Tensor) -> list[Tensor]:
     """Return views of the only member's W, (in, out), and b, (out,), of each layer."""
-    return [part for weight, bias in network.layers(flat) for part in (weight[0], bias[0, 0])]
+    return [tensor for weight, bias in network.layers(flat) for tensor in (weight[0], bias[0, 0])]
 
 
 def adapt(kind: type) -> Callable[..., TorchOptimizer] | None:
     """Return what makes a `TorchOptimizer` from the parameters of a class of torch; None for any other class."""
     if not issubclass(kind, torch.optim.Optimizer):
         return None
-    own = {name: one for name, one in inspect.signature(kind).parameters.items() if name != "params"}
-    named = [one for one in own.values() if one.kind in (one.POSITIONAL_OR_KEYWORD, one.KEYWORD_ONLY)]
-    rate = own["lr"].default if "lr" in own else inspect.Parameter.empty
+    accepted = {name: parameter for name, parameter in inspect.signature(kind).parameters.items() if name != "params"}
+    by_name = inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY
+    named = [parameter for parameter in accepted.values() if parameter.kind in by_name]
+    rate = accepted["lr"].default if "lr" in accepted else inspect.Parameter.empty
     shared = {"lr": rate, "lr_schedule": "constant", "clip_norm": None}
 
     def make(**values: Any) -> TorchOptimizer:
         settings = {key: values.pop(key, default) for key, default in shared.items()}
         return TorchOptimizer(kind=kind, parameters=values, **settings)
 
-    parameters = {one.name: one.replace(kind=one.KEYWORD_ONLY) for one in named}
+    parameters = {parameter.name: parameter.replace(kind=parameter.KEYWORD_ONLY) for parameter in named}
     parameters |= {key: inspect.Parameter(key, inspect.Parameter.KEYWORD_ONLY, default=x) for key, x in shared.items()}
     make.__signature__ = inspect.Signature(list(parameters.values()))  # pyright: ignore[reportFunctionMemberAccess]
     return make

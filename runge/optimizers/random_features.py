@@ -97,8 +97,8 @@ class RandomFeatures(Optimizer):
     def step(self, optimizer: torch.optim.Optimizer, problem: Problem, progress: float) -> None:
         """Learn the scales from more rows than the step before, and solve the last layer for all rows."""
         network, (points, dimension) = problem.network, problem.points.x.shape[1:]
-        for part in network.layers()[-1]:
-            part.zero_()
+        for tensor in network.layers()[-1]:
+            tensor.zero_()
         state = optimizer.state[network.theta]
         if first := not state:
             state["learnt"] = network.theta.new_zeros(len(network.theta), dimension + 2)
@@ -158,7 +158,7 @@ def _levels(problem: Problem) -> Tensor:
 class _System(NamedTuple):
     """The rows of the outputs whose labels have the same weights."""
 
-    known: NDArray[np.bool_]  # which of the rows of the features have a label, (R,)
+    labelled: NDArray[np.bool_]  # which of the rows of the features have a label, (R,)
     roots: Floats  # of their weights, (K,)
     labels: Floats  # times these roots, (K, P)
     derivative: NDArray[np.bool_]  # which of them are derivatives, (K,)
@@ -171,17 +171,17 @@ def _systems(problem: Problem, level: Tensor) -> list[_System]:
     n, outputs = problem.points.x.shape[1], problem.network.outputs
     derivative = np.arange(weights.shape[1] // outputs) >= n
     mean = np.where(derivative, level[1].item(), level[0].item())
-    rows = [part[0].unflatten(0, (outputs, -1)).cpu().numpy() for part in (weights, -errors)]
+    rows = [flat[0].unflatten(0, (outputs, -1)).cpu().numpy() for flat in (weights, -errors)]
     outputs_of: dict[bytes, list[int]] = {}
     for p, weight in enumerate(rows[0]):
         outputs_of.setdefault(weight.tobytes(), []).append(p)
     systems = list[_System]()
     for same in outputs_of.values():
-        known = rows[0][same[0]] > 0
-        if not known.any():  # no label of the output is among these rows
+        labelled = rows[0][same[0]] > 0
+        if not labelled.any():  # no label of the output is among these rows
             continue
-        roots = np.sqrt(rows[0][same[0]] / mean)[known]
-        systems.append(_System(known, roots, roots[:, None] * rows[1][same][:, known].T, derivative[known]))
+        roots = np.sqrt(rows[0][same[0]] / mean)[labelled]
+        systems.append(_System(labelled, roots, roots[:, None] * rows[1][same][:, labelled].T, derivative[labelled]))
     return systems
 
 
@@ -200,13 +200,14 @@ def _learn(problem: Problem, start: Tensor, level: Tensor) -> Tensor:
             _, _, tape = network.propagate(problem.points.x, with_derivative=problem.lambda_d is not None)
             columns = readout(tape)
         features = columns.detach()[0].cpu().numpy() * deviations
-        total, by_features, by_noise = 0.0, np.zeros_like(features), np.zeros(2)
-        for known, roots, labels, derivative in systems:
+        total, by_features = 0.0, np.zeros_like(features)
+        by_noise = np.zeros(2)
+        for labelled, roots, labels, derivative in systems:
             noise = np.exp(at[dimension:])[derivative.astype(int)]
-            found = evidence(roots[:, None] * features[known], noise, labels)
-            total += found.value
-            by_features[known] += roots[:, None] * found.features * deviations
-            by_noise += np.bincount(derivative, found.noise, minlength=2)
+            likelihood = evidence(roots[:, None] * features[labelled], noise, labels)
+            total += likelihood.value
+            by_features[labelled] += roots[:, None] * likelihood.features * deviations
+            by_noise += np.bincount(derivative, likelihood.noise, minlength=2)
         (slope,) = torch.autograd.grad(columns, tape.layers[0][0], torch.from_numpy(by_features).to(columns)[None])
         return total, np.concatenate([-(slope * weight).sum((0, 2)).cpu().numpy(), by_noise])
 

@@ -29,8 +29,11 @@ _POINTS_AT_ONCE, _NUMBERS_AT_ONCE = 256, 2**22
 _BLOCK = 192
 """The columns of a symmetric product that are computed at a time, from the diagonal down."""
 
-COLUMNS, _MOST, _GROWTH = 384.0, 1536.0, 1.1
-"""About how many columns F has at first, how many it may have, and by which factor their number grows after a step."""
+COLUMNS = 384.0
+"""About how many columns F has at first."""
+
+_MOST, _GROWTH = 1536.0, 1.1
+"""How many columns F may have, and by which factor their number grows after a step."""
 
 _PRODUCTS = 4
 """The outer products to which `normal_matrix` reduces the rows of an output at a point, 1 + D of them."""
@@ -47,8 +50,8 @@ def add_square(matrix: Tensor, rows: Tensor) -> None:
     For many columns this takes 60 % of the time of the whole product; torch has no call for it.
     """
     for first in range(0, matrix.shape[1], _BLOCK):
-        some = slice(first, first + _BLOCK)
-        matrix[:, first:, some].baddbmm_(rows[:, :, first:].mT, rows[:, :, some])
+        block = slice(first, first + _BLOCK)
+        matrix[:, first:, block].baddbmm_(rows[:, :, first:].mT, rows[:, :, block])
 
 
 @dataclass
@@ -63,7 +66,7 @@ class System(ABC):
     def take(self, members: Tensor) -> Self:
         """Return the system of some members."""
         fields = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
-        tensors = {name: part[members] for name, part in fields.items() if isinstance(part, Tensor)}
+        tensors = {name: tensor[members] for name, tensor in fields.items() if isinstance(tensor, Tensor)}
         return replace(self, at=self.at.take(members), **tensors)
 
     @abstractmethod
@@ -141,11 +144,11 @@ def _normal_matrix(network: StackedMLP, x: Tensor, weights: Tensor, dtype: torch
     roots = weights.sqrt().unflatten(1, (rows, n))
     together = min(_POINTS_AT_ONCE, max(1, _NUMBERS_AT_ONCE // (rows * columns)))
     for first in range(0, n, together):
-        some = slice(first, first + together)
-        *_, part = network.propagate(x[:, some], with_derivative=rows > network.outputs)
-        root, full = roots[:, :, some].flatten(1), jacobian(network, part)
-        if not (known := root.any(0)).all():  # of gradients alone, all rows of values
-            root, full = root[:, known], full[:, known]
+        block = slice(first, first + together)
+        *_, tape = network.propagate(x[:, block], with_derivative=rows > network.outputs)
+        root, full = roots[:, :, block].flatten(1), jacobian(network, tape)
+        if not (labelled := root.any(0)).all():  # of gradients alone, all rows of values
+            root, full = root[:, labelled], full[:, labelled]
         add_square(matrix, root[..., None] * full)
     return matrix
 
@@ -159,9 +162,9 @@ class IterativeSpace:
     @classmethod
     def of(cls, at: Linearised, weights: Tensor, count: Tensor) -> Self:
         """Return the systems of each member; `count`, (M,), are the columns of F, which a solution may raise."""
-        each = torch.arange(len(weights), device=weights.device).split(1)
-        parts = [(at.take(one), weights[one]) for one in each]
-        return cls([cache(partial(_Member.of, *part, one)) for part, one in zip(parts, count.split(1), strict=True)])
+        members = torch.arange(len(weights), device=weights.device).split(1)
+        counts = zip(members, count.split(1), strict=True)  # views, because a solution changes them in place
+        return cls([cache(partial(_Member.of, at.take(i), weights[i], columns)) for i, columns in counts])
 
     def take(self, members: Tensor) -> Self:
         """Return the systems of some members."""
@@ -169,12 +172,12 @@ class IterativeSpace:
 
     def damp(self, damping: Tensor) -> None:
         """Set the damping mu, (M,)."""
-        for member, one in zip(self._members, damping.split(1), strict=True):
-            member().damp(one)
+        for member, mu in zip(self._members, damping.split(1), strict=True):
+            member().damp(mu)
 
     def solve(self, errors: Tensor) -> Tensor:
         """Return about (J^T W J + mu I)^-1 J^T W e, (M, W), from the errors e, (M, R)."""
-        return torch.cat([member().solve(one) for member, one in zip(self._members, errors.split(1), strict=True)])
+        return torch.cat([member().solve(error) for member, error in zip(self._members, errors.split(1), strict=True)])
 
 
 @dataclass
@@ -229,8 +232,8 @@ class _Member(System):
         columns = torch.linalg.solve_triangular(triangle.mT, columns, upper=True, left=False)
         matrix = torch.zeros_like(square)
         add_square(matrix, columns)
-        one, larger = torch.ones_like(weights[:, :1]), (_GROWTH * count).clamp_max(_MOST)
-        return cls(at, matrix, one, weights, layers, columns, triangle, chosen, count, larger)
+        diagonal, larger = torch.ones_like(weights[:, :1]), (_GROWTH * count).clamp_max(_MOST)
+        return cls(at, matrix, diagonal, weights, layers, columns, triangle, chosen, count, larger)
 
     def damp(self, damping: Tensor) -> None:
         """Factorise the coarse system with a damping mu, (1,)."""
@@ -262,7 +265,8 @@ class _Member(System):
             gain = length * square
             if not (gain.isfinite() and gain > _SHARE * gained):
                 break
-            z, x, gained = z + length * direction, x + length * of_chosen, gained + gain
+            z, x = z + length * direction, x + length * of_chosen
+            gained = gained + gain
             residual = residual - length * applied
             square, before = residual.square().sum(), square
         else:

@@ -40,10 +40,10 @@ def register_resolvers() -> None:
     def directory(resume: Any, path: str) -> str:
         return claim(path) if resume is None else str(resumable(resume).path)
 
-    def share(part: float, steps: Any, most: int | None = None) -> int | None:
+    def share(portion: float, steps: Any, most: int | None = None) -> int | None:
         if not isinstance(steps, int | float):
             return most  # checked later
-        return round(part * steps) if most is None else max(1, min(int(part * steps), most))
+        return round(portion * steps) if most is None else max(1, min(int(portion * steps), most))
 
     def record(path: str) -> str | None:
         run = RunDirectory(path)
@@ -87,8 +87,8 @@ def fixed_keys(hydra: DictConfig) -> set[str]:
     """
     sweeper: Any = OmegaConf.to_container(hydra.sweeper)
     typed: Any = OmegaConf.to_container(hydra.overrides.task)
-    given = [f"{key}={value}" for key, value in (sweeper.get("params") or {}).items()]
-    overrides = OverridesParser.create().parse_overrides([*given, *typed])
+    params = [f"{key}={value}" for key, value in (sweeper.get("params") or {}).items()]
+    overrides = OverridesParser.create().parse_overrides([*params, *typed])
     swept = {override.get_key_element(): override.is_sweep_override() for override in overrides}  # the last one counts
     return {key for key, several in swept.items() if not several}
 
@@ -200,5 +200,5 @@ def explain_value(error: OmegaConfBaseException) -> str:
     """Return the message of an error in a value: its key, and what is wrong."""
     message = str(error).splitlines()[0]
     # OmegaConf wraps a resolver's error and keeps only its text.
-    kind, _, own = message.rpartition(" raised while resolving interpolation: ")
-    return own if kind == ConfigurationError.__name__ or not error.full_key else f"{error.full_key}: {own}"
+    kind, _, cause = message.rpartition(" raised while resolving interpolation: ")
+    return cause if kind == ConfigurationError.__name__ or not error.full_key else f"{error.full_key}: {cause}"

@@ -134,8 +134,8 @@ def begin_job(callbacks: Any, job: Job, announce: Callable[[], object]) -> JobRe
     with current(config):
         if config.hydra.output_subdir is not None:  # null if the run already has a record
             directory.hydra_part.mkdir(parents=True, exist_ok=True)
-            own = OmegaConf.masked_copy(config, [str(key) for key in config if key != "hydra"])
-            OmegaConf.save(own, directory.hydra_part / "config.yaml")
+            configuration = OmegaConf.masked_copy(config, [str(key) for key in config if key != "hydra"])
+            OmegaConf.save(configuration, directory.hydra_part / "config.yaml")
             OmegaConf.save(OmegaConf.masked_copy(config, "hydra"), directory.hydra_part / "hydra.yaml")
             OmegaConf.save(OmegaConf.create(job.overrides), directory.hydra_part / "overrides.yaml")
         callbacks.on_job_start(config=config, task_function=lambda _: None)

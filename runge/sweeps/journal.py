@@ -62,7 +62,8 @@ class Journal:
     def __init__(self, directory: Path, description: Mapping[str, Any], adaptive: bool, began: float) -> None:
         self._directory, self._file = directory, directory / JOURNAL
         self._content: dict[str, Any] = {**json.loads(json.dumps(description)), "batches": []}
-        self._next, self._runs, self._seconds, self._since = 0, 0, 0.0, began
+        self._next, self._runs = 0, 0
+        self._seconds, self._since = 0.0, began
         if self._file.exists():
             begun = read_json(self._file)
             if not (isinstance(begun.get("batches"), list) and all(map(_is_batch, begun["batches"]))):

@@ -63,7 +63,8 @@ def run_tasks(
         for number, task in enumerate(tasks):
             yield number, attempt(task, report)
         return
-    context, waiting, busy = start_loading(), list(enumerate(tasks)), dict[Any, tuple[int, Any]]()
+    context, waiting = start_loading(), list(enumerate(tasks))
+    busy = dict[Any, tuple[int, Any]]()
     try:
         while waiting or busy:
             while waiting and len(busy) < processes:

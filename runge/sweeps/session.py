@@ -45,8 +45,8 @@ def as_sweep(arguments: Sequence[str]) -> list[str]:
         >>> as_sweep(["rows.csv", "search.timeout=20"])
         ['-m', 'search=best', 'data=table', 'data.file=rows.csv', 'search.timeout=20']
     """
-    file = [one for one in arguments[:1] if os.path.isfile(one) or ("=" not in one and not one.startswith("-"))]
-    if not file and not any(one.lstrip("+").startswith(("data", "experiment", "target")) for one in arguments):
+    file = [x for x in arguments[:1] if os.path.isfile(x) or ("=" not in x and not x.startswith("-"))]
+    if not file and not any(x.lstrip("+").startswith(("data", "experiment", "target")) for x in arguments):
         rule = "must be the first argument, or target=NAME must be given"
         raise ConfigurationError(f"FILE: {rule}; got {' '.join(arguments)}")
     table = ["data=table", override_of("data.file", file[0])] if file else []
@@ -73,8 +73,8 @@ def check_overrides(arguments: Sequence[str]) -> None:
         names = choice if isinstance(choice, list) else [choice]
         if not all(isinstance(name, str | QuotedString) and name != "" for name in names):
             none = ", or [] for none" if group in ("logger", "experiment") else ""
-            given = argument.partition("=")[2] or "nothing"
-            raise ConfigurationError(f"{group}: must be one of {', '.join(options)}{none}; got {given}")
+            value = argument.partition("=")[2] or "nothing"
+            raise ConfigurationError(f"{group}: must be one of {', '.join(options)}{none}; got {value}")
 
 
 def quoted(arguments: Sequence[str]) -> list[str]:
@@ -191,7 +191,8 @@ def _restored() -> Iterator[None]:
     import torch  # late, as in `train`
 
     with LOCK:
-        root, threads, config = logging.getLogger(), torch.get_num_threads(), HydraConfig.instance().cfg
+        root, threads = logging.getLogger(), torch.get_num_threads()
+        config = HydraConfig.instance().cfg
         handlers, level = root.handlers[:], root.level
         # Hydra sets up logging again, and closes all handlers of this list, also those of the calling program.
         listed = logging._handlerList  # pyright: ignore[reportAttributeAccessIssue]

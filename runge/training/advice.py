@@ -47,8 +47,8 @@ _MATTERS = 1e-3  # the root mean square of a partial derivative, relative to the
 def _known(data: "PointsDataModule", member: int) -> dict[str, Tensor]:
     """Return the known values of each output at a member's training points, (n,)."""
     train = data.dataset.train
-    known = train.weight_f[member] > 0
-    return {name: train.f[member, known[:, p], p].double() for p, name in enumerate(train.outputs)}
+    labelled = train.weight_f[member] > 0
+    return {name: train.f[member, labelled[:, p], p].double() for p, name in enumerate(train.outputs)}
 
 
 def advice(data: "PointsDataModule", member: int, lambda_d: float) -> list[str]:
@@ -66,9 +66,9 @@ def advice(data: "PointsDataModule", member: int, lambda_d: float) -> list[str]:
 
 def wrong_labels(rows: Rows) -> str:
     """Say which columns of derivatives contradict the values of a table, and the command that says more; "": none."""
-    if not (found := " ".join(f"{one.what} {one.evidence}" for one in _wrong_columns(rows))):
+    if not (sentences := " ".join(f"{finding.what} {finding.evidence}" for finding in _wrong_columns(rows))):
         return ""
-    return f"{found} More: {command('check')} {' '.join(map(in_shell, [rows.table.file, *of_columns(rows.table)]))}"
+    return f"{sentences} More: {command('check')} {' '.join(map(in_shell, [rows.table.file, *of_columns(rows.table)]))}"
 
 
 def without_wrong_columns(rows: Rows) -> list[str]:
@@ -76,7 +76,7 @@ def without_wrong_columns(rows: Rows) -> list[str]:
 
     None either if the names of the others cannot be typed.
     """
-    if not (wrong := {name for one in _wrong_columns(rows) for name in one.columns}):
+    if not (wrong := {name for finding in _wrong_columns(rows) for name in finding.columns}):
         return []
     table = rows.table
     roles = find_roles(open_table(table.file), table)
@@ -135,8 +135,11 @@ def without_effect(run: "Member", lambda_d: float, at_first: float, outputs: int
         at_first: its lambda_d as the balance sets it before the first step.
         outputs: the number of outputs.
     """
-    balance, loss, moves, steps, data = run.balance, run.loss, run.resampling, run.training.max_steps, run.data
-    look, itself, off = balance.next_look(0), run.optimizer.by_gradient and isinstance(balance, Log), lambda_d == 0
+    balance, loss = run.balance, run.loss
+    moves, steps = run.resampling, run.training.max_steps
+    data = run.data
+    look, itself = balance.next_look(0), run.optimizer.by_gradient and isinstance(balance, Log)
+    off = lambda_d == 0
     of_ratios = isinstance(balance, GradNorm | Log) and outputs == 1 and not itself
     sets_it = isinstance(balance, Scale) and math.isclose(at_first, lambda_d, rel_tol=1e-3)
     why = "no training point has a derivative" if loss.lambda_d else "lambda_d is 0"
@@ -189,7 +192,8 @@ def verdict(
         lambda_d: its full lambda_d.
     """
     more = "more rows" if of_table else "more points (data.n_train)"
-    found, several, early = [], len(train.outputs) > 1, _early(figures, history, more)
+    sentences, several = [], len(train.outputs) > 1
+    early = _early(figures, history, more)
     few = rate is not None and history.get("step") and history["step"][-1] < _FEW
     for name in train.outputs:
         r2 = figures.get(key("val", "r2_f", name if several else ""))
@@ -202,21 +206,21 @@ def verdict(
             fitted = figures.get(key("train", "r2_f", name if several else ""))
             if rate is not None and fitted is not None and fitted < _FAILED:
                 how = f"nor does it fit the training points (R2 = {fitted:.3g}); try a smaller optimizer.lr"
-            found.append(f"{what} (R2 = {r2:.3g}): {how}")
-    if not found and any((figures.get(key("val", name)) or 0.0) > _POOR for name in ("nrmse_f", "nrmse_df")):
+            sentences.append(f"{what} (R2 = {r2:.3g}): {how}")
+    if not sentences and any((figures.get(key("val", name)) or 0.0) > _POOR for name in ("nrmse_f", "nrmse_df")):
         val, training = (figures.get(name) or 0.0 for name in (VAL_LOSS, TRAIN_LOSS))
         if training > 0 and (ratio := math.sqrt(val / training)) > _OVERFITS:
             how = early or f"try {more}, or fewer neurons (model.width)"
-            found.append(f"overfits (validation errors are {ratio:.2g} times those of training): {how}")
+            sentences.append(f"overfits (validation errors are {ratio:.2g} times those of training): {how}")
         elif _falls(history, *_SINCE[rate or "constant"]):
-            found.append("still falling at the end: try a larger trainer.max_steps")
+            sentences.append("still falling at the end: try a larger trainer.max_steps")
     if lambda_d and figures.get(SWITCHED_ON_STEP) is None:
         how = "no derivative was fitted; try schedule=constant or a larger trainer.max_steps"
-        found.append(f"lambda_d was never on: {how}")
+        sentences.append(f"lambda_d was never on: {how}")
     if unimportant:
         how = "to leave out what has no meaning, name the others in data.inputs"
-        found.append(f"inputs hardly matter ({', '.join(unimportant)}): {how}")
-    return found
+        sentences.append(f"inputs hardly matter ({', '.join(unimportant)}): {how}")
+    return sentences
 
 
 def _method(train: Points, of_table: bool) -> str:
@@ -238,7 +242,8 @@ def _method(train: Points, of_table: bool) -> str:
 
 def _early(figures: Mapping[str, float | int | None], history: Mapping[str, Sequence[float]], more: str) -> str:
     """Return what to try if the best weights came in the first quarter of the steps with lambda_d, as with noise."""
-    steps, best, first = history.get("step", []), figures.get(BEST_STEP), figures.get(SWITCHED_ON_STEP) or 0
+    steps, best = history.get("step", []), figures.get(BEST_STEP)
+    first = figures.get(SWITCHED_ON_STEP) or 0
     if not steps or best is None or best - first > (steps[-1] - first) / 4:
         return ""
     noise = f"it was best after {best:.0f} of {steps[-1]:.0f} steps, as with noise in the labels"

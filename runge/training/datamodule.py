@@ -47,8 +47,8 @@ class Minibatches:
 
         def stream(seed: int) -> Tensor:
             # Every epoch has its own seed: the members' seeds are far apart.
-            own = [torch.Generator().manual_seed(seed + epoch) for epoch in epochs]
-            shuffled = [torch.randperm(self.points, generator=generator) for generator in own]
+            generators = [torch.Generator().manual_seed(seed + epoch) for epoch in epochs]
+            shuffled = [torch.randperm(self.points, generator=generator) for generator in generators]
             return torch.cat(shuffled)[offset : offset + stop - start].view(count, self.size)
 
         return torch.stack([stream(seed) for seed in self.seeds], dim=1)
@@ -237,14 +237,14 @@ class SobolevDataModule(PointsDataModule):
         blocks_per_epoch: int = 1,
         **sizes: Any,
     ) -> None:
-        generators = [one.generator("data") for one in Seed.each(seed)]
+        generators = [seed.generator("data") for seed in Seed.each(seed)]
         targets: list[Target] = per_member(target, len(generators))
         weights: list[SampleWeight] = per_member(sample_weight, len(generators))
         samplings: list[Sampling] = per_member(sampling or Uniform(), len(generators))
-        each = [Data(**sizes, fold=own) for own in per_member(fold, len(generators))]
-        data, parts = each[0], zip(targets, samplings, generators, each, weights, strict=True)
-        dataset = Dataset.stack([sample(*own) for own in parts])
-        box, units = torch.stack([one.domain for one in targets]), None
+        settings = [Data(**sizes, fold=left_out) for left_out in per_member(fold, len(generators))]
+        members = zip(targets, samplings, generators, settings, weights, strict=True)
+        data, dataset = settings[0], Dataset.stack([sample(*member) for member in members])
+        box, units = torch.stack([target.domain for target in targets]), None
         if standardize:
             units = Units.of(dataset.train, box)
             dataset, box = dataset.each(units.standardise), None
@@ -253,8 +253,8 @@ class SobolevDataModule(PointsDataModule):
         options: dict[str, Any] = {"dtype": dtype, "batch_size": data.batch_size, "blocks_per_epoch": blocks_per_epoch}
         super().__init__(dataset, seeds, units=units, box=box, **options)
         self.targets, self.sample_weights = targets, weights
-        known = dataset.train.weight_f[0, :, 0], dataset.train.weight_df[0, :, 0, 0]
-        counts = [int((weight > 0).sum()) - data.boundary_points for weight in known]
+        loss_weights = dataset.train.weight_f[0, :, 0], dataset.train.weight_df[0, :, 0, 0]
+        counts = [int((weight > 0).sum()) - data.boundary_points for weight in loss_weights]
         # A grid in several dimensions may have fewer points than were asked for.
         derivative = None if data.n_derivative is None else counts[1]
         self.sizes = replace(data, n_train=counts[0], n_derivative=derivative, folds=None, fold=None)

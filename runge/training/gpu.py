@@ -58,10 +58,10 @@ def record(passed: bool) -> None:
 def _days() -> dict[str, object]:
     """Return the days of the record, by GPU and versions; a file that is damaged has none."""
     try:
-        found = None if (folder := cache_folder()) is None else json.loads((folder / _FILE).read_text())
+        content = None if (folder := cache_folder()) is None else json.loads((folder / _FILE).read_text())
     except (OSError, ValueError):
         return {}
-    return found if isinstance(found, dict) else {}
+    return content if isinstance(content, dict) else {}
 
 
 def _key() -> str:

@@ -68,7 +68,8 @@ class Member:
         rows: Rows | None = None,
         fixed: Iterable[str] = (),
     ) -> None:
-        self.configuration, self.overrides, self._in_memory = configuration, list(overrides), rows
+        self.configuration, self.overrides = configuration, list(overrides)
+        self._in_memory = rows
         self._fixed = set(fixed)
         self.varied = [override for override in overrides if override.partition("=")[0] not in self._fixed]
         of_table = "_target_" in section("data", configuration.get("data", {}))
@@ -106,16 +107,17 @@ class Member:
         self.logger = section("logger", configuration.get("logger", {}))
         self.callbacks = section("callbacks", configuration.get("callbacks", {}))
         self.penalty = function("penalty", configuration["penalty"]) if configuration.get("penalty") else None
-        own = section("metrics", configuration.get("metrics", {}))
-        self.metrics = {name: function(f"metrics.{name}", entry) for name, entry in own.items()}
+        entries = section("metrics", configuration.get("metrics", {}))
+        self.metrics = {name: function(f"metrics.{name}", entry) for name, entry in entries.items()}
         groups = list(self.outputs) if len(self.outputs) > 1 else self._regions()
-        self.objective = Objective(configuration.get("objective", VAL_NRMSE), list(own), groups)
+        self.objective = Objective(configuration.get("objective", VAL_NRMSE), list(entries), groups)
         for mistake in self._mistakes():
             raise ConfigurationError(mistake)
 
     def _mistakes(self) -> Iterator[str]:
         """Yield what one section allows and another one does not."""
-        table, penalty, rule = self.rows is not None, self.penalty is not None, type(self.resampling).__name__
+        table, penalty = self.rows is not None, self.penalty is not None
+        rule = type(self.resampling).__name__
         sections = {"trainer": self.training, "model": self.model, "data": self.data, "loss": self.loss}
         for who, demands in (
             (type(self.optimizer).__name__, self.optimizer.demands),
@@ -123,8 +125,8 @@ class Member:
             ("a penalty", {"trainer.compile": ("auto", "off")} if penalty else {}),
         ):
             for key, allowed in demands.items():
-                part, _, field = key.partition(".")
-                if (value := getattr(sections[part], field)) not in allowed:
+                name, _, field = key.partition(".")
+                if (value := getattr(sections[name], field)) not in allowed:
                     choices = " or ".join("null" if choice is None else str(choice) for choice in allowed)
                     yield f"{key}: must be {choices} with {who}, got {value!r}"
         if self.loss.lambda_dd:
@@ -200,7 +202,7 @@ class Member:
             return [n - left_out, left_out, data.n_test]
         if isinstance(data, Data):
             return [data.n_train + data.boundary_points + (data.n_derivative or 0), data.n_val, data.n_test]
-        return [len(part) for part in cast(Rows, self.rows).split(self.data_seed.generator("data"))]
+        return [len(rows) for rows in cast(Rows, self.rows).split(self.data_seed.generator("data"))]
 
     @property
     def fewer_folds(self) -> str:
@@ -238,9 +240,9 @@ class Member:
         """Return the sizes, and the configuration without what cannot make a valid run fail: seeds, fold, lambda_d."""
         return self.apart_from_seed(loss={**self.configuration["loss"], "lambda_d": None}, sizes=self.sizes)
 
-    def apart_from_seed(self, **others: Any) -> str:
+    def apart_from_seed(self, **replaced: Any) -> str:
         """Return the configuration without seeds and fold, as text: runs that have it in common are one trial."""
-        return json.dumps({**self.configuration, "seed": None, "data": self._data(), **others}, sort_keys=True)
+        return json.dumps({**self.configuration, "seed": None, "data": self._data(), **replaced}, sort_keys=True)
 
     def _data(self) -> dict[str, Any]:
         return {**self.configuration["data"], "seed": None, "fold": None}

@@ -103,7 +103,7 @@ class SobolevRegression(pl.LightningModule):
         dtype: torch.dtype = torch.float32,
         **model: Any,
     ) -> None:
-        generators = [one.generator("weights") for one in Seed.each(seed)]
+        generators = [seed.generator("weights") for seed in Seed.each(seed)]
         members, box = len(generators), torch.atleast_2d(torch.as_tensor(domain, dtype=torch.float64))
         super().__init__()
         self.automatic_optimization = False
@@ -114,7 +114,8 @@ class SobolevRegression(pl.LightningModule):
             name = type(self.optimizer).__name__
             raise ValueError(f"optimizer: {name} trains one network at a time, got {members} members")
         self.steps_per_block, self.diagnostics_every = steps_per_block, diagnostics_every
-        self._asked, self.stop_at, self._log_figures = max_steps, stop_at, log_figures
+        self._asked, self.stop_at = max_steps, stop_at
+        self._log_figures = log_figures
         lambdas = torch.as_tensor(lambda_d, dtype=torch.float64).expand(members)
         channels, scales = lambdas.new_ones(members, outputs, 1 + box.shape[-2]), torch.as_tensor(scale, dtype=dtype)
         weights = {"lambda_d": lambdas, "lambda_now": lambdas, "factor": channels[:, 0, 0], "channels": channels}
@@ -254,12 +255,12 @@ class SobolevRegression(pl.LightningModule):
         fitting = self.trainer.state.fn == "fit"
         if fitting and not self.block_ended:
             return
-        found = self.measure("val", points, self.lambda_d)
-        self._log(found)
+        figures = self.measure("val", points, self.lambda_d)
+        self._log(figures)
         if not fitting:
             return
-        self.figures |= found
-        loss, before = found[metrics.VAL_LOSS].to(self.best_loss), self.best_step <= self.switched_on
+        self.figures |= figures
+        loss, before = figures[metrics.VAL_LOSS].to(self.best_loss), self.best_step <= self.switched_on
         outdated = before & (self.step > self.switched_on) & (self.lambda_d > 0)
         # It is 0 where no label is in the loss: the last weights are kept.
         better = loss < self.best_loss.masked_fill(outdated, torch.inf)
@@ -284,12 +285,12 @@ class SobolevRegression(pl.LightningModule):
     def measure(self, split: str, points: Points, lambda_d: Tensor) -> dict[str, Tensor]:
         """Return the loss and all errors on a set of points, by metric key, each of shape (M,)."""
         u, du = self.predict(self.network, points.x)
-        found = {"loss": losses.weigh(*losses.terms(u, du, points, self.scale, self._penalty), lambda_d.to(u))}
-        beside = [one.to(points.x.device) for one in self.beside.get(split, ())]
+        figures = {"loss": losses.weigh(*losses.terms(u, du, points, self.scale, self._penalty), lambda_d.to(u))}
+        beside = [extra.to(points.x.device) for extra in self.beside.get(split, ())]
         reference = self._once(split, points, partial(Reference.of, points, self.network.units, beside))
-        found |= errors(u, du, points, reference)
-        found |= further_errors(self._own_metrics, u, du, points, self.network.units)
-        return {metrics.key(split, name): figure for name, figure in found.items()}
+        figures |= errors(u, du, points, reference)
+        figures |= further_errors(self._own_metrics, u, du, points, self.network.units)
+        return {metrics.key(split, name): figure for name, figure in figures.items()}
 
     def _once(self, name: str, points: Points, make: Callable[[], Any]) -> Any:
         """Return what is made of these points, which is computed once."""

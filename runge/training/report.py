@@ -22,8 +22,11 @@ Metrics = dict[str, float | int | None]
 _ENOUGH = 300
 """Test points of a table from which on the errors on them need no intervals."""
 
-_MOST_ROWS, _MOST_ROWS_OF_MAPS, _MOST_NUMBERS = 201, 2048, 50_000
-"""Rows of `fit.csv` with one input; with several, which need more in a picture, and its numbers."""
+_MOST_ROWS = 201
+"""Rows of `fit.csv` with one input."""
+
+_MOST_ROWS_OF_MAPS, _MOST_NUMBERS = 2048, 50_000
+"""Rows of `fit.csv` with several inputs, which need more in a picture, and its numbers."""
 
 
 class Evaluation(NamedTuple):
@@ -40,8 +43,8 @@ def evaluate(network: StackedMLP, data: PointsDataModule) -> list[Evaluation]:
     u, du = network.predict(test.x)
     if units is not None:
         (u, du), test = units.restore(u, du), units.restore_points(test)
-    each = [test.take(torch.tensor([i], device=u.device)) for i in range(len(u))]
-    return [Evaluation(*parts) for parts in zip(each, u, du, strict=True)]
+    tests = [test.take(torch.tensor([i], device=u.device)) for i in range(len(u))]
+    return [Evaluation(*fit) for fit in zip(tests, u, du, strict=True)]
 
 
 def final_metrics(module: SobolevRegression, data: PointsDataModule) -> list[Metrics]:
@@ -59,18 +62,18 @@ def final_metrics(module: SobolevRegression, data: PointsDataModule) -> list[Met
         test, network = data.dataset.test, module.network
         with torch.no_grad():
             _, du = module.predict(network, test.x)
-        each = partial_errors(du, test, Reference.of(test, network.units)).flatten(1).unbind(1)
-        figures |= {key("test", "nrmse_df", name): one for name, one in zip(slopes, each, strict=True)}
+        partials = partial_errors(du, test, Reference.of(test, network.units)).flatten(1).unbind(1)
+        figures |= {key("test", "nrmse_df", name): error for name, error in zip(slopes, partials, strict=True)}
     gradients = losses.term_gradients(module.network, data.dataset.train, module.scale, module.compiled)
     figures |= losses.diagnostics(*gradients)
     figures[LAMBDA_D] = module.factor * module.lambda_now
     rows = torch.stack([figure.to(torch.float64) for figure in figures.values()], dim=1).tolist()
-    parameters, found = module.network.theta.shape[1], list[Metrics]()
+    parameters, metrics = module.network.theta.shape[1], list[Metrics]()
     for i, (row, switched) in enumerate(zip(rows, module.switched_on.tolist(), strict=True)):
         on = switched if switched < module.last_step(i) and float(module.lambda_d[i]) else None
         of_run = {PARAMETERS: parameters, SWITCHED_ON_STEP: on, BEST_STEP: int(module.best_step[i])}
-        found.append(dict(zip(figures, row, strict=True)) | of_run)
-    return found
+        metrics.append(dict(zip(figures, row, strict=True)) | of_run)
+    return metrics
 
 
 def inside(member: Member) -> dict[str, Tensor]:
@@ -93,18 +96,19 @@ def test_intervals(fit: Evaluation) -> Metrics:
         return {}
     low, high = intervals(fit.u[None].double(), fit.du[None].double(), fit.points)
     named = [(TEST_ENDS[0], low), (TEST_ENDS[1], high)]
-    return {key(split, name): float(end) for split, part in named for name, end in part.items()}
+    return {key(split, name): float(end) for split, ends in named for name, end in ends.items()}
 
 
 def fit_table(points: Points, u: Tensor, du: Tensor, inputs: Sequence[str]) -> dict[str, list[float]]:
     """Return the columns of a member's `fit.csv` at evenly chosen test points; NaN where a label is not known."""
-    n, names, most = points.x.shape[1], Columns.of(inputs, points.outputs).names(), _MOST_ROWS
+    n, names = points.x.shape[1], Columns.of(inputs, points.outputs).names()
+    most = _MOST_ROWS
     if len(inputs) > 1:
         most = max(most, min(_MOST_ROWS_OF_MAPS, _MOST_NUMBERS // len(names)))
     rows = torch.linspace(0, n - 1, min(n, most), dtype=torch.float64).round().long()
     f, df = points.f.where(points.weight_f > 0, torch.nan), points.df.where(points.weight_df > 0, torch.nan)
-    parts = (points.x[0], f[0], df[0], u, du)
-    values = torch.cat([part.double().cpu()[rows].flatten(1) for part in parts], dim=1)
+    columns = (points.x[0], f[0], df[0], u, du)
+    values = torch.cat([column.double().cpu()[rows].flatten(1) for column in columns], dim=1)
     return dict(zip(names, values.mT.tolist(), strict=True))
 
 

@@ -76,8 +76,8 @@ class RunWriter:
             name = " ".join([*member.overrides, f"({'/'.join(self.directory.path.resolve().parts[-2:])})"])
             settings = {key: value for key, value in member.configuration.items() if key != "logger"}
             with self.attempt():
-                about = name, step, member.overrides, member.varied
-                self._loggers = make_loggers(member.logger, str(self.directory.path), *about)
+                identity = name, step, member.overrides, member.varied
+                self._loggers = make_loggers(member.logger, str(self.directory.path), *identity)
             self.to_loggers(lambda logger: logger.log_hyperparams(settings))
 
     @contextmanager
@@ -125,7 +125,9 @@ class StackWriter:
         history: History,
         resample: Resample | None,
     ) -> None:
-        self.runs, self.module, self.data, self.history, self.resample = runs, module, data, history, resample
+        self.runs, self.module = runs, module
+        self.data, self.history = data, history
+        self.resample = resample
 
     def begin(self, step: int) -> None:
         """Write the status, and make the loggers, before the training starts after `step` steps."""
@@ -188,7 +190,8 @@ class StackWriter:
     def _finish(
         self, i: int, metrics: Metrics, evaluation: Evaluation, fit_seconds: float, total_seconds: float
     ) -> Metrics:
-        began, run, member = time.perf_counter(), self.runs[i], self.runs[i].member
+        began, run = time.perf_counter(), self.runs[i]
+        member = self.runs[i].member
         if not member.has_test:
             metrics = metrics | dict.fromkeys(on_test(metrics))
         inputs, points = self.data.inputs, self.resample and points_table(self.resample.member(i), self.data.inputs)
@@ -213,14 +216,15 @@ class StackWriter:
 
     def _verdict(self, i: int, metrics: Metrics, evaluation: Evaluation) -> str:
         """Return what is to be said of a member's fit."""
-        member, one, units = self.runs[i].member, torch.tensor([i]), self.data.units
-        train = self.data.dataset.train.take(one)
-        x = train.x if units is None else units.take(one).restore_inputs(train.x)
+        member, index = self.runs[i].member, torch.tensor([i])
+        units = self.data.units
+        train = self.data.dataset.train.take(index)
+        x = train.x if units is None else units.take(index).restore_inputs(train.x)
         hardly = hardly_matters(evaluation.du[None], x)[0].tolist()
-        unimportant = [name for name, one in zip(self.data.inputs, hardly, strict=True) if one and member.rows]
+        unimportant = [name for name, holds in zip(self.data.inputs, hardly, strict=True) if holds and member.rows]
         rate = getattr(member.optimizer, "lr_schedule", None)
-        about = {"of_table": member.rows is not None, "rate": rate, "lambda_d": float(self.module.lambda_d[i])}
-        return FINDINGS.join(verdict(metrics, self._history(i), train, unimportant, **about))
+        facts = {"of_table": member.rows is not None, "rate": rate, "lambda_d": float(self.module.lambda_d[i])}
+        return FINDINGS.join(verdict(metrics, self._history(i), train, unimportant, **facts))
 
     def _draw(self, i: int, metrics: Metrics) -> None:
         """Write a member's pictures, and pass them to its loggers."""

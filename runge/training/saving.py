@@ -41,12 +41,14 @@ class Save(Callback):
 
     def __init__(self, seconds: float, report: Callable[[int], None]) -> None:
         self.seconds, self.report = seconds, report
-        self.saved_at, self.saved_step, self.began = 0.0, 0, False
+        self.saved_at, self.saved_step = 0.0, 0
+        self.began = False
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Start the clock."""
         assert isinstance(pl_module, SobolevRegression)
-        self.saved_at, self.saved_step, self.began = time.monotonic(), int(pl_module.step), True
+        self.saved_at, self.saved_step = time.monotonic(), int(pl_module.step)
+        self.began = True
         interruption.install()  # in place of Lightning's handlers
         pl_module.pause = lambda: is_to_stop(trainer) or (self.seconds > 0 and self._due())
 
@@ -92,7 +94,8 @@ class StateFile(CheckpointIO):
     """
 
     def __init__(self, path: Path, directories: Sequence[RunDirectory], digests: Sequence[str]) -> None:
-        self.path, self.directories, self.digests = path, directories, digests
+        self.path, self.directories = path, directories
+        self.digests = digests
         self.state: dict[str, Any] | None = None
         self.threads: int | None = None
         self._warned: set[str] = set()

@@ -76,7 +76,8 @@ class Stack:
         runs = [RunWriter(*pair, alone) for pair in zip(self.members, directories, strict=True)]
         digests = [digest(member.configuration) for member in self.members]
         file = StateFile(state or state_path(directories), directories, digests)
-        started, history, resample = time.perf_counter(), History(), self._resample()
+        started, history = time.perf_counter(), History()
+        resample = self._resample()
         writer = StackWriter(runs, self.module, self.data, history, resample)
         save = Save(self.members[0].training.checkpoint_seconds, writer.running)
         try:

@@ -88,7 +88,7 @@ class Optuna(Policy):
     def description(self) -> Mapping[str, Any]:
         """Return the ranges, the other overrides and the settings from which the trials follow."""
         fixed = {override: override.lstrip("+").partition("=")[0] for override in self.fixed}
-        ignored = {one for one, key in fixed.items() if key in SAME_BITS or key.partition(".")[0] == "logger"}
+        ignored = {override for override, key in fixed.items() if key in SAME_BITS or key.partition(".")[0] == "logger"}
         settings = {f"search.{key}": getattr(self._settings, key) for key in ("sampler", "seed", "seeds")}
         return {
             "ranges": self._ranges,
@@ -129,7 +129,7 @@ class Optuna(Policy):
         """Return the overrides of a trial's runs, which differ in their seed and their fold."""
         job, count = self._overrides(params), self._settings.seeds
         seeds = [[]] if count == 1 else [[f"seed={seed}"] for seed in range(count)]
-        return [[*job, *seed, *fold] for seed in seeds for fold in ([[one] for one in self._folds] or [[]])]
+        return [[*job, *seed, *fold] for seed in seeds for fold in ([[override] for override in self._folds] or [[]])]
 
     def _write(self) -> None:
         """Write what the report needs."""
@@ -175,10 +175,10 @@ def _result(runs: Sequence[Trial], seeds: int) -> Result:
     It has the mean over the folds of each of the seeds, and of these the median.
     """
     numbers, outcomes = [run.number for run in runs], [run.value for run in runs]
-    if any(isinstance(one, Exception) and not isinstance(one, DivergedError) for one in outcomes):
+    if any(isinstance(outcome, Exception) and not isinstance(outcome, DivergedError) for outcome in outcomes):
         return Result("failed", (), numbers)  # which says nothing about the settings
     # A run that diverged counts as infinitely bad.
-    rows = [one if isinstance(one, tuple | list | Exception) else (one,) for one in outcomes]
+    rows = [outcome if isinstance(outcome, tuple | list | Exception) else (outcome,) for outcome in outcomes]
     width, n = max((len(row) for row in rows if not isinstance(row, Exception)), default=0), len(rows) // seeds
     figures = np.array([(math.inf,) * width if isinstance(row, Exception) else row for row in rows])
     median = tuple(np.median(figures.reshape(seeds, n, width).mean(1), axis=0).tolist())

@@ -25,7 +25,7 @@ def read_space(overrides: Sequence[Override]) -> tuple[Space, list[str]]:
         ConfigurationError: there is nothing to choose, or a range is empty or cannot be logarithmic.
 
     Example:
-        >>> from hydra.core.override_parser.overrides_parser import OverridesParser
+        >>> from hydra.core.overrideparser.overrides_parser import OverridesParser
         >>> parse = OverridesParser.create().parse_overrides
         >>> read_space(parse(["model.depth=range(1,4)", "optimizer.lr=tag(log,interval(0.001,0.1))", "seed=3"]))[1]
         ['seed=3']
@@ -34,31 +34,34 @@ def read_space(overrides: Sequence[Override]) -> tuple[Space, list[str]]:
     for override in overrides:
         last.pop(override.get_key_element(), None)
         last[override.get_key_element()] = override
-    space = {key: _distribution(key, one) for key, one in last.items() if one.is_sweep_override()}
+    space = {key: _distribution(key, override) for key, override in last.items() if override.is_sweep_override()}
     if not space:
         raise ConfigurationError(
             "search=optuna needs at least one key with a range, such as model.width=choice(16,32,64) or "
             "'loss.lambda_d=tag(log,interval(1e-3,10))'; got none"
         )
-    return space, [str(one.input_line) for key, one in last.items() if key not in space]
+    return space, [str(override.input_line) for key, override in last.items() if key not in space]
 
 
-def ends(one: Any) -> tuple[Any, Any]:
+def ends(distribution: Any) -> tuple[Any, Any]:
     """Return the first and the last choice of a distribution, or the ends of its interval."""
-    return (one.choices[0], one.choices[-1]) if hasattr(one, "choices") else (one.low, one.high)
+    if hasattr(distribution, "choices"):
+        return distribution.choices[0], distribution.choices[-1]
+    return distribution.low, distribution.high
 
 
-def rounded(one: Any, value: Any) -> Any:
+def rounded(distribution: Any, value: Any) -> Any:
     """Return a value of a distribution, with four significant digits if it is a number of an interval."""
     if not isinstance(value, float):
         return value
-    return min(max(float(f"{value:.{_DIGITS if one.step is None else 12}g}"), one.low), one.high)
+    digits = _DIGITS if distribution.step is None else 12
+    return min(max(float(f"{value:.{digits}g}"), distribution.low), distribution.high)
 
 
 def _distribution(key: str, override: Override) -> "BaseDistribution":
     from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
-    value, given = override.value(), str(override.input_line).partition("=")[2]
+    value, typed = override.value(), str(override.input_line).partition("=")[2]
     tags = set(getattr(value, "tags", ()))
     try:
         if tags - {"log"}:
@@ -84,4 +87,4 @@ def _distribution(key: str, override: Override) -> "BaseDistribution":
         numbers = [float(choice) for choice in choices]
         return FloatDistribution(min(numbers), max(numbers), step=step)
     except (ValueError, HydraException) as error:
-        raise ConfigurationError(f"{key}: must be a range; {error}; got {given}") from error
+        raise ConfigurationError(f"{key}: must be a range; {error}; got {typed}") from error

@@ -42,7 +42,8 @@ class Study:
     """
 
     def __init__(self, space: Space, objectives: int, sampler: Sampler, seed: int) -> None:
-        self._optuna, self._space, self._objectives = import_optuna(), space, objectives
+        self._optuna, self._space = import_optuna(), space
+        self._objectives = objectives
         self._sampler: Sampler = sampler
         self._seed, self.trials = seed, list[Any]()
 

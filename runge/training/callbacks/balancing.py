@@ -20,7 +20,8 @@ class Balancing(BlockCallback):
     """A callback that sets each member's lambda_d, and the weights of its channels, by a policy."""
 
     def __init__(self, balance: Balance, data: PointsDataModule, seeds: Sequence[Seed]) -> None:
-        self.balance, self.data, self.seeds = balance, data, seeds
+        self.balance, self.data = balance, data
+        self.seeds = seeds
         _, _, outputs, dimension = data.dataset.train.df.shape
         shape = (len(seeds), REMEMBERED, outputs * (1 + dimension))
         self.memory = torch.full(shape, torch.nan, dtype=torch.float64)

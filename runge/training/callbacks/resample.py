@@ -28,7 +28,8 @@ class Resample(BlockCallback):
     """
 
     def __init__(self, resampling: Periodic, data: SobolevDataModule, seeds: Sequence[Seed]) -> None:
-        self.resampling, self.data, self.seeds = resampling, data, seeds
+        self.resampling, self.data = resampling, data
+        self.seeds = seeds
         self.steps, self.nodes = [0], [self._nodes()]
 
     def at_block_end(self, module: SobolevRegression) -> None:
@@ -41,14 +42,15 @@ class Resample(BlockCallback):
             self._place(module)
 
     def _place(self, module: SobolevRegression) -> None:
-        step, rule, targets = int(module.step), self.resampling, self.data.targets
+        step, rule = int(module.step), self.resampling
+        targets = self.data.targets
         validation = self.data.in_units(self.data.dataset.val)
         samplings: dict[int, list[Sampling]] = {i: [] for i in range(len(targets))}
         scale, lambda_d = module.scale.double().cpu(), module.lambda_d.cpu()
         for nodes in zip(*map(self.data.nodes, range(len(targets))), strict=True):  # the same set of all members
-            x = torch.stack([rule.looks_at(*own) for own in zip(targets, nodes, validation, strict=True)])
+            x = torch.stack([rule.looks_at(*places) for places in zip(targets, nodes, validation, strict=True)])
             points = self.data.labelled(x)
-            u, du = (part.double().cpu() for part in module.network.predict(points.x.to(module.scale)))
+            u, du = (tensor.double().cpu() for tensor in module.network.predict(points.x.to(module.scale)))
             errors = losses.pointwise(u, du, points.f, points.df, scale, lambda_d)
             for i in list(samplings):
                 if errors[i].isfinite().all():

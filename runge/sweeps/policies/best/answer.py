@@ -32,7 +32,8 @@ def answer(selection: Selection, seeds: int, end: float) -> Rounds:
         end: the time at which it ends, in seconds.
     """
     best = selection.ranked()[0]
-    fits, room, selection.winner = best.all, selection.left(end) * selection.processes, best.name
+    fits, room = best.all, selection.left(end) * selection.processes
+    selection.winner = best.name
     count = int(room / selection.seconds_of(best))
     if count and not best.continues:
         folds, step = range(selection.crossed), selection.step_of(best)
@@ -40,8 +41,8 @@ def answer(selection: Selection, seeds: int, end: float) -> Rounds:
         pairs = [(fold, seed) for seed in range(seeds) for fold in (None, *folds) if seed or fold not in best.fits]
         pairs = pairs[:count]
         selection.display.say(f"{best.name} on all rows and without each fold, {len(pairs)} networks")
-        about = {"seconds": room / len(pairs), "steps": max(fit.planned for fit in fits), "stop_at": step}
-        runs = [Run(best, fold, seed=seed, **about) for fold, seed in pairs]
+        limits = {"seconds": room / len(pairs), "steps": max(fit.planned for fit in fits), "stop_at": step}
+        runs = [Run(best, fold, seed=seed, **limits) for fold, seed in pairs]
     else:
         starts = [start for fold in best.fits if (start := selection.start_of(best, fold)) and start.lacks_rows]
         seconds = room / max(len(starts), selection.processes) - selection.set_up
@@ -57,8 +58,8 @@ def answer(selection: Selection, seeds: int, end: float) -> Rounds:
     whole = _agreeing(selection, best, whole)
     held = list[RunDirectory]()
     for fold, fit in best.fits.items():
-        same = [other for place, other in ended if place == fold and other is not fit]
-        held += [other.run for other in _good([fit, *same])]
+        further = [calibrating for place, calibrating in ended if place == fold and calibrating is not fit]
+        held += [good.run for good in _good([fit, *further])]
     networks = [fit.run for fit in whole or best.all]
     selection.write(networks)
     selection.write(networks, _calibrate(selection, best, held))

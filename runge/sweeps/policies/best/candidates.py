@@ -81,8 +81,8 @@ class Entrant:
 
     def with_folds(self, folds: int) -> "Entrant":
         """Return the candidate with another number of folds."""
-        others = [override for override in self.overrides if not override.startswith("data.folds=")]
-        return replace(self, overrides=[f"data.folds={folds}", *others])
+        kept = [override for override in self.overrides if not override.startswith("data.folds=")]
+        return replace(self, overrides=[f"data.folds={folds}", *kept])
 
     def root_mean(self, name: str) -> float | None:
         """Return the root mean square of a figure over its fits; None: it is not known."""
@@ -131,13 +131,14 @@ class Candidates:
         Raises:
             ConfigurationError: there are none.
         """
-        entrants, left_out, failure, optimizers = dict[str, Entrant](), list[str](), None, list[str]()
-        for name, own in candidates.items():
-            optimizer = next((override for override in own if override.startswith("optimizer=")), "optimizer=adamw")
+        entrants, left_out = dict[str, Entrant](), list[str]()
+        failure, optimizers = None, list[str]()
+        for name, settings in candidates.items():
+            optimizer = next((x for x in settings if x.startswith("optimizer=")), "optimizer=adamw")
             optimizers.append(optimizer.partition("=")[2])
             if self.given.get("optimizer", optimizer) != optimizer:
                 continue
-            overrides = [*(override for override in own if override.partition("=")[0] not in self.given)]
+            overrides = [*(override for override in settings if override.partition("=")[0] not in self.given)]
             overrides += [*self._of_table(folds), *self.given.values()]
             try:
                 member = self.member(overrides)

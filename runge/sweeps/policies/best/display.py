@@ -32,7 +32,8 @@ class Display:
     """
 
     def __init__(self, ranked: Callable[[], Sequence[Entrant]], seconds: float, shown: bool) -> None:
-        console, self._ranked, self._round = Console(stderr=True), ranked, ""
+        console, self._ranked = Console(stderr=True), ranked
+        self._round = ""
         self._began, self._seconds = time.monotonic(), seconds
         live = Live(get_renderable=self._render, console=console, transient=True, refresh_per_second=2)
         self._live = live if shown and console.is_terminal else None

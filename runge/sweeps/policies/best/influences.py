@@ -31,10 +31,10 @@ def sensitivity_of(function: "Function", rows: Rows) -> Sensitivity:
     most = max(neurons * (2 * len(box) + 3), len(box) ** 2)
     n = 2 ** min(max(int(math.log2(_ACTIVATIONS / most)), 4), 12)
     fit, labels = measure_function(function, box, n), measure(rows.y, rows.dydx, box)
-    parts = total_indices(function, box, n), fit.bound, fit.nu, fit.mean, fit.rising
-    figures = np.stack([*parts, labels.bound, labels.bound_error, labels.nu, labels.mean, labels.mean_error], axis=-1)
+    indices = total_indices(function, box, n), fit.bound, fit.nu, fit.mean, fit.rising
+    figures = np.stack([*indices, labels.bound, labels.bound_error, labels.nu, labels.mean, labels.mean_error], axis=-1)
     influences = [
-        Influence(y, x, *(float(one) if math.isfinite(one) else None for one in figures[p, d]))
+        Influence(y, x, *(float(figure) if math.isfinite(figure) else None for figure in figures[p, d]))
         for (p, y), (d, x) in product(enumerate(rows.outputs), enumerate(rows.inputs))
     ]
     return Sensitivity(influences, n, _cautions(rows, box))

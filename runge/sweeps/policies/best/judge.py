@@ -58,7 +58,8 @@ class Fit(NamedTuple):
             start: what it began with; None: drawn weights.
             completes: whether it needs no other steps than it had.
         """
-        training, state, figures = run.read_configuration()[0]["trainer"], run.read_state(), run.read_metrics()
+        training, state = run.read_configuration()[0]["trainer"], run.read_state()
+        figures = run.read_metrics()
         limit = training.get("max_seconds")
         if state is not None and state.step >= training["max_steps"]:
             cut = not completes
@@ -129,8 +130,8 @@ class Fit(NamedTuple):
 
 def error_of(fits: Sequence[Fit]) -> float:
     """Return the error E of a candidate, of the one kind if the other is not known; infinite without a fit."""
-    parts = [error for name in ERRORS if (error := root_mean(fits, name)) is not None]
-    return math.prod(parts) ** (1 / len(parts)) if parts else math.inf
+    errors = [error for name in ERRORS if (error := root_mean(fits, name)) is not None]
+    return math.prod(errors) ** (1 / len(errors)) if errors else math.inf
 
 
 def root_mean(fits: Sequence[Fit], name: str) -> float | None:

@@ -30,8 +30,8 @@ class Known(NamedTuple):
         """Return the table of a run."""
         assert member.rows is not None
         rows, split = member.rows, member.rows.split(member.data_seed.generator("data"))
-        own = np.sort(np.concatenate(split[:2]))  # of a run with a part of the rows fewer than `seen`
-        x, y, dydx = (part[own] for part in (rows.x, rows.y, rows.dydx))
+        chosen = np.sort(np.concatenate(split[:2]))  # of a run with a part of the rows fewer than `seen`
+        x, y, dydx = (array[chosen] for array in (rows.x, rows.y, rows.dydx))
         return cls(rows, split.test, Channels.of(x, y, dydx))
 
     @property

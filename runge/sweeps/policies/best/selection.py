@@ -93,9 +93,11 @@ class Selection:
         timeout: float,
         processes: int,
     ) -> None:
-        self.candidates, self.known, self.folds, self.judges = candidates, known, folds, judges
+        self.candidates, self.known = candidates, known
+        self.folds, self.judges = folds, judges
         self.entrants = {entrant.name: entrant for entrant in entrants}
-        self.directory, self.timeout, self.processes = directory, timeout, processes
+        self.directory, self.timeout = directory, timeout
+        self.processes = processes
         self.set_up, self.winner = 2 * _SET_UP, ""
         self.residuals: Floats | None = None
         self.journal: Journal
@@ -135,8 +137,8 @@ class Selection:
         if not runs or self.left(until or self.timeout) <= 0:
             return [None] * len(runs)
         if until is None:  # a step may take longer than the time of its run, but not all that is left
-            each = [max(run.seconds, self.set_up + _LEAST) for run in runs]
-            longest = sum(each) / min(self.processes, len(runs))
+            times = [max(run.seconds, self.set_up + _LEAST) for run in runs]
+            longest = sum(times) / min(self.processes, len(runs))
             until = min(self.timeout, self.journal.seconds + _PATIENCE * longest + _START_UP)
         trials = yield Batch([self._job(run) for run in runs], until)
         fits = [self._read(run, trial) for run, trial in zip(runs, trials, strict=True)]
@@ -178,7 +180,8 @@ class Selection:
     def _job(self, run: Run) -> list[str]:
         """Return the overrides of a run."""
         member, seconds = run.entrant.member, max(run.seconds - self.set_up, _LEAST)
-        job, share, steps = list(run.entrant.overrides), run.share, run.steps or member.training.max_steps
+        job, share = list(run.entrant.overrides), run.share
+        steps = run.steps or member.training.max_steps
         if run.fold is None and self.known:  # all rows; the test rows are those of the folds
             job = [override for override in job if override.partition("=")[0] not in ("data.folds", "data.seed")]
             job += ["data.split.val=0", f"data.seed={member.data_seed.seed}"]

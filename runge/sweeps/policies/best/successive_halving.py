@@ -74,12 +74,12 @@ class Rung(NamedTuple):
     """A comparison of candidates.
 
     Attributes:
-        part: the part of the time that is left for comparisons which it may take.
+        time_share: the share of the time that is left for comparisons which it may take.
         share: the share of the rows; None: all.
         most: how many candidates take part, the best ones so far.
     """
 
-    part: float
+    time_share: float
     share: float | None
     most: int
 
@@ -91,7 +91,8 @@ class Best(Policy):
 
     def __init__(self, command: SweepCommand) -> None:
         settings = build("search", command.settings, BestSettings)
-        self.compares, self._settings, processes = settings.compare, settings, command.processes or 1
+        self.compares, self._settings = settings.compare, settings
+        processes = command.processes or 1
         self.end = settings.timeout - min(_ENDING, _ENDING_SHARE * settings.timeout)
         candidates = Candidates(command)
         listed = settings.tables if candidates.of_table else settings.formulas
@@ -104,22 +105,23 @@ class Best(Policy):
             if candidates.columns:
                 self._wrong += " These derivatives are left out; data.derivatives={...} chooses others."
                 entrants, self._left_out = candidates.entrants(listed, _FOLDS)
-        known = Known.of(entrants[0].member) if candidates.of_table else None
+        table = Known.of(entrants[0].member) if candidates.of_table else None
         folds, judges = 1, 1
-        if known:
-            folds, rows, few = known.rows.folds, len(known.seen), len(known.seen) < FEW_ROWS
+        if table:
+            folds, rows = table.rows.folds, len(table.seen)
+            few = len(table.seen) < FEW_ROWS
             if "data.folds" not in candidates.given:
                 most = _FOLDS_OF_MANY if few else rows // _LEFT_OUT_OF_FEW
-                folds = min(known.rows.most_folds, max(folds, min(_FOLDS_OF_MANY, most), rows // _LEFT_OUT))
+                folds = min(table.rows.most_folds, max(folds, min(_FOLDS_OF_MANY, most), rows // _LEFT_OUT))
                 entrants = [entrant.with_folds(folds) for entrant in entrants]
             judges = 1 if rows >= folds * _LEFT_OUT_OF_FEW else min(folds, _JUDGES_OF_FEW if few else _JUDGES)
-        why = "" if known is None else known.without_values_alone
+        why = "" if table is None else table.without_values_alone
         alone = [entrant for entrant in entrants if entrant.values_alone and why]
         if len(alone) < len(entrants):  # it is not an override of the command
             entrants = [entrant for entrant in entrants if entrant not in alone]
             self._left_out += [f"{entrant.name}: {why}" for entrant in alone]
-        about = command.directory, settings.timeout, processes
-        self.selection = Selection(candidates, entrants, known, folds, judges, *about)
+        limits = command.directory, settings.timeout, processes
+        self.selection = Selection(candidates, entrants, table, folds, judges, *limits)
         self.promotions = list[str]()
 
     def description(self) -> Mapping[str, Any]:
@@ -140,7 +142,7 @@ class Best(Policy):
             RunError: no candidate has a finite loss.
         """
         selection = self.selection
-        selection.journal, known = journal, selection.known
+        selection.journal, table = journal, selection.known
         if self._wrong:
             log.warning("%s", self._wrong)
         shown = next(iter(selection.entrants.values())).member.training.progress_bar
@@ -153,7 +155,7 @@ class Best(Policy):
             if not selection.ranked():
                 raise RunError("search: no candidate could be trained; the messages of its runs are in the report")
             yield from self._improve()
-            if known:
+            if table:
                 yield from answer(selection, self._settings.seeds, self.end)
 
     def _rungs(self) -> list[Rung]:
@@ -167,8 +169,8 @@ class Best(Policy):
             growth = max(_GROWTH, (rows / least) ** (1 / (rounds - 1)))
             for i in range(smaller := max(0, round(math.log(rows / least, growth)))):
                 shares[i] = rows / growth ** (smaller - i) / len(selection.known.rows.x)
-        parts = [_BEGINNING / (_BEGINNING + rounds - 1), *(1 / (rounds - i) for i in range(1, rounds))]
-        return [Rung(parts[i], share, math.ceil(count / 2**i)) for i, share in enumerate(shares)]
+        shares_of_time = [_BEGINNING / (_BEGINNING + rounds - 1), *(1 / (rounds - i) for i in range(1, rounds))]
+        return [Rung(shares_of_time[i], share, math.ceil(count / 2**i)) for i, share in enumerate(shares)]
 
     def _climb(self, rung: Rung) -> Rounds:
         """Train the best candidates so far, at first all, on the rows of a rung."""
@@ -177,10 +179,10 @@ class Best(Policy):
         if ranked:
             most = _TIE * ranked[0].error
             chosen = [x for i, x in enumerate(ranked) if i < rung.most or (x.error <= most and i < 2 * rung.most)]
-        time = rung.part * selection.left(_COMPARED * self.end) - (0 if ranked else _START_UP)
-        part = time / max(len(chosen), 1)
+        time = rung.time_share * selection.left(_COMPARED * self.end) - (0 if ranked else _START_UP)
+        seconds_each = time / max(len(chosen), 1)
         lacking = [x for x in chosen if not x.all or any(fit.share != rung.share for fit in x.all)]
-        lacking += [x for x in chosen if x not in lacking and selection.may_gain(x, part)]
+        lacking += [x for x in chosen if x not in lacking and selection.may_gain(x, seconds_each)]
         pairs = [(entrant, fold) for entrant in lacking for fold in range(selection.judges)]
         seconds = time * selection.processes / max(len(pairs), 1)
         # With less time for each of them the best ones should continue.
@@ -249,7 +251,8 @@ class Best(Policy):
 
     def _variations(self, best: Entrant) -> list[Entrant]:
         """Return larger variations of a candidate, and for a formula variations with more points."""
-        candidates, model, fixed = self.selection.candidates, best.member.model, best.member.optimizer.last_layer_alone
+        candidates, model = self.selection.candidates, best.member.model
+        fixed = best.member.optimizer.last_layer_alone
         changes = [{"model.width": 2 * model.width}, *([] if fixed else [{"model.depth": model.depth + 1}])]
         if self.selection.known is None:
             points = {"data.n_train": 2 * best.member.configuration["data"]["n_train"]}
@@ -264,15 +267,15 @@ class Best(Policy):
 
     def _promote(self, rung: Rung, ranked: Sequence[Entrant], chosen: Sequence[Entrant]) -> None:
         """Say which candidates continue, and why."""
-        known, total = self.selection.known, self.selection.training_rows
-        rows = round(rung.share * len(known.rows.x)) if known and rung.share else total
-        where = f"on {rows} rows" if known else "on points of their own"
+        table, total = self.selection.known, self.selection.training_rows
+        rows = round(rung.share * len(table.rows.x)) if table and rung.share else total
+        where = f"on {rows} rows" if table else "on points of their own"
         if not ranked:
             self._tell(f"{len(chosen)} candidates {where}")
             return
         names = ", ".join(f"{entrant.name} ({entrant.error:.1e})" for entrant in chosen)
-        others = [entrant for entrant in ranked if entrant not in chosen]
-        why = f"; {len(others)} have larger errors, from {min(x.error for x in others):.1e}" if others else ""
+        dropped = [entrant for entrant in ranked if entrant not in chosen]
+        why = f"; {len(dropped)} have larger errors, from {min(x.error for x in dropped):.1e}" if dropped else ""
         self._tell(f"{names} {where}{why}")
 
     def _tell(self, line: str) -> None:
