@@ -28,6 +28,7 @@ __all__ = ["advice", "hardly_matters", "log_rows", "verdict", "without_effect", 
 
 log = logging.getLogger(__name__)
 
+# Only what is said of a fit depends on these, not the fit.
 _ROUND_OFF = 1e-3
 _LITTLE, _NOTHING = 0.9, 0.05  # R2 below which a fit explains little, and nothing
 _POOR = 0.05  # val/nrmse of a fit of which it is worth saying how to improve it

@@ -29,7 +29,7 @@ log = logging.getLogger(__name__)
 _BATCHES, _LEAST = 5, 16
 """The batches of a search, and the least trials of one, by default: the sampler learns from those before."""
 
-_MOST_SHOWN = 3
+_MOST_SHOWN = 3  # best trials of several objectives in a line of the log
 
 _NOWHERE = 10**9
 """The number of the first job that is only checked, beyond those of all runs."""

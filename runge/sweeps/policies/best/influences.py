@@ -18,7 +18,9 @@ if TYPE_CHECKING:
 __all__ = ["sensitivity_of"]
 
 _CORRELATED, _UNEVEN = 0.3, 0.15  # a normal input has 0.2 in the box of its rows
-_BY_CHANCE = 3.0, 1.6  # both over the root of the number of rows
+# Over the root of the number of rows: three standard deviations of the correlation of independent inputs, and the
+# distance of Kolmogorov and Smirnov that uniform ones exceed in about 1 % of cases.
+_BY_CHANCE = 3.0, 1.6
 _ACTIVATIONS = 2**25  # about a second of one core
 
 

@@ -21,7 +21,7 @@ from runge.records.reading import read_columns
 
 __all__ = ["Fit", "error_of", "root_mean"]
 
-_TINY = 1e-100
+_TINY = 1e-100  # in place of a loss of 0, by which the other one is divided
 _GAP = 1.5  # the ratio of losses above which rows are lacking; without enough steps it is about 1
 _NEARLY = 0.95  # of the time of a run, which begins a little before its first step
 

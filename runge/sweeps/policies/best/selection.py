@@ -23,6 +23,7 @@ __all__ = ["FEW_ROWS", "Run", "Selection"]
 FEW_ROWS = 50
 """Fewer rows have as many folds as very many rows, and networks of the winner leave out each fold."""
 
+# No formula gives these; `benchmarks/problems` and its `more_rows.py` measure the search with them.
 _SET_UP = 0.2  # seconds of a run besides those that it measures
 _LONGER = 2  # times the steps of a run for one that continues it
 _FEW_STEPS = {False: 20, True: 2000}  # after which more do not help; by the gradient

@@ -36,7 +36,8 @@ __all__ = ["Best", "BestSettings"]
 
 log = logging.getLogger(__name__)
 
-_FOLDS, _FOLDS_OF_MANY = 5, 10
+# No formula gives these; `benchmarks/problems` and its `more_rows.py` measure the search with them.
+_FOLDS, _FOLDS_OF_MANY = 5, 10  # of rows by default, and the most unless a fold would have too many rows
 _LEFT_OUT_OF_FEW, _LEFT_OUT = 100, 1000  # rows of a fold: less judge badly, more only cost time
 _JUDGES, _JUDGES_OF_FEW = 2, 4  # folds that judge, if one has too few rows
 _LABELS, _ROWS = 1000, 10  # labels, and rows for each input, of the first rung
