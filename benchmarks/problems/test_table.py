@@ -17,7 +17,6 @@ from ranking import BEST, chosen, factors, lost, medians, near, ranks, read, sta
 from table_page import page, processors
 from tables import Entry, Rows, errors
 
-from tests.conftest import ROOT
 
 NONE = float("nan")
 X = np.random.default_rng(0).uniform(-1, 1, (60, 2))
@@ -181,7 +180,7 @@ def test_a_fit_that_takes_too_long_ends_with_its_processes(tmp_path, monkeypatch
 
 
 def test_a_run_continues_where_it_stopped(tmp_path, monkeypatch, capsys):
-    spec = importlib.util.spec_from_file_location("table", ROOT / "benchmarks/problems/__main__.py")
+    spec = importlib.util.spec_from_file_location("table", cells.HERE / "__main__.py")
     main = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(main)
     path = tmp_path / "table.csv"
