@@ -16,7 +16,6 @@ from typing import Any
 import pytest
 import torch
 from filelock import FileLock
-from hydra._internal.hydra import Hydra
 from hydra.core.global_hydra import GlobalHydra
 from hypothesis import settings
 from matplotlib.figure import Figure
@@ -40,10 +39,6 @@ machine.cores = lambda: 1
 savefig, Figure.savefig = (
     Figure.savefig,
     lambda figure, file, **options: file.write(PIXEL) if hasattr(file, "write") else Path(file).write_bytes(PIXEL),
-)
-get_mode = Hydra.get_mode
-Hydra.get_mode = lambda hydra, config_name, overrides: (
-    get_mode(hydra, config_name, overrides) if any("hydra.mode" in one for one in overrides) else None
 )
 # No test waits for the disk, because none turns the computer off.
 os.fsync = lambda descriptor: None
