@@ -40,8 +40,6 @@ savefig, Figure.savefig = (
     Figure.savefig,
     lambda figure, file, **options: file.write(PIXEL) if hasattr(file, "write") else Path(file).write_bytes(PIXEL),
 )
-# No test waits for the disk, because none turns the computer off.
-os.fsync = lambda descriptor: None
 # More examples: `pytest --hypothesis-profile default`.
 settings.register_profile("few", max_examples=25)
 settings.load_profile("few")
