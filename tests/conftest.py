@@ -33,8 +33,6 @@ PIXEL = base64.b64decode(
 gc.disable()  # while tests are collected, of which little is garbage
 collect_ignore = ["pretended.py"]  # which adds a device to torch
 torch.set_num_threads(1)
-# Sweeps train in the process of their test unless they ask for more processes, each of which takes seconds to start.
-machine.cores = lambda: 1
 # Most of the time of a short run would go by laying out its pictures, which few tests look at; see `drawn`.
 savefig, Figure.savefig = (
     Figure.savefig,
@@ -113,6 +111,12 @@ def draws(pytestconfig) -> Callable[[int], Random]:
 def in_folder(tmp_path, monkeypatch) -> None:
     """Be in an empty folder."""
     monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture
+def one_core(monkeypatch) -> None:
+    """Let sweeps train in the process of their test, because each further process takes seconds to start."""
+    monkeypatch.setattr(machine, "cores", lambda: 1)
 
 
 @pytest.fixture

@@ -31,7 +31,7 @@ SHORT = ("trainer.max_steps=4", "model.width=8", "trainer.progress_bar=false")
 
 
 @pytest.mark.parametrize("line", re.findall(r"^PYTHONPATH=mine python train.py (.*)$", PAGE, re.MULTILINE))
-def test_extensions_of_ones_own_run(line, tmp_path, monkeypatch):
+def test_extensions_of_ones_own_run(line, one_core, tmp_path, monkeypatch):
     for name, text in re.findall(r"```\w+\n# (mine/\S+)\n(.*?)```", PAGE, re.DOTALL):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text(text)

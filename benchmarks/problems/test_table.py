@@ -17,7 +17,6 @@ from ranking import BEST, chosen, factors, lost, medians, near, ranks, read, sta
 from table_page import page, processors
 from tables import Entry, Rows, errors
 
-
 NONE = float("nan")
 X = np.random.default_rng(0).uniform(-1, 1, (60, 2))
 ROWS = Rows(X, X[:, :1] * X[:, 1:], X[:, None, ::-1])

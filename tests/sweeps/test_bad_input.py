@@ -145,7 +145,7 @@ def test_output_folder_that_cannot_be_written(train, tmp_path):
         (("data.batch_size=8,300",), "from 1 to the training points, 128; got 300 (in the run data.batch_size=300"),
     ],
 )
-def test_mistake_in_a_sweep_is_reported_before_training(overrides, fragment, train, tmp_path):
+def test_mistake_in_a_sweep_is_reported_before_training(overrides, fragment, train, one_core, tmp_path):
     status, out, err = train("-m", *overrides, "trainer.max_steps=1")
     assert status != 0
     assert "error: " in err

@@ -267,7 +267,7 @@ def test_sweep_resumes_where_it_was_left(train, fail, finish, tmp_path):
         assert figures(tmp_path / "begun" / job) == figures(tmp_path / "whole" / job)
     assert "2 runs by test/mse_df" in out
 
-    _, err = fail("-m", "model.width=5,8", *SHORT[:4], "hydra.sweep.dir=begun")
+    _, err = fail("-m", "model.width=5,8", *sweep[2:], "hydra.sweep.dir=begun")
     assert "hydra.sweep.dir" in err
     assert figures(tmp_path / "begun" / "0") == figures(tmp_path / "whole" / "0")
 

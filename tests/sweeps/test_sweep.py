@@ -69,7 +69,7 @@ def test_jobs_are_left_as_hydra_s_own_launcher_leaves_them(processes, train, tra
 
 def test_a_diverging_member_leaves_its_neighbours_bits(train, tmp_path):
     sweep = ("-m", "optimizer=sgd", "optimizer.clip_norm=null", "model.activation=relu", *SHORT[:-1])
-    sweep += ("schedule=constant",)
+    sweep += ("schedule=constant", "hydra.launcher.processes=1")
     assert train(*sweep, "loss.lambda_d=0.1,0.2,0.3", "hydra.sweep.dir=good")[0] == 0
     status, out, err = train(*sweep, "loss.lambda_d=0.1,1e12,0.3", "hydra.sweep.dir=bad")
     assert status == 1
@@ -95,7 +95,7 @@ def test_a_stack_of_more_runs_than_files_may_be_open(train, monkeypatch):
 
 
 @pytest.mark.parametrize("options", [["hydra/launcher=basic"], ["hydra/job_logging=none"]])
-def test_batches(options, train, tmp_path):
+def test_batches(options, train, tmp_path, one_core):
     batches = ("search.batch=2", *options, "hydra.sweep.dir=sweep")
     status, out, err = train("-m", "seed=0,1,2", *batches, *SHORT)
     assert status == 0, out + err
@@ -128,7 +128,7 @@ def test_too_few_seeds_are_said_before_training(sweep, needed, train, monkeypatc
 
 def test_progress_of_a_sweep(train):
     short = [option for option in SHORT if "width" not in option]
-    status, _, err = train("-m", "seed=0,1,2,3", "model.width=8,16", *short)
+    status, _, err = train("-m", "seed=0,1,2,3", "model.width=8,16", "hydra.launcher.processes=1", *short)
     assert status == 0
     assert "8 of 8 runs" in err
     assert "steps/s" in err

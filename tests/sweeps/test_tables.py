@@ -18,7 +18,7 @@ from tests.sweeps.test_differential import check_members
 from tests.sweeps.test_differential import train as train_stack
 from tests.sweeps.test_run import check_resumed, figures
 
-pytestmark = pytest.mark.usefixtures("in_folder")
+pytestmark = pytest.mark.usefixtures("in_folder", "one_core")
 
 SHORT = (
     *("data=table", "data.file=a.csv", "trainer.max_steps=24", "trainer.log_every=4", "trainer.checkpoint_seconds=0"),
