@@ -1,4 +1,3 @@
-import base64
 import gc
 import io
 import os
@@ -18,7 +17,6 @@ import torch
 from filelock import FileLock
 from hydra.core.global_hydra import GlobalHydra
 from hypothesis import settings
-from matplotlib.figure import Figure
 
 from runge import machine
 from runge.optimizers import Problem
@@ -26,18 +24,10 @@ from runge.sobolev.network import Model
 from runge.sweeps.compose import compose
 
 ROOT = Path(__file__).resolve().parent.parent
-PIXEL = base64.b64decode(
-    "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
-)
 
 gc.disable()  # while tests are collected, of which little is garbage
 collect_ignore = ["pretended.py"]  # which adds a device to torch
 torch.set_num_threads(1)
-# Most of the time of a short run would go by laying out its pictures, which few tests look at; see `drawn`.
-savefig, Figure.savefig = (
-    Figure.savefig,
-    lambda figure, file, **options: file.write(PIXEL) if hasattr(file, "write") else Path(file).write_bytes(PIXEL),
-)
 # More examples: `pytest --hypothesis-profile default`.
 settings.register_profile("few", max_examples=25)
 settings.load_profile("few")
@@ -130,12 +120,6 @@ def refusal(capsys) -> Callable[..., str]:
         return capsys.readouterr().err
 
     return refused
-
-
-@pytest.fixture
-def drawn(monkeypatch) -> None:
-    """Save pictures as they are, for tests that look at them."""
-    monkeypatch.setattr(Figure, "savefig", savefig)
 
 
 @pytest.fixture(autouse=True)

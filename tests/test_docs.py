@@ -27,7 +27,7 @@ from tests.conftest import ROOT, command
 PYTHON = (ROOT / "docs/howto/python.md").read_text()
 DATA = (ROOT / "docs/howto/data.md").read_text()
 PAGE = (ROOT / "docs/howto/extend.md").read_text()
-SHORT = ("trainer.max_steps=4", "model.width=8", "trainer.progress_bar=false")
+SHORT = ("trainer.max_steps=4", "model.width=8", "trainer.progress_bar=false", "pictures=false")
 
 
 @pytest.mark.parametrize("line", re.findall(r"^PYTHONPATH=mine python train.py (.*)$", PAGE, re.MULTILINE))
@@ -103,7 +103,7 @@ def test_step_3_of_the_tutorial_compares_its_two_runs(train, capfd):
     step = text[text.index("## 3.") : text.index("## 4.")]
     (*trainings, comparison) = re.findall(r"^    (?:python train.py|runge compare) (.*)$", step, re.MULTILINE)
     for options in ("seed=0", *trainings):
-        status, out, err = train(*options.split(), "trainer.max_steps=4", "model.width=8")
+        status, out, err = train(*options.split(), "trainer.max_steps=4", "model.width=8", "pictures=false")
         assert status == 0, out + err
     compare.main(comparison.split())
     shown = capfd.readouterr().out

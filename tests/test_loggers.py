@@ -98,8 +98,9 @@ def check_calls(directory, *, start_step=0, note="none"):
 
 
 def test_a_logger_of_the_user_s_own(finish, trained, tmp_path):
-    finish(*SHORT, RECORDER, "+logger.recorder.note=mine", "hydra.run.dir=run")
+    finish(*SHORT, "pictures=true", RECORDER, "+logger.recorder.note=mine", "hydra.run.dir=run")
     check_calls(tmp_path / "run", note="mine")
+    assert len(calls(tmp_path / "run", "image")) == 2
     plain = only_run(trained(*SHORT)[0])
     assert figures(tmp_path / "run") == figures(plain)  # which has another logger
     assert (tmp_path / "run" / "history.csv").read_bytes() == (plain / "history.csv").read_bytes()
@@ -107,7 +108,7 @@ def test_a_logger_of_the_user_s_own(finish, trained, tmp_path):
 
 def test_each_member_of_a_stack_has_its_own(finish, tmp_path):
     sweep = ("-m", "seed=0,1", "hydra.launcher.processes=1", *SHORT, RECORDER, "hydra.sweep.dir=sweep")
-    finish(*sweep)
+    finish(*sweep, "search.compare=false")
     for number in "01":
         check_calls(tmp_path / "sweep" / number)
         ((settings, name, *_),) = calls(tmp_path / "sweep" / number, "settings")
@@ -116,13 +117,14 @@ def test_each_member_of_a_stack_has_its_own(finish, tmp_path):
 
 
 def test_a_resumed_run_logs_what_is_new(train, tmp_path):
-    assert train(*SHORT, RECORDER, "hydra.run.dir=run", interrupt=61)[0] == 1
+    assert train(*SHORT, RECORDER, "pictures=true", "hydra.run.dir=run", interrupt=61)[0] == 1
     run = tmp_path / "run"
     assert [step for _, step in calls(run, "figures")] == [20, 40, 60]
     assert calls(run, "end") == [["failed"]]
     (run / "calls.jsonl").unlink()
     assert train("resume=run", RECORDER)[0] == 0
     check_calls(run, start_step=61)
+    assert len(calls(run, "image")) == 2
 
 
 def test_a_recorded_logger_is_not_trusted(train, tmp_path):
@@ -147,7 +149,9 @@ def test_a_diverged_run_has_failed(fail, tmp_path):
 
 def test_a_failing_logger_costs_no_run(finish, tmp_path):
     failing = "+logger.full._target_=tests.test_loggers.Full"
-    finish("-m", "seed=0,1", "hydra.launcher.processes=1", *SHORT, failing, "hydra.sweep.dir=sweep")
+    finish(
+        "-m", "seed=0,1", "hydra.launcher.processes=1", *SHORT, failing, "search.compare=false", "hydra.sweep.dir=sweep"
+    )
     assert [state(tmp_path / "sweep" / number)["status"] for number in "01"] == ["finished", "finished"]
     logs = [(tmp_path / "sweep" / number / "train.log").read_text() for number in "01"]
     assert "No space left on device (remote)" in "".join(logs)
@@ -193,7 +197,9 @@ def test_a_wrong_section_is_refused(overrides, parts, fail, tmp_path):
 def test_tensorboard_of_a_sweep(launcher, finish, tmp_path):
     """Runs are called by what differs, which are also the columns of HPARAMS; logarithms of the errors come first."""
     fixed = ("optimizer.lr=1e-3", "model.standardize=true", "seed=3")  # jobs have 0.001 and True
-    finish("-m", "sampling=random,stratified", *fixed, launcher, *SHORT, "hydra.sweep.dir=sweep")
+    finish(
+        "-m", "sampling=random,stratified", *fixed, launcher, *SHORT, "search.compare=false", "hydra.sweep.dir=sweep"
+    )
     runs = EventMultiplexer().AddRunsFromDirectory(str(tmp_path / "sweep"))
     runs.Reload()
     names = ["0/tensorboard/0 random", "1/tensorboard/1 stratified"]

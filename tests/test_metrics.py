@@ -12,6 +12,7 @@ from runge.training.member import Member
 from tests.conftest import command
 
 SHORT = ("trainer.max_steps=200", "trainer.log_every=20", "model.width=8", "trainer.progress_bar=false", "logger=[]")
+SHORT += ("pictures=false",)
 
 
 def test_values_of_known_and_unknown_figures():

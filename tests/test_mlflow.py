@@ -69,12 +69,13 @@ def test_a_sweep_of_two_processes_in_a_new_store(finish, tmp_path, monkeypatch):
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     monkeypatch.setenv("MLFLOW_DISABLE_TELEMETRY", "true")
     sweep = ("-m", "seed=range(4)", "hydra.launcher.processes=2", "hydra.launcher.members=2", *SHORT, LOGGER)
-    finish(*sweep, "hydra.sweep.dir=sweep")
+    group = " ".join(SHORT).replace("false", "False")  # as Hydra writes it for the jobs of a sweep
+    finish(*sweep, "search.compare=false", "hydra.sweep.dir=sweep")
     stored = runs("sqlite:///mlflow.db", tmp_path)
     assert len(stored) == 4
     for run in stored:
         directory = tmp_path / "sweep" / run.data.params["seed"]
-        check("sqlite:///mlflow.db", directory, run, " ".join(SHORT), tmp_path / "sweep")
+        check("sqlite:///mlflow.db", directory, run, group, tmp_path / "sweep")
     assert list((tmp_path / "sweep" / "0" / "tensorboard").iterdir())
 
 

@@ -80,7 +80,7 @@ def check(run, directory, sweep=None):
 
 def test_each_member_of_a_stack_is_a_run(finish, tmp_path):
     sweep = ("-m", "seed=0,1", "hydra.launcher.processes=1", *SHORT, *OFFLINE, "hydra.sweep.dir=sweep")
-    finish(*sweep)
+    finish(*sweep, "search.compare=false")
     runs = stored(tmp_path)
     for number in "01":
         directory = tmp_path / "sweep" / number
@@ -90,7 +90,7 @@ def test_each_member_of_a_stack_is_a_run(finish, tmp_path):
 
 
 def test_a_resumed_run_continues_its_run(train, tmp_path):
-    assert train(*SHORT, *OFFLINE, "hydra.run.dir=run", interrupt=61)[0] == 1
+    assert train(*SHORT, *OFFLINE, "pictures=true", "hydra.run.dir=run", interrupt=61)[0] == 1
     assert train("resume=run", *OFFLINE)[0] == 0
     (run,) = stored(tmp_path).values()
     check(run, tmp_path / "run")

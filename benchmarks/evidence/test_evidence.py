@@ -272,7 +272,6 @@ def tiny(monkeypatch, tmp_path):
     return swept, overrides
 
 
-@pytest.mark.usefixtures("drawn")
 def test_command(tiny, tmp_path, capsys):
     evidence.main(["--out", str(tmp_path / "docs")])
     out = capsys.readouterr().out

@@ -25,7 +25,6 @@ def pictures(directory):
     return sorted(path.stem for path in directory.glob("*.png"))
 
 
-@pytest.mark.usefixtures("drawn")
 def test_a_single_run_draws_and_a_sweep_when_it_is_asked(tmp_path):
     run = runge.train(*SHORT, directory=tmp_path / "run")
     assert pictures(run.directory) == ["curves", "fit"]

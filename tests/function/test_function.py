@@ -22,7 +22,7 @@ DOUBLE = torch.float64
 NETWORKS = [
     {"activation": name, "depth": 1 + i % 4, "dimension": 1 + i % 2, "width": 8} for i, name in enumerate(ACTIVATIONS)
 ]
-SHORT = ("model.width=4", "trainer.max_steps=2", "trainer.progress_bar=false")
+SHORT = ("model.width=4", "trainer.max_steps=2", "trainer.progress_bar=false", "pictures=false")
 
 
 def saved_and_loaded(u):
@@ -165,7 +165,9 @@ def test_several_members_are_their_mean_and_standard_deviation(dimension, shape)
 
 
 def test_a_sweep_over_seeds_is_one_function(trained, tmp_path):
-    folder, _ = trained("-m", "seed=0,1,2", *SHORT, "hydra.sweep.dir=sweep", "hydra.launcher.processes=1")
+    folder, _ = trained(
+        "-m", "seed=0,1,2", *SHORT, "search.compare=false", "hydra.sweep.dir=sweep", "hydra.launcher.processes=1"
+    )
     shutil.copytree(folder / "sweep", sweep := tmp_path / "sweep")
     (sweep / "2" / "metrics.json").unlink()  # unfinished
     u, x = runge.load(sweep), torch.linspace(-1, 1, 9)

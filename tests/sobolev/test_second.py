@@ -112,7 +112,8 @@ def table(tmp_path):
     frame["d2y_da_da"], frame["d2y_db_da"] = -4 * wave, -2 * wave  # any order of the inputs, and one is not known
     frame.loc[3, "d2y_da_da"] = np.nan
     frame.to_csv(tmp_path / "table.csv", index=False)
-    return ("data=table", "data.file=table.csv", "model.width=8", "trainer.progress_bar=false", "data.split.test=0")
+    short = ("model.width=8", "trainer.progress_bar=false", "pictures=false", "search.compare=false")
+    return ("data=table", "data.file=table.csv", "data.split.test=0", *short)
 
 
 def test_second_derivatives_of_a_table_lower_the_error(finish, table, tmp_path):

@@ -20,7 +20,7 @@ from tests.sweeps.commands import Command
 from tests.sweeps.test_killed import check_files, check_same
 from tests.sweeps.test_run import SHORT, figures, only_run, state
 
-SWEEP = ("-m", "seed=0,1,2", "sampling=random", "hydra.launcher.processes=1", *SHORT)
+SWEEP = ("-m", "seed=0,1,2", "sampling=random", "hydra.launcher.processes=1", "search.compare=false", *SHORT)
 
 
 @pytest.fixture
@@ -75,7 +75,7 @@ def test_full_disk(count, fail, finish, trained, tmp_path, monkeypatch):
 def test_full_disk_in_a_sweep(count, train, fail, whole, tmp_path, monkeypatch):
     with monkeypatch.context() as patch:
         full_disk(patch, after(count))
-        out, err = fail(*SWEEP, "hydra.sweep.dir=sweep")
+        out, err = fail(*SWEEP, "search.compare=true", "hydra.sweep.dir=sweep")
     assert "No space left on device" in out + err
     assert "3 runs by" in out
     assert "failed" in out
@@ -149,7 +149,7 @@ def test_directory_that_goes_in_mid_sweep_costs_its_run_alone(fail, finish, whol
     lost = tmp_path / "sweep" / "1"
     with monkeypatch.context() as patch:
         at_step(patch, 60, lambda: shutil.rmtree(lost))
-        out, _ = fail(*SWEEP, "hydra.sweep.dir=sweep")
+        out, _ = fail(*SWEEP, "search.compare=true", "hydra.sweep.dir=sweep")
     assert "3 runs by" in out
     assert "failed: its files cannot be written" in " ".join(out.split())
     for name in "02":
@@ -216,7 +216,6 @@ def test_signal_during_a_long_step(train, fail, trained, tmp_path, monkeypatch):
     check_same(tmp_path / "run", only_run(trained(*SHORT)[0]))
 
 
-@pytest.mark.usefixtures("drawn")
 def test_signal_during_a_drawing(train, fail, trained, tmp_path, monkeypatch):
     """A drawing may take some seconds to end; if it is interrupted, Matplotlib raises an error of its own."""
     draw, drawn = Figure.draw, []
@@ -234,10 +233,11 @@ def test_signal_during_a_drawing(train, fail, trained, tmp_path, monkeypatch):
     monkeypatch.setattr("runge.interruption.Interruption.PATIENCE", 0.2)
     with monkeypatch.context() as patch:
         patch.setattr(Figure, "draw", interrupted)
-        _, err = fail(*SHORT, "hydra.run.dir=run")
+        _, err = fail(*SHORT, "pictures=true", "hydra.run.dir=run")
+    assert drawn
     assert "interrupted" in err
     assert state(tmp_path / "run")["status"] == "interrupted"
-    assert train("resume=run")[0] == 0
+    assert train("resume=run", "pictures=false")[0] == 0
     check_same(tmp_path / "run", only_run(trained(*SHORT)[0]))
 
 

@@ -21,7 +21,8 @@ from tests.conftest import ROOT
 
 SHORT = (
     *("trainer.max_steps=120", "trainer.log_every=20", "trainer.diagnostics_every=40", "trainer.checkpoint_seconds=0"),
-    *("model.width=8", "data.n_train=16", "data.n_val=16", "data.n_test=101", "schedule.latest_step=60"),
+    *("model.width=8", "data.n_train=16", "data.n_val=16", "data.n_test=101", "pictures=false"),
+    "schedule.latest_step=60",
 )
 REGIONS = ("left", "middle", "right", "peak")
 
@@ -67,12 +68,18 @@ def run(trained):
 
 
 @pytest.fixture
+def pictured(trained):
+    folder, out = trained(*SHORT, "pictures=true")
+    return only_run(folder), out
+
+
+@pytest.fixture
 def copy(run, tmp_path):
     return shutil.copytree(run[0], tmp_path / "run")
 
 
-def test_directory_holds_what_is_promised(run):
-    directory, out = run
+def test_directory_holds_what_is_promised(pictured):
+    directory, out = pictured
     files = {str(path.relative_to(directory)) for path in directory.rglob("*") if path.is_file()}
     events = {name for name in files if name.startswith("tensorboard/")}
     assert files - events == {
@@ -152,8 +159,8 @@ def test_history_has_a_row_for_every_logged_step(run):
     assert all(row[f"val/mse_df/{region}"] for row in rows for region in REGIONS)
 
 
-def test_tensorboard_has_scalars_pictures_and_hyperparameters(run):
-    (place,) = (run[0] / "tensorboard").iterdir()
+def test_tensorboard_has_scalars_pictures_and_hyperparameters(pictured):
+    (place,) = (pictured[0] / "tensorboard").iterdir()
     events = EventAccumulator(str(place))
     events.Reload()
     tags = events.Tags()
@@ -215,7 +222,7 @@ def test_resumed_run_equals_the_uninterrupted_one(step, fail, finish, trained, t
 def test_run_resumes_in_a_process_that_has_loaded_nothing(copy):
     """Which modules are loaded decides which names of a run's files are refused."""
     (copy / "metrics.json").unlink()
-    words = [sys.executable, str(ROOT / "train.py"), f"resume={copy}", "pictures=false"]
+    words = [sys.executable, str(ROOT / "train.py"), f"resume={copy}"]
     subprocess.run(words, check=True, cwd=copy.parent, capture_output=True)
     assert (copy / "metrics.json").is_file()
 
@@ -257,8 +264,8 @@ def test_interrupt_after_the_last_step_ends_the_sweep_too(fail, tmp_path, monkey
 def test_sweep_resumes_where_it_was_left(train, fail, finish, tmp_path):
     narrow = [option for option in SHORT if "width" not in option]
     sweep = ("-m", "model.width=4,8", "hydra.launcher.processes=1", *narrow)
-    assert train(*sweep, "hydra.sweep.dir=whole")[0] == 0
-    assert train(*sweep, "hydra.sweep.dir=begun", interrupt=180)[0] == 1
+    assert train(*sweep, "search.compare=false", "hydra.sweep.dir=whole")[0] == 0
+    assert train(*sweep, "search.compare=false", "hydra.sweep.dir=begun", interrupt=180)[0] == 1
     assert {path.parent.name for path in tmp_path.glob("begun/*/metrics.json")} == {"0"}
     untouched = (tmp_path / "begun" / "0" / "metrics.json").stat().st_mtime_ns
     out = finish(*sweep, "hydra.sweep.dir=begun")
@@ -300,7 +307,7 @@ def test_resumed_run_may_be_shown_logged_and_saved_differently_only(fail, finish
 
 
 def test_a_resumed_run_has_its_own_pictures_and_says_which_loggers_it_lacks(finish, tmp_path):
-    finish(*SHORT, "logger=csv", "pictures=false", "hydra.run.dir=run")
+    finish(*SHORT, "logger=csv", "hydra.run.dir=run")
     (tmp_path / "run" / "metrics.json").unlink()
     assert "not continued: the run's loggers (csv)" in finish("resume=run")
     assert not (tmp_path / "run" / "fit.png").exists()

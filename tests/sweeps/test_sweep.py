@@ -38,6 +38,7 @@ def directories(sweep):
 @pytest.mark.parametrize("processes", ["1", "2"])
 def test_jobs_are_left_as_hydra_s_own_launcher_leaves_them(processes, train, trained, tmp_path):
     sweep = ("-m", "model.activation=tanh,sin", "sampling=random,chebyshev", "trainer.precision=64", *SHORT)
+    sweep += ("search.compare=false",)
     status, out, err = train(*sweep, f"hydra.launcher.processes={processes}", "hydra.sweep.dir=fused")
     assert status == 0, out + err
     fused = directories(tmp_path / "fused")
@@ -69,7 +70,7 @@ def test_jobs_are_left_as_hydra_s_own_launcher_leaves_them(processes, train, tra
 
 def test_a_diverging_member_leaves_its_neighbours_bits(train, tmp_path):
     sweep = ("-m", "optimizer=sgd", "optimizer.clip_norm=null", "model.activation=relu", *SHORT[:-1])
-    sweep += ("schedule=constant", "hydra.launcher.processes=1")
+    sweep += ("schedule=constant", "hydra.launcher.processes=1", "search.compare=false")
     assert train(*sweep, "loss.lambda_d=0.1,0.2,0.3", "hydra.sweep.dir=good")[0] == 0
     status, out, err = train(*sweep, "loss.lambda_d=0.1,1e12,0.3", "hydra.sweep.dir=bad")
     assert status == 1
@@ -85,7 +86,7 @@ def test_a_diverging_member_leaves_its_neighbours_bits(train, tmp_path):
 
 def test_a_stack_of_more_runs_than_files_may_be_open(train, monkeypatch):
     before = resource.getrlimit(resource.RLIMIT_NOFILE)
-    few = [option for option in SHORT if "max_steps" not in option]
+    few = [*(option for option in SHORT if "max_steps" not in option), "search.compare=false"]
     resource.setrlimit(resource.RLIMIT_NOFILE, (len(os.listdir("/proc/self/fd")) + 24, before[1]))
     try:
         status, out, err = train("-m", "trainer.max_steps=2", "seed=range(32)", "hydra.launcher.processes=1", *few)
@@ -96,7 +97,7 @@ def test_a_stack_of_more_runs_than_files_may_be_open(train, monkeypatch):
 
 @pytest.mark.parametrize("options", [["hydra/launcher=basic"], ["hydra/job_logging=none"]])
 def test_batches(options, train, tmp_path, one_core):
-    batches = ("search.batch=2", *options, "hydra.sweep.dir=sweep")
+    batches = ("search.batch=2", *options, "search.compare=false", "hydra.sweep.dir=sweep")
     status, out, err = train("-m", "seed=0,1,2", *batches, *SHORT)
     assert status == 0, out + err
     assert sorted(directories(tmp_path / "sweep")) == ["0", "1", "2"]
@@ -105,6 +106,7 @@ def test_batches(options, train, tmp_path, one_core):
 def test_joblib_caps_threads(finish, tmp_path):
     """For one run, one of the two workers loads everything."""
     large = ("data.n_train=1024", "model.width=128", "trainer.max_steps=2", "data.n_val=16", "data.n_test=101")
+    large += ("pictures=false", "search.compare=false")
     try:
         finish("-m", "hydra/launcher=joblib", "hydra.launcher.n_jobs=2", "hydra.sweep.dir=sweep", *large)
     finally:
@@ -127,7 +129,7 @@ def test_too_few_seeds_are_said_before_training(sweep, needed, train, monkeypatc
 
 
 def test_progress_of_a_sweep(train):
-    short = [option for option in SHORT if "width" not in option]
+    short = [*(option for option in SHORT if "width" not in option), "search.compare=false"]
     status, _, err = train("-m", "seed=0,1,2,3", "model.width=8,16", "hydra.launcher.processes=1", *short)
     assert status == 0
     assert "8 of 8 runs" in err
@@ -162,7 +164,7 @@ def test_a_run_that_diverges_or_a_mistake_in_a_later_batch(train, fail, tmp_path
 
 
 def test_some_runs_of_a_stack_resume_without_the_others(train, fail, finish, tmp_path):
-    sweep = "hydra.launcher.processes=1", "hydra.sweep.dir=sweep", *SHORT
+    sweep = "hydra.launcher.processes=1", "hydra.sweep.dir=sweep", "search.compare=false", *SHORT
     fail("-m", "seed=0,1,2", *sweep, interrupt=80)
     (stack,) = (tmp_path / "sweep" / ".stacks").iterdir()
     for some, runs in (("seed=0", ["0"]), ("seed=0,1", ["0", "1"])):
@@ -173,13 +175,13 @@ def test_some_runs_of_a_stack_resume_without_the_others(train, fail, finish, tmp
     assert status == 0, out + err
     assert "begins again" not in out + err
     assert not stack.parent.exists()
-    finish("-m", "seed=0,1,2", *sweep[:1], "hydra.sweep.dir=whole", *SHORT)
+    finish("-m", "seed=0,1,2", *sweep, "hydra.sweep.dir=whole")
     for name, folder in directories(tmp_path / "whole").items():
         assert figures(tmp_path / "sweep" / name) == pytest.approx(figures(folder), rel=1e-2)
 
 
 def test_damaged_checkpoint_in_a_sweep(train, tmp_path):
-    sweep = ("-m", "seed=0,1", "hydra.launcher.processes=1", "hydra.sweep.dir=sweep", *SHORT)
+    sweep = ("-m", "seed=0,1", "hydra.launcher.processes=1", "hydra.sweep.dir=sweep", "search.compare=false", *SHORT)
     assert train(*sweep)[0] == 0
     (tmp_path / "sweep" / "1" / "metrics.json").unlink()
     (tmp_path / "sweep" / ".stacks").mkdir()

@@ -12,8 +12,11 @@ from runge.data.rows import read
 from runge.data.table import Table
 from runge.interface.outcomes import Run
 from runge.sweeps.compose import compose
+from runge.sweeps.session import explain
 from runge.training.member import Member
 from runge.training.stack import Stack
+from tests.refusals import check_refusal
+from tests.sweeps.test_bad_input import prepare
 from tests.sweeps.test_differential import check_members
 from tests.sweeps.test_differential import train as train_stack
 from tests.sweeps.test_run import check_resumed, figures
@@ -131,7 +134,7 @@ def test_a_run_is_not_resumed_with_other_rows(train, fail, finish, tmp_path):
 
 def test_a_sweep_is_not_continued_with_other_rows(train, fail, tmp_path):
     two_outputs().to_csv("a.csv", index=False)
-    sweep = ("-m", *SHORT, "seed=0,1", "hydra.sweep.dir=sweep")
+    sweep = ("-m", *SHORT, "seed=0,1", "search.compare=false", "hydra.sweep.dir=sweep")
     assert train(*sweep)[0] == 0
     (tmp_path / "sweep" / "1" / "metrics.json").unlink()
     two_outputs(seed=1).to_csv("a.csv", index=False)
@@ -143,11 +146,11 @@ def test_a_sweep_is_not_continued_with_other_rows(train, fail, tmp_path):
 def test_sweeps_over_files_splits_and_activations(finish, tmp_path):
     two_outputs(60).to_csv("a.csv", index=False)
     one_output().to_csv("b.csv", index=False)
-    finish("-m", *SHORT[:1], *SHORT[2:], "data.file=a.csv,b.csv", "hydra.sweep.dir=files")
+    finish("-m", *SHORT[:1], *SHORT[2:], "data.file=a.csv,b.csv", "search.compare=false", "hydra.sweep.dir=files")
     assert "test/mse_f/y" in figures(tmp_path / "files" / "0")
     assert "test/mse_f/y" not in figures(tmp_path / "files" / "1")
     options = ("data.split.train=0.2,0.7", "model.activation=tanh,gelu", "hydra.sweep.dir=sizes")
-    finish("-m", *SHORT, *options)
+    finish("-m", *SHORT, *options, "search.compare=false")
     first, last = (tmp_path / "sizes" / name for name in "03")
     np.testing.assert_allclose(*(pd.read_csv(run / "fit.csv")["a"] for run in (first, last)), rtol=1e-6)
     assert "12 train, 9 val, 9 test" in (first / "train.log").read_text()
@@ -183,33 +186,46 @@ def test_metrics_are_those_of_the_loaded_function(precision, scale, offset, trai
     np.testing.assert_allclose(fit["y"], rows["y"], rtol=1e-5)
 
 
+# An override: the key, what was given, and what is allowed.
 MISTAKES = {
-    "data=table": ("data.file: should be a valid string, got None",),
-    "target=runge": ("target: must be absent with data=table, whose rows are the points; got Runge",),
-    "sampling=chebyshev": ("sampling: must be absent with data=table, whose rows are the points; got Chebyshev",),
-    "resampling=region": ("resampling: must be none with data=table, whose rows stay in place; got Region",),
-    "loss.sample_weight=derivative": ("loss.sample_weight: must be none with data=table, got 'derivative'",),
-    "+data.nonsense=1": ("data.nonsense: unknown key; data has file, inputs, outputs",),
-    "data.n_train=5": ("data.n_train: unknown key", "file, inputs, outputs", "only data=sampled has it"),
-    "experiment=precision": ("data.n_train: unknown key", "only data=sampled has it"),
-    "data.batch_size=29": ("data.batch_size: must be null or from 1 to the training points, 28; got 29",),
-    "data.inputs=[]": ("data.inputs: ", "at least 1 item"),
-    "data.split.train=0.9": ("data.split: must be shares: val and test at least 0", "at most 1 in total"),
-    "+data.split.trian=0.5": ("data.split.trian", "should be 'train', 'val' or 'test', got 'trian'"),
-    "data.split_column=set": ("data.split_column: 'a.csv': must be among its columns", "got 'set'"),
-    "data.outputs=[u_y,y]": ("data.outputs: the run's fit.csv would have two columns 'u_y'", "rename or leave out"),
-    "data.file=b.csv": ("data.file: 'b.csv': line 2 must have 2 cells, as line 1 has, got 1",),
+    "data=table": ("data.file", "None", "string"),
+    "target=runge": ("target", "Runge", "absent", "data=table"),
+    "sampling=chebyshev": ("sampling", "Chebyshev", "absent", "data=table"),
+    "resampling=region": ("resampling", "Region", "none", "data=table"),
+    "loss.sample_weight=derivative": ("loss.sample_weight", "'derivative'", "none", "data=table"),
+    "+data.nonsense=1": ("data.nonsense", "", "file, inputs, outputs"),
+    "data.n_train=5": ("data.n_train", "", "file, inputs, outputs", "data=sampled"),
+    "experiment=precision": ("data.n_train", "", "data=sampled"),
+    "data.batch_size=29": ("data.batch_size", "29", "null", "28"),
+    "data.inputs=[]": ("data.inputs", "", "at least 1 item"),
+    "data.split.train=0.9": ("data.split", "0.9", "at most 1 in total"),
+    "+data.split.trian=0.5": ("data.split.trian", "'trian'", "'train', 'val' or 'test'"),
+    "data.split_column=set": ("data.split_column", "'set'", "'a.csv'", "columns"),
+    "data.outputs=[u_y,y]": ("data.outputs", "'u_y'", "fit.csv"),
+    "data.file=b.csv": ("data.file: 'b.csv': line 2", "1", "2 cells"),
 }
 
 
-@pytest.mark.parametrize("mistake", MISTAKES)
-def test_a_mistake_is_reported_in_one_message_and_leaves_nothing(mistake, fail, tmp_path):
+@pytest.fixture
+def given():
+    """Two files, the second of which is no table, and the overrides that name the first."""
     table = one_output()
     table.assign(u_y=table["y"] ** 2).to_csv("a.csv", index=False)
     Path("b.csv").write_text("t,y\n1\n")
-    given = ["data=table", "data.file=a.csv", "data.inputs=[t]", "data.outputs=[y]"]
-    given = [] if mistake == "data=table" else given[: 3 if "outputs" in mistake else 4]
-    seeds = ["-m", "seed=0,1"] if mistake in ("data.batch_size=29", "target=runge") else ["seed=1"]
+    return ["data=table", "data.file=a.csv", "data.inputs=[t]", "data.outputs=[y]"]
+
+
+@pytest.mark.parametrize("mistake", MISTAKES)
+def test_a_mistake_is_refused(mistake, given):
+    table = [] if mistake == "data=table" else given[: 3 if "outputs" in mistake else 4]
+    with pytest.raises(Exception) as error:  # noqa: PT011, which of several classes is no matter to a user
+        prepare([*table, mistake])
+    check_refusal(str(explain(error.value)), *MISTAKES[mistake])
+
+
+@pytest.mark.parametrize("mistake", ["data.file=b.csv", "data.batch_size=29", "target=runge"])
+def test_a_mistake_is_reported_in_one_message_and_leaves_nothing(mistake, given, fail, tmp_path):
+    seeds = ["seed=1"] if mistake == "data.file=b.csv" else ["-m", "seed=0,1"]
     _, err = fail(*seeds, *given, mistake, "trainer.max_steps=1")
     (message,) = [line for line in err.splitlines() if line.startswith("error: ")]
     assert all(fragment in message for fragment in MISTAKES[mistake]), message
@@ -280,6 +296,7 @@ def test_a_constant_output_does_not_spoil_the_others(train, finish, tmp_path):
     table = one_output().assign(c=7e3, dc_dt=0.0)
     table.to_csv("a.csv", index=False)
     steps = ("trainer.max_steps=300", "model.width=16", "data=table", "data.file=a.csv", "data.inputs=[t]")
+    steps += ("pictures=false",)
     out = finish(*steps, "data.outputs=[y,c]", "hydra.run.dir=both")
     assert "c has the same value in all training points" in out
     assert train(*steps, "data.outputs=[y]", "hydra.run.dir=alone")[0] == 0
@@ -318,7 +335,7 @@ def test_rows_with_the_same_inputs(train, finish, tmp_path):
     table = one_output(60).assign(t=np.repeat(np.arange(10.0), [5] * 5 + [7] * 5))
     table["set"] = ["train"] * 29 + ["val"] * 17 + ["test"] * 14
     table.to_csv("a.csv", index=False)
-    assert train("-m", *SHORT, *ALONE, "seed=range(4)", "hydra.sweep.dir=sweep")[0] == 0
+    assert train("-m", *SHORT, *ALONE, "seed=range(4)", "search.compare=false", "hydra.sweep.dir=sweep")[0] == 0
     logs = [(tmp_path / "sweep" / str(i) / "train.log").read_text() for i in range(4)]
     said = "50 of 60 rows have the inputs of an earlier row; rows with the same inputs are in the same set\n"
     assert [text.count(said) for text in logs] == [1] * 4
@@ -338,7 +355,7 @@ def test_two_values_that_are_nearly_equal(finish, tmp_path):
     table["set"] = np.where(table.index % 10 == 3, "val", np.where(table.index % 10 == 6, "test", "train"))
     table.to_csv("a.csv", index=False)
     options = ("data=table", "data.file=a.csv", "data.split_column=set", "model.width=16", "trainer.max_steps=300")
-    out = finish(*options, "hydra.run.dir=run")
+    out = finish(*options, "pictures=false", "hydra.run.dir=run")
     assert "h is known in 2 training rows only, with a standard deviation of 0.005; its scale is what" in out
     error = runge.load(tmp_path / "run")(t) - exact
     assert np.sqrt((error**2).mean()) < 0.1 * exact.std()
@@ -367,7 +384,7 @@ def test_sizes_far_from_one_are_standardised(finish, tmp_path):
     """And the log of each run of a sweep says so of that run alone."""
     formula = ("target=expression", "target.expr=sin(3*x),sin(3*x)+1000", "trainer.max_steps=2", "model.width=5")
     for name, *options in (("auto",), ("typed", "model.standardize=true")):
-        finish("-m", *formula, *options, f"hydra.sweep.dir={name}")
+        finish("-m", *formula, *options, "search.compare=false", f"hydra.sweep.dir={name}")
     said = "trained in standardised units, because far from size 1: f (mean 1e+03, size 0.7"
     logs = {name: [(tmp_path / name / i / "train.log").read_text() for i in "01"] for name in ("auto", "typed")}
     assert [said in log for log in logs["auto"]] == [False, True]

@@ -119,6 +119,7 @@ def test_an_input_that_is_constant_in_the_test_rows_still_matters(train, tmp_pat
     columns["set"] = np.where(b == 1, "test", np.where(random.random(60) < 0.2, "val", "train"))
     pd.DataFrame(columns).to_csv(tmp_path / "a.csv", index=False)
     given = "data.inputs=[a,b]", "data.outputs=[y]", "data.split_column=set", "model.width=8", "trainer.max_steps=50"
+    given += ("pictures=false",)
     status, out, err = train("data=table", "data.file=a.csv", *given, "hydra.run.dir=run")
     assert status == 0, out + err
     assert "hardly matter" not in out
@@ -136,7 +137,7 @@ def test_a_run_says_so_in_its_log_and_its_status(train, tmp_path):
     x = np.random.default_rng(0).uniform(-1, 1, (60, 2))
     y = np.sin(60 * x[:, :1])
     np.savez(tmp_path / "a.npz", x=x, y=y, dydx=np.stack([60 * np.cos(60 * x[:, :1]), 0 * y], axis=-1))
-    short = "trainer.max_steps=100", "model.width=8"
+    short = "trainer.max_steps=100", "model.width=8", "pictures=false"
     status, out, err = train("data=table", "data.file=a.npz", *short, "hydra.run.dir=run")
     assert status == 0, out + err
     assert "explains nothing (R2" in out

@@ -85,7 +85,7 @@ def test_a_record_that_others_could_have_written_is_not_read(card):
 
 
 def test_a_run_says_where_it_is_trained(card, train):
-    _, out, _ = train("trainer.max_steps=1", "hydra.run.dir=processor")
+    _, out, _ = train("trainer.max_steps=1", "pictures=false", "hydra.run.dir=processor")
     assert "trained on the processor: python benchmarks/speed/gpu.py has not passed" in out
 
 

@@ -19,6 +19,7 @@ from tests.sweeps.test_sweep import new_run
 
 SHORT = (
     *("model.width=6", "data.n_train=12", "data.n_val=32", "data.n_test=41", "schedule=constant", "logger=[]"),
+    "pictures=false",
     *("trainer.log_every=10", "trainer.max_steps=60", "trainer.progress_bar=false", "trainer.compile=off"),
     *("trainer.diagnostics_every=20", "trainer.checkpoint_seconds=1000", "trainer.precision=64"),
 )

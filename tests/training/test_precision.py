@@ -11,7 +11,7 @@ from tests.sweeps.test_run import check_resumed, figures, history
 SMALL = (
     *("optimizer=levenberg_marquardt", "trainer.max_steps=60", "trainer.log_every=10", "trainer.checkpoint_seconds=0"),
     *("data.n_train=40", "data.n_val=40", "data.n_test=101", "model.width=12", "model.init=knots"),
-    *("trainer.progress_bar=false", "schedule=constant", "loss.lambda_d=0.1"),
+    *("trainer.progress_bar=false", "schedule=constant", "pictures=false", "loss.lambda_d=0.1"),
 )
 
 

@@ -17,7 +17,7 @@ from tests.sweeps.test_sweep import new_run
 SMALL = (
     *("model.width=10", "data.n_train=12", "data.n_val=32", "data.n_test=41", "data.noise_f=0.3"),
     *("trainer.precision=64", "trainer.log_every=10", "trainer.max_steps=800", "trainer.progress_bar=false"),
-    "trainer.compile=off",
+    *("trainer.compile=off", "pictures=false"),
     *("trainer.diagnostics_every=20", "trainer.checkpoint_seconds=0", "logger=csv"),
 )
 KINDS = {
