@@ -39,61 +39,46 @@ X = np.linspace(-1, 1, 9)[:, None]
 TWO_OUTPUTS = row_points(X, np.hstack([X, X**2]), np.stack([X**0, 2 * X], axis=1), ["lift", "drag"])
 
 
+SHORT_HISTORY = {"step": [20], "val/loss": [1.0]}
+
+
 @pytest.mark.parametrize(
-    ("given", "expected"),
+    ("given", "parts"),
     [
         ({}, None),
         ({"val_loss": 1e-2}, None),  # a ratio without an error is of no interest
-        ({"val_r2_f": -0.003}, "explains nothing (R2 = -0.003): try optimizer=levenberg_marquardt"),
-        (
-            {"val_r2_f": 0.6, "of_table": False},
-            "explains only 60 % of the variance (R2 = 0.6): try model.activation=sin",
-        ),
-        (
-            {"val_r2_f": 0.1, "of_table": False, "train": points(60.0)},  # the settings that fit it
-            "explains only 10 % of the variance (R2 = 0.1): try optimizer=least_squares",
-        ),
+        ({"val_r2_f": -0.003}, ("R2 = -0.003", "optimizer=levenberg_marquardt")),
+        ({"val_r2_f": 0.6, "of_table": False}, ("60 %", "R2 = 0.6", "model.activation=sin")),
+        # the settings that fit it
+        ({"val_r2_f": 0.1, "of_table": False, "train": points(60.0)}, ("10 %", "R2 = 0.1", "optimizer=least_squares")),
         (
             {"val_r2_f": 0.1, "of_table": False, "train": points(250.0)},
-            "try optimizer=least_squares data.n_train=1024 model.width=1024 optimizer.slopes=[1,749]",
+            ("optimizer=least_squares data.n_train=1024 model.width=1024 optimizer.slopes=[1,749]",),
         ),
-        (
-            {"val_r2_f/lift": 0.99, "val_r2_f/drag": 0.5, "train": TWO_OUTPUTS},
-            "explains only 50 % of the variance of drag",
-        ),
-        (
-            {"val_r2_f": 0.17, "train_r2_f": 0.2, "history": {"step": [20], "val/loss": [1.0]}},
-            "explains only 17 % of the variance (R2 = 0.17): it took 20 steps; try a larger trainer.max_steps",
-        ),
+        ({"val_r2_f/lift": 0.99, "val_r2_f/drag": 0.5, "train": TWO_OUTPUTS}, ("50 %", "drag")),
+        ({"val_r2_f": 0.17, "train_r2_f": 0.2, "history": SHORT_HISTORY}, ("17 %", "20 steps", "trainer.max_steps")),
         (
             {"val_r2_f": -77.8, "train_r2_f": -75.0, "history": {"step": STEPS, "val/loss": [0.1, *[9.0] * 9]}},
-            "nor does it fit the training points (R2 = -75); try a smaller optimizer.lr",
+            ("training points", "R2 = -75", "a smaller optimizer.lr"),
         ),
+        # Levenberg-Marquardt
         (
-            {"val_r2_f": 0.5, "rate": None, "history": {"step": [100], "val/loss": [1.0]}},  # Levenberg-Marquardt
-            "(R2 = 0.5): try optimizer=levenberg_marquardt",
+            {"val_r2_f": 0.5, "rate": None, "history": {"step": [100], "val/loss": [1.0]}},
+            ("R2 = 0.5", "optimizer=levenberg_marquardt"),
         ),
-        (
-            {"val_nrmse_df": 0.3, "val_loss": 1e-2},
-            "overfits (validation errors are 10 times those of training): try more rows",
-        ),
-        (
-            {"val_nrmse_f": math.nan, "val_nrmse_df": 0.3, "val_loss": 1e-2},  # gradients alone
-            "overfits (validation errors are 10 times those of training): try more rows",
-        ),
-        (
-            {"best_step": 300, "val_nrmse_df": 0.3, "val_loss": 1e-2},
-            "it was best after 300 of 1000 steps, as with noise in the labels; try optimizer=adamw",
-        ),
-        ({"switched_on_step": None}, "lambda_d was never on: no derivative was fitted"),
+        ({"val_nrmse_df": 0.3, "val_loss": 1e-2}, ("overfits", "10 times", "more rows")),
+        # gradients alone
+        ({"val_nrmse_f": math.nan, "val_nrmse_df": 0.3, "val_loss": 1e-2}, ("overfits", "10 times", "more rows")),
+        ({"best_step": 300, "val_nrmse_df": 0.3, "val_loss": 1e-2}, ("300 of 1000", "noise", "optimizer=adamw")),
+        ({"switched_on_step": None}, ("lambda_d", "never")),
         ({"switched_on_step": None, "lambda_d": 0.0}, None),
-        ({"unimportant": ["r", "Tu"]}, "inputs hardly matter (r, Tu): "),
+        ({"unimportant": ["r", "Tu"]}, ("inputs", "(r, Tu)")),
     ],
 )
-def test_what_is_said_of_a_fit(given, expected):
+def test_what_is_said_of_a_fit(given, parts):
     found = findings(**given)
-    assert len(found) == (expected is not None)
-    assert not found or expected in found[0]
+    assert len(found) == (parts is not None)
+    assert all(part in found[0] for part in parts or ()), found
 
 
 @pytest.mark.parametrize(("rate", "falls"), [("constant", 1.0), ("cosine", 2.0)])
