@@ -16,9 +16,9 @@ from annotated_types import Ge, Gt, Le, Lt
 from runge.configuration.errors import ConfigurationError
 from runge.configuration.objects import CONFIGURATIONS, flatten
 from runge.sobolev.activations import ACTIVATIONS
-from runge.sweeps.compose import compose
 from runge.training.member import SECTIONS, Member
 from runge.training.stack import Stack
+from tests.conftest import compose
 
 GROUPS = {
     folder.name: sorted(path.stem for path in folder.glob("*.yaml"))

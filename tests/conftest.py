@@ -6,6 +6,7 @@ import signal
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import redirect_stdout
+from functools import cache
 from hashlib import sha256
 from itertools import count
 from pathlib import Path
@@ -15,13 +16,18 @@ from typing import Any
 import pytest
 import torch
 from filelock import FileLock
+from hydra import initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
+from hydra.types import RunMode
 from hypothesis import settings
 
 from runge import machine
+from runge.configuration.objects import CONFIGURATIONS
 from runge.optimizers import Problem
+from runge.records.directories import RunDirectory
 from runge.sobolev.network import Model
-from runge.sweeps.compose import compose
+from runge.sweeps.compose import Composer, plain, register_resolvers
+from runge.training.member import Member
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -49,6 +55,20 @@ def pytest_collection_modifyitems(items):
     """Start with tests that take long, most of which fork commands from a server, which one process then starts."""
     first = ("test_slurm", "test_killed", "test_endings", "test_stateful", "test_race", "test_faults", "test_sweep")
     items.sort(key=lambda item: item.path.stem not in first)
+
+
+@cache
+def composer() -> Composer:
+    """The composer of a sweep's jobs, to which a composition of the same options takes 2 ms instead of 90 ms."""
+    register_resolvers()
+    with initialize_config_dir(str(CONFIGURATIONS), version_base="1.3"):
+        loader = GlobalHydra.instance().config_loader()
+        return Composer(loader, loader.load_configuration("config", ["hydra.mode=MULTIRUN"], RunMode.MULTIRUN))
+
+
+def compose(*overrides: str) -> dict[str, Any]:
+    """The configuration of a run, as plain data, composed as that of a job of a sweep is."""
+    return plain(composer()(overrides, 0))[0]
 
 
 def command(*arguments: str) -> tuple[int, str]:
@@ -152,6 +172,24 @@ def _kernels(shared) -> None:
 
 
 @pytest.fixture
+def fit(tmp_path, monkeypatch) -> Callable[..., Path]:
+    """Train a run by its member and its stack, without the command; return its directory, in an empty folder."""
+    from runge.training.stack import Stack  # late: it loads Lightning
+
+    monkeypatch.chdir(tmp_path)
+
+    def run(name: str, *overrides: str) -> Path:
+        directory, configuration = RunDirectory(tmp_path / name), compose(*overrides)
+        directory.path.mkdir()
+        directory.begin(configuration, overrides, {})
+        (outcome,) = Stack([Member(configuration, overrides)]).fit([directory], lambda _: None, alone=True)
+        assert isinstance(outcome, dict), outcome
+        return directory.path
+
+    return run
+
+
+@pytest.fixture
 def train(tmp_path, monkeypatch, capfd) -> Callable[..., tuple[int, str, str]]:
     """`python train.py ...` in an empty folder, with a Ctrl-C at a step: its exit status, its output and its errors."""
     monkeypatch.chdir(tmp_path)
@@ -217,7 +255,7 @@ def trained(shared) -> Callable[..., tuple[Path, str]]:
 
 @pytest.fixture
 def configuration() -> Callable[..., dict[str, Any]]:
-    """The configuration that `python train.py` composes from these overrides, as plain data."""
+    """The configuration that a sweep composes from these overrides, as plain data."""
     return compose
 
 

@@ -2,10 +2,10 @@
 
 import pytest
 
-from runge.sweeps.compose import compose
 from runge.sweeps.run import make_stack
 from runge.sweeps.session import check_overrides, explain, quoted
 from runge.training.member import Member
+from tests.conftest import compose
 from tests.refusals import check_refusal
 
 # One or two overrides: the key, what was given, and what is allowed.

@@ -12,9 +12,9 @@ import pytest
 import runge
 from runge.configuration.errors import ConfigurationError
 from runge.metrics import Objective
-from runge.sweeps.compose import compose
 from runge.training.member import Member
 from runge.training.stack import Stack
+from tests.conftest import compose
 from tests.sweeps.test_differential import check_members
 
 pytestmark = pytest.mark.usefixtures("in_folder")

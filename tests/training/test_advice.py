@@ -12,10 +12,10 @@ from runge.data.channels import row_points
 from runge.data.rows import read
 from runge.data.table import Table
 from runge.records.directories import RunDirectory
-from runge.sweeps.compose import compose
 from runge.sweeps.run import announce, make_stack
 from runge.training.advice import hardly_matters, verdict, wrong_labels
 from runge.training.member import Member
+from tests.conftest import compose
 
 STEPS = list(range(100, 1100, 100))
 GOOD = {"val/r2_f": 0.9999, "val/nrmse_f": 0.01, "val/nrmse_df": 0.01, "train/loss": 1e-4, "val/loss": 1e-4}

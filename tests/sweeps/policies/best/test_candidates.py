@@ -6,8 +6,8 @@ import pytest
 import yaml
 
 from runge.configuration.objects import CONFIGURATIONS
-from runge.sweeps.compose import compose
 from runge.training.member import Member
+from tests.conftest import compose
 
 BEST = yaml.safe_load((CONFIGURATIONS / "search" / "best.yaml").read_text())
 FORMULAS, TABLES = (BEST[kind] for kind in ("formulas", "tables"))
