@@ -15,6 +15,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 import runge
 from runge.metrics import QUANTITIES, RELATIVE
 from runge.sweeps import run as run_module
+from runge.sweeps.session import quoted
 from runge.training.member import Member
 from runge.training.module import SobolevRegression
 from tests.conftest import ROOT
@@ -181,11 +182,10 @@ def test_checkpoints_load_without_unpickling(run):
     )
 
 
-def test_same_seeds_same_bits(train, tmp_path):
+def test_same_seeds_same_bits(fit):
     """And the seed of the data is the seed, unless it is given."""
-    for name, *seeds in (("one", "seed=1"), ("two", "seed=1", "data.seed=1"), ("three", "seed=2", "data.seed=1")):
-        assert train(*SHORT, "sampling=random", "data.batch_size=5", *seeds, f"hydra.run.dir={name}")[0] == 0
-    one, two, three = (tmp_path / name for name in ("one", "two", "three"))
+    seeds = {"one": ("seed=1",), "two": ("seed=1", "data.seed=1"), "three": ("seed=2", "data.seed=1")}
+    one, two, three = (fit(name, *SHORT, "sampling=random", "data.batch_size=5", *seeds[name]) for name in seeds)
     assert figures(one) == figures(two) != figures(three)
     assert (one / "history.csv").read_bytes() == (two / "history.csv").read_bytes()
 
@@ -366,13 +366,12 @@ VARIANTS = [
 
 
 @pytest.mark.parametrize("overrides", VARIANTS, ids=" ".join)
-def test_every_option_runs(overrides, finish, tmp_path):
+def test_every_option_runs(overrides, fit):
     drop = {override.partition("=")[0] for override in overrides}
     short = [option for option in SHORT if option.partition("=")[0] not in drop]
     if "schedule=constant" in overrides or "experiment=hw2" in overrides:
         short.remove("schedule.latest_step=60")
-    finish(*overrides, *short, "trainer.progress_bar=false")
-    directory = only_run(tmp_path)
+    directory = fit("run", *quoted(overrides), *short, "trainer.progress_bar=false")
     assert figures(directory)["test/mse_f"] >= 0
     u = runge.load(directory)
     x = torch.zeros(5, len(u.inputs)) if len(u.inputs) > 1 else torch.zeros(5)

@@ -11,10 +11,10 @@ from runge.configuration.objects import CONFIGURATIONS
 from runge.data.rows import read
 from runge.data.table import Table
 from runge.interface.outcomes import Run
-from runge.sweeps.compose import compose
 from runge.sweeps.session import explain
 from runge.training.member import Member
 from runge.training.stack import Stack
+from tests.conftest import compose
 from tests.refusals import check_refusal
 from tests.sweeps.test_bad_input import prepare
 from tests.sweeps.test_differential import check_members
@@ -158,14 +158,14 @@ def test_sweeps_over_files_splits_and_activations(finish, tmp_path):
 
 
 @pytest.mark.parametrize(("precision", "scale", "offset"), [(32, 1e-30, 0), (64, 1, 1e12)])
-def test_metrics_are_those_of_the_loaded_function(precision, scale, offset, train, tmp_path):
+def test_metrics_are_those_of_the_loaded_function(precision, scale, offset, fit):
     """Recomputed from the rows of the file in its units."""
     table = two_outputs()
     table["y"] = scale * table["y"] + offset
     table[["dy_da", "dy_db"]] *= scale
     table.to_csv("a.csv", index=False)
-    assert train(*SHORT, f"trainer.precision={precision}", "hydra.run.dir=run")[0] == 0
-    found, u = figures(tmp_path / "run"), runge.load(tmp_path / "run")
+    run = fit("run", *SHORT, f"trainer.precision={precision}")
+    found, u = figures(run), runge.load(run)
     test = read(Table(file="a.csv")).split(member(*SHORT).data_seed.generator("data")).test
     rows = pd.read_csv("a.csv").iloc[test]
     x = rows[["a", "b"]].to_numpy()
@@ -181,9 +181,9 @@ def test_metrics_are_those_of_the_loaded_function(precision, scale, offset, trai
         squares = [(slopes[:, p, d] - rows[f"d{name}_d{x}"]) ** 2 for d, x in enumerate("ab")]
         assert 2 * np.nanmean(squares) == pytest.approx(found[f"test/mse_df/{name}"], **close)
     assert np.mean(nrmse) == pytest.approx(found["test/nrmse_f"], **close)
-    fit = pd.read_csv(tmp_path / "run" / "fit.csv")
-    np.testing.assert_allclose(fit[["u_y", "u_z"]], values, rtol=1e-5)
-    np.testing.assert_allclose(fit["y"], rows["y"], rtol=1e-5)
+    written = pd.read_csv(run / "fit.csv")
+    np.testing.assert_allclose(written[["u_y", "u_z"]], values, rtol=1e-5)
+    np.testing.assert_allclose(written["y"], rows["y"], rtol=1e-5)
 
 
 # An override: the key, what was given, and what is allowed.
@@ -278,14 +278,13 @@ def test_what_is_not_known_is_null_and_all_files_are_written(kind, finish, tmp_p
         (("optimizer=least_squares", "model.width=30", "trainer.log_every=1"), 1e-12),
     ],
 )
-def test_the_only_known_value_is_exact(method, most, finish, tmp_path):
+def test_the_only_known_value_is_exact(method, most, fit):
     """The derivatives leave the constant of y free, which its only value fixes; z has another one in each row."""
     table = one_output(scale=7.0, offset=1e3)
     table = table.assign(z=np.cos(table["t"]), dz_dt=-np.sin(table["t"]))
     table.loc[table.index != 5, "y"] = np.nan
     table.to_csv("a.csv", index=False)
-    finish(*SHORT, *method, "hydra.run.dir=run")
-    u = runge.load("run")
+    u = runge.load(fit("run", *SHORT, *method))
     known = u(table["t"].to_numpy()[5:6])[0, 0]
     assert known == pytest.approx(table["y"][5], rel=0, abs=10 * most)
     assert u(np.array([0.5]))[0, 0] == pytest.approx(1e3 + 7 * np.sin(1.5), abs=2)

@@ -39,20 +39,17 @@ def status(directory):
 
 
 @pytest.mark.parametrize("optimizer", ["adam", "levenberg_marquardt"])
-def test_a_run_ends_with_what_it_has_when_its_time_is_over(optimizer, ticking, finish, tmp_path):
+def test_a_run_ends_with_what_it_has_when_its_time_is_over(optimizer, ticking, fit):
     """Also in the middle of a block."""
-    finish(*SHORT, f"optimizer={optimizer}", "trainer.max_seconds=25", "hydra.run.dir=run")
-    assert status(tmp_path / "run") == status(tmp_path / "run") | {"status": "finished", "step": 25}
-    steps = [int(row["step"]) for row in history(tmp_path / "run")]
-    assert steps == [10, 20, 25]
-    assert runge.load(tmp_path / "run")(0.5).isfinite().all()
+    run = fit("run", *SHORT, f"optimizer={optimizer}", "trainer.max_seconds=25")
+    assert status(run) == status(run) | {"status": "finished", "step": 25}
+    assert [int(row["step"]) for row in history(run)] == [10, 20, 25]
+    assert runge.load(run)(0.5).isfinite().all()
 
 
-def test_the_schedule_is_that_of_all_steps(ticking, finish, tmp_path):
-    finish(*SHORT, "hydra.run.dir=whole")
-    finish(*SHORT, "trainer.max_seconds=20", "hydra.run.dir=part")
-    whole, part = (history(tmp_path / name) for name in ("whole", "part"))
-    assert part == whole[:2]
+def test_the_schedule_is_that_of_all_steps(ticking, fit):
+    whole, part = fit("whole", *SHORT), fit("part", *SHORT, "trainer.max_seconds=20")
+    assert history(part) == history(whole)[:2]
 
 
 def test_the_optimiser_finishes(ticking, configuration, tmp_path, monkeypatch):
@@ -93,10 +90,9 @@ def test_a_run_that_was_killed_after_its_time_takes_no_further_step(ticking, tra
 
 
 @pytest.fixture
-def started(finish, tmp_path):
+def started(trained):
     """A finished run on [-1, 1]."""
-    finish(*SHORT, "model.standardize=true", "hydra.run.dir=first")
-    return tmp_path / "first"
+    return trained(*SHORT, "model.standardize=true", "hydra.run.dir=first")[0] / "first"
 
 
 @pytest.mark.parametrize("standardize", ["true", "false"])

@@ -15,17 +15,16 @@ SMALL = (
 )
 
 
-def test_a_command_fits_to_many_digits(train, tmp_path):
+def test_a_run_fits_to_many_digits(fit):
     larger = ("data.n_train=80", "model.width=32", "trainer.max_steps=120")
-    status, out, err = train(*SMALL, *larger, "hydra.run.dir=run")
-    assert status == 0, out + err
-    final = figures(tmp_path / "run")
+    run = fit("run", *SMALL, *larger)
+    final = figures(run)
     assert final["test/mse_f"] < 1e-13
     assert final["test/mse_df"] < 1e-10
-    rows = history(tmp_path / "run")
+    rows = history(run)
     assert {"damping"} <= rows[0].keys()
     assert "lr" not in rows[0]
-    u, x = runge.load(tmp_path / "run"), torch.linspace(-1, 1, 101, dtype=torch.float64)
+    u, x = runge.load(run), torch.linspace(-1, 1, 101, dtype=torch.float64)
     f = 1 / (1 + 25 * x**2)
     assert (u(x) - f).square().mean().item() == pytest.approx(final["test/mse_f"], rel=1e-6)
     assert (u.derivative(x) + 50 * x * f**2).square().mean().item() == pytest.approx(final["test/mse_df"], rel=1e-6)
@@ -61,15 +60,11 @@ def test_at_rest_the_run_ends(train, tmp_path):
 
 
 @pytest.mark.parametrize("activation", ["tanh", "relu"])
-def test_a_kink_is_no_crash(activation, train, tmp_path):
-    kink = ("target=expression", "target.expr=abs(x)", f"model.activation={activation}")
-    status, out, err = train(*SMALL, *kink, "hydra.run.dir=run")
-    assert status == 0, out + err
-    assert figures(tmp_path / "run")["test/mse_f"] < 1e-2
+def test_a_kink_is_no_crash(activation, fit):
+    run = fit("run", *SMALL, "target=expression", "target.expr='abs(x)'", f"model.activation={activation}")
+    assert figures(run)["test/mse_f"] < 1e-2
 
 
-def test_two_dimensions(train, tmp_path):
-    plane = ("target=expression", "target.expr=sin(2*x)*y", "target.domain=[[-1,1],[0,2]]")
-    status, out, err = train(*SMALL, *plane, "hydra.run.dir=run")
-    assert status == 0, out + err
-    assert figures(tmp_path / "run")["test/mse_df"] < 1e-4
+def test_two_dimensions(fit):
+    plane = ("target=expression", "target.expr='sin(2*x)*y'", "target.domain=[[-1,1],[0,2]]")
+    assert figures(fit("run", *SMALL, *plane))["test/mse_df"] < 1e-4
