@@ -21,10 +21,8 @@ from hypothesis import given, seed, settings
 from hypothesis import strategies as st
 
 import runge
-from runge.commands.cli import as_sweep, main
+from runge.commands.cli import main
 from runge.configuration import words
-from runge.configuration.words import command
-from runge.sweeps.compose import compose
 from runge.sweeps.session import as_sweep
 from runge.training.member import Member
 from tests.compositions import draw_keys

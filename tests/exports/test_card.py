@@ -15,7 +15,7 @@ from runge.function.function import Function
 from runge.records.directories import RunDirectory
 from runge.records.ensemble import write_answer
 from tests.commands.test_cli import TABLE
-from tests.exports.test_formats import function
+from tests.exports.formats import function
 
 SHORT = ("model.width=4", "trainer.max_steps=3", "trainer.progress_bar=false", "logger=[]", "pictures=false")
 SEEDS = ("-m", "seed=0,1", *SHORT, "hydra.launcher.processes=1", "hydra.sweep.dir=sweep")
