@@ -53,7 +53,7 @@ def pytest_addoption(parser):
 
 def pytest_collection_modifyitems(items):
     """Start with tests that take long, most of which fork commands from a server, which one process then starts."""
-    first = ("test_slurm", "test_killed", "test_endings", "test_stateful", "test_race", "test_faults", "test_sweep")
+    first = ("test_slurm", "test_killed", "test_endings", "test_stateful", "test_best", "test_faults", "test_sweep")
     items.sort(key=lambda item: item.path.stem not in first)
 
 
