@@ -46,7 +46,7 @@ def test_a_file_matches_its_function(to, network, tmp_path):
         assert np.isnan(value[0]).all()
         assert np.isfinite(value[1]).all()
         if size := {"c": 1e200, "numpy": 1e4}.get(to):  # no overflow: a warning would be an error
-            assert all(np.isfinite(part).all() for part in compute(size * points_of(u)))
+            assert all(np.isfinite(part).all() for part in compute(size * points_of(u).astype(float)))
 
 
 @pytest.fixture
