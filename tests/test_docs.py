@@ -97,6 +97,16 @@ def test_the_page_on_optimisation(tmp_path, monkeypatch):
     assert moves[0][0] == -4
 
 
+def test_the_example_of_the_page_on_sobolev_training(capsys):
+    """The errors of the polynomials are those of the table."""
+    page = (ROOT / "docs/explanation/sobolev.md").read_text()
+    exec(re.search(r"```python\n(.*?)```", page, re.DOTALL)[1], {})
+    printed = re.findall(r"(\S+)%", capsys.readouterr().out)
+    shown = re.findall(r"(\S+) %", " ".join(re.findall(r"^\| values .*$", page, re.MULTILINE)))
+    assert len(printed) == 4
+    assert printed == shown
+
+
 def test_step_3_of_the_tutorial_compares_its_two_runs(train, capfd):
     """A first run is not in the comparison; the names are those of the page."""
     text = (ROOT / "docs/tutorial.md").read_text()
