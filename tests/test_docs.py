@@ -101,7 +101,7 @@ def test_the_example_of_the_page_on_sobolev_training(capsys):
     """The errors of the polynomials are those of the table."""
     page = (ROOT / "docs/explanation/sobolev.md").read_text()
     exec(re.search(r"```python\n(.*?)```", page, re.DOTALL)[1], {})
-    printed = re.findall(r"(\S+)%", capsys.readouterr().out)
+    printed = re.findall(r"([\d.]+)%", capsys.readouterr().out)
     shown = re.findall(r"(\S+) %", " ".join(re.findall(r"^\| values .*$", page, re.MULTILINE)))
     assert len(printed) == 4
     assert printed == shown

@@ -1,8 +1,8 @@
 """Make the pictures of these pages from the present state: `python docs/images/make.py`, about three minutes.
 
 It runs the commands of the tutorial and of the page on sensitivity in an empty directory, and takes the pictures of
-their reports in Chromium. The picture of intervals is that of a race for a noisy table with a gap, that of the page on
-derivatives two fits of six points. `diagrams.py` and `samplers.py` make the pictures that need no training.
+their reports in Chromium. The plot of intervals is of `runge fit` on a noisy table with a gap. The plot of the
+README shows two fits of six points. `diagrams.py` and `samplers.py` make the pictures that need no training.
 """
 
 import re
@@ -30,7 +30,7 @@ expr, name = "exp(-x)*sin(6*x)", {file!r}
 f, df = (lambda x: np.exp(-x) * np.sin(6 * x)), (lambda x: np.exp(-x) * (6 * np.cos(6 * x) - np.sin(6 * x)))
 figure, axes = plt.subplots(1, 2, figsize=(8, 3), sharey=True, layout="constrained")
 x, points = np.linspace(-1, 1, 401), np.linspace(-1, 1, 6)
-for axis, lambda_d, title in zip(axes, (0, 1), ("values alone", "values and derivatives")):
+for axis, lambda_d, title in zip(axes, (0, 1), ("trained on values", "trained on values and derivatives")):
     run = runge.train("target=expression", f"target.expr={{expr!r}}", "data.n_train=6", f"loss.lambda_d={{lambda_d}}",
         "schedule=constant", "trainer.max_steps=4000", "trainer.progress_bar=false")
     axis.plot(x, f(x), color="#999999", lw=1.5, label="f")
@@ -48,7 +48,7 @@ CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", 
 
 
 def main() -> None:
-    """Train the default run, the tutorial's sweep and a race, and copy or take their pictures."""
+    """Train the default run, the tutorial's sweep and an answer of `runge fit`, and copy or take their pictures."""
     blocks = re.findall(r"```python\n(.*?)```", (HERE.parent / "howto/sensitivity.md").read_text(), re.DOTALL)
     with tempfile.TemporaryDirectory() as folder:
         run, sweep = Path(folder, "run"), Path(folder, "sweep")
