@@ -69,7 +69,7 @@ def by(key: str, rows: Figures) -> dict[Any, Figures]:
 INTERVALS = """
 ## What intervals contain
 
-Intervals of the level 0.9 should contain 90 % of new labels ([how they are made](howto/intervals.md)). The answer is
+Intervals of the level 0.9 should contain 90 % of new labels ([how they are made](howto/trust.md#predict-with-intervals)). The answer is
 that of a race with one candidate, Levenberg-Marquardt with silu, 2 x 16, on all rows; the share is that of 2000 random
 points, and for each channel, the value and each partial derivative that matters, the median over the seeds. With noise,
 rows and new labels have it. *Constant* is an interval of the same width everywhere, from the errors of the folds'
@@ -161,7 +161,7 @@ def intervals(rows: Figures) -> str:
 OUTSIDE = """
 ## Outside the data
 
-Does the number [`outside`](howto/outside.md) find the points with large errors? 120 rows of a Latin hypercube, of
+Does the number [`outside`](howto/trust.md#look-at-the-distance-from-the-data) find the points with large errors? 120 rows of a Latin hypercube, of
 functions of two to six inputs and of the reactor; the mean of two networks, by Levenberg-Marquardt with nothing chosen,
 is the fit, and two networks of each of five folds give the scale, as `runge fit` does. An error is large if it is above
 the 95th percentile of the errors inside, at 2000 random points of where the rows are from. A figure is the area under
@@ -254,7 +254,7 @@ def share_of(shares: list[float]) -> str:
 SPOILT = """
 ## Spoilt tables
 
-Does [`runge check`](howto/labels.md) find what is wrong with a table, and is it silent if nothing is? Tables of 80 to
+Does [`runge check`](howto/trust.md#check-the-derivatives) find what is wrong with a table, and is it silent if nothing is? Tables of 80 to
 300 rows of a Latin hypercube, with 2 to 8 inputs and 1 to 4 outputs, of the functions above, of others and of the
 reactor, on none of which the check was tuned. Half of them have noise of 5 % of the standard deviation of each column.
 A mistake is made in a column whose part in the differences of its output is at least a twentieth of the largest one. It
@@ -302,7 +302,7 @@ def spoilt(rows: Figures) -> str:
 OUTLIERS = """
 ## Single wrong labels
 
-Does [`runge fit`](howto/labels.md#single-wrong-labels) name one wrong label, and none in a table without mistakes? A
+Does [`runge fit`](howto/trust.md#look-at-suspicious-labels) name one wrong label, and none in a table without mistakes? A
 cross-validation with five folds trains networks 2 x 16 with silu by 60 steps of Levenberg-Marquardt. The tables have 60
 to 150 rows, 2 to 8 inputs and one output, and are of functions on which the rule was not chosen. Half of them have 15 %
 of their labels left out. Noise is 5 % of the standard deviation of each column. A result is right if only the wrong
