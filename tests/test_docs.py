@@ -1,6 +1,7 @@
 """The examples of the documentation run, and the links of the pages that are read outside of it lead somewhere."""
 
 import re
+import runpy
 import shlex
 import shutil
 import subprocess
@@ -57,6 +58,14 @@ def test_links_lead_to_files(page):
     links = re.findall(r"\]\(([^)#:]+)\)", re.sub(r"\s+", " ", (ROOT / page).read_text()))
     assert links
     assert not [link for link in links if not (ROOT / link).exists()]
+
+
+def test_the_generated_parts_are_in_step():
+    """`python docs/reference.py` would change no page."""
+    pages = runpy.run_path(str(ROOT / "docs/reference.py"))["pages"]()
+    made = dict(pages)
+    assert {"python.md", "sobolev.md", "configuration.md", "best.md"} <= {path.name for path in made}
+    assert not [path.name for path, text in made.items() if path.read_text(encoding="utf-8") != text]
 
 
 def test_no_line_begins_as_a_comment():

@@ -1,8 +1,6 @@
 """Generate the reference of the configuration: keys and defaults from `conf/`, their meaning from the docstrings.
 
-The line `<!-- configuration: PART -->` of a page is replaced by that part: `sections`, `groups`, `launcher`, `search`,
-`best`, `grid`, `experiments` or `quantities`. A key without a description is reported as a warning, which fails the
-build.
+Each public function writes a part of a page. A key without a description is an error.
 """
 
 import importlib
@@ -15,14 +13,11 @@ from typing import Any, NamedTuple
 
 import yaml
 from hydra.core.config_store import ConfigStore
-from sphinx.application import Sphinx
-from sphinx.util import logging
 
 from runge.metrics import QUANTITIES, RELATIVE
 from runge.optimizers.gradient import Gradient
 
 CONFIGURATIONS = Path(__file__).resolve().parents[2] / "conf"
-logger = logging.getLogger(__name__)
 
 SECTIONS = {
     "data": "runge.data.sampled.Data",
@@ -221,8 +216,7 @@ def _meaning(key: str, explained: dict[str, str]) -> str:
     name = key.rpartition(".")[2]
     text = explained.get(name) or OTHERS.get(key) or _explained(Gradient).get(name)
     if text is None:
-        logger.warning("%s: no docstring explains this key", key)
-        return ""
+        raise ValueError(f"{key}: no docstring explains this key")
     text = _markdown(text)
     return text[:1].upper() + text[1:] if re.match(r"(?!true\b)[a-z]{3,}|an? ", text) else text
 
@@ -263,16 +257,3 @@ def _head(*cells: str) -> list[str]:
 
 def _row(*cells: str) -> str:
     return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
-
-
-def _fill(app: Sphinx, name: str, source: list[str]) -> None:
-    parts = {part.__name__: part for part in (sections, groups, launcher, search, best, grid, experiments, quantities)}
-    source[0] = re.sub(r"<!-- configuration: (\w+) -->", lambda match: parts[match[1]](), source[0])
-
-
-def setup(app: Sphinx) -> dict[str, bool]:
-    """Fill in the parts as the pages are read, which is at every build."""
-    app.connect("source-read", _fill)
-    pages = ["reference/configuration", "reference/metrics", "howto/search", "howto/best"]
-    app.connect("env-get-outdated", lambda *_: pages)
-    return {"parallel_read_safe": True}
