@@ -17,6 +17,7 @@ from typing import Any
 __all__ = ["module", "objects", "summary"]
 
 _SECTION = re.compile(r"^(Args|Attributes|Raises|Returns|Warns|Yields|Example|References):\n", re.MULTILINE)
+_DIRECTIVE = re.compile(r"^\.\. (math|code-block)::((?:.*\n?)(?:[ ]+\S.*\n?|\n(?=[ ]+\S))*)", re.MULTILINE)
 _LISTS = "Args", "Attributes", "Raises", "Warns"
 _MEMBERS = "function", "property", "classmethod", "staticmethod", "cached_property"
 
@@ -70,7 +71,7 @@ def _documentation(part: Any) -> str:
 
 
 def _object(name: str, part: Any, members: str = "") -> str:
-    texts = [f"### {name}", f"```python\n{name.rpartition('.')[2]}{_signature(part)}\n```", _documentation(part)]
+    texts = [f"### {name}", f"```text\n{name.rpartition('.')[2]}{_signature(part)}\n```", _documentation(part)]
     if inspect.isclass(part) and members != "-":
         bases = [base for base in part.__mro__ if base is part or (members and base.__module__.startswith("runge"))]
         content = {key: value for base in reversed(bases) for key, value in vars(base).items()}
@@ -124,15 +125,18 @@ def _entry(text: str) -> str:
 
 
 def _markdown(text: str) -> str:
-    """Return reStructuredText as Markdown: formulas, and characters that would be markup."""
-    parts = re.split(r"^\.\. math::((?:.*\n?)(?:[ ]+\S.*\n?|\n(?=[ ]+\S))*)", text, flags=re.MULTILINE)
-    for i, part in enumerate(parts):
-        if i % 2:
-            formula = "\n".join(filter(None, map(str.strip, part.splitlines())))
-            parts[i] = f"\n$$\n{formula}\n$$\n\n"
+    """Return reStructuredText as Markdown: formulas, code, and characters that would be markup."""
+    plain, *blocks = _DIRECTIVE.split(text)
+    texts = [_escaped(plain)]
+    for kind, content, after in zip(blocks[::3], blocks[1::3], blocks[2::3], strict=True):
+        first, _, others = content.strip().partition("\n")
+        if kind == "math":
+            formula = "\n".join(filter(None, map(str.strip, content.splitlines())))
+            texts.append(f"\n$$\n{formula}\n$$\n\n")
         else:
-            parts[i] = _escaped(part)
-    return re.sub(r"\n{3,}", "\n\n", "".join(parts)).strip()
+            texts.append(f"\n```{first}\n{dedent(others).strip()}\n```\n\n")
+        texts.append(_escaped(after))
+    return re.sub(r"\n{3,}", "\n\n", "".join(texts)).strip()
 
 
 def _escaped(text: str) -> str:
