@@ -1,4 +1,4 @@
-"""Fit the problems of the table with all tools, and write `docs/benchmarks.md`.
+"""Fit the problems of the table with all tools, and write `docs/benchmarks.md` and the pages below it.
 
     pip install -e '.[bench]'
     python benchmarks/problems [--problems NAME ...] [--tools NAME ...] [--seeds 3] [--only default] [--page]
@@ -6,16 +6,18 @@
 Every fit is a process of its own on one core, as many at once as there are cores. Each figure is kept in
 `benchmarks/problems/figures/table.csv` as soon as it is known, and is not measured again, unless with `--again`.
 Interrupt it when you like: the same command continues. All of it takes a night; with `--minutes` no fit begins later
-than that. `--list` names the problems and the tools, `--page` writes the page from the figures alone.
+than that. `--list` names the problems and the tools, `--page` writes the pages from the figures only.
 """
 
 import argparse
 import os
 import signal
+import sys
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from itertools import product
+from pathlib import Path
 
 from catalogue import CATALOGUE
 from cells import Cell, Fits, keep, read
@@ -35,7 +37,7 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=float("inf"), metavar="M", help="begin no fit after these")
     parser.add_argument("--again", action="store_true", help="measure again what is known")
     parser.add_argument("--list", action="store_true", help="name the problems and the tools")
-    parser.add_argument("--page", action="store_true", help="write the page alone")
+    parser.add_argument("--page", action="store_true", help="only write the pages")
     arguments = parser.parse_args()
     if arguments.seeds < 1:
         parser.error(f"argument --seeds: must be at least 1, got {arguments.seeds}")
@@ -47,6 +49,7 @@ def main() -> None:
             signal.signal(number, signal.default_int_handler)
     if not arguments.page:
         measure(list(cells(arguments)), arguments.again, 60 * arguments.minutes)
+    sys.path.append(str(Path(__file__).parents[1]))  # of `pages`
     from table_page import write_page  # late: its libraries would delay the first fits
 
     try:

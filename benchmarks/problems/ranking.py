@@ -2,10 +2,11 @@
 
 from collections import defaultdict
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
+from factors import Factor, geometric_mean, median
 
 Frame = Any
 """A pandas DataFrame; checkers of types cannot follow its columns."""
@@ -14,8 +15,31 @@ QUANTITIES = "value", "derivative"
 BEST = "runge search=best"
 """The tool whose settings are chosen by validation though it is given none."""
 
-NEAR = 1.25
-"""The factor over the smallest error up to which a tool is near the first."""
+
+class Advantage(NamedTuple):
+    """The errors of others over those of a tool, over the problems.
+
+    Attributes:
+        smaller: the number of problems in which the tool has the smaller error.
+        problems: the number of problems that can be compared.
+        median: the median factor.
+        mean: the geometric mean of the factors.
+        factors: of all these problems.
+    """
+
+    smaller: int
+    problems: int
+    median: Factor
+    mean: Factor
+    factors: tuple[float, ...]
+
+
+def advantage(middle: Frame, tool: str, others: Any, quantity: str) -> Advantage:
+    """Compare a tool with the best of some others, on the problems that both fit."""
+    errors = middle[quantity].unstack("tool", sort=False)
+    over = (errors[list(others)].min(axis=1) / errors[tool]).to_numpy(dtype=float)
+    over = over[np.isfinite(over) & (over > 0)]
+    return Advantage(int((over > 1).sum()), len(over), median(over), geometric_mean(over), tuple(over.tolist()))
 
 
 def read(path: Path) -> Frame:
@@ -54,14 +78,17 @@ def medians(fits: Frame) -> Frame:
 
     Returns:
         The columns value, derivative and seconds; worst_value and worst_derivative; seeds, their number; failure, the
-        text of one, if one failed; settings, the most frequent, and settings_by.
+        text of one, if one failed; settings, the most frequent, and settings_by; processor, all that were used.
     """
     tools = fits.groupby("problem").tool.transform("nunique")
     common = fits[fits.groupby(["problem", "seed"]).tool.transform("nunique") == tools]
     groups = common.groupby(["problem", "tool"], sort=False)
     worst = groups[[*QUANTITIES]].max().add_prefix("worst_")
-    texts = groups.agg({"failure": "max", "settings_by": "max", "settings": lambda texts: texts.mode()[0]})
+    texts = groups.agg({"failure": "max", "settings_by": "max", "settings": lambda texts: texts.mode()[0]} | SEVERAL)
     return groups[[*QUANTITIES, "seconds"]].median().join([worst, groups.size().rename("seeds"), texts])
+
+
+SEVERAL = {"processor": lambda names: "; ".join(dict.fromkeys(names))}
 
 
 def factors(middle: Frame, quantity: str) -> Frame:
@@ -79,24 +106,19 @@ def standings(middle: Frame) -> Frame:
     """Return a row per tool, the smallest sum of mean ranks first.
 
     The columns are the number of its problems; by value and by derivative the number of first places (first_), the mean
-    rank (rank_) and the median factor over the first (factor_); the number of problems that fail; the median seconds.
+    rank (rank_) and the geometric mean of the factor over the first (factor_), over the problems that it fits; the
+    number of problems that fail; the median seconds.
     """
     columns = {}
     for quantity in QUANTITIES:
         over, rank = factors(middle, quantity), ranks(middle, quantity)
         columns |= {f"first_{quantity}": (over == 1).sum(), f"rank_{quantity}": rank.mean()}
-        columns |= {f"factor_{quantity}": over.median()}
+        columns |= {f"factor_{quantity}": np.exp(np.log(over).where(np.isfinite(over)).mean())}
     tools = middle.groupby("tool", sort=False)
     columns |= {"problems": tools.size(), "seconds": tools.seconds.median()}
     columns |= {"fails": tools["value"].agg(lambda errors: np.isinf(errors).sum())}
     table = pd.DataFrame(columns)
     return table.loc[(table.rank_value + table.rank_derivative).sort_values(kind="stable").index]
-
-
-def near(middle: Frame, tool: str, quantity: str) -> tuple[int, int, int]:
-    """Return in how many problems a tool is first, first or near the first, and how many there are."""
-    over = factors(middle, quantity)[tool].dropna()
-    return int((over == 1).sum()), int((over <= NEAR).sum()), len(over)
 
 
 def lost(middle: Frame, tool: str) -> Frame:

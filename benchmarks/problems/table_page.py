@@ -1,4 +1,4 @@
-"""The page of the table, `docs/benchmarks.md`: text and pictures from the figures of its cells and checks."""
+"""The pages of the table, `docs/benchmarks.md` and a page for each field, from the figures of its cells and checks."""
 
 import json
 import re
@@ -7,39 +7,56 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
-import jinja2
 import numpy as np
 import pandas as pd
 import tables
 import tools
 from cell import SECONDS
 from checks import CHECKS
-from ranking import BEST, NEAR, QUANTITIES, Frame, chosen, factors, lost, medians, near, read, standings, within
+from factors import Factor
+from pages import DOCS, render, write_pages
+from ranking import (
+    BEST,
+    QUANTITIES,
+    Advantage,
+    Frame,
+    advantage,
+    chosen,
+    factors,
+    lost,
+    medians,
+    read,
+    standings,
+    within,
+)
 from table_pictures import of_checks, of_factors, of_ranks, of_seconds, png
 from texts import cause, factor, number, plain, seconds, word
 
-from runge.records.files import write
-
-FIGURES = Path(__file__).parent / "figures"
-DOCS = Path(__file__).parents[2] / "docs"
+HERE = Path(__file__).parent
+FIGURES, TEMPLATES = HERE / "figures", HERE / "templates"
 BUDGETS = 3, 30, SECONDS  # seconds
-COLUMNS = 4  # problems of a table, which fit the width of the page
+COLUMNS = 5  # problems of a table, which fit the width of the page
 LEARNT = "tensor_exp", "tensor_cos", "tensor_tanh", "branin", "rastrigin", "cantilever_beam", "robot_arm"
 """The problems on which the candidates of `BEST` were learnt, with other points, when it was measured."""
+BEFORE = "46bbfd9", "f7a41f6"
+"""The commits of fits by `BEST` before it had one procedure for any number of rows."""
+LARGE, SMALL = 1000, 5  # factors that are counted
+OTHER = " †"
+"""The mark of a fit on another processor than most fits."""
 
 Views = tuple[Frame, Frame]
 """The medians of the chosen settings, and of the defaults."""
 
 
-def page(figures: Path, problems: Mapping[str, tables.Entry]) -> tuple[str, dict[str, bytes]]:
-    """Write the page of the problems and tools that have figures.
+def pages(figures: Path, problems: Mapping[str, tables.Entry]) -> tuple[dict[str, str], dict[str, bytes]]:
+    """Write the pages of the problems and tools that have figures.
 
     Args:
         figures: the folder of `table.csv`, and of `conformance.csv` if there is one.
-        problems: the problems, in their order on the page.
+        problems: the problems, in the order of their fields' pages.
 
     Returns:
-        The page as Markdown, and its pictures as PNG by their names.
+        The pages as Markdown, and the pictures as PNG, by their paths below the documentation.
 
     Raises:
         ValueError: no problem has figures.
@@ -63,38 +80,51 @@ def page(figures: Path, problems: Mapping[str, tables.Entry]) -> tuple[str, dict
     if not (checks := conformance(figures / "conformance.csv")).empty:
         words = checks.word.unstack("check")
         pictures["checks"] = of_checks(words.loc[checks.index.unique("tool"), [one for one in CHECKS if one in words]])
-    loader = jinja2.FileSystemLoader(Path(__file__).parent)
-    options: dict[str, Any] = {"trim_blocks": True, "lstrip_blocks": True, "keep_trailing_newline": True}
-    # Without autoescape, because the page is Markdown; texts of tools are shown as code.
-    environment = jinja2.Environment(loader=loader, undefined=jinja2.StrictUndefined, **options)
-    text = environment.get_template("table_page.md.jinja").render(
-        **about(table, middle),
+    usual = table.processor.mode()[0]
+    values = {
+        **about(table, middle, usual),
         **findings(middle, default, families, fields),
-        standings=standing_rows(middle),
-        fields=[field(name, members, problems, table, (middle, default)) for name, members in fields.items()],
-        checked=not checks.empty,
-        checks_known=len(checks),
-        checks_all=len(tools.TOOLS) * len(CHECKS),
-        not_held=not_held(checks),
-        limit=SECONDS,
-        near_factor=NEAR,
-    )
-    return text, {name: png(picture) for name, picture in pictures.items()}
+        "standings": standing_rows(middle, usual),
+        "fields": {name: slug(name) for name in fields},
+        "checked": not checks.empty,
+        "checks_known": len(checks),
+        "checks_all": len(tools.TOOLS) * len(CHECKS),
+        "not_held": not_held(checks),
+        "limit": SECONDS,
+        "large": LARGE,
+        "small": SMALL,
+    }
+    written = {"benchmarks.md": render(TEMPLATES / "summary.md.jinja", **values)}
+    for name in ("method", "all", *(["checks"] if not checks.empty else [])):
+        written[f"benchmarks/{name}.md"] = render(TEMPLATES / f"{name}.md.jinja", **values)
+    for name, members in fields.items():
+        section = field(name, members, problems, table, (middle, default), usual)
+        written[f"benchmarks/{slug(name)}.md"] = render(TEMPLATES / "field.md.jinja", usual=usual, **section)
+    return written, {f"images/benchmarks_{name}.png": png(picture) for name, picture in pictures.items()}
 
 
-def about(table: Frame, middle: Frame) -> dict[str, Any]:
+def slug(name: str) -> str:
+    """Return the name of a field's page."""
+    return name.replace(" ", "_")
+
+
+def about(table: Frame, middle: Frame, usual: str) -> dict[str, Any]:
     """Return what was measured: numbers of tools, problems, seeds and fits; machines, dates and commits."""
+    of_best = table[table.tool == BEST]
     dates, seeds = sorted(table.date.unique()), middle.seeds
     packages = table.tool.map({tool: entry.package for tool, entry in tools.TOOLS.items()})
     versions = (packages + " " + table.version)[table.version != ""].unique()
-    counts = {"tools": table.tool.nunique(), "problems": table.problem.nunique(), "fits": len(table)}
+    others = [tool for tool in table.tool.unique() if tools.TOOLS[tool].family != "runge"]
+    counts = {"others": len(others), "problems": table.problem.nunique(), "fits": len(table)}
     return {
         "counts": counts,
         "figures": counts["problems"] * sum(1 + (tools.TOOLS[tool].family != "runge") for tool in table.tool.unique()),
         "known": len(table[["problem", "tool", "settings_by"]].drop_duplicates()),
         "seeds": f"{seeds.min()}" if seeds.min() == seeds.max() else f"{seeds.min()} to {seeds.max()}",
         "versions": ", ".join(sorted(versions)),
+        "usual": usual,
         "machine": processors(table),
+        "before": bool(of_best.commit.isin(BEFORE).any()),
         "dates": dates[0] if len(dates) == 1 else f"{dates[0]} to {dates[-1]}",
         "commits": ", ".join(f"`{commit}`" for commit in sorted(table.commit.unique()) if commit),
     }
@@ -116,14 +146,15 @@ def processors(table: Frame) -> str:
 def findings(
     middle: Frame, default: Frame, families: Mapping[str, str], fields: Mapping[str, Sequence[str]]
 ) -> dict[str, Any]:
-    """Return what the figures say: where `BEST` is first and where not, and who is first by field and by time."""
-    rows: Frame = lost(middle, BEST) if BEST in families else pd.DataFrame()
-    others = middle[~middle.index.isin(LEARNT, level="problem")]
+    """Return what the figures say: how `BEST` compares with the others, and who is first by field and by time."""
+    others = [tool for tool, family in families.items() if family != "runge"]
+    compared = BEST in families and bool(others)
+    against_others = middle[middle.index.isin([BEST, *others], level="tool")]
+    rows: Frame = lost(against_others, BEST) if compared else pd.DataFrame()
+    unlearnt = middle[~middle.index.isin(LEARNT, level="problem")]
     return {
-        "near": {q: near(middle, BEST, q) for q in QUANTITIES} if BEST in families else None,
-        "near_others": {q: near(others, BEST, q) for q in QUANTITIES}
-        if BEST in families and 0 < len(others) < len(middle)
-        else None,
+        "advantage": advantages(middle, BEST, others) if compared else None,
+        "unlearnt": advantages(unlearnt, BEST, others) if compared and 0 < len(unlearnt) < len(middle) else None,
         "learnt": list(map(plain, LEARNT)),
         "lost": [
             (plain(row.problem), row.quantity, row.first, number(row.error), number(row.own), factor(row.factor))
@@ -136,15 +167,38 @@ def findings(
     }
 
 
+def advantages(middle: Frame, tool: str, others: Sequence[str]) -> dict[str, Any]:
+    """Return for each quantity in how many problems a tool has the smaller error, and its factors with intervals."""
+    return {quantity: described(advantage(middle, tool, others, quantity)) for quantity in QUANTITIES}
+
+
+def described(found: Advantage) -> dict[str, Any]:
+    """Return the numbers of an advantage as texts."""
+    large, small = (sum(ratio > LARGE for ratio in found.factors), sum(ratio < SMALL for ratio in found.factors))
+    texts = {"smaller": found.smaller, "problems": found.problems, "large": large, "small": small}
+    return texts | {"median": with_interval(found.median), "mean": with_interval(found.mean)}
+
+
+def with_interval(ratio: Factor) -> str:
+    """Return a factor with its interval, if it has one.
+
+    Example:
+        >>> with_interval(Factor(5.1, 2.3, 8900.0)), with_interval(Factor(2.0))
+        ('5.1 (2.3 to 8900)', '2.0')
+    """
+    middle, low, high = map(rounded, ratio)
+    return middle if low == "-" else f"{middle} ({low} to {high})"
+
+
 def leaders(middle: Frame) -> list[str]:
     """Return the four tools with the most first places, by value and by derivative, with their counts."""
-    found = []
+    texts = []
     for quantity in QUANTITIES:
         first = (
             (factors(middle, quantity) == 1).sum().sort_values(ascending=False, kind="stable") if len(middle) else {}
         )
-        found.append(", ".join(f"{tool} {count}" for tool, count in list(first.items())[:4] if count) or "-")
-    return found
+        texts.append(", ".join(f"{tool} {count}" for tool, count in list(first.items())[:4] if count) or "-")
+    return texts
 
 
 def price(middle: Frame, families: Mapping[str, str]) -> str | None:
@@ -152,67 +206,100 @@ def price(middle: Frame, families: Mapping[str, str]) -> str | None:
     errors = middle["value"].unstack("tool").T.groupby(dict(families)).min().T
     if "without derivatives" not in errors or len(errors.columns) < 2:
         return None
-    return factor((errors.pop("without derivatives") / errors.min(axis=1)).median())
+    return rounded((errors.pop("without derivatives") / errors.min(axis=1)).median())
 
 
-def gain(default: Frame, middle: Frame) -> tuple[str, ...]:
-    """Return the median factors between the errors of runge's default and its search, and the seconds of both."""
+def gain(default: Frame, middle: Frame) -> dict[str, Any]:
+    """Return the factors between the errors of runge's default and its search, and the seconds of both."""
     ours, best = (view.xs(tool, level="tool") for view, tool in ((default, "runge"), (middle, BEST)))
-    ratios = (factor((ours[quantity] / best[quantity]).median()) for quantity in QUANTITIES)
-    return (*ratios, *(f"{one.seconds.median():.0f}" for one in (ours, best)))
+    both = pd.concat({"runge": ours, BEST: best}, names=["tool"]).swaplevel()
+    return advantages(both, BEST, ["runge"]) | {"seconds": [f"{one.seconds.median():.0f}" for one in (ours, best)]}
 
 
-def standing_rows(middle: Frame) -> list[list[str]]:
-    """Return the rows of the table of ranks, with pairs of value and derivative."""
+def standing_rows(middle: Frame, usual: str) -> list[list[str]]:
+    """Return the rows of the table of ranks."""
+    elsewhere = middle.processor.ne(usual).groupby("tool").any()
     return [
         [
-            row.Index,
-            *(str(count) for count in (row.problems, row.fails)),
-            f"{row.first_value} / {row.first_derivative}",
-            f"{row.rank_value:.1f} / {row.rank_derivative:.1f}",
-            f"{factor(row.factor_value)} / {factor(row.factor_derivative)}",
+            row.Index + OTHER * bool(elsewhere[row.Index]),
+            str(row.problems - row.fails),
+            *(str(count) for count in (row.first_value, row.first_derivative)),
+            *(f"{rank:.1f}" for rank in (row.rank_value, row.rank_derivative)),
+            *(rounded(ratio) for ratio in (row.factor_value, row.factor_derivative)),
             seconds(row.seconds),
         ]
         for row in standings(middle).itertuples()
     ]
 
 
+def rounded(ratio: float) -> str:
+    """Return a factor with two digits."""
+    if not np.isfinite(ratio) or ratio < 1 or ratio >= 1e4:
+        return factor(ratio)
+    return f"{ratio:.1f}" if ratio < 9.95 else f"{float(f'{ratio:.2g}'):.0f}"
+
+
 def field(
-    name: str, members: Sequence[str], problems: Mapping[str, tables.Entry], table: Frame, views: Views
+    name: str, members: Sequence[str], problems: Mapping[str, tables.Entry], table: Frame, views: Views, usual: str
 ) -> dict[str, Any]:
-    """Return the section of a field: its problems, their errors in tables, the details of each, and failures."""
+    """Return the values of a field's page: its problems, their errors in tables, the details of each, and failures."""
     middle, default = (view[view.index.isin(members, level="problem")] for view in views)
     present = [tool for tool in tools.TOOLS if tool in middle.index.get_level_values("tool")]
-    smallest = middle[[*QUANTITIES]].groupby("problem").transform("min")
-    cells = {index: errors(row, smallest.loc[index]) for index, row in middle.iterrows()}
-    details = []
-    for problem, tool in ((problem, tool) for problem in members for tool in present if (problem, tool) in cells):
-        row = middle.loc[(problem, tool)]
-        settings = ", ".join(f"{key}={value}" for key, value in json.loads(row.settings or "{}").items())
-        texts = [f"{row.seeds}", errors(row), worst(row), seconds(row.seconds), settings or "defaults"]
-        if row.settings_by == "validation" and (problem, tool) in default.index:
-            texts += [errors(default.loc[(problem, tool)]), seconds(default.loc[(problem, tool)].seconds)]
-        details.append([plain(problem), tool, *texts, *[""] * (7 - len(texts))])
     failed = table[table.problem.isin(members) & (table.failure != "")]
     causes = failed.assign(failure=failed.failure.map(cause)).groupby(["tool", "failure"], sort=False)
     failures = causes[["problem", "settings_by"]].agg(pd.Series.unique)
-    groups = [members[i : i + COLUMNS] for i in range(0, len(members), COLUMNS)]
     return {
         "name": name,
         "problems": [describe(problem, problems[problem]) for problem in members],
-        "tables": [
-            {
-                "columns": [plain(problem) for problem in group],
-                "rows": [[tool, *(cells.get((problem, tool), "") for problem in group)] for tool in present],
-            }
-            for group in groups
+        "tables": {quantity: error_tables(middle, members, present, quantity, usual) for quantity in QUANTITIES},
+        "details": [
+            detail(problem, tool, middle, default)
+            for problem in members
+            for tool in present
+            if (problem, tool) in middle.index
         ],
-        "details": details,
         "failures": [
-            (*one.Index, ", ".join(map(plain, one.problem)), " and ".join(sorted(one.settings_by)))
-            for one in failures.itertuples()
+            (*row.Index, ", ".join(map(plain, row.problem)), " and ".join(sorted(row.settings_by)))
+            for row in failures.itertuples()
         ],
+        "elsewhere": bool(middle.processor.ne(usual).any()),
     }
+
+
+def error_tables(
+    middle: Frame, members: Sequence[str], present: Sequence[str], quantity: str, usual: str
+) -> list[dict[str, Any]]:
+    """Return the errors in tables of a few problems each: a row for each tool, the smallest errors bold."""
+    smallest = middle[quantity].groupby("problem").min()
+
+    def cell(problem: str, tool: str) -> str:
+        if (problem, tool) not in middle.index:
+            return ""
+        row = middle.loc[(problem, tool)]
+        text = error(row, quantity)
+        bold = f"**{text}**" if row[quantity] == smallest[problem] and np.isfinite(row[quantity]) else text
+        return bold + OTHER * (row.processor != usual)
+
+    groups = [members[i : i + COLUMNS] for i in range(0, len(members), COLUMNS)]
+    return [
+        {
+            "columns": [plain(problem) for problem in group],
+            "rows": [[tool, *(cell(problem, tool) for problem in group)] for tool in present],
+        }
+        for group in groups
+    ]
+
+
+def detail(problem: str, tool: str, middle: Frame, default: Frame) -> list[str]:
+    """Return the row of a problem and a tool: seeds, worst errors, seconds, settings, and errors by default."""
+    row = middle.loc[(problem, tool)]
+    settings = ", ".join(f"{key}={value}" for key, value in json.loads(row.settings or "{}").items())
+    worst = [error(row, quantity, "worst_") if row.seeds > 1 else "" for quantity in QUANTITIES]
+    texts = [plain(problem), tool, f"{row.seeds}", *worst, seconds(row.seconds), settings or "defaults"]
+    if row.settings_by != "validation" or (problem, tool) not in default.index:
+        return [*texts, "", "", ""]
+    by_default = default.loc[(problem, tool)]
+    return [*texts, *(error(by_default, quantity) for quantity in QUANTITIES), seconds(by_default.seconds)]
 
 
 def describe(name: str, entry: tables.Entry) -> str:
@@ -229,42 +316,26 @@ def conformance(path: Path) -> Frame:
     """Return the findings of the checks, by tool and check in the order of both; none without a file."""
     if not path.is_file():
         return pd.DataFrame()
-    found = pd.read_csv(path, dtype=str, keep_default_na=False).set_index(["tool", "check"])
-    return found.loc[[pair for pair in product(tools.TOOLS, CHECKS) if pair in found.index]]
+    checks = pd.read_csv(path, dtype=str, keep_default_na=False).set_index(["tool", "check"])
+    return checks.loc[[pair for pair in product(tools.TOOLS, CHECKS) if pair in checks.index]]
 
 
-def not_held(found: Frame) -> list[tuple[str, ...]]:
+def not_held(checks: Frame) -> list[tuple[str, ...]]:
     """Return the checks that do not hold: tool, check, word, and the figure and the text."""
-    if found.empty:
+    if checks.empty:
         return []
-    some = found[~found.word.isin(["holds", "has none"])]
+    some = checks[~checks.word.isin(["holds", "has none"])]
     return [(*row.Index, row.word, ": ".join(filter(None, (row.figure, row.text)))) for row in some.itertuples()]
 
 
-def errors(row: Any, smallest: Any = None) -> str:
-    """Return the errors of value and derivative, the smallest of a problem bold; or a word for why there are none."""
-    if np.isinf(row["value"]):
-        return word(row.failure)
-    bold = [smallest is not None and row[quantity] == smallest[quantity] for quantity in QUANTITIES]
-    texts = (number(row[quantity]) for quantity in QUANTITIES)
-    return " / ".join(f"**{text}**" if best else text for text, best in zip(texts, bold, strict=True))
-
-
-def worst(row: Any) -> str:
-    """Return the worst errors of the seeds, if there are several."""
-    if row.seeds == 1 or np.isinf(row["value"]):
-        return ""
-    if np.isinf(row["worst_value"]):
-        return word(row.failure)
-    return " / ".join(number(row[f"worst_{quantity}"]) for quantity in QUANTITIES)
+def error(row: Any, quantity: str, prefix: str = "") -> str:
+    """Return an error, or a word for why there is none."""
+    return word(row.failure) if np.isinf(row[f"{prefix}value"]) else number(row[prefix + quantity])
 
 
 def write_page() -> Path:
-    """Write `docs/benchmarks.md` and its pictures from the figures, and return its path."""
+    """Write `docs/benchmarks.md`, the pages of the fields and the pictures, and return the path of the first."""
     from catalogue import CATALOGUE  # late: it computes what some problems need
 
-    text, pictures = page(FIGURES, CATALOGUE)
-    for name, picture in pictures.items():
-        write(DOCS / "images" / f"benchmarks_{name}.png", picture)
-    write(DOCS / "benchmarks.md", text)
+    write_pages(*pages(FIGURES, CATALOGUE))
     return DOCS / "benchmarks.md"

@@ -13,8 +13,9 @@ import pandas as pd
 import pytest
 from cells import Cell, Fits, keep
 from choice import best, limited
-from ranking import BEST, chosen, factors, lost, medians, near, ranks, read, standings, within
-from table_page import page, processors
+from factors import geometric_mean, median
+from ranking import BEST, advantage, chosen, factors, lost, medians, ranks, read, standings, within
+from table_page import pages, processors
 from tables import Entry, Rows, errors
 
 NONE = float("nan")
@@ -66,8 +67,6 @@ def test_ranks_and_factors(table):
         "GPyTorch": 3.5,
     }
     assert factors(middle, "value").loc["branin", BEST] == 1.5
-    assert near(middle, BEST, "value") == (0, 0, 1)
-    assert near(middle, BEST, "derivative") == (1, 1, 1)
     assert lost(middle, BEST).to_numpy().tolist() == [["branin", "value", "JENN", 2, 3, 1.5]]
     found = standings(middle)
     assert found.index[0] == "JENN"
@@ -77,36 +76,85 @@ def test_ranks_and_factors(table):
     assert quick == {BEST: 3, "JENN": 5, "SMT KRG": 2}
 
 
-def test_page(table):
+def test_advantage():
+    """The factor 8 has the geometric mean 2 with 1/2; without JENN the best of the others is SMT KRG."""
+    tools = BEST, "JENN", "SMT KRG"
+    errors = {"a": (1, 8, 9), "b": (2, 1, 4), "c": (1, 16, np.inf), "d": (1, np.inf, np.inf)}
+    rows = {(problem, tool): e for problem, some in errors.items() for tool, e in zip(tools, some, strict=True)}
+    middle = pd.DataFrame({"value": rows}).rename_axis(["problem", "tool"])
+    found = advantage(middle, BEST, ["JENN", "SMT KRG"], "value")
+    assert (found.smaller, found.problems, found.factors) == (2, 3, (8, 0.5, 16))
+    assert found.median.middle == pytest.approx(8)
+    assert found.mean.middle == pytest.approx(4)
+    assert np.isnan(found.mean.low)
+    assert advantage(middle, BEST, ["SMT KRG"], "value").factors == (9, 2)
+
+
+def test_intervals_contain_the_factor():
+    """The sign test's interval of n values is between order statistics: of 8 at 95 %, the first and the last."""
+    ratios = np.exp(np.arange(1.0, 9.0))
+    middle, low, high = median(ratios)
+    assert (middle, low, high) == pytest.approx((np.exp(4.5), np.exp(1), np.exp(8)))
+    middle, low, high = geometric_mean(ratios)
+    assert low < middle < high
+    assert middle == pytest.approx(np.exp(4.5))
+    assert np.log([low, high]) == pytest.approx([4.5 - 1.96 * 0.81, 4.5 + 1.96 * 0.81], abs=0.3)
+
+
+def test_pages(table):
     (table.parent / "conformance.csv").write_text(
         "tool,check,word,figure,text\nrunge,one row,holds,,\nJENN,one row,fails,3e-1,IndexError: axis\n"
     )
-    text, pictures = page(table.parent, PROBLEMS)
+    texts, pictures = pages(table.parent, PROBLEMS)
     assert set(pictures) == {
-        "ranks",
-        "checks",
-        *(f"{of}_{q}" for of in ("factors", "seconds") for q in ("value", "derivative")),
+        f"images/benchmarks_{name}.png"
+        for name in (
+            "ranks",
+            "checks",
+            *(f"{of}_{q}" for of in ("factors", "seconds") for q in ("value", "derivative")),
+        )
     }
+    assert set(texts) == {
+        "benchmarks.md",
+        *(f"benchmarks/{name}.md" for name in ("method", "all", "checks", "test_functions")),
+    }
+    summary = texts["benchmarks.md"].splitlines()
+    assert "| all problems | value | 0 of 1 | 0.67 | 0.67 |" in summary
+    assert "| branin | value | JENN | 2.0 | 3.0 | 1.50 |" in summary
     for line in (
-        "- `runge search=best` is first in 0 of 1 problem by value, and within 1.25 of the first in 0 (0 %).",
-        "- `runge search=best` is first in 1 of 1 problem by derivative, and within 1.25 of the first in 1 (100 %).",
-        "| branin | value | JENN | 2.0 | 3.0 | 1.50 |",
         "- **branin**: 2 inputs, 1 output, 60 rows (by hand, <https://a.b/c.html>)",
-        "| runge search=best | 3.0 / **4.0** |",
-        "| JENN | **2.0** / **4.0** |",
-        "| SMT KRG | **2.0** / - |",
+        "| runge search=best | 3.0 |",
+        "| runge search=best | **4.0** |",
+        "| JENN | **2.0** |",
+        "| JENN | **4.0** |",
+        "| SMT KRG | **2.0** |",
+        "| SMT KRG | - |",
         "| GPyTorch | too large |",
-        "| branin | JENN | 2 | 2.0 / 4.0 | 3.0 / 6.0 | 21 | defaults | 5.0 / 6.0 | 2 |",
+        "| branin | JENN | 2 | 3.0 | 6.0 | 21 | defaults | 5.0 | 6.0 | 2 |",
         "- JENN, settings by validation, branin: `not done after 300 s`",
-        '- **JENN**, one row: fails, `3e-1: IndexError: axis`. `python benchmarks/problems/checks.py "JENN" "one row"`',
     ):
-        assert line in text.replace("\n  ", " ").splitlines(), line
-    assert "jenn 2.10" in text
-    assert "`12e4567`" in text
-    assert "**kink**" not in text
-    assert "5 of 7 pairs of a problem and a tool, by default or by validation, have been fitted" in text
+        assert line in texts["benchmarks/test_functions.md"].replace("\n  ", " ").splitlines(), line
+    check = (
+        '- **JENN**, one row: fails, `3e-1: IndexError: axis`. `python benchmarks/problems/checks.py "JENN" "one row"`'
+    )
+    assert check in texts["benchmarks/checks.md"].replace("\n  ", " ").splitlines()
+    method = " ".join(texts["benchmarks/method.md"].split())
+    assert "jenn 2.10" in method
+    assert "`12e4567`" in method
+    assert "**kink**" not in "".join(texts.values())
+    assert "†" not in texts["benchmarks/test_functions.md"]
+    assert "5 of 7 pairs of a problem and a tool, by default or by validation, have been fitted" in method
     keep({Cell("branin", tool, "validation", "0"): {"failure": "no"} for tool in ("SMT KRG", "GPyTorch")}, path=table)
-    assert "not complete" not in page(table.parent, PROBLEMS)[0]
+    assert "not complete" not in pages(table.parent, PROBLEMS)[0]["benchmarks/method.md"]
+
+
+def test_fits_on_another_processor_are_marked(table):
+    fit = {"value": 1, "derivative": 3, "processor": "another"}
+    keep({Cell("branin", BEST, "default", str(seed)): fit for seed in range(3)}, path=table)
+    texts, _ = pages(table.parent, PROBLEMS)
+    assert "| runge search=best | **1.0** † |" in texts["benchmarks/test_functions.md"]
+    assert "| JENN | 2.0 |" in texts["benchmarks/test_functions.md"]
+    assert "| runge search=best † |" in texts["benchmarks.md"]
 
 
 def test_processors_are_named_with_the_tools_that_had_no_other():
@@ -121,12 +169,13 @@ def test_processors_are_named_with_the_tools_that_had_no_other():
 
 def test_page_of_a_part(tmp_path):
     with pytest.raises(ValueError, match=r"table\.csv: must exist"):
-        page(tmp_path, PROBLEMS)
+        pages(tmp_path, PROBLEMS)
     keep({Cell("gone", "JENN", "default", "0"): {"value": 1, "derivative": 1}}, path=tmp_path / "table.csv")
     with pytest.raises(ValueError, match=r"must have figures of at least one of the problems, has none"):
-        page(tmp_path, PROBLEMS)
+        pages(tmp_path, PROBLEMS)
     keep({Cell("kink", "JENN", "default", "0"): {"failure": "ValueError: `no`"}}, path=tmp_path / "table.csv")
-    assert "- JENN, settings by default, kink: `ValueError: 'no'`" in page(tmp_path, PROBLEMS)[0].splitlines()
+    text = pages(tmp_path, PROBLEMS)[0]["benchmarks/test_functions.md"]
+    assert "- JENN, settings by default, kink: `ValueError: 'no'`" in text.splitlines()
 
 
 def test_a_fit_has_so_many_seconds_of_the_processor():
