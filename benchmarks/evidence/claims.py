@@ -19,7 +19,8 @@ class Claim(NamedTuple):
     """A claim: its arms are compared with a baseline in each context, seed by seed.
 
     Attributes:
-        name: the name of its experiment.
+        name: the name of its experiment, and of its page.
+        title: the heading of its page.
         statement: the claim in words.
         arms: the swept keys that define the arms; the other swept keys, except the seed, define the contexts.
         baseline: the arm to compare with, its values joined by ", ".
@@ -32,6 +33,7 @@ class Claim(NamedTuple):
     """
 
     name: str
+    title: str
     statement: str
     arms: tuple[str, ...]
     baseline: str
@@ -46,7 +48,7 @@ class Claim(NamedTuple):
         """Return an arm as it is typed on the command line.
 
         Example:
-            >>> Claim("", "", ("sampling", "data.n_train"), "").overrides("random, 48")
+            >>> Claim("", "", "", ("sampling", "data.n_train"), "").overrides("random, 48")
             'sampling=random data.n_train=48'
         """
         return " ".join(f"{key}={value}" for key, value in zip(self.arms, arm.split(", "), strict=True))
@@ -73,6 +75,7 @@ def typed(record: RunRecord) -> dict[str, str]:
 CLAIMS = (
     Claim(
         "derivative_scale",
+        "Scale of the derivative",
         "The two errors differ in size, so that one can dominate the other: dividing f' by its largest value or its "
         "standard deviation lowers the error of f'. (A scale c is equivalent to the weight lambda_d / c^2.)",
         ("loss.derivative_scale",),
@@ -80,6 +83,7 @@ CLAIMS = (
     ),
     Claim(
         "lambda_d",
+        "Weight of the derivative",
         "A well-chosen weight lambda_d above 0 lowers the error of f' compared with fitting f alone.",
         ("loss.lambda_d",),
         "0",
@@ -87,6 +91,7 @@ CLAIMS = (
     ),
     Claim(
         "two_stage",
+        "Values first, derivatives later",
         "Fitting f alone first, until it is stable or for a quarter of the steps, and then adding f', at once or as a "
         "ramp, lowers the error of f' compared with fitting both from the first step.",
         ("schedule",),
@@ -94,6 +99,7 @@ CLAIMS = (
     ),
     Claim(
         "sampling",
+        "Sampling of the points",
         "Points that are denser near the ends (chebyshev, endpoint, mixed), have quotas (stratified) or follow |f'| "
         "(derivative) lower the error of f' compared with evenly spaced points.",
         ("sampling",),
@@ -103,6 +109,7 @@ CLAIMS = (
     ),
     Claim(
         "placement",
+        "Position or weight of the points",
         "Points that are not evenly spaced help by their position, not by the weight that crowded points have in the "
         "mean: they also help if each point is weighted by its share of the domain (density).",
         ("sampling", "loss.sample_weight"),
@@ -111,6 +118,7 @@ CLAIMS = (
     ),
     Claim(
         "resampling",
+        "Points that move to large errors",
         "Monitoring each region and moving the points to where the errors are large lowers the error of f' in the "
         "worst region compared with fixed points.",
         ("resampling",),
@@ -118,10 +126,11 @@ CLAIMS = (
         metric=WORST,
         also=(TEST_MSE_F, TEST_MSE_DF),
         removed="`r3` was removed: it helps in three contexts, and in each of them both `region` and `residual` help "
-        "more ([figures](removed.md#rules-that-were-never-significantly-the-best)).",
+        "more ([numbers](../removed.md#rules-that-were-never-significantly-the-best)).",
     ),
     Claim(
         "boundary_points",
+        "Extra points near the ends",
         "Extra samples near the ends that carry f' lower its error: 48 points and 16 near the ends are compared with "
         "64 evenly spaced points.",
         ("data.n_train", "data.boundary_points"),
@@ -131,13 +140,21 @@ CLAIMS = (
     ),
     Claim(
         "sample_weight",
+        "Weights of samples",
         "A higher weight for samples with a large |f'| lowers the error of f'.",
         ("loss.sample_weight",),
         "none",
     ),
-    Claim("activation", "An activation other than tanh lowers the error of f'.", ("model.activation",), "tanh"),
+    Claim(
+        "activation",
+        "Activation",
+        "An activation other than tanh lowers the error of f'.",
+        ("model.activation",),
+        "tanh",
+    ),
     Claim(
         "size",
+        "Depth and number of parameters",
         "With equally many parameters, another depth than two hidden layers lowers the error of f'. (The slopes below "
         "show whether larger networks fit better, as universal approximation promises.)",
         ("model.depth",),
@@ -147,6 +164,7 @@ CLAIMS = (
     ),
     Claim(
         "points",
+        "Derivatives at equal numbers of points",
         "With equally many points, fitting f and f' gives a lower error of f' than fitting f alone.",
         ("loss.lambda_d",),
         "0",
@@ -154,6 +172,7 @@ CLAIMS = (
     ),
     Claim(
         "noise",
+        "Noise in the derivatives",
         "With normal noise in f' alone, of up to twice its standard deviation, fitting f and f' still gives a lower "
         "error of f' than fitting f alone.",
         ("loss.lambda_d",),
@@ -162,18 +181,20 @@ CLAIMS = (
     ),
     Claim(
         "balance",
+        "Rules that balance the two errors",
         "A rule that sets lambda_d from the two terms lowers the error of f' compared with a fixed lambda_d of 0.1.",
         ("balance",),
         "fixed",
         removed="`ntk` was removed: it helps in one context, where `relobralo` helps more "
-        "([figures](removed.md#rules-that-were-never-significantly-the-best)).",
+        "([numbers](../removed.md#rules-that-were-never-significantly-the-best)).",
     ),
     Claim(
         "hw",
+        "Homework: hw2 against hw3",
         "Values and derivatives against values alone (the experiments hw3 and hw2): with f' in the loss, the same "
         "network on the same samples has a lower error of f'.",
         ("loss.lambda_d",),
         "0",
     ),
 )
-"""All claims, in the order of the page."""
+"""All claims, in the order of the pages."""

@@ -1,4 +1,4 @@
-"""The effects of a claim's arms against its baseline: paired ratios, their spread over seeds, and verdicts."""
+"""The effects of a claim's arms against its baseline: paired ratios, their spread over seeds, and their signs."""
 
 from collections.abc import Mapping, Sequence
 from functools import cache
@@ -14,9 +14,6 @@ from runge.comparison.lead import FEWEST
 from runge.records.reading import RunRecord
 
 LEVEL = 0.01  # the significance level of a test
-VERDICTS = "helps", "mostly helps", "mixed", "mostly hurts", "fails"
-"""The verdicts on a claim, the best one first."""
-
 Quartiles = tuple[float, float, float]  # the lower quartile, the median, the upper quartile
 Arm = tuple[Context, str]  # an arm in a context
 
@@ -62,26 +59,6 @@ class Effect(NamedTuple):
             return ""
         median = self.quartiles[1]
         return "unclear" if signed_rank(self.ratios) >= LEVEL or median == 1 else "helps" if median < 1 else "hurts"
-
-
-class Judgement(NamedTuple):
-    """The verdict on a claim, by its best arm: the one that helps in most contexts.
-
-    Attributes:
-        verdict: `helps` if the arm helps in every context, `mostly helps` if in more than half, `fails` if no arm helps
-            in any, `mostly hurts` if the arm hurts in more than half, else `mixed`; empty with too few seeds.
-        arm: the best arm.
-        effects: its effects, one per context.
-    """
-
-    verdict: str
-    arm: str
-    effects: tuple[Effect, ...]
-
-    def having(self, verdict: str) -> list[Effect]:
-        """Return the effects with this verdict, the strongest one first."""
-        chosen = [effect for effect in self.effects if effect.verdict == verdict]
-        return sorted(chosen, key=lambda effect: effect.quartiles[1], reverse=verdict == "hurts")
 
 
 @cache
@@ -130,37 +107,6 @@ def effects(runs: Sequence[Observation], claim: Claim, metric: str) -> list[Effe
         if arm != claim.baseline and effect.ratios:
             compared.append(effect)
     return compared
-
-
-def judge(effects: Sequence[Effect], claim: Claim) -> Judgement:
-    """Judge a claim by the effects of its arms."""
-    names = claim.judged or dict.fromkeys(effect.arm for effect in effects)
-    arms = {name: tuple(effect for effect in effects if effect.arm == name) for name in names}
-
-    def rank(arm: str) -> tuple[float, ...]:
-        verdicts = [effect.verdict for effect in arms[arm]]
-        with np.errstate(divide="ignore", invalid="ignore"):
-            mean = np.mean(np.log([effect.quartiles[1] for effect in arms[arm]]))
-        return -verdicts.count("helps"), verdicts.count("hurts"), float(np.nan_to_num(mean, nan=np.inf))
-
-    best = min(arms, key=rank)
-    verdicts = [effect.verdict for effect in arms[best]]
-    verdict = word(verdicts.count("helps"), verdicts.count("hurts"), len(verdicts))
-    return Judgement(verdict if any(effect.verdict for effect in effects) else "", best, arms[best])
-
-
-def word(helped: int, hurt: int, contexts: int) -> str:
-    """Return the verdict on an arm that helped in some of its contexts, and hurt in others.
-
-    Example:
-        >>> [word(*counts) for counts in ((4, 0, 4), (5, 1, 8), (2, 2, 8), (1, 6, 8), (0, 1, 8))]
-        ['helps', 'mostly helps', 'mixed', 'mostly hurts', 'fails']
-    """
-    if helped == contexts:
-        return "helps"
-    if helped == 0:
-        return "fails"
-    return "mostly helps" if 2 * helped > contexts else "mostly hurts" if 2 * hurt > contexts else "mixed"
 
 
 def slopes(runs: Sequence[Observation], claim: Claim) -> dict[Arm, Quartiles]:

@@ -1,157 +1,200 @@
-"""The page of the evidence: text and pictures from the runs of the claims."""
+"""The pages of the evidence, a summary and a page for each claim, and the pictures of the claims."""
 
-import platform
-from collections.abc import Mapping, Sequence
-from itertools import product
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import jinja2
 import numpy as np
 import torch
 import yaml
 from claims import SEED, Claim, ClaimRuns, typed
 from classical import classical
-from effects import LEVEL, Effect, Judgement, Observation, arrange, effects, figure, judge, slopes
-from pictures import curves, forest, name_context
+from effects import LEVEL, arrange, effects, figure
+from factors import geometric_mean
+from findings import SLOPE, Finding, Findings, Judgement, judge, judgements
+from pages import render
+from pictures import curves, forest
 
 from runge.comparison.lead import FEWEST
 from runge.configuration.objects import CONFIGURATIONS, SAME_RESULT, build
-from runge.machine import cores
-from runge.metrics import TEST_MSE_DF, TEST_MSE_F, TOTAL_SECONDS
+from runge.metrics import TEST_MSE_DF, TEST_MSE_F
 from runge.pictures.style import png
 from runge.records.reading import RunRecord
 from runge.targets import Runge, Target
 
+HERE = Path(__file__).parent
 POINTS = 48  # in the comparison with classical methods
 _RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
-_TEMPLATE = Path(__file__).with_name("page.md.jinja")
 _FAVOUR_ENDS = ("chebyshev", "endpoint", "mixed")
 
 
-def page(claims: Sequence[ClaimRuns], quick: bool = False) -> tuple[str, dict[str, bytes]]:
-    """Write the page of some claims, and draw its pictures.
+def pages(findings: Findings, quick: bool = False) -> dict[str, str]:
+    """Write the pages of some findings.
 
     Args:
-        claims: the runs of each claim.
+        findings: the findings on each claim.
         quick: whether the runs are too few and too short to mean anything.
 
     Returns:
-        The page as Markdown, and each claim's picture as PNG, by the claim's name.
+        The pages as Markdown, by their paths below the documentation.
     """
-    sections = [_section(runs) for runs in claims]
-    records = [record for runs in claims for record in runs.records]
-    verdicts = [effect.verdict for section in sections for _, shown in section["compared"] for effect in shown]
-    # Without autoescape, because the page is Markdown and contains no text from files.
-    options: dict[str, Any] = {"trim_blocks": True, "lstrip_blocks": True, "keep_trailing_newline": True}
-    template = jinja2.Template(_TEMPLATE.read_text(), undefined=jinja2.StrictUndefined, **options)
-    text = template.render(
-        quick=quick,
-        level=LEVEL,
-        fewest=FEWEST,
-        machine=f"{cores()} cores ({platform.machine()}), torch {torch.__version__}",
-        runs=sum(len(runs.wanted) for runs in claims),
-        minutes=sum(record.figures.get(TOTAL_SECONDS) or 0 for record in records) / 60,
-        tests=sum(map(bool, verdicts)),
-        significant=sum(verdict in ("helps", "hurts") for verdict in verdicts),
-        sections=sections,
-        ends=_ends(sections),
-        points=POINTS,
-        classical=_classical(records),
-    )
-    return text, {section["claim"].name: section["picture"] for section in sections}
+    verdicts = [finding.verdict for finding in findings.effects]
+    sections = [_section(findings, claim) for claim in findings.claims()]
+    values: dict[str, Any] = {
+        "quick": quick,
+        "level": LEVEL,
+        "fewest": FEWEST,
+        "machine": findings.machine,
+        "runs": sum(wanted for wanted, _ in findings.runs.values()),
+        "missing": sum(missing for _, missing in findings.runs.values()),
+        "minutes": findings.minutes,
+        "tests": sum(map(bool, verdicts)),
+        "significant": sum(verdict in ("helps", "hurts") for verdict in verdicts),
+        "sections": sections,
+        "count": _counter(findings),
+        "factor": format_factor,
+        "ends": _ends(findings),
+        "points": POINTS,
+        "classical": findings.classical,
+    }
+    written = {"evidence.md": render(HERE / "page.md.jinja", **values)}
+    for name in ("method", "ends", "classical"):
+        written[f"evidence/{name}.md"] = render(HERE / f"{name}.md.jinja", **values)
+    for section in sections:
+        path = f"evidence/{section['claim'].name}.md"
+        written[path] = render(HERE / "claim.md.jinja", level=LEVEL, **section)
+    return written
 
 
-def _section(runs: ClaimRuns) -> dict[str, Any]:
-    """Return the values that the template needs for the section of a claim, and the picture."""
-    claim, observations = runs.claim, arrange(runs)
-    compared = [(metric, effects(observations, claim, metric)) for metric in (claim.metric, *claim.also)]
-    main = compared[0][1]
+def pictures(claims: Sequence[ClaimRuns]) -> dict[str, bytes]:
+    """Draw each claim's picture from its runs, as PNG, by its path below the documentation."""
+    drawn = {}
+    for runs in claims:
+        claim, observations = runs.claim, arrange(runs)
+        one = curves(observations, claim) if claim.along else forest(effects(observations, claim, claim.metric), claim)
+        drawn[f"evidence/{claim.name}.png"] = png(one)
+    return drawn
+
+
+def _section(findings: Findings, claim: Claim) -> dict[str, Any]:
+    """Return the values that the templates need for a claim."""
+    main = findings.on(claim, claim.metric)
     judgement = judge(main, claim)
     return {
         "claim": claim,
-        "compared": compared,
-        "verdict": judgement.verdict or "no verdict",
         "sentence": describe(judgement, claim),
-        "missing": sum(run.status != "finished" for run in observations),
-        "tables": [(metric, _table(shown, claim)) for metric, shown in compared],
-        "slopes": _slopes(observations, claim) if claim.matched else None,
-        "picture": png(curves(observations, claim) if claim.along else forest(main, claim)),
+        "best": _arm(judgement, claim),
+        "arms": [_arm(one, claim) for one in judgements(main, claim)],
+        "runs": findings.runs[claim.name][0],
+        "missing": findings.runs[claim.name][1],
+        "tables": [(metric, _table(findings.on(claim, metric), claim)) for metric in (claim.metric, *claim.also)],
+        "slopes": _slopes(findings.on(claim, SLOPE)) if claim.matched else None,
     }
 
 
-def describe(judgement: Judgement, claim: Claim) -> str:
-    """Describe a judgement in a sentence: its best arm, the contexts, the largest gain and the largest loss."""
-    if not judgement.verdict:
-        return f"The arm `{claim.overrides(judgement.arm)}` has fewer than {FEWEST} seeds."
+def _arm(judgement: Judgement, claim: Claim) -> list[Any]:
+    """Return the row of an arm: its override, counts of contexts, and the geometric mean of its ratios."""
+    mean = geometric_mean([finding.median for finding in judgement.findings])
+    low, middle, high = map(format_factor, (mean.low, mean.middle, mean.high))
+    interval = "" if np.isnan(mean.low) else f" ({low} to {high})"
+    counts = (len(judgement.having(verdict)) for verdict in ("helps", "hurts"))
+    return [f"`{claim.overrides(judgement.arm)}`", len(judgement.findings), *counts, f"{middle}{interval}"]
 
-    def most(effects: Sequence[Effect]) -> str:
-        if not effects:
+
+def describe(judgement: Judgement, claim: Claim) -> str:
+    """Describe an arm in a sentence: the contexts, the largest gain and the largest loss."""
+    if not judgement.tested:
+        return f"`{claim.overrides(judgement.arm)}` has fewer than {FEWEST} seeds."
+
+    def most(findings: Sequence[Finding]) -> str:
+        if not findings:
             return ""
-        low, middle, high = effects[0].quartiles
+        low, middle, high = findings[0].quartiles
         if middle < 1:
             low, middle, high = (1 / value if value else np.inf for value in (high, middle, low))
-        spread = f"{_factor(middle)} ({_factor(low)} to {_factor(high)})"
-        return f", most by a factor of {spread} for {name_context(effects[0].context)}"
+        spread = f"{format_factor(middle)} ({format_factor(low)} to {format_factor(high)})"
+        return f", at most by a factor of {spread} for {findings[0].context}"
 
     helped, hurt = judgement.having("helps"), judgement.having("hurts")
-    gain = f"helps in {len(helped)} of {len(judgement.effects)} contexts{most(helped)}"
-    return f"`{claim.overrides(judgement.arm)}` {gain}; it hurts in {len(hurt)}{most(hurt)}."
+    gain = f"significantly lower in {len(helped)} of {len(judgement.findings)} contexts{most(helped)}"
+    return f"With `{claim.overrides(judgement.arm)}` the error is {gain}. It is higher in {len(hurt)}{most(hurt)}."
 
 
-def _table(shown: Sequence[Effect], claim: Claim) -> dict[str, Any]:
+def _counter(findings: Findings) -> Callable[..., str]:
+    """Return a function for the templates, that counts the contexts in which an arm helps or hurts."""
+
+    def count(name: str, arm: str, verdict: str, context: str = "") -> str:
+        chosen = [
+            one
+            for claim in findings.claims()
+            if claim.name == name
+            for one in findings.on(claim, claim.metric)
+            if one.arm == arm and context in f"{one.context}, "
+        ]
+        return f"{sum(one.verdict == verdict for one in chosen)} of {len(chosen)}"
+
+    return count
+
+
+def split(finding: Finding, claim: Claim) -> tuple[str, str]:
+    """Return a context without `along`, and the part of it that is `along`, which comes last."""
+    if not claim.along or claim.matched or claim.along in claim.arms:
+        return finding.context, ""
+    context, _, last = finding.context.rpartition(", ")
+    return context, last
+
+
+def _table(shown: Sequence[Finding], claim: Claim) -> dict[str, Any]:
     """Return effects as a table; if `along` is a part of the contexts, its values are columns."""
     cells = {}
-    for effect in shown:
-        row = name_context(x for x in effect.context if x[0] != claim.along)
-        column = ", ".join((effect.arm, *(name_context([x]) for x in effect.context if x[0] == claim.along)))
-        low, middle, high = map(_factor, effect.quartiles)
-        median = f"**{middle}**" if effect.verdict in ("helps", "hurts") else middle
-        cells[row, column] = f"{median} ({low} to {high})"
+    for finding in shown:
+        row, last = split(finding, claim)
+        low, middle, high = map(format_factor, finding.quartiles)
+        median = f"**{middle}**" if finding.verdict in ("helps", "hurts") else middle
+        cells[row, ", ".join(filter(None, (finding.arm, last)))] = f"{median} ({low} to {high})"
     return _grid(cells)
 
 
-def _slopes(runs: Sequence[Observation], claim: Claim) -> dict[str, Any]:
+def _slopes(fits: Sequence[Finding]) -> dict[str, Any]:
     cells = {}
-    for (context, arm), values in slopes(runs, claim).items():
-        low, middle, high = (f"{value:.1f}".replace("-", "\N{MINUS SIGN}") for value in values)
-        cells[name_context(context), arm] = f"{middle} ({low} to {high})"
+    for fit in fits:
+        low, middle, high = (f"{value:.1f}".replace("-", "\N{MINUS SIGN}") for value in fit.quartiles)
+        cells[fit.context, fit.arm] = f"{middle} ({low} to {high})"
     return _grid(cells)
 
 
 def _grid(cells: Mapping[tuple[str, str], str]) -> dict[str, Any]:
     """Return a table from its cells by row and column, both in the order of their first cell."""
     rows, columns = (list(dict.fromkeys(names)) for names in zip(*cells, strict=True))
-    return {"columns": columns, "rows": [(row, [cells.get((row, c), "") for c in columns]) for row in rows]}
+    return {"columns": columns, "rows": [[row, *(cells.get((row, c), "") for c in columns)] for row in rows]}
 
 
-def _ends(sections: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+def _ends(findings: Findings) -> dict[str, Any]:
     """Return where Runge's function is steep, and the effects of sampling near the ends."""
     x = torch.linspace(-1, 1, 200_001, dtype=torch.float64)[:, None]
     slope, distance = Runge().derivative(x)[:, 0].abs(), x[:, 0].abs()
     energy = slope.square() / slope.square().sum()
-    sampling, arms = [section for section in sections if section["claim"].name == "sampling"], []
-    for section, arm in product(sampling, _FAVOUR_ENDS):
-        tested = [effect for effect in section["compared"][0][1] if effect.arm == arm and effect.verdict]
-        clauses = []
-        for verdict in ("helps", "hurts"):
-            chosen = [effect for effect in tested if effect.verdict == verdict]
-            names = [f"{name_context(e.context)} ({_factor(e.quartiles[1])})" for e in chosen]
-            listed = f": {'; '.join(names)}" if names else ""
-            clauses.append(f"{verdict} in {len(names)} of {len(tested)} contexts{listed}")
-        if tested:
-            arms.append(f"`{arm}` {'. It '.join(clauses)}.")
+    sampling = [claim for claim in findings.claims() if claim.name == "sampling"]
+    shown = [finding for claim in sampling for finding in findings.on(claim, claim.metric) if finding.verdict]
     return {
         "at": float(distance[slope.argmax()]),
         "largest": float(slope.max()),
         "last": float(slope[-1]),
         "peak": 100 * float(energy[distance <= 0.25].sum()),
         "outside": 100 * float(energy[distance > 0.8].sum()),
-        "arms": arms,
+        "rows": [
+            [finding.arm, finding.context, "lower" if finding.verdict == "helps" else "higher", _median(finding)]
+            for finding in sorted(shown, key=lambda one: _FAVOUR_ENDS.index(one.arm) if one.arm in _FAVOUR_ENDS else 9)
+            if finding.arm in _FAVOUR_ENDS and finding.verdict != "unclear"
+        ],
     }
 
 
-def _classical(records: Sequence[RunRecord]) -> list[list[str]]:
+def _median(finding: Finding) -> str:
+    return format_factor(finding.median)
+
+
+def compared(records: Sequence[RunRecord]) -> list[list[str]]:
     """Return the table of the classical methods, with the best group of runs after those of each target."""
     groups: dict[str, dict[str, list[RunRecord]]] = {}
     for record in filter(lambda record: record.overrides, records):
@@ -175,7 +218,7 @@ def _classical(records: Sequence[RunRecord]) -> list[list[str]]:
     return lines
 
 
-def _factor(value: float) -> str:
+def format_factor(value: float) -> str:
     """Format a ratio with two digits or, from 100 on, without decimals: 0.012, 123, 4.6×10⁴."""
     if not np.isfinite(value):
         return "\N{INFINITY}" if value > 0 else "-"

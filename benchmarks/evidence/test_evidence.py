@@ -8,9 +8,11 @@ import numpy as np
 import pytest
 from claims import CLAIMS, WORST, Claim, ClaimRuns
 from classical import classical
-from effects import VERDICTS, Effect, arrange, effects, figure, judge, signed_rank, slopes
-from heatmap import heatmap, read
-from page import describe, page
+from effects import Effect, arrange, effects, figure, signed_rank, slopes
+from findings import FIGURES, Finding, Findings, judge
+from heatmap import heatmap, rows_of
+from page import compared, describe, pages, pictures
+from pictures import name_context
 from sweeps import ClaimSweep, combinations
 
 from runge.configuration.objects import CONFIGURATIONS
@@ -18,8 +20,8 @@ from runge.metrics import TEST_MSE_DF as MSE_DF
 from runge.records.reading import RunRecord
 from runge.targets import Expression, Runge
 
-PLAIN = Claim("plain", "...", ("sampling",), "uniform", also=())
-SIZE = Claim("size", "...", ("model.depth",), "2", also=(), along="model.width", matched="parameters")
+PLAIN = Claim("plain", "Plain", "...", ("sampling",), "uniform", also=())
+SIZE = Claim("size", "Size", "...", ("model.depth",), "2", also=(), along="model.width", matched="parameters")
 
 
 def record(figures, status="finished", settings=(), **swept):
@@ -95,38 +97,45 @@ def test_verdict_of_an_effect():
     assert effect(*[1.0] * 10).verdict == "unclear"
 
 
-def test_verdict_of_a_claim():
+def finding(*ratios, arm="a", **context):
+    one = effect(*ratios, arm=arm, **context)
+    return Finding(PLAIN.name, MSE_DF, name_context(one.context), arm, *one.quartiles, one.verdict)
+
+
+def test_the_arm_with_the_smallest_mean_is_shown():
     better, worse = tuple(np.linspace(0.1, 0.8, 10)), tuple(np.linspace(2, 3, 10))
 
     def judged(*cases, claim=PLAIN):
-        return judge([effect(*ratios, arm=arm, target=target) for target, arm, ratios in cases], claim)
+        return judge([finding(*ratios, arm=arm, target=target) for target, arm, ratios in cases], claim)
 
     def targets(judgement, verdict):
-        return [dict(one.context)["target"] for one in judgement.having(verdict)]
+        return [one.context for one in judgement.having(verdict)]
 
-    assert judged(("a", "x", better), ("b", "x", better), ("a", "y", worse), ("b", "y", better)).verdict == "helps"
-    assert judged(("a", "x", worse), ("b", "x", worse)).verdict == "fails"
-    assert judged(("a", "x", better[:4]), ("b", "x", better[:4])).verdict == ""
-    mixed = judged(("a", "x", worse), ("b", "x", better), ("a", "y", worse), ("b", "y", worse))
-    assert (mixed.verdict, mixed.arm, len(mixed.effects)) == ("mixed", "x", 2)
-    assert targets(mixed, "helps") == ["b"]
-    assert targets(mixed, "hurts") == ["a"]
+    assert judged(("a", "x", better), ("b", "x", better), ("a", "y", worse), ("b", "y", better)).arm == "x"
+    assert judged(("a", "x", worse), ("b", "x", worse), ("a", "y", (1.0,) * 9), ("b", "y", better)).arm == "y"
+    assert not judged(("a", "x", better[:4]), ("b", "x", better[:4])).tested
+    # an arm that helps in one context of two, but is far worse in the other, is not the best one
+    harmful = judged(("a", "x", better), ("b", "x", (1e9,) * 9), ("a", "y", worse), ("b", "y", worse))
+    assert (harmful.arm, len(harmful.findings)) == ("y", 2)
+    assert targets(harmful, "hurts") == ["a", "b"]
+    infinite = judged(("a", "x", better), ("b", "x", (np.inf,) * 9), ("a", "y", worse), ("b", "y", worse))
+    assert infinite.arm == "y"
     stronger, worst = tuple(np.linspace(0.01, 0.08, 10)), tuple(np.linspace(20, 30, 10))
     ranked = judged(("a", "x", better), ("b", "x", stronger), ("c", "x", worse), ("d", "x", worst))
     assert targets(ranked, "helps") == ["b", "a"]
     assert targets(ranked, "hurts") == ["d", "c"]
     only = PLAIN._replace(judged=("y",))
-    assert judged(("a", "x", better), ("a", "y", worse), claim=only).verdict == "fails"
+    assert judged(("a", "x", better), ("a", "y", worse), claim=only).arm == "y"
 
 
 def test_sentence():
     """The largest and the smallest ratio are in a context without a verdict, so neither is reported."""
-    compared = [effect(*np.linspace(0.1, 0.4, 10)), effect(*np.linspace(2, 4, 10), target="kink")]
-    compared.append(effect(*[1e-4] * 5, *[1e4] * 5, target="steep"))
-    text = describe(judge(compared, PLAIN), PLAIN)
+    shown = [finding(*np.linspace(0.1, 0.4, 10)), finding(*np.linspace(2, 4, 10), target="kink")]
+    shown.append(finding(*[1e-4] * 5, *[1e4] * 5, target="steep"))
+    text = describe(judge(shown, PLAIN), PLAIN)
     assert text == (
-        "`sampling=a` helps in 1 of 3 contexts, most by a factor of 4 (3.1 to 5.7) for runge; it hurts in 1, most by a "
-        "factor of 3 (2.5 to 3.5) for kink."
+        "With `sampling=a` the error is significantly lower in 1 of 3 contexts, at most by a factor of 4 (3.1 to 5.7) "
+        "for runge. It is higher in 1, at most by a factor of 3 (2.5 to 3.5) for kink."
     )
 
 
@@ -190,7 +199,7 @@ def test_claims_fit_their_experiments(claim, tmp_path):
     head = (CONFIGURATIONS / "experiment" / "claims" / f"{claim.name}.yaml").read_text()
     assert re.search(
         rf"#   Claim .*\n#   Command   python train.py -m experiment=claims/{claim.name}\n"
-        rf"#   Time      about \d+ min on two cores\n#   Result    docs/evidence.md#{claim.name}\n",
+        rf"#   Time      about \d+ min on two cores\n#   Result    docs/evidence/{claim.name}.md\n",
         head,
     )
     assert "max_steps" not in head
@@ -223,32 +232,56 @@ def sweeps(tmp_path_factory):
     return made
 
 
-def test_page(sweeps):
-    text, pictures = page(sweeps)
-    assert pictures.keys() == {"sampling", "points", "size"}
-    assert all(picture.startswith(b"\x89PNG") for picture in pictures.values())
+def written(sweeps, **options):
+    """Return the pages of some runs."""
+    classical_methods = compared([one for sweep in sweeps for one in sweep.records])
+    return pages(Findings.of(sweeps, classical_methods), **options)
+
+
+def test_pages(sweeps):
+    drawn = pictures(sweeps)
+    assert drawn.keys() == {f"evidence/{name}.png" for name in ("sampling", "points", "size")}
+    assert all(picture.startswith(b"\x89PNG") for picture in drawn.values())
+    texts = written(sweeps)
+    claims = {f"evidence/{name}.md" for name in ("sampling", "points", "size", "method", "ends", "classical")}
+    assert texts.keys() == {"evidence.md"} | claims
+    method = " ".join(texts["evidence/method.md"].split())
     number = sum(len(sweep.records) for sweep in sweeps)
-    assert f"{number} runs, {number / 10:.1f} minutes" in text
-    table = dict(re.findall(r"^\| \[(\w+)\]\(#\w+\) \| ([\w ]+) \|", text, re.MULTILINE))
-    assert table["sampling"] == "helps"
-    assert "`sampling=chebyshev` helps in 4 of 4 contexts, most by a factor of" in text
-    assert "- `endpoint` helps in 0 of 4 contexts. It hurts in 4 of 4 contexts: runge, adam, n_train 24 (" in text
-    assert "peaks at |x| = 0.1155 with 3.2476" in " ".join(text.split())
-    assert "| runge, levenberg_marquardt | " in text
-    assert "0.1, n_train 192" in text
-    assert re.search(r"\| kink \| the best of \d+ networks: `experiment=claims/\w+ optimizer=", text)
-    assert "| kink | AAA | " in text
-    assert "did not finish." not in text
-    assert "mean nothing" not in text
-    assert "mean nothing" in page(sweeps[:1], quick=True)[0]
+    assert f"{number} runs, in {number / 10:.1f} minutes" in method
+    rows = re.findall(
+        r"^\| \[.*?\]\(evidence/(\w+).md\) \| `(.*?)` \| (\d+) \| (\d+) ", texts["evidence.md"], re.MULTILINE
+    )
+    assert ("sampling", "sampling=chebyshev", "4", "4") in rows
+    sampling = " ".join(texts["evidence/sampling.md"].split())
+    assert (
+        "`sampling=chebyshev` the error is significantly lower in 4 of 4 contexts, at most by a factor of" in sampling
+    )
+    assert "| runge, levenberg_marquardt | " in sampling
+    ends = texts["evidence/ends.md"]
+    assert len(re.findall(r"\| endpoint \| .* \| higher \|", ends)) == 4
+    assert "peaks at |x| = 0.1155 with 3.2476" in " ".join(ends.split())
+    assert "0.1, n_train 192" in texts["evidence/points.md"]
+    classical_page = texts["evidence/classical.md"]
+    assert re.search(r"\| kink \| the best of \d+ networks: `experiment=claims/\w+ optimizer=", classical_page)
+    assert "| kink | AAA | " in classical_page
+    assert "did not finish." not in "".join(texts.values())
+    assert "mean nothing" not in texts["evidence.md"]
+    assert "mean nothing" in written(sweeps[:1], quick=True)["evidence.md"]
 
 
-def test_page_reports_what_is_missing(sweeps):
+def test_findings_are_kept(sweeps, tmp_path):
+    """The pages of the findings that are read are those of the ones that were kept."""
+    findings = Findings.of(sweeps, [["kink", "AAA", "1.0e-07", "7.5e-03"]])
+    findings.keep(tmp_path)
+    assert pages(Findings.read(tmp_path)) == pages(findings)
+
+
+def test_pages_report_what_is_missing(sweeps):
     claim, wanted, records = sweeps[0]
     broken = [*records[5:-1], replace(records[-1], status="diverged")]
-    text, _ = page([ClaimRuns(claim, wanted, broken)])
-    assert "6 runs of this claim did not finish." in " ".join(text.split())
-    assert ", of which 6 did not finish" in text
+    texts = written([ClaimRuns(claim, wanted, broken)])
+    assert "6 runs of this claim did not finish." in " ".join(texts[f"evidence/{claim.name}.md"].split())
+    assert ", of which 6 did not finish" in " ".join(texts["evidence/method.md"].split())
 
 
 def test_unknown_claims_are_refused(refusal):
@@ -278,12 +311,15 @@ def test_command(tiny, tmp_path, capsys):
     assert "hw: 2 runs" in out
     assert (tmp_path / "docs" / "evidence" / "hw.png").stat().st_size > 5000
     text = (tmp_path / "docs" / "evidence.md").read_text()
-    assert "; 2 runs, " in text
-    assert "has fewer than 5 seeds" in text
+    assert "with 2 runs on" in text
+    assert "has fewer than 5 seeds" in (tmp_path / "docs" / "evidence" / "hw.md").read_text()
     assert not (tmp_path / "hw" / "comparison.csv").exists()
     (tmp_path / "docs" / "evidence.md").unlink()
     evidence.main(["--out", str(tmp_path / "docs")])
     assert "hw: 2 runs" not in capsys.readouterr().out  # they are finished
+    assert (tmp_path / "docs" / "evidence.md").read_text() == text
+    (tmp_path / "docs" / "evidence.md").unlink()
+    evidence.main(["--out", str(tmp_path / "docs"), "--page"])
     assert (tmp_path / "docs" / "evidence.md").read_text() == text
     (tmp_path / "hw" / "1" / "metrics.json").unlink()
     assert not evidence.ClaimSweep(CLAIMS[-1]).ended()
@@ -314,7 +350,8 @@ def test_diverged_runs_do_not_fail_a_sweep(tiny, tmp_path):
     tiny[1].extend(["schedule=constant", "optimizer=sgd", "optimizer.clip_norm=null", "trainer.max_steps=4"])
     tiny[1].append("model.activation=relu")
     evidence.main(["--out", str(tmp_path / "docs")])
-    assert ", of which 1 did not finish" in (tmp_path / "docs" / "evidence.md").read_text()
+    method = (tmp_path / "docs" / "evidence" / "method.md").read_text()
+    assert ", of which 1 did not finish" in " ".join(method.split())
 
 
 def test_cubics_are_reproduced():
@@ -340,20 +377,14 @@ def test_interpolation_converges_at_the_theoretical_rate():
     assert coarse / fine == pytest.approx(rate ** (2 * 20), rel=0.2)
 
 
-def test_heat_map_agrees_with_the_page():
-    """Each claim has the verdict and the counts of the page's sentence about it."""
-    page = (evidence.ROOT / "docs" / "evidence.md").read_text()
-    rows = {row.name: row for row in read(page)}
-    places = [VERDICTS.index(row.verdict) for row in rows.values()]
-    assert places == sorted(places)  # the best verdicts come first
-    for claim in CLAIMS:
-        row = rows[claim.name]
-        line = next(line for line in page.splitlines() if line.startswith(f"| [{claim.name}]"))
-        ratios = [ratio for some in row.ratios.values() for ratio in some]
-        helped, hurt = (sum(r.significant and (r.value < 1) == below for r in ratios) for below in (True, False))
-        assert f"| {row.verdict} |" in line
-        assert f"helps in {helped} of {len(ratios)} contexts" in line
-        assert f"it hurts in {hurt}" in line
-    assert len(heatmap(list(rows.values())).axes[0].patches) == sum(
-        len(r) for w in rows.values() for r in w.ratios.values()
-    )
+def test_pages_agree_with_the_findings():
+    """The committed pages are those of the committed findings, and the picture has a cell for each of them."""
+    findings = Findings.read(FIGURES)
+    docs, texts = evidence.ROOT / "docs", pages(findings)
+    assert {name: (docs / name).read_text() for name in texts} == texts
+    rows = rows_of(findings)
+    assert len(rows) == len(CLAIMS)
+    for row in rows:
+        shown = [one.verdict for ratios in row.ratios.values() for one in ratios]
+        assert (shown.count("helps"), shown.count("hurts")) == (row.lower, row.higher)
+    assert len(heatmap(rows).axes[0].patches) == sum(len(ratios) for row in rows for ratios in row.ratios.values())
