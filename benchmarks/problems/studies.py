@@ -1,12 +1,13 @@
-"""Write `docs/studies.md`, and its pictures, from the figures that the studies have kept in `figures`.
+"""Write `docs/studies.md`, a page for each study and the pictures, from the figures that the studies have kept.
 
     python benchmarks/problems/studies.py
 
-A section is its text, its table, and perhaps a picture. All sections are below, in the order of the page.
+A study is a template, its tables, an answer in a sentence or two, and perhaps a picture.
 """
 
+import sys
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from statistics import geometric_mean, mean, median
 from typing import Any, NamedTuple
@@ -19,43 +20,36 @@ from studies_pictures import dots
 
 from runge.pictures.style import png
 
-PAGE = Path(__file__).parents[2] / "docs" / "studies.md"
+sys.path.append(str(Path(__file__).parents[1]))
+from pages import render, write_pages
+from pages import table as markdown
 
-HEAD = """# Studies
-
-Questions that the [table of tools and problems](benchmarks.md) does not answer, each with its command. Where settings
-were chosen, the section says how; no test row was used for it. Processor: {processors}.
-
-*The reactor* in these sections is a plug-flow reactor with a cooling jacket, from notebook 43 of
-[pounce](https://github.com/jkitchin/pounce): 5 inputs, 4 outputs and 20 partial derivatives.
-"""
-
+TEMPLATES = Path(__file__).parent / "templates"
 KEYS = "value", "derivative"
 
 Figures = list[dict[str, Any]]
 """The rows that a study has kept."""
 
 
-class Section(NamedTuple):
-    """A section of the page.
+class Answer(NamedTuple):
+    """The tables of a study, with sentences about them, and its answer for the summary."""
+
+    tables: str
+    answer: str
+
+
+class Study(NamedTuple):
+    """A study.
 
     Attributes:
-        name: the name of the figures, `figures/NAME.json`.
-        text: what is written, with `{table}` and `{command}`.
-        table: a function of the rows that returns the tables, and sentences with figures.
+        name: the name of the figures, `figures/NAME.json`, of the template, and of the page, `docs/studies/NAME.md`.
+        answer: a function of the rows that returns the tables and the answer.
         picture: a function of the rows that draws `docs/images/studies_NAME.png`.
     """
 
     name: str
-    text: str
-    table: Callable[[Figures], str]
+    answer: Callable[[Figures], Answer]
     picture: Callable[[Figures], Figure] | None = None
-
-
-def markdown(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """Return a table in Markdown, with the columns after the first to the right."""
-    lines = [head, ["---"] + ["--:"] * (len(head) - 1), *rows]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
 def by(key: str, rows: Figures) -> dict[Any, Figures]:
@@ -64,26 +58,6 @@ def by(key: str, rows: Figures) -> dict[Any, Figures]:
     for row in rows:
         groups[row[key]].append(row)
     return groups
-
-
-INTERVALS = """
-## What intervals contain
-
-Intervals of the level 0.9 should contain 90 % of new labels ([how they are made](howto/trust.md#predict-with-intervals)). The answer is
-that of a race with one candidate, Levenberg-Marquardt with silu, 2 x 16, on all rows; the share is that of 2000 random
-points, and for each channel, the value and each partial derivative that matters, the median over the seeds. With noise,
-rows and new labels have it. *Constant* is an interval of the same width everywhere, from the errors of the folds'
-networks; *CV+* is that of [Barber et al. 2021](https://arxiv.org/abs/1905.02928), from the same networks; *spread* is
-1.645 standard deviations of the answer's networks. *Process* is the width over that of a gradient-enhanced Gaussian
-process, whose intervals are scaled to contain the same share, and *error* that of the RMSE: geometric means over the
-channels, of one seed.
-
-![Shares by function: most values and derivatives are near 90 %](images/studies_intervals.png)
-
-{table}
-
-`{command}`
-"""
 
 
 def channels(rows: Figures, key: str) -> list[float]:
@@ -125,7 +99,7 @@ def score_ratio(rows: Figures, key: str) -> float:
     return median(ratios)
 
 
-def intervals(rows: Figures) -> str:
+def intervals(rows: Figures) -> Answer:
     """Return the shares that intervals contain, by function and noise, and their scores, with a sentence on each."""
     shares_of, scores_of = list[list[str]](), list[list[str]]()
     medians, every, ratios = list[float](), list[float](), list[tuple[float, float]]()
@@ -141,54 +115,33 @@ def intervals(rows: Figures) -> str:
     heads = ["function", "seeds", "value, derivatives", "constant", "CV+", "spread", "process", "error"]
     inside = sum(0.87 <= share <= 0.93 for share in medians)
     constant, plus = zip(*ratios, strict=True)
-    return "\n\n".join(
+    low = sum(share < 0.8 for share in every)
+    tables = "\n\n".join(
         [
             markdown(heads, shares_of),
-            f"The median of all is {median(every):.0%}. Of {len(medians)} medians {inside} are from 87 to 93 %; of all "
-            f"{len(every)} shares the smallest is {min(every):.0%}, and {sum(share < 0.8 for share in every)} are "
-            "below 80 %.",
+            f"The median of all is {median(every):.0%}. Of {len(medians)} medians {inside} are from 87 to 93 %. Of all "
+            f"{len(every)} shares the smallest is {min(every):.0%}, and {low} are below 80 %.",
             "The interval score ([Winkler 1972](https://doi.org/10.1080/01621459.1972.10481224)) is the mean width "
             "plus 20 times the mean distance of a label from its interval. The table has the score of the intervals "
-            "over that of the other two, the geometric mean over the channels: below 1 they are better.",
+            "over the scores of the other two, as geometric means over the columns. Below 1 they are better.",
             markdown(["function", "seeds", "over constant", "over CV+"], scores_of),
             f"The geometric mean over the rows of this table is {geometric_mean(constant):.2f} compared with constant "
             f"width, and the score is smaller on {sum(ratio < 1 for ratio in constant)} of {len(constant)}. Compared "
             f"with CV+ it is {geometric_mean(plus):.2f}, and smaller on {sum(ratio < 1 for ratio in plus)}.",
         ]
     )
+    return Answer(
+        tables,
+        f"**Do intervals contain what they promise?** In the median, intervals of the level 0.9 contain "
+        f"{median(every):.0%} of new labels. But {low} of {len(every)} shares are below 80 %, and the smallest is "
+        f"{min(every):.0%} ([coverage](studies/intervals.md)).",
+    )
 
-
-OUTSIDE = """
-## Outside the data
-
-Does the number [`outside`](howto/trust.md#look-at-the-distance-from-the-data) find the points with large errors? 120 rows of a Latin hypercube, of
-functions of two to six inputs and of the reactor; the mean of two networks, by Levenberg-Marquardt with nothing chosen,
-is the fit, and two networks of each of five folds give the scale, as `runge fit` does. An error is large if it is above
-the 95th percentile of the errors inside, at 2000 random points of where the rows are from. A figure is the area under
-the ROC curve: the share of pairs of a large and another error in which the number of the large error is larger; for
-value / derivative. *Nearest row* is `outside` of a single network, *Gaussian process* the standard deviation of a
-process of the values with a length scale for each input, and *box* whether a point is in the box of the rows.
-
-![Areas by function and method, in the widened box and with an empty corner](images/studies_outside.png)
-
-{table}
-
-`{command}`
-
-The disagreement of two networks finds large errors better than the distance from the nearest row, most of all in a
-corner of *ridge*, of *cantilever beam* and of *otl circuit*: it shows where the function is hard, and a distance does
-not. It is clearly worse in one of 20 cases, the widened box of *robot arm*; far from the data two networks can agree by
-chance. In most cases fewer than 5 % of new points are above 1, because the networks of the fit have seen the rows that
-the networks of the folds had not.
-
-One seed of each function. That the derivatives count, not only the values, was chosen on *branin*, *ridge*, *friedman*
-and *exp product*.
-"""
 
 HEADS = {"outside": "outside", "nearest": "nearest row", "gp": "Gaussian process", "box": "box"}
 TITLES = {
-    "box": "At points of the box, widened by half of its length on each side",
-    "corner": "At points of the box, of which a corner, a fifth of its volume, has no rows",
+    "box": "The box, widened by half of its length on each side",
+    "corner": "The box, with a fifth of its volume, a corner, without rows",
 }
 WORDS = {"inside": "up to 1", "edge": "1 to 1.5", "outside": "above 1.5"}
 NUMBERS = {"outside": "several networks", "nearest": "nearest row"}
@@ -206,7 +159,7 @@ def areas(rows: Figures) -> dict[str, dict[str, dict[str, list[float]]]]:
     }
 
 
-def outside(rows: Figures) -> str:
+def outside(rows: Figures) -> Answer:
     """Return the areas for both kinds of points, the errors by word, and the shares of false alarms."""
     parts = list[str]()
     keys = [f"{method} {quantity}" for method in HEADS for quantity in KEYS]
@@ -225,7 +178,7 @@ def outside(rows: Figures) -> str:
             for row in (*of_points, *last)
         ]
         shown = markdown(["function", "inputs", *HEADS.values()], cells)
-        parts += [f"<details><summary>{title}</summary>", shown, "</details>"]
+        parts += [f"## {title}", shown]
 
     def error(word: str, method: str) -> str:
         keys = (f"error {word} {method} {quantity}" for quantity in KEYS)
@@ -237,34 +190,28 @@ def outside(rows: Figures) -> str:
         [limit, *(share_of([row[f"{key} {method}"] for row in rows]) for method in NUMBERS)]
         for key, limit in (("alarms", "above 1"), ("false", "above 1.5"))
     ]
+    medians = {method: median(row[f"{method} value"] for row in rows if row["where"] == "corner") for method in NUMBERS}
     parts += [
+        "## Errors and alarms",
         "The median error in the widened box over the 95th percentile inside, median over the functions, for value / "
         "derivative:",
         markdown(["word", "outside", *NUMBERS.values()], words),
         "The share of new points of the distribution of the rows, median over the functions (largest):",
         markdown(["outside", *NUMBERS.values()], shares),
     ]
-    return "\n\n".join(parts)
+    return Answer(
+        "\n\n".join(parts),
+        f"**Does `outside` find points with large errors?** In an empty corner of the data, the area under the ROC "
+        f"curve is {medians['outside']:.2f} for two networks and {medians['nearest']:.2f} for the nearest row, in the "
+        "median of ten functions ([distance](studies/outside.md)).",
+    )
 
 
 def share_of(shares: list[float]) -> str:
     return f"{median(shares):.1%} ({max(shares):.1%})"
 
 
-SPOILT = """
-## Spoilt tables
-
-Does [`runge check`](howto/trust.md#check-the-derivatives) find what is wrong with a table, and is it silent if nothing is? Tables of 80 to
-300 rows of a Latin hypercube, with 2 to 8 inputs and 1 to 4 outputs, of the functions above, of others and of the
-reactor, on none of which the check was tuned. Half of them have noise of 5 % of the standard deviation of each column.
-A mistake is made in a column whose part in the differences of its output is at least a twentieth of the largest one. It
-is found if its columns are named, and no other ones.
-
-{table}
-
-`{command}`
-"""
-
+COUNTS = "right", "tables"
 KINDS = {
     "sign": "wrong sign",
     "factor": "1/2, 2, 2 pi, 1/(2 pi), 1000 or 1/1000 times the derivative",
@@ -276,7 +223,7 @@ KINDS = {
 }
 
 
-def spoilt(rows: Figures) -> str:
+def spoilt(rows: Figures) -> Answer:
     """Return how many mistakes are found, by kind and noise, and the seconds of a large table."""
     cells, first = list[list[str]](), {True: [0, 0], False: [0, 0]}
     for kind, text in KINDS.items():
@@ -290,29 +237,23 @@ def spoilt(rows: Figures) -> str:
     named = sum(row["wrong"] for row in missed if row["kind"] != "sound")
     texts = [
         markdown(["mistake", "without noise", "noise of 5 %"], cells),
-        f"The bar was 38 of 40 when single wrong labels were among the mistakes, and is 33 of 35 without them, with "
-        f"at most one false alarm in 20 sound tables. Of the first repeat, {first[False][0]} of {first[False][1]} "
-        f"mistakes are found, and {first[True][0]} of {first[True][1]} sound tables are sound. In "
-        f"{named} of the spoilt tables of all repeats a column is named that is not wrong.",
+        f"The target was 38 of 40 when single wrong labels were among the mistakes, and is 33 of 35 without them, with "
+        f"at most one false alarm in 20 sound tables. In the first repeat, {first[False][0]} of {first[False][1]} "
+        f"mistakes are found, and {first[True][0]} of {first[True][1]} sound tables pass. In {named} of the corrupted "
+        "tables of all repeats a column is named that is not wrong.",
         f"A file of 10,000 rows and 10 inputs takes {seconds['processor']:.1f} s of one processor.",
     ]
-    return "\n\n".join(texts)
+    mistakes, sound = (
+        [row for row in rows if row["kind"] in KINDS and (row["kind"] == "sound") is is_sound]
+        for is_sound in (False, True)
+    )
+    right, of, silent, sound_ones = (sum(row[key] for row in some) for some in (mistakes, sound) for key in COUNTS)
+    return Answer(
+        "\n\n".join(texts),
+        f"**Does `runge check` find wrong columns?** It names exactly the right ones in {right} of {of} tables, "
+        f"and none in {silent} of {sound_ones} tables without a mistake ([wrong columns](studies/spoilt.md)).",
+    )
 
-
-OUTLIERS = """
-## Single wrong labels
-
-Does [`runge fit`](howto/trust.md#look-at-suspicious-labels) name one wrong label, and none in a table without mistakes? A
-cross-validation with five folds trains networks 2 x 16 with silu by 60 steps of Levenberg-Marquardt. The tables have 60
-to 150 rows, 2 to 8 inputs and one output, and are of functions on which the rule was not chosen. Half of them have 15 %
-of their labels left out. Noise is 5 % of the standard deviation of each column. A result is right if only the wrong
-label is named. In a sound table it is right if no label is. A first trial, with a limit of 8 robust deviations instead
-of 12, was wrong for tables of three functions. They then became part of the choice, and others replaced them.
-
-{table}
-
-`{command}`
-"""
 
 WRONG_LABELS = {
     (FACTOR, 0): f"one label {FACTOR}",
@@ -324,7 +265,7 @@ WRONG_LABELS = {
 }
 
 
-def outliers(rows: Figures) -> str:
+def outliers(rows: Figures) -> Answer:
     """Return how often the wrong label is named, with all labels known and with holes."""
     cells = list[list[str]]()
     for (kind, noise), text in WRONG_LABELS.items():
@@ -341,85 +282,141 @@ def outliers(rows: Figures) -> str:
     )
     texts = [
         markdown(["mistake", "all labels known", "15 % left out"], cells),
-        f"The bar was 18 of 20 without noise and no false alarm in 20 sound tables. It is "
+        f"The target was 18 of 20 without noise, and no false alarm in 20 sound tables. It is "
         f"{sum(row['right'] for row in wrong)} of {len(wrong)}, with {sum(not row['right'] for row in sound)} false "
         f"alarms in {len(sound)}. In {sum(row['others'] > 0 for row in rows)} of all {len(rows)} tables a label is "
         "named that is not wrong.",
     ]
-    return "\n\n".join(texts)
+    mistakes = [row for row in rows if row["kind"] != "none"]
+    return Answer(
+        "\n\n".join(texts),
+        f"**Does `runge fit` find single wrong labels?** It names {sum(row['right'] for row in mistakes)} of "
+        f"{len(mistakes)}, with {sum(not row['right'] for row in sound)} false alarms in {len(sound)} sound tables "
+        "([wrong labels](studies/outliers.md)).",
+    )
 
 
-GRADIENTS_ALONE = """
-## Gradients alone
-
-Dynamics give the gradient of an energy, and never its value. Here the gradient is known at uniform random points, and
-one value fixes the constant. The systems and boxes are those of [Rahma, Datar and
-Dietrich](https://arxiv.org/abs/2411.17511), who draw the neurons of a wide tanh layer in three ways and solve for the
-last layer, or train a Hamiltonian network: *published* is the smallest of their relative L2 errors of H on random
-points, each a mean of ten runs on 64 cores, with 10 000 points, or 20 000 of Hénon and Heiles. Ours is a mean over the
-seeds, too, with fewer of such points, which are drawn more densely towards the edges of the box, a known value at one
-of them, and alpha = 1 of Hénon and Heiles. They do not publish errors of gradients. Settings were tried for each system
-on further seeds, which are not among those below. *Search* is `search=best` with nothing chosen, in a minute on two
-cores, with all points and one seed.
-
-{table}
-
-A few thousand uniform points leave the corners of a box in four dimensions empty. Ten of 10 000 test points, all of
-them there, then held 99 % of the squared error of a fit of the double pendulum.
-
-*Drift* is the largest change of the exact H along a trajectory of 10 000 steps of a symplectic method of order 4, as a
-share of the range of H over the box: with the gradient of the fit, and with the exact one, whose drift is that of the
-method.
-
-`{command}`, and with `--best`
-"""
-
-
-def gradients_alone(rows: Figures) -> str:
+def gradients_alone(rows: Figures) -> Answer:
     """Return the errors by system."""
     fits = by("problem", rows)
-    lines = list[list[str]]()
+    lines, gains = list[list[str]](), list[float]()
     for name, system in SYSTEMS.items():
         if seeds := fits.get(name):
             searched = fits.get(f"{name} by search", [])
             errors = [f"{mean(row[key] for row in seeds):.1e}" for key in KEYS]
-            best = " / ".join(f"{row[key]:.1e}" for row in searched for key in KEYS)
+            gains.append(min(filter(None, system.published)) / mean(row["value"] for row in seeds))
+            best = [f"{row[key]:.1e}" for row in searched for key in KEYS] or ["", ""]
             core = f"{median(row['core_seconds'] for row in seeds):.0f}"
-            drifts = " / ".join(f"{median(row[key] for row in seeds):.0e}" for key in ("drift", "drift_exact"))
+            drifts = [f"{median(row[key] for row in seeds):.0e}" for key in ("drift", "drift_exact")]
             counts = [str(seeds[0]["points"]), str(len(seeds))]
-            lines.append([name, *counts, f"{min(filter(None, system.published)):.1e}", *errors, core, drifts, best])
-    heads = "H, published", "H", "gradient", "core-seconds", "drift: fit / exact", "search: H / gradient"
-    return markdown(["system", "points", "seeds", *heads], lines)
+            lines.append([name, *counts, f"{min(filter(None, system.published)):.1e}", *errors, core, *drifts, *best])
+    heads = (
+        "H, published",
+        "H",
+        "gradient",
+        "core-seconds",
+        "drift, fit",
+        "drift, exact",
+        "search: H",
+        "search: gradient",
+    )
+    return Answer(
+        markdown(["system", "points", "seeds", *heads], lines),
+        f"**Can an energy be fitted to its gradient?** On {len(lines)} systems the errors of H are smaller than "
+        f"published ones by factors of {min(gains):.1f} to {max(gains):.0f}, with fewer points, which are drawn at "
+        "other places ([gradients without values](studies/gradients_alone.md)).",
+    )
 
 
-SECTIONS = (
-    Section(
+def large_tables(rows: Figures) -> Answer:
+    """Return the errors by table and method, and the factors by which each method divides them."""
+    methods = list(dict.fromkeys(row["method"] for row in rows))
+    lines, factors = list[list[str]](), defaultdict(list)
+    for name, some in by("table", rows).items():
+        errors = {row["method"]: row for row in some}
+        for key in KEYS:
+            cells = [f"{errors[method][key]:.1e}" if method in errors else "" for method in methods]
+            lines.append([name, key, *cells])
+        means = {method: geometric_mean(row[key] for key in KEYS) for method, row in errors.items()}
+        base = min(means[method] for method in BASES if method in means)
+        for method in means.keys() - BASES:
+            factors[method].append(base / means[method])
+    gains = [
+        [method, str(len(some)), f"{geometric_mean(some):.1f}", f"{min(some):.1f} to {max(some):.1f}"]
+        for method in methods
+        if (some := factors[method])
+    ]
+    heads = ["method", "tables", "error divided by, geometric mean", "range"]
+    soap = factors["SOAP"]
+    return Answer(
+        "\n\n".join([markdown(["table", "error", *methods], lines, 2), markdown(heads, gains)]),
+        f"**What fits large tables?** In the same 20 s, SOAP divides the errors of AdamW and Levenberg-Marquardt by "
+        f"{geometric_mean(soap):.1f}, the geometric mean of {len(soap)} tables with one seed each ({min(soap):.1f} to "
+        f"{max(soap):.1f}; [large tables](studies/large_tables.md)).",
+    )
+
+
+BASES = {"AdamW", "Levenberg-Marquardt"}
+"""The methods that `runge` had before, with which the others are compared."""
+
+
+def last_of(kept: dict[str, Any]) -> dict[str, Any]:
+    """Return the figures of the large tables as those of a study: the first seed, after all seconds."""
+    rows = [
+        {"table": table, "method": method, **courses["0"][-1]}
+        for table, methods in kept.items()
+        for method, courses in methods.items()
+        if courses.get("0")
+    ]
+    return {"command": "python benchmarks/problems/large_tables.py", "processor": "", "rows": rows}
+
+
+STUDIES = (
+    Study(
         "intervals",
-        INTERVALS,
         intervals,
         lambda rows: dots({"": shares(rows)}, "new labels that an interval contains, %", 90),
     ),
-    Section(
+    Study(
         "outside",
-        OUTSIDE,
         outside,
         lambda rows: dots(areas(rows), "area under the ROC curve, errors of the value", 1),
     ),
-    Section("spoilt", SPOILT, spoilt),
-    Section("outliers", OUTLIERS, outliers),
-    Section("gradients_alone", GRADIENTS_ALONE, gradients_alone),
+    Study("spoilt", spoilt),
+    Study("outliers", outliers),
+    Study("gradients_alone", gradients_alone),
+    Study("large_tables", large_tables),
 )
 
 
+def pages() -> dict[str, str]:
+    """Write the pages from the figures that are kept."""
+    written, answers = dict[str, str](), list[str]()
+    for study in STUDIES:
+        figures = figures_of(study)
+        answer = study.answer(figures["rows"])
+        about = {key: figures[key] for key in ("command", "processor")}
+        template = TEMPLATES / f"{study.name}.md.jinja"
+        written[f"studies/{study.name}.md"] = render(template, tables=answer.tables, **about)
+        answers.append(answer.answer)
+    names = [study.name for study in STUDIES]
+    return written | {"studies.md": render(TEMPLATES / "studies.md.jinja", answers=answers, names=names)}
+
+
+def figures_of(study: Study) -> dict[str, Any]:
+    """Return the rows of a study, its command and its processor."""
+    kept = read(study.name)
+    return last_of(kept) if study.name == "large_tables" else kept
+
+
 def main() -> None:
-    """Write the page and its pictures."""
-    kept = {section: read(section.name) for section in SECTIONS}
-    text = HEAD.format(processors="; ".join(sorted({figures["processor"] for figures in kept.values()})))
-    for section, figures in kept.items():
-        text += section.text.format(table=section.table(figures["rows"]), command=figures["command"])
-        if section.picture:
-            (PAGE.parent / "images" / f"studies_{section.name}.png").write_bytes(png(section.picture(figures["rows"])))
-    PAGE.write_text(text)
+    """Write the pages and their pictures."""
+    pictures = {
+        f"images/studies_{study.name}.png": png(study.picture(figures_of(study)["rows"]))
+        for study in STUDIES
+        if study.picture
+    }
+    write_pages(pages(), pictures)
 
 
 if __name__ == "__main__":

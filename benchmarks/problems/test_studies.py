@@ -1,0 +1,41 @@
+"""The studies: their pages are those of the figures that are kept, and the answers count what they should."""
+
+from studies import intervals, large_tables, pages, spoilt
+
+from tests.conftest import ROOT
+
+
+def test_pages_agree_with_the_figures():
+    texts = pages()
+    assert {name: (ROOT / "docs" / name).read_text() for name in texts} == texts
+
+
+def test_wrong_columns_are_counted():
+    rows = [
+        {"kind": "sign", "noise": 0.0, "right": 3, "tables": 4, "first": 1, "of": 1},
+        {"kind": "sign", "noise": 0.05, "right": 2, "tables": 4, "first": 1, "of": 1},
+        {"kind": "sound", "noise": 0.0, "right": 7, "tables": 8, "first": 1, "of": 2},
+        {"kind": "missed", "tables": [{"kind": "sign", "wrong": True}, {"kind": "sound", "wrong": True}]},
+        {"kind": "seconds", "processor": 0.5},
+    ]
+    tables, answer = spoilt(rows)
+    assert "the right ones in 5 of 8 tables, and none in 7 of 8 tables" in answer
+    assert "In 1 of the corrupted tables" in tables
+
+
+def test_intervals_count_channels_that_matter():
+    row = {"problem": "f", "matters": [True, False], "held": [0.75, 0.1], "score": [1.0, 9.0]}
+    row |= {f"held, {key}": [0.9, 0.9] for key in ("constant", "cv+", "spread")}
+    row |= {"score, constant": [2.0, 1.0], "score, cv+": [4.0, 1.0]}
+    tables, answer = intervals([row])
+    assert "| f | 1 | 0.50 | 0.25 |" in tables
+    assert "1 of 1 shares are below 80 %, and the smallest is 75%" in answer
+
+
+def test_methods_are_compared_with_the_better_of_two():
+    errors = {"AdamW": 4e-2, "Levenberg-Marquardt": 1e-2, "SOAP": 2e-3}
+    rows = [{"table": "t", "method": name, "value": error, "derivative": error} for name, error in errors.items()]
+    tables, answer = large_tables(rows)
+    assert "| SOAP | 1 | 5.0 | 5.0 to 5.0 |" in tables
+    assert "AdamW |" not in tables.split("range")[1]
+    assert "by 5.0" in answer
