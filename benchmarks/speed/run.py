@@ -1,9 +1,9 @@
-"""Run the benchmarks of this folder one after the other, and write `docs/speed.md` from their figures.
+"""Run the benchmarks of this folder one after the other, and write `docs/speed.md` and its tables from their figures.
 
     pip install -e '.[bench]'
     python benchmarks/speed/run.py [NAME ...]
 
-Without a name all are run, in half an hour; leave the machine alone meanwhile. `page` writes the page alone. The
+Without a name all are run, in half an hour; leave the machine alone meanwhile. `page` only writes the pages. The
 figures are kept in `benchmarks/speed/figures`, and are those of one machine: after a change of machine or of torch all
 have to be measured again.
 """
@@ -12,18 +12,23 @@ import argparse
 import json
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from statistics import median
 from typing import Any
 
-import jinja2
 from figures import FOLDER, short
 from picture import ratios
 
 from runge.pictures.style import png
 
+sys.path.append(str(Path(__file__).resolve().parents[1]))
+from pages import render, write_pages
+from pages import table as markdown
+
 HERE = Path(__file__).resolve().parent
-PAGE = HERE.parents[1] / "docs" / "speed.md"
+PAGES = {"speed.md": "summary", "speed/steps.md": "steps", "speed/commands.md": "commands"}
+"""The templates of the pages."""
 BENCHMARKS = {
     "seeds": ("sweep.py", "seeds"),
     "grid": ("sweep.py", "grid"),
@@ -35,8 +40,6 @@ BENCHMARKS = {
     "peers": ("peers.py",),
 }
 SHOWN = {
-    "seeds": "A sweep of 64 runs",
-    "grid": "A sweep of 300 runs",
     "steps": "One step of Adam",
     "command": "A whole command",
     "peers": "The same 8000 steps in JENN",
@@ -60,22 +63,46 @@ class Figures:
         """Return the time of the first relative to that of the other, as medians."""
         return self.median(name) / self.median(other)
 
+    def spread(self, name: str, other: str) -> str:
+        """Return that ratio with the range of the ratios of their rounds."""
+        own, others = self.times[name], self.times[other]
+        low, high = min(own) / max(others), max(own) / min(others)
+        return f"{_ratio(self.ratio(name, other))} ({_ratio(low)} to {_ratio(high)})"
+
+    def cell(self, name: str) -> str:
+        """Return the median with the range."""
+        times = self.times[name]
+        return f"{short(self.median(name))} ({short(min(times))} to {short(max(times))})"
+
+    def starting(self, prefix: str) -> list[str]:
+        """Return the contenders whose names start in some way."""
+        return [name for name in self.times if name.startswith(prefix)]
+
+    def medians(self, names: Sequence[str]) -> list[str]:
+        """Return some medians with two decimals."""
+        return [f"{self.median(name):.2f}" for name in names]
+
     def table(self, what: str, unit: str) -> str:
         """Return a table of medians, ranges, and ratios to the first row."""
         first = next(iter(self.times))
-        rows = [f"| {what} | {unit} | range | ratio |", "|---|--:|--:|--:|"]
-        for name, times in self.times.items():
-            numbers = f"{short(self.median(name))} | {short(min(times))} to {short(max(times))}"
-            rows.append(f"| {name} | {numbers} | {_ratio(self.ratio(name, first))} |")
-        return "\n".join(rows)
+        rows = [
+            [
+                name,
+                short(self.median(name)),
+                f"{short(min(times))} to {short(max(times))}",
+                _ratio(self.ratio(name, first)),
+            ]
+            for name, times in self.times.items()
+        ]
+        return markdown([what, unit, "range", "ratio"], rows)
 
 
 def _ratio(x: float) -> str:
-    return f"{x:.2f}" if x >= 0.1 else f"{x:.3f}"
+    return f"{x:.1f}" if x >= 2 else f"{x:.2f}" if x >= 0.1 else f"{x:.3f}"
 
 
 def write() -> None:
-    """Write the page.
+    """Write the pages and the picture.
 
     Raises:
         SystemExit: the figures are of different machines.
@@ -87,18 +114,14 @@ def write() -> None:
     if len(machines) > 1:
         of = "; ".join(f"{machine}: {', '.join(names)}" for machine, names in machines.items())
         sys.exit(f"error: the figures are of different machines; run all again ({of})")
-    loader = jinja2.FileSystemLoader(HERE)
-    environment = jinja2.Environment(
-        loader=loader, undefined=jinja2.StrictUndefined, trim_blocks=True, keep_trailing_newline=True
-    )
     dates = sorted({one.date for one in found.values()})
     values: dict[str, Any] = {
         "machine": next(iter(machines)),
         "dates": " to ".join(dict.fromkeys(dates[:1] + dates[-1:])),
     }
-    PAGE.write_text(environment.get_template("page.md.jinja").render(**values, **found))
     shown = {title: found[name].times for name, title in SHOWN.items()}
-    (PAGE.parent / "images" / "speed.png").write_bytes(png(ratios(shown)))
+    pages = {path: render(HERE / f"{name}.md.jinja", **values, **found) for path, name in PAGES.items()}
+    write_pages(pages, {"images/speed.png": png(ratios(shown))})
 
 
 def main() -> None:
