@@ -5,7 +5,7 @@
     pip install -e '.[bench]' && python benchmarks/precision.py race
 
 `evidence` fits four functions with each optimiser, as `train.py` would, from ten seeds. It keeps the errors on the
-test grid, median and worst, and the time of the fit in `benchmarks/figures/precision.csv`, draws the errors on the
+test grid, median and worst, and the time of the fit in `benchmarks/precision.csv`, draws the errors on the
 validation points over the time as `docs/precision.png`, and writes `docs/precision.md`. Classical methods are
 compared with them. `page` writes the page from the figures that are kept.
 
@@ -58,7 +58,7 @@ METHODS = {
 }
 COLOURS = dict(zip(METHODS, (ORANGE, GREEN, BLUE, PINK, INK), strict=True))
 GOAL = 6.6e-12, 9.3e-9
-FIGURES = Path(__file__).parent / "figures" / "precision.csv"
+FIGURES = Path(__file__).with_name("precision.csv")
 FIELDS = "f", "by", "mse_f", "worst_mse_f", "mse_df", "worst_mse_df", "max_f", "max_df", "seconds"
 
 Course = tuple[NDArray[Any], NDArray[Any], NDArray[Any]]  # seconds, MSE_f and MSE_df on the validation points

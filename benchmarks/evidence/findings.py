@@ -151,7 +151,7 @@ def _missing(runs: ClaimRuns) -> int:
 def _csv(head: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerows([head, *([f"{x:.4g}" if isinstance(x, float) else x for x in row] for row in rows)])
+    writer.writerows([head, *([float(x) if isinstance(x, float) else x for x in row] for row in rows)])
     return text.getvalue()
 
 
