@@ -323,8 +323,8 @@ def gradients_alone(rows: Figures) -> Answer:
     return Answer(
         markdown(["system", "points", "seeds", *heads], lines),
         f"**Can an energy be fitted to its gradient?** On {len(lines)} systems the errors of H are smaller than "
-        f"published ones by factors of {min(gains):.1f} to {float(f'{max(gains):.2g}'):.0f}, with fewer points, which are "
-        "drawn at other places ([gradients without values](studies/gradients_alone.md)).",
+        f"published ones by factors of {min(gains):.1f} to {float(f'{max(gains):.2g}'):.0f}, with fewer points, "
+        "which are drawn at other places ([gradients without values](studies/gradients_alone.md)).",
     )
 
 
