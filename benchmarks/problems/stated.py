@@ -250,7 +250,8 @@ def page(rows: Sequence[Row]) -> str:
     false = [[row[key].replace("|", "/") for key in keys] for row in rows if row["verdict"] in (NO, MISSED, UNREAD)]
     parts = [text + markdown(head, cells), "## Statements that are not true"]
     parts += [markdown([*keys[:-1], "holds"], false)] if false else ["There are none."]
-    return "\n\n".join([*parts, "`python benchmarks/problems/stated.py`\n"])
+    options = f"--seconds {seconds[-1]} --seeds {len({row['seed'] for row in rows})}"
+    return "\n\n".join([*parts, f"`python benchmarks/problems/stated.py {options}`\n"])
 
 
 def main() -> None:
