@@ -70,7 +70,8 @@ def check(run, directory, sweep=None):
     assert run["config"]["runge_version"]
     rows = [{key: float(x) for key, x in row.items() if x} for row in history(directory)]
     last = rows[-1]["step"]
-    rows.append({key: x for key, x in figures(directory).items() if key.startswith("test/")} | {"step": last})
+    logged = {key: x for key, x in figures(directory).items() if key.startswith("test/") or key == "switched_on_step"}
+    rows.append({key: x for key, x in logged.items() if x is not None} | {"step": last})
     stored = [{key: x for key, x in row.items() if not key.startswith("_")} for row in run["rows"]]
     pictures = [row for row in stored if any(key.endswith("._type") for key in row)]
     assert [row | {"step": row.pop("trainer/global_step")} for row in stored if row not in pictures] == rows

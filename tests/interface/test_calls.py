@@ -60,7 +60,7 @@ def test_a_run_from_python_has_the_bits_and_files_of_the_commands(trained, tmp_p
 
 
 def test_a_run_shows_what_is_in_its_directory():
-    run = runge.train(*SHORT, directory="here, 'there' and \\ everywhere")
+    run = runge.train(*SHORT, "pictures=true", directory="here, 'there' and \\ everywhere")
     assert run.directory.name == "here, 'there' and \\ everywhere"
     assert run.status == "finished"
     assert run.metrics == json.loads((run.directory / "metrics.json").read_text())

@@ -74,7 +74,7 @@ def test_an_export_is_the_file_that_the_command_writes(swept, tmp_path):
         runge.export(runge.load(swept), "numpy")
 
 
-def test_pictures_are_those_that_the_command_writes(swept, drawn):
+def test_pictures_are_those_that_the_command_writes(swept):
     run = swept.runs[0]
     pictures = runge.draw(run)
     assert all(isinstance(figure, Figure) for figure in pictures.values())

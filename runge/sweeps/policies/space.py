@@ -25,7 +25,7 @@ def read_space(overrides: Sequence[Override]) -> tuple[Space, list[str]]:
         ConfigurationError: there is nothing to choose, or a range is empty or cannot be logarithmic.
 
     Example:
-        >>> from hydra.core.overrideparser.overrides_parser import OverridesParser
+        >>> from hydra.core.override_parser.overrides_parser import OverridesParser
         >>> parse = OverridesParser.create().parse_overrides
         >>> read_space(parse(["model.depth=range(1,4)", "optimizer.lr=tag(log,interval(0.001,0.1))", "seed=3"]))[1]
         ['seed=3']
