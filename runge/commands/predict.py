@@ -120,7 +120,8 @@ def _outside(function: "Function", x: np.ndarray) -> tuple[dict[str, np.ndarray]
     far, edge = int((number > OUTSIDE).sum()), int(((number > EDGE) & (number <= OUTSIDE)).sum())
     if not far + edge:
         return {"outside": number}, ""
-    what = f"{far} of these {len(x)} rows are outside the training data (outside > {OUTSIDE:g})"
+    verb = "is" if far == 1 else "are"
+    what = f"{far} of these {len(x)} rows {verb} outside the training data (outside > {OUTSIDE:g})"
     also = f", and {edge} at their edge (> {EDGE:g})" if edge else ""
     farthest = np.argsort(-number, kind="stable")[: min(far + edge, _MOST_ROWS)]
     named = [f"row {row + 1} (outside {number[row]:.3g}): {_beyond(function, x[row])}" for row in farthest]
