@@ -77,8 +77,9 @@ def main(default: str = "") -> None:
     elif arguments == words and (mistake := _without_verb(words, default)):
         sys.exit(f"error: {printable(mistake)}")
     elif verb in ("fit", "train"):
-        sys.argv[1:] = _searching(arguments) if verb == "fit" else arguments
+        sys.argv[1:] = _fit_arguments(arguments) if verb == "fit" else arguments
         register_resolvers()
+        # A sweep calls the launcher of `hydra_plugins`, which trains stacks, and not `train`.
         _report_mistakes(hydra.main(version_base="1.3", config_path=str(CONFIGURATIONS), config_name="config")(train))
     else:
         importlib.import_module(f"runge.commands.{verb}").main(arguments, command(verb))
@@ -97,7 +98,7 @@ def _without_verb(words: Sequence[str], default: str) -> str:
     return "; ".join(filter(None, [rule, question]))
 
 
-def _searching(arguments: Sequence[str]) -> list[str]:
+def _fit_arguments(arguments: Sequence[str]) -> list[str]:
     """Return the arguments of `runge train` that those of `runge fit` are short for, or end with help or a message."""
     if not arguments or {"-h", "--help"} & {*arguments}:
         print(_FIT.format(command("fit"), command()), end="")

@@ -15,7 +15,7 @@ __all__ = ["add_out", "check_new", "ending_quietly", "refusing"]
 
 @contextmanager
 def ending_quietly() -> Iterator[None]:
-    """End the process with one line if it is interrupted, and with none if what reads its output, as `head`, has ended.
+    """End the process with one line if it is interrupted, and silently if the reader of its output (`head`) has exited.
 
     It decorates the `main` of a command, in which a BrokenPipeError of the output must not be caught before.
     """

@@ -65,7 +65,7 @@ def load_finished(directory: str, key: str) -> Function:
 
 
 def _runs(directory: str | os.PathLike[str]) -> tuple[Sequence[RunDirectory], Calibration | None]:
-    """Return the runs whose mean a directory is, itself or some of a sweep, as `load_runs` takes them."""
+    """Return the runs that a directory stands for, for `load_runs`: the run itself, or the members of an answer."""
     run = RunDirectory(directory)
     if run.best.is_file():
         return [run], None

@@ -72,7 +72,7 @@ class LeastSquares(Optimizer):
     per_input: bool = False
 
     def products(self, errors: int, weights: int, width: int) -> float:
-        """Estimate those of the two decompositions of each output's columns."""
+        """Estimate the multiplications of the two decompositions of each output's columns."""
         outputs = weights // (width + 1)
         return 2.0 * errors * width * min(errors // outputs, width)
 

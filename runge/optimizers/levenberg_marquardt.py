@@ -207,7 +207,7 @@ class LevenbergMarquardt(Optimizer):
         return self.readout != "eliminate"
 
     def products(self, errors: int, weights: int, width: int) -> float:
-        """Estimate those of the system of a step: its matrix and its factors, in the smaller space."""
+        """Estimate the multiplications of a step: its matrix and its factors, in the smaller space."""
         return errors**3 / 3 if errors <= weights else weights**2 * (errors + weights / 3)
 
     def figures(self, optimizer: torch.optim.Optimizer, parameter: Parameter, progress: float) -> dict[str, Tensor]:

@@ -87,7 +87,7 @@ class RandomFeatures(Optimizer):
     }
 
     def products(self, errors: int, weights: int, width: int) -> float:
-        """Estimate those of the decompositions: of the evidence at each iteration, and of the last layer."""
+        """Estimate the multiplications: of the evidence at each iteration, and of the last layer."""
         rows = min(errors, _LAST)
         decomposed = min(errors, _DECOMPOSED * width)
         solution = 4.0 * (decomposed + width) * width**2 + 4.0 * _CONJUGATE * errors * width

@@ -14,14 +14,14 @@ def expand_folds(compose: Composer, runs: Sequence[list[str]]) -> list[list[str]
     """Replace each run that has folds by one run for each of them."""
     expanded = list[list[str]]()
     for run in runs:
-        # Composing a run that selects an option of a group takes 82 ms, so that the others are not.
+        # Composing a run that selects an option of a group takes 82 ms, so the others are not composed.
         may_have = any(override.lstrip("+").startswith(("data", "experiment")) for override in run)
         expanded += [[*run, fold] for fold in (folds(compose(run, 0)) if may_have else ())] or [run]
     return expanded
 
 
 def folds(config: DictConfig) -> list[str]:
-    """Return the overrides that make a run those of its folds, one each, from its composed configuration.
+    """Return the overrides that turn a run into the runs of its folds, one each, from its composed configuration.
 
     There are none if it has no `data.folds`, or says by `data.fold` which fold it leaves out. The rows of a table are
     read, because few rows have fewer folds.

@@ -159,8 +159,8 @@ def plan(jobs: Sequence[Job], processes: int, most: int, begun: Sequence[Chunk] 
 
     With several processes the chunks that take longest come first.
 
-    Jobs that were trained in a stack resume in the same one, of those that `begun_chunks` returns, to end with the same
-    bits. All others are divided as at the sweep's beginning, so that a resumed sweep has the stacks of an uninterrupted
+    Jobs that began in one stack resume in it (see `begun_chunks`), so their results are the same, bit for bit. All
+    others are divided as at the sweep's beginning, so that a resumed sweep has the stacks of an uninterrupted
     one.
     """
     fresh, chunks = _divide(jobs, processes, most), list(begun)

@@ -54,7 +54,7 @@ def as_sweep(arguments: Sequence[str]) -> list[str]:
 
 
 def check_overrides(arguments: Sequence[str]) -> None:
-    """Refuse what Hydra would accept, or explain badly: no option of a group, or to set what names a run's files."""
+    """Reject overrides that Hydra accepts or explains poorly: groups without an option, keys that name files."""
     for argument in arguments:
         try:
             override = OverridesParser.create().parse_override(argument)

@@ -204,7 +204,7 @@ def watch_chunks(
 
 
 def _returned(job: Job, value: Any, place: int, failures: dict[str, str]) -> JobReturn:
-    """Return the return of a job in a chunk, and write its failure to its directory, or else to the table's failures.
+    """Return the return of a job in a chunk, and write its failure to its directory, or else to `failures`.
 
     If the chunk has failed, so has the job, unless it had ended.
     """

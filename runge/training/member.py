@@ -28,7 +28,7 @@ from runge.training import gpu
 from runge.training.sections import Loss, Training
 
 OF_FORMULAS = ("target", "sampling")
-"""The keys of sections that say what is sampled and where, and that a table has not."""
+"""The keys of sections that say what is sampled and where, which a table does not have."""
 
 SECTIONS = (
     *("seed", "data", "model", "loss", "trainer", "target", "sampling", "resampling", "schedule", "balance"),

@@ -66,7 +66,7 @@ class SweepCommand(NamedTuple):
         return [*swept, *(argument for argument in self.arguments if argument not in ours)]
 
     def start_loading(self) -> None:
-        """Begin to load what the processes need that train, as soon as no mistake in a key is expected."""
+        """Begin to load what the training processes need, as soon as no mistake in a key is expected."""
         if self.processes and self.processes > 1:
             start_loading()
 
@@ -84,7 +84,7 @@ class Policy(ABC):
 
     Attributes:
         compares: false skips the comparison at the end.
-        displays: it shows itself what is trained, so that the launcher need not.
+        displays: it has its own progress display, so the launcher shows none.
         adaptive: its batches follow from the results of those before, so that a sweep that was killed repeats the
             decisions of its journal; otherwise its runs are begun again as far as they have not finished.
 

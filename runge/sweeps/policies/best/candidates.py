@@ -66,7 +66,7 @@ class Entrant:
 
     @property
     def continues(self) -> bool:
-        """True if so, and further steps begin with the weights that it has, unlike those of drawn neurons."""
+        """True if more steps may help, from the present weights: fixed neurons cannot continue."""
         return self.cut and not self.member.optimizer.last_layer_alone
 
     @property

@@ -100,7 +100,7 @@ class Fit(NamedTuple):
 
     @property
     def lacks_rows(self) -> bool:
-        """True if the former is much larger, so that more rows help, and not only more steps."""
+        """True if the held-out loss is much larger than the training loss: more rows help, not only more steps."""
         return self.gap > _GAP
 
     @property

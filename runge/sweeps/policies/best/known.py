@@ -36,9 +36,9 @@ class Known(NamedTuple):
 
     @property
     def without_values_alone(self) -> str:
-        """The reason why a fit of the values alone is none of its own; empty: there is none."""
+        """Why a fit of the values alone would not be a separate candidate; empty if it is one."""
         if not self.channels.slope.any():
-            return "no derivatives are known, so that it is the candidate with them"
+            return "no derivatives are known, so it would equal the candidate with derivatives"
         return "" if self.channels.value.any() else "no two values of an output are known that differ"
 
     @property

@@ -294,7 +294,7 @@ def test_without_derivatives_a_network_is_trained_once(tmp_path):
     found = read_leaderboard([tmp_path / "race"])
     assert found is not None
     assert [one.name for one in found.candidates] == ["one", "two"]
-    assert found.left_out == ["alone: no derivatives are known, so that it is the candidate with them"]
+    assert found.left_out == ["alone: no derivatives are known, so it would equal the candidate with derivatives"]
 
 
 def test_derivatives_that_contradict_the_values_are_left_out(tmp_path):
