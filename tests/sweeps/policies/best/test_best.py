@@ -254,9 +254,9 @@ def test_a_candidate_that_fails_is_named_with_its_failure(tmp_path):
 def test_a_time_that_is_over_ends_a_run_with_what_it_has(tmp_path):
     long = [override for override in SHORT if not override.startswith(("trainer.max_steps", "search.timeout"))]
     assert command(*long, "trainer.max_steps=100000000", "search.timeout=4") == (0, "")
-    states = [RunDirectory(tmp_path / "race" / str(number)).read_state() for number in range(4)]
-    assert {state.status for state in states if state} == {"finished"}
-    assert max(state.step for state in states if state) < 1e8
+    runs = (tmp_path / "race").glob("[0-9]*")
+    steps = [state.step for run in runs if (state := RunDirectory(run).read_state()) and state.status == "finished"]
+    assert 0 < max(steps) < 1e8
 
 
 def tables():
