@@ -1,1 +1,1 @@
-"""What one types: the command `runge`, and its verbs."""
+"""The command `runge` and its verbs."""

@@ -1,4 +1,4 @@
-"""What the formats that are source text share: templates, names of activations, and weights for the user's units."""
+"""Templates, names of activations, and weights in the user's units, for the formats that are source text."""
 
 import copy
 from collections.abc import Collection

@@ -1,1 +1,1 @@
-"""What one imports: the command line's actions as functions, their outcomes, and scikit-learn's interface."""
+"""The Python interface: the verbs as functions, their outcomes, and a scikit-learn estimator."""

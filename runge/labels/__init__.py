@@ -1,1 +1,1 @@
-"""What is wrong with the labels of a table: columns of derivatives, and rows, that contradict the values."""
+"""Checks of the labels of a table: columns of derivatives, and rows, that contradict the values."""

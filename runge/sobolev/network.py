@@ -10,7 +10,7 @@ from typing import Annotated, Literal, NamedTuple, cast
 import torch
 from pydantic import AfterValidator, Field
 from torch import Tensor, nn
-from torch.utils._pytree import tree_map
+from torch.utils._pytree import tree_map  # private: torch has no public map over nested tensors
 
 from runge.configuration.validation import Count, checked
 from runge.sobolev.activations import Activation, activation

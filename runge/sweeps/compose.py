@@ -8,7 +8,7 @@ from functools import cache
 from typing import Any
 
 import hydra
-from hydra._internal import config_loader_impl
+from hydra._internal import config_loader_impl  # private: jobs share its parsed choices of groups, see `Composer`
 from hydra.conf import HydraConf
 from hydra.core.config_loader import ConfigLoader
 from hydra.core.global_hydra import GlobalHydra
