@@ -41,7 +41,7 @@ _FILE = "leaderboard.json"
 _MOST = 12
 """The most candidates that are printed; the report has all of them."""
 
-_SUFFIXES = {"runs": "", "earlier": ", before", "refits": ", all rows", "calibrating": ", for intervals"}
+_SUFFIXES = {"runs": "", "earlier": ", before", "refits": ", all rows", "calibrating": ", for intervals and labels"}
 """The ends of the names of a candidate's runs, by the attributes of `Candidate`."""
 
 HEADERS = ("value", "df/dx", "folds", "steps", "s")
@@ -62,7 +62,7 @@ class Candidate:
         error: the error by which it is ranked.
         seconds: the time of one run.
         steps: the steps with the smallest error.
-        calibrating: the numbers of further runs on folds, by which intervals are calibrated.
+        calibrating: the numbers of further runs on folds, which calibrate intervals or question labels.
         earlier: the numbers of its runs before, some of them on fewer rows.
     """
 

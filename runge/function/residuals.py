@@ -101,15 +101,20 @@ class UnseenErrors(NamedTuple):
                 groups.append(Group(places, members, pattern[members] == _VALIDATED, errors))
         return cls(rows, [split.train.tobytes() for split in splits], groups)
 
-    def mean(self, members: Sequence[int]) -> np.ndarray:
-        """Return the mean error of some of the networks at each row, (n, P + P D).
+    def mean(self, members: Sequence[int], validated: bool) -> np.ndarray:
+        """Return the mean error of some of the networks at each row that they have not seen, (n, P + P D).
 
-        NaN: the label is not known, or all of them were trained on the row.
+        Args:
+            members: the numbers of the networks.
+            validated: whether a row must have been for the validation of a network, and not unused or for the test.
+
+        Returns:
+            The errors; NaN: the label is not known, or no network is left.
         """
         labels = _labels(self.rows)
         total, count = np.zeros(labels.shape), np.zeros(len(labels))
         for group in self.groups:
-            chosen = np.flatnonzero(np.isin(group.members, members))
+            chosen = np.flatnonzero(np.isin(group.members, members) & (group.validated | (not validated)))
             total[group.places], count[group.places] = group.errors[chosen].numpy().sum(axis=0), len(chosen)
         with np.errstate(invalid="ignore"):
             return np.where(np.isnan(labels), np.nan, total / count[:, None])

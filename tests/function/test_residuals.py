@@ -8,11 +8,14 @@ from pathlib import Path
 import numpy as np
 import pandas
 import pytest
+import torch
 
 import runge
 from runge.commands.predict import main
 from runge.configuration.errors import ConfigurationError
-from runge.function.residuals import UnseenErrors, rows_of
+from runge.data.rows import Rows
+from runge.data.table import Table
+from runge.function.residuals import Group, UnseenErrors, rows_of
 from runge.records.directories import RunDirectory
 from runge.records.ensemble import write_answer
 
@@ -64,7 +67,7 @@ def test_each_row_is_predicted_by_the_networks_that_have_not_seen_it(swept):
 def test_errors_at_rows_that_were_left_out(swept):
     u = runge.load(swept.directory)
     errors = UnseenErrors.of(u.jet, u.runs, everywhere=True)
-    found = errors.mean(range(12))
+    found = errors.mean(range(12), validated=False)
     runs = [RunDirectory(run) for run in u.runs]
     rows, trained = rows_of(runs[0])[0], [set(rows_of(run)[1].train) for run in runs]
     for i, x in enumerate(rows.x):
@@ -76,8 +79,19 @@ def test_errors_at_rows_that_were_left_out(swept):
     pairs = zip(errors.calibrate([0], local=True).scores, runge.load(runs[0].path).calibration.scores, strict=True)
     for scores, expected in pairs:
         np.testing.assert_allclose(scores, expected, rtol=1e-3, atol=1e-6)  # 32 bit
-    alone = errors.mean([0])
+    alone = errors.mean([0], validated=False)
     assert np.flatnonzero(np.isnan(alone[:, 0])).tolist() == sorted(trained[0])
+
+
+def test_errors_at_rows_for_validation_leave_out_the_test_rows():
+    """A test row has an error of its own, which is stated apart."""
+    x, y, dydx = np.arange(3.0)[:, None], np.zeros((3, 1)), np.zeros((3, 1, 1))
+    rows = Rows.of((x, y, dydx), ("x",), ("y",), Table(file="t.csv"))
+    validation = Group(np.array([0]), np.array([0, 1]), np.array([True, False]), torch.tensor([[[1.0, 1]], [[3.0, 3]]]))
+    test = Group(np.array([2]), np.array([0]), np.array([False]), torch.tensor([[[5.0, 5]]]))
+    errors = UnseenErrors(rows, [b"", b""], [validation, test])
+    np.testing.assert_array_equal(errors.mean([0, 1], validated=False)[:, 0], [2, np.nan, 5])
+    np.testing.assert_array_equal(errors.mean([0, 1], validated=True)[:, 0], [1, np.nan, np.nan])
 
 
 def test_intervals_have_the_shapes_of_values_and_derivatives(swept):

@@ -14,9 +14,10 @@ from runge.sweeps.policies.best.judge import Fit
 from runge.sweeps.policies.best.selection import Run, Selection
 from runge.sweeps.policies.policy import Rounds
 
-__all__ = ["answer"]
+__all__ = ["answer", "questioning_seconds"]
 
 _APART = 10.0  # times the judged error between two networks; that of independent errors of this size is sqrt(2)
+_QUESTIONING = 0.12  # of the time, for the runs that only question labels
 _WORSE, _ROUND_OFF = 3.0, 1e-12  # the loss and the error that a network may have, over those of the best one
 
 
@@ -24,7 +25,8 @@ def answer(selection: Selection, seeds: int, end: float) -> Rounds:
     """Yield the runs of the answer, and write it with its intervals.
 
     A winner that needs no more steps is trained on all rows, with several seeds, and leaves out the other folds; one
-    whose error was still falling continues on all rows.
+    whose error was still falling continues on all rows. Short runs of it leave out the other folds: they only question
+    the labels there.
 
     Args:
         selection: the candidates.
@@ -44,6 +46,8 @@ def answer(selection: Selection, seeds: int, end: float) -> Rounds:
         limits = {"seconds": room / len(pairs), "steps": max(fit.planned for fit in fits), "stop_at": step}
         runs = [Run(best, fold, seed=seed, **limits) for fold, seed in pairs]
     else:
+        reserved = questioning_seconds(selection, best, end)
+        room -= reserved * selection.processes
         starts = [start for fold in best.fits if (start := selection.start_of(best, fold)) and start.lacks_rows]
         seconds = room / max(len(starts), selection.processes) - selection.set_up
         runs = [
@@ -51,18 +55,34 @@ def answer(selection: Selection, seeds: int, end: float) -> Rounds:
         ]
         if runs:
             selection.display.say(f"{best.name} on all rows")
+        runs += _questioning(selection, best, reserved)
     trained = yield from selection.train(runs)
     ended = [(run.fold, fit) for run, fit in zip(runs, trained, strict=True) if fit is not None]
     best = selection.entrants[best.name]
     whole = _good([fit for fold, fit in ended if fold is None and fit.error <= max(best.error, _ROUND_OFF)])
     whole = _agreeing(selection, best, whole)
-    held = list[RunDirectory]()
+    calibrating = list[RunDirectory]()
     for fold, fit in best.fits.items():
-        further = [calibrating for place, calibrating in ended if place == fold and calibrating is not fit]
-        held += [good.run for good in _good([fit, *further])]
+        further = [other for left_out, other in ended if left_out == fold and other is not fit]
+        calibrating += [good.run for good in _good([fit, *further])]
+    questioning = [fit.run for fold, fit in ended if fold is not None and fold not in best.fits]
     networks = [fit.run for fit in whole or best.all]
     selection.write(networks)
-    selection.write(networks, _calibrate(selection, best, held))
+    selection.write(networks, _calibrate(selection, best, calibrating, questioning))
+
+
+def questioning_seconds(selection: Selection, best: Entrant, end: float) -> float:
+    """Return the seconds of the short runs that question the labels; 0: there are none, or they would be too short."""
+    seconds, lacking = _QUESTIONING * end, selection.crossed - len(best.fits)
+    return seconds if lacking > 0 and seconds * selection.processes >= 2 * selection.set_up * lacking else 0.0
+
+
+def _questioning(selection: Selection, best: Entrant, seconds: float) -> list[Run]:
+    """Return short runs of a winner that leave out the folds of which no network of it has."""
+    folds = [fold for fold in range(selection.crossed) if fold not in best.fits]
+    seconds *= selection.processes / max(len(folds), 1)
+    # Another seed: with the same one, a further fold would be one more by which the candidate is judged.
+    return [Run(best, fold, seconds, best.all[0].used_share, seed=1) for fold in folds if seconds]
 
 
 def _good(fits: Sequence[Fit]) -> list[Fit]:
@@ -99,14 +119,17 @@ def _agreeing(selection: Selection, best: Entrant, whole: Sequence[Fit]) -> list
     return agreeing
 
 
-def _calibrate(selection: Selection, best: Entrant, held: Sequence[RunDirectory]) -> Calibration:
+def _calibrate(
+    selection: Selection, best: Entrant, calibrating: Sequence[RunDirectory], questioning: Sequence[RunDirectory]
+) -> Calibration:
     """Calibrate intervals by the rows that some runs have not seen, and keep the errors of the candidate there."""
     from runge.function.loading import load, load_runs  # late, as torch is
     from runge.function.residuals import UnseenErrors
 
     judging = [fit.run for fit in best.all]
-    networks = load_runs([*judging, *(run for run in held if run not in judging)])
+    networks = load_runs(list(dict.fromkeys([*judging, *calibrating, *questioning])))
     errors = UnseenErrors.of(networks.jet, networks.runs, everywhere=True)
-    judges, calibrating = ([networks.runs.index(str(run.path)) for run in runs] for runs in (judging, held))
-    selection.residuals = errors.mean(judges)
-    return errors.calibrate(calibrating, local=bool(load(selection.directory).groups))
+    judges, calibrators = ([networks.runs.index(str(run.path)) for run in runs] for runs in (judging, calibrating))
+    selection.residuals = errors.mean(judges, validated=True)
+    selection.questioned = errors.mean(range(len(networks.runs)), validated=False)
+    return errors.calibrate(calibrators, local=bool(load(selection.directory).groups))

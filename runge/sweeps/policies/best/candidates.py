@@ -31,7 +31,8 @@ class Entrant:
         failure: how its last run has failed; empty: it has not.
         runs: the numbers of all of its runs that leave out a fold, also of those on fewer rows.
         refits: the numbers of its runs on all rows.
-        calibrating: the numbers of further runs that leave out a fold, with other seeds, which calibrate intervals.
+        calibrating: the numbers of further runs that leave out a fold, with other seeds, which calibrate intervals or
+            question labels.
     """
 
     name: str

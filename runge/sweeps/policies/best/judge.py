@@ -85,6 +85,11 @@ class Fit(NamedTuple):
         return self.before + self.run.read_configuration()[0]["trainer"]["max_steps"]
 
     @property
+    def used_share(self) -> float | None:
+        """The share of the rows that it was trained on, which grows to `share`; None: all."""
+        return self.run.read_configuration()[0]["data"]["split"].get("train")
+
+    @property
     def best_step(self) -> int:
         """The step with the smallest product of its errors, counted from drawn weights."""
         table = read_columns(self.run, self.run.history, ("step", *ERRORS), 10**9)

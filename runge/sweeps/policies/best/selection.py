@@ -80,7 +80,9 @@ class Selection:
     Attributes:
         set_up: the seconds of a run besides its steps, as those of the last batch had them.
         winner: the name of the candidate of which the answer is made; empty: it is not chosen yet.
-        residuals: the mean error of its networks at rows that they have not seen, (n, P + P D); None: no answer yet.
+        residuals: the mean error of the networks that judge it in the folds that they leave out, (n, P + P D); None: no
+            answer yet.
+        questioned: that of all of its networks that leave out a fold, in all rows that they have not seen.
     """
 
     def __init__(
@@ -101,6 +103,7 @@ class Selection:
         self.processes = processes
         self.set_up, self.winner = 2 * _SET_UP, ""
         self.residuals: Floats | None = None
+        self.questioned: Floats | None = None
         self.journal: Journal
         self.display: Display
 
@@ -212,7 +215,7 @@ class Selection:
         steps are lacking, not rows. Some steps should fit into its time.
         """
         assert self.known
-        before = start.run.read_configuration()[0]["data"]["split"].get("train")
+        before = start.used_share
         if before is None or (start.cut and not start.lacks_rows):
             return before
         share = before * min(_MOST_GROWTH, max(1.0, seconds / (_STEPS_AT_LEAST * start.pace)))
@@ -230,8 +233,7 @@ class Selection:
             return entrant.slowness * entrant.member.work()
         if self.judges > 1:  # all of its runs had these rows, also the one after which a few steps were enough
             return fit.spent / (fit.before + fit.steps) * len(self.known.seen) / self.training_rows
-        share = fit.run.read_configuration()[0]["data"]["split"].get("train")
-        rows = self.training_rows if share is None else share * len(self.known.rows.x)
+        rows = self.training_rows if fit.used_share is None else fit.used_share * len(self.known.rows.x)
         return fit.pace * len(self.known.seen) / rows
 
     def step_of(self, entrant: Entrant) -> int:

@@ -23,7 +23,7 @@ from runge.configuration.errors import ConfigurationError, RunError
 from runge.configuration.objects import build
 from runge.configuration.validation import Count, Positive, checked
 from runge.sweeps.journal import Journal
-from runge.sweeps.policies.best.answer import answer
+from runge.sweeps.policies.best.answer import answer, questioning_seconds
 from runge.sweeps.policies.best.candidates import Candidates, Entrant
 from runge.sweeps.policies.best.display import Display
 from runge.sweeps.policies.best.known import Known
@@ -248,7 +248,7 @@ class Best(Policy):
             return self.end - selection.crossed * selection.seconds_of(best) / selection.processes
         last = (1 - _WON) * self.end
         whole = fit.lacks_rows and selection.folds <= _MANY_FOLDS and selection.affords_all(best, fit, last)
-        return self.end - last * whole
+        return self.end - last * whole - questioning_seconds(selection, best, self.end)
 
     def _variations(self, best: Entrant) -> list[Entrant]:
         """Return larger variations of a candidate, and for a formula variations with more points."""

@@ -2,8 +2,6 @@
 
 from collections.abc import Sequence
 
-import numpy as np
-
 from runge.comparison.leaderboard import Suspect
 from runge.configuration.validation import Floats
 from runge.data.roles import find_roles
@@ -25,8 +23,7 @@ def find_suspects(residuals: Floats, rows: Rows) -> list[Suspect]:
     """
     from runge.labels.outliers import outliers  # late, as torch is
 
-    unseen = np.flatnonzero(~np.isnan(residuals).all(axis=1))
-    found = outliers(residuals[unseen], rows.x[unseen], rows.y[unseen], rows.dydx[unseen])
+    found = outliers(residuals, rows.x, rows.y, rows.dydx)
     if not found:
         return []
     table, outputs = rows.table, len(rows.outputs)
@@ -34,8 +31,7 @@ def find_suspects(residuals: Floats, rows: Rows) -> list[Suspect]:
     roles = find_roles(file, table)
     names = ColumnNames(roles.inputs, roles.outputs, roles.partials, file.place)
     suspects = list[Suspect]()
-    for place_of_row, column, deviations in found:
-        row = unseen[place_of_row]
+    for row, column, deviations in found:
         if column < outputs:
             place, label = (column, None), rows.y[row, column]
         else:

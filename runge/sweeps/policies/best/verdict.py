@@ -62,8 +62,9 @@ def leaderboard(selection: Selection, left_out: Sequence[str], promotions: Seque
     function, test, residuals = load(sweep), len(known.test), selection.residuals
     if residuals is None:  # the search has ended before its answer
         networks = load_runs([fit.run for fit in best.all])
-        residuals = UnseenErrors.of(networks.jet, networks.runs, everywhere=True).mean(range(len(best.all)))
-    suspects, errors = find_suspects(residuals, known.rows), errors_of(residuals, known.rows.groups, known)
+        residuals = UnseenErrors.of(networks.jet, networks.runs, everywhere=False).mean(range(len(best.all)), True)
+    questioned = residuals if selection.questioned is None else selection.questioned
+    suspects, errors = find_suspects(questioned, known.rows), errors_of(residuals, known.rows.groups, known)
     errors, decades = _of_decades(errors, known.rows)
     candidates = [_candidate(entrant, errors) for entrant in ranked]
     sentences = [

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from runge.records.directories import RunDirectory
-from runge.sweeps.policies.best.answer import _agreeing, answer
+from runge.sweeps.policies.best.answer import _agreeing, answer, questioning_seconds
 from runge.sweeps.policies.best.candidates import Entrant
 from runge.sweeps.policies.best.judge import Fit
 
@@ -17,7 +17,7 @@ class Run(RunDirectory):
     """A run that was to take 64 steps."""
 
     def read_configuration(self) -> Any:
-        return {"trainer": {"max_steps": 64}}, []
+        return {"trainer": {"max_steps": 64}, "data": {"split": {"train": 0.25}}}, []
 
 
 @pytest.mark.parametrize("cut", [False, True])
@@ -38,6 +38,31 @@ def test_neurons_of_all_rows_have_the_schedule_of_those_of_a_fold_that_took_fewe
     )
     run = next(answer(selection, seeds=1, end=10.0))
     assert (run.fold, run.steps, run.stop_at) == (None, 64, 36)
+
+
+def test_short_runs_of_a_winner_that_continues_question_the_labels_of_the_other_folds():
+    """They get 12 % of the time; they are not begun if that is less than twice what a run needs to start."""
+    fit = Fit(Run("."), 0, {"val/nrmse_f": 1.0}, None, True, 0, 0.0)
+    member: Any = SimpleNamespace(optimizer=SimpleNamespace(last_layer_alone=False))
+    best = Entrant("continues", [], member, {0: fit, 3: fit})
+    selection: Any = SimpleNamespace(
+        ranked=lambda: [best],
+        left=lambda end: 20.0,
+        processes=2,
+        crossed=5,
+        set_up=0.5,
+        seconds_of=lambda entrant: 1.0,
+        start_of=lambda entrant, fold: None,
+        train=iter,
+    )
+    batch = answer(selection, seeds=3, end=100.0)
+    runs = [next(batch) for _ in range(3)]
+    assert [(run.fold, run.seconds, run.start, run.share, run.seed) for run in runs] == [
+        (fold, 8.0, None, 0.25, 1) for fold in (1, 2, 4)
+    ]
+    assert questioning_seconds(selection, best, end=100.0) == 12.0
+    selection.set_up = 4.1
+    assert questioning_seconds(selection, best, end=100.0) == 0.0
 
 
 def test_a_network_of_all_rows_that_is_wrong_between_them_is_no_answer(monkeypatch):
