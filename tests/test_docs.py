@@ -182,7 +182,7 @@ def test_the_commands_of_the_page_on_the_best_fit(line, tables):
         command = SweepCommand(context, composed, list(composed.hydra.overrides.task), 0.0, 1)
         policy = policy_of(command)
     assert isinstance(policy, Best)
-    names, known = list(policy.selection.entrants), policy.selection.known
+    names, known = list(policy.selection.candidates), policy.selection.table
     assert not known or set(known.rows.inputs) == {"alpha", "speed"}
     for word, own in {"tables.mine": "mine", "=own": "gelu, 2 x 32", "wide:": "wide"}.items():
         assert word not in line or own in names

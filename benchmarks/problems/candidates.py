@@ -20,7 +20,7 @@ from catalogue import CATALOGUE
 from tables import Rows, errors
 
 import runge
-from runge.comparison.leaderboard import Candidate, read_leaderboard
+from runge.comparison.leaderboard import LeaderboardEntry, read_leaderboard
 from runge.function.loading import load_runs
 from runge.metrics import ERRORS
 from runge.records.directories import RunDirectory
@@ -66,7 +66,7 @@ def absences(sweep: Path, test: Rows) -> Mapping[str, float]:
     return costs
 
 
-def networks(sweep: Path, candidate: Candidate) -> tuple[float, list[RunDirectory]]:
+def networks(sweep: Path, candidate: LeaderboardEntry) -> tuple[float, list[RunDirectory]]:
     """Return the error of a candidate in the rows that were left out, and its best network of each fold."""
     best = dict[int | None, tuple[float, RunDirectory]]()
     for number in candidate.runs:
@@ -80,7 +80,7 @@ def networks(sweep: Path, candidate: Candidate) -> tuple[float, list[RunDirector
     return math.exp(np.mean([math.log(error) for error, _ in best.values()])), [run for _, run in best.values()]
 
 
-def test_error(candidate: Candidate, sweep: Path, test: Rows) -> float:
+def test_error(candidate: LeaderboardEntry, sweep: Path, test: Rows) -> float:
     """Return the geometric mean of the errors of a candidate's networks in the test rows, value and derivative."""
     u = load_runs(networks(sweep, candidate)[1])
     values, slopes = u(test.x), u.derivative(test.x)

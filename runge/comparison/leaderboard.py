@@ -29,8 +29,8 @@ from runge.records.fits import Array, Section
 __all__ = [
     "HEADERS",
     "AnswerProfile",
-    "Candidate",
     "Leaderboard",
+    "LeaderboardEntry",
     "OutputError",
     "Suspect",
     "packed",
@@ -42,13 +42,13 @@ _MOST = 12
 """The most candidates that are printed; the report has all of them."""
 
 _SUFFIXES = {"runs": "", "earlier": ", before", "refits": ", all rows", "calibrating": ", for intervals and labels"}
-"""The ends of the names of a candidate's runs, by the attributes of `Candidate`."""
+"""The ends of the names of a candidate's runs, by the attributes of `LeaderboardEntry`."""
 
 HEADERS = ("value", "df/dx", "folds", "steps", "s")
 
 
 @dataclass(frozen=True)
-class Candidate:
+class LeaderboardEntry:
     """A candidate of a race.
 
     Attributes:
@@ -189,7 +189,7 @@ class Leaderboard:
         errors: the errors of the best candidate for each output of a table; none: a formula.
     """
 
-    candidates: list[Candidate]
+    candidates: list[LeaderboardEntry]
     sentences: list[str]
     left_out: list[str]
     sensitivity: Sensitivity | None = None

@@ -216,7 +216,7 @@ class Answer(Comparison):
 
     @property
     def leaderboard(self) -> "pandas.DataFrame":
-        """A row per candidate, the best first, with the attributes of `runge.comparison.leaderboard.Candidate`."""
+        """A row per candidate, the best first: the attributes of `runge.comparison.leaderboard.LeaderboardEntry`."""
         import pandas
 
         return pandas.DataFrame([vars(candidate) for candidate in self.race.candidates] if self.race else [])

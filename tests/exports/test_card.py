@@ -9,7 +9,7 @@ import pandas
 import pytest
 
 import runge
-from runge.comparison.leaderboard import Candidate, Leaderboard, OutputError
+from runge.comparison.leaderboard import Leaderboard, LeaderboardEntry, OutputError
 from runge.exports import card
 from runge.function.function import Function
 from runge.records.directories import RunDirectory
@@ -86,7 +86,7 @@ def test_the_card_of_an_answer_has_the_errors_of_networks_that_left_out_its_rows
     every = ("-m", *SHORT, *ROWS, "data.split.val=0", "data.split.test=0", "seed=0,1", "hydra.launcher.processes=1")
     sweep = shutil.copytree(trained(*every, "hydra.sweep.dir=sweep")[0] / "sweep", tmp_path / "sweep")
     assert "errors" not in card(runge.load(sweep))
-    best = Candidate("one", "", [2, 3], [0, 1], 2, 0.1, 0.2, 0.1, 1.0, 3)
+    best = LeaderboardEntry("one", "", [2, 3], [0, 1], 2, 0.1, 0.2, 0.1, 1.0, 3)
     errors = [OutputError("y", 0.1, 0.2, 0.25, None), OutputError("z", None, None, None, None)]
     Leaderboard([best], [], [], errors=errors).write(sweep)
     assert card(runge.load(sweep))["errors"] == [

@@ -9,7 +9,7 @@ from runge.data.fit_errors import FitErrors
 from runge.metrics import ERRORS
 from runge.records.calibration import Calibration
 from runge.records.directories import RunDirectory
-from runge.sweeps.policies.best.candidates import Entrant
+from runge.sweeps.policies.best.candidates import Candidate
 from runge.sweeps.policies.best.judge import Fit
 from runge.sweeps.policies.best.selection import Run, Selection
 from runge.sweeps.policies.policy import Rounds
@@ -34,7 +34,7 @@ def answer(selection: Selection, seeds: int, end: float) -> Rounds:
         end: the time at which it ends, in seconds.
     """
     best = selection.ranked()[0]
-    fits, room = best.all, selection.left(end) * selection.processes
+    fits, room = best.in_order, selection.left(end) * selection.processes
     selection.winner = best.name
     count = int(room / selection.seconds_of(best))
     if count and not best.continues:
@@ -58,7 +58,7 @@ def answer(selection: Selection, seeds: int, end: float) -> Rounds:
         runs += _questioning(selection, best, reserved)
     trained = yield from selection.train(runs)
     ended = [(run.fold, fit) for run, fit in zip(runs, trained, strict=True) if fit is not None]
-    best = selection.entrants[best.name]
+    best = selection.candidates[best.name]
     whole = _good([fit for fold, fit in ended if fold is None and fit.error <= max(best.error, _ROUND_OFF)])
     whole = _agreeing(selection, best, whole)
     calibrating = list[RunDirectory]()
@@ -66,23 +66,23 @@ def answer(selection: Selection, seeds: int, end: float) -> Rounds:
         further = [other for left_out, other in ended if left_out == fold and other is not fit]
         calibrating += [good.run for good in _good([fit, *further])]
     questioning = [fit.run for fold, fit in ended if fold is not None and fold not in best.fits]
-    networks = [fit.run for fit in whole or best.all]
+    networks = [fit.run for fit in whole or best.in_order]
     selection.write(networks)
     selection.write(networks, _calibrate(selection, best, calibrating, questioning))
 
 
-def questioning_seconds(selection: Selection, best: Entrant, end: float) -> float:
+def questioning_seconds(selection: Selection, best: Candidate, end: float) -> float:
     """Return the seconds of the short runs that question the labels; 0: there are none, or they would be too short."""
     seconds, lacking = _QUESTIONING * end, selection.crossed - len(best.fits)
     return seconds if lacking > 0 and seconds * selection.processes >= 2 * selection.set_up * lacking else 0.0
 
 
-def _questioning(selection: Selection, best: Entrant, seconds: float) -> list[Run]:
+def _questioning(selection: Selection, best: Candidate, seconds: float) -> list[Run]:
     """Return short runs of a winner that leave out the folds of which no network of it has."""
     folds = [fold for fold in range(selection.crossed) if fold not in best.fits]
     seconds *= selection.processes / max(len(folds), 1)
     # Another seed: with the same one, a further fold would be one more by which the candidate is judged.
-    return [Run(best, fold, seconds, best.all[0].used_share, seed=1) for fold in folds if seconds]
+    return [Run(best, fold, seconds, best.in_order[0].used_share, seed=1) for fold in folds if seconds]
 
 
 def _good(fits: Sequence[Fit]) -> list[Fit]:
@@ -91,27 +91,27 @@ def _good(fits: Sequence[Fit]) -> list[Fit]:
     return [fit for fit in fits if fit.loss <= most]
 
 
-def _agreeing(selection: Selection, best: Entrant, whole: Sequence[Fit]) -> list[Fit]:
+def _agreeing(selection: Selection, best: Candidate, whole: Sequence[Fit]) -> list[Fit]:
     """Return the networks of all rows that agree between these rows with the networks that were judged.
 
     A network that fits its rows may be far off between them, and of one that was trained on all rows none is left to
     tell. In the middle between each row and its nearest one, the root mean square of the difference of both values,
     over the standard deviation of the output, is about as large as the judged error.
     """
-    known, error = selection.known, best.root_mean(ERRORS[0])
-    if not (known and whole and error is not None and (known.channels.value > 0).any()):
+    table, error = selection.table, best.root_mean(ERRORS[0])
+    if not (table and whole and error is not None and (table.channels.value > 0).any()):
         return list(whole)
     import torch  # late: the candidates are checked before it is loaded
 
     from runge.function.loading import load_runs
 
-    x, deviations = known.rows.x[known.seen], np.where(known.channels.value > 0, known.channels.value, np.nan)
+    x, deviations = table.rows.x[table.seen], np.where(table.channels.value > 0, table.channels.value, np.nan)
     scaled = x / np.where(x.std(axis=0) > 0, x.std(axis=0), 1.0)
     nearest = np.asarray(KDTree(scaled).query(scaled, k=2)[1])[:, 1]
-    networks = load_runs([fit.run for fit in (*best.all, *whole)])
+    networks = load_runs([fit.run for fit in (*best.in_order, *whole)])
     middles = torch.from_numpy((x + x[nearest]) / 2)[None].to(networks.like)
     values = dict(zip(networks.runs, networks.jet(middles)[0].double().cpu().numpy(), strict=True))
-    judged, agreeing = np.mean([values[str(fit.run.path)] for fit in best.all], axis=0), list[Fit]()
+    judged, agreeing = np.mean([values[str(fit.run.path)] for fit in best.in_order], axis=0), list[Fit]()
     for fit in whole:
         difference = FitErrors.of(values[str(fit.run.path)] - judged, deviations).nrmse
         if np.sqrt(np.nanmean(difference**2)) <= _APART * error + _ROUND_OFF:
@@ -120,13 +120,13 @@ def _agreeing(selection: Selection, best: Entrant, whole: Sequence[Fit]) -> list
 
 
 def _calibrate(
-    selection: Selection, best: Entrant, calibrating: Sequence[RunDirectory], questioning: Sequence[RunDirectory]
+    selection: Selection, best: Candidate, calibrating: Sequence[RunDirectory], questioning: Sequence[RunDirectory]
 ) -> Calibration:
     """Calibrate intervals by the rows that some runs have not seen, and keep the errors of the candidate there."""
     from runge.function.loading import load, load_runs  # late, as torch is
     from runge.function.residuals import UnseenErrors
 
-    judging = [fit.run for fit in best.all]
+    judging = [fit.run for fit in best.in_order]
     networks = load_runs(list(dict.fromkeys([*judging, *calibrating, *questioning])))
     errors = UnseenErrors.of(networks.jet, networks.runs, everywhere=True)
     judges, calibrators = ([networks.runs.index(str(run.path)) for run in runs] for runs in (judging, calibrating))

@@ -8,18 +8,20 @@ from typing import Any
 from hydra.core.override_parser.overrides_parser import OverridesParser
 
 from runge.configuration.errors import ConfigurationError
+from runge.data.rows import Rows
 from runge.records.directories import RunDirectory
 from runge.sweeps.compose import plain
 from runge.sweeps.jobs import current
 from runge.sweeps.policies.best.judge import Fit, error_of, root_mean
 from runge.sweeps.policies.policy import SweepCommand
+from runge.training.advice import without_wrong_columns, wrong_labels
 from runge.training.member import Member
 
-__all__ = ["Candidates", "Entrant"]
+__all__ = ["Candidate", "CandidateFactory", "without_equal"]
 
 
 @dataclass(frozen=True, eq=False)
-class Entrant:
+class Candidate:
     """A candidate, and the runs by which it is judged.
 
     Attributes:
@@ -46,19 +48,19 @@ class Entrant:
     calibrating: Sequence[int] = ()
 
     @property
-    def all(self) -> list[Fit]:
+    def in_order(self) -> list[Fit]:
         """Its fits, in the order of the folds."""
         return [self.fits[fold] for fold in sorted(self.fits)]
 
     @property
     def error(self) -> float:
         """The error by which it is ranked."""
-        return error_of(self.all)
+        return error_of(self.in_order)
 
     @property
     def seconds(self) -> float:
         """The mean time of its present runs."""
-        return sum(fit.seconds for fit in self.all) / max(len(self.fits), 1)
+        return sum(fit.seconds for fit in self.in_order) / max(len(self.fits), 1)
 
     @property
     def cut(self) -> bool:
@@ -80,17 +82,33 @@ class Entrant:
         """True if it is trained without the derivatives."""
         return not self.member.loss.lambda_d
 
-    def with_folds(self, folds: int) -> "Entrant":
+    def with_folds(self, folds: int) -> "Candidate":
         """Return the candidate with another number of folds."""
         kept = [override for override in self.overrides if not override.startswith("data.folds=")]
         return replace(self, overrides=[f"data.folds={folds}", *kept])
 
     def root_mean(self, name: str) -> float | None:
         """Return the root mean square of a figure over its fits; None: it is not known."""
-        return root_mean(self.all, name)
+        return root_mean(self.in_order, name)
 
 
-class Candidates:
+def without_equal(candidates: Sequence[Candidate], why: str) -> tuple[list[Candidate], list[str]]:
+    """Leave out candidates of the values alone that would equal others, unless all are such.
+
+    Args:
+        candidates: the candidates.
+        why: why they would be equal; empty: they would not.
+
+    Returns:
+        The others, and why these are left out.
+    """
+    alone = [candidate for candidate in candidates if candidate.values_alone and why]
+    if len(alone) == len(candidates):  # it is an override of the command
+        return list(candidates), []
+    return [x for x in candidates if x not in alone], [f"{candidate.name}: {why}" for candidate in alone]
+
+
+class CandidateFactory:
     """The overrides of candidates, and those of the command, which win.
 
     Args:
@@ -122,19 +140,19 @@ class Candidates:
         self.of_table = "file" in data
         self.columns: Sequence[str] = ()
 
-    def entrants(self, candidates: Mapping[str, Sequence[str]], folds: int) -> tuple[list[Entrant], list[str]]:
+    def compose(self, listed: Mapping[str, Sequence[str]], folds: int) -> tuple[list[Candidate], list[str]]:
         """Return the candidates that the command's overrides allow, and why the others are left out.
 
         Args:
-            candidates: the overrides of each, by its name.
+            listed: the overrides of each, by its name.
             folds: the folds of a table, unless the command has others.
 
         Raises:
             ConfigurationError: there are none.
         """
-        entrants, left_out = dict[str, Entrant](), list[str]()
+        candidates, left_out = dict[str, Candidate](), list[str]()
         failure, optimizers = None, list[str]()
-        for name, settings in candidates.items():
+        for name, settings in listed.items():
             optimizer = next((x for x in settings if x.startswith("optimizer=")), "optimizer=adamw")
             optimizers.append(optimizer.partition("=")[2])
             if self.given.get("optimizer", optimizer) != optimizer:
@@ -147,9 +165,9 @@ class Candidates:
                 failure = failure or error
                 left_out.append(f"{name}: {error}")
                 continue
-            entrants.setdefault(member.apart_from_seed(), Entrant(name, overrides, member))
-        if entrants:
-            return list(entrants.values()), left_out
+            candidates.setdefault(member.apart_from_seed(), Candidate(name, overrides, member))
+        if candidates:
+            return list(candidates.values()), left_out
         if failure is not None:
             raise failure
         if not optimizers:
@@ -158,12 +176,20 @@ class Candidates:
         got = self.given["optimizer"].partition("=")[2]
         raise ConfigurationError(f"optimizer: {rule}; got {got}; leave search=best out for one run")
 
-    def changed(self, entrant: Entrant, changes: Mapping[str, Any]) -> Entrant:
-        """Return an entrant with other settings, which has not been trained."""
-        overrides = [override for override in entrant.overrides if override.partition("=")[0] not in changes]
+    def leave_out_wrong_columns(self, rows: Rows | None) -> str:
+        """Let no candidate see derivatives that contradict the values, and return what is said of these."""
+        wrong = wrong_labels(rows) if rows else ""
+        if rows and wrong and "data.derivatives" not in self.given:
+            self.columns = without_wrong_columns(rows)
+        other = "These derivatives are left out; data.derivatives={...} chooses others."
+        return f"{wrong} {other}" if self.columns else wrong
+
+    def changed(self, candidate: Candidate, changes: Mapping[str, Any]) -> Candidate:
+        """Return an candidate with other settings, which has not been trained."""
+        overrides = [override for override in candidate.overrides if override.partition("=")[0] not in changes]
         overrides += [f"{key}={value}" for key, value in changes.items()]
         name = ", ".join(f"{key}={value}" for key, value in changes.items())
-        return Entrant(f"{entrant.name}; {name}", overrides, self.member(overrides))
+        return Candidate(f"{candidate.name}; {name}", overrides, self.member(overrides))
 
     def member(self, overrides: Sequence[str]) -> Member:
         """Return the run that some overrides make; of several folds the first one."""

@@ -13,7 +13,7 @@ from rich.text import Text
 
 from runge.metrics import ERRORS
 from runge.records.files import printable
-from runge.sweeps.policies.best.candidates import Entrant
+from runge.sweeps.policies.best.candidates import Candidate
 
 __all__ = ["Display"]
 
@@ -31,7 +31,7 @@ class Display:
         shown: false shows nothing in a terminal either.
     """
 
-    def __init__(self, ranked: Callable[[], Sequence[Entrant]], seconds: float, shown: bool) -> None:
+    def __init__(self, ranked: Callable[[], Sequence[Candidate]], seconds: float, shown: bool) -> None:
         console, self._ranked = Console(stderr=True), ranked
         self._round = ""
         self._began, self._seconds = time.monotonic(), seconds
@@ -54,7 +54,7 @@ class Display:
         table.add_column("the best so far", no_wrap=True)
         for name in ("value", "df/dx"):
             table.add_column(name, justify="right")
-        for entrant in self._ranked()[:_SHOWN]:
-            errors = [entrant.root_mean(name) for name in ERRORS]
-            table.add_row(Text(printable(entrant.name)), *("-" if x is None else f"{x:.1e}" for x in errors))
+        for candidate in self._ranked()[:_SHOWN]:
+            errors = [candidate.root_mean(name) for name in ERRORS]
+            table.add_row(Text(printable(candidate.name)), *("-" if x is None else f"{x:.1e}" for x in errors))
         return Group(Text(f"{left:.0f} s left: {printable(self._round)}"), *([table] if table.rows else []))

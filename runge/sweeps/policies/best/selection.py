@@ -13,15 +13,12 @@ from runge.records.calibration import Calibration
 from runge.records.directories import RunDirectory
 from runge.records.ensemble import write_answer
 from runge.sweeps.journal import Batch, Journal, Trial
-from runge.sweeps.policies.best.candidates import Candidates, Entrant
+from runge.sweeps.policies.best.candidates import Candidate, CandidateFactory
 from runge.sweeps.policies.best.display import Display
 from runge.sweeps.policies.best.judge import Fit
-from runge.sweeps.policies.best.known import Known
+from runge.sweeps.policies.best.search_table import FEW_ROWS, SearchTable
 
-__all__ = ["FEW_ROWS", "Run", "Selection"]
-
-FEW_ROWS = 50
-"""Fewer rows have as many folds as very many rows, and networks of the winner leave out each fold."""
+__all__ = ["Run", "Selection"]
 
 # No formula gives these; `benchmarks/problems` and its `more_rows.py` measure the search with them.
 _SET_UP = 0.2  # seconds of a run besides those that it measures
@@ -44,7 +41,7 @@ class Run(NamedTuple):
     """A run that is to be trained.
 
     Attributes:
-        entrant: whose it is.
+        candidate: whose it is.
         fold: the fold that it leaves out; None: none.
         seconds: the time that it has, with its set-up.
         share: the share of the rows; None: all.
@@ -54,7 +51,7 @@ class Run(NamedTuple):
         seed: what is added to the seed.
     """
 
-    entrant: Entrant
+    candidate: Candidate
     fold: int | None
     seconds: float
     share: float | None = None
@@ -68,9 +65,9 @@ class Selection:
     """The candidates and the runs by which they are judged.
 
     Args:
-        candidates: what makes the overrides of runs.
-        entrants: the candidates.
-        known: the table; None: a formula.
+        factory: what makes the overrides of runs.
+        candidates: the candidates.
+        table: the table; None: a formula.
         folds: the number of folds of the rows.
         judges: how many of them judge candidates, each a run.
         directory: the directory of the sweep.
@@ -87,18 +84,18 @@ class Selection:
 
     def __init__(
         self,
-        candidates: Candidates,
-        entrants: Iterable[Entrant],
-        known: Known | None,
+        factory: CandidateFactory,
+        candidates: Iterable[Candidate],
+        table: SearchTable | None,
         folds: int,
         judges: int,
         directory: Path,
         timeout: float,
         processes: int,
     ) -> None:
-        self.candidates, self.known = candidates, known
+        self.factory, self.table = factory, table
         self.folds, self.judges = folds, judges
-        self.entrants = {entrant.name: entrant for entrant in entrants}
+        self.candidates = {candidate.name: candidate for candidate in candidates}
         self.directory, self.timeout = directory, timeout
         self.processes = processes
         self.set_up, self.winner = 2 * _SET_UP, ""
@@ -107,10 +104,14 @@ class Selection:
         self.journal: Journal
         self.display: Display
 
+    def begin(self, journal: Journal, display: Display) -> None:
+        """Take what a search has when its first run begins."""
+        self.journal, self.display = journal, display
+
     @property
     def training_rows(self) -> int:
         """The number of rows on which a run that leaves out a fold is trained."""
-        return 0 if self.known is None else len(self.known.seen) - -(-len(self.known.seen) // self.folds)
+        return 0 if self.table is None else len(self.table.seen) - -(-len(self.table.seen) // self.folds)
 
     @property
     def crossed(self) -> int:
@@ -121,9 +122,11 @@ class Selection:
         """Return the seconds until a time, in seconds since the beginning of the search."""
         return until - self.journal.seconds
 
-    def ranked(self) -> list[Entrant]:
+    def ranked(self) -> list[Candidate]:
         """Return the candidates that have been trained: the winner, the best ones, and those that lack a fold."""
-        trained = [entrant for entrant in list(self.entrants.values()) if entrant.fits]  # the display asks meanwhile
+        trained = [
+            candidate for candidate in list(self.candidates.values()) if candidate.fits
+        ]  # the display asks meanwhile
         return sorted(trained, key=lambda x: (x.name != self.winner, -min(len(x.fits), self.judges), x.error))
 
     def train(
@@ -149,47 +152,47 @@ class Selection:
         besides = [fit.set_up for fit in fits if fit is not None]
         self.set_up = _SET_UP + sum(besides) / len(besides) if besides else self.set_up
         if ranked := self.ranked():
-            self.write(fit.run for fit in ranked[0].all)
+            self.write(fit.run for fit in ranked[0].in_order)
         return fits
 
     def _read(self, run: Run, trial: Trial) -> Fit | None:
         """Return the fit of a run that has ended, and keep it unless its candidate has a better one on that fold."""
-        entrant, fit = self.entrants[run.entrant.name], None
-        slowness, by_gradient = entrant.slowness, entrant.member.optimizer.by_gradient
+        candidate, fit = self.candidates[run.candidate.name], None
+        slowness, by_gradient = candidate.slowness, candidate.member.optimizer.by_gradient
         failure = describe(trial.value) if isinstance(trial.value, Exception) else ""
         if not failure:
             # No further steps are asked of fixed neurons, or if the command limits them.
-            completes = entrant.member.optimizer.last_layer_alone or "trainer.max_steps" in self.candidates.given
-            place = self.candidates.place(trial.number, trial.overrides)
+            completes = candidate.member.optimizer.last_layer_alone or "trainer.max_steps" in self.factory.given
+            place = self.factory.place(trial.number, trial.overrides)
             fit = Fit.of(place, trial.number, run.share, run.start, completes)
             if by_gradient:
-                slowness = fit.pace / self.candidates.member(trial.overrides).work()
-        if self.known and run.fold is None:
-            fits, numbers = entrant.fits, {"refits": [*entrant.refits, trial.number]}
+                slowness = fit.pace / self.factory.member(trial.overrides).work()
+        if self.table and run.fold is None:
+            fits, numbers = candidate.fits, {"refits": [*candidate.refits, trial.number]}
         elif run.seed:
-            fits, numbers = entrant.fits, {"calibrating": [*entrant.calibrating, trial.number]}
+            fits, numbers = candidate.fits, {"calibrating": [*candidate.calibrating, trial.number]}
         else:
             fold = run.fold or 0
-            before, kept = entrant.fits.get(fold), fit
+            before, kept = candidate.fits.get(fold), fit
             if before is not None and not (fit is not None and fit.error <= before.error):
                 # More steps do not help, unless these were few.
-                least = before.steps if entrant.member.optimizer.last_layer_alone else _FEW_STEPS[by_gradient]
+                least = before.steps if candidate.member.optimizer.last_layer_alone else _FEW_STEPS[by_gradient]
                 few = fit is not None and fit.cut and fit.steps <= least
                 kept = before._replace(cut=few, spent=before.spent + (fit.seconds if fit else 0.0))
-            fits = {**entrant.fits, **({} if kept is None else {fold: kept})}
-            numbers = {"runs": [*entrant.runs, trial.number]}
-        self.entrants[entrant.name] = replace(entrant, fits=fits, slowness=slowness, failure=failure, **numbers)
+            fits = {**candidate.fits, **({} if kept is None else {fold: kept})}
+            numbers = {"runs": [*candidate.runs, trial.number]}
+        self.candidates[candidate.name] = replace(candidate, fits=fits, slowness=slowness, failure=failure, **numbers)
         return fit
 
     def _job(self, run: Run) -> list[str]:
         """Return the overrides of a run."""
-        member, seconds = run.entrant.member, max(run.seconds - self.set_up, _LEAST)
-        job, share = list(run.entrant.overrides), run.share
+        member, seconds = run.candidate.member, max(run.seconds - self.set_up, _LEAST)
+        job, share = list(run.candidate.overrides), run.share
         steps = run.steps or member.training.max_steps
-        if run.fold is None and self.known:  # all rows; the test rows are those of the folds
+        if run.fold is None and self.table:  # all rows; the test rows are those of the folds
             job = [override for override in job if override.partition("=")[0] not in ("data.folds", "data.seed")]
             job += ["data.split.val=0", f"data.seed={member.data_seed.seed}"]
-        elif self.known:
+        elif self.table:
             job.append(f"data.fold={run.fold}")
         if run.start is not None:
             job.append(override_of("trainer.start", str(run.start.run.path)))
@@ -197,16 +200,16 @@ class Selection:
             if not member.optimizer.by_gradient:
                 least, most = _DAMPING
                 job.append(f"optimizer.damping={min(max(run.start.last('damping'), least), most):.3g}")
-                share = self._share(run, run.start, seconds) if run.fold is not None and self.known else share
+                share = self._share(run, run.start, seconds) if run.fold is not None and self.table else share
         job += [] if share is None else [f"data.split.train={share:.6g}"]
         if member.optimizer.by_gradient:  # its rate falls until the last step, which should fit into the time
-            pace = run.entrant.slowness * self.candidates.member(job).work()
+            pace = run.candidate.slowness * self.factory.member(job).work()
             steps = min(steps, max(_FEWEST_STEPS, int(_SAFETY * seconds / pace)))
         job += [f"trainer.max_steps={steps}", f"trainer.max_seconds={seconds:.3g}"]
         job += [] if run.stop_at is None else [f"trainer.stop_at={run.stop_at}"]
         job += [f"seed={member.seed.seed + run.seed}"] if run.seed else []
         last = {override.partition("=")[0]: override for override in job}
-        return [self.candidates.given.get(key, x) if key in _OF_COMMAND else x for key, x in last.items()]
+        return [self.factory.given.get(key, x) if key in _OF_COMMAND else x for key, x in last.items()]
 
     def _share(self, run: Run, start: Fit, seconds: float) -> float | None:
         """Return the share of the rows of a run that continues, at most that of its rung.
@@ -214,45 +217,45 @@ class Selection:
         There are more than before if its error on the rows that were held out is larger than that on its own: otherwise
         steps are lacking, not rows. Some steps should fit into its time.
         """
-        assert self.known
+        assert self.table
         before = start.used_share
         if before is None or (start.cut and not start.lacks_rows):
             return before
         share = before * min(_MOST_GROWTH, max(1.0, seconds / (_STEPS_AT_LEAST * start.pace)))
-        enough = share * len(self.known.rows.x) >= self.training_rows or share >= (run.share or 1.0)
+        enough = share * len(self.table.rows.x) >= self.training_rows or share >= (run.share or 1.0)
         return run.share if enough else share
 
-    def affords_all(self, entrant: Entrant, fit: Fit, seconds: float) -> bool:
+    def affords_all(self, candidate: Candidate, fit: Fit, seconds: float) -> bool:
         """Return whether a candidate has time for some steps on all rows, given a fit on some of them."""
-        return seconds >= _STEPS_AT_LEAST * self._pace_on_all(entrant, fit)
+        return seconds >= _STEPS_AT_LEAST * self._pace_on_all(candidate, fit)
 
-    def _pace_on_all(self, entrant: Entrant, fit: Fit) -> float:
+    def _pace_on_all(self, candidate: Candidate, fit: Fit) -> float:
         """Return the seconds that a step of a candidate on all rows should take, given a fit on some of them."""
-        assert self.known
-        if entrant.member.optimizer.by_gradient:  # with mini-batches of many rows
-            return entrant.slowness * entrant.member.work()
+        assert self.table
+        if candidate.member.optimizer.by_gradient:  # with mini-batches of many rows
+            return candidate.slowness * candidate.member.work()
         if self.judges > 1:  # all of its runs had these rows, also the one after which a few steps were enough
-            return fit.spent / (fit.before + fit.steps) * len(self.known.seen) / self.training_rows
-        rows = self.training_rows if fit.used_share is None else fit.used_share * len(self.known.rows.x)
-        return fit.pace * len(self.known.seen) / rows
+            return fit.spent / (fit.before + fit.steps) * len(self.table.seen) / self.training_rows
+        rows = self.training_rows if fit.used_share is None else fit.used_share * len(self.table.rows.x)
+        return fit.pace * len(self.table.seen) / rows
 
-    def step_of(self, entrant: Entrant) -> int:
+    def step_of(self, candidate: Candidate) -> int:
         """Return the step at which a network of a candidate with drawn weights should end, by those of its folds."""
-        return max(1, math.ceil(sum(fit.best_step for fit in entrant.all) / len(entrant.fits)))
+        return max(1, math.ceil(sum(fit.best_step for fit in candidate.in_order) / len(candidate.fits)))
 
-    def seconds_of(self, entrant: Entrant) -> float:
+    def seconds_of(self, candidate: Candidate) -> float:
         """Return the seconds that a network of all rows with drawn weights is expected to take."""
-        pace = sum(self._pace_on_all(entrant, fit) for fit in entrant.all) / len(entrant.fits)
-        return _MARGIN * self.step_of(entrant) * pace + self.set_up
+        pace = sum(self._pace_on_all(candidate, fit) for fit in candidate.in_order) / len(candidate.fits)
+        return _MARGIN * self.step_of(candidate) * pace + self.set_up
 
-    def start_of(self, entrant: Entrant, fold: int) -> Fit | None:
+    def start_of(self, candidate: Candidate, fold: int) -> Fit | None:
         """Return the fit whose weights a further run of a candidate begins with; None: they are drawn."""
-        return None if entrant.member.optimizer.last_layer_alone else entrant.fits.get(fold)
+        return None if candidate.member.optimizer.last_layer_alone else candidate.fits.get(fold)
 
-    def may_gain(self, entrant: Entrant, seconds: float) -> bool:
+    def may_gain(self, candidate: Candidate, seconds: float) -> bool:
         """Return whether more steps may help a candidate; one that begins anew needs more time than it has had."""
-        anew = entrant.member.optimizer.last_layer_alone
-        return entrant.cut and (not anew or seconds * self.processes > sum(fit.seconds for fit in entrant.all))
+        anew = candidate.member.optimizer.last_layer_alone
+        return candidate.cut and (not anew or seconds * self.processes > sum(fit.seconds for fit in candidate.in_order))
 
     def write(self, networks: Iterable[RunDirectory], intervals: Calibration | None = None) -> None:
         """Write the answer, the mean of some networks."""

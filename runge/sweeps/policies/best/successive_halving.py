@@ -24,22 +24,19 @@ from runge.configuration.objects import build
 from runge.configuration.validation import Count, Positive, checked
 from runge.sweeps.journal import Journal
 from runge.sweeps.policies.best.answer import answer, questioning_seconds
-from runge.sweeps.policies.best.candidates import Candidates, Entrant
+from runge.sweeps.policies.best.candidates import Candidate, CandidateFactory, without_equal
 from runge.sweeps.policies.best.display import Display
-from runge.sweeps.policies.best.known import Known
-from runge.sweeps.policies.best.selection import FEW_ROWS, Run, Selection
+from runge.sweeps.policies.best.search_table import SearchTable
+from runge.sweeps.policies.best.selection import Run, Selection
 from runge.sweeps.policies.best.verdict import leaderboard
 from runge.sweeps.policies.policy import Policy, Rounds, SweepCommand
-from runge.training.advice import without_wrong_columns, wrong_labels
 
 __all__ = ["Best", "BestSettings"]
 
 log = logging.getLogger(__name__)
 
 # No formula gives these; `benchmarks/problems` and its `more_rows.py` measure the search with them.
-_FOLDS, _FOLDS_OF_MANY = 5, 10  # of rows by default, and the most unless a fold would have too many rows
-_LEFT_OUT_OF_FEW, _LEFT_OUT = 100, 1000  # rows of a fold: less judge badly, more only cost time
-_JUDGES, _JUDGES_OF_FEW = 2, 4  # folds that judge, if one has too few rows
+_FOLDS = 5  # until the number of rows is known
 _LABELS, _ROWS = 1000, 10  # labels, and rows for each input, of the first rung
 _GROWTH = 4.0  # of the rows from rung to rung, or more, so that there are no more rungs than the halving needs
 _COMPARED, _WON = 0.55, 0.86  # of the time, after which the rungs, and the steps of the winner on some rows, end
@@ -93,47 +90,45 @@ class Best(Policy):
     def __init__(self, command: SweepCommand) -> None:
         settings = build("search", command.settings, BestSettings)
         self.compares, self._settings = settings.compare, settings
-        processes = command.processes or 1
         self.end = settings.timeout - min(_ENDING, _ENDING_SHARE * settings.timeout)
-        candidates = Candidates(command)
-        listed = settings.tables if candidates.of_table else settings.formulas
-        entrants, self._left_out = candidates.entrants(listed, _FOLDS)
-        rows, self._wrong = entrants[0].member.rows, ""
-        if rows and (wrong := wrong_labels(rows)):
-            self._wrong = wrong
-            if "data.derivatives" not in candidates.given:
-                candidates.columns = without_wrong_columns(rows)
-            if candidates.columns:
-                self._wrong += " These derivatives are left out; data.derivatives={...} chooses others."
-                entrants, self._left_out = candidates.entrants(listed, _FOLDS)
-        table = Known.of(entrants[0].member) if candidates.of_table else None
-        folds, judges = 1, 1
-        if table:
-            folds, rows = table.rows.folds, len(table.seen)
-            few = len(table.seen) < FEW_ROWS
-            if "data.folds" not in candidates.given:
-                most = _FOLDS_OF_MANY if few else rows // _LEFT_OUT_OF_FEW
-                folds = min(table.rows.most_folds, max(folds, min(_FOLDS_OF_MANY, most), rows // _LEFT_OUT))
-                entrants = [entrant.with_folds(folds) for entrant in entrants]
-            judges = 1 if rows >= folds * _LEFT_OUT_OF_FEW else min(folds, _JUDGES_OF_FEW if few else _JUDGES)
-        why = "" if table is None else table.without_values_alone
-        alone = [entrant for entrant in entrants if entrant.values_alone and why]
-        if len(alone) < len(entrants):  # it is not an override of the command
-            entrants = [entrant for entrant in entrants if entrant not in alone]
-            self._left_out += [f"{entrant.name}: {why}" for entrant in alone]
-        limits = command.directory, settings.timeout, processes
-        self.selection = Selection(candidates, entrants, table, folds, judges, *limits)
+        factory = CandidateFactory(command)
+        listed = settings.tables if factory.of_table else settings.formulas
+        candidates, left_out = factory.compose(listed, _FOLDS)
+        self._wrong = factory.leave_out_wrong_columns(candidates[0].member.rows)
+        if factory.columns:
+            candidates, left_out = factory.compose(listed, _FOLDS)
+        table, folds, judges = None, 1, 1
+        if factory.of_table:
+            table = SearchTable.of(candidates[0].member)
+            folds = table.rows.folds
+            if "data.folds" not in factory.given:
+                folds = table.count_folds()
+                candidates = [candidate.with_folds(folds) for candidate in candidates]
+            judges = table.count_judges(folds)
+            candidates, without_effect = without_equal(candidates, table.without_values_alone)
+            left_out += without_effect
+        self._left_out = left_out
+        self.selection = Selection(
+            factory,
+            candidates,
+            table,
+            folds=folds,
+            judges=judges,
+            directory=command.directory,
+            timeout=settings.timeout,
+            processes=command.processes or 1,
+        )
         self.promotions = list[str]()
 
     def description(self) -> Mapping[str, Any]:
         """Return the overrides, the settings and the candidates."""
         return {
-            "overrides": list(self.selection.candidates.given.values()),
-            "data.file": f"rows {next(iter(self.selection.entrants.values())).member.checksum[:12]}",
+            "overrides": list(self.selection.factory.given.values()),
+            "data.file": f"rows {next(iter(self.selection.candidates.values())).member.checksum[:12]}",
             "search.timeout": self._settings.timeout,
             "search.seeds": self._settings.seeds,
             "hydra.launcher.processes": self.selection.processes,
-            "candidates": {name: x.overrides for name, x in self.selection.entrants.items()},
+            "candidates": {name: x.overrides for name, x in self.selection.candidates.items()},
         }
 
     def propose(self, journal: Journal) -> Rounds:
@@ -143,12 +138,12 @@ class Best(Policy):
             RunError: no candidate has a finite loss.
         """
         selection = self.selection
-        selection.journal, table = journal, selection.known
         if self._wrong:
             log.warning("%s", self._wrong)
-        shown = next(iter(selection.entrants.values())).member.training.progress_bar
-        selection.display = Display(selection.ranked, self._settings.timeout - journal.elapsed, shown)
-        with selection.display.shown():
+        shown = next(iter(selection.candidates.values())).member.training.progress_bar
+        display = Display(selection.ranked, self._settings.timeout - journal.elapsed, shown)
+        selection.begin(journal, display)
+        with display.shown():
             for rung in self._rungs():
                 yield from self._climb(rung)
             if not selection.ranked():
@@ -156,35 +151,35 @@ class Best(Policy):
             if not selection.ranked():
                 raise RunError("search: no candidate could be trained; the messages of its runs are in the report")
             yield from self._improve()
-            if table:
+            if selection.table:
                 yield from answer(selection, self._settings.seeds, self.end)
 
     def _rungs(self) -> list[Rung]:
         """Return the comparisons, of fewer and fewer candidates on more and more rows."""
-        selection, count = self.selection, len(self.selection.entrants)
+        selection, count = self.selection, len(self.selection.candidates)
         rounds = max(2, math.ceil(math.log2(count)))
         shares: list[float | None] = [None] * rounds
-        if selection.known:
-            rows, inputs = selection.training_rows, len(selection.known.rows.inputs)
-            least = max(_LABELS / selection.known.labels_of_row, _ROWS * inputs)
+        if selection.table:
+            rows, inputs = selection.training_rows, len(selection.table.rows.inputs)
+            least = max(_LABELS / selection.table.labels_of_row, _ROWS * inputs)
             growth = max(_GROWTH, (rows / least) ** (1 / (rounds - 1)))
             for i in range(smaller := max(0, round(math.log(rows / least, growth)))):
-                shares[i] = rows / growth ** (smaller - i) / len(selection.known.rows.x)
+                shares[i] = rows / growth ** (smaller - i) / len(selection.table.rows.x)
         shares_of_time = [_BEGINNING / (_BEGINNING + rounds - 1), *(1 / (rounds - i) for i in range(1, rounds))]
         return [Rung(shares_of_time[i], share, math.ceil(count / 2**i)) for i, share in enumerate(shares)]
 
     def _climb(self, rung: Rung) -> Rounds:
         """Train the best candidates so far, at first all, on the rows of a rung."""
         selection, ranked = self.selection, self.selection.ranked()
-        chosen = list(selection.entrants.values())
+        chosen = list(selection.candidates.values())
         if ranked:
             most = _TIE * ranked[0].error
             chosen = [x for i, x in enumerate(ranked) if i < rung.most or (x.error <= most and i < 2 * rung.most)]
         time = rung.time_share * selection.left(_COMPARED * self.end) - (0 if ranked else _START_UP)
         seconds_each = time / max(len(chosen), 1)
-        lacking = [x for x in chosen if not x.all or any(fit.share != rung.share for fit in x.all)]
+        lacking = [x for x in chosen if not x.in_order or any(fit.share != rung.share for fit in x.in_order)]
         lacking += [x for x in chosen if x not in lacking and selection.may_gain(x, seconds_each)]
-        pairs = [(entrant, fold) for entrant in lacking for fold in range(selection.judges)]
+        pairs = [(candidate, fold) for candidate in lacking for fold in range(selection.judges)]
         seconds = time * selection.processes / max(len(pairs), 1)
         # With less time for each of them the best ones should continue.
         if pairs and selection.left(selection.timeout) > 0 and (not ranked or seconds >= 2 * selection.set_up):
@@ -194,7 +189,7 @@ class Best(Policy):
 
     def _try_fastest(self) -> Rounds:
         """Train the candidate with the fastest step for some seconds after all, because no other one has ended."""
-        fastest = min(self.selection.entrants.values(), key=lambda entrant: entrant.member.work())
+        fastest = min(self.selection.candidates.values(), key=lambda candidate: candidate.member.work())
         what = "search.timeout: no candidate has ended within %g s; %s has some more seconds"
         log.warning(what, self._settings.timeout, fastest.name)
         yield from self.selection.train([Run(fastest, 0, 0.0)], until=math.inf)
@@ -207,42 +202,42 @@ class Best(Policy):
         selection = self.selection
         while True:
             ranked = selection.ranked()
-            best, fit = ranked[0], ranked[0].all[0]
+            best, fit = ranked[0], ranked[0].in_order[0]
             why, until = "because more steps may reduce the error", self._until(best)
             half = selection.left(until) / 2
             near = [x for x in ranked if selection.may_gain(x, half) and x.error <= _TIE * best.error]
-            if selection.known is None and fit.lacks_rows:
+            if selection.table is None and fit.lacks_rows:
                 near = []  # more points help, not more steps
-            if not near and selection.known:
+            if not near and selection.table:
                 near = [x for x in ranked[1 : 1 + _BEHIND] if selection.may_gain(x, half) and x.spent < best.spent]
                 why = f"because {best.name} has had more time"
             if not near:
-                near = [x for x in self._variations(best) if x.name not in selection.entrants]
+                near = [x for x in self._variations(best) if x.name not in selection.candidates]
                 why = "because more steps do not reduce the error"
             near, seconds = near[: selection.processes], selection.left(until)
             if not near or seconds <= 2 * selection.set_up:
                 return
-            selection.entrants |= {entrant.name: entrant for entrant in near}
+            selection.candidates |= {candidate.name: candidate for candidate in near}
             folds = range(selection.judges)
             pairs = [(x, fold) for x in near for fold in folds if fold not in x.fits or x.fits[fold].cut]
             seconds = max(seconds / 2, min(seconds, _SLICE)) * min(1, selection.processes / len(pairs))
-            self._tell(f"{' and '.join(entrant.name for entrant in near)} for {seconds:.0f} s, {why}")
+            self._tell(f"{' and '.join(candidate.name for candidate in near)} for {seconds:.0f} s, {why}")
             steps = fit.before + fit.steps  # those of a network with drawn weights, to be as good
             runs = list[Run]()
-            for entrant, fold in pairs:
-                start = selection.start_of(entrant, fold)
-                if start is None and selection.known is None:  # the same neurons, with more points
+            for candidate, fold in pairs:
+                start = selection.start_of(candidate, fold)
+                if start is None and selection.table is None:  # the same neurons, with more points
                     start = selection.start_of(best, fold)
-                runs.append(Run(entrant, fold, seconds, None, start, None if start else steps))
+                runs.append(Run(candidate, fold, seconds, None, start, None if start else steps))
             yield from selection.train(runs)
 
-    def _until(self, best: Entrant) -> float:
+    def _until(self, best: Candidate) -> float:
         """Return the time until which candidates are improved, such that the networks of the answer have what is left.
 
         A winner that needs more steps can have all of the time if it does not lack rows, or has nearly all of them.
         """
-        selection, fit = self.selection, best.all[0]
-        if selection.known is None:
+        selection, fit = self.selection, best.in_order[0]
+        if selection.table is None:
             return self.end
         if not best.continues:
             return self.end - selection.crossed * selection.seconds_of(best) / selection.processes
@@ -250,32 +245,32 @@ class Best(Policy):
         whole = fit.lacks_rows and selection.folds <= _MANY_FOLDS and selection.affords_all(best, fit, last)
         return self.end - last * whole - questioning_seconds(selection, best, self.end)
 
-    def _variations(self, best: Entrant) -> list[Entrant]:
+    def _variations(self, best: Candidate) -> list[Candidate]:
         """Return larger variations of a candidate, and for a formula variations with more points."""
-        candidates, model = self.selection.candidates, best.member.model
+        factory, model = self.selection.factory, best.member.model
         fixed = best.member.optimizer.last_layer_alone
         changes = [{"model.width": 2 * model.width}, *([] if fixed else [{"model.depth": model.depth + 1}])]
-        if self.selection.known is None:
+        if self.selection.table is None:
             points = {"data.n_train": 2 * best.member.configuration["data"]["n_train"]}
             changes = [points | changes[0] if fixed else points]
-        varied = list[Entrant]()
+        varied = list[Candidate]()
         for change in changes:
-            if change.keys() & candidates.given.keys():
+            if change.keys() & factory.given.keys():
                 continue
             with suppress(ConfigurationError):  # a larger network is not allowed
-                varied.append(candidates.changed(best, change))
+                varied.append(factory.changed(best, change))
         return varied
 
-    def _promote(self, rung: Rung, ranked: Sequence[Entrant], chosen: Sequence[Entrant]) -> None:
+    def _promote(self, rung: Rung, ranked: Sequence[Candidate], chosen: Sequence[Candidate]) -> None:
         """Say which candidates continue, and why."""
-        table, total = self.selection.known, self.selection.training_rows
+        table, total = self.selection.table, self.selection.training_rows
         rows = round(rung.share * len(table.rows.x)) if table and rung.share else total
         where = f"on {rows} rows" if table else "on points of their own"
         if not ranked:
             self._tell(f"{len(chosen)} candidates {where}")
             return
-        names = ", ".join(f"{entrant.name} ({entrant.error:.1e})" for entrant in chosen)
-        dropped = [entrant for entrant in ranked if entrant not in chosen]
+        names = ", ".join(f"{candidate.name} ({candidate.error:.1e})" for candidate in chosen)
+        dropped = [candidate for candidate in ranked if candidate not in chosen]
         why = f"; {len(dropped)} have larger errors, from {min(x.error for x in dropped):.1e}" if dropped else ""
         self._tell(f"{names} {where}{why}")
 

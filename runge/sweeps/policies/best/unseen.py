@@ -9,7 +9,7 @@ from runge.comparison.leaderboard import OutputError
 from runge.configuration.validation import Floats
 from runge.data.channels import Channels
 from runge.records.fits import LEVEL
-from runge.sweeps.policies.best.known import Known
+from runge.sweeps.policies.best.search_table import SearchTable
 
 Integers = NDArray[np.integer]
 
@@ -25,18 +25,18 @@ _BLOCKS = 100  # of groups: a standard error of 100 of them has a relative error
 _CONFIDENCE = 0.95
 
 
-def errors_of(residuals: Floats, groups: Integers, known: Known) -> list[OutputError]:
+def errors_of(residuals: Floats, groups: Integers, table: SearchTable) -> list[OutputError]:
     """Return the errors of each output; channels that are known in fewer than nine groups are not judged.
 
     Args:
         residuals: those in rows that networks have not seen, (n, P + P D), values first; NaN: not known.
         groups: the group of each row, (n,).
-        known: the table.
+        table: the table.
     """
     residuals = np.where(groups_of(residuals, groups) < LEAST_JUDGED, np.nan, residuals)
-    errors, factors = known.channels.nrmse(residuals), _factors(residuals, groups, known.channels)
-    figures = np.concatenate([errors, _bounds(residuals, groups, known), factors]).T.tolist()
-    outputs = zip(known.rows.outputs, figures, strict=True)
+    errors, factors = table.channels.nrmse(residuals), _factors(residuals, groups, table.channels)
+    figures = np.concatenate([errors, _bounds(residuals, groups, table), factors]).T.tolist()
+    outputs = zip(table.rows.outputs, figures, strict=True)
     return [OutputError(y, *(x if math.isfinite(x) else None for x in numbers)) for y, numbers in outputs]
 
 
@@ -78,7 +78,7 @@ def _factors(residuals: Floats, groups: Integers, channels: Channels) -> Floats:
         return np.exp(t.ppf((1 + _CONFIDENCE) / 2, blocks - 1) * np.sqrt(variance) / channels.nrmse(residuals))
 
 
-def _bounds(residuals: Floats, groups: Integers, known: Known) -> Floats:
+def _bounds(residuals: Floats, groups: Integers, table: SearchTable) -> Floats:
     """Return the bounds of 90 % of the residuals of the values and the derivatives of each output, (2, P).
 
     Of the n residuals of a channel in G groups, over its standard deviation, the bound is the k-th smallest in size,
@@ -92,7 +92,7 @@ def _bounds(residuals: Floats, groups: Integers, known: Known) -> Floats:
         R. Dunn et al. (2022). Distribution-free prediction sets for two-layer hierarchical models.
         https://arxiv.org/abs/1809.07441
     """
-    outputs, sizes, counts = len(known.channels.value), known.channels.of_residuals, groups_of(residuals, groups)
+    outputs, sizes, counts = len(table.channels.value), table.channels.of_residuals, groups_of(residuals, groups)
     bounds = np.full(len(sizes), np.nan)
     for channel, size in enumerate(sizes):
         errors = sizes_of(residuals, channel)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from runge.comparison.leaderboard import AnswerProfile, Candidate, Leaderboard, OutputError
+from runge.comparison.leaderboard import AnswerProfile, Leaderboard, LeaderboardEntry, OutputError
 from runge.configuration.validation import Floats
 from runge.configuration.words import command, in_shell
 from runge.data.roles import listed, partial_name
@@ -15,9 +15,9 @@ from runge.data.rows import Rows
 from runge.metrics import ERRORS
 from runge.records.ensemble import read_answer
 from runge.records.fits import LEVEL
-from runge.sweeps.policies.best.candidates import Entrant
+from runge.sweeps.policies.best.candidates import Candidate
 from runge.sweeps.policies.best.influences import sensitivity_of
-from runge.sweeps.policies.best.known import Known
+from runge.sweeps.policies.best.search_table import SearchTable
 from runge.sweeps.policies.best.selection import Selection
 from runge.sweeps.policies.best.suspects import describe_suspects, find_suspects
 from runge.sweeps.policies.best.unseen import LEAST_JUDGED, errors_of, groups_of, rank, sizes_of
@@ -44,49 +44,56 @@ def leaderboard(selection: Selection, left_out: Sequence[str], promotions: Seque
         promotions: which candidates were trained further, and why.
         wrong: which columns of derivatives contradict the values; empty: none.
     """
-    ranked, known, sweep = selection.ranked(), selection.known, selection.directory
+    ranked, table, sweep = selection.ranked(), selection.table, selection.directory
     best = ranked[0]
-    late = [x for x in selection.entrants.values() if not x.fits]
+    late = [x for x in selection.candidates.values() if not x.fits]
     left_out = [*left_out, *(f"{x.name}: {x.failure or 'its time was over before it began'}" for x in late)]
-    if known is None:
+    if table is None:
         errors = [("values", best.root_mean(ERRORS[0])), ("derivatives", best.root_mean(ERRORS[1]))]
         both = " and ".join(f"{error:.1e} for the {what}" for what, error in errors if error is not None)
         error = f"Its error on the validation points, over the standard deviation, is {both}."
-        candidates = [_candidate(entrant, []) for entrant in ranked]
-        sentences = [_describe_answer(sweep, candidates[0], 0, 0, 0), error]
-        return Leaderboard(candidates, sentences, left_out, promotions=list(promotions))
+        entries = [_entry(candidate, []) for candidate in ranked]
+        sentences = [_describe_answer(sweep, entries[0], 0, 0, 0), error]
+        return Leaderboard(entries, sentences, left_out, promotions=list(promotions))
 
     from runge.function.loading import load, load_runs  # late, as torch is
     from runge.function.residuals import UnseenErrors
 
-    function, test, residuals = load(sweep), len(known.test), selection.residuals
+    function, test, residuals = load(sweep), len(table.test), selection.residuals
     if residuals is None:  # the search has ended before its answer
-        networks = load_runs([fit.run for fit in best.all])
-        residuals = UnseenErrors.of(networks.jet, networks.runs, everywhere=False).mean(range(len(best.all)), True)
+        networks = load_runs([fit.run for fit in best.in_order])
+        residuals = UnseenErrors.of(networks.jet, networks.runs, everywhere=False).mean(range(len(best.in_order)), True)
     questioned = residuals if selection.questioned is None else selection.questioned
-    suspects, errors = find_suspects(questioned, known.rows), errors_of(residuals, known.rows.groups, known)
-    errors, decades = _of_decades(errors, known.rows)
-    candidates = [_candidate(entrant, errors) for entrant in ranked]
+    suspects, errors = find_suspects(questioned, table.rows), errors_of(residuals, table.rows.groups, table)
+    errors, decades = _of_decades(errors, table.rows)
+    entries = [_entry(candidate, errors) for candidate in ranked]
     sentences = [
-        _describe_answer(sweep, candidates[0], len(known.seen), test, selection.folds),
-        _describe_errors(errors, residuals, known.rows, len(best.fits), selection.folds),
+        _describe_answer(sweep, entries[0], len(table.seen), test, selection.folds),
+        _describe_errors(errors, residuals, table.rows, len(best.fits), selection.folds),
         _describe_bounds(errors),
-        *_describe_test(function, known, residuals),
+        *_describe_test(function, table, residuals),
     ]
-    if len(candidates) == 1:
+    if len(entries) == 1:
         sentences.append("No other candidate could be compared; search.timeout=SECONDS gives more time.")
     sentences += [describe_suspects(suspects), wrong, decades]
-    influences = sensitivity_of(function, known.rows) if len(function.inputs) > 1 else None
-    level = None if function.calibration is None else LEVEL
-    about = influences, _profiles(function, known), level, suspects, list(promotions), errors
-    return Leaderboard(candidates, list(filter(None, sentences)), left_out, *about)
+    return Leaderboard(
+        entries,
+        [sentence for sentence in sentences if sentence],
+        left_out,
+        sensitivity=sensitivity_of(function, table.rows) if len(function.inputs) > 1 else None,
+        profiles=_profiles(function, table),
+        level=None if function.calibration is None else LEVEL,
+        suspects=suspects,
+        promotions=list(promotions),
+        errors=errors,
+    )
 
 
-def _profiles(function: "Function", known: Known) -> list[AnswerProfile]:
+def _profiles(function: "Function", table: SearchTable) -> list[AnswerProfile]:
     """Return the profiles of a function that was fitted to a table, along the inputs that matter most."""
     from runge.function.slices import profiles_of  # late, as torch is
 
-    rows, seen = known.rows, known.seen
+    rows, seen = table.rows, table.seen
     outputs = range(min(len(rows.outputs), _MOST_PROFILES))
     inputs = np.sort(np.argsort(-function.input_weights, kind="stable")[:_MOST_PROFILES]).tolist()
     points = _NUMBERS // (len(inputs) * max(6 * len(outputs), len(rows.inputs)))
@@ -100,24 +107,34 @@ def _profiles(function: "Function", known: Known) -> list[AnswerProfile]:
     ]
 
 
-def _candidate(entrant: Entrant, errors: Sequence[OutputError]) -> Candidate:
+def _entry(candidate: Candidate, errors: Sequence[OutputError]) -> LeaderboardEntry:
     """Return a candidate with its errors, of the outputs that are judged, or of all if none is."""
     judged = [[one.output for one in errors if getattr(one, kind) is not None] for kind in _KINDS]
     value, derivative = (
-        _mean([entrant.root_mean(f"{name}/{output}") for output in outputs])
+        _mean([candidate.root_mean(f"{name}/{output}") for output in outputs])
         if 0 < len(outputs) < len(errors)
-        else entrant.root_mean(name)
+        else candidate.root_mean(name)
         for name, outputs in zip(ERRORS, judged, strict=True)
     )
-    line = f"{command()} {'-m ' if entrant.member.rows else ''}{' '.join(map(in_shell, entrant.overrides))}"
-    figures = value, derivative, entrant.error, entrant.seconds, max(fit.best_step for fit in entrant.all)
-    runs = [fit.number for fit in entrant.all]
-    earlier = [number for number in entrant.runs if number not in runs]
-    further = list(entrant.refits), len(entrant.fits), *figures, list(entrant.calibrating), earlier
-    return Candidate(entrant.name, line, runs, *further)
+    line = f"{command()} {'-m ' if candidate.member.rows else ''}{' '.join(map(in_shell, candidate.overrides))}"
+    runs = [fit.number for fit in candidate.in_order]
+    return LeaderboardEntry(
+        name=candidate.name,
+        command=line,
+        runs=runs,
+        refits=list(candidate.refits),
+        folds=len(candidate.fits),
+        value=value,
+        derivative=derivative,
+        error=candidate.error,
+        seconds=candidate.seconds,
+        steps=max(fit.best_step for fit in candidate.in_order),
+        calibrating=list(candidate.calibrating),
+        earlier=[number for number in candidate.runs if number not in runs],
+    )
 
 
-def _describe_answer(sweep: Path, best: Candidate, seen: int, test: int, folds: int) -> str:
+def _describe_answer(sweep: Path, best: LeaderboardEntry, seen: int, test: int, folds: int) -> str:
     """Return a sentence on the networks of the answer in a sweep's directory.
 
     Args:
@@ -162,21 +179,21 @@ def _describe_errors(errors: Sequence[OutputError], residuals: Floats, rows: Row
     return " ".join(said)
 
 
-def _describe_test(function: "Function", known: Known, left_out: Floats) -> list[str]:
+def _describe_test(function: "Function", table: SearchTable, left_out: Floats) -> list[str]:
     """Return sentences on the errors of the answer on the test rows; empty: there are none."""
-    if not len(known.test):
+    if not len(table.test):
         return []
     from runge.function.predictions import predict  # late, as torch is
 
-    own, rows = predict(function, known.rows.x[known.test]), known.rows
-    value, slope = own["u"] - rows.y[known.test], own["du"] - rows.dydx[known.test]
+    own, rows = predict(function, table.rows.x[table.test]), table.rows
+    value, slope = own["u"] - rows.y[table.test], own["du"] - rows.dydx[table.test]
     residuals = np.concatenate([value, slope.reshape(len(slope), -1)], axis=1)
-    errors = _in_words(errors_of(residuals, rows.groups[known.test], known))
-    which = f"On the {len(known.test)} test rows, which no network has seen"
-    return [f"{which}, the error of the answer is {errors}.", _describe_surprise(residuals, left_out, known)]
+    errors = _in_words(errors_of(residuals, rows.groups[table.test], table))
+    which = f"On the {len(table.test)} test rows, which no network has seen"
+    return [f"{which}, the error of the answer is {errors}.", _describe_surprise(residuals, left_out, table)]
 
 
-def _describe_surprise(test: Floats, left_out: Floats, known: Known) -> str:
+def _describe_surprise(test: Floats, left_out: Floats, table: SearchTable) -> str:
     """Return a sentence that says so if test rows have larger residuals than rows left out have; empty: they do not.
 
     If all n + m residuals of a channel are exchangeable, the number of the m in test rows within the k-th smallest of
@@ -186,13 +203,13 @@ def _describe_surprise(test: Floats, left_out: Floats, known: Known) -> str:
     Args:
         test: the residuals in the test rows, (m, P + P D); NaN: not known.
         left_out: the residuals in rows left out of training, (n, P + P D), likewise.
-        known: the table.
+        table: the table.
     """
-    if known.rows.table.group is not None:
+    if table.rows.table.group is not None:
         return ""
     from scipy.stats import betabinom  # late: it takes a while
 
-    rows, found = known.rows, list[tuple[float, str]]()
+    rows, found = table.rows, list[tuple[float, str]]()
     names = [*rows.outputs, *(partial_name(y, x) for y in rows.outputs for x in rows.inputs)]
     for channel, name in enumerate(names):
         others, errors = sizes_of(left_out, channel), sizes_of(test, channel)

@@ -9,7 +9,7 @@ import torch
 
 from runge.records.directories import RunDirectory
 from runge.sweeps.policies.best.answer import _agreeing, answer, questioning_seconds
-from runge.sweeps.policies.best.candidates import Entrant
+from runge.sweeps.policies.best.candidates import Candidate
 from runge.sweeps.policies.best.judge import Fit
 
 
@@ -25,14 +25,14 @@ def test_neurons_of_all_rows_have_the_schedule_of_those_of_a_fold_that_took_fewe
     """The slopes of drawn neurons depend on the step over the number of steps that were planned."""
     fit = Fit(Run("."), 0, {"val/nrmse_f": 1.0}, None, cut, 0, 0.0)
     member: Any = SimpleNamespace(optimizer=SimpleNamespace(last_layer_alone=True))
-    best = Entrant("drawn", [], member, {0: fit, 1: fit})
+    best = Candidate("drawn", [], member, {0: fit, 1: fit})
     selection: Any = SimpleNamespace(
         ranked=lambda: [best],
         left=lambda end: end,
         processes=1,
         crossed=2,
-        seconds_of=lambda entrant: 1.0,
-        step_of=lambda entrant: 36,
+        seconds_of=lambda candidate: 1.0,
+        step_of=lambda candidate: 36,
         display=SimpleNamespace(say=lambda what: None),
         train=iter,
     )
@@ -44,15 +44,15 @@ def test_short_runs_of_a_winner_that_continues_question_the_labels_of_the_other_
     """They get 12 % of the time; they are not begun if that is less than twice what a run needs to start."""
     fit = Fit(Run("."), 0, {"val/nrmse_f": 1.0}, None, True, 0, 0.0)
     member: Any = SimpleNamespace(optimizer=SimpleNamespace(last_layer_alone=False))
-    best = Entrant("continues", [], member, {0: fit, 3: fit})
+    best = Candidate("continues", [], member, {0: fit, 3: fit})
     selection: Any = SimpleNamespace(
         ranked=lambda: [best],
         left=lambda end: 20.0,
         processes=2,
         crossed=5,
         set_up=0.5,
-        seconds_of=lambda entrant: 1.0,
-        start_of=lambda entrant, fold: None,
+        seconds_of=lambda candidate: 1.0,
+        start_of=lambda candidate, fold: None,
         train=iter,
     )
     batch = answer(selection, seeds=3, end=100.0)
@@ -81,6 +81,6 @@ def test_a_network_of_all_rows_that_is_wrong_between_them_is_no_answer(monkeypat
 
     networks = SimpleNamespace(runs=list(shifts), like=torch.zeros(0, dtype=torch.float64), jet=jet)
     monkeypatch.setattr("runge.function.loading.load_runs", lambda runs: networks)
-    selection: Any = SimpleNamespace(known=known)
-    assert _agreeing(selection, Entrant("any", [], member, {0: judge}), [right, wrong]) == [right]
-    assert _agreeing(selection, Entrant("any", [], member, {0: judge}), []) == []
+    selection: Any = SimpleNamespace(table=known)
+    assert _agreeing(selection, Candidate("any", [], member, {0: judge}), [right, wrong]) == [right]
+    assert _agreeing(selection, Candidate("any", [], member, {0: judge}), []) == []

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from runge.records.directories import RunDirectory
-from runge.sweeps.policies.best.candidates import Entrant
+from runge.sweeps.policies.best.candidates import Candidate
 from runge.sweeps.policies.best.judge import Fit, error_of
 from runge.sweeps.policies.best.selection import Selection
 
@@ -26,12 +26,12 @@ def test_noise_of_the_derivatives_does_not_hide_errors_of_the_values():
 
 
 def test_the_best_come_first_and_after_them_those_that_lack_a_fold():
-    entrants = list[Entrant]()
+    candidates = list[Candidate]()
     for name, error, folds in (("a", 1.0, 5), ("b", 0.9, 2), ("c", 0.3, 2), ("d", 0.01, 1), ("e", 0.1, 1)):
         fits = {fold: fit(error, error) for fold in range(folds)}
-        entrants.append(Entrant(name, [], None, fits))  # pyright: ignore[reportArgumentType]
-    entrants.append(Entrant("f", [], None))  # pyright: ignore[reportArgumentType]
+        candidates.append(Candidate(name, [], None, fits))  # pyright: ignore[reportArgumentType]
+    candidates.append(Candidate("f", [], None))  # pyright: ignore[reportArgumentType]
     place = None, 5, 2, Path(), 60.0, 1
-    selection = Selection(None, entrants, *place)  # pyright: ignore[reportArgumentType]
-    assert "".join(entrant.name for entrant in selection.ranked()) == "cbade"
+    selection = Selection(None, candidates, *place)  # pyright: ignore[reportArgumentType]
+    assert "".join(candidate.name for candidate in selection.ranked()) == "cbade"
     assert Selection(None, [], *place).ranked() == []  # pyright: ignore[reportArgumentType]

@@ -2,26 +2,27 @@
 
 from dataclasses import replace
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
 from scipy import stats
 
-from runge.comparison.leaderboard import Candidate, OutputError
+from runge.comparison.leaderboard import LeaderboardEntry, OutputError
 from runge.data.channels import Channels
 from runge.data.rows import Rows
 from runge.data.table import Table
 from runge.records.ensemble import write_answer
 from runge.sweeps.policies.best.influences import _cautions
-from runge.sweeps.policies.best.known import Known
+from runge.sweeps.policies.best.search_table import SearchTable
 from runge.sweeps.policies.best.unseen import errors_of
 from runge.sweeps.policies.best.verdict import (
-    _candidate,
     _describe_answer,
     _describe_bounds,
     _describe_decades,
     _describe_errors,
     _describe_surprise,
+    _entry,
     _in_words,
     _of_decades,
 )
@@ -38,7 +39,7 @@ from runge.sweeps.policies.best.verdict import (
     ],
 )
 def test_the_answer_in_a_sentence(runs, rows, expected, tmp_path):
-    best = Candidate("a", "", [0, 1], [4, 5], 2, 1.0, 1.0, 1.0, 1.0, 1)
+    best = LeaderboardEntry("a", "", [0, 1], [4, 5], 2, 1.0, 1.0, 1.0, 1.0, 1)
     for run in runs:
         (tmp_path / run).mkdir()
         (tmp_path / run / "metrics.json").touch()
@@ -49,14 +50,14 @@ def test_the_answer_in_a_sentence(runs, rows, expected, tmp_path):
 def test_the_errors_in_a_sentence():
     x, y, dydx = np.arange(10.0)[:, None], np.array([[0.0, 0], [2, 20]] * 5), np.full((10, 2, 1), np.nan)
     rows = Rows.of((x, y, dydx), ("x",), ("a", "b"), Table(file="t.csv"))
-    known = Known(rows, np.empty(0, int), Channels.of(x, y, dydx))
+    table = SearchTable(rows, np.empty(0, int), Channels.of(x, y, dydx))
     residuals = np.array([[0.1, 0.0, np.nan, np.nan]] * 9 + [[np.nan, np.nan, np.nan, np.nan]])
     where = "In rows left out of training (2 of 5 folds), the error of one network, over the standard deviation, is"
-    said = _describe_errors(errors_of(residuals, np.arange(len(residuals)), known), residuals, rows, 2, 5)
+    said = _describe_errors(errors_of(residuals, np.arange(len(residuals)), table), residuals, rows, 2, 5)
     assert said == f"{where} 5.0e-02 for the values (a: 1.0e-01)."
     for judged in (8, 0):  # too few
         residuals[judged:, 1] = np.nan
-        said = _describe_errors(errors_of(residuals, np.arange(len(residuals)), known), residuals, rows, 2, 5)
+        said = _describe_errors(errors_of(residuals, np.arange(len(residuals)), table), residuals, rows, 2, 5)
         expected = f"b is not judged: these rows have {judged} of its 10 labels."
         assert said == f"{where} 1.0e-01 for the values. {expected}"
 
@@ -81,19 +82,19 @@ def test_the_errors_are_root_means_and_order_statistics_of_each_output():
     x, y = chance.random((40, 2)), chance.random((40, 2)) * [1, 10]
     dydx = chance.random((40, 2, 2))
     rows = Rows.of((x, y, dydx), ("s", "t"), ("a", "b"), Table(file="t.csv"))
-    known = Known(rows, np.empty(0, int), Channels.of(x, y, dydx))
+    table = SearchTable(rows, np.empty(0, int), Channels.of(x, y, dydx))
     residuals = np.arange(1, 41)[:, None] * np.array([0.1, 2.0, 0.0, 0.0, 0.6, 0.3])
     residuals[9:, 0] = np.nan  # of 9 the largest
-    a, b = errors_of(residuals[chance.permutation(40)], np.arange(40), known)
+    a, b = errors_of(residuals[chance.permutation(40)], np.arange(40), table)
     assert (a.output, a.derivative, a.derivative_bound) == ("a", 0, 0)
     assert a.value == pytest.approx(0.1 * np.sqrt(np.mean(np.arange(1, 10) ** 2)) / y[:, 0].std())
     assert [a.value_bound, b.value_bound] == pytest.approx([0.9 / y[:, 0].std(), 2 * 37 / y[:, 1].std()])  # k = 36.9
     deviation = np.sqrt((x.var(axis=0) * dydx[:, 1].var(axis=0)).sum()) / x[:, 0].std()  # of the gradient
     assert b.derivative_bound == pytest.approx(0.6 * 37 / deviation)  # of the first derivative
     residuals[8:, 0] = np.nan  # too few
-    assert errors_of(residuals, np.arange(len(residuals)), known)[0].value_bound is None
+    assert errors_of(residuals, np.arange(len(residuals)), table)[0].value_bound is None
     residuals[:, 0] = np.nan
-    assert errors_of(residuals, np.arange(len(residuals)), known)[0] == OutputError("a", None, 0, None, 0)
+    assert errors_of(residuals, np.arange(len(residuals)), table)[0] == OutputError("a", None, 0, None, 0)
 
 
 def test_the_factor_of_an_error_is_that_of_the_jackknife():
@@ -101,15 +102,17 @@ def test_the_factor_of_an_error_is_that_of_the_jackknife():
     chance = np.random.default_rng(0)
     x, y = chance.random((400, 1)), chance.random((400, 1))
     dydx = np.full((400, 1, 1), np.nan)
-    known = Known(Rows.of((x, y, dydx), ("x",), ("y",), Table(file="t.csv")), np.empty(0, int), Channels.of(x, y, dydx))
+    table = SearchTable(
+        Rows.of((x, y, dydx), ("x",), ("y",), Table(file="t.csv")), np.empty(0, int), Channels.of(x, y, dydx)
+    )
     residuals = np.c_[chance.normal(size=400), np.full(400, np.nan)]
     for groups, expected in ((np.arange(400), 800), (np.arange(400) // 4, 800), (np.arange(400) // 10, 800)):
-        [error] = errors_of(residuals, groups, known)
+        [error] = errors_of(residuals, groups, table)
         t = stats.t.ppf(0.975, min(groups.max(), 99))
         assert np.log(error.value_factor) == pytest.approx(t / np.sqrt(expected), rel=0.4)
         assert error.derivative_factor is None
     same = np.where(np.isnan(residuals), np.nan, np.repeat(residuals[:40], 10, axis=0))
-    [error] = errors_of(same, np.arange(400) // 10, known)  # 40 groups of equal residuals
+    [error] = errors_of(same, np.arange(400) // 10, table)  # 40 groups of equal residuals
     assert np.log(error.value_factor) == pytest.approx(stats.t.ppf(0.975, 39) / np.sqrt(80), rel=0.4)
 
 
@@ -117,12 +120,13 @@ def test_rows_of_few_groups_have_neither_an_error_nor_a_bound():
     chance = np.random.default_rng(0)
     x, y, dydx = chance.random((90, 1)), chance.random((90, 1)), np.full((90, 1, 1), np.nan)
     rows = Rows.of((x, y, dydx), ("x",), ("y",), Table(file="t.csv", group="a"))
-    known, residuals = Known(rows, np.empty(0, int), Channels.of(x, y, dydx)), np.c_[np.arange(1.0, 91), y * np.nan]
-    [error] = errors_of(residuals, np.arange(90) // 10, known)  # k = 0.9 * 10 / 9 * 90
+    table = SearchTable(rows, np.empty(0, int), Channels.of(x, y, dydx))
+    residuals = np.c_[np.arange(1.0, 91), y * np.nan]
+    [error] = errors_of(residuals, np.arange(90) // 10, table)  # k = 0.9 * 10 / 9 * 90
     assert error.value_bound == pytest.approx(90 / y.std())
     few = replace(rows, groups=np.arange(90) // 12)
-    assert errors_of(residuals, few.groups, known) == [OutputError("y", *[None] * 4)]
-    said = _describe_errors(errors_of(residuals, few.groups, known), residuals, few, 2, 5)
+    assert errors_of(residuals, few.groups, table) == [OutputError("y", *[None] * 4)]
+    said = _describe_errors(errors_of(residuals, few.groups, table), residuals, few, 2, 5)
     assert said == "y is not judged: these rows have 90 of its 90 labels, in 8 groups."
 
 
@@ -131,9 +135,11 @@ def test_the_error_of_few_rows_may_be_larger_by_its_factor():
     chance, within = np.random.default_rng(0), 0
     x, y = chance.random((10, 1)), chance.random((10, 1))
     dydx = np.full((10, 1, 1), np.nan)
-    known = Known(Rows.of((x, y, dydx), ("x",), ("y",), Table(file="t.csv")), np.empty(0, int), Channels.of(x, y, dydx))
+    table = SearchTable(
+        Rows.of((x, y, dydx), ("x",), ("y",), Table(file="t.csv")), np.empty(0, int), Channels.of(x, y, dydx)
+    )
     for _ in range(300):
-        [error] = errors_of(np.c_[chance.normal(size=10), np.full(10, np.nan)], np.arange(10), known)
+        [error] = errors_of(np.c_[chance.normal(size=10), np.full(10, np.nan)], np.arange(10), table)
         within += error.value / error.value_factor < 1 / y.std() < error.value * error.value_factor
     assert 0.9 < within / 300 < 0.99
 
@@ -160,9 +166,9 @@ def test_test_rows_with_larger_residuals_than_chance_allows():
     chance = np.random.default_rng(0)
     x, y, dydx = chance.random((40, 1)), chance.random((40, 1)), chance.random((40, 1, 1))
     rows = Rows.of((x, y, dydx), ("x",), ("y",), Table(file="t.csv"))
-    known = Known(rows, np.empty(0, int), Channels.of(x, y, dydx))
+    table = SearchTable(rows, np.empty(0, int), Channels.of(x, y, dydx))
     for n, m in ((20, 200), (100, 30)):
-        said = [_describe_surprise(*(chance.normal(size=(size, 2)) for size in (m, n)), known) for _ in range(400)]
+        said = [_describe_surprise(*(chance.normal(size=(size, 2)) for size in (m, n)), table) for _ in range(400)]
         assert sum(map(bool, said)) <= 10
     left_out, test = chance.normal(size=(100, 2)), chance.normal(size=(30, 2))
     test[:, 1] *= 4
@@ -170,10 +176,10 @@ def test_test_rows_with_larger_residuals_than_chance_allows():
     within = int((np.abs(test[5:, 1]) <= np.sort(np.abs(left_out[:, 1]))[90]).sum())
     expected = f"Only {within} of 25 test values of dy_dx are within the bound of 90 % in rows left out, fewer than"
     why = "chance allows for independent rows: they may belong to groups (data.group)."
-    assert _describe_surprise(test, left_out, known) == f"{expected} {why}"
-    grouped = known._replace(rows=replace(rows, table=Table(file="t.csv", group="a")))
+    assert _describe_surprise(test, left_out, table) == f"{expected} {why}"
+    grouped = table._replace(rows=replace(rows, table=Table(file="t.csv", group="a")))
     assert _describe_surprise(test, left_out, grouped) == ""
-    assert _describe_surprise(test, left_out[:8], known) == ""  # too few
+    assert _describe_surprise(test, left_out[:8], table) == ""  # too few
 
 
 def test_inputs_over_many_decades_are_named():
@@ -206,11 +212,11 @@ def test_cautions_on_the_rows():
 def test_a_candidate_has_the_errors_of_the_outputs_that_are_judged():
     errors = {"val/nrmse_f": 5.0, "val/nrmse_f/a": 1.0, "val/nrmse_f/b": 9.0, "val/nrmse_df": 3.0}
     fit = SimpleNamespace(best_step=1, number=0)
-    entrant = SimpleNamespace(
-        name="c", overrides=[], member=SimpleNamespace(rows=None), all=[fit], fits=[fit], runs=[0], refits=[],
+    candidate: Any = SimpleNamespace(
+        name="c", overrides=[], member=SimpleNamespace(rows=None), in_order=[fit], fits=[fit], runs=[0], refits=[],
         calibrating=[], error=1.0, seconds=1.0, root_mean=errors.get,
     )  # fmt: skip
     for a, b, expected in ((1.0, 9.0, 5.0), (1.0, None, 1.0), (None, None, 5.0)):
         board = [OutputError("a", a, 1.0, None, None), OutputError("b", b, 1.0, None, None)]
-        candidate = _candidate(entrant, board)
-        assert (candidate.value, candidate.derivative) == (expected, 3.0)
+        entry = _entry(candidate, board)
+        assert (entry.value, entry.derivative) == (expected, 3.0)

@@ -9,10 +9,18 @@ from runge.data.channels import Channels
 from runge.data.rows import Rows
 from runge.training.member import Member
 
-__all__ = ["Known"]
+__all__ = ["FEW_ROWS", "SearchTable"]
+
+FEW_ROWS = 50
+"""Fewer rows have as many folds as very many rows, and networks of the winner leave out each fold."""
+
+# No formula gives these; `benchmarks/problems` and its `more_rows.py` measure the search with them.
+_FOLDS_OF_MANY = 10  # the most unless a fold would have too many rows
+_LEFT_OUT_OF_FEW, _LEFT_OUT = 100, 1000  # rows of a fold: less judge badly, more only cost time
+_JUDGES, _JUDGES_OF_FEW = 2, 4  # folds that judge, if one has too few rows
 
 
-class Known(NamedTuple):
+class SearchTable(NamedTuple):
     """A table, and what candidates are judged by.
 
     Attributes:
@@ -26,7 +34,7 @@ class Known(NamedTuple):
     channels: Channels
 
     @classmethod
-    def of(cls, member: Member) -> "Known":
+    def of(cls, member: Member) -> "SearchTable":
         """Return the table of a run."""
         assert member.rows is not None
         rows, split = member.rows, member.rows.split(member.data_seed.generator("data"))
@@ -50,3 +58,16 @@ class Known(NamedTuple):
     def seen(self) -> NDArray[np.int64]:
         """The numbers of the rows that are not for the test."""
         return np.setdiff1d(np.arange(len(self.rows.x)), self.test)
+
+    def count_folds(self) -> int:
+        """Return how many folds the rows should have."""
+        rows = len(self.seen)
+        most = _FOLDS_OF_MANY if rows < FEW_ROWS else rows // _LEFT_OUT_OF_FEW
+        return min(self.rows.most_folds, max(self.rows.folds, min(_FOLDS_OF_MANY, most), rows // _LEFT_OUT))
+
+    def count_judges(self, folds: int) -> int:
+        """Return how many of the folds judge the candidates."""
+        rows = len(self.seen)
+        if rows >= folds * _LEFT_OUT_OF_FEW:
+            return 1
+        return min(folds, _JUDGES_OF_FEW if rows < FEW_ROWS else _JUDGES)
