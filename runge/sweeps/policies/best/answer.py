@@ -5,7 +5,6 @@ from collections.abc import Sequence
 import numpy as np
 from scipy.spatial import KDTree
 
-from runge.data.fit_errors import FitErrors
 from runge.metrics import ERRORS
 from runge.records.calibration import Calibration
 from runge.records.directories import RunDirectory
@@ -99,13 +98,13 @@ def _agreeing(selection: Selection, best: Candidate, whole: Sequence[Fit]) -> li
     over the standard deviation of the output, is about as large as the judged error.
     """
     table, error = selection.table, best.root_mean(ERRORS[0])
-    if not (table and whole and error is not None and (table.channels.value > 0).any()):
+    if not (table and whole and error is not None and table.channels.value.any()):
         return list(whole)
     import torch  # late: the candidates are checked before it is loaded
 
     from runge.function.loading import load_runs
 
-    x, deviations = table.rows.x[table.seen], np.where(table.channels.value > 0, table.channels.value, np.nan)
+    x, factors = table.rows.x[table.seen], table.channels.of_residuals[: len(table.channels.value)]
     scaled = x / np.where(x.std(axis=0) > 0, x.std(axis=0), 1.0)
     nearest = np.asarray(KDTree(scaled).query(scaled, k=2)[1])[:, 1]
     networks = load_runs([fit.run for fit in (*best.in_order, *whole)])
@@ -113,8 +112,8 @@ def _agreeing(selection: Selection, best: Candidate, whole: Sequence[Fit]) -> li
     values = dict(zip(networks.runs, networks.jet(middles)[0].double().cpu().numpy(), strict=True))
     judged, agreeing = np.mean([values[str(fit.run.path)] for fit in best.in_order], axis=0), list[Fit]()
     for fit in whole:
-        difference = FitErrors.of(values[str(fit.run.path)] - judged, deviations).nrmse
-        if np.sqrt(np.nanmean(difference**2)) <= _APART * error + _ROUND_OFF:
+        difference = factors * (values[str(fit.run.path)] - judged)
+        if np.sqrt((difference[:, factors > 0] ** 2).mean()) <= _APART * error + _ROUND_OFF:
             agreeing.append(fit)
     return agreeing
 

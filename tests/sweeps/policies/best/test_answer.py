@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 
+from runge.data.channels import Channels
 from runge.records.directories import RunDirectory
 from runge.sweeps.policies.best.answer import _agreeing, answer, questioning_seconds
 from runge.sweeps.policies.best.candidates import Candidate
@@ -70,10 +71,11 @@ def test_a_network_of_all_rows_that_is_wrong_between_them_is_no_answer(monkeypat
     judge, right, wrong = (Fit(Run(name), 0, {"val/nrmse_f": 0.1}, None, False, 0, 0.0) for name in "abc")
     member: Any = SimpleNamespace(optimizer=None)
     x = np.linspace(0, 1, 11)[:, None]
-    known = SimpleNamespace(
-        rows=SimpleNamespace(x=x), seen=np.arange(11), channels=SimpleNamespace(value=np.array([2.0, 0.0]))
-    )
-    shifts = {"a": 0.0, "b": 1.9, "c": 2.1}  # over the standard deviation 0.95 and 1.05, ten times the error or so
+    y = np.where(np.arange(11) < 5, -1000.0, 1200.0)[:, None] * [[1.0, 0.0]]  # its second output is constant
+    channels = Channels.of(x, y, np.full((11, 2, 1), np.nan))
+    known = SimpleNamespace(rows=SimpleNamespace(x=x), seen=np.arange(11), channels=channels)
+    deviation = y.std(axis=0)[0]
+    shifts = {"a": 0.0, "b": 0.95 * deviation, "c": 1.05 * deviation}  # ten times the error or so
 
     def jet(points: torch.Tensor) -> list[torch.Tensor]:
         both = torch.cat([points, points], dim=2)
