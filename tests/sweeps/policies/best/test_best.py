@@ -192,7 +192,7 @@ def rungs(directory):
 def many_rows(monkeypatch):
     """The overrides of a search that begins with few of its rows, which are many for it."""
     save(rows(300))
-    monkeypatch.setattr("runge.sweeps.policies.best.successive_halving._LEFT_OUT_OF_FEW", 60)
+    monkeypatch.setattr("runge.sweeps.policies.best.search_table._LEFT_OUT_OF_FEW", 60)
     monkeypatch.setattr("runge.sweeps.policies.best.successive_halving._LABELS", 60)
     names = "abcde"
     own = ", ".join(f'{name}: ["optimizer.lr=0.0{i + 1}"]' for i, name in enumerate(names))
