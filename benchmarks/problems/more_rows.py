@@ -4,11 +4,11 @@
 
 Each function has exact derivatives at random points. Each fit has all cores, and the seconds; so have single runs by
 hand: Levenberg-Marquardt with three networks, and the default of `data=table`. Errors are those at 2000 fresh points,
-as on the page of the comparison. The rows are kept in `benchmarks/problems/figures/more_rows.json`.
+as on the page of the comparison. The rows are kept in `benchmarks/problems/figures/more_rows.json`, from which
+`studies.py` writes a page.
 """
 
 import argparse
-import sys
 import time
 import warnings
 from tempfile import TemporaryDirectory
@@ -22,7 +22,10 @@ from tables import Rows, errors, label
 
 import runge
 
-NAMES = ("otl_circuit", "borehole", "piston", "friedman", "robot_arm")
+NAMES = (
+    *("otl_circuit", "borehole", "piston", "friedman", "wing_10"),
+    *("ishigami", "exp_sum", "styblinski_tang", "six_hump_camel"),
+)
 LEVENBERG = ("optimizer=levenberg_marquardt", "trainer.max_steps=1000", "trainer.patience=100")
 BY_HAND = {
     "LM, silu, 2 x 32": (*LEVENBERG, "model.activation=silu", "model.depth=2", "model.width=32"),
@@ -30,6 +33,9 @@ BY_HAND = {
     "LM, sin, 3 x 32": (*LEVENBERG, "model.activation=sin", "model.depth=3", "model.width=32"),
     "AdamW": (),
 }
+
+
+COMMAND = "python benchmarks/problems/more_rows.py"
 
 
 def points(function: Function, n: int, seed: int) -> Rows:
@@ -61,7 +67,7 @@ def main() -> None:
     arguments = parser.parse_args()
     warnings.simplefilter("ignore")
     for name in arguments.names:
-        function, measured = {**FRESH, **HARD}[name], []
+        function = {**FRESH, **HARD}[name]
         test = points(function, N_TEST, 10_000 + arguments.seed)
         for n in arguments.rows:
             rows = points(function, n, arguments.seed)
@@ -72,9 +78,9 @@ def main() -> None:
                     fits |= {tool: (*single, *settings) for tool, settings in BY_HAND.items()}
                 for tool, overrides in fits.items():
                     figures = measure(rows, test, *overrides, single=tool in BY_HAND)
-                    measured.append({"problem": name, "rows": n, "limit": seconds, "fit": tool, **figures})
-                    print(measured[-1], flush=True)
-        keep("more_rows", measured, f"python {' '.join(sys.argv)}")
+                    of = {"problem": name, "rows": n, "limit": seconds, "fit": tool, "seed": arguments.seed}
+                    keep("more_rows", [of | figures], COMMAND, tuple(of))
+                    print(of | figures, flush=True)
 
 
 if __name__ == "__main__":

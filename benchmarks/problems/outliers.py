@@ -1,6 +1,6 @@
-"""Put one wrong label into tables, and count how often the networks of a cross-validation name it.
+"""Put one wrong label into tables, and count how often the networks of a cross-validation name it, or `runge fit`.
 
-    python benchmarks/problems/outliers.py
+    python benchmarks/problems/outliers.py [--fit SECONDS]
 
 The functions are most of `fresh.py` and others of https://www.sfu.ca/~ssurjano/, with one label that is 1.5 times too
 large or off by three standard deviations of its column. The first kind is made with labels that are at least as large
@@ -10,11 +10,17 @@ named, and no other one. Sound tables are of the same functions, half of them wi
 kink or a front; there it is right if nothing is named. The networks have the shape of those in `intervals.py`, and take
 fewer steps (60). The rule of `runge.labels.outliers` was chosen on other functions, those of `functions.py` and `TUNED`
 among them.
+
+With `--fit` the whole command `runge fit` has these seconds for each table without noise, and the labels are those that
+its answer names.
 """
 
+import argparse
 import logging
 import warnings
 from collections.abc import Iterator
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple
 
 import functions
@@ -25,6 +31,8 @@ from numpy.typing import NDArray
 from results import keep
 from tables import Array, Rows, noisy
 
+import runge
+from runge.comparison.leaderboard import read_leaderboard
 from runge.configuration.objects import build
 from runge.data.rows import Rows as TableRows
 from runge.data.table import Table, numbered
@@ -139,7 +147,24 @@ def residuals(rows: Rows, seed: int) -> Array:
     return errors
 
 
-def measure(case: Case, seed: int) -> dict[str, Any]:
+def named(rows: Rows, seed: int) -> set[tuple[int, int]]:
+    """Return the row and the column of the labels that networks of a cross-validation name."""
+    return {(outlier.row, outlier.column) for outlier in outliers(residuals(rows, seed), *rows)}
+
+
+def named_by_fit(rows: Rows, seconds: float) -> set[tuple[int, int]]:
+    """Return the row and the column of the labels that `runge fit` names."""
+    with TemporaryDirectory() as directory:
+        data = {"x": rows.x, "y": rows.y, "dydx": rows.dydx}
+        quiet = "trainer.progress_bar=false", "search.compare=false"
+        answer = runge.fit(data, f"search.timeout={seconds:g}", *quiet, directory=directory)
+        columns = ["y", *(f"dy_d{name}" for name in answer.function.inputs)]
+        suspects = read_leaderboard([Path(directory)])
+        assert suspects
+        return {(int(one.place.split()[-1]) - 1, columns.index(one.column)) for one in suspects.suspects}
+
+
+def measure(case: Case, seed: int, seconds: float | None) -> dict[str, Any]:
     """Return whether what is wrong in a table is named, and how many other labels are."""
     random = np.random.default_rng([seed, *map(ord, "".join(map(str, case)))])
     rows = functions.problem((SMOOTH | SHARP)[case.function], seed)[0]
@@ -149,19 +174,26 @@ def measure(case: Case, seed: int) -> dict[str, Any]:
     rows, wrong = Rows(rows.x, np.where(empty[:, None], rows.y, y), dydx), None
     if case.kind != "none":
         rows, wrong = spoilt(rows, case.kind, random)
-    found = outliers(residuals(rows, seed), *rows)
-    named = {(outlier.row, outlier.column) for outlier in found}
-    return case._asdict() | {"right": named == ({wrong} - {None}), "others": len(named - {wrong})}
+    found = named(rows, seed) if seconds is None else named_by_fit(rows, seconds)
+    return case._asdict() | {"right": found == ({wrong} - {None}), "others": len(found - {wrong})}
 
 
 def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--fit", type=float, metavar="SECONDS")
+    seconds = parser.parse_args().fit
     warnings.simplefilter("ignore")
     logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
     rows = list[dict[str, Any]]()
     for case in cases():
-        rows.append(measure(case, 0))
-        print(rows[-1], flush=True)
-    keep("outliers", rows, "python benchmarks/problems/outliers.py")
+        if seconds is None or not case.noise:
+            rows.append(measure(case, 0, seconds))
+            print(rows[-1], flush=True)
+    command = "python benchmarks/problems/outliers.py"
+    if seconds is None:
+        keep("outliers", rows, command)
+    else:
+        keep("outliers_fit", rows, f"{command} --fit {seconds:g}")
 
 
 if __name__ == "__main__":

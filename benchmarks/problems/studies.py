@@ -6,16 +6,15 @@ A study is a template, its tables, an answer in a sentence or two, and perhaps a
 """
 
 import sys
-from collections import defaultdict
 from collections.abc import Callable
 from pathlib import Path
-from statistics import geometric_mean, mean, median
+from statistics import geometric_mean, median
 from typing import Any, NamedTuple
 
-from hamiltonians import SYSTEMS
 from matplotlib.figure import Figure
 from outliers import DEVIATIONS, FACTOR, NOISE, SHARP
-from results import read
+from results import KEYS, Answer, Figures, by, read
+from studies_of_fits import courses, gradients_alone, large_tables, last_of, more_rows
 from studies_pictures import dots
 
 from runge.pictures.style import png
@@ -25,17 +24,6 @@ from pages import render, write_pages
 from pages import table as markdown
 
 TEMPLATES = Path(__file__).parent / "templates"
-KEYS = "value", "derivative"
-
-Figures = list[dict[str, Any]]
-"""The rows that a study has kept."""
-
-
-class Answer(NamedTuple):
-    """The tables of a study, with sentences about them, and its answer for the summary."""
-
-    tables: str
-    answer: str
 
 
 class Study(NamedTuple):
@@ -50,14 +38,6 @@ class Study(NamedTuple):
     name: str
     answer: Callable[[Figures], Answer]
     picture: Callable[[Figures], Figure] | None = None
-
-
-def by(key: str, rows: Figures) -> dict[Any, Figures]:
-    """Return the rows by one of their figures."""
-    groups = defaultdict(list)
-    for row in rows:
-        groups[row[key]].append(row)
-    return groups
 
 
 def channels(rows: Figures, key: str) -> list[float]:
@@ -296,81 +276,6 @@ def outliers(rows: Figures) -> Answer:
     )
 
 
-def gradients_alone(rows: Figures) -> Answer:
-    """Return the errors by system."""
-    fits = by("problem", rows)
-    lines, gains = list[list[str]](), list[float]()
-    for name, system in SYSTEMS.items():
-        if seeds := fits.get(name):
-            searched = fits.get(f"{name} by search", [])
-            errors = [f"{mean(row[key] for row in seeds):.1e}" for key in KEYS]
-            gains.append(min(filter(None, system.published)) / mean(row["value"] for row in seeds))
-            best = [f"{row[key]:.1e}" for row in searched for key in KEYS] or ["", ""]
-            core = f"{median(row['core_seconds'] for row in seeds):.0f}"
-            drifts = [f"{median(row[key] for row in seeds):.0e}" for key in ("drift", "drift_exact")]
-            counts = [str(seeds[0]["points"]), str(len(seeds))]
-            lines.append([name, *counts, f"{min(filter(None, system.published)):.1e}", *errors, core, *drifts, *best])
-    heads = (
-        "H, published",
-        "H",
-        "gradient",
-        "core-seconds",
-        "drift, fit",
-        "drift, exact",
-        "search: H",
-        "search: gradient",
-    )
-    return Answer(
-        markdown(["system", "points", "seeds", *heads], lines),
-        f"**Can an energy be fitted to its gradient?** On {len(lines)} systems the errors of H are smaller than "
-        f"published ones by factors of {min(gains):.1f} to {float(f'{max(gains):.2g}'):.0f}, with fewer points, "
-        "which are drawn at other places ([gradients without values](studies/gradients_alone.md)).",
-    )
-
-
-def large_tables(rows: Figures) -> Answer:
-    """Return the errors by table and method, and the factors by which each method divides them."""
-    methods = list(dict.fromkeys(row["method"] for row in rows))
-    lines, factors = list[list[str]](), defaultdict(list)
-    for name, some in by("table", rows).items():
-        errors = {row["method"]: row for row in some}
-        for key in KEYS:
-            cells = [f"{errors[method][key]:.1e}" if method in errors else "" for method in methods]
-            lines.append([name, key, *cells])
-        means = {method: geometric_mean(row[key] for key in KEYS) for method, row in errors.items()}
-        base = min(means[method] for method in BASES if method in means)
-        for method in means.keys() - BASES:
-            factors[method].append(base / means[method])
-    gains = [
-        [method, str(len(some)), f"{geometric_mean(some):.1f}", f"{min(some):.1f} to {max(some):.1f}"]
-        for method in methods
-        if (some := factors[method])
-    ]
-    heads = ["method", "tables", "error divided by, geometric mean", "range"]
-    soap = factors["SOAP"]
-    return Answer(
-        "\n\n".join([markdown(["table", "error", *methods], lines, 2), markdown(heads, gains)]),
-        f"**What fits large tables?** In the same 20 s, SOAP divides the errors of AdamW and Levenberg-Marquardt by "
-        f"{geometric_mean(soap):.1f}, the geometric mean of {len(soap)} tables with one seed each ({min(soap):.1f} to "
-        f"{max(soap):.1f}; [large tables](studies/large_tables.md)).",
-    )
-
-
-BASES = {"AdamW", "Levenberg-Marquardt"}
-"""The methods that `runge` had before, with which the others are compared."""
-
-
-def last_of(kept: dict[str, Any]) -> dict[str, Any]:
-    """Return the figures of the large tables as those of a study: the first seed, after all seconds."""
-    rows = [
-        {"table": table, "method": method, **courses["0"][-1]}
-        for table, methods in kept.items()
-        for method, courses in methods.items()
-        if courses.get("0")
-    ]
-    return {"command": "python benchmarks/problems/large_tables.py", "processor": "", "rows": rows}
-
-
 STUDIES = (
     Study(
         "intervals",
@@ -386,6 +291,7 @@ STUDIES = (
     Study("outliers", outliers),
     Study("gradients_alone", gradients_alone),
     Study("large_tables", large_tables),
+    Study("more_rows", more_rows, courses),
 )
 
 

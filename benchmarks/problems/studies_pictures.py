@@ -1,10 +1,12 @@
-"""Dot plots of `docs/studies.md` and `docs/stated.md`: shares that intervals contain, distances, and stated errors."""
+"""Pictures of `docs/studies.md` and `docs/stated.md`: dots for shares, distances and stated errors, and curves."""
 
 from collections.abc import Mapping, Sequence
+from itertools import product
 
 from matplotlib.figure import Figure
+from matplotlib.ticker import NullLocator
 
-from runge.pictures.style import BLUE, GREEN, INK, ORANGE, PINK, styled
+from runge.pictures.style import BLUE, COLOURS, GREEN, INK, ORANGE, PINK, styled
 
 _ROW, _WIDTH = 0.2, 8.0  # inches
 _MARKS = ((ORANGE, "o"), (BLUE, "s"), (GREEN, "^"), (PINK, "v"), ("#7F7F7F", "|"))
@@ -59,4 +61,27 @@ def of_ratios(panels: Mapping[str, Mapping[str, Sequence[tuple[float, bool]]]], 
         axes.set_yticks(range(len(tables)), tables, fontsize=8)
         axes.spines["left"].set_visible(False)
         axes.tick_params(axis="y", length=0)
+    return figure
+
+
+@styled
+def curves(panels: Mapping[str, Mapping[str, Sequence[tuple[float, float]]]], xlabel: str, ylabel: str) -> Figure:
+    """Draw a panel per title with a curve per name, on logarithmic axes, and the names in one legend.
+
+    Args:
+        panels: for each title the points by name; the names are the same for all.
+        xlabel: what the first coordinate is.
+        ylabel: what the second one is.
+    """
+    figure = Figure((_WIDTH, 3.6))
+    columns = figure.subplots(1, len(panels), sharey=True, squeeze=False)[0]
+    for axes, (title, named) in zip(columns, panels.items(), strict=True):
+        for (name, points), (style, colour) in zip(named.items(), product(("-", "--"), COLOURS), strict=False):
+            axes.plot(*zip(*points, strict=True), style, color=colour, marker="o", label=name)
+        ticks = sorted({x for points in named.values() for x, _ in points})
+        axes.set(title=title, xlabel=xlabel, xscale="log", yscale="log")
+        axes.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
+        axes.xaxis.set_minor_locator(NullLocator())
+    columns[0].set_ylabel(ylabel)
+    figure.legend(*columns[0].get_legend_handles_labels(), loc="outside right center", frameon=False)
     return figure

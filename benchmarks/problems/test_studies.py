@@ -1,6 +1,7 @@
 """The studies: their pages are those of the figures that are kept, and the answers count what they should."""
 
-from studies import intervals, large_tables, pages, spoilt
+from studies import intervals, pages, spoilt
+from studies_of_fits import large_tables, more_rows
 
 from tests.conftest import ROOT
 
@@ -39,3 +40,17 @@ def test_methods_are_compared_with_the_better_of_two():
     assert "| SOAP | 1 | 5.0 | 5.0 to 5.0 |" in tables
     assert "AdamW |" not in tables.split("range")[1]
     assert "by 5.0" in answer
+
+
+def test_more_rows_are_compared_with_fewer_and_with_single_runs():
+    def row(n, limit, fit, value):
+        return {"problem": "f", "rows": n, "limit": limit, "fit": fit, "value": value, "derivative": 4 * value}
+
+    rows = [row(400, 60.0, "runge fit", 2e-3), row(400, 5.0, "runge fit", 3e-3), row(1600, 60.0, "runge fit", 5e-4)]
+    rows += [row(400, 60.0, "AdamW", 9e-3), row(400, 60.0, "LM", 1e-3)]
+    tables, answer = more_rows(rows)
+    assert "| f | value | 3.0e-03 | 2.0e-03 |" in tables
+    assert "| f | derivative | 8.0e-03 | 2.0e-03 |" in tables
+    assert "| f | 400 | LM | 2 | 2 |" in tables
+    assert "by 4.0 in the median; 0 of 2 do not fall" in answer
+    assert "2 times as large in the geometric mean, and 2.0 at most" in answer

@@ -173,7 +173,9 @@ def test_page_of_a_part(tmp_path):
     keep({Cell("gone", "JENN", "default", "0"): {"value": 1, "derivative": 1}}, path=tmp_path / "table.csv")
     with pytest.raises(ValueError, match=r"must have figures of at least one of the problems, has none"):
         pages(tmp_path, PROBLEMS)
-    keep({Cell("kink", "JENN", "default", "0"): {"failure": "ValueError: `no`"}}, path=tmp_path / "table.csv")
+    figures = {Cell("kink", "SMT GEKPLS", "default", "0"): {"value": 1, "derivative": 1, "seconds": 1}}
+    figures[Cell("kink", "JENN", "default", "0")] = {"failure": "ValueError: `no`"}
+    keep(figures, path=tmp_path / "table.csv")
     text = pages(tmp_path, PROBLEMS)[0]["benchmarks/test_functions.md"]
     assert "- JENN, settings by default, kink: `ValueError: 'no'`" in text.splitlines()
 
