@@ -36,13 +36,13 @@ class Check(NamedTuple):
         name: the file, or what the table is.
         report: the findings, and the columns of which nothing can be known.
         roles: the roles of its columns.
-        further: the overrides of the check that say something other than the roles.
+        overrides: the overrides of the check that say something other than the roles.
     """
 
     name: str
     report: Report
     roles: Roles
-    further: tuple[str, ...] = ()
+    overrides: tuple[str, ...] = ()
 
     @property
     def findings(self) -> list[Finding]:
@@ -83,8 +83,8 @@ def check(data: "str | os.PathLike[str] | pandas.DataFrame", *overrides: str) ->
     roles = find_roles(file, table)
     arrays = read_arrays(file, roles)
     names = ColumnNames(roles.inputs, roles.outputs, roles.partials, file.place)
-    further = tuple(override for override in overrides if override.lstrip("+").partition("=")[0] not in _OF_ROLES)
-    return Check(file.path, contradictions(*arrays, names), roles, further)
+    of_check = tuple(override for override in overrides if override.lstrip("+").partition("=")[0] not in _OF_ROLES)
+    return Check(file.path, contradictions(*arrays, names), roles, of_check)
 
 
 def _text(checked: Check) -> str:
@@ -128,12 +128,12 @@ def _without(checked: Check) -> str:
     if wrong.isdisjoint(roles.partials.values()):
         return ""
     right = {pair: column for pair, column in roles.partials.items() if column not in wrong}
-    kept = {y: {x: right[y, x] for x in roles.inputs if (y, x) in right} for y in roles.outputs}
-    values = roles.inputs, roles.outputs, {y: columns for y, columns in kept.items() if columns}
+    columns = {y: {x: right[y, x] for x in roles.inputs if (y, x) in right} for y in roles.outputs}
+    values = roles.inputs, roles.outputs, {y: of_output for y, of_output in columns.items() if of_output}
     overrides = [columns_override(key, value) for key, value in zip(_OF_ROLES, values, strict=True)]
     if not all(overrides):
         return ""
-    overrides += checked.further
+    overrides += checked.overrides
     if checked.name == FRAME:
         return f"runge.fit(df, {', '.join(map(repr, overrides))})"
     return f"{command('fit')} {' '.join(map(in_shell, [checked.name, *overrides]))}"

@@ -144,7 +144,7 @@ def _data(ranking: Ranking, directory: Path | None) -> dict[str, Any]:
             "message": "" if record.status == "running" else in_short(record),
             "progress": _progress(record),
             "settings": [_plain(record.settings.get(name)) for name in ranking.keys],
-            "others": [text(record.settings[key]) if key in record.settings else None for key in ranking.further],
+            "others": [text(record.settings[key]) if key in record.settings else None for key in ranking.uncommon],
             "group": ranking.names[i],
             "figures": [record.figures.get(figure) for figure in figures],
             "seconds": record.figures.get(metrics.FIT_SECONDS),
@@ -162,7 +162,7 @@ def _data(ranking: Ranking, directory: Path | None) -> dict[str, Any]:
     return {
         "runs": runs,
         "settings": ranking.keys,
-        "others": ranking.further,
+        "others": ranking.uncommon,
         "figures": figures,
         "shown": list(dict.fromkeys((metric, *front))),
         "meanings": {metrics.key("test", name): what for name, what in (metrics.QUANTITIES | metrics.RELATIVE).items()},

@@ -48,7 +48,7 @@ def with_options(records: Sequence[RunRecord]) -> list[RunRecord]:
     configured = [record for record in records if record.settings]
     if not all(record.options for record in configured):
         return list(records)
-    further = {"experiment"} if all("experiment" in record.options for record in configured) else set[str]()
+    experiment = {"experiment"} if all("experiment" in record.options for record in configured) else set[str]()
     classes: dict[tuple[str, str], set[object]] = defaultdict(set)
     for record in configured:
         for group, option in record.options.items():
@@ -56,7 +56,7 @@ def with_options(records: Sequence[RunRecord]) -> list[RunRecord]:
 
     def named(record: RunRecord) -> RunRecord:
         of_one_class = {group: option for group, option in record.options.items() if len(classes[group, option]) == 1}
-        options = {name: option for name, option in of_one_class.items() if name in {*record.settings, *further}}
+        options = {name: option for name, option in of_one_class.items() if name in {*record.settings, *experiment}}
         return replace(record, settings={**record.settings, **options})
 
     return [named(record) for record in records]

@@ -72,7 +72,7 @@ class Ranking:
         self.keys = differing([record.settings for record in records], names)
         # Further settings that not all runs have in common.
         values_of = {name: {text(record.settings.get(name, "")) for record in records} for name in names}
-        self.further = [name for name, values in values_of.items() if name not in self.keys and len(values) > 1]
+        self.uncommon = [name for name, values in values_of.items() if name not in self.keys and len(values) > 1]
         self.common = [name for name, values in values_of.items() if len(values) == 1]
         rated = [record for record in records if race is None or not race.is_last(record.path)] or records
         if metric is None and searched in self.metrics:
@@ -214,11 +214,11 @@ def collect(paths: Sequence[str | os.PathLike[str]], where: Sequence[str] = ()) 
             keys = sorted({key for row in rows for key in row})
             raise ValueError(f"--where: must be key=value, and the key {_nearest(name, keys)}; got {condition!r}")
         values = [row.get(name) for row in rows]
-        kept = [_parsed(text(value)) == _parsed(wanted) for value in values]
-        if not any(kept):
+        matches = [_parsed(text(value)) == _parsed(wanted) for value in values]
+        if not any(matches):
             options = sorted({text(value) for value in values})
             raise ValueError(f"--where: {name} {_nearest(wanted, options)}; got {wanted!r}")
-        records = [record for record, matches in zip(records, kept, strict=True) if matches]
+        records = [record for record, is_match in zip(records, matches, strict=True) if is_match]
     return records
 
 

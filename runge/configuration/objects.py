@@ -48,12 +48,14 @@ def digest(configuration: Mapping[str, Any]) -> str:
         >>> digest({"trainer": {"max_steps": 10}}) == digest({"trainer": {"max_steps": 10, "progress_bar": False}})
         True
     """
-    kept = {key: value for key, value in configuration.items() if key not in SAME_BITS}
-    if "trainer" in kept:
-        kept["trainer"] = {key: value for key, value in kept["trainer"].items() if f"trainer.{key}" not in SAME_BITS}
-    if "data" in kept:  # a file may move; its rows have a checksum of their own
-        kept["data"] = {key: value for key, value in kept["data"].items() if key != "file"}
-    return hashlib.sha256(json.dumps(kept, sort_keys=True).encode()).hexdigest()
+    relevant = {key: value for key, value in configuration.items() if key not in SAME_BITS}
+    if "trainer" in relevant:
+        relevant["trainer"] = {
+            key: value for key, value in relevant["trainer"].items() if f"trainer.{key}" not in SAME_BITS
+        }
+    if "data" in relevant:  # a file may move; its rows have a checksum of their own
+        relevant["data"] = {key: value for key, value in relevant["data"].items() if key != "file"}
+    return hashlib.sha256(json.dumps(relevant, sort_keys=True).encode()).hexdigest()
 
 
 def unimported(values: Any) -> list[str]:

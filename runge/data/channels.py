@@ -35,13 +35,13 @@ def row_points(
     The weights of second derivatives, of which each channel weighs the same too, are multiplied by lambda_dd. The
     shapes are those of `Rows`; NaN: not known.
     """
-    at, f, df = (torch.from_numpy(np.nan_to_num(part))[None] for part in (x, y, dydx))
+    at, f, df = (torch.from_numpy(np.nan_to_num(array))[None] for array in (x, y, dydx))
 
-    def weights(known: Tensor) -> Tensor:
-        count = known.double().sum(1, keepdim=True)
-        return known / count.clamp_min(1) / (count > 0).sum().clamp_min(1)
+    def weights(is_known: Tensor) -> Tensor:
+        count = is_known.double().sum(1, keepdim=True)
+        return is_known / count.clamp_min(1) / (count > 0).sum().clamp_min(1)
 
-    weight_f, weight_df = (weights(torch.from_numpy(~np.isnan(part))[None]) for part in (y, dydx))
+    weight_f, weight_df = (weights(torch.from_numpy(~np.isnan(labels))[None]) for labels in (y, dydx))
     masks = torch.ones(1, 1, len(x), dtype=torch.float64)
     points = Points(at, f, df, weight_f, weight_df, masks, outputs=tuple(outputs))
     if seconds is None:
@@ -85,10 +85,10 @@ def second_weights(points: Points) -> Tensor:
     return _inverse(*_mean_squares(points.d2f, points.weight_d2f))[:, None]
 
 
-def _inverse(squares: Tensor, known: Tensor) -> Tensor:
+def _inverse(squares: Tensor, is_known: Tensor) -> Tensor:
     """Return the inverse of mean squares with the floor of a tenth of their mean over the last axis, or 1."""
-    mean = (known * squares).sum(-1, keepdim=True) / known.sum(-1, keepdim=True).clamp_min(1)
-    return torch.where(known.bool() & (mean > 0), 1 / squares.maximum(_FLOOR * mean), 1)
+    mean = (is_known * squares).sum(-1, keepdim=True) / is_known.sum(-1, keepdim=True).clamp_min(1)
+    return torch.where(is_known.bool() & (mean > 0), 1 / squares.maximum(_FLOOR * mean), 1)
 
 
 def relevance(train: Points) -> Tensor:
@@ -101,9 +101,9 @@ def relevance(train: Points) -> Tensor:
     It is 1 where a derivative by some input is not known. The network sees each input times r_d, so that it does not
     have to learn which inputs to ignore: a small weight of the first layer would have to be found by each neuron.
     """
-    squares, known = _mean_squares(train.df, train.weight_df)
+    squares, is_known = _mean_squares(train.df, train.weight_df)
     largest = squares.amax(-1, keepdim=True)
-    of_output = torch.where(known.all(-1, keepdim=True) & (largest > 0), squares / largest, 1)
+    of_output = torch.where(is_known.all(-1, keepdim=True) & (largest > 0), squares / largest, 1)
     return of_output.amax(1).pow(1 / 8).clamp_min(_LEAST_RELEVANCE)
 
 
@@ -127,7 +127,7 @@ class Channels(NamedTuple):
             value = 1 / _variance(y)
             slope = spread**2 / np.nansum(spread**2 * _variance(dydx), axis=1, keepdims=True)
             slope = np.where(np.isnan(dydx).all(axis=0), 0, slope)
-        return cls(*(np.sqrt(np.where(np.isfinite(part), part, 0) / len(value)) for part in (value, slope)))
+        return cls(*(np.sqrt(np.where(np.isfinite(squares), squares, 0) / len(value)) for squares in (value, slope)))
 
     @property
     def of_residuals(self) -> Floats:
@@ -144,9 +144,9 @@ class Channels(NamedTuple):
         """
         outputs, factors = len(self.value), self.of_residuals
         squares = np.where(factors > 0, factors * FitErrors.of(residuals).rmse, np.nan) ** 2
-        parts = [part.reshape(outputs, -1) for part in (squares[:outputs], squares[outputs:])]
-        judged = [~np.isnan(part).all(axis=1) for part in parts]
-        return np.where(judged, np.sqrt([np.nansum(part, axis=1) for part in parts]), np.nan)
+        by_column = [channels.reshape(outputs, -1) for channels in (squares[:outputs], squares[outputs:])]
+        has_labels = [~np.isnan(channels).all(axis=1) for channels in by_column]
+        return np.where(has_labels, np.sqrt([np.nansum(channels, axis=1) for channels in by_column]), np.nan)
 
 
 def deviation(labels: Floats) -> Floats:
@@ -156,5 +156,5 @@ def deviation(labels: Floats) -> Floats:
 
 def _variance(labels: Floats) -> Floats:
     """Return the variance of labels over the rows; NaN of a channel that is constant, or not known."""
-    parts = np.nan_to_num(labels), ~np.isnan(labels)
-    return variance(*(torch.from_numpy(part)[None] for part in parts))[0].numpy()
+    arrays = np.nan_to_num(labels), ~np.isnan(labels)
+    return variance(*(torch.from_numpy(array)[None] for array in arrays))[0].numpy()

@@ -38,8 +38,8 @@ class FitErrors(NamedTuple):
     @classmethod
     def of(cls, residuals: Floats, deviations: ArrayLike = np.nan) -> "FitErrors":
         """Return the errors, given residuals, (n, C), and standard deviations, (C,); NaN: not known."""
-        known = ~np.isnan(residuals)
-        labels, sizes = known.sum(axis=0), np.where(known, np.abs(residuals), 0)
+        is_known = ~np.isnan(residuals)
+        labels, sizes = is_known.sum(axis=0), np.where(is_known, np.abs(residuals), 0)
         with np.errstate(all="ignore"):
             rmse = np.sqrt(np.where(labels > 0, (sizes**2).sum(axis=0) / labels, np.nan))
             worst = np.where(labels > 0, sizes.max(axis=0, initial=0), np.nan)

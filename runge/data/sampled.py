@@ -72,12 +72,13 @@ class Data:
         if self.n_derivative is not None or self.boundary_points:
             got = f"n_derivative={self.n_derivative} and boundary_points={self.boundary_points}"
             raise ValueError(f"folds: must be null unless all training points are of one kind, got {got}")
-        if self.fold is not None and self.fold >= self.parts:
-            rule = f"must be from 0 to {self.parts - 1}, because there are {self.parts} folds of {self.n_train} points"
+        if self.fold is not None and self.fold >= self.fold_count:
+            count = self.fold_count
+            rule = f"must be from 0 to {count - 1}, because there are {count} folds of {self.n_train} points"
             raise ValueError(f"fold: {rule}, got {self.fold}")
 
     @property
-    def parts(self) -> int:
+    def fold_count(self) -> int:
         """The number of folds, at most `folds`, and `n_train`; 0 without."""
         return 0 if self.folds is None else min(self.folds, self.n_train)
 
@@ -126,11 +127,11 @@ def sample(
         val = labelled(target, x, labels=labels)
     else:
         n = train.x.shape[1]
-        left_out = deal(np.arange(n), np.ones((n, 1), bool), data.parts, generator) == data.fold
+        left_out = deal(np.arange(n), np.ones((n, 1), bool), data.fold_count, generator) == data.fold
         x, labels = train.x[0], (train.f[0], train.df[0])
         val = labelled(target, x[left_out], labels=(labels[0][left_out], labels[1][left_out]))
-        kept = labels[0][~left_out], labels[1][~left_out]
-        train = labelled(target, x[~left_out], sample_weight=sample_weight, labels=kept)
+        labels_kept = labels[0][~left_out], labels[1][~left_out]
+        train = labelled(target, x[~left_out], sample_weight=sample_weight, labels=labels_kept)
     if target.dimension > MOST_ON_GRIDS:
         x = sobol(data.n_test, target.domain, _TEST_SEED)
     else:

@@ -104,28 +104,28 @@ def c_source(
     tangents = hessian or not adjoints
     constant, groups, share = np.zeros(outputs), list[dict[str, Any]](), 1 / function.members
     for activation, network in zip(names, function.networks, strict=True):
-        *parts, last, bias = folded(network)
+        *layers, last, bias = folded(network)
         constant += (share * bias).sum((0, 1))
-        groups.append(_group(activation, *parts, share * last))
+        groups.append(_group(activation, *layers, share * last))
     for i, group in enumerate(groups):
         group["name"] = f"{name}_{i + 1}" if len(groups) > 1 else name
-    columns, about = 1 + inputs * tangents, card(function)
+    columns, facts = 1 + inputs * tangents, card(function)
     numbers = max(
-        one["width"] * (columns * (one["depth"] + 1) + (1 + hessian) * one["depth"] + 1 + 3 * adjoints)
-        for one in groups
+        group["width"] * (columns * (group["depth"] + 1) + (1 + hessian) * group["depth"] + 1 + 3 * adjoints)
+        for group in groups
     )
     arguments = f"const double x[{inputs}], double u[{outputs}], double du[{outputs}][{inputs}]"
     arguments += f", double d2u[{outputs}][{inputs}][{inputs}]" * hessian
     context = {
         "name": name,
         "title": f"its value{', Jacobian and Hessian' if hessian else ' and Jacobian'}",
-        "facts": _facts(about),
-        "card": [json.dumps(line).replace("??", r"?\?") for line in json.dumps(about, indent=2).splitlines()],
+        "facts": _facts(facts),
+        "card": [json.dumps(line).replace("??", r"?\?") for line in json.dumps(facts, indent=2).splitlines()],
         "stack": -(-8 * numbers // 1000) + 1,
         "prototype": f"void {name}({arguments})",
         "groups": groups,
         "constant": _text(constant),
-        "exponential": any(one["formula"].bound for one in groups),
+        "exponential": any(group["formula"].bound for group in groups),
         "D": inputs,
         "P": outputs,
         "tangents": tangents,
@@ -162,21 +162,21 @@ def _taken(name: str) -> bool:
     return name in _RESERVED or name.endswith("_t") or hasattr(library, name)
 
 
-def _facts(about: Mapping[str, Any]) -> str:
+def _facts(facts: Mapping[str, Any]) -> str:
     """Return lines on the inputs and the outputs of a card, for a comment in C."""
     lines = list[str]()
-    for variable, columns in (("x", about["inputs"]), ("u", about["outputs"])):
+    for variable, columns in (("x", facts["inputs"]), ("u", facts["outputs"])):
         for i, column in enumerate(columns):
-            known = [f"{column['low']:.6g} to {column['high']:.6g}"] if "low" in column else []
-            known += [f"{name} {column[name]:.6g}" for name in ("mean", "std") if name in column]
-            lines.append(f"   {variable}[{i}]  {column['name']}{': ' * bool(known)}{', '.join(known)}")
+            entries = [f"{column['low']:.6g} to {column['high']:.6g}"] if "low" in column else []
+            entries += [f"{name} {column[name]:.6g}" for name in ("mean", "std") if name in column]
+            lines.append(f"   {variable}[{i}]  {column['name']}{': ' * bool(entries)}{', '.join(entries)}")
     return printable("\n".join(lines), keep="\n").replace("*/", "* /").replace("/*", "/ *").replace("??", "? ?")
 
 
 def _text(values: np.ndarray) -> str:
     """Return an initialiser; a number has the shortest text that gives the same double."""
     if values.ndim > 1:
-        return "{" + ",".join(_text(part) for part in values) + "}"
+        return "{" + ",".join(_text(block) for block in values) + "}"
     lines = textwrap.fill(", ".join(_number(x) for x in values.tolist()), 120, break_on_hyphens=False)
     return "{\n" + lines.replace(", ", ",") + "}"
 

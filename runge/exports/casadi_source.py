@@ -48,9 +48,9 @@ def casadi_source(
         raise ImportError(need) from error
     arrays, calls, share = list[np.ndarray](), list[str](), 1 / function.members
     for name, network in zip(names, function.networks, strict=True):
-        *parts, last, bias = folded(network)
-        calls.append(f"networks(x, {name}, *WEIGHTS[{len(arrays)}:{len(arrays) + len(parts) + 2}])")
-        arrays += [*parts, share * last, share * bias]
+        *layers, last, bias = folded(network)
+        calls.append(f"networks(x, {name}, *WEIGHTS[{len(arrays)}:{len(arrays) + len(layers) + 2}])")
+        arrays += [*layers, share * last, share * bias]
     buffer = io.BytesIO()
     np.savez(buffer, *arrays)
     source = TEMPLATES.get_template("casadi.py.jinja").render(

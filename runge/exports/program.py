@@ -21,15 +21,15 @@ class _ValueAndDerivative(nn.Module):
         self.function = copy.deepcopy(function).cpu().requires_grad_(False).eval()
 
     def forward(self, x: Tensor) -> tuple[Tensor, ...]:
-        parts = self.function.jet(x[None], self.order)
-        means = [mean_over(part)[0] for part in parts]
-        results, pair = [*means], parts[:2]
+        jet = self.function.jet(x[None], self.order)
+        means = [mean_over(tensor)[0] for tensor in jet]
+        results, pair = [*means], jet[:2]
         if self.function.members > 1:
-            results += [std_over(part)[0] for part in pair]
+            results += [std_over(tensor)[0] for tensor in pair]
         if self.interval is not None:
             halves = [half[0] for half in self.function.half_widths(pair, self.interval)]
             results += [end for mean, half in zip(means, halves, strict=False) for end in (mean - half, mean + half)]
-        return tuple(part[:, 0] if len(self.function.outputs) == 1 else part for part in results)
+        return tuple(tensor[:, 0] if len(self.function.outputs) == 1 else tensor for tensor in results)
 
 
 def names(function: Function, interval: float | None, hessian: bool) -> list[str]:

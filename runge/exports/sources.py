@@ -22,15 +22,15 @@ TEMPLATES = Environment(
 TEMPLATES.filters["literal"] = partial(pformat, width=120, sort_dicts=False)
 
 
-def activations(function: Function, to: str, known: Collection[str]) -> list[str]:
+def activations(function: Function, to: str, supported: Collection[str]) -> list[str]:
     """Return the name of the activation of each stack.
 
     Raises:
         ConfigurationError: the format has no formula of one of them.
     """
     names = [network.activation_name for network in function.networks]
-    if unknown := [name for name in names if name not in known]:
-        rule = f"model.activation: {to} supports {', '.join(known)}, got {unknown[0]!r}"
+    if unknown := [name for name in names if name not in supported]:
+        rule = f"model.activation: {to} supports {', '.join(supported)}, got {unknown[0]!r}"
         raise ConfigurationError(f"{rule}; onnx and torch support all")
     return names
 
@@ -39,9 +39,9 @@ def folded(network: StackedMLP) -> list[np.ndarray]:
     """Return the centre and the scale of a stack's inputs, and W and b of each layer, all for the units of the data."""
     network = copy.deepcopy(network).double().cpu().requires_grad_(False)
     units = network.units or Units.identity(network.members, network.dimension, network.outputs)
-    x_mean, x_std, y_mean, y_std = (part[:, None] for part in units.buffers())
+    x_mean, x_std, y_mean, y_std = (buffer[:, None] for buffer in units.buffers())
     *hidden, (last, bias) = network.layers()
     layers = [*hidden, (last * y_std, bias * y_std + y_mean)]
     # The layers' input is scale (x - x_mean) / x_std + shift; a difference keeps the digits of a large x.
     centre = x_mean - x_std * network.shift / network.scale
-    return [part.numpy() for part in (centre, network.scale / x_std, *(part for layer in layers for part in layer))]
+    return [array.numpy() for array in (centre, network.scale / x_std, *(array for layer in layers for array in layer))]

@@ -112,7 +112,7 @@ class Function(nn.Module):
 
         def value(points: Tensor) -> list[Tensor]:
             self._warn_if_far(points)
-            return [mean_over(part) for part in self.jet(points, 0)]
+            return [mean_over(channels) for channels in self.jet(points, 0)]
 
         return self._shaped(*self._evaluate(x, value))[0]
 
@@ -163,8 +163,8 @@ class Function(nn.Module):
         Raises:
             ValueError: there is one member.
         """
-        parts = self._evaluate(x, lambda points: [std_over(part) for part in self.jet(points)])
-        return self._shaped(*parts)
+        spreads = self._evaluate(x, lambda points: [std_over(channels) for channels in self.jet(points)])
+        return self._shaped(*spreads)
 
     @property
     def calibration(self) -> Calibration:
@@ -216,7 +216,7 @@ class Function(nn.Module):
 
         def ends(points: Tensor) -> tuple[Tensor, ...]:
             jet = self.jet(points)
-            means = [mean_over(part) for part in jet]
+            means = [mean_over(tensor) for tensor in jet]
             pairs = [(m - half, m + half) for m, half in zip(means, self.half_widths(jet, level), strict=True)]
             return tuple(end for pair in pairs for end in pair)
 
@@ -228,12 +228,14 @@ class Function(nn.Module):
 
     def half_widths(self, jet: Sequence[Tensor], level: float) -> list[Tensor]:
         """Return half the widths of the intervals, (1, N, P) and (1, N, P, D), given the members' `jet`."""
-        outputs, found = len(self.outputs), self.calibration
-        factors, floors = (torch.tensor(np.array(one)).to(jet[0]) for one in (found.factors(level), found.floors))
+        outputs, calibration = len(self.outputs), self.calibration
+        factors, floors = (
+            torch.tensor(np.array(limits)).to(jet[0]) for limits in (calibration.factors(level), calibration.floors)
+        )
         halves = list[Tensor]()
-        for part, where in zip(jet, (slice(outputs), slice(outputs, None)), strict=True):
-            factor, floor = (one[where].reshape(part.shape[2:]) for one in (factors, floors))
-            spread = spread_over(part, self.groups if found.local else [])
+        for tensor, columns in zip(jet, (slice(outputs), slice(outputs, None)), strict=True):
+            factor, floor = (limits[columns].reshape(tensor.shape[2:]) for limits in (factors, floors))
+            spread = spread_over(tensor, self.groups if calibration.local else [])
             halves.append((factor * (spread.square() + floor.square()).sqrt())[None])
         return halves
 
@@ -318,22 +320,22 @@ class Function(nn.Module):
         """Return the means over members of u and its derivatives up to an order, or of the last along directions."""
 
         def means(points: Tensor, along: Tensor | None = None) -> list[Tensor]:
-            return [mean_over(part) for part in self.jet(points, order, along)]
+            return [mean_over(tensor) for tensor in self.jet(points, order, along)]
 
         return self._evaluate(x, means, along=along, of_each=len(self.inputs) ** max(0, order - 1))
 
-    def _shaped(self, *parts: Any) -> Any:
-        return parts if len(self.outputs) > 1 else without_single(parts, len(self.inputs))
+    def _shaped(self, *results: Any) -> Any:
+        return results if len(self.outputs) > 1 else without_single(results, len(self.inputs))
 
     def jet(self, x: Tensor, order: int = 1, along: Tensor | None = None) -> list[Tensor]:
         """Return u, (M, N, P), u', (M, N, P, D), and u'', (M, N, P, D, D), up to an order, of each member.
 
         The points x are (1, N, D), and so are directions v, if any, along which u'' v, (M, N, P, D), is returned.
         """
-        parts = [jet(network, x, order, along) for network in self.networks]
-        if len(parts) == 1:
-            return parts[0]
-        return [torch.cat([tensor.to(self.like) for tensor in tensors]) for tensors in zip(*parts, strict=True)]
+        jets = [jet(network, x, order, along) for network in self.networks]
+        if len(jets) == 1:
+            return jets[0]
+        return [torch.cat([tensor.to(self.like) for tensor in tensors]) for tensors in zip(*jets, strict=True)]
 
     def _evaluate(
         self,

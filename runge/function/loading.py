@@ -71,7 +71,7 @@ def _runs(directory: str | os.PathLike[str]) -> tuple[Sequence[RunDirectory], Ca
         return [run], None
     if answer := read_answer(directory):
         return answer, read_intervals(directory)
-    if run.path.is_dir() and any(one.path != run.path for one in find(directory)):
+    if run.path.is_dir() and any(member.path != run.path for member in find(directory)):
         return members(directory), None
     raise FileNotFoundError(f"{run.best} is missing: {run.path} is not a run, or its run saved no checkpoint")
 
@@ -88,10 +88,10 @@ def load_runs(runs: Sequence[RunDirectory], calibration: Calibration | None = No
     """
     checkpoints, stacks = [read_checkpoint(run.best) for run in runs], dict[str, list[int]]()
     columns = checkpoints[0].get("columns", {})
-    for i, (run, one) in enumerate(zip(runs, checkpoints, strict=True)):
-        if one.get("columns", {}) != columns:
+    for i, (run, checkpoint) in enumerate(zip(runs, checkpoints, strict=True)):
+        if checkpoint.get("columns", {}) != columns:
             raise ConfigurationError(f"{run.path} must have the inputs and the outputs of {runs[0].path}")
-        stacks.setdefault(_architecture(run, one), []).append(i)
+        stacks.setdefault(_architecture(run, checkpoint), []).append(i)
     order = [i for stack in stacks.values() for i in stack]
     networks = [_network([runs[i] for i in stack], [checkpoints[i] for i in stack]) for stack in stacks.values()]
     channels = networks[0].outputs * (1 + networks[0].dimension)
@@ -121,15 +121,15 @@ def _inside(
     runs: Sequence[RunDirectory], checkpoints: Sequence[Mapping[str, Any]], dimension: int
 ) -> np.ndarray | Box | None:
     """Return the training inputs of all runs, rows or a box; None: a run has not saved them."""
-    shapes, found = {"rows": (-1, dimension), "box": (dimension, 2)}, dict[str, list[np.ndarray]]()
-    for run, one in zip(runs, checkpoints, strict=True):
+    shapes, inputs = {"rows": (-1, dimension), "box": (dimension, 2)}, dict[str, list[np.ndarray]]()
+    for run, checkpoint in zip(runs, checkpoints, strict=True):
         with _explained(run):
-            for name, part in one.get("inside", {}).items():
-                found.setdefault(name, []).append(part.double().numpy().reshape(shapes[name]))
-    if len(found.get("rows", ())) == len(runs):
-        return thinned(np.concatenate(found["rows"]))
-    if len(found.get("box", ())) == len(runs):
-        ends = np.stack(found["box"])
+            for name, tensor in checkpoint.get("inside", {}).items():
+                inputs.setdefault(name, []).append(tensor.double().numpy().reshape(shapes[name]))
+    if len(inputs.get("rows", ())) == len(runs):
+        return thinned(np.concatenate(inputs["rows"]))
+    if len(inputs.get("box", ())) == len(runs):
+        ends = np.stack(inputs["box"])
         return Box(ends[..., 0].min(0), ends[..., 1].max(0))
     return None
 
@@ -149,7 +149,7 @@ def _network(runs: Sequence[RunDirectory], checkpoints: Sequence[Mapping[str, An
         how = f"for safety; import {named[0].rpartition('.')[0]} before"
         raise ConfigurationError(f"{runs[0].best} refers to {named[0]}, which is not imported automatically, {how}")
     with _explained(runs[0]):
-        weights = join(one["state_dict"] for one in checkpoints)
+        weights = join(checkpoint["state_dict"] for checkpoint in checkpoints)
         state = {name.removeprefix(prefix): x for name, x in weights.items() if name.startswith(prefix)}
         network = StackedMLP(
             Model(**model | {"derivative": "forward"}),  # which can be exported

@@ -167,8 +167,8 @@ def _intervals(box: Mapping[str, float | Interval], rows: Rows) -> dict[str, Int
 def _as_table(frame: "pandas.DataFrame", x: Floats, rows: Rows) -> "pandas.DataFrame":
     """Return points, with their known columns, as rows of the fitted table."""
     names = [name for name in open_table(rows.table.file).names if name]
-    further = [name for name in frame.columns if name and name not in names]
-    table = frame.reset_index(drop=True).reindex(columns=[*names, *further])
+    added = [name for name in frame.columns if name and name not in names]
+    table = frame.reset_index(drop=True).reindex(columns=[*names, *added])
     table[[*rows.inputs]] = x
     if (split := rows.table.split_column) is not None:
         table[split] = SETS[0]

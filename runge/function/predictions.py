@@ -49,19 +49,19 @@ def predict(function: "Function", x: np.ndarray, interval: float | None = None, 
         (low, high), (slope_low, slope_high) = function.value_and_derivative_interval(points, interval)
         named |= {"_low": (low, slope_low), "_high": (high, slope_high)}
     shapes = {"u": (len(x), len(function.outputs)), "du": (len(x), len(function.outputs), x.shape[1])}
-    found = {
-        f"{name}{end}": part.astype(float).reshape(shape)
+    prediction = {
+        f"{name}{end}": tensor.astype(float).reshape(shape)
         for end, pair in named.items()
-        for (name, shape), part in zip(shapes.items(), pair, strict=True)
+        for (name, shape), tensor in zip(shapes.items(), pair, strict=True)
     }
     if hessian:
-        found["d2u"] = second[0].astype(float).reshape(*shapes["du"], x.shape[1])
-    return found
+        prediction["d2u"] = second[0].astype(float).reshape(*shapes["du"], x.shape[1])
+    return prediction
 
 
-def columns_of(function: "Function", parts: Sequence[np.ndarray], prefix: str = "", end: str = "") -> Arrays:
+def columns_of(function: "Function", tensors: Sequence[np.ndarray], prefix: str = "", end: str = "") -> Arrays:
     """Return values, (m, P), slopes, (m, P, D), and any second derivatives by pairs of inputs as columns, (m,)."""
-    columns, (values, slopes, *second) = {}, parts
+    columns, (values, slopes, *second) = {}, tensors
     pairs = [*itertools.combinations_with_replacement(function.inputs, 2)]
     for p, output in enumerate(function.outputs):
         columns[f"{prefix}{output}{end}"] = values[:, p]
@@ -74,11 +74,11 @@ def columns_of(function: "Function", parts: Sequence[np.ndarray], prefix: str = 
 
 def parts_of(prediction: Arrays, end: str = "") -> list[np.ndarray]:
     """Return the values and slopes of a prediction, and of pairs of inputs its second derivatives, if it has any."""
-    parts = [prediction[f"u{end}"], prediction[f"du{end}"]]
+    tensors = [prediction[f"u{end}"], prediction[f"du{end}"]]
     if not end and "d2u" in prediction:
-        first, second = np.triu_indices(parts[1].shape[2])
-        parts.append(prediction["d2u"][:, :, first, second])
-    return parts
+        first, second = np.triu_indices(tensors[1].shape[2])
+        tensors.append(prediction["d2u"][:, :, first, second])
+    return tensors
 
 
 def as_frame(x: np.ndarray, prediction: Arrays, function: "Function", marks: Arrays) -> "pandas.DataFrame":
@@ -91,10 +91,10 @@ def as_frame(x: np.ndarray, prediction: Arrays, function: "Function", marks: Arr
 
     columns = dict(zip(function.inputs, x.T, strict=True))
     for end in (name.removeprefix("du") for name in prediction if name.startswith("du")):
-        further = columns_of(function, parts_of(prediction, end), "u_", end)
-        if twice := columns.keys() & further.keys():
+        of_end = columns_of(function, parts_of(prediction, end), "u_", end)
+        if twice := columns.keys() & of_end.keys():
             raise ValueError(f"two columns would have the name {min(twice)!r}")
-        columns |= further
+        columns |= of_end
     return pandas.DataFrame(columns | {name: mark for name, mark in marks.items() if name not in columns})
 
 
@@ -135,8 +135,8 @@ def read_rows(file: File, function: "Function", hessian: bool) -> tuple[list[np.
     input of the run, unless the run chose its inputs by name from such a file.
     """
     inputs, outputs, data = function.inputs, function.outputs, function.configuration.get("data") or {}
-    if (given := data.get("derivatives")) is not None:
-        partials = {(y, x): column for y, columns in given.items() for x, column in columns.items()}
+    if (derivatives := data.get("derivatives")) is not None:
+        partials = {(y, x): column for y, columns in derivatives.items() for x, column in columns.items()}
     else:
         partials = find_partials(file, inputs, outputs)
     chosen = data.get("inputs") and str(data.get("file")).lower().endswith(".npz")

@@ -36,8 +36,8 @@ def rows_of(run: RunDirectory, file: str | None = None) -> tuple[Rows, Split]:
         ConfigurationError: the file, that of the run if it is None, does not hold the rows of the run.
     """
     configuration, *_ = run.read_configuration()
-    given = section("data", configuration.get("data"))
-    table = build("data", given if file is None else {**given, "file": file}, Table)
+    settings = section("data", configuration.get("data"))
+    table = build("data", settings if file is None else {**settings, "file": file}, Table)
     rows, state = read(table), run.read_state()
     if state is None or state.rows != rows.checksum:
         raise ConfigurationError(f"data.file: {table.file!r} does not hold the rows of the run {run.path}")
@@ -148,11 +148,11 @@ class UnseenErrors(NamedTuple):
         if not errors:
             rule = "need rows that were left out of the training of some network, as data.folds does"
             raise ValueError(f"intervals {rule}")
-        error, spread, judged = (np.concatenate(part) for part in (errors, spreads, several))
-        if local and judged.sum() >= _LEAST_LOCAL:
+        error, spread, has_spread = (np.concatenate(arrays) for arrays in (errors, spreads, several))
+        if local and has_spread.sum() >= _LEAST_LOCAL:
             channels = Channels.of(rows.x, rows.y, rows.dydx)
-            factors = per_quantile(spread[judged], np.append(channels.value, channels.slope))
-            return replace(Calibration.of(error[judged], spread[judged]), outside=tuple(factors.tolist()))
+            factors = per_quantile(spread[has_spread], np.append(channels.value, channels.slope))
+            return replace(Calibration.of(error[has_spread], spread[has_spread]), outside=tuple(factors.tolist()))
         return Calibration.of(error, None)
 
 
@@ -164,8 +164,8 @@ def errors_of(jet: Jet, rows: Rows, index: np.ndarray) -> Tensor:
 def _predictions(jet: Jet, x: np.ndarray) -> Tensor:
     """Return the values and slopes of M networks at points, (M, n, P + P D)."""
     with torch.no_grad():
-        parts = [jet(chunk[None]) for chunk in torch.from_numpy(x).split(_CHUNK)]
-    u, du = (torch.cat(part, dim=1).double().cpu() for part in zip(*parts, strict=True))
+        jets = [jet(chunk[None]) for chunk in torch.from_numpy(x).split(_CHUNK)]
+    u, du = (torch.cat(tensors, dim=1).double().cpu() for tensors in zip(*jets, strict=True))
     return torch.cat([u, du.flatten(2)], dim=2)
 
 

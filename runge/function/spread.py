@@ -16,8 +16,8 @@ def alike(rows: Sequence[Hashable]) -> list[list[int]]:
         [[0, 1], [2, 4]]
     """
     groups = dict[Hashable, list[int]]()
-    for i, one in enumerate(rows):
-        groups.setdefault(one, []).append(i)
+    for i, key in enumerate(rows):
+        groups.setdefault(key, []).append(i)
     return [members for members in groups.values() if len(members) > 1]
 
 

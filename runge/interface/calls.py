@@ -196,8 +196,8 @@ def _check_search(verb: Verb, search: str | None) -> None:
         "train": ("none", search in (None, "none")),
         "sweep": ("none or optuna", search != "best"),
     }
-    rule, kept = rules[verb]
-    if not kept:
+    rule, allowed = rules[verb]
+    if not allowed:
         how = "train one run with runge.train, a sweep with runge.sweep, and find the best fit with runge.fit"
         raise ConfigurationError(f"search: must be {rule} in {verb}, got {search}; {how}")
 

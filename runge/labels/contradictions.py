@@ -69,14 +69,14 @@ class ColumnNames(NamedTuple):
 
     def columns(self, places: Collection[Place]) -> str:
         """Return the names of columns, or a name for all of them."""
-        by = {d for _, d in places}
-        of = sorted({p for p, _ in places})
-        is_block = len(places) == len(by) * len(of) > 1 and None not in by
-        if is_block and len(by) == len(self.inputs):
-            every = len(of) == len(self.outputs)
-            return "all derivatives" if every else f"the derivatives of {_listed([self.outputs[p] for p in of])}"
-        if is_block and len(of) == len(self.outputs) and len(by) == 1:
-            return f"the derivatives by {self.inputs[by.pop() or 0]}"
+        inputs = {d for _, d in places}
+        outputs = sorted({p for p, _ in places})
+        is_block = len(places) == len(inputs) * len(outputs) > 1 and None not in inputs
+        if is_block and len(inputs) == len(self.inputs):
+            every = len(outputs) == len(self.outputs)
+            return "all derivatives" if every else f"the derivatives of {_listed([self.outputs[p] for p in outputs])}"
+        if is_block and len(outputs) == len(self.outputs) and len(inputs) == 1:
+            return f"the derivatives by {self.inputs[inputs.pop() or 0]}"
         return _listed([self.column(place) for place in sorted(places, key=str)])
 
 

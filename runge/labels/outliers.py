@@ -72,31 +72,31 @@ def outliers(residuals: Floats, x: Floats, y: Floats, dydx: Floats) -> list[Outl
     """
     n, spread = len(x), x.std(axis=0)
     unit = np.where(spread > 0, spread, 1)
-    labels, known = np.c_[y, dydx.reshape(n, -1)], ~np.isnan(residuals)
+    labels, is_known = np.c_[y, dydx.reshape(n, -1)], ~np.isnan(residuals)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)  # a column without any label
         robust = np.nan_to_num(median_abs_deviation(residuals, axis=0, scale=_NORMAL, nan_policy="omit"))
-    size = np.where(known.sum(axis=0) < _FEWEST, 0, np.abs(np.nan_to_num(residuals)))
+    size = np.where(is_known.sum(axis=0) < _FEWEST, 0, np.abs(np.nan_to_num(residuals)))
     # Most residuals of a column may be equal, as those of a network with relu: the robust deviation is then 0.
     round_off = np.finfo(float).eps * size.max(axis=0) + np.finfo(float).tiny
     deviations = size / np.maximum(robust, round_off)
     large = (deviations > _TIMES) & (size > _SIZE * _scale(labels, y.shape[1], unit))
-    usual = known & ~large
-    rest = np.sqrt((size**2 * usual).sum(axis=0) / np.maximum(usual.sum(axis=0), 1))
-    large &= rest <= _EXPLAINED * _scale(np.where(large, np.nan, labels), y.shape[1], unit)
-    found, tree = list[Outlier](), KDTree(x / unit) if large.any() else None
+    usual = is_known & ~large
+    unexplained = np.sqrt((size**2 * usual).sum(axis=0) / np.maximum(usual.sum(axis=0), 1))
+    large &= unexplained <= _EXPLAINED * _scale(np.where(large, np.nan, labels), y.shape[1], unit)
+    suspects, tree = list[Outlier](), KDTree(x / unit) if large.any() else None
     order = np.argsort(-deviations[large], kind="stable")[:_MOST]
     for row, column in np.argwhere(large)[order].tolist():
-        others = np.delete(deviations[row], column)[np.delete(known[row], column)]
-        if tree is None or not len(others) or deviations[row, column] <= _TIMES * max(others.max(), 1):
+        of_row = np.delete(deviations[row], column)[np.delete(is_known[row], column)]
+        if tree is None or not len(of_row) or deviations[row, column] <= _TIMES * max(of_row.max(), 1):
             continue
         near = np.reshape(tree.query(x[row] / unit, min(1 + _NEAREST, n))[1], -1)
         near = near[(near != row) & ~np.isnan(labels[near, column])]
         if len(near):
             low, high = labels[near, column].min(), labels[near, column].max()
             if max(low - labels[row, column], labels[row, column] - high) > _BEYOND * size[row, column]:
-                found.append(Outlier(row, column, float(deviations[row, column])))
-    return found
+                suspects.append(Outlier(row, column, float(deviations[row, column])))
+    return suspects
 
 
 def _scale(labels: Floats, outputs: int, unit: Floats) -> Floats:

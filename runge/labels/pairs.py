@@ -98,12 +98,12 @@ class Pairs(NamedTuple):
         distance, step = distance.ravel()[first], x[rows[b]] - x[rows[a]]
         coarse = _is_coarse(z)
         unknown = np.isnan(dydx[rows])
-        kept = (distance > 0) & (step[:, coarse] == 0).all(1) & ~(unknown[a] & unknown[b]).any((1, 2))
-        if len(np.unique(np.r_[a[kept], b[kept]])) < LEAST_ROWS:
+        compared = (distance > 0) & (step[:, coarse] == 0).all(1) & ~(unknown[a] & unknown[b]).any((1, 2))
+        if len(np.unique(np.r_[a[compared], b[compared]])) < LEAST_ROWS:
             return None
-        edges = np.quantile(distance[kept], np.linspace(0, 1, _GROUPS + 1)[1:-1])
-        group = np.unique(np.searchsorted(edges, distance[kept]), return_inverse=True)[1]
-        return cls(rows[a[kept]], rows[b[kept]], step[kept], group)
+        edges = np.quantile(distance[compared], np.linspace(0, 1, _GROUPS + 1)[1:-1])
+        group = np.unique(np.searchsorted(edges, distance[compared]), return_inverse=True)[1]
+        return cls(rows[a[compared]], rows[b[compared]], step[compared], group)
 
     def term(self, slope: Floats, d: int) -> Floats:
         """Return the part of the differences, (k,), that a partial derivative with respect to x_d, (n,), explains.
@@ -204,13 +204,13 @@ class Labels:
         Errors of a group have a Laplace distribution with the mean size S, as in the test of Vuong (1989,
         https://doi.org/10.2307/1912557).
         """
-        pairs, more = self.pairs, np.zeros(len(self.pairs.a))
+        pairs, gain = self.pairs, np.zeros(len(self.pairs.a))
         for p, error in errors.items():
             old, new = (size[pairs.group] for size in (self.size[p], self.size_of(p, error)))
-            more += np.log(old / new) + np.abs(self.error[p]) / old - np.abs(error) / new
-        centred = more - more.mean()
+            gain += np.log(old / new) + np.abs(self.error[p]) / old - np.abs(error) / new
+        centred = gain - gain.mean()
         of_row = np.bincount(np.r_[pairs.a, pairs.b], np.r_[centred, centred])
-        return float(more.sum() / (np.linalg.norm(of_row) + _TINY))
+        return float(gain.sum() / (np.linalg.norm(of_row) + _TINY))
 
     def unexplained(self, outputs: Iterable[int]) -> float:
         """Return S over the mean difference of the values of some outputs, in the geometric mean."""

@@ -222,8 +222,8 @@ class Factorisation:
         raw, triangle, self._order = qr(matrix, mode="raw", pivoting=True, check_finite=False)
         self._reflections.append(raw)
         pivots = np.abs(triangle.diagonal())
-        self._kept = int((pivots > rank * pivots[0]).sum())
-        self._factor, self._beyond, _ = _lapack.dtzrzf(triangle[: self._kept], lwork=_AT_ONCE * self._kept)
+        self._rank = int((pivots > rank * pivots[0]).sum())
+        self._factor, self._beyond, _ = _lapack.dtzrzf(triangle[: self._rank], lwork=_AT_ONCE * self._rank)
 
     def solve(self, right: Floats) -> Floats:
         """Return the x of least norm that minimises |A x - b|, (C,), from b, (R,)."""
@@ -232,21 +232,21 @@ class Factorisation:
         for raw, scales in self._reflections:
             # A workspace of 1: blocks of reflections are slower for one column.
             right = _lapack.dormqr("L", "T", raw[:, : len(scales)], scales, right[: len(raw), None], lwork=1)[0][:, 0]
-        return self._of_least_norm(self._triangular(right[: self._kept]))
+        return self._of_least_norm(self._triangular(right[: self._rank]))
 
     def solve_normal(self, right: Floats) -> Floats:
         """Return the x of least norm that solves A^T A x = g, (C,), from g, (C,)."""
         if not self._regular:
             return np.zeros(self._columns)
-        right = _lapack.dormrz(self._factor, self._beyond, right[self._order, None], trans="N")[0][: self._kept, 0]
+        right = _lapack.dormrz(self._factor, self._beyond, right[self._order, None], trans="N")[0][: self._rank, 0]
         return self._of_least_norm(self._triangular(self._triangular(right, trans="T")))
 
     def _triangular(self, right: Floats, trans: str = "N") -> Floats:
-        triangle = self._factor[:, : self._kept]
+        triangle = self._factor[:, : self._rank]
         return scipy.linalg.solve_triangular(triangle, right, trans=trans, check_finite=False)  # pyright: ignore[reportArgumentType]
 
-    def _of_least_norm(self, kept: Floats) -> Floats:
+    def _of_least_norm(self, leading: Floats) -> Floats:
         least, solution = np.zeros((self._columns, 1)), np.empty(self._columns)
-        least[: self._kept, 0] = kept
+        least[: self._rank, 0] = leading
         solution[self._order] = _lapack.dormrz(self._factor, self._beyond, least, trans="T")[0][:, 0]
         return np.nan_to_num(solution, nan=0.0, posinf=0.0, neginf=0.0)

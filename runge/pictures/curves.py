@@ -30,24 +30,24 @@ def curves_picture(
     outputs, or the regions of one output; the first eight are drawn. Without parts, as for a table with one output, the
     errors without units take their place.
     """
-    ours, theirs = {"color": BLUE}, {"color": ORANGE}
+    blue, orange = {"color": BLUE}, {"color": ORANGE}
     third = "validation NRMSE, without units"
-    lines = {"$f$": (key("val", "nrmse_f"), ours), "$f'$": (key("val", "nrmse_df"), theirs)}
+    lines = {"$f$": (key("val", "nrmse_f"), blue), "$f'$": (key("val", "nrmse_df"), orange)}
     if groups := regions(history, key("val", "mse_df")):
         by, most = "output" if {*groups} <= {*outputs} else "region", len(COLOURS)
         third = f"validation MSE$_{{df}}$ by {by}{f' (first {most} of {len(groups)})' if len(groups) > most else ''}"
         lines = {label(group): (key("val", "mse_df", group), {}) for group in groups[:most]}
     plots = {
-        "loss": {"train (as minimised)": (TRAIN_LOSS, ours), r"validation (full $\lambda_d$)": (VAL_LOSS, theirs)},
+        "loss": {"train (as minimised)": (TRAIN_LOSS, blue), r"validation (full $\lambda_d$)": (VAL_LOSS, orange)},
         "mean squared error": {
             f"{name}, {points}": (key(split, quantity), style | {"linestyle": dashes})
-            for quantity, name, style in (("mse_f", "MSE$_f$", ours), ("mse_df", "MSE$_{df}$", theirs))
+            for quantity, name, style in (("mse_f", "MSE$_f$", blue), ("mse_df", "MSE$_{df}$", orange))
             for split, points, dashes in (("train", "train", ":"), ("val", "validation", "-"))
         },
         third: lines,
         "gradient norm": {
-            r"$|\nabla_\theta\,$MSE$_f|$": (GRAD_NORM_F, ours),
-            r"$|\nabla_\theta\,$MSE$_{df}|$": (GRAD_NORM_DF, theirs),
+            r"$|\nabla_\theta\,$MSE$_f|$": (GRAD_NORM_F, blue),
+            r"$|\nabla_\theta\,$MSE$_{df}|$": (GRAD_NORM_DF, orange),
         },
     }
     figure = sheet(11, 6.4, title)

@@ -93,19 +93,19 @@ def _read(path: Path) -> _Answer | None:
         raise ConfigurationError(f"{path} is damaged ({reason})") from error
 
 
-def _difference(one: RunDirectory, other: RunDirectory) -> str:
+def _difference(first: RunDirectory, second: RunDirectory) -> str:
     """Return the keys in which two runs differ, with their values; empty: only in their seeds and folds."""
     ignored = {*SEEDS, *SAME_RESULT}
-    rows, others_rows = ("" if (state := run.read_state()) is None else state.rows for run in (one, other))
-    if rows and rows == others_rows:
+    first_rows, second_rows = ("" if (state := run.read_state()) is None else state.rows for run in (first, second))
+    if first_rows and first_rows == second_rows:
         ignored.add("data.file")  # the same rows, in a file that has moved
-    settings, others = read(one).settings, read(other).settings
+    of_first, of_second = read(first).settings, read(second).settings
     differing = [
-        f"{key} ({settings.get(key)} and {others.get(key)})"
-        for key in dict.fromkeys([*settings, *others])
-        if settings.get(key) != others.get(key) and not {key, key.partition(".")[0]} & ignored
+        f"{key} ({of_first.get(key)} and {of_second.get(key)})"
+        for key in dict.fromkeys([*of_first, *of_second])
+        if of_first.get(key) != of_second.get(key) and not {key, key.partition(".")[0]} & ignored
     ]
-    return ", ".join(differing + ([] if rows == others_rows else ["the rows of data.file"]))
+    return ", ".join(differing + ([] if first_rows == second_rows else ["the rows of data.file"]))
 
 
 def members(directory: str | os.PathLike[str]) -> list[RunDirectory]:
@@ -123,6 +123,6 @@ def members(directory: str | os.PathLike[str]) -> list[RunDirectory]:
     for run in finished[1:]:
         if difference := _difference(finished[0], run):
             rule = f"the runs below {os.fspath(directory)!r} must differ only in seed and fold to be one function"
-            both = f"{finished[0].path} and {run.path} differ in {difference}"
-            raise ConfigurationError(f"{rule}; {both}; name one of them instead")
+            pair = f"{finished[0].path} and {run.path} differ in {difference}"
+            raise ConfigurationError(f"{rule}; {pair}; name one of them instead")
     return [RunDirectory(record.path) for record in distinct([read(run) for run in finished])]

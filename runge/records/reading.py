@@ -120,13 +120,13 @@ def distinct(records: Sequence[RunRecord]) -> list[RunRecord]:
 
     Such runs have the same bits, up to the round-off of another compiler, and count once in a test or a mean.
     """
-    kept = dict[object, RunRecord]()
+    by_identity = dict[object, RunRecord]()
     for record in records:
         ignored = (*SAME_RESULT, *(["data.file"] if record.rows else []))  # a file may move
         settings = frozenset((name, str(x)) for name, x in record.settings.items() if not name.startswith(ignored))
         ended = record.status in ENDED and settings
-        kept.setdefault((settings, record.rows, record.versions) if ended else record.path, record)
-    return list(kept.values())
+        by_identity.setdefault((settings, record.rows, record.versions) if ended else record.path, record)
+    return list(by_identity.values())
 
 
 def _printable(values: Mapping[str, Any]) -> dict[str, Any]:

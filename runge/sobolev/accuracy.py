@@ -23,7 +23,7 @@ from torch import Tensor
 from runge.sobolev.points import Points
 from runge.sobolev.units import Units
 
-__all__ = ["Metric", "Reference", "errors", "further_errors", "intervals", "partial_errors", "variance"]
+__all__ = ["Metric", "Reference", "errors", "intervals", "own_errors", "partial_errors", "variance"]
 
 Metric = Callable[[Tensor, Tensor, Points], Tensor]
 """A function of u, (M, N, P), u', (M, N, P, D), and the points, in the user's units; it returns (M,)."""
@@ -52,12 +52,16 @@ class Reference(NamedTuple):
 
         The variances and standard deviations are over these points, and any others `beside` them.
         """
-        every = [points, *beside]
-        of_f = variance(torch.cat([one.f for one in every], 1), torch.cat([one.weight_f > 0 for one in every], 1))
-        of_df = variance(torch.cat([one.df for one in every], 1), torch.cat([one.weight_df > 0 for one in every], 1))
+        subsets = [points, *beside]
+        of_f = variance(
+            torch.cat([subset.f for subset in subsets], 1), torch.cat([subset.weight_f > 0 for subset in subsets], 1)
+        )
+        of_df = variance(
+            torch.cat([subset.df for subset in subsets], 1), torch.cat([subset.weight_df > 0 for subset in subsets], 1)
+        )
         f, df, unit_f, unit_df = points.f, points.df, 1.0, 1.0
         known_f, known_df = ((weight > 0).to(f) for weight in (points.weight_f, points.weight_df))
-        spread = torch.cat([one.x for one in every], 1).double().var(1, correction=0, keepdim=True)
+        spread = torch.cat([subset.x for subset in subsets], 1).double().var(1, correction=0, keepdim=True)
         largest = spread.amax(2, keepdim=True)
         if units is not None:  # in float64: in the user's units squares may be beyond the range of float32
             f, df = units.restore(f.double(), df.double())
@@ -66,19 +70,19 @@ class Reference(NamedTuple):
         return Reference(known_f, known_df, *squares, of_f, of_df, spread, unit_f, unit_df)
 
 
-def variance(f: Tensor, known: Tensor) -> Tensor:
+def variance(f: Tensor, mask: Tensor) -> Tensor:
     """Return the variance over the known points, (M, P, ...), of f, (M, N, P, ...); NaN where f is constant.
 
     It is constant up to round-off: with a standard deviation of at most 1e-12 of its largest number, of 1e-7 in 32 bit.
     A partial derivative of at most 1e-10 of the output's largest one counts as constant, too.
     """
     precision = torch.finfo(f.dtype).eps if f.dtype == torch.float32 else _CONSTANT
-    f, known = f.double(), known.double()
-    count = known.sum(1, keepdim=True).clamp_min(1)
-    variance = (known * (f - (known * f).sum(1, keepdim=True) / count).square()).sum(1) / count[:, 0]
-    noise = (precision * (known * f).abs().amax(1)).square()
+    f, mask = f.double(), mask.double()
+    count = mask.sum(1, keepdim=True).clamp_min(1)
+    variance = (mask * (f - (mask * f).sum(1, keepdim=True) / count).square()).sum(1) / count[:, 0]
+    noise = (precision * (mask * f).abs().amax(1)).square()
     if f.ndim == 4:
-        squares = (known * f.square()).sum(1) / count[:, 0]
+        squares = (mask * f.square()).sum(1) / count[:, 0]
         noise = noise.maximum(1e-20 * squares.amax(-1, keepdim=True))
     return torch.where(variance > noise, variance, torch.nan)
 
@@ -92,22 +96,26 @@ def errors(u: Tensor, du: Tensor, points: Points, reference: Reference) -> dict[
     """
     square_f, square_df = (u - points.f).square() * reference.known_f, (du - points.df).square() * reference.known_df
     own_df, own_square_df = (square_df * reference.unit_df).sum(-1), reference.square_df.sum(-1)
-    parts = {
+    magnitudes = {
         "f": _errors(square_f * reference.unit_f, reference.square_f, reference.known_f, points),
         "df": _errors(own_df, own_square_df, reference.known_df.mean(-1), points),
     }
-    found = {f"{name}_{of}": part[i] for i, name in enumerate(("mse", "max", "rel_l2")) for of, part in parts.items()}
+    by_quantity = {
+        f"{name}_{of}": magnitude[i]
+        for i, name in enumerate(("mse", "max", "rel_l2"))
+        for of, magnitude in magnitudes.items()
+    }
     relative_f = square_f.sum(1) / reference.known_f.sum(1) / reference.variance_f
     relative = {"nrmse_f": relative_f.sqrt(), "nrmse_df": _relative_gradient(square_df, reference).sqrt()}
-    found |= {name: _with_whole(part) for name, part in (relative | {"r2_f": 1 - relative_f}).items()}
+    by_quantity |= {name: _with_whole(channels) for name, channels in (relative | {"r2_f": 1 - relative_f}).items()}
     return {
         f"{quantity}/{name}".rstrip("/"): figure
-        for quantity, figures in found.items()
+        for quantity, figures in by_quantity.items()
         for name, figure in zip(("", *points.groups), figures.unbind(-1), strict=False)
     }
 
 
-def further_errors(
+def own_errors(
     functions: Mapping[str, Metric], u: Tensor, du: Tensor, points: Points, units: Units | None = None
 ) -> dict[str, Tensor]:
     """Return the errors by further functions, (M,), by name; u, u' and the points are in standardised units."""
@@ -119,14 +127,14 @@ def further_errors(
 def _errors(square: Tensor, reference: Tensor, share: Tensor, points: Points) -> tuple[Tensor, Tensor, Tensor]:
     """Return the mean square, largest and relative error, each (M, 1 + G), from squares and known shares, (M, N, P)."""
     if len(points.outputs) == 1:
-        square, reference, share = (part[:, None, :, 0] for part in (square, reference, share))
-        total, related, count = ((points.masks * part).sum(-1) for part in (square, reference, share))
+        square, reference, share = (tensor[:, None, :, 0] for tensor in (square, reference, share))
+        total, related, count = ((points.masks * tensor).sum(-1) for tensor in (square, reference, share))
         largest = torch.where(points.masks * share > 0, square, 0).amax(-1)
     else:
-        sums = [part.sum(1) for part in (square, reference, share)]
-        total, related, count = (torch.cat([part.sum(1, keepdim=True), part], dim=1) for part in sums)
-        each = torch.where(share > 0, square, 0).amax(1)
-        largest = torch.cat([each.amax(1, keepdim=True), each], dim=1)
+        sums = [tensor.sum(1) for tensor in (square, reference, share)]
+        total, related, count = (torch.cat([by_output.sum(1, keepdim=True), by_output], dim=1) for by_output in sums)
+        maxima = torch.where(share > 0, square, 0).amax(1)
+        largest = torch.cat([maxima.amax(1, keepdim=True), maxima], dim=1)
     relative = torch.where(related > 0, total / related, torch.nan).sqrt()
     return total / count, largest.sqrt() / (count > 0), relative
 
@@ -136,7 +144,7 @@ def _relative_gradient(square: Tensor, reference: Reference) -> Tensor:
     count = reference.known_df.sum(1)
     error = torch.where(count > 0, square.sum(1) / count, 0)
     of_df = reference.variance_df.nan_to_num(0)  # of a partial derivative that is constant
-    error, of_df = ((reference.spread[:, 0, None] * part).sum(2) for part in (error, of_df))
+    error, of_df = ((reference.spread[:, 0, None] * by_input).sum(2) for by_input in (error, of_df))
     # The variance may be known where no derivative is: it is over other points, too.
     return error / torch.where((of_df > 0) & (count > 0).any(2), of_df, torch.nan)
 
@@ -164,14 +172,14 @@ def intervals(u: Tensor, du: Tensor, points: Points) -> tuple[dict[str, Tensor],
     """
     n, generator = points.x.shape[1], torch.Generator().manual_seed(0)
     draws = torch.randint(n, (_RESAMPLES, n), generator=generator).to(u.device)
-    found: list[dict[str, Tensor]] = []
+    resampled: list[dict[str, Tensor]] = []
     for index in draws.split(max(1, _AT_ONCE // du.numel())):
-        some = points.take(torch.zeros(len(index), dtype=torch.long)).minibatch(index)
-        found.append(errors(u[0, index], du[0, index], some, Reference.of(some)))
+        sample = points.take(torch.zeros(len(index), dtype=torch.long)).minibatch(index)
+        resampled.append(errors(u[0, index], du[0, index], sample, Reference.of(sample)))
     ends = torch.tensor([(1 - _LEVEL) / 2, (1 + _LEVEL) / 2], dtype=torch.float64, device=u.device)
     low, high = {}, {}
-    for name in found[0]:
+    for name in resampled[0]:
         if not name.startswith("max_"):
-            drawn = torch.cat([part[name] for part in found]).double()
+            drawn = torch.cat([figures[name] for figures in resampled]).double()
             low[name], high[name] = drawn.nanquantile(ends).unbind()
     return low, high

@@ -164,19 +164,21 @@ class StackedMLP(nn.Module):
         """
         if (self.shapes, self.activation_name) != (network.shapes, network.activation_name):
             raise ValueError(f"must have the layers {self.shapes} of {self.activation_name}")
-        ours, theirs = self.take(torch.tensor([member])), network.take(torch.tensor([0]))
-        ours.theta.copy_(theirs.theta)
-        (slope, offset), (their_slope, their_offset) = ours._affine(), theirs._affine()
-        weight, bias = ours.layers()[0]
+        adopting, source = self.take(torch.tensor([member])), network.take(torch.tensor([0]))
+        adopting.theta.copy_(source.theta)
+        (slope, offset), (their_slope, their_offset) = adopting._affine(), source._affine()
+        weight, bias = adopting.layers()[0]
         ratio = their_slope / slope
         bias.add_(((their_offset - ratio * offset) @ weight.double()).to(bias))
         weight.mul_(ratio.mT)
-        unit, their_unit = (stack.units or Units.identity(1, self.dimension, self.outputs) for stack in (ours, theirs))
-        weight, bias = ours.layers()[-1]
+        unit, their_unit = (
+            stack.units or Units.identity(1, self.dimension, self.outputs) for stack in (adopting, source)
+        )
+        weight, bias = adopting.layers()[-1]
         ratio = their_unit.y_std / unit.y_std
         weight.mul_(ratio[:, None])
         bias.mul_(ratio).add_(((their_unit.y_mean - unit.y_mean) / unit.y_std)[:, None])
-        self.theta[member] = ours.theta[0]
+        self.theta[member] = adopting.theta[0]
 
     def _affine(self) -> tuple[Tensor, Tensor]:
         """Return the slope A, (M, 1, D), and the offset B, (M, 1, D), of the map from the user's inputs to h_0."""

@@ -38,5 +38,5 @@ def folds(config: DictConfig) -> list[str]:
 
     content = section("data", OmegaConf.to_container(data, resolve=True))
     of_table = "_target_" in content
-    number = read(build("data", content, Table)).folds if of_table else build("data", content, Data).parts
+    number = read(build("data", content, Table)).folds if of_table else build("data", content, Data).fold_count
     return [f"data.fold={fold}" for fold in range(number)]

@@ -69,11 +69,11 @@ def run_tasks(
         while waiting or busy:
             while waiting and len(busy) < processes:
                 number, task = waiting.pop(0)
-                ours, theirs = context.Pipe(duplex=False)
-                process = context.Process(target=_work, args=(theirs, task, threads), daemon=True)
-                busy[ours] = number, process
+                reader, writer = context.Pipe(duplex=False)
+                process = context.Process(target=_work, args=(writer, task, threads), daemon=True)
+                busy[reader] = number, process
                 _start(process)
-                theirs.close()
+                writer.close()
             for connection in wait(list(busy), _SECONDS_BETWEEN_LOOKS):
                 kind, value = _receive(connection)
                 if kind == "report":

@@ -196,13 +196,13 @@ def _restored() -> Iterator[None]:
         handlers, level = root.handlers[:], root.level
         # Hydra sets up logging again, and closes all handlers of this list, also those of the calling program.
         listed = logging._handlerList  # pyright: ignore[reportAttributeAccessIssue]
-        kept, listed[:] = listed[:], []
+        earlier, listed[:] = listed[:], []
         try:
             yield
         finally:
             for handler in set(root.handlers) - set(handlers):
                 handler.close()
-            listed[:0] = kept
+            listed[:0] = earlier
             root.handlers[:], HydraConfig.instance().cfg = handlers, config
             root.setLevel(level)
             torch.set_num_threads(threads)

@@ -45,7 +45,7 @@ _WRONG = dict[str, list["Finding"]]()
 _MATTERS = 1e-3  # the root mean square of a partial derivative, relative to the output's largest
 
 
-def _known(data: "PointsDataModule", member: int) -> dict[str, Tensor]:
+def _training_values(data: "PointsDataModule", member: int) -> dict[str, Tensor]:
     """Return the known values of each output at a member's training points, (n,)."""
     train = data.dataset.train
     labelled = train.weight_f[member] > 0
@@ -56,7 +56,7 @@ def advice(data: "PointsDataModule", member: int, lambda_d: float) -> list[str]:
     """Return what is likely to spoil the fit of a member, given its index and its full lambda_d."""
     messages = [
         f"{name} has the same value in all training points; without spread, no nrmse_f and no r2_f"
-        for name, f in _known(data, member).items()
+        for name, f in _training_values(data, member).items()
         if len(f) > 1 and f.min() == f.max()
     ]
     val = data.dataset.val
@@ -111,14 +111,14 @@ def log_rows(rows: Rows, data: "PointsDataModule", member: int) -> None:
         log.warning("%s", wrong)
     what = "the inputs" if (group := rows.table.group) is None else f"the {group}"
     if rows.duplicates:
-        kept = "" if rows.sets is not None else f"; {rows.together} are in the same set"
-        log.info("%d of %d rows have %s of an earlier row%s", rows.duplicates, len(rows.x), what, kept)
+        same_set = "" if rows.sets is not None else f"; {rows.together} are in the same set"
+        log.info("%d of %d rows have %s of an earlier row%s", rows.duplicates, len(rows.x), what, same_set)
     if rows.sets is not None and (n := rows.leaking):
         rule = "their labels are known from training, so that errors come out too small"
         log.warning("%d rows for validation and test have %s of a training row: %s", n, what, rule)
     if data.units is None:
         return
-    for (name, f), scale in zip(_known(data, member).items(), data.units.y_std[member].tolist(), strict=True):
+    for (name, f), scale in zip(_training_values(data, member).items(), data.units.y_std[member].tolist(), strict=True):
         if len(f) > 1 and 0 < (spread := float(f.std(correction=0))) < 1 - _ROUND_OFF:
             what = f"{name} is known in {len(f)} training rows only, with a standard deviation of {scale * spread:.3g}"
             log.warning("%s; its scale is what its derivatives suggest, %.3g", what, scale)

@@ -198,7 +198,7 @@ class Member:
         if isinstance(data, Data) and data.fold is not None:
             target, sampling = self.formula
             n = len(sampling.nodes(data.n_train, target, self.data_seed.generator("data")))
-            left_out = n // data.parts + (data.fold < n % data.parts)
+            left_out = n // data.fold_count + (data.fold < n % data.fold_count)
             return [n - left_out, left_out, data.n_test]
         if isinstance(data, Data):
             return [data.n_train + data.boundary_points + (data.n_derivative or 0), data.n_val, data.n_test]
@@ -207,7 +207,8 @@ class Member:
     @property
     def fewer_folds(self) -> str:
         """A sentence that says so if there are fewer folds than `data.folds`, or an empty text."""
-        folds, made = self.data.folds, self.data.parts if isinstance(self.data, Data) else cast(Rows, self.rows).folds
+        folds = self.data.folds
+        made = self.data.fold_count if isinstance(self.data, Data) else cast(Rows, self.rows).folds
         if folds is None or made == folds:
             return ""
         return f"data.folds: {made} folds instead of {folds}, so that each has a point"
@@ -230,11 +231,11 @@ class Member:
         sizes = None if self.rows is None and self.data.folds is None else self.sizes
         shape = [self.dimension, self.outputs, self._regions(), placing, sizes]
         keys = ("balance", "resampling", "model", "metrics", "callbacks", "penalty")
-        same = [self.configuration.get(key) for key in keys]
+        shared = [self.configuration.get(key) for key in keys]
         rate = {"lr": None} if has_own_rate(self.optimizer) else {}
         start = {"trainer": {**self.configuration["trainer"], "start": None}}
-        same += [{**self.configuration["optimizer"], **rate}, self._data(), start]
-        return json.dumps([*same, shape, self.standardize, self.loss.lambda_dd > 0], sort_keys=True)
+        shared += [{**self.configuration["optimizer"], **rate}, self._data(), start]
+        return json.dumps([*shared, shape, self.standardize, self.loss.lambda_dd > 0], sort_keys=True)
 
     def without_seed(self) -> str:
         """Return the sizes, and the configuration without what cannot make a valid run fail: seeds, fold, lambda_d."""

@@ -15,7 +15,7 @@ from runge.data.seed import Seed
 from runge.optimizers import Adam, Course, Optimizer
 from runge.schedules import NEVER, due, first_positive
 from runge.sobolev import losses
-from runge.sobolev.accuracy import Metric, Reference, errors, further_errors
+from runge.sobolev.accuracy import Metric, Reference, errors, own_errors
 from runge.sobolev.network import Model, StackedMLP
 from runge.sobolev.points import Points
 from runge.sobolev.units import Units
@@ -289,7 +289,7 @@ class SobolevRegression(pl.LightningModule):
         beside = [extra.to(points.x.device) for extra in self.beside.get(split, ())]
         reference = self._once(split, points, partial(Reference.of, points, self.network.units, beside))
         figures |= errors(u, du, points, reference)
-        figures |= further_errors(self._own_metrics, u, du, points, self.network.units)
+        figures |= own_errors(self._own_metrics, u, du, points, self.network.units)
         return {metrics.key(split, name): figure for name, figure in figures.items()}
 
     def _once(self, name: str, points: Points, make: Callable[[], Any]) -> Any:

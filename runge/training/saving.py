@@ -99,18 +99,18 @@ class StateFile(CheckpointIO):
         self.state: dict[str, Any] | None = None
         self.threads: int | None = None
         self._warned: set[str] = set()
-        self._before, self._others = path, list[RunDirectory]()
+        self._before, self._left_out = path, list[RunDirectory]()
         if path.exists():
             saved = read_state(path)
             runs = [os.path.normpath(directory.path) for directory in directories]
-            kept = [k for k, run in enumerate(saved.runs) if run in runs]
-            if [(saved.runs[k], saved.digests[k]) for k in kept] != list(zip(runs, digests, strict=True)):
+            places = [k for k, run in enumerate(saved.runs) if run in runs]
+            if [(saved.runs[k], saved.digests[k]) for k in places] != list(zip(runs, digests, strict=True)):
                 raise ConfigurationError(f"{path} holds the state of other runs; remove it to begin again")
             # L-BFGS, which is alone in its stack, has a state without members in front.
-            whole = len(kept) == len(saved.runs)
-            self.state, self.threads = saved.state if whole else take(saved.state, kept), saved.threads
+            whole = len(places) == len(saved.runs)
+            self.state, self.threads = saved.state if whole else take(saved.state, places), saved.threads
             if not whole:
-                self._others = [RunDirectory(run) for run in saved.runs if run not in runs]
+                self._left_out = [RunDirectory(run) for run in saved.runs if run not in runs]
                 self.path = state_path(directories, path.parent.parent)
 
     @property
@@ -139,7 +139,7 @@ class StateFile(CheckpointIO):
 
     def remove_checkpoint(self, path: Any) -> None:
         """Remove the file of several runs; that of a run trained alone stays, to finish it again if files are lost."""
-        ended = all((state := run.read_state()) and state.status in ENDED for run in self._others)
+        ended = all((state := run.read_state()) and state.status in ENDED for run in self._left_out)
         for path in {self.path, *([self._before] if ended else [])}:
             if path.parent.name == STACKS:
                 path.unlink(missing_ok=True)
