@@ -16,7 +16,7 @@ from pydantic import Field
 from torch import Tensor
 
 from runge.configuration.validation import Natural, NonNegative, Positive, Share, checked
-from runge.sampling import Density, Function, Sampling, fixed_ends
+from runge.sampling import Density, SampledFunction, Sampling, fixed_ends
 from runge.sampling.domain import candidates
 from runge.schedules import due
 
@@ -65,11 +65,11 @@ class Periodic(Resampling, ABC):
         return self.last_step
 
     @abstractmethod
-    def looks_at(self, target: Function, nodes: Tensor, validation: Tensor) -> Tensor:
+    def looks_at(self, target: SampledFunction, nodes: Tensor, validation: Tensor) -> Tensor:
         """Return the points at which the rule needs the error, (K, D), given a set of training points, (N, D)."""
 
     @abstractmethod
-    def sampling(self, target: Function, nodes: Tensor, x: Tensor, error: Tensor) -> Sampling:
+    def sampling(self, target: SampledFunction, nodes: Tensor, x: Tensor, error: Tensor) -> Sampling:
         """Return the strategy that places the nodes again, given |r|, (K,), at the points x of `looks_at`, (K, D)."""
 
 
@@ -97,11 +97,11 @@ class Region(Periodic):
     strength: NonNegative
     least: Share
 
-    def looks_at(self, target: Function, nodes: Tensor, validation: Tensor) -> Tensor:
+    def looks_at(self, target: SampledFunction, nodes: Tensor, validation: Tensor) -> Tensor:
         """Return the validation points."""
         return validation
 
-    def sampling(self, target: Function, nodes: Tensor, x: Tensor, error: Tensor) -> Sampling:
+    def sampling(self, target: SampledFunction, nodes: Tensor, x: Tensor, error: Tensor) -> Sampling:
         """Return a density that is constant in each region."""
         where = candidates(len(nodes), target.domain)
         volumes, inner = _counts(target, where), nodes[~_are_ends(nodes, target.domain)]
@@ -135,23 +135,23 @@ class Residual(Periodic):
     power: Annotated[float, Field(ge=0, le=10)]
     floor: Positive
 
-    def looks_at(self, target: Function, nodes: Tensor, validation: Tensor) -> Tensor:
+    def looks_at(self, target: SampledFunction, nodes: Tensor, validation: Tensor) -> Tensor:
         """Return evenly spread points, many for each training point."""
         return candidates(len(nodes), target.domain)
 
-    def sampling(self, target: Function, nodes: Tensor, x: Tensor, error: Tensor) -> Sampling:
+    def sampling(self, target: SampledFunction, nodes: Tensor, x: Tensor, error: Tensor) -> Sampling:
         """Return the density above."""
         powered = error**self.power
         return Density(x, powered / powered.mean().clamp_min(torch.finfo(error.dtype).tiny) + self.floor)
 
 
-def _region(target: Function, x: Tensor) -> Tensor:
+def _region(target: SampledFunction, x: Tensor) -> Tensor:
     """Return the last region that contains each point, counted from 1, or 0 for none, (n,)."""
     masks = torch.stack(list(target.regions(x).values()))
     return (masks * torch.arange(1, len(masks) + 1)[:, None]).amax(0)
 
 
-def _counts(target: Function, x: Tensor) -> Tensor:
+def _counts(target: SampledFunction, x: Tensor) -> Tensor:
     """Return the number of these points in each region, (1 + R,)."""
     return torch.bincount(_region(target, x), minlength=1 + len(target.regions(x))).to(x)
 

@@ -14,7 +14,7 @@ from runge.configuration.words import command, in_shell, override_of
 from runge.data.memory import FRAME, frame_of
 from runge.data.roles import Roles, columns_override, find_roles, listed, read_arrays
 from runge.data.table import FORMATS, Table, open_table
-from runge.labels.contradictions import ColumnNames, Finding, Report, contradictions
+from runge.labels.contradictions import ColumnNames, Finding, LabelReport, contradictions
 from runge.records.files import printable
 from runge.sweeps.compose import compose
 from runge.sweeps.session import explain
@@ -40,7 +40,7 @@ class Check(NamedTuple):
     """
 
     name: str
-    report: Report
+    report: LabelReport
     roles: Roles
     overrides: tuple[str, ...] = ()
 

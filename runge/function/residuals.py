@@ -44,7 +44,7 @@ def rows_of(run: RunDirectory, file: str | None = None) -> tuple[Rows, Split]:
     return rows, rows.split(Seed.of_data(configuration["seed"], table.seed, table.folds).generator("data"))
 
 
-class Group(NamedTuple):
+class UnseenRows(NamedTuple):
     """Rows that the same networks were trained without.
 
     Attributes:
@@ -71,7 +71,7 @@ class UnseenErrors(NamedTuple):
 
     rows: Rows
     trained: list[bytes]
-    groups: list[Group]
+    groups: list[UnseenRows]
 
     @classmethod
     def of(cls, jet: Jet, runs: Sequence[str | Path], everywhere: bool) -> "UnseenErrors":
@@ -92,13 +92,13 @@ class UnseenErrors(NamedTuple):
         for use, split in zip(uses, splits, strict=True):
             use[split.val] = _VALIDATED
             use[split.train] = _SEEN
-        groups = list[Group]()
+        groups = list[UnseenRows]()
         patterns, kinds = np.unique(uses, axis=1, return_inverse=True)
         for kind, pattern in enumerate(patterns.T):
             places, members = np.flatnonzero(kinds.ravel() == kind), np.flatnonzero(pattern != _SEEN)
             if len(members):
                 errors = _predictions(jet, rows.x[places])[members] - labels[places]
-                groups.append(Group(places, members, pattern[members] == _VALIDATED, errors))
+                groups.append(UnseenRows(places, members, pattern[members] == _VALIDATED, errors))
         return cls(rows, [split.train.tobytes() for split in splits], groups)
 
     def mean(self, members: Sequence[int], validated: bool) -> np.ndarray:

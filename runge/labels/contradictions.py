@@ -13,7 +13,7 @@ from runge.labels.columns import Twin, check_columns, check_twins
 from runge.labels.mistakes import Mistake, usual_factor
 from runge.labels.pairs import Place, corrected
 
-__all__ = ["ColumnNames", "Finding", "Report", "contradictions", "wrong_columns"]
+__all__ = ["ColumnNames", "Finding", "LabelReport", "contradictions", "wrong_columns"]
 
 _NONE = 0.9
 """The least share of the differences that derivatives leave if a message calls their effect none, not little."""
@@ -98,7 +98,7 @@ class Finding(NamedTuple):
     advice: str
 
 
-class Report(NamedTuple):
+class LabelReport(NamedTuple):
     """The findings on the labels of a table.
 
     Attributes:
@@ -118,7 +118,7 @@ class Report(NamedTuple):
     compared: dict[str, int]
 
 
-def contradictions(x: Floats, y: Floats, dydx: Floats, names: ColumnNames) -> Report:
+def contradictions(x: Floats, y: Floats, dydx: Floats, names: ColumnNames) -> LabelReport:
     """Find the mistakes in the labels of a table: columns, rows with the same inputs, constant columns.
 
     Args:
@@ -140,7 +140,7 @@ def contradictions(x: Floats, y: Floats, dydx: Floats, names: ColumnNames) -> Re
     unseen = [names.column(place) for place in check.unseen]
     unknown = [names.column(place) for place in untested]
     compared = {names.outputs[p]: rows for p, rows in check.rows.items()}
-    return Report(findings, seen, unseen, unknown, len(x), compared)
+    return LabelReport(findings, seen, unseen, unknown, len(x), compared)
 
 
 def wrong_columns(x: Floats, y: Floats, dydx: Floats, names: ColumnNames) -> list[Finding]:

@@ -14,7 +14,7 @@ from runge.sobolev.losses import LossAndGradient
 from runge.sobolev.network import StackedMLP
 from runge.sobolev.points import Points
 
-__all__ = ["LINEAR_ALGEBRA", "Course", "Needs", "Optimizer", "Problem", "State"]
+__all__ = ["LINEAR_ALGEBRA", "Course", "Needs", "Optimizer", "OptimizerState", "Problem"]
 
 Needs = dict[str, tuple[Any, ...]]
 """The allowed values of keys in other sections of the configuration, by key."""
@@ -69,7 +69,7 @@ class Course:
         return Problem(self.network, points, self.scale, lambda_d, self.function)
 
 
-class State(torch.optim.Optimizer):
+class OptimizerState(torch.optim.Optimizer):
     """The state, which a checkpoint holds, of an optimiser that takes its steps itself."""
 
     def __init__(self, parameters: Iterable[Parameter]) -> None:
@@ -96,7 +96,7 @@ class Optimizer(ABC):
 
     def build(self, parameters: Iterable[Parameter]) -> torch.optim.Optimizer:
         """Return a torch optimiser of the parameters."""
-        return State(parameters)
+        return OptimizerState(parameters)
 
     @abstractmethod
     def step(self, optimizer: torch.optim.Optimizer, problem: Problem, progress: float) -> None:

@@ -34,7 +34,7 @@ FINDINGS = " | "
 
 
 @dataclass(frozen=True, config=ConfigDict(strict=True))
-class State:
+class RunState:
     """The state of a run: the content of `status.json`.
 
     Attributes:
@@ -112,7 +112,7 @@ class RunDirectory:
 
     def write(
         self,
-        state: State,
+        state: RunState,
         history: Mapping[str, Sequence[float]] | None = None,
         metrics: Mapping[str, float | int | None] | None = None,
         points: Mapping[str, Sequence[float]] | None = None,
@@ -139,7 +139,7 @@ class RunDirectory:
             if path in texts:
                 write(path, texts[path])
 
-    def read_state(self) -> State | None:
+    def read_state(self) -> RunState | None:
         """Return the run's state, or None if there is no `status.json`.
 
         Raises:
@@ -149,7 +149,7 @@ class RunDirectory:
             return None
         content = read_json(self.status)
         try:
-            return State(**content)
+            return RunState(**content)
         except (TypeError, ValidationError) as error:
             raise ConfigurationError(f"{self.status} is damaged (it contains {str(content)[:200]})") from error
 

@@ -13,10 +13,10 @@ from runge.sampling.densities import Density, Derivative, Stratified
 from runge.sampling.strategies import (
     Chebyshev,
     Endpoint,
-    Function,
     LatinHypercube,
     Mixed,
     Random,
+    SampledFunction,
     Sampling,
     Sobol,
     Strength,
@@ -26,5 +26,5 @@ from runge.sampling.strategies import (
     fixed_ends,
 )
 
-__all__ = ["Chebyshev", "Density", "Derivative", "Endpoint", "Function", "LatinHypercube", "Mixed", "Random"]
+__all__ = ["Chebyshev", "Density", "Derivative", "Endpoint", "LatinHypercube", "Mixed", "Random", "SampledFunction"]
 __all__ += ["Sampling", "Sobol", "Stratified", "Strength", "Uniform", "boundary_nodes", "check_count", "fixed_ends"]

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from runge.configuration.validation import NonNegative, Positive, checked
 from runge.sampling.domain import MOST_ON_GRIDS, candidates
-from runge.sampling.strategies import Function, Sampling, fixed_ends
+from runge.sampling.strategies import SampledFunction, Sampling, fixed_ends
 
 __all__ = ["Density", "Derivative", "Stratified"]
 
@@ -27,7 +27,7 @@ class Stratified(Sampling):
 
     quotas: dict[str, NonNegative] | None
 
-    def nodes(self, n: int, target: Function, generator: torch.Generator) -> Tensor:
+    def nodes(self, n: int, target: SampledFunction, generator: torch.Generator) -> Tensor:
         """Return the ends if D <= 2, and each region's quota chosen among evenly spread candidates."""
         where, ends = candidates(n, target.domain), fixed_ends(n, target.domain)
         regions = {name: mask.to(torch.float64) for name, mask in target.regions(where).items() if mask.any()}
@@ -65,7 +65,7 @@ class Derivative(Sampling):
 
     floor: Positive
 
-    def nodes(self, n: int, target: Function, generator: torch.Generator) -> Tensor:
+    def nodes(self, n: int, target: SampledFunction, generator: torch.Generator) -> Tensor:
         """Choose n nodes, (n, D), among evenly spread candidates."""
         where = candidates(n, target.domain)
         size = target.derivative(where).norm(dim=-1).reshape(len(where), -1)
@@ -83,7 +83,7 @@ class Density(Sampling):
     x: Tensor
     density: Tensor
 
-    def nodes(self, n: int, target: Function, generator: torch.Generator) -> Tensor:
+    def nodes(self, n: int, target: SampledFunction, generator: torch.Generator) -> Tensor:
         """Choose among the candidates, as evenly as the density allows."""
         ends = fixed_ends(n, target.domain)
         return torch.cat([ends, self.x[_choose(self.density, n - len(ends), generator, len(target.domain))]])

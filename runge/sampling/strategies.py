@@ -10,14 +10,14 @@ from torch import Tensor
 from runge.configuration.validation import Share, checked
 from runge.sampling.domain import MOST_ON_GRIDS, corners, onto, sobol
 
-__all__ = ["Chebyshev", "Endpoint", "Function", "LatinHypercube", "Mixed", "Random", "Sampling", "Sobol", "Strength"]
-__all__ += ["Uniform", "boundary_nodes", "check_count", "fixed_ends"]
+__all__ = ["Chebyshev", "Endpoint", "LatinHypercube", "Mixed", "Random", "SampledFunction", "Sampling"]
+__all__ += ["Sobol", "Strength", "Uniform", "boundary_nodes", "check_count", "fixed_ends"]
 
 Strength = Annotated[float, Field(ge=0.2, le=5)]  # beyond, nodes coincide
 _OUTER = 0.1
 
 
-class Function(Protocol):
+class SampledFunction(Protocol):
     """The part of a target that a strategy may use."""
 
     domain: Tensor
@@ -45,7 +45,7 @@ class Sampling(ABC):
         return 2**dimension if self.with_ends and dimension <= MOST_ON_GRIDS else 1
 
     @abstractmethod
-    def nodes(self, n: int, target: Function, generator: torch.Generator) -> Tensor:
+    def nodes(self, n: int, target: SampledFunction, generator: torch.Generator) -> Tensor:
         """Return n nodes, (n, D), in float64.
 
         Args:
@@ -94,7 +94,7 @@ class _Tensor(Sampling):
     def coordinates(self, n: int) -> Tensor:
         """Return the n nodes of one axis, in [-1, 1], -1 and 1 included."""
 
-    def nodes(self, n: int, target: Function, generator: torch.Generator) -> Tensor:
+    def nodes(self, n: int, target: SampledFunction, generator: torch.Generator) -> Tensor:
         """Place floor(n^(1/D)) nodes on each axis and return all their combinations."""
         dimension = len(target.domain)
         axis = self.coordinates(int(n ** (1 / dimension) + 1e-9))
@@ -180,7 +180,7 @@ def _towards_ends(v: Tensor, strength: float) -> Tensor:
 class Random(Sampling):
     """Independent draws from the uniform distribution on the domain, up to D = 2 with the ends first."""
 
-    def nodes(self, n: int, target: Function, generator: torch.Generator) -> Tensor:
+    def nodes(self, n: int, target: SampledFunction, generator: torch.Generator) -> Tensor:
         """Return the corners if D <= 2, followed by random nodes."""
         ends = fixed_ends(n, target.domain)
         t = 2 * torch.rand(n - len(ends), len(target.domain), generator=generator, dtype=torch.float64) - 1
@@ -199,7 +199,7 @@ class Sobol(Sampling):
 
     with_ends: ClassVar[bool] = False
 
-    def nodes(self, n: int, target: Function, generator: torch.Generator) -> Tensor:
+    def nodes(self, n: int, target: SampledFunction, generator: torch.Generator) -> Tensor:
         """Return the first n points of the sequence; the generator draws the seed of its scrambling."""
         return sobol(n, target.domain, int(torch.randint(2**31, (), generator=generator)))
 
@@ -215,7 +215,7 @@ class LatinHypercube(Sampling):
 
     with_ends: ClassVar[bool] = False
 
-    def nodes(self, n: int, target: Function, generator: torch.Generator) -> Tensor:
+    def nodes(self, n: int, target: SampledFunction, generator: torch.Generator) -> Tensor:
         """Return n nodes: the intervals of each input in a random order, and a random place in each of them."""
         v = torch.rand(n, len(target.domain), generator=generator, dtype=torch.float64)
         intervals = torch.stack([torch.randperm(n, generator=generator) for _ in target.domain], dim=1)

@@ -11,7 +11,7 @@ from runge.configuration.errors import ConfigurationError, DivergedError, RunErr
 from runge.records.files import read_json, write
 from runge.sweeps.jobs import Value
 
-__all__ = ["JOURNAL", "Batch", "Journal", "Trial"]
+__all__ = ["JOURNAL", "Batch", "EndedRun", "Journal"]
 
 JOURNAL = "journal.json"
 
@@ -28,7 +28,7 @@ class Batch(NamedTuple):
     until: float = math.inf
 
 
-class Trial(NamedTuple):
+class EndedRun(NamedTuple):
     """A run that has ended.
 
     Attributes:
@@ -93,8 +93,8 @@ class Journal:
         """Return what the journal has under a key, which is the value when the sweep begins."""
         return self._content.setdefault(key, value)
 
-    def replay(self, batch: Batch) -> Sequence[Trial] | None:
-        """Return the trials of a batch that has ended before, or None: it is now in the journal, and has to be trained.
+    def replay(self, batch: Batch) -> Sequence[EndedRun] | None:
+        """Return the runs of a batch that has ended before, or None: it is now in the journal, and has to be trained.
 
         Raises:
             ConfigurationError: the sweep was begun with another batch.
@@ -113,13 +113,13 @@ class Journal:
             return None
         return self._advance(recorded)[: len(jobs)]
 
-    def end(self, values: Sequence[Any]) -> Sequence[Trial]:
-        """Write the values, or the errors, of the batch that has been trained; return its trials."""
+    def end(self, values: Sequence[Any]) -> Sequence[EndedRun]:
+        """Write the values, or the errors, of the batch that has been trained; return its runs."""
         recorded = self._content["batches"][self._next]
         recorded |= {"seconds": self.elapsed, "results": [_plain(value) for value in values]}
         self._write()
         # The errors themselves, because a message has no traceback.
-        return [trial._replace(value=value) for trial, value in zip(self._advance(recorded), values, strict=True)]
+        return [run._replace(value=value) for run, value in zip(self._advance(recorded), values, strict=True)]
 
     def forget(self) -> None:
         """Let a sweep that is repeated train the last batch again, because its failure says nothing about its runs."""
@@ -134,12 +134,12 @@ class Journal:
                 how = "give its command again, or another hydra.sweep.dir"
                 raise ConfigurationError(f"{key}: {rule}; got {json.dumps(value)}; {how}")
 
-    def _advance(self, recorded: Mapping[str, Any]) -> Sequence[Trial]:
+    def _advance(self, recorded: Mapping[str, Any]) -> Sequence[EndedRun]:
         first = self._runs
         self._next, self._runs = self._next + 1, first + len(recorded["jobs"])
         self._seconds, self._since = recorded["seconds"], time.monotonic()
         pairs = zip(recorded["jobs"], recorded["results"], strict=True)
-        return [Trial(number, job, _value(result)) for number, (job, result) in enumerate(pairs, first)]
+        return [EndedRun(number, job, _value(result)) for number, (job, result) in enumerate(pairs, first)]
 
     def _write(self) -> None:
         write(self._file, json.dumps(self._content, indent=1) + "\n")

@@ -92,21 +92,21 @@ def train_batches(policy: Policy, command: SweepCommand, launch: Launch) -> tupl
         with closing(policy.propose(journal)) as rounds:
             batch = _answer(rounds, None)
             while batch is not None:
-                trials = journal.replay(batch)
-                if trials is None:
+                runs = journal.replay(batch)
+                if runs is None:
                     write(command.directory / "multirun.yaml", OmegaConf.to_yaml(command.config))
-                    trials = journal.end(train_batch(launch, batch, journal))
+                    runs = journal.end(train_batch(launch, batch, journal))
                 ended = True
-                batch = _answer(rounds, trials)
+                batch = _answer(rounds, runs)
     except (Exception, KeyboardInterrupt, SystemExit) as error:
         return ended, error
     return ended, None
 
 
-def _answer(rounds: Rounds, trials: Any) -> Batch | None:
-    """Send a policy the trials of its last batch, or None at first; return the next batch, or None."""
+def _answer(rounds: Rounds, runs: Any) -> Batch | None:
+    """Send a policy the runs of its last batch, or None at first; return the next batch, or None."""
     try:
-        return rounds.send(trials)
+        return rounds.send(runs)
     except StopIteration:
         return None
 

@@ -23,7 +23,7 @@ from runge.interruption import interruption
 from runge.machine import allow_open_files
 from runge.metrics import BEST_STEP, SWITCHED_ON_STEP, TOTAL_SECONDS
 from runge.records.checkpoints import stack_of, state_path
-from runge.records.directories import FINDINGS, RunDirectory, State, resumable
+from runge.records.directories import FINDINGS, RunDirectory, RunState, resumable
 from runge.records.files import locked
 from runge.sweeps.compose import fixed_keys, options_of, plain
 from runge.sweeps.jobs import Job, Value, begin_job, check_rows, ended_before, job_return, log_to_file, name_overrides
@@ -63,7 +63,7 @@ def train_run(configuration: DictConfig) -> Value:
             stack = make_stack([member])
         except BaseException as error:
             if sweep and isinstance(error, ConfigurationError) and not directory.status.exists():
-                directory.write(State("failed", 0, str(error)))
+                directory.write(RunState("failed", 0, str(error)))
             if not resuming:
                 directory.discard()
             raise

@@ -22,7 +22,7 @@ from runge.configuration.errors import ConfigurationError, RunError, describe
 from runge.configuration.objects import build, digest
 from runge.configuration.words import setting
 from runge.interruption import interruption
-from runge.records.directories import RunDirectory, State
+from runge.records.directories import RunDirectory, RunState
 from runge.records.files import locked
 from runge.sweeps.compose import Composer, fixed_keys, plain
 from runge.sweeps.jobs import (
@@ -236,7 +236,7 @@ def _write_failure(run: RunDirectory, member: "Member", message: str) -> None:
     """
     run.hydra.stat()
     with locked(run.path, "hydra.sweep.dir"):
-        state = run.read_state() or State("running", 0)
+        state = run.read_state() or RunState("running", 0)
         if state.status == "running":
             identity, rows = digest(member.configuration), member.checksum
             run.write(replace(state, status="failed", message=message, configuration=identity, rows=rows))

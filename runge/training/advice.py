@@ -24,7 +24,8 @@ if TYPE_CHECKING:
     from runge.training.datamodule import PointsDataModule
     from runge.training.member import Member
 
-__all__ = ["advice", "hardly_matters", "log_rows", "verdict", "without_effect", "without_wrong_columns", "wrong_labels"]
+__all__ = ["advice", "fit_findings", "hardly_matters", "log_rows"]
+__all__ += ["without_effect", "without_wrong_columns", "wrong_labels"]
 
 log = logging.getLogger(__name__)
 
@@ -171,7 +172,7 @@ def without_effect(run: "Member", lambda_d: float, at_first: float, outputs: int
     ]
 
 
-def verdict(
+def fit_findings(
     figures: Mapping[str, float | int | None],
     history: Mapping[str, Sequence[float]],
     train: Points,

@@ -15,9 +15,9 @@ from runge.loggers import Logger, make_loggers
 from runge.metrics import FIT_SECONDS, SWITCHED_ON_STEP, TOTAL_SECONDS, on_test
 from runge.pictures.drawing import draw_into
 from runge.records.checkpoints import serialise, take
-from runge.records.directories import FINDINGS, RunDirectory, State, Status
+from runge.records.directories import FINDINGS, RunDirectory, RunState, Status
 from runge.records.files import write
-from runge.training.advice import hardly_matters, verdict
+from runge.training.advice import fit_findings, hardly_matters
 from runge.training.callbacks.history import History
 from runge.training.callbacks.resample import Resample
 from runge.training.datamodule import PointsDataModule
@@ -201,7 +201,7 @@ class StackWriter:
             run.directory.write(self._state(i, "running"), **tables)
             self._draw(i, metrics)
         run.close(self.module.last_step(i), metrics)
-        finished = self._state(i, "finished", message=self._verdict(i, metrics, evaluation))
+        finished = self._state(i, "finished", message=self._findings(i, metrics, evaluation))
         if member.rows is not None and member.has_test:
             metrics |= test_intervals(evaluation)
         metrics |= {FIT_SECONDS: fit_seconds, TOTAL_SECONDS: total_seconds + time.perf_counter() - began}
@@ -214,7 +214,7 @@ class StackWriter:
         self._leave(i, "diverged", message, step)
         return DivergedError(f"diverged: {message}")
 
-    def _verdict(self, i: int, metrics: Metrics, evaluation: Evaluation) -> str:
+    def _findings(self, i: int, metrics: Metrics, evaluation: Evaluation) -> str:
         """Return what is to be said of a member's fit."""
         member, index = self.runs[i].member, torch.tensor([i])
         units = self.data.units
@@ -224,7 +224,7 @@ class StackWriter:
         unimportant = [name for name, holds in zip(self.data.inputs, hardly, strict=True) if holds and member.rows]
         rate = getattr(member.optimizer, "lr_schedule", None)
         facts = {"of_table": member.rows is not None, "rate": rate, "lambda_d": float(self.module.lambda_d[i])}
-        return FINDINGS.join(verdict(metrics, self._history(i), train, unimportant, **facts))
+        return FINDINGS.join(fit_findings(metrics, self._history(i), train, unimportant, **facts))
 
     def _draw(self, i: int, metrics: Metrics) -> None:
         """Write a member's pictures, and pass them to its loggers."""
@@ -241,15 +241,15 @@ class StackWriter:
         self.runs[i].close(self.module.last_step(i))
         self._write(i, self._state(i, status, step, message))
 
-    def _write(self, i: int, state: State) -> None:
+    def _write(self, i: int, state: RunState) -> None:
         self.runs[i].directory.write(state, self._history(i) if self.history.steps else None)
 
     def _history(self, i: int) -> Mapping[str, Sequence[float]]:
         return self.history.member(i, self.module.last_step(i))
 
-    def _state(self, i: int, status: Status, step: int | None = None, message: str = "") -> State:
+    def _state(self, i: int, status: Status, step: int | None = None, message: str = "") -> RunState:
         step = self.module.last_step(i) if step is None else min(step, int(self.module.stopped_at[i]))
         run, member = self.runs[i], self.runs[i].member
         versions = f"runge {sys.modules['runge'].__version__}, torch {torch.__version__}"
         of_run = digest(member.configuration), member.checksum
-        return State(status, step, message, *of_run, versions=versions, began=run.began)
+        return RunState(status, step, message, *of_run, versions=versions, began=run.began)

@@ -7,7 +7,7 @@ import yaml
 
 from runge.comparison.origin import origin_of
 from runge.comparison.ranking import Ranking, collect
-from runge.records.directories import RunDirectory, State
+from runge.records.directories import RunDirectory, RunState
 
 BEGAN = datetime(2026, 3, 1, 9, 30).timestamp()
 GIVEN = ["target.expr='sin(x) + x**2'", "~callbacks.rich", "+model.note=a b", "logger=wandb", "+logger.api_key=secret"]
@@ -21,7 +21,7 @@ def sweep(tmp_path):
         run = RunDirectory(tmp_path / str(number))
         run.path.mkdir()
         run.begin({"seed": number, "model": {"width": 8}}, [*GIVEN, f"seed={number}"], {})
-        run.write(State("diverged", 1, versions="runge 1, torch 2", began=BEGAN + 60 * number))
+        run.write(RunState("diverged", 1, versions="runge 1, torch 2", began=BEGAN + 60 * number))
     overrides = {"hydra": TYPED[:1], "task": TYPED[1:]}
     (tmp_path / "multirun.yaml").write_text(yaml.dump({"hydra": {"overrides": overrides}}))
     return tmp_path

@@ -6,7 +6,7 @@ import pytest
 from hydra.core.override_parser.overrides_parser import OverridesParser
 
 from runge.configuration.errors import ConfigurationError
-from runge.records.directories import RunDirectory, State, resumable
+from runge.records.directories import RunDirectory, RunState, resumable
 from runge.records.files import write
 
 
@@ -24,7 +24,7 @@ def test_write_is_atomic(tmp_path):
 def test_tables_keep_all_digits_and_metrics_are_strict_json(tmp_path):
     run, third = RunDirectory(tmp_path), 1 / 3
     run.write(
-        State("finished", 2),
+        RunState("finished", 2),
         history={"step": [1, 2], "a,b": [0.1, math.nan]},
         points={"step": [0], "x": [2.0]},
         fit={"x": [third, -1e-300], "f": [math.inf, 1.0]},
@@ -46,7 +46,7 @@ def test_discard_keeps_directories_of_training(tmp_path):
     for run in (empty, used):
         run.hydra.mkdir(parents=True)
         run.log.touch()
-    used.write(State("running", 0))
+    used.write(RunState("running", 0))
     empty.discard()
     used.discard()
     assert [entry.name for entry in tmp_path.iterdir()] == ["used"]
@@ -69,13 +69,13 @@ def test_an_advised_path_can_be_typed():
 
 def test_a_history_is_ahead_of_its_status_when_the_run_is_killed_between_them(tmp_path, monkeypatch):
     run = RunDirectory(tmp_path)
-    run.write(State("interrupted", 1), {"step": [1]})
-    run.write(State("running", 1))
-    run.write(State("running", 1), {"step": [1]})
+    run.write(RunState("interrupted", 1), {"step": [1]})
+    run.write(RunState("running", 1))
+    run.write(RunState("running", 1), {"step": [1]})
     with monkeypatch.context() as patch:
         patch.setattr(
             "runge.records.directories.write", lambda path, text: path == run.history and path.write_text(text)
         )
-        run.write(State("finished", 2), {"step": [1, 2]})
+        run.write(RunState("finished", 2), {"step": [1, 2]})
     assert run.history.read_text() == "step\n1\n2\n"
     run.verify(run.history)

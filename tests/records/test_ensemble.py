@@ -5,7 +5,7 @@ import json
 import pytest
 
 from runge.configuration.errors import ConfigurationError
-from runge.records.directories import RunDirectory, State
+from runge.records.directories import RunDirectory, RunState
 from runge.records.ensemble import members, read_answer, write_answer
 
 
@@ -25,7 +25,7 @@ def test_a_copy_is_not_a_member(tmp_path):
         run = RunDirectory(tmp_path / name)
         run.path.mkdir(parents=True)
         run.begin({"seed": seed}, [], {})
-        run.write(State("finished", 1), metrics={"test/mse_f": 1.0})
+        run.write(RunState("finished", 1), metrics={"test/mse_f": 1.0})
     assert [run.path for run in members(tmp_path)] == [tmp_path / "0", tmp_path / "1"]
 
 

@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import pytest
 
 from runge.configuration.errors import ConfigurationError, DivergedError, RunError
-from runge.sweeps.journal import JOURNAL, Batch, Journal, Trial
+from runge.sweeps.journal import JOURNAL, Batch, EndedRun, Journal
 
 FIRST, SECOND = Batch([["a=1"], ["a=2"]]), Batch([["a=3"], ["a=4"], ["a=5"]])
 VALUES = [1 / 3, (0.1, math.inf)], [DivergedError("the loss is nan"), RunError("no space"), None]
@@ -45,7 +45,7 @@ def written(folder, clock):
 def test_trials_and_clock_are_the_same_again(tmp_path, clock):
     first, second = written(tmp_path, clock)
     assert [trial.number for trial in (*first, *second)] == [0, 1, 2, 3, 4]
-    assert first == [Trial(0, ["a=1"], 1 / 3), Trial(1, ["a=2"], (0.1, math.inf))]
+    assert first == [EndedRun(0, ["a=1"], 1 / 3), EndedRun(1, ["a=2"], (0.1, math.inf))]
     clock.now = 1000.0
     again = journal(tmp_path, seed=0, began=995.0)
     assert (again.seconds, again.first) == (0, 0)

@@ -13,7 +13,7 @@ from runge.data.rows import read
 from runge.data.table import Table
 from runge.records.directories import RunDirectory
 from runge.sweeps.run import announce, make_stack
-from runge.training.advice import hardly_matters, verdict, wrong_labels
+from runge.training.advice import fit_findings, hardly_matters, wrong_labels
 from runge.training.member import Member
 from tests.conftest import compose
 
@@ -31,7 +31,7 @@ def points(frequency=1.0):
 def findings(history=LAST_IS_BEST, unimportant=(), of_table=True, rate="cosine", train=None, lambda_d=0.1, **figures):
     named = {name if name in GOOD else name.replace("_", "/", 1): figure for name, figure in figures.items()}
     train = points() if train is None else train
-    found = verdict(GOOD | named, history, train, unimportant, of_table=of_table, rate=rate, lambda_d=lambda_d)
+    found = fit_findings(GOOD | named, history, train, unimportant, of_table=of_table, rate=rate, lambda_d=lambda_d)
     return [str(one) for one in found]
 
 

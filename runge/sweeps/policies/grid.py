@@ -6,7 +6,7 @@ from runge.configuration.objects import build
 from runge.configuration.validation import Count, checked
 from runge.sweeps.compose import combinations
 from runge.sweeps.cross_validation import expand_folds
-from runge.sweeps.journal import Batch, Journal, Trial
+from runge.sweeps.journal import Batch, EndedRun, Journal
 from runge.sweeps.policies.policy import Policy, Rounds, SweepCommand
 from runge.sweeps.sweep import check_jobs
 
@@ -47,9 +47,9 @@ class Grid(Policy):
         if not command.processes or len(batches) > 1:  # else they are checked in the launcher's processes
             for first, batch in batches.items():
                 check_jobs(command.context, command.config, batch, first)
-        trials = list[Trial]()
+        runs = list[EndedRun]()
         for batch in batches.values():
-            trials += yield Batch(batch)
-        for trial in trials:
-            if isinstance(trial.value, Exception):
-                raise trial.value
+            runs += yield Batch(batch)
+        for run in runs:
+            if isinstance(run.value, Exception):
+                raise run.value

@@ -16,7 +16,7 @@ from runge.configuration.validation import Count, Natural, Positive, checked
 from runge.configuration.words import command
 from runge.records.files import write
 from runge.sweeps.cross_validation import folds
-from runge.sweeps.journal import Batch, Journal, Trial
+from runge.sweeps.journal import Batch, EndedRun, Journal
 from runge.sweeps.policies.policy import Policy, Rounds, SweepCommand
 from runge.sweeps.policies.space import ends, read_space
 from runge.sweeps.policies.study import Result, Sampler, Study, import_optuna
@@ -169,7 +169,7 @@ def _figures(trial: Any) -> str:
     return ", ".join(f"{value:.4g}" for value in trial.values)
 
 
-def _result(runs: Sequence[Trial], seeds: int) -> Result:
+def _result(runs: Sequence[EndedRun], seeds: int) -> Result:
     """Return the result of a trial of Optuna's from its runs.
 
     It has the mean over the folds of each of the seeds, and of these the median.

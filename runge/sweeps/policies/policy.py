@@ -12,7 +12,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from runge.configuration.errors import ConfigurationError
 from runge.sweeps.compose import Composer
-from runge.sweeps.journal import Batch, Journal, Trial
+from runge.sweeps.journal import Batch, EndedRun, Journal
 from runge.sweeps.processes import start_loading
 
 __all__ = ["Policy", "Rounds", "SweepCommand"]
@@ -75,8 +75,8 @@ class SweepCommand(NamedTuple):
         return Composer(self.context.config_loader, self.config)
 
 
-Rounds = Generator[Batch, Sequence[Trial], None]
-"""The batches of a policy, each of which is answered by its trials."""
+Rounds = Generator[Batch, Sequence[EndedRun], None]
+"""The batches of a policy, each of which is answered by its runs."""
 
 
 class Policy(ABC):
@@ -102,7 +102,7 @@ class Policy(ABC):
 
     @abstractmethod
     def propose(self, journal: Journal) -> Rounds:
-        """Yield batches of runs until there are none; the trials of each are sent back."""
+        """Yield batches of runs until there are none; the runs of each are sent back."""
 
     def conclude(self) -> None:  # noqa: B027
         """Write what the sweep leaves besides its runs, also if it is interrupted; does nothing by default."""

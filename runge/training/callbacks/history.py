@@ -103,7 +103,7 @@ class CallbackMetrics(BlockCallback):
         module.trainer.callback_metrics.update({key: figure.nanmedian() for key, figure in module.figures.items()})
 
 
-class Report(BlockCallback):
+class BlockReport(BlockCallback):
     """A callback that reports the number of steps of each block, in place of a progress bar.
 
     Args:

@@ -12,7 +12,7 @@ from runge.configuration.words import override_of
 from runge.records.calibration import Calibration
 from runge.records.directories import RunDirectory
 from runge.records.ensemble import write_answer
-from runge.sweeps.journal import Batch, Journal, Trial
+from runge.sweeps.journal import Batch, Journal, EndedRun
 from runge.sweeps.policies.best.candidates import Candidate, CandidateFactory
 from runge.sweeps.policies.best.display import Display
 from runge.sweeps.policies.best.judge import Fit
@@ -131,7 +131,7 @@ class Selection:
 
     def train(
         self, runs: Sequence[Run], until: float | None = None
-    ) -> Generator[Batch, Sequence[Trial], list[Fit | None]]:
+    ) -> Generator[Batch, Sequence[EndedRun], list[Fit | None]]:
         """Train runs, and keep the better fits of their candidates, and the best answer so far.
 
         Args:
@@ -155,7 +155,7 @@ class Selection:
             self.write(fit.run for fit in ranked[0].in_order)
         return fits
 
-    def _read(self, run: Run, trial: Trial) -> Fit | None:
+    def _read(self, run: Run, trial: EndedRun) -> Fit | None:
         """Return the fit of a run that has ended, and keep it unless its candidate has a better one on that fold."""
         candidate, fit = self.candidates[run.candidate.name], None
         slowness, by_gradient = candidate.slowness, candidate.member.optimizer.by_gradient
