@@ -31,7 +31,7 @@ class FusedLauncher(Launcher):
 
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
         """Run a batch of jobs."""
-        from runge.sweeps.sweep import launch
+        from runge.sweeps.launch import launch
 
         parts = self.hydra_context, self.config, self.settings
         return launch(*parts, job_overrides, initial_job_idx, self.failures, self.quiet)
@@ -54,9 +54,9 @@ class LoopSweeper(Sweeper):
 
     def sweep(self, arguments: list[str]) -> None:
         """Run the loop."""
+        from runge.sweeps.launch import count_processes
         from runge.sweeps.loop import policy_of, sweep
         from runge.sweeps.policies.policy import SweepCommand
-        from runge.sweeps.sweep import count_processes
 
         began, (context, config, launcher) = time.monotonic(), self.parts
         ours = launcher if isinstance(launcher, FusedLauncher) else None

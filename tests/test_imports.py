@@ -18,7 +18,7 @@ def test_parts_of_the_package_need_neither_lightning_nor_hydra():
 
     One process shows, in this order, what loading a run imports, and composing a sweep or `from runge import *`.
     """
-    modules = "runge.sweeps.sweep, runge.training.member, runge.records.checkpoints"
+    modules = "runge.sweeps.launch, runge.training.member, runge.records.checkpoints"
     code = f"""
 import sys, runge
 runge.load

@@ -123,7 +123,7 @@ def test_joblib_caps_threads(finish, tmp_path):
     ],
 )
 def test_too_few_seeds_are_said_before_training(sweep, needed, train, monkeypatch):
-    monkeypatch.setattr("runge.sweeps.sweep.watch_chunks", lambda *_: [])
+    monkeypatch.setattr("runge.sweeps.launch.watch_chunks", lambda *_: [])
     _, out, _ = train("-m", *SHORT, *sweep, "hydra.launcher.processes=1")
     assert re.findall("more than chance needs (.*)", out) == ([needed] if needed else [])
 

@@ -7,8 +7,8 @@ from runge.configuration.validation import Count, checked
 from runge.sweeps.compose import combinations
 from runge.sweeps.cross_validation import expand_folds
 from runge.sweeps.journal import Batch, EndedRun, Journal
+from runge.sweeps.launch import check_jobs
 from runge.sweeps.policies.policy import Policy, Rounds, SweepCommand
-from runge.sweeps.sweep import check_jobs
 
 __all__ = ["Grid", "GridSettings"]
 

@@ -17,10 +17,10 @@ from runge.configuration.words import command
 from runge.records.files import write
 from runge.sweeps.cross_validation import folds
 from runge.sweeps.journal import Batch, EndedRun, Journal
+from runge.sweeps.launch import check_jobs
 from runge.sweeps.policies.policy import Policy, Rounds, SweepCommand
 from runge.sweeps.policies.space import ends, read_space
 from runge.sweeps.policies.study import Result, Sampler, Study, import_optuna
-from runge.sweeps.sweep import check_jobs
 
 __all__ = ["Optuna", "OptunaSettings"]
 
