@@ -40,8 +40,8 @@ from runge.interface.checks import (
 from runge.metrics import TRAIN_LOSS
 from runge.optimizers import Optimizer
 from runge.records.calibration import Calibration
+from runge.training.evaluation import inside
 from runge.training.member import Member
-from runge.training.report import inside
 from runge.training.stack import Stack
 
 __all__ = ["SobolevRegressor"]

@@ -32,7 +32,7 @@ from runge.training.advice import advice, log_rows, without_effect
 from runge.training.member import Member
 
 if TYPE_CHECKING:
-    from runge.training.report import Metrics
+    from runge.training.evaluation import Metrics
     from runge.training.stack import Outcome, Stack
 
 log = logging.getLogger(__name__)
@@ -140,7 +140,7 @@ def make_stack(members: Sequence[Member]) -> "Stack":
 
 def announce(stack: "Stack", member: int) -> None:
     """Log the numbers of points of one of a stack's runs, overrides without effect, and what may spoil its fit."""
-    from runge.training.report import numbers  # late: it imports Lightning
+    from runge.training.evaluation import numbers  # late: it imports Lightning
 
     counts = numbers(stack.members[member], stack.data)
     log.info("points: %s", ", ".join(f"{n} {split}" for split, n in counts.items()))

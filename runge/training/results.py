@@ -21,9 +21,7 @@ from runge.training.advice import fit_findings, hardly_matters
 from runge.training.callbacks.history import History
 from runge.training.callbacks.resample import Resample
 from runge.training.datamodule import PointsDataModule
-from runge.training.member import Member
-from runge.training.module import SobolevRegression
-from runge.training.report import (
+from runge.training.evaluation import (
     Evaluation,
     Metrics,
     evaluate,
@@ -34,6 +32,8 @@ from runge.training.report import (
     points_table,
     test_intervals,
 )
+from runge.training.member import Member
+from runge.training.module import SobolevRegression
 
 log = logging.getLogger(__name__)
 

@@ -3,7 +3,7 @@ import pytest
 import torch
 
 from runge.sobolev.points import Points
-from runge.training.report import fit_table
+from runge.training.evaluation import fit_table
 
 
 def table(n, inputs, outputs=("f",)):
