@@ -26,7 +26,7 @@ from runge.configuration.objects import CONFIGURATIONS
 from runge.optimizers import Problem
 from runge.records.directories import RunDirectory
 from runge.sobolev.network import Model
-from runge.sweeps.compose import Composer, plain, register_resolvers
+from runge.sweeps.compose import Composer, plain_data, register_resolvers
 from runge.training.member import Member
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -68,7 +68,7 @@ def composer() -> Composer:
 
 def compose(*overrides: str) -> dict[str, Any]:
     """The configuration of a run, as plain data, composed as that of a job of a sweep is."""
-    return plain(composer()(overrides, 0))[0]
+    return plain_data(composer()(overrides, 0))[0]
 
 
 def command(*arguments: str) -> tuple[int, str]:

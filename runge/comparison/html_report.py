@@ -18,7 +18,7 @@ from rich.console import Console
 from runge import metrics
 from runge.comparison.groups import errors_like
 from runge.comparison.leaderboard import HEADERS, packed
-from runge.comparison.naming import short_names, text
+from runge.comparison.naming import as_text, short_names
 from runge.comparison.origin import origin_of
 from runge.comparison.ranking import Ranking
 from runge.comparison.tables import MOST_GROUPS, in_short, show
@@ -144,7 +144,7 @@ def _data(ranking: Ranking, directory: Path | None) -> dict[str, Any]:
             "message": "" if record.status == "running" else in_short(record),
             "progress": _progress(record),
             "settings": [_plain(record.settings.get(name)) for name in ranking.keys],
-            "others": [text(record.settings[key]) if key in record.settings else None for key in ranking.uncommon],
+            "others": [as_text(record.settings[key]) if key in record.settings else None for key in ranking.uncommon],
             "group": ranking.names[i],
             "figures": [record.figures.get(figure) for figure in figures],
             "seconds": record.figures.get(metrics.FIT_SECONDS),
@@ -215,7 +215,7 @@ def _files(record: RunRecord, directory: Path) -> dict[str, str]:
 def _plain(value: Any) -> Any:
     """Return a setting as JSON has it: numbers that are not finite as text."""
     finite = not isinstance(value, float) or np.isfinite(value)
-    return value if finite else text(value)
+    return value if finite else as_text(value)
 
 
 def _curves(record: RunRecord, curves: Curves, functions: list[dict[str, Any]]) -> dict[str, Any]:

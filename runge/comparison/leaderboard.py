@@ -203,7 +203,7 @@ class Leaderboard:
         """Write it into the directory of a sweep."""
         write(sweep / _FILE, json.dumps(asdict(self), indent=1) + "\n")
 
-    def is_last(self, path: str) -> bool:
+    def is_uncompared(self, path: str) -> bool:
         """Return whether a run judges no candidate, and is not compared: an earlier run, or a run of the answer."""
         lists = [(*candidate.earlier, *candidate.refits, *candidate.calibrating) for candidate in self.candidates]
         return os.path.basename(path) in {str(run) for runs in lists for run in runs}

@@ -25,7 +25,7 @@ MOST_KEYS = 4
 """The most differing settings that name a run; if more differ, its overrides name it."""
 
 
-def text(value: object) -> str:
+def as_text(value: object) -> str:
     """Return a configuration's value as it is typed, with all its digits."""
     if isinstance(value, float):
         return f"{value:g}" if float(f"{value:g}") == value else repr(value)
@@ -64,7 +64,7 @@ def with_options(records: Sequence[RunRecord]) -> list[RunRecord]:
 
 def with_rows(records: Sequence[RunRecord]) -> list[RunRecord]:
     """Return runs with the setting `data.rows`, a checksum, where tables of one name and the same columns differ."""
-    tables = [tuple(text(record.settings.get(key)) for key in OF_DATA) for record in records]
+    tables = [tuple(as_text(record.settings.get(key)) for key in OF_DATA) for record in records]
     rows = defaultdict[tuple[str, ...], set[str]](set)
     for name, record in zip(tables, records, strict=True):
         rows[name].add(record.rows)
@@ -77,7 +77,7 @@ def with_rows(records: Sequence[RunRecord]) -> list[RunRecord]:
 
 def label(settings: Mapping[str, Any], keys: Sequence[str]) -> str:
     """Return a run's values of some keys as text, such as `model.width=64, loss.lambda_d=0.1`."""
-    return ", ".join(f"{key}={text(settings.get(key))}" for key in keys) or "all runs"
+    return ", ".join(f"{key}={as_text(settings.get(key))}" for key in keys) or "all runs"
 
 
 def names_of(records: Sequence[RunRecord], keys: Sequence[str]) -> list[str]:
@@ -114,7 +114,7 @@ def differing(runs: Sequence[Mapping[str, Any]], keys: Sequence[str]) -> list[st
         values: dict[object, set[str]] = defaultdict(set)
         for settings in configured:
             steps = settings.get("trainer.max_steps") if key in OF_STEPS else None
-            values[settings.get(key.rpartition(".")[0]), steps].add(text(settings.get(key)))
+            values[settings.get(key.rpartition(".")[0]), steps].add(as_text(settings.get(key)))
         return any(len(texts) > 1 for texts in values.values())
 
     return [key for key in keys if differs(key)]

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import yaml
 
-from runge.comparison.naming import BETWEEN, text
+from runge.comparison.naming import BETWEEN, as_text
 from runge.comparison.ranking import Ranking
 from runge.configuration.objects import SAME_BITS
 from runge.configuration.words import command, in_shell
@@ -57,7 +57,7 @@ def origin_of(ranking: Ranking) -> Origin:
         _command(records),
         _trained(records),
         "; ".join(sorted({record.versions for record in records if record.versions})),
-        [f"{key}={text(records[0].settings.get(key))}" for key in ranking.common],
+        [f"{key}={as_text(records[0].settings.get(key))}" for key in ranking.common],
     )
 
 
@@ -66,7 +66,7 @@ def _fitted(record: RunRecord) -> str:
     if file := record.settings.get("data.file"):
         return printable(os.path.basename(file))
     target = record.settings.get("target")
-    return text(record.settings.get("target.expr") or (target and f"target={text(target)}") or "")
+    return as_text(record.settings.get("target.expr") or (target and f"target={as_text(target)}") or "")
 
 
 def _command(records: Sequence[RunRecord]) -> str:

@@ -13,7 +13,7 @@ from typing import Any
 from runge.comparison.groups import Group, choose_metric, group
 from runge.comparison.lead import Difference, compare_groups, describe_lead
 from runge.comparison.leaderboard import Leaderboard
-from runge.comparison.naming import differing, is_condition, label, names_of, text, with_options, with_rows
+from runge.comparison.naming import as_text, differing, is_condition, label, names_of, with_options, with_rows
 from runge.comparison.search import Search
 from runge.configuration.objects import SAME_RESULT
 from runge.data.roles import listed
@@ -59,7 +59,7 @@ class Ranking:
             records = distinct(records)
         self.repetitions = len(every) - len(records)
         if race is not None:
-            records = [_without_validation(record) if race.is_last(record.path) else record for record in records]
+            records = [_without_validation(record) if race.is_uncompared(record.path) else record for record in records]
         searched = search.objective[0] if search and len(search.objective) == 1 else None
         if searched == VAL_NRMSE:
             records = [_with_objective(record) for record in records]
@@ -71,10 +71,10 @@ class Ranking:
         names = [name for name in settings if not name.startswith(SAME_RESULT)]
         self.keys = differing([record.settings for record in records], names)
         # Further settings that not all runs have in common.
-        values_of = {name: {text(record.settings.get(name, "")) for record in records} for name in names}
+        values_of = {name: {as_text(record.settings.get(name, "")) for record in records} for name in names}
         self.uncommon = [name for name, values in values_of.items() if name not in self.keys and len(values) > 1]
         self.common = [name for name, values in values_of.items() if len(values) == 1]
-        rated = [record for record in records if race is None or not race.is_last(record.path)] or records
+        rated = [record for record in records if race is None or not race.is_uncompared(record.path)] or records
         if metric is None and searched in self.metrics:
             metric = searched
         self.metric, self.reason = (metric, "") if metric else choose_metric(rated, self.keys)
@@ -100,7 +100,7 @@ class Ranking:
 
     def _rank(self, record: RunRecord) -> tuple[Any, ...]:
         values = [record.settings.get(name) for name in self.conditions]
-        numbers = [(0, x, "") if isinstance(x, int | float) else (1, 0, text(x)) for x in values]
+        numbers = [(0, x, "") if isinstance(x, int | float) else (1, 0, as_text(x)) for x in values]
         figure = record.figures.get(self.metric)
         return record.status != "finished", numbers, figure is None, figure or 0
 
@@ -109,7 +109,7 @@ class Ranking:
         if "experiment" not in self.keys or name == "experiment" or is_condition(name):
             return False
         configured = [record.settings for record in records if record.settings]
-        pairs = {(settings.get("experiment"), text(settings.get(name))) for settings in configured}
+        pairs = {(settings.get("experiment"), as_text(settings.get(name))) for settings in configured}
         return len(pairs) == len({experiment for experiment, _ in pairs})
 
     def _compare(self) -> None:
@@ -214,9 +214,9 @@ def collect(paths: Sequence[str | os.PathLike[str]], where: Sequence[str] = ()) 
             keys = sorted({key for row in rows for key in row})
             raise ValueError(f"--where: must be key=value, and the key {_nearest(name, keys)}; got {condition!r}")
         values = [row.get(name) for row in rows]
-        matches = [_parsed(text(value)) == _parsed(wanted) for value in values]
+        matches = [_parsed(as_text(value)) == _parsed(wanted) for value in values]
         if not any(matches):
-            options = sorted({text(value) for value in values})
+            options = sorted({as_text(value) for value in values})
             raise ValueError(f"--where: {name} {_nearest(wanted, options)}; got {wanted!r}")
         records = [record for record, is_match in zip(records, matches, strict=True) if is_match]
     return records

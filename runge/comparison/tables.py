@@ -9,7 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from runge.comparison.groups import errors_like
-from runge.comparison.naming import BETWEEN, MOST_KEYS, names_of, short_names, text
+from runge.comparison.naming import BETWEEN, MOST_KEYS, as_text, names_of, short_names
 from runge.comparison.ranking import Ranking
 from runge.metrics import QUANTITIES, RELATIVE, TEST_ENDS, TEST_MSE_DF, TEST_MSE_F, key, on_test
 from runge.records.directories import FINDINGS
@@ -95,7 +95,7 @@ def _run_table(ranking: Ranking, width: int) -> Table:
     tails = {name: name.rpartition(".")[2] for name in keys}
     counts = Counter(tails.values())
     columns = {
-        tail if counts[tail] == 1 else name: [text(record.settings.get(name)) for record in shown]
+        tail if counts[tail] == 1 else name: [as_text(record.settings.get(name)) for record in shown]
         for name, tail in tails.items()
     }
     figures = {_header(name): [_cell(name, record.figures.get(name)) for record in shown] for name in names}

@@ -40,7 +40,7 @@ from runge.interface.checks import (
 from runge.metrics import TRAIN_LOSS
 from runge.optimizers import Optimizer
 from runge.records.calibration import Calibration
-from runge.training.evaluation import inside
+from runge.training.evaluation import training_region
 from runge.training.member import Member
 from runge.training.stack import Stack
 
@@ -183,7 +183,7 @@ class SobolevRegressor(RegressorMixin, BaseEstimator):
             raise RunError("the loss is not finite; try an optimizer with a smaller lr, or a smaller lambda_d")
         self.loss_curve_ = list(history.member(0)[TRAIN_LOSS])
         network = stack.module.best.requires_grad_(False).cpu().double().eval()
-        function = Function(network, inputs=inputs, outputs=outputs, inside=inside(member)["rows"].numpy())
+        function = Function(network, inputs=inputs, outputs=outputs, inside=training_region(member)["rows"].numpy())
         if self.validation_fraction:
             left_out = rows.split(member.data_seed.generator("data")).val
             function.calibration = Calibration.of(errors_of(function.jet, rows, left_out)[0].numpy(), None)

@@ -169,12 +169,12 @@ def compose(*overrides: str) -> dict[str, Any]:
         outer, GlobalHydra.instance().hydra = GlobalHydra.instance().hydra, None  # of an application that calls this
         try:
             with hydra.initialize_config_dir(str(CONFIGURATIONS), version_base="1.3"):
-                return plain(hydra.compose("config", list(overrides)))[0]
+                return plain_data(hydra.compose("config", list(overrides)))[0]
         finally:
             GlobalHydra.instance().hydra = outer
 
 
-def plain(configuration: DictConfig) -> tuple[dict[str, Any], Any]:
+def plain_data(configuration: DictConfig) -> tuple[dict[str, Any], Any]:
     """Return a configuration as plain data, and the run to resume, or None.
 
     Raises:

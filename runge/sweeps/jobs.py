@@ -61,7 +61,7 @@ def name_overrides(overrides: Sequence[str]) -> Iterator[None]:
 
 
 @contextmanager
-def current(config: DictConfig) -> Iterator[None]:
+def current_job(config: DictConfig) -> Iterator[None]:
     """Make a job's configuration Hydra's; `set_config` would copy it."""
     state = HydraConfig.instance()
     before, state.cfg = state.cfg, config  # pyright: ignore[reportAttributeAccessIssue]
@@ -131,7 +131,7 @@ def begin_job(callbacks: Any, job: Job, announce: Callable[[], object]) -> JobRe
     with read_write(config.hydra.runtime), open_dict(config.hydra.runtime):
         config.hydra.runtime.output_dir = os.path.abspath(directory.path)
     OmegaConf.set_readonly(config.hydra, True)
-    with current(config):
+    with current_job(config):
         if config.hydra.output_subdir is not None:  # null if the run already has a record
             directory.hydra_part.mkdir(parents=True, exist_ok=True)
             configuration = OmegaConf.masked_copy(config, [str(key) for key in config if key != "hydra"])

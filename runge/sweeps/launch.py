@@ -24,12 +24,12 @@ from runge.configuration.words import setting
 from runge.interruption import interruption
 from runge.records.directories import RunDirectory, RunState
 from runge.records.files import locked
-from runge.sweeps.compose import Composer, fixed_keys, plain
+from runge.sweeps.compose import Composer, fixed_keys, plain_data
 from runge.sweeps.jobs import (
     Chunk,
     Job,
     begun_chunks,
-    current,
+    current_job,
     ended_before,
     job_return,
     name_overrides,
@@ -130,8 +130,8 @@ def check_jobs(
         interruption.check()
         composed = compose(typed, number)
         task, sweep = list(composed.hydra.overrides.task), composed.hydra.sweep
-        with current(composed), name_overrides(task):
-            member = Member(plain(composed)[0], task, fixed=fixed)
+        with current_job(composed), name_overrides(task):
+            member = Member(plain_data(composed)[0], task, fixed=fixed)
             directory = os.path.join(sweep.dir, sweep.subdir)
             jobs.append(Job(composed, task, directory, member, ended_before(member, RunDirectory(directory))))
     ((directory, count),) = Counter(job.directory for job in jobs).most_common(1)

@@ -25,7 +25,7 @@ from runge.metrics import BEST_STEP, SWITCHED_ON_STEP, TOTAL_SECONDS
 from runge.records.checkpoints import stack_of, state_path
 from runge.records.directories import FINDINGS, RunDirectory, RunState, resumable
 from runge.records.files import locked
-from runge.sweeps.compose import fixed_keys, options_of, plain
+from runge.sweeps.compose import fixed_keys, options_of, plain_data
 from runge.sweeps.jobs import Job, Value, begin_job, check_rows, ended_before, job_return, log_to_file, name_overrides
 from runge.training import gpu
 from runge.training.advice import advice, log_rows, without_effect
@@ -81,7 +81,7 @@ def begin_run(configuration: DictConfig, directory: RunDirectory, sweep: bool) -
         ConfigurationError: a key or a value is not allowed.
     """
     hydra = HydraConfig.get()
-    content, resume = plain(configuration)
+    content, resume = plain_data(configuration)
     if resume is not None:
         content = _resumed(content, resume, directory)
     elif not sweep and directory.status.exists():
@@ -140,9 +140,9 @@ def make_stack(members: Sequence[Member]) -> "Stack":
 
 def announce(stack: "Stack", member: int) -> None:
     """Log the numbers of points of one of a stack's runs, overrides without effect, and what may spoil its fit."""
-    from runge.training.evaluation import numbers  # late: it imports Lightning
+    from runge.training.evaluation import point_counts  # late: it imports Lightning
 
-    counts = numbers(stack.members[member], stack.data)
+    counts = point_counts(stack.members[member], stack.data)
     log.info("points: %s", ", ".join(f"{n} {split}" for split, n in counts.items()))
     run, lambda_d = stack.members[member], float(stack.module.lambda_d[member])
     if run.training.accelerator == "auto" and (where := gpu.reason()):

@@ -76,7 +76,7 @@ def final_metrics(module: SobolevRegression, data: PointsDataModule) -> list[Met
     return metrics
 
 
-def inside(member: Member) -> dict[str, Tensor]:
+def training_region(member: Member) -> dict[str, Tensor]:
     """Return where a member's training points may be: the `box` of a formula, (D, 2), or `rows` of a table, (n, D)."""
     if member.rows is None:
         return {"box": member.formula[0].domain.double()}
@@ -84,13 +84,13 @@ def inside(member: Member) -> dict[str, Tensor]:
     return {"rows": torch.from_numpy(thinned(member.rows.x[train]))}
 
 
-def numbers(member: Member, data: PointsDataModule) -> dict[str, int]:
+def point_counts(member: Member, data: PointsDataModule) -> dict[str, int]:
     """Return the number of points in each set; for the test 0 if the validation rows take the place of its points."""
     counts = {split: points.x.shape[1] for split, points in data.dataset._asdict().items()}
     return counts if member.has_test else counts | {"test": 0}
 
 
-def test_intervals(fit: Evaluation) -> Metrics:
+def intervals_on_test(fit: Evaluation) -> Metrics:
     """Return the ends of the intervals of the errors on a table's test points, by key; of many points none."""
     if fit.points.x.shape[1] >= _ENOUGH:
         return {}

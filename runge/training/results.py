@@ -27,10 +27,10 @@ from runge.training.evaluation import (
     evaluate,
     final_metrics,
     fit_table,
-    inside,
-    numbers,
+    intervals_on_test,
+    point_counts,
     points_table,
-    test_intervals,
+    training_region,
 )
 from runge.training.member import Member
 from runge.training.module import SobolevRegression
@@ -173,7 +173,7 @@ class StackWriter:
             best = {f"network.{name}": take(x, [i]).cpu() for name, x in self.module.best.state_dict().items()}
             columns = {"inputs": list(self.data.inputs), "outputs": list(self.data.dataset.test.outputs)}
             content = {"state_dict": best, "configuration": run.member.configuration, "columns": columns}
-            content |= {"inside": inside(run.member), "points": numbers(run.member, self.data)}
+            content |= {"inside": training_region(run.member), "points": point_counts(run.member, self.data)}
             run.directory.best.parent.mkdir(exist_ok=True)
             write(run.directory.best, serialise(content))
             step = self.history.diverged(i, self.module.last_step(i))
@@ -203,7 +203,7 @@ class StackWriter:
         run.close(self.module.last_step(i), metrics)
         finished = self._state(i, "finished", message=self._findings(i, metrics, evaluation))
         if member.rows is not None and member.has_test:
-            metrics |= test_intervals(evaluation)
+            metrics |= intervals_on_test(evaluation)
         metrics |= {FIT_SECONDS: fit_seconds, TOTAL_SECONDS: total_seconds + time.perf_counter() - began}
         run.directory.write(finished, metrics=metrics, **tables)
         return metrics

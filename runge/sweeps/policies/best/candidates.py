@@ -10,8 +10,8 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from runge.configuration.errors import ConfigurationError
 from runge.data.rows import Rows
 from runge.records.directories import RunDirectory
-from runge.sweeps.compose import plain
-from runge.sweeps.jobs import current
+from runge.sweeps.compose import plain_data
+from runge.sweeps.jobs import current_job
 from runge.sweeps.policies.best.judge import Fit, error_of, root_mean
 from runge.sweeps.policies.policy import SweepCommand
 from runge.training.advice import without_wrong_columns, wrong_labels
@@ -196,8 +196,8 @@ class CandidateFactory:
         keys = {override.partition("=")[0] for override in overrides}
         fold = ["data.fold=0"] if "data.folds" in keys and "data.fold" not in keys else []
         composed = self._compose([*overrides, *fold], 0)
-        with current(composed):
-            return Member(plain(composed)[0], [*overrides, *fold])
+        with current_job(composed):
+            return Member(plain_data(composed)[0], [*overrides, *fold])
 
     def place(self, number: int, overrides: Sequence[str]) -> RunDirectory:
         """Return the directory of a run, by its number."""
