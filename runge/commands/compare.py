@@ -34,8 +34,8 @@ def main(arguments: Sequence[str] | None = None, prog: str = "runge compare") ->
     names = None if args.group_by is None else [name.strip() for name in args.group_by.split(",") if name.strip()]
     paths = args.directories
     with refusing(parser, "--out, --csv"):
-        of_sweep = read_search(paths), read_leaderboard(paths)
-        ranking = Ranking(collect(paths, args.where), args.metric, names, *of_sweep)
+        search, race = read_search(paths), read_leaderboard(paths)
+        ranking = Ranking(collect(paths, args.where), args.metric, names, search, race)
         if args.csv is None:
             out = Path(args.out or (paths[0] if len(paths) == 1 else "."))
             if ranking.race is not None and (args.metric or args.where or names is not None):

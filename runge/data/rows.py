@@ -94,9 +94,20 @@ class Rows:
         for array in contents:
             array.setflags(write=False)  # all readers of a file share it
             checksum.update(np.ascontiguousarray(array).data)
-        described = tuple(inputs), tuple(outputs), table, sets, tuple(unused), checksum.hexdigest()
-        groups = number_points(x) if groups is None else np.unique(groups, return_inverse=True)[1]
-        rows = cls(x, y, dydx, *described, groups, np.flatnonzero(is_known), seconds)
+        rows = cls(
+            x,
+            y,
+            dydx,
+            inputs=tuple(inputs),
+            outputs=tuple(outputs),
+            table=table,
+            sets=sets,
+            unused=tuple(unused),
+            checksum=checksum.hexdigest(),
+            groups=number_points(x) if groups is None else np.unique(groups, return_inverse=True)[1],
+            numbers=np.flatnonzero(is_known),
+            d2ydx2=seconds,
+        )
         rows.check()
         return rows
 

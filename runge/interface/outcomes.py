@@ -128,8 +128,8 @@ class Comparison(Ranking):
     ) -> None:
         if not directories:
             raise ValueError("directories: must be at least one, got none")
-        of_sweep = read_search(directories), read_leaderboard(directories)
-        super().__init__(collect(directories, where), metric, group_by, *of_sweep)
+        search, race = read_search(directories), read_leaderboard(directories)
+        super().__init__(collect(directories, where), metric, group_by, search, race)
         self.directory = Path(directories[0])
 
     def __fspath__(self) -> str:

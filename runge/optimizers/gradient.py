@@ -139,10 +139,17 @@ class Adam(Elementwise):
             return super().steps(optimizer, course, first, end)
         theta, chosen = course.network.theta, slice(first, end)
         step, mean, square = self._averages(optimizer.state[theta], theta)
-        lambda_d, batch = course.lambda_d[chosen], None if course.batch is None else course.batch[chosen]
-        rates, averages = self.rates_at(course.progress[chosen], len(theta)), (int(step), mean, square)
-        longest = math.inf if self.clip_norm is None else self.clip_norm
-        steps = AdamSteps(lambda_d, batch, rates, *averages, self.betas, self.weight_decay, longest)
+        steps = AdamSteps(
+            lambda_d=course.lambda_d[chosen],
+            batch=None if course.batch is None else course.batch[chosen],
+            rates=self.rates_at(course.progress[chosen], len(theta)),
+            taken=int(step),
+            mean=mean,
+            square=square,
+            betas=self.betas,
+            decay=self.weight_decay,
+            longest=math.inf if self.clip_norm is None else self.clip_norm,
+        )
         taken = take(course.network, course.points, course.scale, steps)
         step += taken
         return taken

@@ -97,7 +97,7 @@ def draw_answer(directory: str | os.PathLike[str]) -> dict[str, "Figure"]:
     from runge.pictures.profiles import profiles_picture
 
     function = load(directory)
-    (x, *labels), names = rows_seen(function), (function.inputs, function.outputs)
+    x, *labels = rows_seen(function)
     data, count = function.configuration.get("data") or {}, function.members
     what, of_table = ", ".join(function.outputs), "file" in data
     networks = f"the mean of {count} networks" if count > 1 else "one network"
@@ -107,13 +107,13 @@ def draw_answer(directory: str | os.PathLike[str]) -> dict[str, "Figure"]:
         title += ", with the rows that it was fitted to" if of_table else ""
         profile = profiles[0] if of_table else None
         return {"answer": fit_picture(fit_of_function(function, x, *labels), title, profile)}
-    picture = profiles_picture(profiles, title, *names, labels[0])
+    picture = profiles_picture(profiles, title, function.inputs, function.outputs, labels[0])
     if len(function.inputs) > 2:
         return {"answer": picture}
     plane = plane_of(function, x)
     if np.isnan(plane.around).all():
         return {"answer": fit_picture(fit_of_function(function, x, *labels), title), "profiles": picture}
-    return {"answer": interval_maps(plane, title, *names, x), "profiles": picture}
+    return {"answer": interval_maps(plane, title, function.inputs, function.outputs, x), "profiles": picture}
 
 
 def draw_into(directory: str | os.PathLike[str], metrics: Mapping[str, Any] | None = None) -> list[Path]:

@@ -66,8 +66,17 @@ class Reference(NamedTuple):
         if units is not None:  # in float64: in the user's units squares may be beyond the range of float32
             f, df = units.restore(f.double(), df.double())
             unit_f, unit_df = (unit.square() for unit in units.of_outputs())
-        squares, spread = (known_f * f.square(), known_df * df.square()), torch.where(largest > 0, spread / largest, 1)
-        return Reference(known_f, known_df, *squares, of_f, of_df, spread, unit_f, unit_df)
+        return Reference(
+            known_f=known_f,
+            known_df=known_df,
+            square_f=known_f * f.square(),
+            square_df=known_df * df.square(),
+            variance_f=of_f,
+            variance_df=of_df,
+            spread=torch.where(largest > 0, spread / largest, 1),
+            unit_f=unit_f,
+            unit_df=unit_df,
+        )
 
 
 def variance(f: Tensor, mask: Tensor) -> Tensor:

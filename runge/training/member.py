@@ -251,8 +251,10 @@ class Member:
     def work(self) -> float:
         """Estimate the seconds of one step on one core."""
         model = self.model
-        shape = self._points(), model.depth, model.width, self.dimension, len(self.outputs), model.activation
-        return machine.step_seconds(*shape) + machine.PER_PRODUCT_64 * self.products()
+        seconds = machine.step_seconds(
+            self._points(), model.depth, model.width, self.dimension, len(self.outputs), model.activation
+        )
+        return seconds + machine.PER_PRODUCT_64 * self.products()
 
     def products(self) -> float:
         """Estimate the multiplications of the linear algebra of one step."""

@@ -244,9 +244,10 @@ class SobolevRegression(pl.LightningModule):
         self.figures = self.measure("train", points, lambda_d) | {metrics.LAMBDA_D: lambda_d}
         progress = (step - 1) / self.max_steps
         self.figures |= self.optimizer.figures(self.trainer.optimizers[0], self.network.theta, progress)
-        measured = due(self.diagnostics_every, self.block_start, step)
-        at = self.network, points, self.scale, self.compiled
-        diagnostics = losses.diagnostics(*losses.term_gradients(*at)) if measured else {}
+        diagnostics: dict[str, Tensor] = {}
+        if due(self.diagnostics_every, self.block_start, step):
+            gradients = losses.term_gradients(self.network, points, self.scale, self.compiled)
+            diagnostics = losses.diagnostics(*gradients)
         self._log(self.figures | diagnostics)
         self.figures |= diagnostics or dict.fromkeys(metrics.DIAGNOSTICS, torch.full_like(self.lambda_d, torch.nan))
 

@@ -76,8 +76,14 @@ class RunWriter:
             name = " ".join([*member.overrides, f"({'/'.join(self.directory.path.resolve().parts[-2:])})"])
             settings = {key: value for key, value in member.configuration.items() if key != "logger"}
             with self.attempt():
-                identity = name, step, member.overrides, member.varied
-                self._loggers = make_loggers(member.logger, str(self.directory.path), *identity)
+                self._loggers = make_loggers(
+                    member.logger,
+                    save_dir=str(self.directory.path),
+                    run_name=name,
+                    start_step=step,
+                    overrides=member.overrides,
+                    varied=member.varied,
+                )
             self.to_loggers(lambda logger: logger.log_hyperparams(settings))
 
     @contextmanager
@@ -159,8 +165,8 @@ class StackWriter:
         module = self.module
         module.network.load_state_dict(module.best.state_dict())
         metrics, evaluations = final_metrics(module, self.data), evaluate(module.network, self.data)
-        seconds = fit_seconds / len(self.runs), (fit_seconds + other_seconds) / len(self.runs)
-        return [self._end(i, metrics[i], evaluations[i], *seconds) for i in range(len(self.runs))]
+        share, total = fit_seconds / len(self.runs), (fit_seconds + other_seconds) / len(self.runs)
+        return [self._end(i, metrics[i], evaluations[i], share, total) for i in range(len(self.runs))]
 
     def _end(
         self, i: int, metrics: Metrics, evaluation: Evaluation, fit_seconds: float, total_seconds: float
@@ -223,8 +229,16 @@ class StackWriter:
         hardly = hardly_matters(evaluation.du[None], x)[0].tolist()
         unimportant = [name for name, holds in zip(self.data.inputs, hardly, strict=True) if holds and member.rows]
         rate = getattr(member.optimizer, "lr_schedule", None)
-        facts = {"of_table": member.rows is not None, "rate": rate, "lambda_d": float(self.module.lambda_d[i])}
-        return FINDINGS.join(fit_findings(metrics, self._history(i), train, unimportant, **facts))
+        findings = fit_findings(
+            metrics,
+            self._history(i),
+            train,
+            unimportant,
+            of_table=member.rows is not None,
+            rate=rate,
+            lambda_d=float(self.module.lambda_d[i]),
+        )
+        return FINDINGS.join(findings)
 
     def _draw(self, i: int, metrics: Metrics) -> None:
         """Write a member's pictures, and pass them to its loggers."""
@@ -249,7 +263,13 @@ class StackWriter:
 
     def _state(self, i: int, status: Status, step: int | None = None, message: str = "") -> RunState:
         step = self.module.last_step(i) if step is None else min(step, int(self.module.stopped_at[i]))
-        run, member = self.runs[i], self.runs[i].member
-        versions = f"runge {sys.modules['runge'].__version__}, torch {torch.__version__}"
-        of_run = digest(member.configuration), member.checksum
-        return RunState(status, step, message, *of_run, versions=versions, began=run.began)
+        member = self.runs[i].member
+        return RunState(
+            status,
+            step,
+            message,
+            configuration=digest(member.configuration),
+            rows=member.checksum,
+            versions=f"runge {sys.modules['runge'].__version__}, torch {torch.__version__}",
+            began=self.runs[i].began,
+        )

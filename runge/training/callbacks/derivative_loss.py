@@ -82,8 +82,9 @@ class DerivativeLoss(BlockCallback):
 
     def at_block_end(self, module: SobolevRegression) -> None:
         """Switch lambda_d on after this step for members whose validation MSE_f has stopped improving."""
-        before = Plateau(*self._state["plateau"].unbind(1)), self._state["switched_on"]
-        plateau, switched_on = observe(self._alike, *before, module.figures[key("val", "mse_f")], int(module.step))
+        plateau, switched_on = Plateau(*self._state["plateau"].unbind(1)), self._state["switched_on"]
+        mse_f = module.figures[key("val", "mse_f")]
+        plateau, switched_on = observe(self._alike, plateau, switched_on, mse_f, int(module.step))
         self._state = {"switched_on": switched_on, "plateau": torch.stack(plateau, dim=1)}
 
     def state_dict(self) -> dict[str, Any]:
