@@ -32,8 +32,6 @@ def is_to_stop(trainer: pl.Trainer) -> bool:
 class Save(Callback):
     """A callback that saves a checkpoint every few seconds, at the last step, and when the run is stopped.
 
-    If a block takes longer, or the run is to stop, the block ends early, after the current step.
-
     Args:
         seconds: the time between two checkpoints; 0: at the end of every block.
         report: called with the number of steps taken after each checkpoint.
@@ -50,13 +48,12 @@ class Save(Callback):
         self.saved_at, self.saved_step = time.monotonic(), int(pl_module.step)
         self.began = True
         interruption.install()  # in place of Lightning's handlers
-        pl_module.pause = lambda: is_to_stop(trainer) or (self.seconds > 0 and self._due())
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Save if it is time, or the run ends."""
         if trainer.state.fn == "fit" and isinstance(pl_module, SobolevRegression):
             step = int(pl_module.step)
-            if is_to_stop(trainer) or self._due() or step >= pl_module.last:
+            if is_to_stop(trainer) or not self.seconds or self.is_due() or step >= pl_module.last:
                 self._save(trainer, step)
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
@@ -65,8 +62,9 @@ class Save(Callback):
         if int(pl_module.step) > self.saved_step:
             self._save(trainer, int(pl_module.step))
 
-    def _due(self) -> bool:
-        return time.monotonic() - self.saved_at >= self.seconds
+    def is_due(self) -> bool:
+        """Return whether it is time to save, also within a block."""
+        return self.seconds > 0 and time.monotonic() - self.saved_at >= self.seconds
 
     def _save(self, trainer: pl.Trainer, step: int) -> None:
         trainer.save_checkpoint("")  # `StateFile` has the path

@@ -82,7 +82,7 @@ class Stack:
         save = Save(self.members[0].training.checkpoint_seconds, writer.running)
         try:
             writer.begin(file.step)
-            self.take_steps(history, resample, [*self._observers(history, runs, report), save], file)
+            self.take_steps(history, resample, self._observers(history, runs, report), save, file)
             if not self._is_over():
                 interruption.check()
             outcomes = writer.end(time.perf_counter() - started, started - self._began)
@@ -117,9 +117,12 @@ class Stack:
         history: History,
         resample: Resample | None = None,
         observers: Sequence[Callback] = (),
+        save: Save | None = None,
         file: StateFile | None = None,
     ) -> None:
         """Take steps until the end or a signal, from the state in a file if it has one.
+
+        A block is left early, after the current step, at a signal or if it is time to save.
 
         The callbacks act at the end of a block, in this order: DerivativeLoss decides on lambda_d for the next one;
         Resample logs shares of the points, which History records; Balancing looks at the points as they are then.
@@ -134,13 +137,14 @@ class Stack:
             StopEarly(first.training.patience, settled_from(first)),
             *([TimeLimit(seconds * len(self.members))] if (seconds := first.training.max_seconds) else []),
             *observers,
+            *([save] if save else []),
         ]
         products = 0.0 if first.optimizer.one_thread else first.products()
         machine.use_threads(self._neurons(), products, file.threads if file else None)
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", IGNORED)
             trainer = make_trainer(first.training, first.on_gpu(), callbacks, file)
-            self.module.pause = lambda: is_to_stop(trainer)
+            self.module.pause = lambda: is_to_stop(trainer) or (save is not None and save.is_due())
             resumed = file.path if file and file.state else None
             trainer.fit(self.module, self.data, ckpt_path=resumed, weights_only=True)
 
