@@ -1,6 +1,7 @@
 """Files written atomically, directories that no two runs share, and text that is safe to show."""
 
 import json
+import logging
 import os
 import platform
 import shutil
@@ -11,7 +12,9 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from runge.configuration.errors import ConfigurationError
+from runge.configuration.errors import ConfigurationError, describe
+
+log = logging.getLogger(__name__)
 
 LOCK = ".lock"
 """The file by which a process keeps others out of a directory (`locked`)."""
@@ -35,6 +38,24 @@ def write(path: Path, content: str | bytes) -> None:
     finally:
         with suppress(OSError):  # the original error is already being raised
             partial.unlink(missing_ok=True)
+
+
+class WarnOnce:
+    """Blocks of code whose exceptions are only warnings, each message once, after the name of a `place`."""
+
+    def __init__(self, place: str = "") -> None:
+        self._place, self._messages = place, set[str]()
+
+    @contextmanager
+    def __call__(self, kind: type[Exception] = OSError) -> Iterator[None]:
+        """Log an exception of a block as a warning."""
+        try:
+            yield
+        except kind as error:
+            message = f"{self._place}{describe(error)}"
+            if message not in self._messages:
+                self._messages.add(message)
+                log.warning("%s", message)
 
 
 def read_json(path: Path) -> dict[str, Any]:

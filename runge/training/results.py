@@ -1,10 +1,8 @@
 """The files that a training leaves in the run directory of each member."""
 
-import logging
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import torch
@@ -16,7 +14,7 @@ from runge.metrics import FIT_SECONDS, SWITCHED_ON_STEP, TOTAL_SECONDS, on_test
 from runge.pictures.drawing import draw_into
 from runge.records.checkpoints import serialise, take
 from runge.records.directories import FINDINGS, RunDirectory, RunState, Status
-from runge.records.files import write
+from runge.records.files import WarnOnce, write
 from runge.training.advice import fit_findings, hardly_matters
 from runge.training.callbacks.history import History
 from runge.training.callbacks.resample import Resample
@@ -35,8 +33,6 @@ from runge.training.evaluation import (
 from runge.training.member import Member
 from runge.training.module import SobolevRegression
 
-log = logging.getLogger(__name__)
-
 Outcome = Metrics | RunError
 """The content of a run's `metrics.json`, or the error that ended it."""
 
@@ -54,6 +50,7 @@ class RunWriter:
         alone: it is a single run, whose pictures are drawn if `pictures` is auto.
 
     Attributes:
+        attempt: a context in which an `OSError` is only a warning, or an exception of another kind.
         began: when its training first began, also if it is resumed now.
     """
 
@@ -63,7 +60,7 @@ class RunWriter:
         state = directory.read_state()
         self.began = (state and state.began) or time.time()
         self._loggers: list[Logger] | None = None
-        self._warned: set[str] = set()
+        self.attempt = WarnOnce(f"{directory.path}: ")
 
     def begin(self, step: int) -> None:
         """Make the loggers, unless they exist, before the training starts after `step` steps.
@@ -85,16 +82,6 @@ class RunWriter:
                     varied=member.varied,
                 )
             self.to_loggers(lambda logger: logger.log_hyperparams(settings))
-
-    @contextmanager
-    def attempt(self, kind: type[Exception] = OSError) -> Iterator[None]:
-        """Log an exception of this block as a warning, once for each message."""
-        try:
-            yield
-        except kind as error:
-            if (message := describe(error)) not in self._warned:
-                self._warned.add(message)
-                log.warning("%s: %s", self.directory.path, message)
 
     def to_loggers(self, write: Callable[[Logger], object]) -> None:
         """Call a function with each of the loggers; an exception in one is only a warning."""

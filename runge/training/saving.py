@@ -1,6 +1,5 @@
 """Checkpoints by time, at a signal, and the file of a stack's state: a run can be stopped at any moment."""
 
-import logging
 import os
 import time
 from collections.abc import Callable, Sequence
@@ -13,14 +12,12 @@ import torch
 from lightning.fabric.plugins import CheckpointIO
 from lightning.pytorch.callbacks import Callback
 
-from runge.configuration.errors import ConfigurationError, describe
+from runge.configuration.errors import ConfigurationError
 from runge.interruption import interruption
 from runge.records.checkpoints import STACKS, read_state, serialise, state_path, take
 from runge.records.directories import ENDED, RunDirectory
-from runge.records.files import write
+from runge.records.files import WarnOnce, write
 from runge.training.module import SobolevRegression
-
-log = logging.getLogger(__name__)
 
 
 def is_to_stop(trainer: pl.Trainer) -> bool:
@@ -96,7 +93,7 @@ class StateFile(CheckpointIO):
         self.digests = digests
         self.state: dict[str, Any] | None = None
         self.threads: int | None = None
-        self._warned: set[str] = set()
+        self._attempt = WarnOnce()
         self._before, self._left_out = path, list[RunDirectory]()
         if path.exists():
             saved = read_state(path)
@@ -122,13 +119,9 @@ class StateFile(CheckpointIO):
         self.threads = torch.get_num_threads()
         stack = {"runs": names, "digests": list(self.digests), "threads": self.threads}
         self.state = {**checkpoint, "stack": stack}
-        try:
+        with self._attempt():
             self.path.parent.mkdir(exist_ok=True)
             write(self.path, serialise(self.state))
-        except OSError as error:
-            if (message := describe(error)) not in self._warned:
-                self._warned.add(message)
-                log.warning("%s", message)
 
     def load_checkpoint(self, path: Any, map_location: Any = None, weights_only: bool | None = True) -> dict[str, Any]:
         """Return the state; the path is not used."""
