@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from runge.targets import Expression, Runge
-from runge.targets.expression import FUNCTIONS, find_pole, parse
+from runge.targets.expression import find_pole
+from runge.targets.formula import FUNCTIONS, parse
 
 TARGETS = {
     "runge": Runge(),
