@@ -1,7 +1,4 @@
-"""Find contradictions in the labels of a table, without a fit.
-
-Columns of partial derivatives may contradict the values, and rows with the same inputs each other.
-"""
+"""Find columns of partial derivatives that contradict the values of a table, without a fit."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -12,7 +9,7 @@ from runge.configuration.validation import Floats
 from runge.labels.mistakes import Mistake, possible
 from runge.labels.pairs import LEAST_ROWS, Labels, Pairs, Place, Source, left_by_neighbours
 
-__all__ = ["ColumnCheck", "Twin", "check_columns", "check_twins"]
+__all__ = ["ColumnCheck", "check_columns"]
 
 # The limits were chosen with 432 tables with a mistake, and with sound ones, of twenty functions;
 # `benchmarks/problems/spoilt.py` tests them with other functions. Stricter ones miss mistakes, looser ones name right
@@ -69,18 +66,8 @@ _WORSE, _OFTEN = 1.5, 1 / 3
 Rows that are too far apart, kinks, fronts and noise increase both errors, so that neither is named then.
 """
 
-_ROBUST = 8 * 1.4826
-"""Eight robust deviations, in medians of absolute differences.
-
-The median absolute deviation of a normal distribution is its standard deviation over 1.4826 (Hampel 1974,
-https://doi.org/10.1080/01621459.1974.10482962).
-"""
-
 _SAME = 0.03
-"""The share of a standard deviation below which two numbers do not differ."""
-
-_ENOUGH = 5
-"""The least number of differences whose median is used."""
+"""The share of the mean difference below which two errors do not differ."""
 
 
 class ColumnCheck(NamedTuple):
@@ -98,22 +85,6 @@ class ColumnCheck(NamedTuple):
     seen: list[Place]
     unseen: list[Place]
     rows: dict[int, int]
-
-
-class Twin(NamedTuple):
-    """Two rows with the same inputs, and a column in which their labels differ.
-
-    Attributes:
-        place: the column.
-        rows: the earlier row, the first one in which the label is known, and the later one.
-        labels: the labels there.
-        deviation: the standard deviation of the column.
-    """
-
-    place: Place
-    rows: tuple[int, int]
-    labels: tuple[float, float]
-    deviation: float
 
 
 def check_columns(x: Floats, y: Floats, dydx: Floats) -> ColumnCheck:
@@ -158,38 +129,6 @@ def check_columns(x: Floats, y: Floats, dydx: Floats) -> ColumnCheck:
     return _numbered(
         ColumnCheck(mistakes, seen, [place for place in places if place not in seen], rows), outputs.tolist()
     )
-
-
-def check_twins(x: Floats, y: Floats, dydx: Floats) -> list[Twin]:
-    """Find rows with the same inputs and different labels.
-
-    Two labels of a column are different if they differ by 8 robust deviations of all such differences of the column,
-    which may be noise, and by 0.03 standard deviations of its labels. If there are fewer than five differences, the
-    limit is a standard deviation of the labels.
-
-    Args:
-        x: the inputs, (n, D).
-        y: the values, (n, P); NaN: not known.
-        dydx: the partial derivatives, (n, P, D); likewise.
-    """
-    twins, group = list[Twin](), np.unique(x, axis=0, return_inverse=True)[1].ravel()
-    for p, d in np.ndindex(y.shape[1], 1 + x.shape[1]):
-        column = dydx[:, p, d - 1] if d else y[:, p]
-        rows = np.flatnonzero(~np.isnan(column))
-        _, first, number = np.unique(group[rows], return_index=True, return_inverse=True)
-        earlier = rows[first[number]]
-        pairs = [(int(a), int(b)) for a, b in zip(earlier, rows, strict=True) if a != b]
-        if not pairs:
-            continue
-        difference, deviation = np.abs([column[a] - column[b] for a, b in pairs]), float(column[rows].std())
-        usual = _ROBUST * np.median(difference) if len(pairs) >= _ENOUGH else deviation
-        differs = difference > max(usual, _SAME * deviation)
-        twins += [
-            Twin((p, d - 1 if d else None), pair, (float(column[pair[0]]), float(column[pair[1]])), deviation)
-            for pair, is_different in zip(pairs, differs, strict=True)
-            if is_different
-        ]
-    return twins
 
 
 def _search(labels: Labels) -> list[Mistake]:

@@ -9,9 +9,10 @@ import numpy as np
 
 from runge.configuration.validation import Floats
 from runge.data.roles import listed, partial_name
-from runge.labels.columns import Twin, check_columns, check_twins
+from runge.labels.columns import check_columns
 from runge.labels.mistakes import Mistake, usual_factor
 from runge.labels.pairs import Place, corrected
+from runge.labels.twins import Twin, check_twins
 
 __all__ = ["ColumnNames", "Finding", "LabelReport", "contradictions", "wrong_columns"]
 

@@ -1,9 +1,10 @@
 import numpy as np
 import pytest
 
-from runge.labels.columns import check_columns, check_twins
+from runge.labels.columns import check_columns
 from runge.labels.mistakes import possible
 from runge.labels.pairs import Labels, Pairs, corrected, left_by_neighbours
+from runge.labels.twins import check_twins
 
 SIZES = [(1, 20), (2, 1000), (4, 100), (8, 300)]
 
