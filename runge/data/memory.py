@@ -1,15 +1,16 @@
-"""Tables in memory: DataFrames, and arrays in a mapping."""
+"""Tables in memory: DataFrames, and arrays in a mapping or alone."""
 
 import io
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from runge.configuration.errors import ConfigurationError
-from runge.data.table import File
+from runge.data.roles import listed, partial_name
+from runge.data.table import File, numbered
 
-__all__ = ["FRAME", "file_of", "frame_of", "unmasked"]
+__all__ = ["FRAME", "check_index", "file_of", "frame_of", "names_of", "partials_of", "unmasked"]
 
 FRAME = "the DataFrame"
 """The name of a DataFrame in messages, in the place of a path."""
@@ -59,3 +60,38 @@ def file_of(data: Any) -> tuple[str, bytes]:
 def unmasked(array: Any) -> Any:
     """Return a masked array with NaN, not known, instead of masked numbers; other arrays unchanged."""
     return np.ma.filled(array.astype(float), np.nan) if isinstance(array, np.ma.MaskedArray) else array
+
+
+def check_index(name: str, frame: Any, x: Any) -> None:
+    """Raise ValueError if two DataFrames have as many rows, but not the same ones in the same order."""
+    import pandas
+
+    frames = pandas.DataFrame, pandas.Series
+    if isinstance(frame, frames) and isinstance(x, frames) and len(frame) == len(x) and not frame.index.equals(x.index):
+        rule = f"its index must be that of X; use {name}.loc[X.index], or reset_index(drop=True)"
+        raise ValueError(f"{name}: {rule}; got {listed([*map(str, frame.index)])}")
+
+
+def names_of(letter: str, labels: Any, count: int) -> tuple[str, ...]:
+    """Return the names of columns: from a DataFrame or a Series, if they are texts, or else y, or y1, y2, ..."""
+    names = list(getattr(labels, "columns", [getattr(labels, "name", None)]))
+    named = len(names) == count == len(set(names)) and all(isinstance(name, str) for name in names)
+    return tuple(names) if named else numbered(letter, count)
+
+
+def partials_of(dydx: Any, inputs: Sequence[str], outputs: Sequence[str]) -> Any:
+    """Return the partial derivatives of a DataFrame, (n, P, D), NaN without a column; other arrays as they are.
+
+    Raises:
+        ValueError: a column is not named d<output>_d<input>, or for one output as an input; or two are the same.
+    """
+    import pandas
+
+    if not isinstance(dydx, pandas.DataFrame) or list(dydx.columns) == list(range(dydx.shape[1])):
+        return dydx
+    names = [partial_name(y, x) for y in outputs for x in inputs]
+    frame = dydx.rename(columns=dict(zip(inputs, names, strict=True))) if len(outputs) == 1 else dydx
+    if not frame.columns.is_unique or not {*frame.columns} <= {*names}:
+        allowed = f"{listed(names)}, or for one output as the inputs, {listed(inputs)}"
+        raise ValueError(f"dydx: its columns must be named {allowed}, each once; got {[*dydx.columns]}")
+    return frame.reindex(columns=names).to_numpy(float, na_value=np.nan).reshape(len(dydx), len(outputs), len(inputs))

@@ -10,19 +10,10 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from runge.configuration.errors import ConfigurationError
-from runge.data.table import File, Table, numbered
+from runge.data.table import File, Table
 
-__all__ = [
-    "Roles",
-    "check_index",
-    "columns_override",
-    "find_partials",
-    "find_roles",
-    "find_seconds",
-    "listed",
-    "names_of",
-]
-__all__ += ["of_columns", "partial_name", "partials_of", "read_arrays", "read_seconds", "second_name"]
+__all__ = ["Roles", "columns_override", "find_partials", "find_roles", "find_seconds", "listed", "of_columns"]
+__all__ += ["partial_name", "read_arrays", "read_seconds", "second_name"]
 
 _INDEX = re.compile(r"Unnamed: \d+|__index_level_\d+__")
 """The names that pandas gives to the column of an index without a name, in CSV and in Parquet."""
@@ -270,41 +261,6 @@ def listed(names: Sequence[str], most: int = 40, last: str = ", ") -> str:
     if len(names) > most:
         return f"{', '.join(shown)} and {len(names) - most} more"
     return last.join(filter(None, [", ".join(shown[:-1]), *shown[-1:]]))
-
-
-def check_index(name: str, frame: Any, x: Any) -> None:
-    """Raise ValueError if two DataFrames have as many rows, but not the same ones in the same order."""
-    import pandas
-
-    frames = pandas.DataFrame, pandas.Series
-    if isinstance(frame, frames) and isinstance(x, frames) and len(frame) == len(x) and not frame.index.equals(x.index):
-        rule = f"its index must be that of X; use {name}.loc[X.index], or reset_index(drop=True)"
-        raise ValueError(f"{name}: {rule}; got {listed([*map(str, frame.index)])}")
-
-
-def names_of(letter: str, labels: Any, count: int) -> tuple[str, ...]:
-    """Return the names of columns: from a DataFrame or a Series, if they are texts, or else y, or y1, y2, ..."""
-    names = list(getattr(labels, "columns", [getattr(labels, "name", None)]))
-    named = len(names) == count == len(set(names)) and all(isinstance(name, str) for name in names)
-    return tuple(names) if named else numbered(letter, count)
-
-
-def partials_of(dydx: Any, inputs: Sequence[str], outputs: Sequence[str]) -> Any:
-    """Return the partial derivatives of a DataFrame, (n, P, D), NaN without a column; other arrays as they are.
-
-    Raises:
-        ValueError: a column is not named d<output>_d<input>, or for one output as an input; or two are the same.
-    """
-    import pandas
-
-    if not isinstance(dydx, pandas.DataFrame) or list(dydx.columns) == list(range(dydx.shape[1])):
-        return dydx
-    names = [partial_name(y, x) for y in outputs for x in inputs]
-    frame = dydx.rename(columns=dict(zip(inputs, names, strict=True))) if len(outputs) == 1 else dydx
-    if not frame.columns.is_unique or not {*frame.columns} <= {*names}:
-        allowed = f"{listed(names)}, or for one output as the inputs, {listed(inputs)}"
-        raise ValueError(f"dydx: its columns must be named {allowed}, each once; got {[*dydx.columns]}")
-    return frame.reindex(columns=names).to_numpy(float, na_value=np.nan).reshape(len(dydx), len(outputs), len(inputs))
 
 
 def _wrong(key: str, file: File, what: str) -> ConfigurationError:

@@ -10,7 +10,7 @@ from sklearn.utils import check_array, check_random_state
 
 from runge.configuration.objects import CONFIGURATIONS
 from runge.configuration.validation import Floats
-from runge.data.roles import partials_of
+from runge.data.memory import partials_of
 from runge.data.rows import Rows
 from runge.data.table import FARTHEST
 from runge.labels.contradictions import ColumnNames, wrong_columns

@@ -19,8 +19,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from runge.configuration.errors import ConfigurationError, RunError
 from runge.configuration.objects import build
 from runge.configuration.validation import Floats
-from runge.data.memory import unmasked
-from runge.data.roles import check_index, names_of
+from runge.data.memory import check_index, names_of, unmasked
 from runge.data.rows import Rows
 from runge.data.table import Table
 from runge.function.function import Function
