@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from typing import ClassVar, NamedTuple, Self
+from typing import ClassVar, Self
 
 import numpy as np
 import torch
@@ -14,20 +14,13 @@ import torch
 from runge.configuration.errors import ConfigurationError
 from runge.data.folds import FEWEST, deal, number_points
 from runge.data.roles import find_roles, read_arrays, read_seconds
+from runge.data.split import Split, draw
 from runge.data.table import FARTHEST, SETS, File, Table, open_table
 
-__all__ = ["Rows", "Split", "draw", "read"]
+__all__ = ["Rows", "read"]
 
 _CLOSEST = 1 / FARTHEST
 """The least range of a column: the square of its inverse is a number."""
-
-
-class Split(NamedTuple):
-    """The rows of the three sets: indices, each (n,)."""
-
-    train: np.ndarray
-    val: np.ndarray
-    test: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -289,33 +282,3 @@ def _groups(file: File, column: str) -> np.ndarray:
     if (empty := (file.frame[column].isna() | (cells == "")).to_numpy(bool)).any():
         raise file.wrong(column, empty, "the group of each row must be known")
     return pandas.factorize(cells)[0]
-
-
-def draw(groups: np.ndarray, is_known: np.ndarray, test: float, val: float, generator: torch.Generator) -> Split:
-    """Draw three sets of rows, as `Rows.split`, from their shares, the numbers of their groups, and ~isnan(y)."""
-    sizes = np.bincount(groups)
-    order = torch.randperm(len(sizes), generator=generator).numpy()
-    anchors = set[int]()
-    for of_output in is_known.T:  # the training rows are the last ones
-        last = np.flatnonzero(np.isin(order, groups[of_output]))[-1]
-        anchors.add(int(order[last]))
-        order = np.append(np.delete(order, last), order[last])
-    ends = np.rint(np.cumsum([test, val]) * len(groups)).astype(int)
-    sets, free = np.full(len(order), SETS.index("train")), order
-    if len(order) < len(groups):  # a set that is not full could take any of the last ones
-        free = order[: len(order) - len(anchors)]
-    for name, room in (("test", ends[0]), ("val", ends[1] - ends[0])):
-        taken = _fitting(sizes[free], room)
-        sets[free[taken]], free = SETS.index(name), free[~taken]
-    rows = np.argsort(np.argsort(order)[groups], kind="stable")
-    return Split(*(rows[sets[groups[rows]] == i] for i in range(3)))
-
-
-def _fitting(sizes: np.ndarray, room: int) -> np.ndarray:
-    """Return whether groups of rows are in a set, (n,), bool: each in turn if it fits in."""
-    taken = np.cumsum(sizes) <= room
-    room -= sizes[taken].sum()
-    for i in np.flatnonzero(~taken & (sizes <= room)):
-        taken[i] = sizes[i] <= room
-        room -= sizes[i] * taken[i]
-    return taken

@@ -12,8 +12,9 @@ from torch import Tensor
 from runge.configuration.errors import ConfigurationError
 from runge.configuration.objects import build, section
 from runge.data.channels import Channels
-from runge.data.rows import Rows, Split, read
+from runge.data.rows import Rows, read
 from runge.data.seed import Seed
+from runge.data.split import Split
 from runge.data.table import Table
 from runge.function.outside import per_quantile
 from runge.function.spread import alike, spread_over

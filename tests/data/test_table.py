@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 
 from runge.configuration.errors import ConfigurationError
 from runge.data.folds import number_points
-from runge.data.rows import draw, read
+from runge.data.rows import read
+from runge.data.split import draw
 from runge.data.table import Table, open_table
 from tests.refusals import refuses
 
