@@ -10,7 +10,7 @@ from torch import Tensor
 
 from runge.configuration.validation import BelowOne, Count, Natural, checked
 
-__all__ = ["NEVER", "Constant", "LearningRateSchedule", "Plateau", "Schedule", "TwoStage", "alike", "due"]
+__all__ = ["NEVER", "Constant", "LearningRateSchedule", "Plateau", "Schedule", "TwoStage", "due", "members_by_schedule"]
 __all__ += ["factors", "first_positive", "learning_rate_factor", "observe"]
 
 NEVER = 2**62
@@ -64,7 +64,7 @@ class Schedule(ABC):
         """Return the factors of lambda_d, in [0, 1], (K, M), at steps, (K,), given each member's switch, (M,)."""
 
 
-def alike(schedules: Sequence[Schedule]) -> dict[Schedule, Tensor]:
+def members_by_schedule(schedules: Sequence[Schedule]) -> dict[Schedule, Tensor]:
     """Return the different schedules of a stack, each with the indices of the members that follow it."""
     members: dict[Schedule, list[int]] = {}
     for i, schedule in enumerate(schedules):
@@ -75,7 +75,7 @@ def alike(schedules: Sequence[Schedule]) -> dict[Schedule, Tensor]:
 def factors(schedules: Mapping[Schedule, Tensor], steps: Tensor, switched_on: Tensor) -> Tensor:
     """Return the factors of lambda_d of a stack, (K, M), at steps, (K,), given each member's switch, (M,).
 
-    `schedules` are those of `alike`.
+    `schedules` are those of `members_by_schedule`.
     """
     every = torch.empty(len(steps), len(switched_on), dtype=torch.float64, device=steps.device)
     for schedule, members in schedules.items():
@@ -88,7 +88,7 @@ def observe(
 ) -> tuple[Plateau, Tensor]:
     """Return each member's plateau and the step of its switch, (M,), after a validation MSE_f, (M,), at a step.
 
-    `schedules` are those of `alike`; those that do not wait for MSE_f to stop improving change nothing.
+    `schedules` are those of `members_by_schedule`; those that do not wait for MSE_f to stop improving change nothing.
     """
     plateau, switched_on = Plateau(*(state.clone() for state in plateau)), switched_on.clone()
     for schedule, members in schedules.items():

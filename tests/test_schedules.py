@@ -6,10 +6,10 @@ from runge.schedules import (
     Constant,
     Plateau,
     TwoStage,
-    alike,
     factors,
     first_positive,
     learning_rate_factor,
+    members_by_schedule,
     observe,
 )
 
@@ -74,13 +74,13 @@ def test_each_member_of_a_stack_follows_its_schedule():
     for step, falling in ((10, 1.0), (20, 0.5), (30, 0.25)):
         values = torch.tensor([1.0, 1.0, 1.0, falling, 1.0], dtype=torch.float64)
         before = [state.clone() for state in plateau]
-        after, switched_on = observe(alike(schedules), plateau, switched_on, values, step)
+        after, switched_on = observe(members_by_schedule(schedules), plateau, switched_on, values, step)
         torch.testing.assert_close(list(plateau), before, equal_nan=True)  # not changed in place
         plateau = after
     assert switched_on.tolist() == [30, 0, 3, NEVER, 30]
     steps = torch.arange(28, 33)
     expected = [schedule.factor(steps, switched_on[i : i + 1]) for i, schedule in enumerate(schedules)]
-    assert torch.equal(factors(alike(schedules), steps, switched_on), torch.cat(expected, dim=1))
+    assert torch.equal(factors(members_by_schedule(schedules), steps, switched_on), torch.cat(expected, dim=1))
 
 
 def test_the_first_positive_factor():

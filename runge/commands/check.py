@@ -82,7 +82,7 @@ def check(data: "str | os.PathLike[str] | pandas.DataFrame", *overrides: str) ->
     file = frame_of(data) if path is None else open_table(table.file)
     roles = find_roles(file, table)
     arrays = read_arrays(file, roles)
-    names = ColumnNames(roles.inputs, roles.outputs, roles.partials, file.place)
+    names = ColumnNames(roles.inputs, roles.outputs, roles.partials, file.row_name)
     of_check = tuple(override for override in overrides if override.lstrip("+").partition("=")[0] not in _OF_ROLES)
     return Check(file.path, contradictions(*arrays, names), roles, of_check)
 

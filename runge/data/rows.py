@@ -14,7 +14,7 @@ import torch
 from runge.configuration.errors import ConfigurationError
 from runge.data.folds import FEWEST, deal, number_points
 from runge.data.roles import find_roles, read_arrays, read_seconds
-from runge.data.split import Split, draw
+from runge.data.split import Split, draw_sets
 from runge.data.table import FARTHEST, SETS, File, Table, open_table
 
 __all__ = ["Rows", "read"]
@@ -165,7 +165,7 @@ class Rows:
         _, val, test = self.table.shares
         drawn = test, 0.0 if folds else val
         if self.sets is None:
-            chosen = draw(self.groups, is_known, *drawn, generator)
+            chosen = draw_sets(self.groups, is_known, *drawn, generator)
         else:
             chosen, drawn = Split(*(np.flatnonzero(self.sets == i) for i in range(3))), (0.0, 0.0)
         if folds:

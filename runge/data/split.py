@@ -7,7 +7,7 @@ import torch
 
 from runge.data.table import SETS
 
-__all__ = ["Split", "draw"]
+__all__ = ["Split", "draw_sets"]
 
 
 class Split(NamedTuple):
@@ -18,7 +18,7 @@ class Split(NamedTuple):
     test: np.ndarray
 
 
-def draw(groups: np.ndarray, is_known: np.ndarray, test: float, val: float, generator: torch.Generator) -> Split:
+def draw_sets(groups: np.ndarray, is_known: np.ndarray, test: float, val: float, generator: torch.Generator) -> Split:
     """Draw three sets of rows, as `Rows.split`, from their shares, the numbers of their groups, and ~isnan(y)."""
     sizes = np.bincount(groups)
     order = torch.randperm(len(sizes), generator=generator).numpy()

@@ -47,7 +47,7 @@ class File(NamedTuple):
         """The names of the columns."""
         return list(self.frame.columns)
 
-    def place(self, row: int) -> str:
+    def row_name(self, row: int) -> str:
         """Return where a row is in the file, for a message."""
         return f"line {self.lines[row]}" if self.lines else f"row {row + 1}"
 
@@ -55,7 +55,9 @@ class File(NamedTuple):
         """Return an error that names the first of some rows, (m,) bool, and its cell in a column."""
         row = int(np.argmax(rows))
         got = str(self.frame[name].iloc[row])[:40]
-        return ConfigurationError(f"{self.key}: {self.path!r}: {self.place(row)}, column {name!r}: {rule}; got {got!r}")
+        return ConfigurationError(
+            f"{self.key}: {self.path!r}: {self.row_name(row)}, column {name!r}: {rule}; got {got!r}"
+        )
 
     def numbers(self, name: str, *, required: bool = False) -> np.ndarray:
         """Return a column, (m,), in float64; NaN where a cell is empty, or without such a column.

@@ -56,16 +56,12 @@ def numpy_source(
         members=function.members,
         inputs=d,
         outputs=p,
-        shapes=[_shape("N", *[p] * (p > 1), *[d] * order) for order in range(3)],
+        shapes=[str(("N", *[p] * (p > 1), *[d] * order)).replace("'", "") for order in range(3)],
         hessian=hessian,
         interval=interval,
         **_ends(function, interval),
     )
     return {".npz": buffer.getvalue(), ".py": source.encode()}
-
-
-def _shape(*sizes: Any) -> str:
-    return f"({', '.join(map(str, sizes))}{',' * (len(sizes) == 1)})"
 
 
 def _ends(function: Function, interval: float | None) -> dict[str, Any]:

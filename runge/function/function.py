@@ -15,7 +15,7 @@ from runge.data.table import numbered
 from runge.function.arguments import Argument, evaluate, without_single
 from runge.function.outside import Box, NearestRow, input_weights, thinned
 from runge.function.residuals import UnseenErrors, rows_of
-from runge.function.spread import alike, spread_over
+from runge.function.spread import groups_by_rows, spread_over
 from runge.records.calibration import Calibration
 from runge.records.directories import RunDirectory
 from runge.sobolev.jet import jet, mean_over, std_over
@@ -85,7 +85,7 @@ class Function(nn.Module):
         self.configuration = dict(configuration)  # a mapping proxy cannot be pickled
         self.inputs = numbered("x", stacks[0].dimension) if inputs is None else tuple(inputs)
         self.outputs, self.runs, self.inside = tuple(outputs), tuple(runs), inside
-        self.groups, self._calibration = alike(rows), calibration
+        self.groups, self._calibration = groups_by_rows(rows), calibration
 
     @property
     def members(self) -> int:

@@ -19,7 +19,7 @@ from runge.function.function import Function
 from runge.function.loading import load_finished
 from runge.function.predictions import predict
 from runge.function.residuals import rows_of
-from runge.function.suggestions import choose, draw, relative
+from runge.function.suggestions import choose, draw_points, relative
 from runge.records.directories import RunDirectory
 
 if TYPE_CHECKING:
@@ -79,7 +79,7 @@ def suggest_for(
     intervals = _intervals(box, rows)
     if candidates is None:
         ends = [intervals.get(name, (x.min(), x.max())) for name, x in zip(rows.inputs, rows.x.T, strict=True)]
-        x = draw(rows.x, np.array(ends, float), seed)
+        x = draw_points(rows.x, np.array(ends, float), seed)
         frame = pandas.DataFrame(dict(zip(rows.inputs, x.T, strict=True)))
     else:
         frame, x = _points_of(candidates, rows)

@@ -17,7 +17,7 @@ from runge.data.seed import Seed
 from runge.data.split import Split
 from runge.data.table import Table
 from runge.function.outside import per_quantile
-from runge.function.spread import alike, spread_over
+from runge.function.spread import groups_by_rows, spread_over
 from runge.records.calibration import Calibration
 from runge.records.directories import RunDirectory
 
@@ -142,7 +142,10 @@ class UnseenErrors(NamedTuple):
             chosen = np.flatnonzero(np.isin(group.members, members) & group.validated)
             if not len(chosen):
                 continue
-            networks, seeds = group.errors[chosen], alike([self.trained[member] for member in group.members[chosen]])
+            networks, seeds = (
+                group.errors[chosen],
+                groups_by_rows([self.trained[member] for member in group.members[chosen]]),
+            )
             errors.append(np.where(np.isnan(labels[group.places]), np.nan, networks.mean(0).numpy()))
             spreads.append(spread_over(networks, seeds).numpy())
             several.append(np.full(len(group.places), bool(seeds)))

@@ -74,7 +74,7 @@ def measure_function(u: Any, box: Floats, n: int = 4096) -> Measures:
     It has the methods of `runge.Function`: `u(x)` returns n times P numbers of x, (n, D), and `u.derivative(x)` n times
     P times D.
     """
-    x = _points(n, box)
+    x = sobol(n, torch.from_numpy(box), seed=0).numpy()
     y = u(x).reshape(n, -1)
     return measure(y, u.derivative(x).reshape(*y.shape, -1), box)
 
@@ -98,10 +98,6 @@ def unevenness(x: Floats, box: Floats) -> Floats:
     """Return Kolmogorov's distance of each input of points, (n, D), from uniform in a box, (D, 2): (D,)."""
     shares = (np.arange(len(x)) + 0.5)[:, None] / len(x)
     return np.abs(np.sort((x - box[:, 0]) / np.ptp(box, axis=1), axis=0) - shares).max(axis=0)
-
-
-def _points(n: int, box: Floats) -> Floats:
-    return sobol(n, torch.from_numpy(box), seed=0).numpy()
 
 
 def _mean(numbers: Floats) -> Floats:

@@ -5,14 +5,14 @@ from collections.abc import Hashable, Sequence
 import torch
 from torch import Tensor
 
-__all__ = ["alike", "spread_over"]
+__all__ = ["groups_by_rows", "spread_over"]
 
 
-def alike(rows: Sequence[Hashable]) -> list[list[int]]:
+def groups_by_rows(rows: Sequence[Hashable]) -> list[list[int]]:
     """Return the members that were trained on the same rows, in groups of at least two, given something equal of them.
 
     Example:
-        >>> alike(["all", "all", "without 1", "without 2", "without 1"])
+        >>> groups_by_rows(["all", "all", "without 1", "without 2", "without 1"])
         [[0, 1], [2, 4]]
     """
     groups = dict[Hashable, list[int]]()

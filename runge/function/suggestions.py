@@ -27,7 +27,7 @@ from runge.configuration.validation import Floats
 from runge.function.outside import OUTSIDE, NearestRow, thinned
 from runge.sampling.domain import sobol
 
-__all__ = ["choose", "draw", "relative"]
+__all__ = ["choose", "draw_points", "relative"]
 
 
 _DRAWN = 2048
@@ -50,7 +50,7 @@ def relative(*squares: Floats) -> Floats:
     return np.sum(relative_squares, axis=0) if relative_squares else np.ones_like(squares[0])
 
 
-def draw(rows_x: Floats, box: Floats, seed: int) -> Floats:
+def draw_points(rows_x: Floats, box: Floats, seed: int) -> Floats:
     """Return points of a Sobol sequence in a box, (N, D): the ones of 2048 that are near the known rows.
 
     An input has whole numbers if the rows have, and even logarithms if the rows span more than three decades. Points

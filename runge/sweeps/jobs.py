@@ -171,7 +171,7 @@ def plan(jobs: Sequence[Job], processes: int, most: int, begun: Sequence[Chunk] 
             if len(new) < len(chunk.jobs) and any(RunDirectory(jobs[i].directory).hydra.exists() for i in new):
                 _warn_of_fewer(len(chunk.jobs), "begins again", len(new), "they have no checkpoint")
     if processes > 1:
-        chunks.sort(key=lambda chunk: _seconds(jobs, chunk), reverse=True)
+        chunks.sort(key=lambda chunk: len(chunk.jobs) * chunk.steps * jobs[chunk.jobs[0]].member.work(), reverse=True)
     return chunks, len(fresh) == 1
 
 
@@ -231,8 +231,3 @@ def _divide(jobs: Sequence[Job], processes: int, most: int) -> list[Chunk]:
         count = min(len(group), max(pieces, math.ceil(len(group) / most)))
         chunks += [Chunk(group[i::count], _steps(jobs, group)) for i in range(count)]
     return chunks
-
-
-def _seconds(jobs: Sequence[Job], chunk: Chunk) -> float:
-    """Estimate the seconds that the steps of a chunk take."""
-    return len(chunk.jobs) * chunk.steps * jobs[chunk.jobs[0]].member.work()

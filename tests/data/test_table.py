@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from runge.configuration.errors import ConfigurationError
 from runge.data.folds import number_points
 from runge.data.rows import read
-from runge.data.split import draw
+from runge.data.split import draw_sets
 from runge.data.table import Table, open_table
 from tests.refusals import refuses
 
@@ -448,7 +448,7 @@ def test_rows_with_the_same_inputs_are_in_one_set(shares, m, different, outputs,
     x = random.integers(0, different, (m, 1)).astype(float)
     known = random.random((m, outputs)) < random.choice([0, 0.2])
     known[random.integers(m)] = True
-    parts = draw(number_points(x), known, *shares, torch.Generator().manual_seed(seed))
+    parts = draw_sets(number_points(x), known, *shares, torch.Generator().manual_seed(seed))
     inputs = [one for part in parts for one in set(x[part, 0])]
     assert len(inputs) == len(set(inputs))
     assert all(len(part) <= round(share * m + 0.5) for part, share in zip((parts.test, parts.val), shares, strict=True))

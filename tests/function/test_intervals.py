@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from runge.function.spread import alike, spread_over
+from runge.function.spread import groups_by_rows, spread_over
 from runge.records.calibration import Calibration
 from runge.sobolev.jet import std_over
 
@@ -74,7 +74,7 @@ def test_too_few_rows_and_wrong_levels_are_refused():
 
 def test_spread_is_that_within_groups():
     members = torch.randn(5, 7, 2, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
-    groups = alike(["a", "b", "a", "a", "b"])
+    groups = groups_by_rows(["a", "b", "a", "a", "b"])
     assert groups == [[0, 2, 3], [1, 4]]
     torch.testing.assert_close(spread_over(members, [[0, 1, 2, 3, 4]]), std_over(members)[0])
     first, second = (members[group].var(0) for group in groups)

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from runge.function.suggestions import choose, draw, relative
+from runge.function.suggestions import choose, draw_points, relative
 
 
 def test_each_point_leaves_the_smallest_sum_of_variances():
@@ -45,23 +45,23 @@ def test_drawn_points_stay_near_the_rows():
     a = chance.random(60)
     known = np.stack([a, a + 1e-3 * chance.standard_normal(60)], axis=1)
     box = np.stack([known.min(axis=0), known.max(axis=0)], axis=1)
-    x = draw(known, box, 0)
+    x = draw_points(known, box, 0)
     assert len(x) > 100
     assert np.abs(x[:, 0] - x[:, 1]).max() < 0.1
     larger = box + np.array([[0, 1], [0, 0]])
-    assert np.abs(np.subtract(*draw(known, larger, 0).T)).max() > 0.9, "it was asked for"
+    assert np.abs(np.subtract(*draw_points(known, larger, 0).T)).max() > 0.9, "it was asked for"
 
 
 def test_drawn_points_are_whole_numbers_and_even_logarithms_where_rows_are():
     chance = np.random.default_rng(0)
     known = np.stack([chance.integers(0, 5, 60), 10 ** chance.uniform(-8, 2, 60), chance.random(60)], axis=1)
     box = np.stack([known.min(axis=0), known.max(axis=0)], axis=1)
-    x = draw(known, box, 0)
+    x = draw_points(known, box, 0)
     assert {*x[:, 0]} == {0, 1, 2, 3, 4}
     assert np.median(np.log10(x[:, 1])) == pytest.approx(-3, abs=0.3)
     assert (box[:, 0] <= x).all()
     assert (x <= box[:, 1]).all()
-    assert {*draw(known, np.array([[0.5, 0.5], box[1], box[2]]), 0)[:, 0]} == {0.5}, "a fixed value"
+    assert {*draw_points(known, np.array([[0.5, 0.5], box[1], box[2]]), 0)[:, 0]} == {0.5}, "a fixed value"
 
 
 def test_inputs_over_decades_are_compared_by_their_logarithms():

@@ -8,7 +8,7 @@ import lightning.pytorch as pl
 import torch
 
 from runge.metrics import SWITCHED_ON_STEP, key
-from runge.schedules import NEVER, Plateau, Schedule, TwoStage, alike, factors, observe
+from runge.schedules import NEVER, Plateau, Schedule, TwoStage, factors, members_by_schedule, observe
 from runge.training.callbacks.block import BlockCallback
 from runge.training.datamodule import per_member
 from runge.training.module import SobolevRegression
@@ -51,7 +51,7 @@ class DerivativeLoss(BlockCallback):
         assert isinstance(pl_module, SobolevRegression)
         default = TwoStage(latest_step=round(0.25 * pl_module.max_steps))
         schedules: list[Schedule] = per_member(self.schedule or default, len(pl_module.lambda_d))
-        self._alike = alike(schedules)
+        self._members = members_by_schedule(schedules)
         start = {
             "switched_on": torch.tensor([schedule.first_switch() for schedule in schedules]),
             "plateau": torch.stack(Plateau.start(len(schedules)), dim=1),
@@ -65,7 +65,7 @@ class DerivativeLoss(BlockCallback):
         assert isinstance(pl_module, SobolevRegression)
         self._first, count = pl_module.next_steps()
         steps = torch.arange(self._first, self._first + count, device=pl_module.device)
-        pl_module.factors = factors(self._alike, steps, self._state["switched_on"])
+        pl_module.factors = factors(self._members, steps, self._state["switched_on"])
 
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
@@ -84,7 +84,7 @@ class DerivativeLoss(BlockCallback):
         """Switch lambda_d on after this step for members whose validation MSE_f has stopped improving."""
         plateau, switched_on = Plateau(*self._state["plateau"].unbind(1)), self._state["switched_on"]
         mse_f = module.figures[key("val", "mse_f")]
-        plateau, switched_on = observe(self._alike, plateau, switched_on, mse_f, int(module.step))
+        plateau, switched_on = observe(self._members, plateau, switched_on, mse_f, int(module.step))
         self._state = {"switched_on": switched_on, "plateau": torch.stack(plateau, dim=1)}
 
     def state_dict(self) -> dict[str, Any]:

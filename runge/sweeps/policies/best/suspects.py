@@ -29,7 +29,7 @@ def find_suspects(residuals: Floats, rows: Rows) -> list[Suspect]:
     table, outputs = rows.table, len(rows.outputs)
     file = open_table(table.file)
     roles = find_roles(file, table)
-    names = ColumnNames(roles.inputs, roles.outputs, roles.partials, file.place)
+    names = ColumnNames(roles.inputs, roles.outputs, roles.partials, file.row_name)
     suspects = list[Suspect]()
     for row, column, deviations in found:
         if column < outputs:
