@@ -95,7 +95,7 @@ class Dataset(NamedTuple):
         """Return the points of all members as one stack."""
         return cls(*(Points.stack(points) for points in zip(*members, strict=True)))
 
-    def each(self, function: Callable[[Points], Points]) -> "Dataset":
+    def transformed(self, function: Callable[[Points], Points]) -> "Dataset":
         """Return the three sets, each transformed by a function."""
         return Dataset(*map(function, self))
 

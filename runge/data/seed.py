@@ -18,7 +18,7 @@ class Seed:
     seed: Natural
 
     @classmethod
-    def each(cls, seed: int | Sequence[int]) -> "list[Seed]":
+    def of_members(cls, seed: int | Sequence[int]) -> "list[Seed]":
         """Return the seeds of all members, given one or several numbers."""
         return [cls(seed=number) for number in ([seed] if isinstance(seed, int) else seed)]
 

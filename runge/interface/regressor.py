@@ -191,11 +191,11 @@ class SobolevRegressor(RegressorMixin, BaseEstimator):
     def _race(self, x: Floats, y: Floats, dydx: Floats, inputs: Names, outputs: Names) -> Function:
         """Search for the best fit, in a directory that is removed afterwards."""
         for name, rule in {"optimizer": "a name", "validation_fraction": "its default"}.items():
-            if not isinstance(value := self._given(name), str | None):
+            if not isinstance(value := self._parameter(name), str | None):
                 raise ValueError(f"{name}: must be {rule} with search='best', got {value}")
         keys = {f"{section}.{name}": name for section, names in _KEYS.items() for name in names}
         keys |= {"optimizer": "optimizer", "search.timeout": "timeout"}
-        overrides = [f"{key}={value}" for key, name in keys.items() if (value := self._given(name)) is not None]
+        overrides = [f"{key}={value}" for key, name in keys.items() if (value := self._parameter(name)) is not None]
         overrides += [f"seed={seed_of(self.random_state)}", *QUIET, "search.compare=false"]
         with TemporaryDirectory(prefix="runge-", ignore_cleanup_errors=True) as directory:
             try:
@@ -208,7 +208,7 @@ class SobolevRegressor(RegressorMixin, BaseEstimator):
         function.runs = ()
         return function
 
-    def _given(self, name: str) -> Any:
+    def _parameter(self, name: str) -> Any:
         """Return a parameter as plain data; None: it is not given, or its default."""
         value = getattr(self, name)
         value = value.item() if isinstance(value, np.generic) else value
@@ -223,10 +223,10 @@ class SobolevRegressor(RegressorMixin, BaseEstimator):
         share = self.validation_fraction
         if not (isinstance(share, Real) and 0 <= share < 1):
             raise ValueError(f"validation_fraction: must be in [0, 1), got {share!r}")
-        steps = self._given("max_steps")
+        steps = self._parameter("max_steps")
         configuration = dict(composed(option_of(self.optimizer), steps if isinstance(steps, int) else None))
         for section, names in _KEYS.items():
-            values = {name: value for name in names if (value := self._given(name)) is not None}
+            values = {name: value for name in names if (value := self._parameter(name)) is not None}
             configuration[section] = configuration[section] | values
         configuration["data"]["split"] = {"train": None, "val": float(share), "test": 0.0}
         configuration["seed"] = seed_of(self.random_state)

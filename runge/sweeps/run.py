@@ -58,7 +58,9 @@ def train_run(configuration: DictConfig) -> Value:
     with locked(directory.path, "hydra.sweep.dir" if sweep else "resume" if resuming else "hydra.run.dir"):
         try:
             member = begin_run(configuration, directory, sweep)
-            if sweep and (value := _value_before(member, directory)) is not None:
+            if sweep and (value := ended_before(member, directory)) is not None:
+                if isinstance(value, RunError):
+                    raise value
                 return value
             stack = make_stack([member])
         except BaseException as error:
@@ -93,14 +95,6 @@ def begin_run(configuration: DictConfig, directory: RunDirectory, sweep: bool) -
     member = Member(content, hydra.overrides.task, fixed=_fixed(Path(hydra.sweep.dir)) if sweep else ())
     check_rows(member, directory)
     return member
-
-
-def _value_before(member: Member, directory: RunDirectory) -> Value | None:
-    """Return the objective of a run that has ended; None: it has not. Raise the error of one that diverged."""
-    outcome = ended_before(member, directory)
-    if isinstance(outcome, RunError):
-        raise outcome
-    return outcome
 
 
 def print_errors(metrics: "Metrics", stack: "Stack") -> None:

@@ -64,7 +64,7 @@ def place_points(members: Sequence[Member]) -> PointsDataModule:
 def _of_formulas(members: Sequence[Member]) -> SobolevDataModule:
     first = members[0]
     targets, samplings = map(list, zip(*(member.formula for member in members), strict=True))
-    of_members = {
+    lists = {
         "seed": [member.data_seed.seed for member in members],
         "fold": [member.data.fold for member in members],
         "sample_weight": [member.loss.sample_weight for member in members],
@@ -75,7 +75,7 @@ def _of_formulas(members: Sequence[Member]) -> SobolevDataModule:
         standardize=first.standardize,
         dtype=first.training.dtype,
         blocks_per_epoch=_ENDLESS,
-        **vars(first.data) | of_members,
+        **vars(first.data) | lists,
     )
 
 

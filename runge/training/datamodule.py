@@ -138,7 +138,7 @@ class PointsDataModule(pl.LightningDataModule):
         blocks_per_epoch: int = 1,
     ) -> None:
         super().__init__()
-        self.dataset, self.units = dataset.each(lambda points: points.to(dtype=dtype)), units
+        self.dataset, self.units = dataset.transformed(lambda points: points.to(dtype=dtype)), units
         members, total, dimension = dataset.train.x.shape
         unit = torch.tensor([-1.0, 1.0], dtype=torch.float64).expand(members, dimension, 2)
         self.box, self.blocks_per_epoch = unit if box is None else box, blocks_per_epoch
@@ -159,9 +159,9 @@ class PointsDataModule(pl.LightningDataModule):
         dataset, units = Dataset.stack(members), None
         if standardize:
             units = Units.of(dataset.train)
-            dataset = dataset.each(units.standardise)
+            dataset = dataset.transformed(units.standardise)
             weights = channel_weights(dataset.train)
-            dataset = dataset.each(lambda points: points.reweighted(weights))
+            dataset = dataset.transformed(lambda points: points.reweighted(weights))
             if (weight := dataset.train.weight_d2f) is not None:
                 weight = weight * second_weights(dataset.train)
                 dataset = dataset._replace(train=replace(dataset.train, weight_d2f=weight))
@@ -180,12 +180,12 @@ class PointsDataModule(pl.LightningDataModule):
         """Move the points to the trainer's device."""
         if self.trainer is not None:
             device = self.trainer.strategy.root_device
-            self.dataset = self.dataset.each(lambda points: points.to(device))
+            self.dataset = self.dataset.transformed(lambda points: points.to(device))
 
     def teardown(self, stage: str) -> None:
         """Move the points back to the processor, as Lightning does with the module."""
         if self.dataset.train.x.device.type != "cpu":
-            self.dataset = self.dataset.each(lambda points: points.to(torch.device("cpu")))
+            self.dataset = self.dataset.transformed(lambda points: points.to(torch.device("cpu")))
 
     def train_dataloader(self) -> Repeated[Block]:
         """Return a loader of the blocks of an epoch, with the training points as they are at each of them."""
@@ -237,7 +237,7 @@ class SobolevDataModule(PointsDataModule):
         blocks_per_epoch: int = 1,
         **sizes: Any,
     ) -> None:
-        generators = [seed.generator("data") for seed in Seed.each(seed)]
+        generators = [seed.generator("data") for seed in Seed.of_members(seed)]
         targets: list[Target] = per_member(target, len(generators))
         weights: list[SampleWeight] = per_member(sample_weight, len(generators))
         samplings: list[Sampling] = per_member(sampling or Uniform(), len(generators))
@@ -247,7 +247,7 @@ class SobolevDataModule(PointsDataModule):
         box, units = torch.stack([target.domain for target in targets]), None
         if standardize:
             units = Units.of(dataset.train, box)
-            dataset, box = dataset.each(units.standardise), None
+            dataset, box = dataset.transformed(units.standardise), None
         drawn = generators if data.batch_size is not None else []
         seeds = [int(torch.randint(2**62, (), generator=generator)) for generator in drawn]
         options: dict[str, Any] = {"dtype": dtype, "batch_size": data.batch_size, "blocks_per_epoch": blocks_per_epoch}

@@ -103,7 +103,7 @@ class SobolevRegression(pl.LightningModule):
         dtype: torch.dtype = torch.float32,
         **model: Any,
     ) -> None:
-        generators = [seed.generator("weights") for seed in Seed.each(seed)]
+        generators = [seed.generator("weights") for seed in Seed.of_members(seed)]
         members, box = len(generators), torch.atleast_2d(torch.as_tensor(domain, dtype=torch.float64))
         super().__init__()
         self.automatic_optimization = False
