@@ -52,17 +52,13 @@ class Reference(NamedTuple):
 
         The variances and standard deviations are over these points, and any others `beside` them.
         """
-        subsets = [points, *beside]
-        of_f = variance(
-            torch.cat([subset.f for subset in subsets], 1), torch.cat([subset.weight_f > 0 for subset in subsets], 1)
-        )
-        of_df = variance(
-            torch.cat([subset.df for subset in subsets], 1), torch.cat([subset.weight_df > 0 for subset in subsets], 1)
-        )
+        subsets = [(subset.x, subset.f, subset.df, subset.weight_f, subset.weight_df) for subset in [points, *beside]]
+        x, f, df, weight_f, weight_df = (torch.cat(tensors, dim=1) for tensors in zip(*subsets, strict=True))
+        spread = x.double().var(1, correction=0, keepdim=True)
+        largest = spread.amax(2, keepdim=True)
+        variance_f, variance_df = variance(f, weight_f > 0), variance(df, weight_df > 0)
         f, df, unit_f, unit_df = points.f, points.df, 1.0, 1.0
         known_f, known_df = ((weight > 0).to(f) for weight in (points.weight_f, points.weight_df))
-        spread = torch.cat([subset.x for subset in subsets], 1).double().var(1, correction=0, keepdim=True)
-        largest = spread.amax(2, keepdim=True)
         if units is not None:  # in float64: in the user's units squares may be beyond the range of float32
             f, df = units.restore(f.double(), df.double())
             unit_f, unit_df = (unit.square() for unit in units.of_outputs())
@@ -71,8 +67,8 @@ class Reference(NamedTuple):
             known_df=known_df,
             square_f=known_f * f.square(),
             square_df=known_df * df.square(),
-            variance_f=of_f,
-            variance_df=of_df,
+            variance_f=variance_f,
+            variance_df=variance_df,
             spread=torch.where(largest > 0, spread / largest, 1),
             unit_f=unit_f,
             unit_df=unit_df,
