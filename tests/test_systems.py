@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from runge.optimizers.linearised import Linearised, evaluate
+from runge.optimizers.linearised import Linearised, errors_and_weights
 from runge.optimizers.systems import COLUMNS, ErrorSpace, IterativeSpace, WeightSpace, space_of
 from tests.sums_of_squares import LM, hypercube, linearised, plane, train
 
@@ -28,7 +28,7 @@ def test_the_step_of_a_factorised_system_is_that_of_numpy(lambda_d, numbers, mon
     monkeypatch.setattr("runge.optimizers.systems._SINGLE_FROM", 0)
     what, damping = plane(n=60, lambda_d=lambda_d), [0.5, 0.01]
     *expected, _, rows = linearised(what)
-    errors, weights, tape = evaluate(what)
+    errors, weights, tape = errors_and_weights(what)
     assert (tape is None) == (numbers < 2**22)  # in several blocks
     torch.testing.assert_close([errors, weights], expected, rtol=1e-13, atol=1e-15)
     at = Linearised.of(what, tape)

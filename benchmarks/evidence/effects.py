@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from scipy.stats import wilcoxon
 
 from runge.comparison.groups import quartiles
-from runge.comparison.lead import FEWEST
+from runge.comparison.lead import FEWEST_SEEDS
 from runge.records.reading import RunRecord
 
 LEVEL = 0.01  # the significance level of a test
@@ -55,7 +55,7 @@ class Effect(NamedTuple):
     @property
     def verdict(self) -> str:
         """`helps`, `hurts` or `unclear`; empty with fewer than five seeds."""
-        if len(self.ratios) < FEWEST:
+        if len(self.ratios) < FEWEST_SEEDS:
             return ""
         median = self.quartiles[1]
         return "unclear" if signed_rank(self.ratios) >= LEVEL or median == 1 else "helps" if median < 1 else "hurts"

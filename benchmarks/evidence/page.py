@@ -15,7 +15,7 @@ from findings import SLOPE, Finding, Findings, Judgement, judge, judgements
 from pages import render
 from pictures import curves, forest
 
-from runge.comparison.lead import FEWEST
+from runge.comparison.lead import FEWEST_SEEDS
 from runge.configuration.objects import CONFIGURATIONS, SAME_RESULT, build
 from runge.metrics import TEST_MSE_DF, TEST_MSE_F
 from runge.pictures.style import png
@@ -43,7 +43,7 @@ def pages(findings: Findings, quick: bool = False) -> dict[str, str]:
     values: dict[str, Any] = {
         "quick": quick,
         "level": LEVEL,
-        "fewest": FEWEST,
+        "fewest": FEWEST_SEEDS,
         "machine": findings.machine,
         "runs": sum(wanted for wanted, _ in findings.runs.values()),
         "missing": sum(missing for _, missing in findings.runs.values()),
@@ -104,7 +104,7 @@ def _arm(judgement: Judgement, claim: Claim) -> list[Any]:
 def describe(judgement: Judgement, claim: Claim) -> str:
     """Describe an arm in a sentence: the contexts, the largest gain and the largest loss."""
     if not judgement.tested:
-        return f"`{claim.overrides(judgement.arm)}` has fewer than {FEWEST} seeds."
+        return f"`{claim.overrides(judgement.arm)}` has fewer than {FEWEST_SEEDS} seeds."
 
     def most(findings: Sequence[Finding]) -> str:
         if not findings:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from runge.comparison.groups import Group
 
-FEWEST = 5
+FEWEST_SEEDS = 5
 """The number of seeds that each group needs for a claim: fewer than four cannot have p < 0.05."""
 
 LEVEL = 0.05
@@ -64,7 +64,7 @@ def compare_groups(first: Group, second: Group) -> Difference | None:
         J. L. Hodges, E. L. Lehmann (1963). Estimates of location based on rank tests.
         https://doi.org/10.1214/aoms/1177704172
     """
-    if min(len(first.seeds), len(second.seeds)) < FEWEST:
+    if min(len(first.seeds), len(second.seeds)) < FEWEST_SEEDS:
         return None
     common = [seed for seed in first.seeds if seed in second.seeds]
     with np.errstate(divide="ignore", invalid="ignore"):  # an error of 0; infinity - infinity
@@ -166,7 +166,7 @@ def describe_lead(groups: Sequence[Group], where: str = "") -> str:
         digits = "" if low == high else ", to three digits"
         return f"{first.name} and {second.name} do not differ in the median{digits}: {counts}."
     lead = f"{first.name} leads {second.name}{f' by a factor of {factor}' if factor else ''} in the median"
-    return f"{lead}; {counts}: with fewer than {FEWEST} seeds no claim is made."
+    return f"{lead}; {counts}: with fewer than {FEWEST_SEEDS} seeds no claim is made."
 
 
 def _count(first: Group, second: Group) -> str:

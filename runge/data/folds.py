@@ -5,9 +5,9 @@ import heapq
 import numpy as np
 import torch
 
-__all__ = ["FEWEST", "deal", "number_points"]
+__all__ = ["FEWEST_POINTS", "deal", "number_points"]
 
-FEWEST = 8
+FEWEST_POINTS = 8
 """The least points that can be divided into folds."""
 
 _ROUND_OFF = 1e-8

@@ -10,7 +10,7 @@ from runge.configuration.errors import ConfigurationError
 from runge.data.roles import listed, partial_name
 from runge.data.table import File, numbered
 
-__all__ = ["FRAME", "check_index", "file_of", "frame_of", "names_of", "partials_of", "unmasked"]
+__all__ = ["FRAME", "check_index", "column_names", "file_of", "frame_of", "partials_of", "unmasked"]
 
 FRAME = "the DataFrame"
 """The name of a DataFrame in messages, in the place of a path."""
@@ -72,7 +72,7 @@ def check_index(name: str, frame: Any, x: Any) -> None:
         raise ValueError(f"{name}: {rule}; got {listed([*map(str, frame.index)])}")
 
 
-def names_of(letter: str, labels: Any, count: int) -> tuple[str, ...]:
+def column_names(letter: str, labels: Any, count: int) -> tuple[str, ...]:
     """Return the names of columns: from a DataFrame or a Series, if they are texts, or else y, or y1, y2, ..."""
     names = list(getattr(labels, "columns", [getattr(labels, "name", None)]))
     named = len(names) == count == len(set(names)) and all(isinstance(name, str) for name in names)

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 from runge.configuration.errors import ConfigurationError
-from runge.data.folds import FEWEST, deal, number_points
+from runge.data.folds import FEWEST_POINTS, deal, number_points
 from runge.data.roles import find_roles, read_arrays, read_seconds
 from runge.data.split import Split, draw_sets
 from runge.data.table import FARTHEST, SETS, File, Table, open_table
@@ -126,8 +126,8 @@ class Rows:
         """
         if self.table.folds is None:
             return 0
-        if (n := len(self.x)) < FEWEST:
-            raise self._wrong("folds", f"must have at least {FEWEST} rows in which a label is known, got {n}")
+        if (n := len(self.x)) < FEWEST_POINTS:
+            raise self._wrong("folds", f"must have at least {FEWEST_POINTS} rows in which a label is known, got {n}")
         if (most := self.most_folds) < 2:
             key = "folds" if self.table.group is None else "group"
             raise self._wrong(key, f"must leave 2 groups for the folds, because {self.together} are in one; got {most}")

@@ -9,7 +9,7 @@ from pydantic import Field
 from torch import Tensor
 
 from runge.configuration.validation import Natural, Size, checked
-from runge.data.folds import FEWEST, deal
+from runge.data.folds import FEWEST_POINTS, deal
 from runge.data.table import Fold, Folds, check_fold
 from runge.sampling import Random, Sampling, Uniform, boundary_nodes, check_count
 from runge.sampling.domain import MOST_ON_GRIDS, cells, sobol
@@ -65,9 +65,9 @@ class Data:
         check_fold(self.folds, self.fold)
         if self.folds is None:
             return
-        if self.n_train < FEWEST:
+        if self.n_train < FEWEST_POINTS:
             raise ValueError(
-                f"folds: must be null with fewer than {FEWEST} training points, got n_train={self.n_train}"
+                f"folds: must be null with fewer than {FEWEST_POINTS} training points, got n_train={self.n_train}"
             )
         if self.n_derivative is not None or self.boundary_points:
             got = f"n_derivative={self.n_derivative} and boundary_points={self.boundary_points}"

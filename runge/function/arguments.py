@@ -7,13 +7,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-__all__ = ["Argument", "evaluate", "without_single"]
+__all__ = ["Argument", "evaluate_in_chunks", "without_single"]
 
 Argument = Any
 """A tensor, an array, numbers, a Series, or a table, as a DataFrame, whose columns are taken by the inputs' names."""
 
 
-def evaluate(
+def evaluate_in_chunks(
     function: Callable[..., Sequence[Tensor]],
     x: Argument,
     along: Argument | None = None,
@@ -44,7 +44,9 @@ def evaluate(
                 argument if isinstance(argument, Tensor) else torch.from_numpy(np.array(argument, float))
                 for argument in arguments
             ]
-            results = evaluate(function, *tensors, inputs=inputs, like=like, at_once=at_once, together=together)
+            results = evaluate_in_chunks(
+                function, *tensors, inputs=inputs, like=like, at_once=at_once, together=together
+            )
         return [result.numpy(force=True) for result in results]
     # As float64 numbers are not rounded, and in standardised units inputs keep their precision for their mean.
     tensors = [

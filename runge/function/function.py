@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from runge.data.table import numbered
-from runge.function.arguments import Argument, evaluate, without_single
+from runge.function.arguments import Argument, evaluate_in_chunks, without_single
 from runge.function.outside import Box, NearestRow, input_weights, thinned
 from runge.function.residuals import UnseenErrors, rows_of
 from runge.function.spread import groups_by_rows, spread_over
@@ -345,8 +345,8 @@ class Function(nn.Module):
         along: Argument | None = None,
         of_each: int = 1,
     ) -> list[Any]:
-        """Return the results of a function of points, as `evaluate`; `of_each` says how many numbers a point has."""
-        return evaluate(
+        """Return the results of a function of points, of which each has `of_each` numbers."""
+        return evaluate_in_chunks(
             function,
             x,
             along,

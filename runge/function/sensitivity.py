@@ -5,13 +5,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
+from runge.configuration.validation import Floats
 from runge.sampling.domain import sobol
 
 __all__ = ["Measures", "measure", "measure_function", "total_indices", "unevenness"]
-
-Floats = NDArray[np.floating[Any]]
 
 
 class Measures(NamedTuple):

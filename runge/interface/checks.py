@@ -22,8 +22,8 @@ __all__ = [
     "OF_LABELS",
     "OPTIMIZERS",
     "QUIET",
-    "Arrays",
     "Names",
+    "RowsInMemory",
     "checked_derivatives",
     "composed",
     "option_of",
@@ -39,7 +39,7 @@ QUIET = "trainer.progress_bar=false", "~logger"
 _LARGEST_SEED = 10**9
 
 
-class Arrays(Rows):
+class RowsInMemory(Rows):
     """Rows in which an input may be constant, as in a part of a cross-validation."""
 
     INPUTS_VARY = False

@@ -19,7 +19,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from runge.configuration.errors import ConfigurationError, RunError
 from runge.configuration.objects import build
 from runge.configuration.validation import Floats
-from runge.data.memory import check_index, names_of, unmasked
+from runge.data.memory import check_index, column_names, unmasked
 from runge.data.rows import Rows
 from runge.data.table import Table
 from runge.function.function import Function
@@ -29,8 +29,8 @@ from runge.interface.checks import (
     CHECK,
     OF_LABELS,
     QUIET,
-    Arrays,
     Names,
+    RowsInMemory,
     checked_derivatives,
     composed,
     option_of,
@@ -158,7 +158,7 @@ class SobolevRegressor(RegressorMixin, BaseEstimator):
         check_consistent_length(x, labels)
         self._one_column = labels.ndim == 1
         values = labels.reshape(len(x), -1)
-        inputs, outputs = names_of("x", X, x.shape[1]), names_of("y", y, values.shape[1])
+        inputs, outputs = column_names("x", X, x.shape[1]), column_names("y", y, values.shape[1])
         slopes = checked_derivatives(unmasked(dydx), x, values, inputs, outputs, self.check)
         if (search := self.search) not in (None, "best"):
             raise ValueError(f"search: must be None or 'best', got {search!r}")
@@ -234,7 +234,7 @@ class SobolevRegressor(RegressorMixin, BaseEstimator):
             configuration["optimizer"] = self.optimizer
         copies = x.copy(), y.copy(), dydx.copy()  # which become read-only
         table = build("data", configuration["data"], Table)
-        return Member(configuration, rows=Arrays.of(copies, inputs, outputs, table))
+        return Member(configuration, rows=RowsInMemory.of(copies, inputs, outputs, table))
 
     def __sklearn_tags__(self) -> Any:
         """Return scikit-learn's tags: several outputs are allowed."""

@@ -35,7 +35,7 @@ from runge.configuration.validation import NonNegative, Positive, checked
 from runge.optimizers.elimination import HiddenSpace, eliminate, relative_ridge
 from runge.optimizers.explicit import ExplicitSpace
 from runge.optimizers.least_squares import solve_last_layer
-from runge.optimizers.linearised import Linearised, evaluate, has_second
+from runge.optimizers.linearised import Linearised, errors_and_weights, has_second
 from runge.optimizers.optimizer import LINEAR_ALGEBRA, Needs, Optimizer, Problem
 from runge.optimizers.subsets import first_size, generalises, grown, steps_on, subset
 from runge.optimizers.systems import COLUMNS, ErrorSpace, IterativeSpace, System, WeightSpace, space_of
@@ -127,7 +127,7 @@ class LevenbergMarquardt(Optimizer):
     def _step(self, state: dict[str, Tensor], problem: Problem) -> None:
         """Take a step with the state of a problem's members."""
         theta = problem.network.theta
-        errors, weights, tape = evaluate(problem)
+        errors, weights, tape = errors_and_weights(problem)
         loss = (weights * errors.square()).sum(1)
         damping, waiting = state["damping"], loss.isfinite() & ~state["at_rest"].bool()
         if not waiting.any():
@@ -242,7 +242,7 @@ class LevenbergMarquardt(Optimizer):
 
 def _loss(problem: Problem) -> Tensor:
     """Return the loss of each member, (M,)."""
-    errors, weights, _ = evaluate(problem)
+    errors, weights, _ = errors_and_weights(problem)
     return (weights * errors.square()).sum(1)
 
 
@@ -263,7 +263,7 @@ class _Trial(NamedTuple):
 
     def errors_now(self) -> Tensor:
         """Return the errors at the network's present weights, of which it sets the last layer if it is eliminated."""
-        return evaluate(self.problem)[0] if self.ridge is None else eliminate(self.problem, self.ridge).errors
+        return errors_and_weights(self.problem)[0] if self.ridge is None else eliminate(self.problem, self.ridge).errors
 
     def loss_of(self, errors: Tensor) -> Tensor:
         """Return the weighted sum of squares of some errors, (M,)."""

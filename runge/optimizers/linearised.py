@@ -15,7 +15,7 @@ from runge.sobolev import losses
 from runge.sobolev.network import StackedMLP, Tape
 from runge.sobolev.second import second_errors
 
-__all__ = ["Linearised", "evaluate", "has_second", "joined"]
+__all__ = ["Linearised", "errors_and_weights", "has_second", "joined_blocks"]
 
 _NUMBERS_AT_ONCE = 2**22  # of a member that the pass of a block keeps, 32 MB: more take no less time per point
 _LEAST = 3000  # errors of a block with more, so that a system in the space of the errors has one block
@@ -26,7 +26,7 @@ def has_second(problem: Problem) -> bool:
     return problem.lambda_d is not None and problem.points.d2f is not None
 
 
-def evaluate(problem: Problem) -> tuple[Tensor, Tensor, Tape | None]:
+def errors_and_weights(problem: Problem) -> tuple[Tensor, Tensor, Tape | None]:
     """Return the errors of all points, their weights, both (M, R), and the tape, or None if there are several blocks.
 
     The errors of u and u' are in the order of `losses.least_squares`. Those of u'', if they count, follow.
@@ -48,10 +48,10 @@ def evaluate(problem: Problem) -> tuple[Tensor, Tensor, Tape | None]:
         if len(blocks) == 1:
             tapes.append(tape)
     sizes = [points.x.shape[1] for points in blocks]
-    return joined(errors, sizes), joined(weights, sizes), tapes[0] if tapes else None
+    return joined_blocks(errors, sizes), joined_blocks(weights, sizes), tapes[0] if tapes else None
 
 
-def joined(blocks: Sequence[Tensor], sizes: Sequence[int]) -> Tensor:
+def joined_blocks(blocks: Sequence[Tensor], sizes: Sequence[int]) -> Tensor:
     """Return the errors of all points, (M, R), from those of blocks with some sizes."""
     if len(blocks) == 1:
         return blocks[0]
@@ -79,7 +79,7 @@ class Linearised:
 
     @classmethod
     def of(cls, problem: Problem, tape: Tape | None) -> "Linearised":
-        """Return the network of a problem at its present weights, from the result of `evaluate`."""
+        """Return the network of a problem at its present weights, from the result of `errors_and_weights`."""
         members = torch.arange(problem.network.members, device=problem.points.x.device)
         network = problem.network.take(members)
         if tape is not None:  # its layers are views of weights that are about to change

@@ -137,18 +137,12 @@ def _printable(values: Mapping[str, Any]) -> dict[str, Any]:
 def table(records: Sequence[RunRecord]) -> list[dict[str, Any]]:
     """Return a flat row per run: `COLUMNS`, its settings, except names of figures, and its figures."""
     taken = {name for record in records for name in record.figures}
-    return [
-        {
-            "run": record.path,
-            "status": record.status,
-            "message": record.message,
-            "step": record.step,
-            "overrides": record.overrides,
-        }
-        | {name: value for name, value in record.settings.items() if name not in taken}
-        | dict(record.figures)
-        for record in records
-    ]
+    rows = []
+    for record in records:
+        first = (record.path, record.status, record.message, record.step, record.overrides)
+        settings = {name: value for name, value in record.settings.items() if name not in taken}
+        rows.append(dict(zip(COLUMNS, first, strict=True)) | settings | dict(record.figures))
+    return rows
 
 
 def runs(*paths: str | os.PathLike[str]) -> "pandas.DataFrame":

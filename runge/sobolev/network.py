@@ -16,7 +16,7 @@ from runge.sobolev.initial_weights import Init, draw_weights
 from runge.sobolev.points import Points
 from runge.sobolev.units import Units
 
-Derivative = Literal["forward", "autograd"]
+DerivativeMode = Literal["forward", "autograd"]
 
 
 def _check_activation(name: str) -> str:
@@ -46,7 +46,7 @@ class Model:
     depth: Annotated[Count, Field(le=1000)] = 2
     width: Count = 64
     init: Init = "default"
-    derivative: Derivative = "forward"
+    derivative: DerivativeMode = "forward"
     standardize: bool | Literal["auto"] = "auto"
 
 

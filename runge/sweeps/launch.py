@@ -17,7 +17,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from runge import machine
-from runge.comparison.lead import FEWEST
+from runge.comparison.lead import FEWEST_SEEDS
 from runge.configuration.errors import ConfigurationError, RunError, describe
 from runge.configuration.objects import build, digest
 from runge.configuration.words import setting
@@ -158,9 +158,11 @@ def _warn_of_few_seeds(jobs: Sequence[Job]) -> None:
     if any(job.member.data.folds for job in jobs):
         return
     seeds = Counter(job.member.apart_from_seed() for job in jobs)
-    if len(seeds) > 1 and 1 < (most := max(seeds.values())) < FEWEST:
+    if len(seeds) > 1 and 1 < (most := max(seeds.values())) < FEWEST_SEEDS:
         what = f"{len(seeds)} groups of runs that differ in more than their seed"
-        log.warning("%s: to show that the best leads by more than chance needs %d seeds, not %d", what, FEWEST, most)
+        log.warning(
+            "%s: to show that the best leads by more than chance needs %d seeds, not %d", what, FEWEST_SEEDS, most
+        )
 
 
 def watch_chunks(

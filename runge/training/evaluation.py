@@ -37,7 +37,7 @@ class Evaluation(NamedTuple):
     du: Tensor
 
 
-def evaluate(network: StackedMLP, data: PointsDataModule) -> list[Evaluation]:
+def evaluate_members(network: StackedMLP, data: PointsDataModule) -> list[Evaluation]:
     """Return the fit of each member."""
     test, units = data.dataset.test, network.units
     u, du = network.predict(test.x)
@@ -99,7 +99,7 @@ def intervals_on_test(fit: Evaluation) -> Metrics:
     return {key(split, name): float(end) for split, ends in named for name, end in ends.items()}
 
 
-def fit_table(points: Points, u: Tensor, du: Tensor, inputs: Sequence[str]) -> dict[str, list[float]]:
+def fit_columns(points: Points, u: Tensor, du: Tensor, inputs: Sequence[str]) -> dict[str, list[float]]:
     """Return the columns of a member's `fit.csv` at evenly chosen test points; NaN where a label is not known."""
     n, names = points.x.shape[1], Columns.of(inputs, points.outputs).names()
     most = _MOST_ROWS
@@ -112,7 +112,7 @@ def fit_table(points: Points, u: Tensor, du: Tensor, inputs: Sequence[str]) -> d
     return dict(zip(names, values.mT.tolist(), strict=True))
 
 
-def points_table(places: Sequence[tuple[int, Tensor]], inputs: Sequence[str]) -> dict[str, list[float]]:
+def points_columns(places: Sequence[tuple[int, Tensor]], inputs: Sequence[str]) -> dict[str, list[float]]:
     """Return where a member's training points have been, as columns: `step` and the inputs."""
     steps: list[float] = [step for step, points in places for _ in points]
     x = torch.cat([points.double() for _, points in places])

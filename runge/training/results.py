@@ -22,12 +22,12 @@ from runge.training.datamodule import PointsDataModule
 from runge.training.evaluation import (
     Evaluation,
     Metrics,
-    evaluate,
+    evaluate_members,
     final_metrics,
-    fit_table,
+    fit_columns,
     intervals_on_test,
     point_counts,
-    points_table,
+    points_columns,
     training_region,
 )
 from runge.training.member import Member
@@ -151,7 +151,7 @@ class StackWriter:
         """
         module = self.module
         module.network.load_state_dict(module.best.state_dict())
-        metrics, evaluations = final_metrics(module, self.data), evaluate(module.network, self.data)
+        metrics, evaluations = final_metrics(module, self.data), evaluate_members(module.network, self.data)
         share, total = fit_seconds / len(self.runs), (fit_seconds + other_seconds) / len(self.runs)
         return [self._end(i, metrics[i], evaluations[i], share, total) for i in range(len(self.runs))]
 
@@ -187,8 +187,8 @@ class StackWriter:
         member = self.runs[i].member
         if not member.has_test:
             metrics = metrics | dict.fromkeys(on_test(metrics))
-        inputs, points = self.data.inputs, self.resample and points_table(self.resample.member(i), self.data.inputs)
-        fit = fit_table(evaluation.points, evaluation.u, evaluation.du, inputs)
+        inputs, points = self.data.inputs, self.resample and points_columns(self.resample.member(i), self.data.inputs)
+        fit = fit_columns(evaluation.points, evaluation.u, evaluation.du, inputs)
         tables = {"history": self._history(i), "points": points, "fit": fit}
         if run.draws:  # from the files
             run.directory.write(self._state(i, "running"), **tables)

@@ -13,7 +13,7 @@ from runge.data.roles import find_roles, read_seconds
 from runge.data.table import Table, open_table
 from runge.optimizers import LevenbergMarquardt
 from runge.optimizers.explicit import ExplicitSpace
-from runge.optimizers.linearised import Linearised, evaluate
+from runge.optimizers.linearised import Linearised, errors_and_weights
 from runge.sobolev import losses
 from runge.sobolev.jacobian import jacobian
 from runge.sobolev.jet import pairs
@@ -67,7 +67,7 @@ def test_the_jacobian_of_second_derivatives():
 @pytest.mark.parametrize(("outputs", "width"), [(1, 12), (2, 5)])
 def test_the_system_of_a_step_in_either_space(outputs, width, monkeypatch):
     at = problem(outputs=outputs, width=width)
-    errors, weights, tape = evaluate(at)
+    errors, weights, tape = errors_and_weights(at)
     u, du, _ = pairs(at.network, at.points.x)
     parts = losses.least_squares(u, du, at.points, at.scale, at.lambda_d), second_errors(at.network, at.points)
     for found, expected in zip((errors, weights), zip(*parts, strict=True), strict=True):
@@ -82,7 +82,7 @@ def test_the_system_of_a_step_in_either_space(outputs, width, monkeypatch):
     for module in ("linearised", "explicit"):
         monkeypatch.setattr(f"runge.optimizers.{module}._NUMBERS_AT_ONCE", 500)
     monkeypatch.setattr("runge.optimizers.linearised._LEAST", 10)
-    blocks = evaluate(at)
+    blocks = errors_and_weights(at)
     assert blocks[2] is None
     torch.testing.assert_close(blocks[:2], (errors, weights), rtol=1e-12, atol=1e-14)
     space = ExplicitSpace.of(Linearised.of(at, None), weights)
@@ -91,7 +91,7 @@ def test_the_system_of_a_step_in_either_space(outputs, width, monkeypatch):
     torch.testing.assert_close(space.solve(errors), expected, rtol=1e-6, atol=1e-8)
     before, optimizer = (weights * errors.square()).sum(1), LevenbergMarquardt()
     optimizer.step(optimizer.build([at.network.theta]), at, 0)
-    assert ((weights * evaluate(at)[0].square()).sum(1) < before).all()
+    assert ((weights * errors_and_weights(at)[0].square()).sum(1) < before).all()
 
 
 def test_units_restore_what_they_standardise():

@@ -3,7 +3,7 @@ import pytest
 import torch
 
 from runge.sobolev.points import Points
-from runge.training.evaluation import fit_table
+from runge.training.evaluation import fit_columns
 
 
 def table(n, inputs, outputs=("f",)):
@@ -12,7 +12,7 @@ def table(n, inputs, outputs=("f",)):
     generator = torch.Generator().manual_seed(0)
     x, f, df, u, du = (torch.rand(shape, generator=generator, dtype=torch.float64) for shape in shapes)
     points = Points(x[None], f[None], df[None], f[None], df[None], torch.ones(1, 1, n), outputs=outputs)
-    return fit_table(points, u, du, inputs), [part.flatten(1).numpy() for part in (x, f, df, u, du)]
+    return fit_columns(points, u, du, inputs), [part.flatten(1).numpy() for part in (x, f, df, u, du)]
 
 
 @pytest.mark.parametrize(("n", "rows"), [(2, 2), (201, 201), (202, 201), (1000, 201), (2001, 201)])
@@ -46,4 +46,4 @@ def test_columns_of_several_outputs():
 def test_what_is_not_known_is_nan():
     x, f, df = torch.zeros(1, 3, 1), torch.ones(1, 3, 1), torch.ones(1, 3, 1, 1)
     points = Points(x, f, df, f * torch.tensor([[[0.0], [1.0], [1.0]]]), df, torch.ones(1, 1, 3))
-    assert np.isnan(fit_table(points, f[0], df[0], ["x"])["f"]).tolist() == [True, False, False]
+    assert np.isnan(fit_columns(points, f[0], df[0], ["x"])["f"]).tolist() == [True, False, False]
