@@ -155,9 +155,7 @@ def _data(ranking: Ranking, directory: Path | None) -> dict[str, Any]:
             **(_curves(record, curves, functions) if i < MOST_WITH_CURVES else {"curves": {}}),
         }
 
-    runs = [
-        {"name": name, **run(i, record)} for i, (name, record) in enumerate(zip(names, ranking.records, strict=True))
-    ]
+    runs = [run(i, record) for i, record in enumerate(ranking.records)]
     outputs = {name for function in functions for name in function["outputs"]}
     return {
         "runs": runs,
