@@ -15,7 +15,7 @@ from runge.commands.predict import main
 from runge.configuration.errors import ConfigurationError
 from runge.data.rows import Rows
 from runge.data.table import Table
-from runge.function.residuals import Group, UnseenErrors, rows_of
+from runge.function.residuals import UnseenErrors, UnseenRows, rows_of
 from runge.records.directories import RunDirectory
 from runge.records.ensemble import write_answer
 
@@ -87,8 +87,10 @@ def test_errors_at_rows_for_validation_leave_out_the_test_rows():
     """A test row has an error of its own, which is stated apart."""
     x, y, dydx = np.arange(3.0)[:, None], np.zeros((3, 1)), np.zeros((3, 1, 1))
     rows = Rows.of((x, y, dydx), ("x",), ("y",), Table(file="t.csv"))
-    validation = Group(np.array([0]), np.array([0, 1]), np.array([True, False]), torch.tensor([[[1.0, 1]], [[3.0, 3]]]))
-    test = Group(np.array([2]), np.array([0]), np.array([False]), torch.tensor([[[5.0, 5]]]))
+    validation = UnseenRows(
+        np.array([0]), np.array([0, 1]), np.array([True, False]), torch.tensor([[[1.0, 1]], [[3.0, 3]]])
+    )
+    test = UnseenRows(np.array([2]), np.array([0]), np.array([False]), torch.tensor([[[5.0, 5]]]))
     errors = UnseenErrors(rows, [b"", b""], [validation, test])
     np.testing.assert_array_equal(errors.mean([0, 1], validated=False)[:, 0], [2, np.nan, 5])
     np.testing.assert_array_equal(errors.mean([0, 1], validated=True)[:, 0], [1, np.nan, np.nan])

@@ -12,7 +12,7 @@ from runge.configuration.words import override_of
 from runge.records.calibration import Calibration
 from runge.records.directories import RunDirectory
 from runge.records.ensemble import write_answer
-from runge.sweeps.journal import Batch, Journal, EndedRun
+from runge.sweeps.journal import Batch, EndedRun, Journal
 from runge.sweeps.policies.best.candidates import Candidate, CandidateFactory
 from runge.sweeps.policies.best.display import Display
 from runge.sweeps.policies.best.judge import Fit
