@@ -139,8 +139,8 @@ class OutputError:
         derivative: the nrmse of the derivatives, likewise.
         value_bound: the bound of 90 % of the residuals of the values; None: there are too few.
         derivative_bound: the largest such bound of a partial derivative.
-        value_factor: the error of the values over the ends of its jackknife interval, nominally of 95 %.
-        derivative_factor: that of the error of the derivatives.
+        value_factor: the jackknife interval of the error, nominally of 95 %, is value / factor to value * factor.
+        derivative_factor: the same for the error of the derivatives.
     """
 
     output: str

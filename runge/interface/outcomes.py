@@ -223,7 +223,15 @@ class Answer(Comparison):
 
     @property
     def error(self) -> "pandas.DataFrame":
-        """A row per output of a table, with the attributes of `runge.comparison.leaderboard.OutputError`."""
+        """The errors in rows left out of training, relative to standard deviations: a row per output of a table.
+
+        - `value`, `derivative`: the root mean square error of one network
+        - `value_bound`, `derivative_bound`: contain 90 % of the residuals (Lei et al. 2018,
+          https://arxiv.org/abs/1604.04173)
+        - `value_factor`, `derivative_factor`: the 95 % interval is error / factor to error * factor
+
+        NaN: there are too few rows.
+        """
         import pandas
 
         return pandas.DataFrame(self.race.errors if self.race else [])

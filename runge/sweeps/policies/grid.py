@@ -19,7 +19,7 @@ class GridSettings:
 
     Attributes:
         batch: the most runs that are launched at a time, >= 1; None: all of them.
-        compare: false skips the comparison at the end.
+        compare: false: do not compare the runs at the end, and write no report.
     """
 
     batch: Count | None

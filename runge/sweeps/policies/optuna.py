@@ -48,7 +48,7 @@ class OptunaSettings:
         sampler: `tpe` (tree-structured Parzen estimator, for one or several objectives) or `random`.
         seeds: how many runs a trial has, which differ in their seed, >= 1; their median counts. With `data.folds` each
             of them is a run for each fold, with the mean over the folds.
-        compare: false skips the comparison at the end.
+        compare: false: do not compare the runs at the end, and write no report.
     """
 
     trials: Count

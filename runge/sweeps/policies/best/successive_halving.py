@@ -54,11 +54,11 @@ class BestSettings:
     """The section `search` of `search=best`.
 
     Attributes:
-        timeout: the seconds that the search may take.
-        tables: the candidates for tables, each the overrides of a run by its name; the fast ones first.
-        formulas: the candidates for formulas, likewise.
-        seeds: how many networks the answer may have, which differ in their seed.
-        compare: false skips the comparison at the end.
+        timeout: the time limit in seconds.
+        tables: the candidates for tables: a name, and the overrides of a run; the fast ones first.
+        formulas: the same for formulas.
+        seeds: the largest number of networks in the answer, which differ in their seed.
+        compare: false: do not compare the runs at the end, and write no report.
     """
 
     timeout: Positive
