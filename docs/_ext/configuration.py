@@ -29,10 +29,10 @@ SECTIONS = {
 
 OTHERS = {
     "seed": "The seed of the weights, and of the data unless `data.seed` is given.",
-    "objective": "What a sweeper minimises: a metric key of the validation points, or a list of them. `val/nrmse` is "
-    "the root mean square of `val/nrmse_f` and `val/nrmse_df`. Figures of the test points are not allowed.",
-    "pictures": "Draw a run's pictures at its end: `true`, `false`, or `auto`: those of a single run, but not of a "
-    "sweep's runs. `runge draw DIR` draws them later.",
+    "objective": "What a search minimises: a metric key of the validation points, or a list of them. `val/nrmse` is "
+    "the root mean square of `val/nrmse_f` and `val/nrmse_df`. Errors on the test points are not allowed.",
+    "pictures": "Draw a run's plots at its end: `true`, `false`, or `auto` (single runs only). "
+    "`runge draw DIR` draws them later.",
     "resume": "The directory of a run that did not finish, to resume it.",
 }
 """The meaning of the keys at the top level, which no docstring explains."""
