@@ -22,7 +22,7 @@ from runge.sweeps.compose import register_resolvers
 from runge.sweeps.session import as_sweep, check_overrides, explain, quoted, train
 
 _VERBS = {
-    "fit": "find the best fit of a table or a formula in a minute, with nothing to choose",
+    "fit": "find the best fit of a table or a formula in a minute, without settings",
     "train": "train one run, or with -m a sweep, and compare its runs",
     "check": "report contradictions between the values and the derivatives of a table",
     "predict": "write values and derivatives at the rows of a table",
@@ -47,8 +47,8 @@ _FIT = """\
 usage: {0} FILE [KEY=VALUE ...]
        {0} target=NAME [KEY=VALUE ...]
 
-Fit a table, or a formula, with nothing to choose: candidates of all methods are compared within a time limit by their
-errors in rows that they have not seen, and the best ones are trained on all rows. It is short for
+Fit a table or a formula without choosing settings: candidates of all methods are compared within a time limit by their
+errors on held-out rows, and the best one is trained on all rows. It is short for
 {1} -m search=best data=table data.file=FILE.
 
   search.timeout=60    the seconds that it may take

@@ -33,7 +33,7 @@ Verb = Literal["fit", "train", "sweep"]
 
 
 def fit(data: str | os.PathLike[str] | InMemory, *overrides: str, directory: Directory = None) -> Answer:
-    """Find the best fit of a table or a formula, with nothing to choose, as `runge fit` does.
+    """Find the best fit of a table or a formula, as `runge fit` does.
 
     Candidates of all methods are compared by their errors in rows left out of their training, for `search.timeout`
     seconds (60); the best ones are trained on all rows. Calls from several threads wait for each other.
