@@ -213,6 +213,7 @@ class Best(Policy):
                 why = f"because {best.name} has had more time"
             if not near:
                 near = [x for x in self._variations(best) if x.name not in selection.candidates]
+                near = [x for x in near if self._affords(x, best)]
                 why = "because more steps do not reduce the error"
             near, seconds = near[: selection.processes], selection.left(until)
             if not near or seconds <= 2 * selection.set_up:
@@ -260,6 +261,17 @@ class Best(Policy):
             with suppress(ConfigurationError):  # a larger network is not allowed
                 varied.append(factory.changed(best, change))
         return varied
+
+    def _affords(self, variation: Candidate, best: Candidate) -> bool:
+        """Return whether a variation may be judged, and be the answer, in the time that is left.
+
+        Runs of fixed neurons cannot be cut; others take the time that they get.
+        """
+        if not variation.member.optimizer.last_layer_alone:
+            return True
+        selection, seconds = self.selection, best.seconds * variation.member.work() / best.member.work()
+        runs = selection.judges + (selection.crossed if selection.table else 0)
+        return runs * seconds <= selection.left(self.end) * selection.processes
 
     def _promote(self, rung: Rung, ranked: Sequence[Candidate], chosen: Sequence[Candidate]) -> None:
         """Say which candidates continue, and why."""
