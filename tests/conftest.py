@@ -49,10 +49,22 @@ def pytest_addoption(parser):
     where = {"choices": ["cpu", "gpu", "pretended"], "default": "cpu"}
     parser.addoption("--accelerator", **where, help="where runs are trained; `tests/pretended.py` pretends a GPU")
     parser.addoption("--exports", choices=["few", "all"], default="few", help="which of all networks are exported")
+    parser.addoption("--nightly", action="store_true", help="also the tests that take long or need a further tool")
 
 
-def pytest_collection_modifyitems(items):
-    """Start with tests that take long, most of which fork commands from a server, which one process then starts."""
+def pytest_configure(config):
+    config.addinivalue_line("markers", "nightly: it takes long, or needs a tool beyond pip and a C compiler")
+
+
+def pytest_collection_modifyitems(config, items):
+    """Skip what is for the night, unless `--nightly` is given.
+
+    Start with tests that take long, most of which fork commands from a server, which one process then starts.
+    """
+    if not config.getoption("nightly"):
+        for item in items:
+            if item.get_closest_marker("nightly"):
+                item.add_marker(pytest.mark.skip(reason="it takes long: `--nightly` runs it"))
     first = ("test_slurm", "test_killed", "test_endings", "test_stateful", "test_best", "test_faults", "test_sweep")
     items.sort(key=lambda item: item.path.stem not in first)
 

@@ -81,15 +81,10 @@ def test_points_without_a_weight_do_not_count(method):
 
 
 @pytest.mark.parametrize(("make", "method", "loss"), [(problem, LM, 1e-6), (runge, ELIMINATE, 1e-5)])
-def test_a_member_in_a_stack_equals_the_one_alone(make, method, loss):
-    together, alone = make(members=3), make()
-    with torch.no_grad():
-        together.network.theta[1] = torch.nan
-    for what in (together, alone):
-        train(what, 15, method)
-    assert torch.allclose(together.network.theta[0], alone.network.theta[0], rtol=1e-6, atol=1e-8)
-    assert together.network.theta[1].isnan().all()
-    assert together.loss_and_gradient()[0][2] < loss
+def test_fifteen_steps_fit_a_smooth_function(make, method, loss):
+    what = make(members=3)
+    train(what, 15, method)
+    assert what.loss_and_gradient()[0][2] < loss
 
 
 @pytest.mark.parametrize("lambda_d", [0.1, None])
@@ -147,17 +142,6 @@ def test_a_kink_a_nan_and_a_singular_system_are_no_crash():
     train(twice, 40)
     assert np.isfinite(twice.network.theta.detach().numpy()).all()
     assert twice.loss_and_gradient()[0] < 1e-12
-
-
-@pytest.mark.parametrize("method", [LM, ELIMINATE])
-def test_the_state_can_be_restored(method):
-    whole, parts = runge(), runge()
-    train(whole, 8, method)
-    first, second = train(parts, 5, method), method.build([parts.network.theta])
-    second.load_state_dict(first.state_dict())
-    for _ in range(3):
-        method.step(second, parts, 0.0)
-    assert torch.equal(whole.network.theta, parts.network.theta)
 
 
 def sizes(optimizer, what):

@@ -1,23 +1,137 @@
+"""The contract of all optimisers, and those of torch."""
+
+import io
 import math
 from dataclasses import replace
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 import torch
 
 from runge.configuration.errors import ConfigurationError
-from runge.configuration.objects import build
-from runge.optimizers import LBFGS, SGD, Adam, AdamW, Optimizer, Problem, adapt, clip, of_members
-from runge.optimizers.of_torch import ELEMENTWISE as OF_TORCH
+from runge.configuration.objects import CONFIGURATIONS, build
+from runge.optimizers import LevenbergMarquardt, Optimizer, Problem, adapt, clip, of_members
+from runge.optimizers.of_torch import ELEMENTWISE
 from runge.sobolev.network import Model, StackedMLP
+from tests.conftest import compose
+from tests.sums_of_squares import linearised, plane
 
-SHARED = {"lr": 0.01, "lr_schedule": "constant", "clip_norm": None}
-ELEMENTWISE = {
-    "adam": Adam(**SHARED, betas=[0.9, 0.999]),
-    "adamw": AdamW(**SHARED, betas=[0.9, 0.999], weight_decay=0.1),
-    "sgd": SGD(**SHARED, momentum=0.9),
-    **{kind.__name__: adapt(kind)(lr=0.01) for kind in sorted(OF_TORCH, key=lambda kind: kind.__name__)},
+METHODS = {
+    path.stem: build("optimizer", compose(f"optimizer={path.stem}")["optimizer"], Optimizer, adapt)
+    for path in sorted((CONFIGURATIONS / "optimizer").glob("*.yaml"))
 }
+METHODS["eliminate"] = replace(METHODS["levenberg_marquardt"], readout="eliminate")
+OF_TORCH = {kind.__name__: adapt(kind)(lr=0.01) for kind in sorted(ELEMENTWISE, key=lambda kind: kind.__name__)}
+FIRST_STEPS = {  # the change of the weights, given them, the gradient g and the method
+    "adam": lambda theta, g, of: -of.lr * g / (g.abs() + 1e-8),
+    "adamw": lambda theta, g, of: -of.lr * (g / (g.abs() + 1e-8) + of.weight_decay * theta),
+    "sgd": lambda theta, g, of: -of.lr * (1 + of.momentum) * clip(g, of.clip_norm),
+    "lbfgs": lambda theta, g, of: -g,  # times what the line search chooses
+    "levenberg_marquardt": lambda theta, g, of: -g / 2 / of.damping,  # with a damping that is large
+    "soap": lambda theta, g, of: 0 * g,  # it is for the averages
+}
+OF_LAST_LAYER = ("levenberg_marquardt", "least_squares")
+STEPS_OF_A_QUADRATIC = {"adam": (800, 1e-5), "adamw": (800, 1e-5), "lbfgs": (20, 1e-8), "sgd": (400, 1e-7)}
+
+
+def take_steps(method, what, first=0, last=6, optimizer=None):
+    """Take some steps of a run of 6; return the optimiser."""
+    optimizer = optimizer or method.build(method.weights(what.network))
+    for step in range(first, last):
+        method.step(optimizer, what, step / 6)
+    return optimizer
+
+
+def test_each_option_has_a_known_first_step_and_minimum():
+    """Those with a ridge, which their own tests compare with NumPy's, have neither."""
+    with_ridge = {"eliminate", "random_features"}
+    assert METHODS.keys() == {*FIRST_STEPS, *OF_LAST_LAYER, *with_ridge}
+    assert METHODS.keys() == {*STEPS_OF_A_QUADRATIC, *OF_LAST_LAYER, *with_ridge, "soap"}
+
+
+@pytest.mark.parametrize("name", FIRST_STEPS)
+def test_the_first_step_is_that_of_the_gradient(name):
+    what, method = plane(members=1), METHODS[name]
+    if isinstance(method, LevenbergMarquardt):
+        method = replace(method, damping=1e6)
+    start, (_, gradient) = what.network.theta.detach().clone(), what.loss_and_gradient()
+    take_steps(method, what, last=1)
+    change, expected = what.network.theta.detach() - start, FIRST_STEPS[name](start, gradient, method)
+    if name == "lbfgs":
+        expected *= change.norm() / expected.norm()
+    torch.testing.assert_close(change, expected, rtol=1e-5, atol=1e-12)
+
+
+class Quadratic:
+    """The weights x of a layer of 5 inputs and a bias, whose loss is factor sum_i i x_i^2 / 2."""
+
+    def __init__(self, factor=1.0):
+        self.theta = torch.nn.Parameter(torch.ones(1, 6, dtype=torch.float64))
+        self.curvature = factor * torch.arange(1.0, 7.0, dtype=torch.float64)
+
+    def layers(self, flat=None):
+        flat = self.theta if flat is None else flat
+        return [(flat[:, :5, None], flat[:, None, 5:])]
+
+    def loss_and_gradient(self, *_):
+        return (0.5 * self.curvature * self.theta**2).sum(1), (self.curvature * self.theta).detach()
+
+    def problem(self):
+        return Problem(self, None, None, None, self.loss_and_gradient)
+
+
+@pytest.mark.parametrize(("name", "factor"), [*((name, 1.0) for name in STEPS_OF_A_QUADRATIC), ("lbfgs", 1e-14)])
+def test_a_quadratic_is_minimised_in_a_known_number_of_steps(name, factor):
+    """Also one that is so small that torch's L-BFGS would not use its curvature."""
+    (steps, error), quadratic = STEPS_OF_A_QUADRATIC[name], Quadratic(factor)
+    optimizer = METHODS[name].build([quadratic.theta])
+    for step in range(steps):
+        METHODS[name].step(optimizer, quadratic.problem(), step / steps)
+    assert quadratic.theta.abs().max() < error
+
+
+@pytest.mark.parametrize("name", OF_LAST_LAYER)
+def test_one_step_and_the_end_of_a_run_leave_the_best_last_layer(name):
+    """In which the loss is quadratic; with the minimum by NumPy."""
+    what = plane(members=1, n=40)
+    take_steps(METHODS[name], what, last=1)
+    METHODS[name].finish(what)
+    errors, weights, _, rows = linearised(what)
+    roots, count = weights[0].sqrt().numpy(), int(np.prod(what.network.shapes[-1])) + what.network.outputs
+    columns, residuals = roots[:, None] * rows[0].numpy()[:, -count:], roots * errors[0].numpy()
+    excess = residuals - (residuals - columns @ np.linalg.lstsq(columns, residuals)[0])
+    assert np.linalg.norm(excess) < 1e-10 * np.linalg.norm(residuals)
+
+
+@pytest.mark.parametrize("name", [*METHODS, *OF_TORCH])
+def test_a_course_that_is_continued_from_its_state_ends_with_the_same_bits(name):
+    method, whole, begun = (METHODS | OF_TORCH)[name], plane(members=1), plane(members=1)
+    take_steps(method, whole)
+    state, resumed = io.BytesIO(), plane(members=1)
+    torch.save(take_steps(method, begun, last=3).state_dict(), state)
+    with torch.no_grad():
+        resumed.network.theta.copy_(begun.network.theta)
+    state.seek(0)
+    optimizer = method.build(method.weights(resumed.network))
+    optimizer.load_state_dict(torch.load(state, weights_only=True))
+    take_steps(method, resumed, first=3, optimizer=optimizer)
+    assert torch.equal(resumed.network.theta, whole.network.theta)
+
+
+@pytest.mark.parametrize("name", [name for name, method in (METHODS | OF_TORCH).items() if method.keeps_apart])
+def test_a_member_in_a_stack_equals_the_one_alone(name):
+    """Beside one with a loss a million times larger, and one that has diverged."""
+    method = (METHODS | OF_TORCH)[name]
+    together, alone = plane(members=3), plane(members=1)
+    together.points.f[1] *= 1e3
+    with torch.no_grad():
+        together.network.theta[2] = torch.nan
+    for what in (together, alone):
+        take_steps(method, what)
+    torch.testing.assert_close(together.network.theta[0], alone.network.theta[0], rtol=1e-6, atol=1e-8)
+    assert together.network.theta[2].isnan().any()
+    assert together.network.theta[:2].isfinite().all()
 
 
 def problem(theta, gradient):
@@ -27,20 +141,6 @@ def problem(theta, gradient):
         return torch.zeros(len(theta)), gradient(theta.detach())
 
     return SimpleNamespace(network=SimpleNamespace(theta=theta), loss_and_gradient=loss_and_gradient)
-
-
-@pytest.mark.parametrize("name", ELEMENTWISE)
-def test_members_are_independent(name):
-    """Compare a member alone with one beside members whose gradients are a million times larger, or NaN."""
-    method, gradients = ELEMENTWISE[name], torch.tensor([1, 1e6, torch.nan])[:, None] * torch.linspace(-1, 1, 5)
-    final = []
-    for members in (1, 3):
-        theta = torch.nn.Parameter(torch.ones(members, 5))
-        optimizer = method.build([theta])
-        for step in range(5):
-            method.step(optimizer, problem(theta, lambda _, step=step: (step + 1) * gradients[: len(_)]), step / 5)
-        final.append(theta[0])
-    assert torch.equal(*final)
 
 
 @pytest.mark.parametrize("name", ["adam", "adamw", "sgd"])
@@ -56,36 +156,13 @@ def test_members_have_learning_rates_of_their_own(name):
         return theta.detach(), method.figures(optimizer, theta, 0.5)["lr"]
 
     curvature = torch.arange(1.0, 6.0, dtype=torch.float64)
-    methods = [replace(ELEMENTWISE[name], lr=lr, lr_schedule="cosine") for lr in (0.001, 0.03, 0.01)]
+    methods = [replace(METHODS[name], lr=lr, lr_schedule="cosine") for lr in (0.001, 0.03, 0.01)]
     theta, rates = steps(methods)
     for i, method in enumerate(methods):
         alone, (rate,) = steps([method])
         assert torch.equal(theta[i], alone[0])
         assert rates[i] == rate
     assert of_members(methods[:1] * 3) is methods[0]
-
-
-LBFGS_64 = LBFGS(lr=1.0, lr_schedule="constant", clip_norm=None, history_size=10, max_eval=25)
-
-
-def quadratic(x, factor):
-    """The problem factor sum_i i x_i^2 / 2."""
-    curvature = factor * torch.arange(1.0, 1 + x.shape[1], dtype=torch.float64)
-
-    def loss_and_gradient(*_):
-        return (0.5 * curvature * x * x).sum(1), (curvature * x).detach()
-
-    return Problem(SimpleNamespace(theta=x), None, None, None, loss_and_gradient)
-
-
-@pytest.mark.parametrize("factor", [1.0, 1e-14])
-def test_lbfgs_minimises_a_quadratic(factor):
-    """Also one that is so small that torch would not use its curvature."""
-    x = torch.nn.Parameter(torch.ones(1, 6, dtype=torch.float64))
-    optimizer, problem = LBFGS_64.build([x]), quadratic(x, factor)
-    for _ in range(20):
-        LBFGS_64.step(optimizer, problem, 0.0)
-    assert x.abs().max() < 1e-8
 
 
 def test_clip_is_per_member():

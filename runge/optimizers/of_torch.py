@@ -117,7 +117,9 @@ class TorchOptimizer(Gradient):
 
     def build(self, parameters: Any) -> torch.optim.Optimizer:
         """Return an object of the class."""
-        return self.kind(parameters, lr=self.lr, **self.parameters)  # pyright: ignore[reportCallIssue]
+        optimizer = self.kind(parameters, lr=self.lr, **self.parameters)  # pyright: ignore[reportCallIssue]
+        _keep_precision(optimizer)
+        return optimizer
 
     def set_gradient(self, optimizer: torch.optim.Optimizer, problem: Problem, gradient: Tensor) -> None:
         """Set the gradient, (M, W), of what `weights` returned."""
@@ -127,6 +129,28 @@ class TorchOptimizer(Gradient):
         weights = [weight for group in optimizer.param_groups for weight in group["params"]]
         for weight, slope in zip(weights, _by_layer(problem.network, gradient), strict=True):
             weight.grad = slope
+
+
+def _keep_precision(optimizer: torch.optim.Optimizer) -> None:
+    """Let state keep its precision when it is restored; torch changes it to that of the weights.
+
+    Without this a run in 64 bit with `NAdam`, whose product of momenta has 32 bit, would resume to other bits.
+    """
+    precisions = dict[tuple[int, str], torch.dtype]()
+
+    def note(_: torch.optim.Optimizer, saved: dict[str, Any]) -> None:
+        for number, state in saved["state"].items():
+            tensors = {name: value for name, value in state.items() if isinstance(value, Tensor)}
+            precisions.update({(number, name): tensor.dtype for name, tensor in tensors.items()})
+
+    def restore(optimizer: torch.optim.Optimizer) -> None:
+        parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
+        for (number, name), precision in precisions.items():
+            state = optimizer.state[parameters[number]]
+            state[name] = state[name].to(precision)
+
+    optimizer.register_load_state_dict_pre_hook(note)
+    optimizer.register_load_state_dict_post_hook(restore)
 
 
 def _by_layer(network: StackedMLP, flat: Tensor) -> list[Tensor]:

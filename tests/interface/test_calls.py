@@ -336,6 +336,7 @@ def test_a_sweep_in_which_a_run_diverges_warns():
         runge.sweep("seed=1,2", *DIVERGES, *ALONE)
 
 
+@pytest.mark.nightly
 def test_a_script_that_sweeps_needs_no_guard(tmp_path):
     script = tmp_path / "script.py"
     sweep = f"runge.sweep('seed=1,2', *{SHORT}, 'hydra.launcher.processes=2')"

@@ -44,7 +44,14 @@ def training(sweep):
     return len(list(sweep.glob("*/checkpoints/last.ckpt"))) == 2  # each run is a stack
 
 
-@pytest.mark.parametrize(("moment", "how"), [("loading", "INT"), ("training", "TERM"), ("training", "KILL")])
+@pytest.mark.parametrize(
+    ("moment", "how"),
+    [
+        pytest.param("loading", "INT", marks=pytest.mark.nightly),
+        pytest.param("training", "TERM", marks=pytest.mark.nightly),
+        ("training", "KILL"),
+    ],
+)
 def test_all_processes_of_a_sweep_end_with_it(moment, how, tmp_path):
     """As a command of its own with the server of its workers, signalled as by a terminal; `kill -9` is for it alone."""
     words = [sys.executable, str(ROOT / "train.py"), *SWEEP, "hydra.sweep.dir=sweep"]

@@ -1,6 +1,6 @@
-"""Runs and sweeps that are killed at random moments resume to the same bits.
+"""Runs that are killed at random moments resume to the same bits; sweeps are in `policies/test_contract.py`.
 
-`pytest tests/sweeps/test_killed.py --kills 25` does it with 50 runs and 20 sweeps.
+`pytest tests/sweeps/test_killed.py --nightly --kills 25` does it with 50 runs.
 """
 
 import csv
@@ -23,10 +23,6 @@ RUNS = {
         *(*SMALL, "optimizer=levenberg_marquardt", "trainer.max_steps=600"),
         *("model.width=16", "data.n_train=40", "trainer.log_every=7"),
     ),
-}
-SWEEPS = {
-    "stacks": (*SMALL, "trainer.max_steps=3000", "seed=range(4)", "resampling=none,residual", "balance=gradnorm"),
-    "one stack": (*SMALL, "trainer.max_steps=5000", "seed=range(5)", "loss.lambda_d=0,1"),
 }
 
 
@@ -88,10 +84,8 @@ def check_same(ours, theirs):
     assert steps[0] == steps[1]
 
 
-@pytest.mark.parametrize("name", RUNS)
+@pytest.mark.parametrize("name", ["mini-batches", pytest.param("levenberg_marquardt", marks=pytest.mark.nightly)])
 def test_killed_runs(name, tmp_path, pytestconfig, draws):
-    if name == "levenberg_marquardt" and pytestconfig.getoption("kills") == 1:
-        pytest.skip("takes long: --kills 2 does it too")
     arguments = RUNS[name]
     seconds = finish(tmp_path, *arguments, "hydra.run.dir=whole")
     for trial in range(pytestconfig.getoption("kills")):
@@ -106,27 +100,3 @@ def test_killed_runs(name, tmp_path, pytestconfig, draws):
             finish(tmp_path, f"resume={directory.name}")
         check_files(directory)
         check_same(directory, tmp_path / "whole")
-
-
-@pytest.mark.parametrize("name", SWEEPS)
-def test_killed_sweeps(name, tmp_path, pytestconfig, draws):
-    kills = pytestconfig.getoption("kills")
-    if name == "one stack" and kills == 1:
-        pytest.skip("takes long: --kills 2 does it too")
-    arguments = ("-m", "hydra.launcher.processes=2", *SWEEPS[name])
-    seconds = finish(tmp_path, *arguments, "hydra.sweep.dir=whole")
-    whole = tmp_path / "whole"
-    runs = sorted(path.name for path in whole.glob("[0-9]*"))
-    for trial in range(-(-kills * 2 // 5)):
-        chance, sweep = draws(trial), tmp_path / f"sweep{trial}"
-        cadence = chance.choice((0, 0.1, 1, 30))
-        command = (*arguments, f"trainer.checkpoint_seconds={cadence}", f"hydra.sweep.dir={sweep.name}")
-        for _ in range(chance.choice((1, 1, 2))):
-            kill(tmp_path, chance.uniform(0, 0.95 * seconds), *command)
-            for directory in sweep.glob("[0-9]*"):
-                check_files(directory)
-        finish(tmp_path, *command)
-        assert runs == sorted(path.name for path in sweep.glob("[0-9]*"))
-        for run in runs:
-            check_files(sweep / run)
-            check_same(sweep / run, whole / run)

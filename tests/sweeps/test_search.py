@@ -67,14 +67,11 @@ def test_the_best_is_that_of_the_validation_points(searched):
     assert [len(batch) for batch in jobs(folder)] == [3, 3]
 
 
-@pytest.mark.parametrize("recorded", [None, 0, 1])
-def test_a_killed_search_has_the_same_trials(recorded, searched, tmp_path, monkeypatch):
-    """The journal has no batch or one that has ended, and the next one, which has begun; or there is no journal."""
+def test_a_search_whose_journal_is_gone_trains_no_run_again(searched, tmp_path, monkeypatch):
     folder, _ = searched
     shutil.copytree(folder / "search", tmp_path / "search")
-    (tmp_path / "search" / "search.json").unlink()
-    journal = tmp_path / "search" / "journal.json"
-    journal.unlink() if recorded is None else stop(journal, recorded)
+    for name in ("search.json", "journal.json"):
+        (tmp_path / "search" / name).unlink()
     before = (tmp_path / "search" / "4" / "metrics.json").stat().st_mtime_ns
     monkeypatch.chdir(tmp_path)
     assert command(*WHOLE) == (0, "")

@@ -13,7 +13,10 @@ from tests.sweeps.slurm_cluster import SlurmCluster, available
 from tests.sweeps.test_killed import check_files, check_same
 from tests.sweeps.test_run import figures
 
-pytestmark = pytest.mark.skipif(not available(), reason="needs Slurm's daemons and munge (Debian: slurm-wlm, munge)")
+pytestmark = [
+    pytest.mark.nightly,
+    pytest.mark.skipif(not available(), reason="needs Slurm's daemons and munge (Debian: slurm-wlm, munge)"),
+]
 
 SMALL = ("data.n_train=16", "data.n_val=16", "data.n_test=101", "model.width=8", "trainer.progress_bar=false")
 SLURM = ("-m", "hydra.launcher.cluster=slurm", "hydra.launcher.partition=main")
@@ -75,9 +78,7 @@ def processes_of(job):
     return processes
 
 
-def test_all_runs_finish_though_jobs_are_requeued_and_preempted(pytestconfig, command, cluster, train, tmp_path):
-    if pytestconfig.getoption("kills") < 2:
-        pytest.skip("takes a minute; `--kills 2` runs it")
+def test_all_runs_finish_though_jobs_are_requeued_and_preempted(command, cluster, train, tmp_path):
     slow = ("trainer.max_steps=6000", "trainer.compile=off", "trainer.checkpoint_seconds=0.2")
     sweep = (*SMALL, *slow, "seed=range(5)", "sampling=random")
     process = command(*SLURM, *sweep, "hydra.sweep.dir=slurm", "hydra.launcher.processes=5")
@@ -111,9 +112,7 @@ def test_all_runs_finish_though_jobs_are_requeued_and_preempted(pytestconfig, co
         check_same(tmp_path / "slurm" / str(number), tmp_path / "local" / str(number))
 
 
-def test_commander_that_is_interrupted(pytestconfig, command, cluster, tmp_path):
-    if pytestconfig.getoption("kills") < 2:
-        pytest.skip("takes long; `--kills 2` runs it")
+def test_commander_that_is_interrupted(command, cluster, tmp_path):
     long = ("trainer.max_steps=400000", "trainer.compile=off", "trainer.checkpoint_seconds=0.2", "seed=range(2)")
     earlier = set(jobs(cluster))
     process = command(*SLURM, *SMALL, *long, "hydra.launcher.processes=1", "hydra.sweep.dir=sweep")

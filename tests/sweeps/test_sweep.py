@@ -103,6 +103,7 @@ def test_batches(options, train, tmp_path, one_core):
     assert sorted(directories(tmp_path / "sweep")) == ["0", "1", "2"]
 
 
+@pytest.mark.nightly
 def test_joblib_caps_threads(finish, tmp_path):
     """For one run, one of the two workers loads everything."""
     large = ("data.n_train=1024", "model.width=128", "trainer.max_steps=2", "data.n_val=16", "data.n_test=101")

@@ -19,7 +19,6 @@ from runge.sweeps.policies.best.judge import Fit
 from tests.comparison.pages import numbers
 from tests.conftest import command, interrupted_at
 from tests.sweeps.commands import TINY_SEARCH
-from tests.sweeps.test_killed import finish, kill
 
 RACE = ("-m", *TINY_SEARCH, "hydra.sweep.dir=race")
 SHORT = (*RACE, "data.file=t.csv", "search.compare=false")
@@ -128,17 +127,6 @@ def test_no_network_of_the_answer_is_trained_on_test_rows(tmp_path):
     splits = [rows_of(run)[1] for run in runs]
     assert {tuple(sorted(split.test)) for split in splits} == {tuple(sorted(splits[0].test))}
     assert len({run.read_configuration()[0]["seed"] for run in runs}) == 3
-
-
-def test_a_race_that_is_killed_ends_with_the_same_answer(tmp_path, pytestconfig, draws):
-    arguments = (*SHORT, "trainer.checkpoint_seconds=0", "hydra.launcher.processes=2")
-    seconds = finish(tmp_path, *arguments, "hydra.sweep.dir=whole")
-    for trial in range(pytestconfig.getoption("kills")):
-        chance, killed = draws(trial), (*arguments, f"hydra.sweep.dir=race{trial}")
-        for _ in range(2):
-            kill(tmp_path, chance.uniform(0.2, 0.9) * seconds, *killed)
-        finish(tmp_path, *killed)
-        check_same(tmp_path / f"race{trial}", tmp_path / "whole")
 
 
 def test_ctrl_c_leaves_the_best_so_far(race, whole, tmp_path, monkeypatch):

@@ -1,0 +1,87 @@
+"""The contract of all policies of a sweep: one that is killed and continued ends with the same runs and answer.
+
+`pytest tests/sweeps/policies/test_contract.py --nightly --kills 25` kills each 25 times, in two processes.
+"""
+
+import json
+import time
+
+import pytest
+
+from runge.configuration.objects import CONFIGURATIONS
+from tests.sweeps.commands import TINY_SEARCH, Command
+from tests.sweeps.test_killed import SMALL, check_files, finish
+from tests.sweeps.test_run import SHORT, figures
+from tests.sweeps.test_search import WHOLE
+
+POLICIES = {
+    "none": ("-m", "model.width=4,8", "seed=0,1", "search.compare=false", *(x for x in SHORT if "width" not in x)),
+    "optuna": WHOLE,
+    "best": ("-m", *TINY_SEARCH, "search.compare=false"),
+}
+
+
+GRIDS = {
+    "a grid of several stacks": ("seed=range(4)", "resampling=none,residual", "balance=gradnorm"),
+    "a grid in one stack": ("seed=range(5)", "loss.lambda_d=0,1"),
+}
+LONG = {name: ("-m", "search.compare=false", *SMALL, "trainer.max_steps=3000", *grid) for name, grid in GRIDS.items()}
+
+
+def test_each_policy_is_tested():
+    assert POLICIES.keys() == {path.stem for path in (CONFIGURATIONS / "search").glob("*.yaml")}
+
+
+def finished(sweep):
+    """Return the times at which the metrics of the finished runs were written, by their paths."""
+    return {path: path.stat().st_mtime_ns for path in sweep.glob("*/metrics.json")}
+
+
+def kill(folder, sweep, count, seconds, *arguments):
+    """Start a sweep, and kill all of its processes some seconds after so many of its runs have finished."""
+    command, deadline = Command(folder, *arguments), time.monotonic() + 300
+    while command.process.is_alive() and len(finished(sweep)) < count:
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    command.process.join(seconds)
+    command.end("KILL", "all")
+    command.wait()
+
+
+def answer(sweep):
+    """Return the metrics and the history of all runs, and what the policy has concluded, without times and commands."""
+    content = {
+        path.parent.name: (figures(path.parent), (path.parent / "history.csv").read_text()) for path in finished(sweep)
+    }
+    for name in ("answer.json", "search.json", "leaderboard.json"):
+        if (sweep / name).exists():
+            content[name] = json.loads((sweep / name).read_text())
+    content.get("search.json", {}).pop("command", None)
+    if "leaderboard.json" in content:
+        candidates = content["leaderboard.json"]["candidates"]
+        content["leaderboard.json"] = [candidate | {"seconds": 0, "command": ""} for candidate in candidates]
+    return content
+
+
+@pytest.mark.parametrize("policy", [*POLICIES, *(pytest.param(name, marks=pytest.mark.nightly) for name in LONG)])
+def test_a_sweep_that_is_killed_continues_to_the_same_answer(policy, tmp_path, pytestconfig, draws):
+    table = [
+        f"{x},{y},{x**2 * y},{2 * x * y},{x**2}" for x in (-0.9, -0.5, 0.1, 0.3, 0.7, 0.8) for y in (-1, 0, 0.5, 1)
+    ]
+    (tmp_path / "t.csv").write_text("\n".join(["a,b,y,dy_da,dy_db", *table]))
+    processes = 2 if pytestconfig.getoption("nightly") else 1
+    arguments = (*(POLICIES | LONG)[policy], *(["data.file=t.csv"] if policy == "best" else []))
+    arguments += (f"hydra.launcher.processes={processes}",)
+    finish(tmp_path, *arguments, "hydra.sweep.dir=whole")
+    whole = answer(tmp_path / "whole")
+    for trial in range(pytestconfig.getoption("kills")):
+        chance, sweep = draws(trial), tmp_path / f"sweep{trial}"
+        count, cadence = chance.randrange(len(finished(tmp_path / "whole"))), chance.choice((0, 0.1, 1, 30))
+        killed = (*arguments, f"trainer.checkpoint_seconds={cadence}", f"hydra.sweep.dir={sweep.name}")
+        kill(tmp_path, sweep, count, chance.uniform(0, 1), *killed)
+        for path in sweep.glob("[0-9]*"):
+            check_files(path)
+        before = finished(sweep)
+        finish(tmp_path, *killed)
+        assert answer(sweep) == whole
+        assert before.items() <= finished(sweep).items()  # these runs are not trained again
