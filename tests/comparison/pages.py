@@ -31,7 +31,11 @@ def made_up(errors, seeds=5):
 
 
 def page_data(path):
-    match = re.search(r'id="data">(.*)</script>', (path / "comparison.html").read_text())
+    return data_in((path / "comparison.html").read_text())
+
+
+def data_in(page):
+    match = re.search(r'id="data">(.*)</script>', page)
     return json.loads(match[1], parse_constant=pytest.fail)
 
 

@@ -23,7 +23,7 @@ from runge.comparison.ranking import Ranking
 from runge.comparison.sensitivity_table import Influence, Sensitivity
 from runge.configuration.errors import ConfigurationError
 from runge.records.reading import RunRecord
-from tests.comparison.pages import drawn
+from tests.comparison.pages import data_in, drawn
 
 LONG = "Levenberg-Marquardt, softplus, 3 x 64; [b]width"
 COMMAND = "runge train -m data.folds=5 optimizer=levenberg_marquardt \"data.file='<b>.csv'\""
@@ -114,9 +114,15 @@ def test_groups_are_the_candidates_and_runs_on_all_rows_are_not_ranked(ranking):
 
 def test_the_report_has_no_second_table_of_the_candidates(ranking):
     assert ranking.folded
-    assert "Cross-validation" not in render(ranking)
+    page = render(ranking)
+    assert "Cross-validation" not in page
+    assert "<title>The best fit of rows.csv</title>" in page
+    data = data_in(page)
+    assert (data["race"], data["level"], len(data["profiles"])) == (True, 0.9, 4)
+    assert data["runs"][0]["group"] == LONG
 
 
+@pytest.mark.nightly
 def test_the_report_begins_with_the_leaderboard(ranking, tmp_path, opened):
     (tmp_path / "report.html").write_text(render(ranking))
     page = opened(tmp_path / "report.html")

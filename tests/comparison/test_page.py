@@ -1,4 +1,4 @@
-"""The report in a browser."""
+"""The report: its data, and one journey in a browser; the drawings of special cases are tests of the night."""
 
 import csv
 import itertools
@@ -23,7 +23,7 @@ from runge.comparison.tables import show
 from runge.metrics import SWITCHED_ON_STEP
 from runge.records.directories import RunDirectory
 from runge.records.reading import fit_table
-from tests.comparison.pages import axis, drawn, made_up, numbers, page_data
+from tests.comparison.pages import axis, data_in, drawn, made_up, numbers, page_data
 
 EVIL = "<script>document.title='owned'</script>"
 
@@ -43,7 +43,7 @@ def traces(page, plot):
     return page.evaluate(f"document.getElementById('{plot}').data.map(trace => trace.name)")
 
 
-def test_page_in_a_browser(page, copy):
+def test_a_journey_in_a_browser(page, copy):
     names = page.locator("#runs tbody tr td:nth-child(2)")
     assert names.count() == 10
     assert page.title() == "target=runge: 10 runs"
@@ -116,6 +116,37 @@ def test_page_in_a_browser(page, copy):
     drawn(page)
     cells = page.evaluate("document.getElementById('heat').data[0].z")
     assert [len(cells), len(cells[0])] == [5, 3]
+
+    # Filtered by column: the plots follow, and a page that is loaded again keeps it.
+    page.locator("#runs thead th").filter(has_text="model.activation").get_by_role("button", name="Filter").click()
+    page.locator(".dtcc-list button", has_text="relu").click()
+    for _ in range(2):
+        drawn(page)
+        assert "5 of 10 runs" in page.locator("#matching").inner_text()
+        assert (names.count(), len(axis(page, "front"))) == (5, 5)
+        page.reload()
+    drawn(page)
+
+    # No column is cut off, the keyboard has a way past the table, and axe-core finds nothing, also in the dark.
+    table = "(({scrollWidth, clientWidth}) => scrollWidth <= clientWidth)(document.querySelector('.dt-container'))"
+    page.set_viewport_size({"width": 1600, "height": 900})
+    assert page.evaluate(table)
+    page.locator("body").press("Tab")
+    assert page.evaluate("document.activeElement.textContent") == "Skip to the plots"
+    page.keyboard.press("Enter")
+    assert page.evaluate("document.activeElement.id") == "plots"
+    assert page.locator('#runs input[tabindex="0"]').count() == 1
+    for scheme, button in (("light", "Columns"), ("dark", "Filter")):  # with the menu open
+        page.emulate_media(color_scheme=scheme)
+        drawn(page)
+        page.locator("#runs thead").get_by_role("button", name=button).first.click()
+        found = Axe().run(page).response["violations"]
+        assert [(one["impact"], one["id"], [node["html"] for node in one["nodes"]]) for one in found] == []
+        page.keyboard.press("Escape")
+    assert page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(22, 22, 24)"
+    page.set_viewport_size({"width": 390, "height": 844})
+    page.wait_for_timeout(300)
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
     assert page.title() == "target=runge: 10 runs"
     assert page.wrong == []
 
@@ -128,6 +159,7 @@ def more_seeds(sweep):
         (sweep / str(number) / "run.json").write_text(json.dumps(configuration | {"seed": number}))
 
 
+@pytest.mark.nightly
 def test_many_runs_are_drawn_as_median_and_quartiles_of_their_groups(copy, opened):
     """More runs than colours: a band and a line for each group, whose figures are those of NumPy."""
     more_seeds(copy)
@@ -149,6 +181,7 @@ def test_many_runs_are_drawn_as_median_and_quartiles_of_their_groups(copy, opene
     assert page.wrong == []
 
 
+@pytest.mark.nightly
 def test_groups_in_training_are_drawn_as_far_as_they_are(copy, opened):
     """More runs than colours, of which those with relu have no figures yet, and histories of different lengths."""
     more_seeds(copy)
@@ -181,49 +214,46 @@ def test_groups_in_training_are_drawn_as_far_as_they_are(copy, opened):
     assert page.wrong == []
 
 
-def test_page_is_accessible_in_the_dark_and_on_a_phone(page):
-    """No finding of axe-core, a way past the table for the keyboard, and no column that is cut off."""
-    table = "(({scrollWidth, clientWidth}) => scrollWidth <= clientWidth)(document.querySelector('.dt-container'))"
-    page.set_viewport_size({"width": 1600, "height": 900})
-    assert page.evaluate(table)
-    page.locator("body").press("Tab")
-    assert page.evaluate("document.activeElement.textContent") == "Skip to the plots"
-    page.keyboard.press("Enter")
-    assert page.evaluate("document.activeElement.id") == "plots"
-    assert page.locator('#runs input[tabindex="0"]').count() == 1
-    for scheme, button in (("light", "Columns"), ("dark", "Filter")):  # with the menu open
-        page.emulate_media(color_scheme=scheme)
-        drawn(page)
-        page.locator("#runs thead").get_by_role("button", name=button).first.click()
-        found = Axe().run(page).response["violations"]
-        assert [(one["impact"], one["id"], [node["html"] for node in one["nodes"]]) for one in found] == []
-        page.keyboard.press("Escape")
-    assert page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(22, 22, 24)"
-    page.set_viewport_size({"width": 390, "height": 844})
-    page.wait_for_timeout(300)
-    assert page.evaluate("document.documentElement.scrollWidth") <= 390
-    assert page.wrong == []
+WINNER = "model.activation=tanh, optimizer.lr=0.001, model.width=19"
 
 
-def test_all_parts_name_the_same_winner(tmp_path, capsys, opened):
-    """Over all else relu looks best, because a large learning rate suits it; the best group is one of tanh."""
+@pytest.fixture
+def ranking():
+    """Runs of which over all else relu looks best, because a large learning rate suits it; the best group has tanh."""
     settings = itertools.product(("relu", "tanh"), (0.1, 0.001), range(8, 20))
     errors = {one: 0.1 if one[0] == "relu" else 10 if one[1] == 0.1 else 1 / one[2] ** 3 for one in settings}
-    ranking = Ranking(made_up(errors))
-    winner = "model.activation=tanh, optimizer.lr=0.001, model.width=19"
-    assert ranking.lead.startswith(f"{winner} leads")
+    return Ranking(made_up(errors))
+
+
+def test_all_parts_name_the_same_winner(ranking, capsys):
+    assert ranking.lead.startswith(f"{WINNER} leads")
     show(ranking, Console(width=200))
     shown = capsys.readouterr().out
-    assert re.search(rf"{re.escape(winner)} +5 +1\.75e-04", shown)
+    assert re.search(rf"{re.escape(WINNER)} +5 +1\.75e-04", shown)
     assert "the best 10 of 48 groups" in " ".join(shown.split())
-    assert shown.index(winner) < shown.index("model.width=18", shown.index("over seeds"))
+    assert shown.index(WINNER) < shown.index("model.width=18", shown.index("over seeds"))
     assert next(csv.DictReader(ranking.csv().splitlines()))["model.width"] == "19"
+    data = data_in(render(ranking))
+    assert (len(data["groups"]), len(data["runs"]), data["over"]) == (48, 240, "seeds")
+    assert data["groups"][0] == {"name": WINNER}
+    settings = ["model.activation", "optimizer.lr", "model.width"]
+    first, last = (
+        [run[name] for name in ("status", "group", "settings")] for run in (data["runs"][0], data["runs"][-1])
+    )
+    assert {*settings} <= {*data["settings"]}
+    assert first[:2] == ["finished", WINNER]
+    assert {"tanh", 0.001, 19} <= {*first[2]}
+    assert {"tanh", 0.1} <= {*last[2]}
+
+
+@pytest.mark.nightly
+def test_the_page_draws_the_winner_first(ranking, tmp_path, opened):
     (tmp_path / "report.html").write_text(render(ranking))
     page = opened(tmp_path / "report.html")
     assert page.locator(".groups").first.locator("tbody tr").count() == 10
-    assert page.locator(".groups td").first.inner_text() == winner
+    assert page.locator(".groups td").first.inner_text() == WINNER
     assert page.locator("#runs tbody tr").first.inner_text().split()[3:7] == ["finished", "tanh", "0.001", "19"]
-    assert page.evaluate("document.getElementById('boxes').data[0].name.replaceAll('<br>', ' ')") == winner
+    assert page.evaluate("document.getElementById('boxes').data[0].name.replaceAll('<br>', ' ')") == WINNER
     # Six groups have a colour and a name, which no other has.
     colours = page.evaluate("document.getElementById('front').data[0].marker.color")
     assert sorted(Counter(colours).values()) == [5, 5, 5, 5, 5, 5, 42 * 5]
@@ -254,17 +284,30 @@ def test_all_parts_name_the_same_winner(tmp_path, capsys, opened):
     assert page.wrong == []
 
 
-def test_diverged_runs_are_the_worst_everywhere(tmp_path, capsys, opened):
+def diverging():
+    """Return the ranking of runs of three learning rates; of two of these some have diverged."""
     records = made_up({("tanh", 0.1, 8): 2, ("tanh", 0.6, 8): 1, ("tanh", 9, 8): 1})
     records = [
         replace(one, status="diverged", figures={}) if one.settings["optimizer.lr"] * (i % 5) > 0.6 else one
         for i, one in enumerate(records)
     ]
-    ranking = Ranking(records)
+    return Ranking(records)
+
+
+def test_diverged_runs_are_the_worst_everywhere(tmp_path, capsys):
+    ranking = diverging()
     assert ranking.lead.startswith("optimizer.lr=0.1 leads optimizer.lr=0.6; Mann-Whitney U, n = 5")
     publish(ranking, tmp_path)
     out = capsys.readouterr().out
     assert re.search(r"lr=0\.6 +5 \(3 of 5 +inf +1\.1e\+00 to inf +- +0\.69", out)
+    runs = page_data(tmp_path)["runs"]
+    assert [run["status"] for run in runs] == ["finished"] * 8 + ["diverged"] * 7
+    assert all(figure is None for run in runs[8:] for figure in run["figures"])
+
+
+@pytest.mark.nightly
+def test_the_page_draws_diverged_runs_last(tmp_path, opened):
+    publish(diverging(), tmp_path)
     page = opened(tmp_path / "comparison.html")
     rows = [row.split("\t") for row in page.locator(".groups tbody tr").all_inner_texts()]
     counts = ["5", "5 (3 of 5 diverged)", "5 (4 of 5 diverged)"]
@@ -278,6 +321,7 @@ def test_diverged_runs_are_the_worst_everywhere(tmp_path, capsys, opened):
     assert page.wrong == []
 
 
+@pytest.mark.nightly
 def test_few_numbers_and_runs_that_diverged(tmp_path, opened):
     """A search over two numbers: an axis without round numbers has its ends, and runs that diverged are crosses."""
     records = made_up({("tanh", 0.1 + i / 7, 8 + i * i): 2.1e-3 + i * 1.6e-4 for i in range(16)}, seeds=1)
@@ -306,8 +350,9 @@ def write_fit(run, columns):
     directory.write(directory.read_state(), runge.history(run).to_dict("list"), figures, None, table)
 
 
-def test_page_of_several_inputs_and_outputs(copy, opened):
-    """Columns of the table: inputs t and <b>v</b>, outputs a and b; a is not known at the first two points."""
+@pytest.fixture
+def several(copy):
+    """Runs with the inputs t and <b>v</b>, and outputs a and b; a is not known at the first two points."""
     t, v = np.random.default_rng(0).random((2, 30))
     a = t * v
     a[:2] = np.nan
@@ -316,6 +361,11 @@ def test_page_of_several_inputs_and_outputs(copy, opened):
     for number in range(10):
         write_fit(copy / str(number), known | {"u_a": t * v + 0.01 * number})
     compare.main([str(copy)])
+    return copy, t, v
+
+
+def test_data_of_several_inputs_and_outputs(several):
+    copy, t, v = several
     data = page_data(copy)
     assert data["by"] == "output"
     (function,) = data["functions"]
@@ -324,6 +374,11 @@ def test_page_of_several_inputs_and_outputs(copy, opened):
     assert np.allclose(numbers(run["error_f"]).reshape(30, 2)[2:], [0.03, 1e-3], rtol=1e-6)
     assert np.isnan(numbers(run["error_df"]).reshape(30, 2, 2)[:, 0]).all()
     assert np.allclose(numbers(run["u"]).reshape(30, 2)[:, 0], t * v + 0.03, rtol=1e-6)
+
+
+@pytest.mark.nightly
+def test_page_of_several_inputs_and_outputs(several, opened):
+    copy, t, _ = several
     page = opened(copy / "comparison.html")
     for hidden in ("value", "derivative", "error_f", "error_df", "of_output"):
         assert not page.locator(f"#{hidden}").is_visible()
@@ -341,6 +396,7 @@ def test_page_of_several_inputs_and_outputs(copy, opened):
     assert page.wrong == []
 
 
+@pytest.mark.nightly
 def test_filters_by_column(tmp_path, opened):
     """The choice of words and the range of numbers hide rows, all plots follow, and a page loaded again keeps them."""
     settings = itertools.product(("relu", "tanh"), (0.1, 0.001), range(8, 22))
@@ -384,6 +440,7 @@ def test_filters_by_column(tmp_path, opened):
     assert page.wrong == []
 
 
+@pytest.mark.nightly
 def test_page_of_a_sweep_that_runs(copy, opened):
     """The page shows the runs as they are; written again and loaded again it keeps what was chosen."""
     for name in ("metrics.json", "history.csv"):

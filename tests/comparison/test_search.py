@@ -8,7 +8,7 @@ from runge.comparison.html_report import render
 from runge.comparison.ranking import Ranking
 from runge.comparison.search import Search, read_search
 from runge.configuration.errors import ConfigurationError
-from tests.comparison.pages import axis, made_up
+from tests.comparison.pages import axis, data_in, made_up
 
 TRIALS = [
     {"number": 0, "status": "finished", "runs": [0], "values": [3.0, 0.2]},
@@ -27,6 +27,7 @@ def search(path, best=(4,), objective=("val/nrmse",)):
     return read_search([path])
 
 
+@pytest.mark.nightly
 def test_report_of_a_search(tmp_path, opened):
     records = made_up({("tanh", lr / 10, 8): lr for lr in range(1, 6)}, seeds=1)
     (tmp_path / "report.html").write_text(render(Ranking(records, search=search(tmp_path))))
@@ -49,16 +50,28 @@ def test_report_of_a_search(tmp_path, opened):
     assert page.wrong == []
 
 
-def test_a_search_is_ranked_by_its_objective(tmp_path, opened):
-    """The figures of the test are in the opposite order; and each run of a continuous range is a dot of its own."""
+@pytest.fixture
+def ranking(tmp_path):
+    """A search whose test errors are in the opposite order of its objective."""
     records = [
         replace(one, figures=one.figures | {"val/nrmse_f": 3 / one.figures["test/mse_df"]})
         for one in made_up({("tanh", 0.1**k, 2**k): k for k in range(1, 20)}, seeds=1)
     ]
-    ranking = Ranking(records, search=search(tmp_path))
+    return Ranking(records, search=search(tmp_path))
+
+
+def test_a_search_is_ranked_by_its_objective(ranking):
     assert (ranking.metric, ranking.lead) == ("val/nrmse", "")
     assert ranking.records[0].settings["model.width"] == 2**19
     assert ranking.records[0].figures["val/nrmse"] == pytest.approx(3 / 19)
+    page = render(ranking)
+    assert "5 trials of a search that minimises val/nrmse: the best trial is 4, run 4." in " ".join(page.split())
+    assert COMMAND in page
+    assert [trial["values"] for trial in data_in(page)["search"]["trials"]] == [[3.0], [9.0], None, [5.0], [1.0]]
+
+
+@pytest.mark.nightly
+def test_each_run_of_a_continuous_range_is_a_dot(ranking, tmp_path, opened):
     (tmp_path / "report.html").write_text(render(ranking))
     page = opened(tmp_path / "report.html")
     (trace,) = page.evaluate("document.getElementById('heat').data")
