@@ -2,6 +2,7 @@
 
 import itertools
 import json
+import re
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ from runge.configuration.objects import flatten
 from runge.optimizers import LeastSquares, least_squares
 from runge.optimizers.least_squares import solve_last_layer
 from runge.sweeps.compose import compose
+from tests.sweeps.test_bad_input import prepare
 from tests.test_levenberg_marquardt import plane, problem
 
 
@@ -115,7 +117,13 @@ def test_a_function_of_unequal_inputs_is_fitted_more_closely(train, tmp_path):
     expression = "target.expr=sin(6*x1)+x2"
     common = "target=expression", expression, "target.domain=[[-1,1],[-1,1]]", "optimizer=least_squares"
     size = "model.depth=1", "model.width=150", "model.init=wide_knots", "data.n_train=60", "data.n_val=20"
-    rest = "optimizer.slopes=[0.1,10]", "trainer.max_steps=16", "loss.lambda_d=1", "sampling=latin_hypercube"
+    rest = (
+        "pictures=false",
+        "optimizer.slopes=[0.1,10]",
+        "trainer.max_steps=16",
+        "loss.lambda_d=1",
+        "sampling=latin_hypercube",
+    )
     errors = []
     for name, value in (("one", "false"), ("each", "true")):
         status, out, err = train(*common, *size, *rest, f"optimizer.per_input={value}", f"hydra.run.dir={name}")
@@ -140,7 +148,7 @@ def test_the_option_chooses_what_is_not_given(others, expected):
 
 def test_the_option_alone_fits_to_round_off(train, tmp_path):
     target = "target=expression", "target.expr=1/(1+64*(x-0.2)**2)"
-    status, out, err = train("optimizer=least_squares", *target, "hydra.run.dir=run")
+    status, out, err = train("optimizer=least_squares", *target, "pictures=false", "hydra.run.dir=run")
     assert status == 0, out + err
     metrics = json.loads((tmp_path / "run" / "metrics.json").read_text())
     assert metrics["test/mse_f"] < 1e-29
@@ -194,12 +202,21 @@ def test_twice_the_outputs_are_twice_the_work():
     assert method.products(2 * 30, 2 * 101, 100) == 2 * method.products(30, 101, 100) == 4 * 30 * 30 * 100
 
 
-SMALL = ("experiment=readout", "model.width=40", "data.n_train=64", "data.n_val=32", "data.n_test=101")
+SMALL = (
+    "experiment=readout",
+    "model.width=40",
+    "data.n_train=64",
+    "data.n_val=32",
+    "data.n_test=101",
+    "pictures=false",
+)
 
 
 def test_a_run_alone_and_in_a_stack(train, tmp_path):
     """Equal up to round-off, because products of a stack are added in another order."""
-    status, out, err = train("-m", *SMALL, "seed=range(3)", "hydra.launcher.processes=1", "hydra.sweep.dir=sweep")
+    status, out, err = train(
+        *("-m", *SMALL, "seed=range(3)", "search.compare=false", "hydra.launcher.processes=1", "hydra.sweep.dir=sweep")
+    )
     assert status == 0, out + err
     assert train(*SMALL, "seed=1", "hydra.run.dir=alone")[0] == 0
     together, alone = (json.loads((tmp_path / where / "metrics.json").read_text()) for where in ("sweep/1", "alone"))
@@ -215,8 +232,6 @@ MISTAKES = "optimizer.slopes=[1]", "optimizer.slopes=[0,1]", "optimizer.slopes=3
 
 
 @pytest.mark.parametrize("key", [*MISTAKES, "trainer.precision=32", "data.batch_size=16"])
-def test_mistakes_are_named(key, train):
-    status, out, err = train(*SMALL, key)
-    assert status == 1
-    assert key.partition("=")[0] in err
-    assert "Traceback" not in out + err
+def test_mistakes_are_named(key):
+    with pytest.raises(ValueError, match=rf"^{re.escape(key.partition('=')[0])}"):
+        prepare([*SMALL, key])

@@ -64,18 +64,20 @@ def check(uri, directory, run, group, sweep=None):
     assert all(rows(uri, run, key) == [(120, x)] for key, x in tested.items())
 
 
-def test_a_sweep_of_two_processes_in_a_new_store(finish, tmp_path, monkeypatch):
-    """Both write to one SQLite file, which `mlflow ui` shows without an option."""
-    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
-    monkeypatch.setenv("MLFLOW_DISABLE_TELEMETRY", "true")
-    sweep = ("-m", "seed=range(4)", "hydra.launcher.processes=2", "hydra.launcher.members=2", *SHORT, LOGGER)
+@pytest.mark.parametrize("processes", [1, pytest.param(2, marks=pytest.mark.nightly)])
+def test_a_sweep(processes, store, finish, tmp_path, monkeypatch):
+    """Two processes write to one SQLite file in a new store, which `mlflow ui` shows without an option."""
+    if processes == 2:
+        monkeypatch.delenv("MLFLOW_TRACKING_URI")
+        store = "sqlite:///mlflow.db"
+    sweep = ("-m", "seed=range(4)", f"hydra.launcher.processes={processes}", "hydra.launcher.members=2", *SHORT, LOGGER)
     group = " ".join(SHORT).replace("false", "False")  # as Hydra writes it for the jobs of a sweep
     finish(*sweep, "search.compare=false", "hydra.sweep.dir=sweep")
-    stored = runs("sqlite:///mlflow.db", tmp_path)
+    stored = runs(store, tmp_path)
     assert len(stored) == 4
     for run in stored:
         directory = tmp_path / "sweep" / run.data.params["seed"]
-        check("sqlite:///mlflow.db", directory, run, group, tmp_path / "sweep")
+        check(store, directory, run, group, tmp_path / "sweep")
     assert list((tmp_path / "sweep" / "0" / "tensorboard").iterdir())
 
 

@@ -123,15 +123,14 @@ def commands(draw):
     return [*(["-m", "hydra.launcher.processes=1", "search.compare=false"] if sweep else []), *overrides]
 
 
-@pytest.mark.parametrize("part", range(2))  # so that two processes share the work
-def test_trains_or_says_why_not(part, train, tmp_path, monkeypatch, pytestconfig):
+def test_trains_or_says_why_not(train, tmp_path, monkeypatch, pytestconfig):
     numbers = itertools.count()
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/mlflow.db")  # one store for all
     monkeypatch.setenv("WANDB_MODE", "offline")
     monkeypatch.setenv("WANDB_DIR", str(tmp_path))
 
-    @seed(f"{pytestconfig.getoption('--hypothesis-seed')} {part}")
-    @settings(max_examples=-(-pytestconfig.getoption("commands") // 2), deadline=None, database=None)
+    @seed(pytestconfig.getoption("--hypothesis-seed") or 0)
+    @settings(max_examples=pytestconfig.getoption("commands"), deadline=None, database=None)
     @given(commands())
     def check(overrides):
         folder = tmp_path / str(next(numbers))

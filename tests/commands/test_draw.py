@@ -29,7 +29,9 @@ def test_a_single_run_draws_and_a_sweep_when_it_is_asked(tmp_path):
     run = runge.train(*SHORT, directory=tmp_path / "run")
     assert pictures(run.directory) == ["curves", "fit"]
     assert pictures(runge.train(*SHORT, "pictures=false", directory=tmp_path / "none").directory) == []
-    runge.sweep(*SHORT, "pictures=auto,true", "hydra.launcher.processes=1", directory=tmp_path / "sweep")
+    runge.sweep(
+        *SHORT, "pictures=auto,true", "search.compare=false", "hydra.launcher.processes=1", directory=tmp_path / "sweep"
+    )
     auto, always = (tmp_path / "sweep" / name for name in "01")
     assert (pictures(auto), pictures(always)) == ([], ["curves", "fit"])
     main([str(auto)])  # from the same files, the same pictures

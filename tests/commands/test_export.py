@@ -14,7 +14,7 @@ from runge.commands.export import main
 from runge.exports import FORMATS
 from runge.records.ensemble import write_answer
 
-SHORT = ("model.width=8", "trainer.max_steps=4", "trainer.progress_bar=false", "hydra.run.dir=run")
+SHORT = ("model.width=8", "trainer.max_steps=4", "trainer.progress_bar=false", "pictures=false", "hydra.run.dir=run")
 
 
 @pytest.fixture
@@ -132,7 +132,7 @@ def test_an_interrupted_export_leaves_no_part_of_a_file(run, monkeypatch):
 
 def test_a_sweep_over_seeds(trained, tmp_path, capsys):
     short = ("model.width=8", "trainer.max_steps=4", "trainer.progress_bar=false", "hydra.launcher.processes=1")
-    folder, _ = trained("-m", "seed=0,1", *short, "hydra.sweep.dir=sweep")
+    folder, _ = trained("-m", "seed=0,1", *short, "search.compare=false", "hydra.sweep.dir=sweep")
     shutil.copytree(folder / "sweep", tmp_path / "sweep")
     main([str(tmp_path / "sweep"), "--to", "numpy"])
     results = runpy.run_path(str(tmp_path / "sweep" / "function.py"))["value_and_derivative"](np.zeros((3, 1)))

@@ -18,7 +18,7 @@ from runge.data.table import SETS, Table
 from runge.function import loading as module
 from runge.records.ensemble import write_answer
 
-SHORT = ("model.width=8", "trainer.max_steps=4", "trainer.progress_bar=false")
+SHORT = ("model.width=8", "trainer.max_steps=4", "trainer.progress_bar=false", "pictures=false")
 
 
 @pytest.fixture
@@ -150,7 +150,7 @@ def hx(tmp_path, monkeypatch):
     return table
 
 
-TABLE = ("data=table", "data.file=hx.csv", "hydra.launcher.processes=1")
+TABLE = ("data=table", "data.file=hx.csv", "search.compare=false", "hydra.launcher.processes=1")
 
 
 def test_rows_that_were_trained_on(hx, capsys, refusal):
@@ -212,7 +212,7 @@ def test_a_row_is_trained_on_if_a_run_of_any_fold_was(hx, capsys):
 def test_an_output_that_is_named_after_the_spread_of_another(hx, refusal):
     hx.rename(columns={"dy_db": "y_std"}).to_csv("twice.csv", index=False)
     roles = "data=table", "data.file=twice.csv", "data.inputs=[a,b]", "data.outputs=[y,y_std]", "data.derivatives={}"
-    runge.sweep(*SHORT, *roles, "seed=0,1", directory="sweep")
+    runge.sweep(*SHORT, *roles, *TABLE[2:], "seed=0,1", directory="sweep")
     assert "--out: .csv: two columns would have the name 'u_y_std'; take --out FILE.npz" in refusal(
         main, "sweep", "twice.csv"
     )

@@ -20,7 +20,7 @@ ROLES = (
     "data.group=part",
 )
 SETTINGS = ("data.folds=2", "data.split.test=0", "optimizer=levenberg_marquardt", "model.width=4")
-SHORT = ("trainer.max_steps=3", "trainer.progress_bar=false", "search.compare=false")
+SHORT = ("trainer.max_steps=3", "trainer.progress_bar=false", "search.compare=false", "hydra.launcher.processes=1")
 
 
 @pytest.fixture(scope="module")

@@ -64,7 +64,7 @@ def several():
     return alone, [stack, *networks[2:]]
 
 
-@pytest.mark.parametrize("to", FORMATS)
+@pytest.mark.parametrize("to", [pytest.param(to, marks=pytest.mark.nightly) if to in TRACED else to for to in FORMATS])
 def test_the_mean_of_several_architectures(to, several, tmp_path):
     """With the standard deviation, where the format has it; one network has another precision, and one no units."""
     alone, networks = several
@@ -82,7 +82,7 @@ def test_the_mean_of_several_architectures(to, several, tmp_path):
         matches(load(u, to, tmp_path / "whole", hessian=True)(x), exact(u, to, x, True))
 
 
-@pytest.mark.parametrize(("outputs", "local"), [(1, False), (3, True)])
+@pytest.mark.parametrize(("outputs", "local"), [(1, False), pytest.param(3, True, marks=pytest.mark.nightly)])
 def test_the_ends_of_intervals(outputs, local, tmp_path):
     alone = [function("silu", dimension=2, outputs=outputs, units=True) for _ in range(3)]
     for i, one in enumerate(alone):

@@ -19,7 +19,8 @@ from runge.function.residuals import UnseenErrors, UnseenRows, rows_of
 from runge.records.directories import RunDirectory
 from runge.records.ensemble import write_answer
 
-SHORT = ("trainer.max_steps=30", "model.width=8", "trainer.progress_bar=false", "search.compare=false")
+SHORT = ("trainer.max_steps=30", "model.width=8", "trainer.progress_bar=false", "pictures=false")
+SWEEP = (*SHORT, "search.compare=false", "hydra.launcher.processes=1")
 
 
 @pytest.fixture(scope="module")
@@ -37,7 +38,7 @@ def table(tmp_path_factory):
 def swept(table, tmp_path_factory):
     directory = tmp_path_factory.mktemp("sweep") / "sweep"
     return runge.sweep(
-        *("data=table", f"data.file={table}", "data.folds=4", "data.split.test=0", "seed=0,1,2", *SHORT),
+        *("data=table", f"data.file={table}", "data.folds=4", "data.split.test=0", "seed=0,1,2", *SWEEP),
         directory=directory,
     )
 
@@ -118,7 +119,7 @@ def test_seeds_with_the_same_rows_have_local_intervals(table, tmp_path):
     given = "data=table", f"data.file={tmp_path / 'a.csv'}", "data.inputs=[a,b]", "data.outputs=[y]", "seed=0,1,2"
     half = "data.split.val=0.5"
     for number, some in enumerate((["data.split_column=set"], ["data.seed=0", half], [half])):
-        u = runge.load(runge.sweep(*given, *some, *SHORT, directory=tmp_path / str(number)).directory)
+        u = runge.load(runge.sweep(*given, *some, *SWEEP, directory=tmp_path / str(number)).directory)
         assert u.groups == ([[0, 1, 2]] if number < 2 else [])
         assert u.calibration.local == (number < 2)
 
@@ -134,12 +135,10 @@ def test_one_run_has_intervals_of_the_same_width_everywhere(swept):
 
 def test_without_rows_there_are_no_intervals(table, swept, tmp_path):
     x = np.zeros((1, 2))
-    all_rows = runge.train(
-        "data=table", f"data.file={table}", "data.split.val=0", *SHORT[:3], directory=tmp_path / "all"
-    )
+    all_rows = runge.train("data=table", f"data.file={table}", "data.split.val=0", *SHORT, directory=tmp_path / "all")
     with pytest.raises(ValueError, match="intervals need rows that were left out of the training of some network"):
         all_rows.function.interval(x)
-    formula = runge.train(*SHORT[:3], directory=tmp_path / "formula")
+    formula = runge.train(*SHORT, directory=tmp_path / "formula")
     with pytest.raises(ValueError, match="intervals need runs on a table"):
         formula.function.interval(0.0)
     shutil.copytree(swept.directory, tmp_path / "copy")
@@ -236,7 +235,7 @@ def test_gradients_alone_are_outside_where_the_derivatives_disagree(tmp_path):
     data = {"x": x[:, None], "y": np.append(0, np.full(39, np.nan))[:, None], "dydx": np.cos(3 * x)[:, None, None]}
     np.savez(tmp_path / "table.npz", **data)
     given = "data=table", f"data.file={tmp_path / 'table.npz'}", "data.folds=4", "data.split.test=0", "seed=0,1"
-    u = runge.load(runge.sweep(*given, *SHORT, directory=tmp_path / "sweep").directory)
+    u = runge.load(runge.sweep(*given, *SWEEP, directory=tmp_path / "sweep").directory)
     value, slope = u.calibration.outside
     assert value == 0 < slope
     derivative = np.array([runge.load(run).derivative(np.array([5.0]))[0] for run in u.runs])

@@ -96,7 +96,8 @@ def table():
     return pandas.DataFrame({"a": x[:, 0], "b": x[:, 1], "y": y, "dy_da": slopes[:, 0], "dy_db": slopes[:, 1]})
 
 
-TINY = ("trainer.max_steps=20", "model.width=8", "trainer.progress_bar=false")
+TINY = ("trainer.max_steps=20", "model.width=8", "trainer.progress_bar=false", "pictures=false")
+TWO = ("seed=0,1", "search.compare=false", "hydra.launcher.processes=1")
 
 
 def test_a_table_in_memory_has_the_bits_of_the_same_file(table, tmp_path):
@@ -116,15 +117,15 @@ def test_a_table_in_memory_has_the_bits_of_the_same_file(table, tmp_path):
 
 
 def test_a_sweep_of_a_table_in_memory(table, monkeypatch, tmp_path):
-    comparison = runge.sweep(table, "seed=0,1", *TINY, ALONE[-1], directory="sweep")
+    comparison = runge.sweep(table, *TINY, *TWO, directory="sweep")
     assert comparison.table["data.file"].tolist() == [str(tmp_path / "sweep" / "data.csv")] * 2
     assert [path.name for path in tmp_path.rglob("data.csv")] == ["data.csv"]
     assert runge.load("sweep").members == 2
     with monkeypatch.context() as patch:
         patch.setattr("runge.optimizers.optimizer.Problem", None)  # nothing is trained again
-        runge.sweep(table, "seed=0,1", *TINY, ALONE[-1], directory="sweep")
+        runge.sweep(table, *TINY, *TWO, directory="sweep")
     with pytest.raises(ConfigurationError, match=r"data: .*data\.csv' holds another table; choose another directory"):
-        runge.sweep(table.iloc[1:], "seed=0,1", *TINY, ALONE[-1], directory="sweep")
+        runge.sweep(table.iloc[1:], *TINY, *TWO, directory="sweep")
 
 
 def test_the_answer_for_a_table_in_memory(table, monkeypatch, capfd):
@@ -330,10 +331,10 @@ def test_a_sweep_is_a_comparison_best_first(tmp_path):
 
 def test_a_sweep_in_which_a_run_diverges_warns():
     with pytest.warns(UserWarning, match=r"1 of 2 runs finished; diverged"):
-        comparison = runge.sweep(*DIVERGES[:2], "optimizer.lr=0.01,100", *ALONE)
+        comparison = runge.sweep(*DIVERGES[:2], "optimizer.lr=0.01,100", *ALONE, "search.compare=false")
     assert comparison.table["status"].tolist() == ["finished", "diverged"]
     with pytest.raises(RunError, match="diverged"):
-        runge.sweep("seed=1,2", *DIVERGES, *ALONE)
+        runge.sweep("seed=1,2", *DIVERGES, *ALONE, "search.compare=false")
 
 
 @pytest.mark.nightly

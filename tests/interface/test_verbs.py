@@ -13,7 +13,7 @@ from runge.configuration.errors import ConfigurationError
 
 pytestmark = pytest.mark.usefixtures("in_folder")
 
-SHORT = ("trainer.max_steps=20", "model.width=8", "trainer.progress_bar=false")
+SHORT = ("trainer.max_steps=20", "model.width=8", "trainer.progress_bar=false", "pictures=false")
 
 
 @pytest.fixture(scope="module")
@@ -26,7 +26,7 @@ def table():
 @pytest.fixture(scope="module")
 def swept(table, tmp_path_factory):
     directory = tmp_path_factory.mktemp("verbs") / "sweep"
-    options = "seed=0,1", "data.seed=0", "data.split.val=0.5", "hydra.launcher.processes=1"
+    options = "seed=0,1", "data.seed=0", "data.split.val=0.5", "search.compare=false", "hydra.launcher.processes=1"
     return runge.sweep(table, *SHORT, *options, directory=directory)
 
 

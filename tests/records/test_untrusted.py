@@ -12,6 +12,8 @@ import torch
 
 import runge
 from runge.commands import compare as compare
+from runge.comparison.html_report import render
+from runge.comparison.ranking import Ranking, collect
 from runge.configuration.errors import ConfigurationError
 from runge.configuration.objects import build
 from runge.records.directories import RunDirectory
@@ -129,9 +131,14 @@ def test_fake_checkpoint(name, copy, fail):
     check_refused(fail, copy, "last.ckpt")
 
 
+def compared(path):
+    """Return the page of a comparison of the runs at or below a directory."""
+    return render(Ranking(collect([path])))
+
+
 @pytest.mark.parametrize("damage", ["flipped bit", "missing end"])
 @pytest.mark.parametrize("name", ["best", "last", "metrics", "history", "fit"])
-def test_damaged_file(name, damage, copy, train, tmp_path, capfd):
+def test_damaged_file(name, damage, copy, train):
     """It is reported, or makes no difference."""
     path, expected, before = getattr(copy, name), runge.load(copy.path).state_dict(), figures(copy.path)
     content = bytearray(path.read_bytes())
@@ -148,9 +155,7 @@ def test_damaged_file(name, damage, copy, train, tmp_path, capfd):
         u, message = outcome(lambda: runge.load(copy.path))
         assert "best.ckpt" in message or all(torch.equal(x, expected[key]) for key, x in u.state_dict().items())
         return
-    compare.main([str(copy.path), "--out", "out"])
-    page = (tmp_path / "out" / "comparison.html").read_text()
-    assert f"{path.name} is damaged" in " ".join(capfd.readouterr().out.split()) + page
+    assert f"{path.name} is damaged" in compared(copy.path)
     if name == "history":
         with pytest.raises(ConfigurationError, match=r"history\.csv is damaged"):
             runge.history(copy.path)
@@ -179,7 +184,7 @@ def test_configuration_of_a_file_imports_nothing(name, copy, fail, tmp_path, mon
     if name == "an activation":
         with pytest.raises(ConfigurationError, match=r"evil\.EVIL, which is not imported .* import evil before"):
             runge.load(copy.path)
-    compare.main([str(copy.path), "--out", "out"])
+    compared(copy.path)
     check_refused(fail, copy, "evil.EVIL" if name == "an activation" else "")
 
 
@@ -194,12 +199,11 @@ def test_configuration_of_a_file_imports_nothing(name, copy, fail, tmp_path, mon
     }.items(),
     ids=["huge", "no numbers", "other columns", "a short row", "long"],
 )
-def test_hostile_fit(text, drawn, copy, tmp_path):
+def test_hostile_fit(text, drawn, copy):
     """Draw huge numbers as they are, and nothing if the table is not a fit."""
     copy.status.write_text(json.dumps(json.loads(copy.status.read_text()) | {"checksums": {}}))
     copy.fit.write_text(text)
-    compare.main([str(copy.path), "--out", "out"])
-    page = (tmp_path / "out" / "comparison.html").read_text()
+    page = compared(copy.path)
     assert ('"error_f"' in page.partition('id="data">')[2].partition("</script>")[0]) == drawn
     assert len(page) < 7_000_000
 
@@ -209,13 +213,12 @@ CONTENTS += ['{"overrides": 3}']
 
 
 @pytest.mark.parametrize("content", CONTENTS)
-def test_configuration_that_is_none(content, copy, fail, capfd):
+def test_configuration_that_is_none(content, copy, fail):
     copy.configuration.write_text(content)
     check_refused(fail, copy)
     shutil.rmtree(copy.last.parent)
     check_refused(fail, copy)
-    compare.main([str(copy.path), "--out", "out"])
-    assert "Traceback" not in "".join(capfd.readouterr())
+    compared(copy.path)
 
 
 NAMES = ["\x1b[31mred\x1b[0m", "\x1b]0;title\x07", "\x9b31m", "a\rb", "\u202eevil", "=1+1", "@SUM(A1)", "+1", "-1+1"]

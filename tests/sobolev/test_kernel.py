@@ -22,9 +22,9 @@ from tests.sobolev.test_network import stack
 clang = pytest.mark.skipif(shutil.which("clang++") is None, reason="there is no clang++")
 no_kernel = not kernel.suits_the_machine()
 suited = pytest.mark.skipif(no_kernel, reason="the kernel needs Linux, x86 or ARM, and a compiler")
-COMPILERS = ["g++", pytest.param("clang++", marks=clang)]
-if platform.machine() == "x86_64":  # also for CPUs with shorter vectors
-    COMPILERS += ["g++ -mno-avx512f", "g++ -mno-avx"]
+OLDER = []  # CPUs with shorter vectors
+if platform.machine() == "x86_64":
+    OLDER += [pytest.param(f"g++ {flag}", marks=pytest.mark.nightly) for flag in ("-mno-avx512f", "-mno-avx")]
 BOTH = ((torch.float64, 1e-13), (torch.float32, 1e-5))
 LONG = {"neurons": 2**21, "steps": 10**6}
 
@@ -73,7 +73,9 @@ def unoptimised(fresh, monkeypatch):
     return fresh
 
 
-@pytest.fixture(params=COMPILERS[1:])  # g++ has compiled the kernels of other tests
+@pytest.fixture(
+    params=[pytest.param("clang++", marks=[clang, pytest.mark.nightly]), *OLDER]
+)  # g++ has compiled the kernels of other tests
 def any_compiler(request, monkeypatch):
     """Compile by another compiler, once for all tests."""
     monkeypatch.setenv("CXX", request.param)

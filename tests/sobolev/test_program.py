@@ -71,7 +71,11 @@ class Program:
 @pytest.fixture(
     params=[
         pytest.param(SANITIZED, id="sanitized", marks=pytest.mark.skipif(no_kernel, reason="Linux only")),
-        pytest.param(ARM, id="ARM", marks=pytest.mark.skipif(bool(missing), reason=f"not installed: {missing}")),
+        pytest.param(
+            ARM,
+            id="ARM",
+            marks=[pytest.mark.nightly, pytest.mark.skipif(bool(missing), reason=f"not installed: {missing}")],
+        ),
     ]
 )
 def _program(request, monkeypatch, tmp_path):

@@ -18,7 +18,13 @@ from tests.sweeps.test_run import figures
 
 SMALL = ("data.n_train=16", "data.n_val=16", "data.n_test=101", "trainer.log_every=50", "trainer.progress_bar=false")
 RUNS = {
-    "mini-batches": (*SMALL, "trainer.max_steps=4000", "data.batch_size=5", "schedule.ramp_steps=500"),
+    "mini-batches": (
+        *SMALL,
+        "trainer.max_steps=1500",
+        "data.batch_size=5",
+        "schedule.ramp_steps=500",
+        "pictures=false",
+    ),
     "levenberg_marquardt": (
         *(*SMALL, "optimizer=levenberg_marquardt", "trainer.max_steps=600"),
         *("model.width=16", "data.n_train=40", "trainer.log_every=7"),

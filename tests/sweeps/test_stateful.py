@@ -1,7 +1,7 @@
 """Runs and sweeps that are ended, tampered with, moved, doubled, resumed and compared in any order.
 
-`pytest tests/sweeps/test_stateful.py --sequences 300 --hypothesis-seed random` does 300 sequences of up to 6 steps,
-which are others each time; without a seed they are the same. Commands are forked from a process that has loaded
+`pytest tests/sweeps/test_stateful.py --nightly --sequences 300 --hypothesis-seed random` does 300 sequences of up to 6
+steps, which are others each time; without a seed they are the same. Commands are forked from a process that has loaded
 everything; the server of a sweep's workers is for `test_endings.py`.
 """
 
@@ -12,6 +12,7 @@ from contextlib import suppress
 from functools import cache
 from pathlib import Path
 
+import pytest
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule, run_state_machine_as_test
@@ -29,7 +30,7 @@ FEW = (*SMALL, "model.width=8", "trainer.checkpoint_seconds=0.02")
 TWO = ("-m", "hydra.launcher.processes=2", "search.compare=false")
 LM = ("optimizer=levenberg_marquardt", "trainer.log_every=5")
 KINDS = {
-    "run": (*FEW, "trainer.max_steps=400", "data.batch_size=5"),
+    "run": (*FEW, "trainer.max_steps=400", "data.batch_size=5", "pictures=false"),
     "levenberg_marquardt": (*FEW, *LM, "trainer.max_steps=30"),
     "sweep": (*TWO, *FEW, "trainer.max_steps=300", "seed=range(2)", "resampling=none,residual"),
     "one stack": (*TWO, *FEW, *LM, "trainer.max_steps=20", "seed=range(2)"),
@@ -209,6 +210,7 @@ class Disturbed(RuleBasedStateMachine):
                 assert all(bool((x == states[1][key]).all()) for key, x in states[0].items() if key != "history")
 
 
+@pytest.mark.nightly
 def test_any_order(pytestconfig):
     run_state_machine_as_test(
         Disturbed,
