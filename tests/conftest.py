@@ -37,7 +37,7 @@ collect_ignore = ["pretended.py"]  # which adds a device to torch
 torch.set_num_threads(1)
 MEMORY = Path("/dev/shm")
 if MEMORY.is_dir() and shutil.disk_usage(MEMORY).free > 4e9 and not os.statvfs(MEMORY).f_flag & os.ST_NOEXEC:
-    # All files are written with fsync, which takes 10 ms or more on a disk; kernels are compiled there and loaded.
+    # All files are written with fsync, which takes milliseconds on a disk; kernels are compiled there and loaded.
     os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(MEMORY))
 # More examples: `pytest --hypothesis-profile default`.
 settings.register_profile("few", max_examples=25)

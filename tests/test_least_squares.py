@@ -212,22 +212,6 @@ SMALL = (
 )
 
 
-def test_a_run_alone_and_in_a_stack(train, tmp_path):
-    """Equal up to round-off, because products of a stack are added in another order."""
-    status, out, err = train(
-        *("-m", *SMALL, "seed=range(3)", "search.compare=false", "hydra.launcher.processes=1", "hydra.sweep.dir=sweep")
-    )
-    assert status == 0, out + err
-    assert train(*SMALL, "seed=1", "hydra.run.dir=alone")[0] == 0
-    together, alone = (json.loads((tmp_path / where / "metrics.json").read_text()) for where in ("sweep/1", "alone"))
-    for key in (key for key in alone if key.startswith(("train/", "val/", "test/"))):
-        assert together[key] == pytest.approx(alone[key], rel=1e-6), key
-    assert alone["test/mse_f"] < 1e-8
-    header, *rows = (tmp_path / "alone" / "history.csv").read_text().splitlines()
-    slopes = [float(row.split(",")[header.split(",").index("slope")]) for row in rows]
-    assert slopes == pytest.approx([3 * 16 ** (k / 6) for k in range(6)])
-
-
 MISTAKES = "optimizer.slopes=[1]", "optimizer.slopes=[0,1]", "optimizer.slopes=3", "optimizer.per_input=2"
 
 

@@ -119,11 +119,12 @@ def test_a_course_that_is_continued_from_its_state_ends_with_the_same_bits(name)
     assert torch.equal(resumed.network.theta, whole.network.theta)
 
 
+@pytest.mark.parametrize("lambda_d", [0.3, None])
 @pytest.mark.parametrize("name", [name for name, method in (METHODS | OF_TORCH).items() if method.keeps_apart])
-def test_a_member_in_a_stack_equals_the_one_alone(name):
+def test_a_member_in_a_stack_equals_the_one_alone(name, lambda_d):
     """Beside one with a loss a million times larger, and one that has diverged."""
     method = (METHODS | OF_TORCH)[name]
-    together, alone = plane(members=3), plane(members=1)
+    together, alone = (plane(members=members, lambda_d=lambda_d) for members in (3, 1))
     together.points.f[1] *= 1e3
     with torch.no_grad():
         together.network.theta[2] = torch.nan

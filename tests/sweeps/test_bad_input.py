@@ -62,7 +62,6 @@ MISTAKES = {
     "model.depth=1_001": ("model.depth", "1001", "1000"),
     "target=expression target.expr=1e23": ("target.expr", "'1e23'", "1e+15"),
     # two overrides that do not go together
-    "sampling=chebyshev data.n_train=1": ("data.n_train", "1", "2"),
     "resampling=residual data.n_train=1": ("data.n_train", "1", "2"),
     "sampling=stratified sampling.quotas={left:0.5}": ("sampling.quotas", "0.5", "1", "left, middle, right, peak"),
     "sampling=stratified sampling.quotas={centre:1.0}": ("sampling.quotas", "centre", "left, middle, right, peak"),
