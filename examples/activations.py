@@ -22,7 +22,7 @@ def main(seeds: int = 5, steps: int = 8000) -> None:
     runs = pd.concat(errors, names=["experiment"])[["test/mse_f", "test/mse_df"]]
     medians = runs.groupby(level=[0, 1]).median()
     medians.to_csv("activations.csv")
-    print(medians.to_string(float_format="{:.1e}".format))
+    print(medians.map("{:.1e}".format))
     print(*runge.compare(*sweeps.values(), out="activations").sentences, sep="\n")  # with a report
 
     for name, marker in zip(EXPERIMENTS, "o^s", strict=True):

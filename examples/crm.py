@@ -3,6 +3,7 @@
 import runpy
 import sys
 from pathlib import Path
+from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -24,11 +25,11 @@ ROWS, (LOW, HIGH) = 100, np.transpose([*INPUTS.values()])
 
 def table(x: np.ndarray) -> pd.DataFrame:
     """Return lift and drag coefficients at points (n, 7) by a vortex lattice, and their adjoint derivatives."""
-    wing = {"num_y": 21, "num_x": 3, "wing_type": "CRM", "symmetry": True, "num_twist_cp": 3}
+    mesh, twist = generate_mesh({"num_y": 21, "num_x": 3, "wing_type": "CRM", "symmetry": True, "num_twist_cp": 3})
     surface = {"name": "wing", "symmetry": True, "S_ref_type": "wetted", "with_viscous": True, "with_wave": False}
     surface |= {"CL0": 0.0, "CD0": 0.015, "k_lam": 0.05, "c_max_t": 0.303, "t_over_c_cp": np.array([0.1, 0.12, 0.15])}
-    surface |= dict(zip(["mesh", "twist_cp"], generate_mesh(wing), strict=True))
-    problem, rows = om.Problem(reports=False), []
+    surface |= {"mesh": mesh, "twist_cp": twist}
+    problem, rows = om.Problem(reports=False), list[Any]()
     problem.model.add_subsystem("wing", Geometry(surface=surface))
     problem.model.add_subsystem("aero", AeroPoint(surfaces=[surface], compressible=True), promotes_inputs=[*FLOW])
     problem.model.connect("wing.mesh", ["aero.wing.def_mesh", "aero.aero_states.wing_def_mesh"])
@@ -41,7 +42,7 @@ def table(x: np.ndarray) -> pd.DataFrame:
         for name, value in zip(inputs, np.split(point, [1, 2, 3, 4]), strict=True):
             problem.set_val(name, value)
         problem.run_model()
-        slopes = problem.compute_totals(["aero.CL", "aero.CD"], inputs, return_format="array")
+        slopes: Any = problem.compute_totals(["aero.CL", "aero.CD"], inputs, return_format="array")
         rows.append([*point, *problem["aero.CL"], *problem["aero.CD"], *slopes.flat])
     return pd.DataFrame(rows, columns=[*INPUTS, "CL", "CD", *(f"d{y}_d{x}" for y in ("CL", "CD") for x in INPUTS)])
 
@@ -49,8 +50,7 @@ def table(x: np.ndarray) -> pd.DataFrame:
 def main(rows: int = ROWS, seconds: int = 60) -> None:
     """Make the table, fit it, minimise the drag at a lift of 0.5 with the exported function, and draw both polars."""
     table(qmc.scale(qmc.LatinHypercube(7, rng=0).random(rows), LOW, HIGH)).to_csv("crm.csv", index=False)
-    answer = runge.fit(Path("crm.csv"), f"search.timeout={seconds}")
-    runge.export(answer, "numpy", "crm_fit.py", force=True)
+    runge.export(runge.fit(Path("crm.csv"), f"search.timeout={seconds}"), "numpy", "crm_fit.py", force=True)
     exported = runpy.run_path("crm_fit.py")["value_and_derivative"]  # it needs only NumPy
 
     def fit(z: np.ndarray) -> tuple[np.ndarray, np.ndarray]:  # of the angle of attack and the twist, in cruise
@@ -58,10 +58,9 @@ def main(rows: int = ROWS, seconds: int = 60) -> None:
         return value[0], slope[0][:, [1, 4, 5, 6]]
 
     lift = {"type": "eq", "fun": lambda z: fit(z)[0][0] - 0.5, "jac": lambda z: fit(z)[1][0]}
-    drag = {"fun": lambda z: 1e4 * fit(z)[0][1], "jac": lambda z: 1e4 * fit(z)[1][1]}
     box = np.stack([LOW, HIGH], 1)[[1, 4, 5, 6]]
-    twists = np.array([[-3.75, -0.94, 6.72], minimize(x0=box.mean(1), bounds=box, constraints=lift, **drag).x[1:]])
-    for twist, name in zip(twists.round(2), ("built", "best"), strict=True):
+    best = minimize(lambda z: [1e4 * part[1] for part in fit(z)], box.mean(1), jac=True, bounds=box, constraints=lift)
+    for name, twist in {"built": [-3.75, -0.94, 6.72], "best": best.x[1:].round(2)}.items():
         polar = np.array([[250, alpha, 0.8, 1e6, *twist] for alpha in np.linspace(0, 6, 25)])
         (lifts, drags), truth = exported(polar)[0].T, table(polar[::3])
         print(f"{name} twist {twist}: drag {np.interp(0.5, truth['CL'], truth['CD']):.5f} by OpenAeroStruct")

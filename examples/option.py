@@ -52,7 +52,7 @@ def main(rows: int = ROWS, seconds: int = 60) -> None:
         f"delta on 100 paths: wrong by at most {np.abs(u.derivative(x)[:100, 0] - table(x[:100])['dV_dS']).max():.1g}"
     )
     for name, result in zip(("no hedge", "delta", "least variance"), results - u(x), strict=True):
-        plt.hist(result, np.arange(-15, 10, 0.5), histtype="step", label=f"{name}: {result.std():.2f}")
+        plt.hist(result, [*np.arange(-15, 10, 0.5)], histtype="step", label=f"{name}: {result.std():.2f}")
     plt.gca().set(xlabel="result after 90 days", ylabel="paths", title="a sold call, and its standard deviation")
     plt.legend(frameon=False)
     plt.savefig("option.png", dpi=130)

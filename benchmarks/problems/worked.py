@@ -1,0 +1,165 @@
+"""Measure the errors of the worked examples, `runge fit` and other tools, and write them into the examples' pages.
+
+    python benchmarks/problems/worked.py [NAME ...] [--seconds 60] [--seeds 1] [--tools TOOL ...]
+
+Each table is made by `examples/NAME.py`, from a Latin hypercube of the seed; the errors are those at fresh points that
+are drawn at random. `runge fit` has these seconds. The other tools have the best of their default and the grid of the
+table of problems, by a fifth of the rows, in 120 s of the processor. Figures and the scripts' plots are kept, and pages
+whose fits were not measured again keep theirs. Without a name, all examples run, also that of the activations.
+"""
+
+import argparse
+import importlib.util
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import warnings
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from choice import best, derivative
+from results import FOLDER, keep, read
+from scipy.stats import qmc
+from tables import Rows, errors
+from tools import adapter
+from tools.runge_best import Best
+
+sys.path.append(str(Path(__file__).parents[1]))
+from pages import DOCS, table
+
+EXAMPLES = Path(__file__).parents[2] / "examples"
+FRESH = {"co2": 2000, "water": 300, "crm": 300, "option": 2000}
+"""The examples with a table, and how many fresh points have labels of the program."""
+
+ACTIVATIONS = "activations"
+"""The example without a table, whose script measures all errors."""
+
+TOOLS = ("runge fit", "JENN", "GPyTorch", "SMT GEKPLS", "SMT KRG", "scikit-learn GP")
+SECONDS = 120  # of the processor, for the grid of a tool
+
+
+def load(name: str) -> Any:
+    """Return an example as a module."""
+    spec = importlib.util.spec_from_file_location(name, EXAMPLES / f"{name}.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def rows_of(frame: pd.DataFrame, inputs: list[str]) -> Rows:
+    """Return a table with columns such as T, h and dh_dT as arrays."""
+    slopes = [name for name in frame if re.fullmatch(rf"d.+_d({'|'.join(inputs)})", str(name))]
+    outputs = [name for name in frame if name not in inputs and name not in slopes]
+    dydx = np.stack([frame[[f"d{y}_d{x}" for x in inputs]].to_numpy(float) for y in outputs], 1)
+    return Rows(frame[inputs].to_numpy(float), frame[outputs].to_numpy(float), dydx)
+
+
+def problem(name: str, seed: int) -> tuple[Rows, Rows]:
+    """Return the rows of an example, which are those of its script for seed 0, and those of the test."""
+    module = load(name)
+    low, high, inputs = module.LOW, module.HIGH, list(module.INPUTS)
+    design = qmc.scale(qmc.LatinHypercube(len(low), rng=seed).random(module.ROWS), low, high)
+    fresh = np.random.default_rng(10_000 + seed).uniform(low, high, (FRESH[name], len(low)))
+    rows, test = (rows_of(module.table(x), inputs) for x in (design, fresh))
+    return rows, test
+
+
+def fitted(tool: str, rows: Rows, seed: int, seconds: float) -> tuple[Any, dict[str, Any]]:
+    """Return a tool that is fitted to all rows, and its settings."""
+    if tool == "runge fit":
+        settings = {"ARGUMENTS": (f"search.timeout={seconds}",)}
+        return type("Fit", (Best,), settings)(seed).fit(*rows), {"seconds": seconds}
+    return best(adapter(tool), rows, seed, SECONDS)
+
+
+def measure(name: str, tools: list[str], seeds: int, seconds: float) -> None:
+    """Fit the tools to an example, and keep their errors; other tools' figures stay."""
+    measured = []
+    for seed in range(seeds):
+        rows, test = problem(name, seed)
+        for tool in tools:
+            key = {"problem": f"{name}, {tool}, {seed}", "example": name, "tool": tool, "seed": seed}
+            try:
+                model, settings = fitted(tool, rows, seed, seconds)
+                figures = errors(model.predict(test.x), derivative(model, test.x), test) | {"settings": settings}
+            except Exception as failure:  # whatever a tool raises is its result
+                figures = {"failure": f"{type(failure).__name__}: {failure}"[:200]}
+            measured.append(key | figures)
+            print(json.dumps(measured[-1]), flush=True)
+            keep("worked", measured, "python benchmarks/problems/worked.py")
+
+
+def draw(name: str, *arguments: str) -> str:
+    """Run an example's script, keep its plot in the documentation, and return what it has printed last."""
+    with TemporaryDirectory() as folder:
+        command = [sys.executable, str(EXAMPLES / f"{name}.py"), *arguments]
+        environment = os.environ | {"MPLBACKEND": "agg"}
+        printed = subprocess.run(command, cwd=folder, check=True, text=True, stdout=subprocess.PIPE, env=environment)
+        shutil.copy(Path(folder, f"{name}.png"), DOCS / "examples")
+        if name == ACTIVATIONS:
+            shutil.copy(Path(folder, "activations.csv"), FOLDER / "worked_activations.csv")
+    return printed.stdout
+
+
+def table_of_tools(name: str) -> str:
+    """Return the median errors of an example by tool, the smallest of each column in bold."""
+    kept = pd.DataFrame([row for row in read("worked")["rows"] if row["example"] == name])
+    medians = kept.groupby("tool")[["value", "derivative"]].median(numeric_only=True)
+    rows = [[tool, *medians.loc[tool]] for tool in TOOLS if tool in medians.index]
+    least, least_slope = medians.min()
+    cells = [[tool, number(value, least), number(slope, least_slope)] for tool, value, slope in rows]
+    return table(["tool", "error of the value", "error of the derivative"], cells)
+
+
+def number(figure: float, least: float) -> str:
+    """Return a number of a table; the least one is bold."""
+    if not np.isfinite(figure):
+        return "failed"
+    return f"**{figure:.1e}**" if figure == least else f"{figure:.1e}"
+
+
+def table_of_activations() -> str:
+    """Return the medians of the experiments by activation."""
+    medians = pd.read_csv(FOLDER / "worked_activations.csv")
+    head = ["experiment", "activation", "MSE of f", "MSE of f'"]
+    return table(head, ([name, activation, f"{f:.1e}", f"{df:.1e}"] for name, activation, f, df in medians.values), 2)
+
+
+def write_page(name: str) -> None:
+    """Put the table into an example's page."""
+    page = DOCS / "examples" / f"{name}.md"
+    text = table_of_activations() if name == ACTIVATIONS else table_of_tools(name)
+    part = r"(<!-- errors -->\n\n).*?(\n\n<!-- end -->)"
+    before = page.read_text(encoding="utf-8")
+    page.write_text(re.sub(part, rf"\g<1>{text}\g<2>", before, flags=re.DOTALL), encoding="utf-8")
+
+
+def main() -> None:
+    names = [*FRESH, ACTIVATIONS]
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("names", nargs="*", default=names, metavar="NAME", help=", ".join(names))
+    parser.add_argument("--seconds", type=int, default=60, help="the time of runge fit")
+    parser.add_argument("--seeds", type=int, default=1)
+    parser.add_argument("--tools", nargs="*", choices=TOOLS, default=list(TOOLS))
+    parser.add_argument("--no-plots", action="store_true", help="do not run the scripts of the examples")
+    arguments = parser.parse_args()
+    warnings.simplefilter("ignore")
+    for name in arguments.names:
+        if name != ACTIVATIONS:
+            measure(name, arguments.tools, arguments.seeds, arguments.seconds)
+        if not arguments.no_plots:
+            rows = [] if name == ACTIVATIONS else [str(load(name).ROWS), str(arguments.seconds)]
+            print(draw(name, *rows), flush=True)
+        write_page(name)
+
+
+if __name__ == "__main__":
+    main()
