@@ -24,7 +24,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from choice import best, derivative
-from results import FOLDER, keep, read
+from results import keep, read
 from scipy.stats import qmc
 from tables import Rows, errors
 from tools import adapter
@@ -33,14 +33,15 @@ from tools.runge_best import Best
 sys.path.append(str(Path(__file__).parents[1]))
 from pages import DOCS, table
 
-EXAMPLES = Path(__file__).parents[2] / "examples"
+EXAMPLES, PAGES = Path(__file__).parents[2] / "examples", DOCS / "examples"
 FRESH = {"co2": 2000, "water": 300, "crm": 300, "option": 2000}
 """The examples with a table, and how many fresh points have labels of the program."""
 
 ACTIVATIONS = "activations"
 """The example without a table, whose script measures all errors."""
 
-TOOLS = ("runge fit", "JENN", "GPyTorch", "SMT GEKPLS", "SMT KRG", "scikit-learn GP")
+RUNGE = "runge fit"
+TOOLS = (RUNGE, "JENN", "GPyTorch", "SMT GEKPLS", "SMT KRG", "scikit-learn GP")
 SECONDS = 120  # of the processor, for the grid of a tool
 
 
@@ -74,7 +75,7 @@ def problem(name: str, seed: int) -> tuple[Rows, Rows]:
 
 def fitted(tool: str, rows: Rows, seed: int, seconds: float) -> tuple[Any, dict[str, Any]]:
     """Return a tool that is fitted to all rows, and its settings."""
-    if tool == "runge fit":
+    if tool == RUNGE:
         settings = {"ARGUMENTS": (f"search.timeout={seconds}",)}
         return type("Fit", (Best,), settings)(seed).fit(*rows), {"seconds": seconds}
     return best(adapter(tool), rows, seed, SECONDS)
@@ -97,49 +98,45 @@ def measure(name: str, tools: list[str], seeds: int, seconds: float) -> None:
             keep("worked", measured, "python benchmarks/problems/worked.py")
 
 
-def draw(name: str, *arguments: str) -> str:
-    """Run an example's script, keep its plot in the documentation, and return what it has printed last."""
+def run(name: str, *arguments: int) -> None:
+    """Run an example's script, and keep its plot and what it has printed in the documentation."""
     with TemporaryDirectory() as folder:
-        command = [sys.executable, str(EXAMPLES / f"{name}.py"), *arguments]
+        command = [sys.executable, str(EXAMPLES / f"{name}.py"), *map(str, arguments)]
         environment = os.environ | {"MPLBACKEND": "agg"}
         printed = subprocess.run(command, cwd=folder, check=True, text=True, stdout=subprocess.PIPE, env=environment)
-        shutil.copy(Path(folder, f"{name}.png"), DOCS / "examples")
-        if name == ACTIVATIONS:
-            shutil.copy(Path(folder, "activations.csv"), FOLDER / "worked_activations.csv")
-    return printed.stdout
+        shutil.copy(Path(folder, f"{name}.png"), PAGES)
+    lines = [line for line in printed.stdout.splitlines() if "steps/s" not in line]  # of progress
+    put(name, "output", "\n".join(f"    {line}".rstrip() for line in lines))
 
 
-def table_of_tools(name: str) -> str:
-    """Return the median errors of an example by tool, the smallest of each column in bold."""
-    kept = pd.DataFrame([row for row in read("worked")["rows"] if row["example"] == name])
-    medians = kept.groupby("tool")[["value", "derivative"]].median(numeric_only=True)
-    rows = [[tool, *medians.loc[tool]] for tool in TOOLS if tool in medians.index]
-    least, least_slope = medians.min()
-    cells = [[tool, number(value, least), number(slope, least_slope)] for tool, value, slope in rows]
-    return table(["tool", "error of the value", "error of the derivative"], cells)
-
-
-def number(figure: float, least: float) -> str:
-    """Return a number of a table; the least one is bold."""
-    if not np.isfinite(figure):
-        return "failed"
-    return f"**{figure:.1e}**" if figure == least else f"{figure:.1e}"
-
-
-def table_of_activations() -> str:
-    """Return the medians of the experiments by activation."""
-    medians = pd.read_csv(FOLDER / "worked_activations.csv")
-    head = ["experiment", "activation", "MSE of f", "MSE of f'"]
-    return table(head, ([name, activation, f"{f:.1e}", f"{df:.1e}"] for name, activation, f, df in medians.values), 2)
-
-
-def write_page(name: str) -> None:
-    """Put the table into an example's page."""
-    page = DOCS / "examples" / f"{name}.md"
-    text = table_of_activations() if name == ACTIVATIONS else table_of_tools(name)
-    part = r"(<!-- errors -->\n\n).*?(\n\n<!-- end -->)"
+def put(name: str, part: str, text: str) -> None:
+    """Replace a generated part of an example's page."""
+    page = PAGES / f"{name}.md"
+    pattern = re.compile(rf"(<!-- {part} -->\n\n).*?(\n\n<!-- end -->)", re.DOTALL)
     before = page.read_text(encoding="utf-8")
-    page.write_text(re.sub(part, rf"\g<1>{text}\g<2>", before, flags=re.DOTALL), encoding="utf-8")
+    page.write_text(pattern.sub(lambda found: found[1] + text + found[2], before), encoding="utf-8")
+
+
+def report(kept: pd.DataFrame) -> str:
+    """Return the median errors by tool and sentences on the best tools, in Markdown."""
+    medians = kept.groupby("tool")[["value", "derivative"]].median()
+    order = [tool for tool in TOOLS if tool in medians.index]
+    lines = ([tool, *(f"{error:.1e}" for error in medians.loc[tool])] for tool in order)
+    rows = table(["tool", "error of the value", "error of the derivative"], lines)
+    seconds = {row["seconds"] for row in kept.loc[kept["tool"] == RUNGE, "settings"]}
+    time = f"`{RUNGE}` had {' or '.join(map(str, sorted(seconds)))} s. " if seconds else ""
+    seeds = f"The number of seeds is {kept.groupby('tool')['seed'].nunique().min()}."
+    sentences = [comparison(name, medians[name].dropna().sort_values()) for name in medians]
+    return f"{rows}\n\n" + "\n".join([*filter(None, sentences), time + seeds])
+
+
+def comparison(quantity: str, ranked: pd.Series) -> str:
+    """Return a sentence on the smallest error, and how much larger the one of `runge fit`, or the next one, is."""
+    if len(ranked) < 2:
+        return ""
+    best, other = ranked.index[0], RUNGE if RUNGE in ranked.index[1:] else ranked.index[1]
+    factor = ranked[other] / ranked[best]
+    return f"{best} has the smallest error of the {quantity}. The error of {other} is {factor:.2g} times as large."
 
 
 def main() -> None:
@@ -155,10 +152,11 @@ def main() -> None:
     for name in arguments.names:
         if name != ACTIVATIONS:
             measure(name, arguments.tools, arguments.seeds, arguments.seconds)
+            kept = [row for row in read("worked")["rows"] if row["example"] == name]
+            if kept:
+                put(name, "errors", report(pd.DataFrame(kept)))
         if not arguments.no_plots:
-            rows = [] if name == ACTIVATIONS else [str(load(name).ROWS), str(arguments.seconds)]
-            print(draw(name, *rows), flush=True)
-        write_page(name)
+            run(name, *([] if name == ACTIVATIONS else [load(name).ROWS, arguments.seconds]))
 
 
 if __name__ == "__main__":
