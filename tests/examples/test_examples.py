@@ -23,7 +23,7 @@ pytestmark = pytest.mark.filterwarnings("ignore")  # of the other programs
 
 
 @pytest.fixture
-def example(monkeypatch, tmp_path):
+def example(one_core, monkeypatch, tmp_path):
     """The names of a script, in an empty folder, if its program is installed."""
     monkeypatch.chdir(tmp_path)
     matplotlib.use("agg")

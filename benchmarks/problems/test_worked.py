@@ -1,0 +1,38 @@
+"""The tables and sentences of the worked examples."""
+
+import numpy as np
+import pandas as pd
+import worked
+from numpy.testing import assert_array_equal
+
+
+def test_a_table_with_names_becomes_arrays():
+    columns = {"T": [1, 2], "p": [3, 4], "h": [5, 6], "s": [7, 8]}
+    slopes = {"dh_dT": [0, 1], "dh_dp": [2, 3], "ds_dT": [4, 5], "ds_dp": [6, 7]}
+    rows = worked.rows_of(pd.DataFrame(columns | slopes), ["T", "p"])
+    assert_array_equal(rows.x, [[1, 3], [2, 4]])
+    assert_array_equal(rows.y, [[5, 7], [6, 8]])
+    assert_array_equal(rows.dydx, [[[0, 2], [4, 6]], [[1, 3], [5, 7]]])
+
+
+def test_a_report_says_who_is_best_by_what_factor():
+    kept = pd.DataFrame(
+        [
+            {"tool": "JENN", "seed": 0, "value": 0.1, "derivative": 0.2, "settings": {}},
+            {"tool": "runge fit", "seed": 0, "value": 0.01, "derivative": 0.8, "settings": {"seconds": 60}},
+            {"tool": "SMT KRG", "seed": 0, "value": np.nan, "derivative": np.nan, "settings": np.nan},
+        ]
+    )
+    text = worked.report(kept)
+    assert "| runge fit | 1.0e-02 | 8.0e-01 |\n| JENN | 1.0e-01 | 2.0e-01 |\n| SMT KRG | failed | failed |" in text
+    assert "runge fit has the smallest error of the value. The error of JENN is 10 times as large." in text
+    assert "JENN has the smallest error of the derivative. The error of runge fit is 4 times as large." in text
+    assert text.endswith("`runge fit` had 60 s. The number of seeds is 1.")
+
+
+def test_a_part_of_a_page_is_replaced_and_no_other(tmp_path, monkeypatch):
+    monkeypatch.setattr(worked, "PAGES", tmp_path)
+    page = "a\n\n<!-- output -->\n\n{}\n\n<!-- end -->\n\n<!-- errors -->\n\nold\n\n<!-- end -->\n"
+    (tmp_path / "co2.md").write_text(page.format("old"))
+    worked.put("co2", "output", r"\1 new")
+    assert (tmp_path / "co2.md").read_text() == page.format(r"\1 new")
