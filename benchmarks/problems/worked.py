@@ -121,7 +121,7 @@ def put(name: str, part: str, text: str) -> None:
 
 def report(kept: pd.DataFrame) -> str:
     """Return the median errors by tool and sentences on the best tools, in Markdown; NaN is a failure."""
-    medians = kept.groupby("tool")[["value", "derivative"]].median()
+    medians: Any = kept.groupby("tool")[["value", "derivative"]].median()
     order = [tool for tool in TOOLS if tool in medians.index]
     cells = medians.map(lambda error: f"{error:.1e}" if np.isfinite(error) else "failed")
     lines = ([tool, *cells.loc[tool]] for tool in order)

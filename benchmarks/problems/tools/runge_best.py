@@ -16,7 +16,7 @@ class Best:
     ARGUMENTS: ClassVar = ("search.timeout=120",)
 
     def __init__(self, seed: int = 0) -> None:
-        self.arguments = *self.ARGUMENTS, f"seed={seed}", "trainer.progress_bar=false"
+        self.arguments: tuple[str, ...] = *self.ARGUMENTS, f"seed={seed}", "trainer.progress_bar=false"
 
     def fit(self, x: Array, y: Array, dydx: Array) -> Self:
         with TemporaryDirectory() as directory:
