@@ -95,7 +95,7 @@ def measure(name: str, tools: list[str], seeds: int, seconds: float) -> None:
                 figures = errors(model.predict(test.x), derivative(model, test.x), test) | {"settings": settings}
             except Exception as failure:  # whatever a tool raises is its result
                 figures = {"failure": f"{type(failure).__name__}: {failure}"[:200]}
-            measured.append(key | {"value": None, "derivative": None} | figures)
+            measured.append(key | {"value": None, "derivative": None, "settings": {}} | figures)
             print(json.dumps(measured[-1]), flush=True)
             keep("worked", measured, "python benchmarks/problems/worked.py")
 
@@ -126,7 +126,7 @@ def report(kept: pd.DataFrame) -> str:
     cells = medians.map(lambda error: f"{error:.1e}" if np.isfinite(error) else "failed")
     lines = ([tool, *cells.loc[tool]] for tool in order)
     rows = table(["tool", "error of the value", "error of the derivative"], lines)
-    seconds = {row["seconds"] for row in kept.loc[kept["tool"] == RUNGE, "settings"]}
+    seconds = {settings["seconds"] for settings in kept.loc[kept["tool"] == RUNGE, "settings"] if settings}
     time = f"`{RUNGE}` had {' or '.join(map(str, sorted(seconds)))} s. " if seconds else ""
     seeds = f"The number of seeds is {kept.groupby('tool')['seed'].nunique().min()}."
     sentences = [comparison(name, medians[name].dropna().sort_values()) for name in medians]
@@ -138,8 +138,8 @@ def comparison(quantity: str, ranked: pd.Series) -> str:
     if len(ranked) < 2:
         return ""
     best, other = ranked.index[0], RUNGE if RUNGE in ranked.index[1:] else ranked.index[1]
-    factor = ranked[other] / ranked[best]
-    return f"{best} has the smallest error of the {quantity}. The error of {other} is {factor:.2g} times as large."
+    factor = float(f"{ranked[other] / ranked[best]:.2g}")
+    return f"{best} has the smallest error of the {quantity}. The error of {other} is {factor:g} times as large."
 
 
 def main() -> None:
