@@ -36,3 +36,14 @@ def test_a_part_of_a_page_is_replaced_and_no_other(tmp_path, monkeypatch):
     (tmp_path / "co2.md").write_text(page.format("old"))
     worked.put("co2", "output", r"\1 new")
     assert (tmp_path / "co2.md").read_text() == page.format(r"\1 new")
+
+
+def test_a_script_leaves_its_plot_and_its_words_in_the_page(tmp_path, monkeypatch):
+    monkeypatch.setattr(worked, "PAGES", tmp_path)
+    monkeypatch.setattr(worked, "EXAMPLES", tmp_path)
+    (tmp_path / "co2.md").write_text("<!-- output -->\n\nold\n\n<!-- end -->\n")
+    script = "import sys; open('co2.png', 'w').write('plot'); print('8 runs, 9 steps/s'); print(*sys.argv[1:])"
+    (tmp_path / "co2.py").write_text(script)
+    worked.run("co2", 120, 60)
+    assert (tmp_path / "co2.md").read_text() == "<!-- output -->\n\n    120 60\n\n<!-- end -->\n"
+    assert (tmp_path / "co2.png").read_text() == "plot"
