@@ -20,6 +20,7 @@ import sys
 import warnings
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from textwrap import wrap
 from typing import Any
 
 import numpy as np
@@ -43,6 +44,7 @@ ACTIVATIONS = "activations"
 
 RUNGE = "runge fit"
 TOOLS = (RUNGE, "JENN", "GPyTorch", "SMT GEKPLS", "SMT KRG", "scikit-learn GP")
+WIDTH = 110  # of printed lines, which are indented on a page of 120 columns
 SECONDS = 120  # of the processor, for the grid of a tool
 
 
@@ -108,7 +110,8 @@ def run(name: str, *arguments: int) -> None:
         printed = subprocess.run(command, cwd=folder, check=True, text=True, stdout=subprocess.PIPE, env=environment)
         shutil.copy(Path(folder, f"{name}.png"), PAGES)
     lines = [line for line in printed.stdout.splitlines() if "steps/s" not in line]  # of progress
-    put(name, "output", "\n".join(f"    {line}".rstrip() for line in lines))
+    wrapped = [part for line in lines for part in (wrap(line, WIDTH) if len(line) > WIDTH else [line])]
+    put(name, "output", "\n".join(f"    {line}".rstrip() for line in wrapped))
 
 
 def put(name: str, part: str, text: str) -> None:

@@ -65,7 +65,7 @@ def test_the_derivatives_of_a_table_are_those_of_its_values(name, example):
 
 def test_the_script_of_the_report_compares_its_experiments(example, capsys, tmp_path):
     example("activations")["main"](seeds=1, steps=4)
-    assert "leads" in capsys.readouterr().out
+    assert "in the median" in capsys.readouterr().out
     assert (tmp_path / "activations.png").exists()
     assert len((tmp_path / "activations.csv").read_text().splitlines()) == 13
     assert (tmp_path / "activations/comparison.html").exists()
