@@ -67,6 +67,11 @@ class Interruption:
         """True if a signal was received, or the deadline is over."""
         return self.received is not None or time.monotonic() > self.deadline
 
+    @property
+    def time_is_over(self) -> bool:
+        """True if the deadline is over, and no signal was received."""
+        return self.received is None and self.requested
+
     def check(self) -> None:
         """Raise KeyboardInterrupt if it is requested."""
         if self.requested:

@@ -5,7 +5,7 @@ import re
 import shlex
 import sys
 
-__all__ = ["command", "in_shell", "override_of", "setting"]
+__all__ = ["command", "in_shell", "key_of", "override_of", "setting"]
 
 
 def command(verb: str = "train") -> str:
@@ -28,6 +28,16 @@ def override_of(key: str, text: str) -> str:
     # In Hydra's grammar a backslash is one of the text, except before a quote.
     quoted = re.sub(r"(\\*)('|$)", lambda end: 2 * end[1] + end[2].replace("'", "\\'"), text)
     return f"{key}='{quoted}'"
+
+
+def key_of(override: str) -> str:
+    """Return the key that an override sets, adds or deletes.
+
+    Example:
+        >>> key_of("model.width=8"), key_of("+logger.csv.flush=10"), key_of("~logger")
+        ('model.width', 'logger.csv.flush', 'logger')
+    """
+    return override.lstrip("+~").partition("=")[0]
 
 
 def setting(key: str, path: str | os.PathLike[str]) -> str:

@@ -12,7 +12,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig
 
 from runge.configuration.errors import ConfigurationError, RunError
-from runge.configuration.words import override_of
+from runge.configuration.words import key_of, override_of
 from runge.data.memory import FRAME, file_of
 from runge.interface.outcomes import Answer, Comparison, Run
 from runge.records.directories import RunDirectory
@@ -218,7 +218,7 @@ def _typed(hydra: Any, verb: Verb, arguments: Sequence[Any], directory: Director
     check_overrides(typed)
     typed += [] if directory is None else [override_of(key, os.path.abspath(directory))]
     if in_memory:
-        keys = {override.lstrip("+~").partition("=")[0] for override in overrides}
+        keys = {key_of(override) for override in overrides}
         for forbidden in sorted({"data.file", "resume"} & keys):
             raise ConfigurationError(f"{forbidden}: must not be set where the data are an argument")
         typed = typed if "data" in keys else ["data=table", *typed]

@@ -21,6 +21,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from runge.configuration.errors import ConfigurationError
 from runge.configuration.objects import CONFIGURATIONS
+from runge.configuration.words import key_of
 from runge.records.directories import RunDirectory, resumable
 from runge.records.files import claim
 
@@ -98,7 +99,7 @@ def options_of(hydra: HydraConf) -> dict[str, str]:
 
     A group whose class an override replaces, such as `optimizer._target_=torch.optim.RMSprop`, is left out.
     """
-    replaced = {override.lstrip("+~").partition("=")[0] for override in hydra.overrides.task}
+    replaced = {key_of(override) for override in hydra.overrides.task}
     return {
         group: option
         for group, option in hydra.runtime.choices.items()

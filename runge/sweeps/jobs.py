@@ -14,6 +14,7 @@ from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 
 from runge.configuration.errors import ConfigurationError, DivergedError, RunError
 from runge.configuration.objects import digest
+from runge.configuration.words import setting
 from runge.metrics import VAL_LOSS
 from runge.records.directories import RunDirectory
 from runge.sweeps.compose import options_of
@@ -25,6 +26,9 @@ log = logging.getLogger(__name__)
 
 _PIECES = 2
 """The pieces for each process that are enough: of 1 to 4 the best for twelve sweeps on two processes, by estimate."""
+
+TIME_OVER = "the time of the search was over"
+"""The message of a run that was cut off at the deadline of its batch."""
 
 Launch = Callable[[Sequence[Sequence[str]], int], Sequence[JobReturn]]
 """Trains the runs with some overrides, of which the first has a number, as a launcher of Hydra's does."""
@@ -49,6 +53,12 @@ class Chunk(NamedTuple):
     jobs: list[int]
     steps: int
     state: Path | None = None
+
+
+def interrupted(state: str, sweep: Path) -> SystemExit:
+    """Return what ends the command of a sweep that was interrupted: its state, and how to continue in its directory."""
+    how = f"to continue, run the same command with {setting('hydra.sweep.dir', sweep)}"
+    return SystemExit(f"error: interrupted; {state}; {how}")
 
 
 @contextmanager

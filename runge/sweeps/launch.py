@@ -20,17 +20,18 @@ from runge import machine
 from runge.comparison.lead import FEWEST_SEEDS
 from runge.configuration.errors import ConfigurationError, RunError, describe
 from runge.configuration.objects import build, digest
-from runge.configuration.words import setting
 from runge.interruption import interruption
 from runge.records.directories import RunDirectory, RunState
 from runge.records.files import locked
 from runge.sweeps.compose import Composer, fixed_keys, plain_data
 from runge.sweeps.jobs import (
+    TIME_OVER,
     Chunk,
     Job,
     begun_chunks,
     current_job,
     ended_before,
+    interrupted,
     job_return,
     name_overrides,
     plan,
@@ -195,13 +196,11 @@ def watch_chunks(
                     ended += len(chunk.jobs) * chunk.steps
                     show(max(0, ended - int(progress.tasks[0].completed)))  # Slurm jobs do not report their steps
         except (KeyboardInterrupt, SystemExit) as error:
-            if interruption.received is None and interruption.requested:  # the time is over
-                cut = RunError("the time of the search was over")
+            if interruption.time_is_over:
+                cut = RunError(TIME_OVER)
                 return [returns.get(number) or job_return(job, cut) for number, job in enumerate(jobs)]
             finished = sum(RunDirectory(job.directory).metrics.exists() for job in jobs)
-            count = f"{finished} of {len(jobs)} runs are finished"
-            how = f"to continue, run the same command with {setting('hydra.sweep.dir', directory)}"
-            raise SystemExit(f"error: interrupted; {count}; {how}") from error
+            raise interrupted(f"{finished} of {len(jobs)} runs are finished", directory) from error
     return [returns[number] for number in range(len(jobs))]
 
 

@@ -12,10 +12,9 @@ from hydra.core.utils import JobReturn
 from omegaconf import OmegaConf
 
 from runge.configuration.errors import ConfigurationError, RunError
-from runge.configuration.words import setting
 from runge.interruption import interruption
 from runge.records.files import discard, locked, printable, write
-from runge.sweeps.jobs import Launch, value_or_error
+from runge.sweeps.jobs import TIME_OVER, Launch, interrupted, value_or_error
 from runge.sweeps.journal import JOURNAL, Batch, Journal
 from runge.sweeps.policies.policy import Policy, Rounds, SweepCommand
 
@@ -69,13 +68,12 @@ def sweep(policy: Policy, command: SweepCommand, launch: Launch, failures: dict[
             raise error from failure  # both are shown
         with suppress(OSError):  # the error that is raised below matters more
             discard(directory, {"multirun.yaml", JOURNAL})
-        interrupted = isinstance(failure, KeyboardInterrupt | SystemExit)
+        stopped = isinstance(failure, KeyboardInterrupt | SystemExit)
         refused = isinstance(failure, ConfigurationError) and not ended  # the runs there may be of another sweep
-        if policy.compares and directory.is_dir() and not (interrupted or refused):
+        if policy.compares and directory.is_dir() and not (stopped or refused):
             compare(directory, failures)
-        if interrupted and (state := policy.so_far()):
-            how = f"to continue, run the same command with {setting('hydra.sweep.dir', directory)}"
-            raise SystemExit(f"error: interrupted; {state}; {how}") from failure
+        if stopped and (state := policy.so_far()):
+            raise interrupted(state, directory) from failure
         if failure is not None:
             raise failure
 
@@ -119,9 +117,9 @@ def train_batch(launch: Launch, batch: Batch, journal: Journal) -> list[Any]:
         returns: Sequence[JobReturn] = launch(batch.jobs, journal.first)
         return [value_or_error(returned) for returned in returns]
     except (KeyboardInterrupt, SystemExit):
-        if interruption.received is not None or time.monotonic() < interruption.deadline:
+        if not interruption.time_is_over:
             raise
-        return [RunError("the time of the search was over")] * len(batch.jobs)
+        return [RunError(TIME_OVER)] * len(batch.jobs)
     finally:
         interruption.deadline = math.inf
 

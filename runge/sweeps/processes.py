@@ -85,7 +85,7 @@ def run_tasks(
             interruption.check()
     finally:
         interruption.obey()
-        over = interruption.received is None and interruption.requested  # then nothing of them is kept
+        over = interruption.time_is_over  # then nothing of them is kept
         for _, process in busy.values():
             process.kill() if over else process.terminate()
         for connection, (_, process) in busy.items():

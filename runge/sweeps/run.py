@@ -18,7 +18,7 @@ from rich.console import Console
 from runge.comparison.tables import error_table
 from runge.configuration.errors import ConfigurationError, RunError, is_out_of_memory
 from runge.configuration.objects import SAME_BITS, digest, section, unimported
-from runge.configuration.words import command, setting
+from runge.configuration.words import command, key_of, setting
 from runge.interruption import interruption
 from runge.machine import allow_open_files
 from runge.metrics import BEST_STEP, SWITCHED_ON_STEP, TOTAL_SECONDS
@@ -198,7 +198,7 @@ def _resumed(composed: dict[str, Any], resume: Any, directory: RunDirectory) -> 
 
 def _merged(composed: dict[str, Any], begun: dict[str, Any]) -> dict[str, Any]:
     """Return the configuration of a run's files, with the settings of the command that may differ from it."""
-    keys = {override: override.lstrip("+~").partition("=")[0] for override in HydraConfig.get().overrides.task}
+    keys = {override: key_of(override) for override in HydraConfig.get().overrides.task}
     allowed, moved = {*SAME_BITS}, {}
     if "_target_" in composed["data"] and "_target_" in begun["data"]:
         allowed |= {"data", "data.file"}  # a table may be in another place now

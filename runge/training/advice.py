@@ -9,7 +9,7 @@ import numpy as np
 from torch import Tensor
 
 from runge.balance import GradNorm, Log, Scale
-from runge.configuration.words import command, in_shell
+from runge.configuration.words import command, in_shell, key_of
 from runge.data.roles import columns_override, find_roles, listed, of_columns, partial_name
 from runge.data.rows import Rows
 from runge.data.sampled import Data
@@ -168,7 +168,7 @@ def without_effect(run: "Member", lambda_d: float, at_first: float, outputs: int
         f"{override} ({reason})"
         for override in run.overrides
         for option, reason in reasons.items()
-        if f"{override.lstrip('+~').partition('=')[0]}.".startswith(f"{option}.")
+        if f"{key_of(override)}.".startswith(f"{option}.")
     ]
 
 
