@@ -33,8 +33,8 @@ class FusedLauncher(Launcher):
         """Run a batch of jobs."""
         from runge.sweeps.launch import launch
 
-        parts = self.hydra_context, self.config, self.settings
-        return launch(*parts, job_overrides, initial_job_idx, self.failures, self.quiet)
+        settings, first = self.settings, initial_job_idx
+        return launch(self.hydra_context, self.config, settings, job_overrides, first, self.failures, self.quiet)
 
 
 class LoopSweeper(Sweeper):
@@ -49,8 +49,10 @@ class LoopSweeper(Sweeper):
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
         """Make the launcher."""
-        given = {"hydra_context": hydra_context, "task_function": task_function, "config": config}
-        self.parts = hydra_context, config, Plugins.instance().instantiate_launcher(**given)
+        self._context, self._config = hydra_context, config
+        self._launcher = Plugins.instance().instantiate_launcher(
+            hydra_context=hydra_context, task_function=task_function, config=config
+        )
 
     def sweep(self, arguments: list[str]) -> None:
         """Run the loop."""
@@ -58,14 +60,14 @@ class LoopSweeper(Sweeper):
         from runge.sweeps.loop import policy_of, sweep
         from runge.sweeps.policies.policy import SweepCommand
 
-        began, (context, config, launcher) = time.monotonic(), self.parts
-        ours = launcher if isinstance(launcher, FusedLauncher) else None
-        processes = count_processes(ours.settings) if ours else None
-        command = SweepCommand(context, config, arguments, began, processes)
+        began = time.monotonic()
+        fused = self._launcher if isinstance(self._launcher, FusedLauncher) else None
+        processes = count_processes(fused.settings) if fused else None
+        command = SweepCommand(self._context, self._config, arguments, began, processes)
         policy = policy_of(command)
-        if ours:
-            ours.quiet = policy.displays
-        sweep(policy, command, launcher.launch, ours.failures if ours else {})
+        if fused:
+            fused.quiet = policy.displays
+        sweep(policy, command, self._launcher.launch, fused.failures if fused else {})
 
 
 def _plain(settings: dict[str, Any]) -> dict[str, Any]:

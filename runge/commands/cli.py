@@ -19,7 +19,7 @@ from runge.configuration.words import command, in_shell
 from runge.interruption import interruption
 from runge.records.files import printable
 from runge.sweeps.compose import register_resolvers
-from runge.sweeps.session import as_sweep, check_overrides, explain, quoted, train
+from runge.sweeps.session import as_sweep, check_overrides, explain, quoted, train_composed
 
 _VERBS = {
     "fit": "find the best fit of a table or a formula in a minute, without settings",
@@ -79,8 +79,10 @@ def main(default: str = "") -> None:
     elif verb in ("fit", "train"):
         sys.argv[1:] = _fit_arguments(arguments) if verb == "fit" else arguments
         register_resolvers()
-        # A sweep calls the launcher of `hydra_plugins`, which trains stacks, and not `train`.
-        _report_mistakes(hydra.main(version_base="1.3", config_path=str(CONFIGURATIONS), config_name="config")(train))
+        # A sweep calls the launcher of `hydra_plugins`, which trains stacks, and not `train_composed`.
+        _report_mistakes(
+            hydra.main(version_base="1.3", config_path=str(CONFIGURATIONS), config_name="config")(train_composed)
+        )
     else:
         importlib.import_module(f"runge.commands.{verb}").main(arguments, command(verb))
 

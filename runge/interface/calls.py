@@ -18,8 +18,7 @@ from runge.interface.outcomes import Answer, Comparison, Run
 from runge.records.directories import RunDirectory
 from runge.records.files import discard, write
 from runge.sweeps.journal import JOURNAL
-from runge.sweeps.session import as_sweep, check_overrides, quoted, session
-from runge.sweeps.session import train as train_composed
+from runge.sweeps.session import as_sweep, check_overrides, quoted, session, train_composed
 
 if TYPE_CHECKING:
     import pandas

@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-_PIECES = 2
-"""The pieces for each process that are enough: of 1 to 4 the best for twelve sweeps on two processes, by estimate."""
+_CHUNKS = 2
+"""The chunks for each process that are enough: of 1 to 4 the best for twelve sweeps on two processes, by estimate."""
 
 TIME_OVER = "the time of the search was over"
 """The message of a run that was cut off at the deadline of its batch."""
@@ -226,18 +226,18 @@ def _steps(jobs: Sequence[Job], numbers: Sequence[int]) -> int:
 
 
 def _divide(jobs: Sequence[Job], processes: int, most: int) -> list[Chunk]:
-    """Group the jobs that can share a stack, and cut each group into pieces of equal size.
+    """Group the jobs that can share a stack, and cut each group into chunks of equal size.
 
-    Each group has a piece for each process, so that all have work to the end, whatever the groups cost. If there are
-    many groups, they have fewer, because each stack takes time to set up. A piece has at most `most` jobs.
+    Each group has a chunk for each process, so that all have work to the end, whatever the groups cost. If there are
+    many groups, they have fewer, because each stack takes time to set up. A chunk has at most `most` jobs.
     """
     groups: dict[str, list[int]] = {}
     for number, job in enumerate(jobs):
         group = f"{job.member.shared()} {'' if job.member.optimizer.keeps_apart else number}"
         groups.setdefault(group, []).append(number)
-    pieces = min(processes, math.ceil(_PIECES * processes / len(groups)))
+    chunks_of_group = min(processes, math.ceil(_CHUNKS * processes / len(groups)))
     chunks = []
     for group in groups.values():
-        count = min(len(group), max(pieces, math.ceil(len(group) / most)))
+        count = min(len(group), max(chunks_of_group, math.ceil(len(group) / most)))
         chunks += [Chunk(group[i::count], _steps(jobs, group)) for i in range(count)]
     return chunks

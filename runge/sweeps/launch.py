@@ -73,7 +73,7 @@ def launch(
         if not quiet:
             log.info("Launching %d jobs", len(job_overrides))
         # The runs of later batches have been checked, or differ from the first ones in what a policy has proposed.
-        jobs = check_jobs(context, config, job_overrides, first, processes, build=first == 0)
+        jobs = check_jobs(context, config, job_overrides, first, processes, build_stacks=first == 0)
         if config.hydra.runtime.choices.get("search") == "none" and config.search.batch is None:  # these are all runs
             _warn_of_few_seeds(jobs)
         on_gpu = bool(launcher.gpus_per_node) if slurm else any(job.member.on_gpu() for job in jobs)
@@ -115,11 +115,11 @@ def check_jobs(
     overrides: Sequence[Sequence[str]],
     first: int,
     processes: int = 1,
-    build: bool = True,
+    build_stacks: bool = True,
 ) -> list[Job]:
     """Compose the jobs of a sweep, whose numbers begin with `first`, read what their directories hold, and check them.
 
-    If `build` is true, data and weights are built once for each kind of job, in several processes.
+    If `build_stacks` is true, data and weights are built once for each kind of job, in several processes.
     """
     from runge.sweeps.run import check_members  # late, as torch is: a mistake in a key is reported before
     from runge.training.member import Member
@@ -141,9 +141,9 @@ def check_jobs(
     if first == 0:  # once in a sweep
         for message in dict.fromkeys(filter(None, (job.member.fewer_folds for job in jobs))):
             log.warning("%s", message)
-    if not build:
+    if not build_stacks:
         return jobs
-    kinds = list({job.member.without_seed(): job.member for job in jobs}.values())
+    kinds = list({job.member.kind(): job.member for job in jobs}.values())
     shares = [share for i in range(processes) if (share := kinds[i::processes])]
     for _, value in list(run_tasks([partial(check_members, share) for share in shares], id, processes)):
         if isinstance(value, Exception):

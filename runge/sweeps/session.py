@@ -26,7 +26,7 @@ from runge.interruption import interruption
 from runge.records.files import printable
 from runge.sweeps.compose import LOCK, explain_value, register_resolvers
 
-__all__ = ["as_sweep", "check_overrides", "explain", "quoted", "session", "train"]
+__all__ = ["as_sweep", "check_overrides", "explain", "quoted", "session", "train_composed"]
 
 _FIXED = {
     "hydra.output_subdir": "a run's record is always in its folder .hydra",
@@ -116,7 +116,7 @@ def _quote_expression(argument: str) -> str:
     return key + equals + ",".join(f"'{formula}'" for formula in value.split(","))
 
 
-def train(configuration: DictConfig) -> Any:
+def train_composed(configuration: DictConfig) -> Any:
     """Train one run, and return the value of its objective, or a tuple of several, for a sweeper to minimise."""
     from runge.sweeps import run  # late: a mistake in the command line is reported before Lightning is loaded
 
@@ -188,7 +188,7 @@ def session(mode: RunMode) -> Iterator[Any]:
 @contextmanager
 def _restored() -> Iterator[None]:
     """Let one thread at a time log, compose and train as it likes, and leave the process as it was."""
-    import torch  # late, as in `train`
+    import torch  # late, as in `train_composed`
 
     with LOCK:
         root, threads = logging.getLogger(), torch.get_num_threads()

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from runge.training.member import Member
 
 __all__ = ["advice", "fit_findings", "hardly_matters", "log_rows"]
-__all__ += ["without_effect", "without_wrong_columns", "wrong_labels"]
+__all__ += ["describe_wrong_columns", "without_effect", "without_wrong_columns"]
 
 log = logging.getLogger(__name__)
 
@@ -66,7 +66,7 @@ def advice(data: "PointsDataModule", member: int, lambda_d: float) -> list[str]:
     return messages
 
 
-def wrong_labels(rows: Rows) -> str:
+def describe_wrong_columns(rows: Rows) -> str:
     """Say which columns of derivatives contradict the values of a table, and the command that says more; "": none."""
     if not (sentences := " ".join(f"{finding.what} {finding.evidence}" for finding in _wrong_columns(rows))):
         return ""
@@ -108,7 +108,7 @@ def log_rows(rows: Rows, data: "PointsDataModule", member: int) -> None:
     if ignored and rows.table.derivatives == {}:
         what = "data.derivatives={} ignores %s; to measure their errors, use loss.lambda_d=0"
         log.info(what, listed(sorted(ignored)))
-    if wrong := wrong_labels(rows):
+    if wrong := describe_wrong_columns(rows):
         log.warning("%s", wrong)
     what = "the inputs" if (group := rows.table.group) is None else f"the {group}"
     if rows.duplicates:
@@ -140,9 +140,9 @@ def without_effect(run: "Member", lambda_d: float, at_first: float, outputs: int
     balance, loss = run.balance, run.loss
     moves, steps = run.resampling, run.training.max_steps
     data = run.data
-    look, itself = balance.next_look(0), run.optimizer.by_gradient and isinstance(balance, Log)
+    look, minimises_log = balance.next_look(0), run.optimizer.by_gradient and isinstance(balance, Log)
     off = lambda_d == 0
-    of_ratios = isinstance(balance, GradNorm | Log) and outputs == 1 and not itself
+    of_ratios = isinstance(balance, GradNorm | Log) and outputs == 1 and not minimises_log
     sets_it = isinstance(balance, Scale) and math.isclose(at_first, lambda_d, rel_tol=1e-3)
     why = "no training point has a derivative" if loss.lambda_d else "lambda_d is 0"
     ends = f"trainer.max_steps is {steps}"
@@ -155,7 +155,7 @@ def without_effect(run: "Member", lambda_d: float, at_first: float, outputs: int
         ("data.noise_df", off and isinstance(data, Data) and data.noise_df > 0, why),
         ("data.n_derivative", off and isinstance(data, Data) and data.n_derivative is not None, why),
         ("balance", sets_it and not off, f"it sets lambda_d to {lambda_d:g}, which it is without it"),
-        ("balance", steps <= look < NEVER and not itself, f"{ends}, and it is first applied after {look}"),
+        ("balance", steps <= look < NEVER and not minimises_log, f"{ends}, and it is first applied after {look}"),
         (
             "resampling",
             isinstance(moves, Periodic) and max(moves.every, 1) >= min(steps, moves.last_step + 1),

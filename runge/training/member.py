@@ -101,9 +101,9 @@ class Member:
         self.dimension = self.formula[0].dimension if self.rows is None else len(self.rows.inputs)
         self.outputs: Sequence[str] = self.formula[0].outputs if self.rows is None else self.rows.outputs
         self.sizes = self._sizes()
-        by_itself = self.model.standardize == "auto"
-        self.far = far_from_one(self.target) if self.target is not None and by_itself else []
-        self.standardize = bool(self.far or self.rows) if by_itself else bool(self.model.standardize)
+        is_auto = self.model.standardize == "auto"
+        self.far = far_from_one(self.target) if self.target is not None and is_auto else []
+        self.standardize = bool(self.far or self.rows) if is_auto else bool(self.model.standardize)
         self.logger = section("logger", configuration.get("logger", {}))
         self.callbacks = section("callbacks", configuration.get("callbacks", {}))
         self.penalty = function("penalty", configuration["penalty"]) if configuration.get("penalty") else None
@@ -237,8 +237,8 @@ class Member:
         shared += [{**self.configuration["optimizer"], **rate}, self._data(), start]
         return json.dumps([*shared, shape, self.standardize, self.loss.lambda_dd > 0], sort_keys=True)
 
-    def without_seed(self) -> str:
-        """Return the sizes, and the configuration without what cannot make a valid run fail: seeds, fold, lambda_d."""
+    def kind(self) -> str:
+        """Return as text what may make a run fail: sizes, and the configuration without seeds, fold and lambda_d."""
         return self.apart_from_seed(loss={**self.configuration["loss"], "lambda_d": None}, sizes=self.sizes)
 
     def apart_from_seed(self, **replaced: Any) -> str:

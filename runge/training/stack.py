@@ -21,7 +21,7 @@ from runge.sobolev.kernel import Kernel
 from runge.training.build import build, settled_from
 from runge.training.callbacks.balancing import Balancing
 from runge.training.callbacks.derivative_loss import DerivativeLoss
-from runge.training.callbacks.history import BlockReport, CallbackMetrics, Curves, Forecast, History, Progress
+from runge.training.callbacks.history import BlockReport, CallbackMetrics, Forecast, History, LoggedRows, Progress
 from runge.training.callbacks.resample import Resample
 from runge.training.callbacks.stopping import StopEarly, TimeLimit
 from runge.training.datamodule import SobolevDataModule
@@ -155,7 +155,7 @@ class Stack:
         progress = [Progress()] if self.members[0].training.progress_bar else []
         return [
             *([BlockReport(report)] if report else [Forecast(), *progress]),
-            Curves(history, [run.to_loggers for run in runs]),
+            LoggedRows(history, [run.to_loggers for run in runs]),
             *([CallbackMetrics(), *self.callbacks] if self.callbacks else []),
         ]
 

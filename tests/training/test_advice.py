@@ -13,7 +13,7 @@ from runge.data.rows import read
 from runge.data.table import Table
 from runge.records.directories import RunDirectory
 from runge.sweeps.run import announce, make_stack
-from runge.training.advice import fit_findings, hardly_matters, wrong_labels
+from runge.training.advice import describe_wrong_columns, fit_findings, hardly_matters
 from runge.training.member import Member
 from tests.conftest import compose
 
@@ -115,7 +115,7 @@ def test_the_command_that_says_more_of_wrong_derivatives_names_what_the_run_was_
     frame = pd.DataFrame({"a": x, "c": x**3, "y": np.sin(x), "dy_da": -np.cos(x)})
     frame.to_csv(tmp_path / "w.csv", index=False)
     rows = read(Table(file=str(tmp_path / "w.csv"), inputs=["a"], outputs=["y"]))
-    assert wrong_labels(rows).endswith("w.csv 'data.inputs=[a]' 'data.outputs=[y]'")
+    assert describe_wrong_columns(rows).endswith("w.csv 'data.inputs=[a]' 'data.outputs=[y]'")
 
 
 def test_a_run_says_so_in_its_log_and_its_status(train, tmp_path):

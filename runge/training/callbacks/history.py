@@ -67,7 +67,7 @@ class History(BlockCallback):
         self.rows = [] if state_dict["rows"] is None else list(state_dict["rows"].unbind(2))
 
 
-class Curves(BlockCallback):
+class LoggedRows(BlockCallback):
     """A callback that passes the rows of the history to the members' loggers, which save them with each checkpoint.
 
     Args:

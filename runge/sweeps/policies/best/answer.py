@@ -10,7 +10,7 @@ from runge.records.calibration import Calibration
 from runge.records.directories import RunDirectory
 from runge.sweeps.policies.best.candidates import Candidate
 from runge.sweeps.policies.best.judge import Fit
-from runge.sweeps.policies.best.selection import Run, Selection
+from runge.sweeps.policies.best.selection import PlannedRun, Selection
 from runge.sweeps.policies.policy import Rounds
 
 __all__ = ["answer", "questioning_seconds"]
@@ -43,14 +43,16 @@ def answer(selection: Selection, seeds: int, end: float) -> Rounds:
         pairs = pairs[:count]
         selection.display.say(f"{best.name} on all rows and without each fold, {len(pairs)} networks")
         limits = {"seconds": room / len(pairs), "steps": max(fit.planned for fit in fits), "stop_at": step}
-        runs = [Run(best, fold, seed=seed, **limits) for fold, seed in pairs]
+        runs = [PlannedRun(best, fold, seed=seed, **limits) for fold, seed in pairs]
     else:
         reserved = questioning_seconds(selection, best, end)
         room -= reserved * selection.processes
         starts = [start for fold in best.fits if (start := selection.start_of(best, fold)) and start.lacks_rows]
         seconds = room / max(len(starts), selection.processes) - selection.set_up
         runs = [
-            Run(best, None, seconds, start=start) for start in starts if selection.affords_all(best, start, seconds)
+            PlannedRun(best, None, seconds, start=start)
+            for start in starts
+            if selection.affords_all(best, start, seconds)
         ]
         if runs:
             selection.display.say(f"{best.name} on all rows")
@@ -62,7 +64,7 @@ def answer(selection: Selection, seeds: int, end: float) -> Rounds:
     whole = _agreeing(selection, best, whole)
     calibrating = list[RunDirectory]()
     for fold, fit in best.fits.items():
-        further = [other for left_out, other in ended if left_out == fold and other is not fit]
+        further = [later for left_out, later in ended if left_out == fold and later is not fit]
         calibrating += [good.run for good in _good([fit, *further])]
     questioning = [fit.run for fold, fit in ended if fold is not None and fold not in best.fits]
     networks = [fit.run for fit in whole or best.in_order]
@@ -76,12 +78,12 @@ def questioning_seconds(selection: Selection, best: Candidate, end: float) -> fl
     return seconds if lacking > 0 and seconds * selection.processes >= 2 * selection.set_up * lacking else 0.0
 
 
-def _questioning(selection: Selection, best: Candidate, seconds: float) -> list[Run]:
+def _questioning(selection: Selection, best: Candidate, seconds: float) -> list[PlannedRun]:
     """Return short runs of a winner that leave out the folds of which no network of it has."""
     folds = [fold for fold in range(selection.crossed) if fold not in best.fits]
     seconds *= selection.processes / max(len(folds), 1)
     # Another seed: with the same one, a further fold would be one more by which the candidate is judged.
-    return [Run(best, fold, seconds, best.in_order[0].used_share, seed=1) for fold in folds if seconds]
+    return [PlannedRun(best, fold, seconds, best.in_order[0].used_share, seed=1) for fold in folds if seconds]
 
 
 def _good(fits: Sequence[Fit]) -> list[Fit]:

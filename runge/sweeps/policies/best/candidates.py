@@ -14,7 +14,7 @@ from runge.sweeps.compose import plain_data
 from runge.sweeps.jobs import current_job
 from runge.sweeps.policies.best.judge import Fit, error_of, root_mean
 from runge.sweeps.policies.policy import SweepCommand
-from runge.training.advice import without_wrong_columns, wrong_labels
+from runge.training.advice import describe_wrong_columns, without_wrong_columns
 from runge.training.member import Member
 
 __all__ = ["Candidate", "CandidateFactory", "without_equal"]
@@ -115,7 +115,7 @@ class CandidateFactory:
         command: the command of the sweep.
 
     Attributes:
-        given: the overrides of the command, by their keys.
+        fixed: the overrides of the command, by their keys.
         of_table: whether they are for tables.
         columns: overrides of the columns of a table, of all candidates.
 
@@ -130,12 +130,12 @@ class CandidateFactory:
             if override.is_sweep_override():
                 what = "must have one value with search=best, for all candidates"
                 raise ConfigurationError(f"{override.get_key_element()}: {what}; got {override.input_line}")
-        self.given = {override.get_key_element().lstrip("+~"): str(override.input_line) for override in parsed}
+        self.fixed = {override.get_key_element().lstrip("+~"): str(override.input_line) for override in parsed}
         data: Any = command.config.get("data") or {}
         if data.get("fold") is not None:
             rule = "must be null with search=best, which leaves out each of them"
             raise ConfigurationError(f"data.fold: {rule}; got {data['fold']}")
-        if "data.folds" in self.given and data.get("folds") is None:
+        if "data.folds" in self.fixed and data.get("folds") is None:
             raise ConfigurationError("data.folds: must be at least 2 with search=best, got null")
         self.of_table = "file" in data
         self.columns: Sequence[str] = ()
@@ -155,10 +155,10 @@ class CandidateFactory:
         for name, settings in listed.items():
             optimizer = next((x for x in settings if x.startswith("optimizer=")), "optimizer=adamw")
             optimizers.append(optimizer.partition("=")[2])
-            if self.given.get("optimizer", optimizer) != optimizer:
+            if self.fixed.get("optimizer", optimizer) != optimizer:
                 continue
-            overrides = [*(override for override in settings if override.partition("=")[0] not in self.given)]
-            overrides += [*self._of_table(folds), *self.given.values()]
+            overrides = [*(override for override in settings if override.partition("=")[0] not in self.fixed)]
+            overrides += [*self._table_overrides(folds), *self.fixed.values()]
             try:
                 member = self.member(overrides)
             except (ConfigurationError, ValueError) as error:
@@ -173,19 +173,19 @@ class CandidateFactory:
         if not optimizers:
             raise ConfigurationError("search.tables, search.formulas: must have a candidate, got none")
         rule = f"must be that of a candidate of search=best, {' or '.join(dict.fromkeys(optimizers))}"
-        got = self.given["optimizer"].partition("=")[2]
+        got = self.fixed["optimizer"].partition("=")[2]
         raise ConfigurationError(f"optimizer: {rule}; got {got}; leave search=best out for one run")
 
     def leave_out_wrong_columns(self, rows: Rows | None) -> str:
         """Let no candidate see derivatives that contradict the values, and return what is said of these."""
-        wrong = wrong_labels(rows) if rows else ""
-        if rows and wrong and "data.derivatives" not in self.given:
+        wrong = describe_wrong_columns(rows) if rows else ""
+        if rows and wrong and "data.derivatives" not in self.fixed:
             self.columns = without_wrong_columns(rows)
-        other = "These derivatives are left out; data.derivatives={...} chooses others."
-        return f"{wrong} {other}" if self.columns else wrong
+        remedy = "These derivatives are left out; data.derivatives={...} chooses others."
+        return f"{wrong} {remedy}" if self.columns else wrong
 
     def changed(self, candidate: Candidate, changes: Mapping[str, Any]) -> Candidate:
-        """Return an candidate with other settings, which has not been trained."""
+        """Return the candidate with other settings, which has not been trained."""
         overrides = [override for override in candidate.overrides if override.partition("=")[0] not in changes]
         overrides += [f"{key}={value}" for key, value in changes.items()]
         name = ", ".join(f"{key}={value}" for key, value in changes.items())
@@ -199,14 +199,14 @@ class CandidateFactory:
         with current_job(composed):
             return Member(plain_data(composed)[0], [*overrides, *fold])
 
-    def place(self, number: int, overrides: Sequence[str]) -> RunDirectory:
+    def directory_of(self, number: int, overrides: Sequence[str]) -> RunDirectory:
         """Return the directory of a run, by its number."""
         sweep = self._compose(overrides, number).hydra.sweep
         return RunDirectory(Path(sweep.dir) / str(sweep.subdir))
 
-    def _of_table(self, folds: int) -> list[str]:
+    def _table_overrides(self, folds: int) -> list[str]:
         if not self.of_table:
             return []
-        kept = {} if {"data.split", "data.split.test"} & self.given.keys() else {"data.split.test": 0}
-        kept |= {} if "data.folds" in self.given else {"data.folds": folds}
+        kept = {} if {"data.split", "data.split.test"} & self.fixed.keys() else {"data.split.test": 0}
+        kept |= {} if "data.folds" in self.fixed else {"data.folds": folds}
         return [f"{key}={value}" for key, value in kept.items()] + list(self.columns)

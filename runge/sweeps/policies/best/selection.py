@@ -18,7 +18,7 @@ from runge.sweeps.policies.best.display import Display
 from runge.sweeps.policies.best.judge import Fit
 from runge.sweeps.policies.best.search_table import FEW_ROWS, SearchTable
 
-__all__ = ["Run", "Selection"]
+__all__ = ["PlannedRun", "Selection"]
 
 # No formula gives these; `benchmarks/problems` and its `more_rows.py` measure the search with them.
 _SET_UP = 0.2  # seconds of a run besides those that it measures
@@ -31,13 +31,13 @@ _OF_COMMAND = ("trainer.max_steps", "trainer.max_seconds", "data.split.train", "
 _DAMPING = 1e-12, 1.0  # with which a run may continue; without reduction of the loss it has grown far beyond
 _CROSSED = 5  # folds that networks of the winner leave out, unless there are few rows
 _LEAST = 0.3  # seconds of a run at least
-_PATIENCE, _START_UP = 3.0, 10.0  # times the time of a batch, and more seconds, after which it is not waited for
+_PATIENCE, _PATIENCE_SECONDS = 3.0, 10.0  # times the time of a batch, plus seconds: how long it is waited for
 _SAFETY = 0.8  # of the steps that are expected to fit into a time, for a schedule that should end with them
 _FEWEST_STEPS = 50  # by the gradient
 _MARGIN = 1.3  # of the expected time of a network of all rows
 
 
-class Run(NamedTuple):
+class PlannedRun(NamedTuple):
     """A run that is to be trained.
 
     Attributes:
@@ -130,7 +130,7 @@ class Selection:
         return sorted(trained, key=lambda x: (x.name != self.winner, -min(len(x.fits), self.judges), x.error))
 
     def train(
-        self, runs: Sequence[Run], until: float | None = None
+        self, runs: Sequence[PlannedRun], until: float | None = None
     ) -> Generator[Batch, Sequence[EndedRun], list[Fit | None]]:
         """Train runs, and keep the better fits of their candidates, and the best answer so far.
 
@@ -146,31 +146,31 @@ class Selection:
         if until is None:  # a step may take longer than the time of its run, but not all that is left
             times = [max(run.seconds, self.set_up + _LEAST) for run in runs]
             longest = sum(times) / min(self.processes, len(runs))
-            until = min(self.timeout, self.journal.seconds + _PATIENCE * longest + _START_UP)
-        trials = yield Batch([self._job(run) for run in runs], until)
-        fits = [self._read(run, trial) for run, trial in zip(runs, trials, strict=True)]
+            until = min(self.timeout, self.journal.seconds + _PATIENCE * longest + _PATIENCE_SECONDS)
+        ended = yield Batch([self._job(run) for run in runs], until)
+        fits = [self._read(run, result) for run, result in zip(runs, ended, strict=True)]
         besides = [fit.set_up for fit in fits if fit is not None]
         self.set_up = _SET_UP + sum(besides) / len(besides) if besides else self.set_up
         if ranked := self.ranked():
             self.write(fit.run for fit in ranked[0].in_order)
         return fits
 
-    def _read(self, run: Run, trial: EndedRun) -> Fit | None:
+    def _read(self, run: PlannedRun, ended: EndedRun) -> Fit | None:
         """Return the fit of a run that has ended, and keep it unless its candidate has a better one on that fold."""
         candidate, fit = self.candidates[run.candidate.name], None
         slowness, by_gradient = candidate.slowness, candidate.member.optimizer.by_gradient
-        failure = describe(trial.value) if isinstance(trial.value, Exception) else ""
+        failure = describe(ended.value) if isinstance(ended.value, Exception) else ""
         if not failure:
             # No further steps are asked of fixed neurons, or if the command limits them.
-            completes = candidate.member.optimizer.last_layer_alone or "trainer.max_steps" in self.factory.given
-            place = self.factory.place(trial.number, trial.overrides)
-            fit = Fit.of(place, trial.number, run.share, run.start, completes)
+            completes = candidate.member.optimizer.last_layer_alone or "trainer.max_steps" in self.factory.fixed
+            run_directory = self.factory.directory_of(ended.number, ended.overrides)
+            fit = Fit.of(run_directory, ended.number, run.share, run.start, completes)
             if by_gradient:
-                slowness = fit.pace / self.factory.member(trial.overrides).work()
+                slowness = fit.pace / self.factory.member(ended.overrides).work()
         if self.table and run.fold is None:
-            fits, numbers = candidate.fits, {"refits": [*candidate.refits, trial.number]}
+            fits, numbers = candidate.fits, {"refits": [*candidate.refits, ended.number]}
         elif run.seed:
-            fits, numbers = candidate.fits, {"calibrating": [*candidate.calibrating, trial.number]}
+            fits, numbers = candidate.fits, {"calibrating": [*candidate.calibrating, ended.number]}
         else:
             fold = run.fold or 0
             before, kept = candidate.fits.get(fold), fit
@@ -180,11 +180,11 @@ class Selection:
                 few = fit is not None and fit.cut and fit.steps <= least
                 kept = before._replace(cut=few, spent=before.spent + (fit.seconds if fit else 0.0))
             fits = {**candidate.fits, **({} if kept is None else {fold: kept})}
-            numbers = {"runs": [*candidate.runs, trial.number]}
+            numbers = {"runs": [*candidate.runs, ended.number]}
         self.candidates[candidate.name] = replace(candidate, fits=fits, slowness=slowness, failure=failure, **numbers)
         return fit
 
-    def _job(self, run: Run) -> list[str]:
+    def _job(self, run: PlannedRun) -> list[str]:
         """Return the overrides of a run."""
         member, seconds = run.candidate.member, max(run.seconds - self.set_up, _LEAST)
         job, share = list(run.candidate.overrides), run.share
@@ -209,9 +209,9 @@ class Selection:
         job += [] if run.stop_at is None else [f"trainer.stop_at={run.stop_at}"]
         job += [f"seed={member.seed.seed + run.seed}"] if run.seed else []
         last = {override.partition("=")[0]: override for override in job}
-        return [self.factory.given.get(key, x) if key in _OF_COMMAND else x for key, x in last.items()]
+        return [self.factory.fixed.get(key, x) if key in _OF_COMMAND else x for key, x in last.items()]
 
-    def _share(self, run: Run, start: Fit, seconds: float) -> float | None:
+    def _share(self, run: PlannedRun, start: Fit, seconds: float) -> float | None:
         """Return the share of the rows of a run that continues, at most that of its rung.
 
         There are more than before if its error on the rows that were held out is larger than that on its own: otherwise

@@ -27,7 +27,7 @@ from runge.sweeps.policies.best.answer import answer, questioning_seconds
 from runge.sweeps.policies.best.candidates import Candidate, CandidateFactory, without_equal
 from runge.sweeps.policies.best.display import Display
 from runge.sweeps.policies.best.search_table import SearchTable
-from runge.sweeps.policies.best.selection import Run, Selection
+from runge.sweeps.policies.best.selection import PlannedRun, Selection
 from runge.sweeps.policies.best.verdict import leaderboard
 from runge.sweeps.policies.policy import Policy, Rounds, SweepCommand
 
@@ -101,7 +101,7 @@ class Best(Policy):
         if factory.of_table:
             table = SearchTable.of(candidates[0].member)
             folds = table.rows.folds
-            if "data.folds" not in factory.given:
+            if "data.folds" not in factory.fixed:
                 folds = table.count_folds()
                 candidates = [candidate.with_folds(folds) for candidate in candidates]
             judges = table.count_judges(folds)
@@ -123,7 +123,7 @@ class Best(Policy):
     def description(self) -> Mapping[str, Any]:
         """Return the overrides, the settings and the candidates."""
         return {
-            "overrides": list(self.selection.factory.given.values()),
+            "overrides": list(self.selection.factory.fixed.values()),
             "data.file": f"rows {next(iter(self.selection.candidates.values())).member.checksum[:12]}",
             "search.timeout": self._settings.timeout,
             "search.seeds": self._settings.seeds,
@@ -183,8 +183,8 @@ class Best(Policy):
         seconds = time * selection.processes / max(len(pairs), 1)
         # With less time for each of them the best ones should continue.
         if pairs and selection.left(selection.timeout) > 0 and (not ranked or seconds >= 2 * selection.set_up):
-            self._promote(rung, ranked, chosen)
-            runs = [Run(x, fold, seconds, rung.share, selection.start_of(x, fold)) for x, fold in pairs]
+            self._report_rung(rung, ranked, chosen)
+            runs = [PlannedRun(x, fold, seconds, rung.share, selection.start_of(x, fold)) for x, fold in pairs]
             yield from selection.train(runs)
 
     def _try_fastest(self) -> Rounds:
@@ -192,7 +192,7 @@ class Best(Policy):
         fastest = min(self.selection.candidates.values(), key=lambda candidate: candidate.member.work())
         what = "search.timeout: no candidate has ended within %g s; %s has some more seconds"
         log.warning(what, self._settings.timeout, fastest.name)
-        yield from self.selection.train([Run(fastest, 0, 0.0)], until=math.inf)
+        yield from self.selection.train([PlannedRun(fastest, 0, 0.0)], until=math.inf)
 
     def _improve(self) -> Rounds:
         """Give the time that is left to the best candidate and those that are nearly as good, while more steps help it.
@@ -222,14 +222,14 @@ class Best(Policy):
             folds = range(selection.judges)
             pairs = [(x, fold) for x in near for fold in folds if fold not in x.fits or x.fits[fold].cut]
             seconds = max(seconds / 2, min(seconds, _SLICE)) * min(1, selection.processes / len(pairs))
-            self._tell(f"{' and '.join(candidate.name for candidate in near)} for {seconds:.0f} s, {why}")
+            self._report(f"{' and '.join(candidate.name for candidate in near)} for {seconds:.0f} s, {why}")
             steps = fit.before + fit.steps  # those of a network with drawn weights, to be as good
-            runs = list[Run]()
+            runs = list[PlannedRun]()
             for candidate, fold in pairs:
                 start = selection.start_of(candidate, fold)
                 if start is None and selection.table is None:  # the same neurons, with more points
                     start = selection.start_of(best, fold)
-                runs.append(Run(candidate, fold, seconds, None, start, None if start else steps))
+                runs.append(PlannedRun(candidate, fold, seconds, None, start, None if start else steps))
             yield from selection.train(runs)
 
     def _until(self, best: Candidate) -> float:
@@ -256,7 +256,7 @@ class Best(Policy):
             changes = [points | changes[0] if fixed else points]
         varied = list[Candidate]()
         for change in changes:
-            if change.keys() & factory.given.keys():
+            if change.keys() & factory.fixed.keys():
                 continue
             with suppress(ConfigurationError):  # a larger network is not allowed
                 varied.append(factory.changed(best, change))
@@ -273,20 +273,20 @@ class Best(Policy):
         runs = selection.judges + (selection.crossed if selection.table else 0)
         return runs * seconds <= selection.left(self.end) * selection.processes
 
-    def _promote(self, rung: Rung, ranked: Sequence[Candidate], chosen: Sequence[Candidate]) -> None:
+    def _report_rung(self, rung: Rung, ranked: Sequence[Candidate], chosen: Sequence[Candidate]) -> None:
         """Say which candidates continue, and why."""
         table, total = self.selection.table, self.selection.training_rows
         rows = round(rung.share * len(table.rows.x)) if table and rung.share else total
         where = f"on {rows} rows" if table else "on points of their own"
         if not ranked:
-            self._tell(f"{len(chosen)} candidates {where}")
+            self._report(f"{len(chosen)} candidates {where}")
             return
         names = ", ".join(f"{candidate.name} ({candidate.error:.1e})" for candidate in chosen)
         dropped = [candidate for candidate in ranked if candidate not in chosen]
         why = f"; {len(dropped)} have larger errors, from {min(x.error for x in dropped):.1e}" if dropped else ""
-        self._tell(f"{names} {where}{why}")
+        self._report(f"{names} {where}{why}")
 
-    def _tell(self, line: str) -> None:
+    def _report(self, line: str) -> None:
         """Show what is trained in a round, and keep it for the leaderboard."""
         line = f"{self.selection.journal.seconds:.0f} s: {line}"
         self.promotions.append(line)

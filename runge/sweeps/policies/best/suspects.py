@@ -23,15 +23,15 @@ def find_suspects(residuals: Floats, rows: Rows) -> list[Suspect]:
     """
     from runge.labels.outliers import outliers  # late, as torch is
 
-    found = outliers(residuals, rows.x, rows.y, rows.dydx)
-    if not found:
+    outlying = outliers(residuals, rows.x, rows.y, rows.dydx)
+    if not outlying:
         return []
     table, outputs = rows.table, len(rows.outputs)
     file = open_table(table.file)
     roles = find_roles(file, table)
     names = ColumnNames(roles.inputs, roles.outputs, roles.partials, file.row_name)
     suspects = list[Suspect]()
-    for row, column, deviations in found:
+    for row, column, deviations in outlying:
         if column < outputs:
             place, label = (column, None), rows.y[row, column]
         else:

@@ -13,7 +13,7 @@ from runge.sweeps.policies.best.search_table import SearchTable
 
 Integers = NDArray[np.integer]
 
-__all__ = ["LEAST_JUDGED", "errors_of", "groups_of", "rank", "sizes_of"]
+__all__ = ["LEAST_JUDGED", "count_groups", "errors_of", "rank", "sizes_of"]
 
 LEAST_JUDGED = 9
 """The least number of groups in which a channel is known, which is that of a bound of 90 %.
@@ -33,14 +33,14 @@ def errors_of(residuals: Floats, groups: Integers, table: SearchTable) -> list[O
         groups: the group of each row, (n,).
         table: the table.
     """
-    residuals = np.where(groups_of(residuals, groups) < LEAST_JUDGED, np.nan, residuals)
+    residuals = np.where(count_groups(residuals, groups) < LEAST_JUDGED, np.nan, residuals)
     errors, factors = table.channels.nrmse(residuals), _factors(residuals, groups, table.channels)
     figures = np.concatenate([errors, _bounds(residuals, groups, table), factors]).T.tolist()
     outputs = zip(table.rows.outputs, figures, strict=True)
     return [OutputError(y, *(x if math.isfinite(x) else None for x in numbers)) for y, numbers in outputs]
 
 
-def groups_of(residuals: Floats, groups: Integers) -> Integers:
+def count_groups(residuals: Floats, groups: Integers) -> Integers:
     """Return in how many groups each channel is known, (P + P D,)."""
     return np.array([len(np.unique(groups[known])) for known in ~np.isnan(residuals).T])
 
@@ -92,7 +92,7 @@ def _bounds(residuals: Floats, groups: Integers, table: SearchTable) -> Floats:
         R. Dunn et al. (2022). Distribution-free prediction sets for two-layer hierarchical models.
         https://arxiv.org/abs/1809.07441
     """
-    outputs, sizes, counts = len(table.channels.value), table.channels.of_residuals, groups_of(residuals, groups)
+    outputs, sizes, counts = len(table.channels.value), table.channels.of_residuals, count_groups(residuals, groups)
     bounds = np.full(len(sizes), np.nan)
     for channel, size in enumerate(sizes):
         errors = sizes_of(residuals, channel)

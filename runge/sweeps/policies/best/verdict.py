@@ -20,7 +20,7 @@ from runge.sweeps.policies.best.influences import sensitivity_of
 from runge.sweeps.policies.best.search_table import SearchTable
 from runge.sweeps.policies.best.selection import Selection
 from runge.sweeps.policies.best.suspects import describe_suspects, find_suspects
-from runge.sweeps.policies.best.unseen import LEAST_JUDGED, errors_of, groups_of, rank, sizes_of
+from runge.sweeps.policies.best.unseen import LEAST_JUDGED, count_groups, errors_of, rank, sizes_of
 
 if TYPE_CHECKING:
     from runge.function.function import Function
@@ -109,7 +109,7 @@ def _profiles(function: "Function", table: SearchTable) -> list[AnswerProfile]:
 
 def _entry(candidate: Candidate, errors: Sequence[OutputError]) -> LeaderboardEntry:
     """Return a candidate with its errors, of the outputs that are judged, or of all if none is."""
-    judged = [[one.output for one in errors if getattr(one, kind) is not None] for kind in _KINDS]
+    judged = [[row.output for row in errors if getattr(row, kind) is not None] for kind in _KINDS]
     value, derivative = (
         _mean([candidate.root_mean(f"{name}/{output}") for output in outputs])
         if 0 < len(outputs) < len(errors)
@@ -167,16 +167,16 @@ def _describe_errors(errors: Sequence[OutputError], residuals: Floats, rows: Row
     """
     where = f"In rows left out of training ({count} of {folds} folds)"
     error = _in_words(errors)
-    said = [f"{where}, the error of one network, over the standard deviation, is {error}."] if error else []
+    sentences = [f"{where}, the error of one network, over the standard deviation, is {error}."] if error else []
     for p, name in enumerate(rows.outputs):
         labels = (~np.isnan(rows.y[:, p])).sum() + (~np.isnan(rows.dydx[:, p])).sum()
         columns = [p, *range(len(rows.outputs) + p * len(rows.inputs), len(rows.outputs) + (p + 1) * len(rows.inputs))]
         known = (~np.isnan(residuals[:, columns])).sum(axis=0)
-        groups = groups_of(residuals[:, columns], rows.groups).max()
+        groups = count_groups(residuals[:, columns], rows.groups).max()
         if groups < LEAST_JUDGED:
             of_groups = f", in {groups} groups" if rows.table.group is not None else ""
-            said.append(f"{name} is not judged: these rows have {known.sum()} of its {labels} labels{of_groups}.")
-    return " ".join(said)
+            sentences.append(f"{name} is not judged: these rows have {known.sum()} of its {labels} labels{of_groups}.")
+    return " ".join(sentences)
 
 
 def _describe_test(function: "Function", table: SearchTable, left_out: Floats) -> list[str]:
@@ -185,8 +185,8 @@ def _describe_test(function: "Function", table: SearchTable, left_out: Floats) -
         return []
     from runge.function.predictions import predict  # late, as torch is
 
-    own, rows = predict(function, table.rows.x[table.test]), table.rows
-    value, slope = own["u"] - rows.y[table.test], own["du"] - rows.dydx[table.test]
+    prediction, rows = predict(function, table.rows.x[table.test]), table.rows
+    value, slope = prediction["u"] - rows.y[table.test], prediction["du"] - rows.dydx[table.test]
     residuals = np.concatenate([value, slope.reshape(len(slope), -1)], axis=1)
     errors = _in_words(errors_of(residuals, rows.groups[table.test], table))
     which = f"On the {len(table.test)} test rows, which no network has seen"
@@ -209,20 +209,21 @@ def _describe_surprise(test: Floats, left_out: Floats, table: SearchTable) -> st
         return ""
     from scipy.stats import betabinom  # late: it takes a while
 
-    rows, found = table.rows, list[tuple[float, str]]()
+    rows, shortfalls = table.rows, list[tuple[float, str]]()
     names = [*rows.outputs, *(partial_name(y, x) for y in rows.outputs for x in rows.inputs)]
     for channel, name in enumerate(names):
-        others, errors = sizes_of(left_out, channel), sizes_of(test, channel)
-        n, m, k = len(others), len(errors), rank(len(others), len(others))
+        reference, errors = sizes_of(left_out, channel), sizes_of(test, channel)
+        n, m, k = len(reference), len(errors), rank(len(reference), len(reference))
         if m and k <= n:
-            within = int((errors <= others[k - 1]).sum())
+            within = int((errors <= reference[k - 1]).sum())
             p = float(betabinom.cdf(within, m, k, n + 1 - k))
-            found.append(
+            shortfalls.append(
                 (p, f"Only {within} of {m} test values of {name} are within the bound of 90 % in rows left out")
             )
-    if not found or min(found)[0] >= _BY_CHANCE_ALONE / len(found):
+    p, sentence = min(shortfalls, default=(1.0, ""))
+    if not shortfalls or p >= _BY_CHANCE_ALONE / len(shortfalls):
         return ""
-    return f"{min(found)[1]}, fewer than chance allows for independent rows: they may belong to groups (data.group)."
+    return f"{sentence}, fewer than chance allows for independent rows: they may belong to groups (data.group)."
 
 
 def _in_words(errors: Sequence[OutputError]) -> str:
@@ -232,10 +233,10 @@ def _in_words(errors: Sequence[OutputError]) -> str:
     """
     parts = list[str]()
     for kind in _KINDS:
-        judged = {one.output: error for one in errors if (error := getattr(one, kind)) is not None}
+        judged = {row.output: error for row in errors if (error := getattr(row, kind)) is not None}
         if not judged:
             continue
-        factors = {one.output: getattr(one, f"{kind}_factor") or 1.0 for one in errors if one.output in judged}
+        factors = {row.output: getattr(row, f"{kind}_factor") or 1.0 for row in errors if row.output in judged}
         largest, factor, notes = max(judged, key=lambda output: judged[output]), max(factors.values()), list[str]()
         if len(judged) > 1:
             notes.append(f"{largest}: {_with_interval(judged[largest], factors[largest])}")
@@ -262,10 +263,10 @@ def _mean(numbers: Sequence[float | None]) -> float | None:
 def _of_decades(errors: list[OutputError], rows: Rows) -> tuple[list[OutputError], str]:
     """Return the errors, and the sentence on inputs over many decades; no errors if there are any and one is large."""
     sentence = _describe_decades(rows)
-    numbers = [error for one in errors for kind in _KINDS if (error := getattr(one, kind)) is not None]
+    numbers = [error for row in errors for kind in _KINDS if (error := getattr(row, kind)) is not None]
     if not sentence or max(numbers, default=0.0) <= _BAD:
         return errors, sentence
-    none = [OutputError(one.output, *[None] * 4) for one in errors]
+    none = [OutputError(row.output, *[None] * 4) for row in errors]
     return none, f"{sentence} The errors in rows left out are too large to state an error in new rows."
 
 
@@ -281,7 +282,7 @@ def _describe_bounds(errors: Sequence[OutputError]) -> str:
     """Return a sentence on the largest bounds of the outputs; empty: some have too few rows."""
     parts = list[str]()
     for name in _KINDS:
-        bounds = [getattr(one, f"{name}_bound") for one in errors if getattr(one, name) is not None]
+        bounds = [getattr(row, f"{name}_bound") for row in errors if getattr(row, name) is not None]
         if bounds and None not in bounds:
             parts.append(f"90 % of the {name}s were within {max(bounds):.1e}")
     return f"There {' and '.join(parts)} standard deviations of the prediction." if parts else ""
