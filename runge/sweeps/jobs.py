@@ -55,12 +55,6 @@ class Chunk(NamedTuple):
     state: Path | None = None
 
 
-def interrupted(state: str, sweep: Path) -> SystemExit:
-    """Return what ends the command of a sweep that was interrupted: its state, and how to continue in its directory."""
-    how = f"to continue, run the same command with {setting('hydra.sweep.dir', sweep)}"
-    return SystemExit(f"error: interrupted; {state}; {how}")
-
-
 @contextmanager
 def name_overrides(overrides: Sequence[str]) -> Iterator[None]:
     """Add a job's overrides to the message of a ConfigurationError."""
@@ -79,20 +73,6 @@ def current_job(config: DictConfig) -> Iterator[None]:
         yield
     finally:
         state.cfg = before
-
-
-def _foreign_run(directory: RunDirectory) -> ConfigurationError:
-    what = f"{str(directory.path)!r} holds a run of a different sweep"
-    return ConfigurationError(f"hydra.sweep.dir: {what}; choose another directory, or give that sweep's overrides")
-
-
-def check_rows(member: "Member", directory: RunDirectory) -> None:
-    """Raise ConfigurationError if the table that a run is trained on has changed since the run began."""
-    state = directory.read_state()
-    if member.rows is not None and state is not None and state.rows not in ("", member.checksum):
-        rule = f"must hold the rows with which the run in {str(directory.path)!r} began"
-        how = f"{member.rows.table.file!r} has changed: restore it, or begin a new run"
-        raise ConfigurationError(f"data.file: {rule}; {how}")
 
 
 def ended_before(member: "Member", directory: RunDirectory) -> Value | RunError | None:
@@ -119,17 +99,18 @@ def ended_before(member: "Member", directory: RunDirectory) -> Value | RunError 
     return DivergedError(f"diverged: {state.message}") if state.status == "diverged" else None
 
 
-def job_return(job: Job, value: Value | Exception) -> JobReturn:
-    """Return a job's return, for Hydra, from its value or error."""
-    status = JobStatus.FAILED if isinstance(value, Exception) else JobStatus.COMPLETED
-    returned = JobReturn(overrides=job.overrides, cfg=job.config, status=status)
-    returned.return_value = value
-    return returned
+def check_rows(member: "Member", directory: RunDirectory) -> None:
+    """Raise ConfigurationError if the table that a run is trained on has changed since the run began."""
+    state = directory.read_state()
+    if member.rows is not None and state is not None and state.rows not in ("", member.checksum):
+        rule = f"must hold the rows with which the run in {str(directory.path)!r} began"
+        how = f"{member.rows.table.file!r} has changed: restore it, or begin a new run"
+        raise ConfigurationError(f"data.file: {rule}; {how}")
 
 
-def value_or_error(returned: JobReturn) -> Any:
-    """Return the value or the error of a job; Hydra's property raises the error, and prints a message."""
-    return returned._return_value
+def _foreign_run(directory: RunDirectory) -> ConfigurationError:
+    what = f"{str(directory.path)!r} holds a run of a different sweep"
+    return ConfigurationError(f"hydra.sweep.dir: {what}; choose another directory, or give that sweep's overrides")
 
 
 def begin_job(callbacks: Any, job: Job, announce: Callable[[], object]) -> JobReturn:
@@ -164,25 +145,23 @@ def log_to_file(config: DictConfig) -> None:
     configure_log(DictConfig(logging_config), config.hydra.verbose)
 
 
-def plan(jobs: Sequence[Job], processes: int, most: int, begun: Sequence[Chunk] = ()) -> tuple[list[Chunk], bool]:
-    """Divide jobs into unfinished chunks of at most `most`, in order; and say if the whole sweep is one.
+def job_return(job: Job, value: Value | Exception) -> JobReturn:
+    """Return a job's return, for Hydra, from its value or error."""
+    status = JobStatus.FAILED if isinstance(value, Exception) else JobStatus.COMPLETED
+    returned = JobReturn(overrides=job.overrides, cfg=job.config, status=status)
+    returned.return_value = value
+    return returned
 
-    With several processes the chunks that take longest come first.
 
-    Jobs that began in one stack resume in it (see `begun_chunks`), so their results are the same, bit for bit. All
-    others are divided as at the sweep's beginning, so that a resumed sweep has the stacks of an uninterrupted
-    one.
-    """
-    fresh, chunks = _divide(jobs, processes, most), list(begun)
-    settled = {number for number, job in enumerate(jobs) if job.outcome is not None}.union(*(c.jobs for c in chunks))
-    for chunk in fresh:
-        if new := [number for number in chunk.jobs if number not in settled]:
-            chunks.append(chunk._replace(jobs=new))
-            if len(new) < len(chunk.jobs) and any(RunDirectory(jobs[i].directory).hydra.exists() for i in new):
-                _warn_of_fewer(len(chunk.jobs), "begins again", len(new), "they have no checkpoint")
-    if processes > 1:
-        chunks.sort(key=lambda chunk: len(chunk.jobs) * chunk.steps * jobs[chunk.jobs[0]].member.work(), reverse=True)
-    return chunks, len(fresh) == 1
+def value_or_error(returned: JobReturn) -> Any:
+    """Return the value or the error of a job; Hydra's property raises the error, and prints a message."""
+    return returned._return_value
+
+
+def interrupted(state: str, sweep: Path) -> SystemExit:
+    """Return what ends the command of a sweep that was interrupted: its state, and how to continue in its directory."""
+    how = f"to continue, run the same command with {setting('hydra.sweep.dir', sweep)}"
+    return SystemExit(f"error: interrupted; {state}; {how}")
 
 
 def begun_chunks(jobs: Sequence[Job], sweep: Path) -> list[Chunk]:
@@ -216,13 +195,25 @@ def begun_chunks(jobs: Sequence[Job], sweep: Path) -> list[Chunk]:
     return chunks
 
 
-def _warn_of_fewer(before: int, does: str, now: int, why: str) -> None:
-    what = f"a stack of {before} runs {does} with {now} of them"
-    log.warning("%s, whose figures are the same to round-off; %s", what, why)
+def plan(jobs: Sequence[Job], processes: int, most: int, begun: Sequence[Chunk] = ()) -> tuple[list[Chunk], bool]:
+    """Divide jobs into unfinished chunks of at most `most`, in order; and say if the whole sweep is one.
 
+    With several processes the chunks that take longest come first.
 
-def _steps(jobs: Sequence[Job], numbers: Sequence[int]) -> int:
-    return jobs[numbers[0]].member.training.steps
+    Jobs that began in one stack resume in it (see `begun_chunks`), so their results are the same, bit for bit. All
+    others are divided as at the sweep's beginning, so that a resumed sweep has the stacks of an uninterrupted
+    one.
+    """
+    fresh, chunks = _divide(jobs, processes, most), list(begun)
+    settled = {number for number, job in enumerate(jobs) if job.outcome is not None}.union(*(c.jobs for c in chunks))
+    for chunk in fresh:
+        if new := [number for number in chunk.jobs if number not in settled]:
+            chunks.append(chunk._replace(jobs=new))
+            if len(new) < len(chunk.jobs) and any(RunDirectory(jobs[i].directory).hydra.exists() for i in new):
+                _warn_of_fewer(len(chunk.jobs), "begins again", len(new), "they have no checkpoint")
+    if processes > 1:
+        chunks.sort(key=lambda chunk: len(chunk.jobs) * chunk.steps * jobs[chunk.jobs[0]].member.work(), reverse=True)
+    return chunks, len(fresh) == 1
 
 
 def _divide(jobs: Sequence[Job], processes: int, most: int) -> list[Chunk]:
@@ -241,3 +232,12 @@ def _divide(jobs: Sequence[Job], processes: int, most: int) -> list[Chunk]:
         count = min(len(group), max(chunks_of_group, math.ceil(len(group) / most)))
         chunks += [Chunk(group[i::count], _steps(jobs, group)) for i in range(count)]
     return chunks
+
+
+def _steps(jobs: Sequence[Job], numbers: Sequence[int]) -> int:
+    return jobs[numbers[0]].member.training.steps
+
+
+def _warn_of_fewer(before: int, does: str, now: int, why: str) -> None:
+    what = f"a stack of {before} runs {does} with {now} of them"
+    log.warning("%s, whose figures are the same to round-off; %s", what, why)

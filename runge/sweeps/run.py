@@ -97,82 +97,6 @@ def begin_run(configuration: DictConfig, directory: RunDirectory, sweep: bool) -
     return member
 
 
-def print_errors(metrics: "Metrics", stack: "Stack") -> None:
-    """Print the table of a single run's errors."""
-    test, rows = stack.data.dataset.test, stack.members[0].rows
-    columns = 0 if rows is None else len(stack.data.inputs)
-    Console().print(error_table(metrics, test.regions if len(test.outputs) == 1 else (), test.outputs, columns))
-
-
-def _fixed(sweep: Path) -> set[str]:
-    """Return the keys that have one value in a sweep, whose command Hydra's own launchers do not hand to its jobs."""
-    try:
-        with (sweep / "multirun.yaml").open(encoding="utf-8") as file:
-            return fixed_keys(cast(DictConfig, OmegaConf.load(file)).hydra)
-    except FileNotFoundError:
-        return set()
-
-
-def make_stack(members: Sequence[Member]) -> "Stack":
-    """Make a stack of these members.
-
-    Raises:
-        ConfigurationError: a size or a value is not allowed, or the stack does not fit into memory.
-    """
-    from runge.training.stack import Stack  # late: a wrong value is reported before Lightning is loaded
-
-    try:
-        stack = Stack(members)
-        interruption.check()
-        return stack
-    except (RuntimeError, MemoryError) as error:
-        if not is_out_of_memory(error):
-            raise
-        message = "not enough memory for the points and the weights; reduce data.n_train or model.width"
-        raise ConfigurationError(f"data, model: {message}") from error
-
-
-def announce(stack: "Stack", member: int) -> None:
-    """Log the numbers of points of one of a stack's runs, overrides without effect, and what may spoil its fit."""
-    from runge.training.evaluation import point_counts  # late: it imports Lightning
-
-    counts = point_counts(stack.members[member], stack.data)
-    log.info("points: %s", ", ".join(f"{n} {split}" for split, n in counts.items()))
-    run, lambda_d = stack.members[member], float(stack.module.lambda_d[member])
-    if run.training.accelerator == "auto" and (where := gpu.reason()):
-        log.info("%s", where)
-    if run.far:
-        log.info("trained in standardised units, because far from size 1: %s", ", ".join(run.far))
-    if run.rows is not None:
-        log_rows(run.rows, stack.data, member)
-    outputs = len(stack.data.dataset.test.outputs)
-    if useless := without_effect(run, lambda_d, float(stack.module.lambda_now[member]), outputs):
-        log.warning("without effect on the training: %s", "; ".join(useless))
-    for message in advice(stack.data, member, lambda_d):
-        log.warning("%s", message)
-
-
-def conclude(outcome: "Outcome", directory: RunDirectory, member: Member) -> Value:
-    """Log how a run has ended, and return the values of its objective.
-
-    Raises:
-        RunError: it diverged.
-    """
-    if isinstance(outcome, RunError):
-        log.error("%s", outcome)
-        raise outcome
-    switched = outcome[SWITCHED_ON_STEP]
-    when = f"lambda_d on from step {switched}; " if switched else ""
-    if best := outcome.get(BEST_STEP):
-        when += f"best weights after step {best}; "
-    state, most = directory.read_state(), member.training.steps
-    early = "" if state is None or state.step >= most else f"ended at step {state.step} of {most}; "
-    log.info("%s%s%.1f s; %s", early, when, outcome[TOTAL_SECONDS], os.path.relpath(directory.path))
-    for finding in filter(None, (state.message if state else "").split(FINDINGS)):
-        log.warning("%s", finding)
-    return member.objective.returned(outcome)
-
-
 def _resumed(composed: dict[str, Any], resume: Any, directory: RunDirectory) -> dict[str, Any]:
     """Return the configuration with which the run to resume was started, and check it against the command's."""
     if resumable(resume).path.resolve() != directory.path.resolve():
@@ -225,6 +149,82 @@ def _merged(composed: dict[str, Any], begun: dict[str, Any]) -> dict[str, Any]:
         "logger": composed.get("logger", {}),
         **{key: composed[key] for key in ("objective", "pictures") if key in keys.values() or key not in begun},
     }
+
+
+def _fixed(sweep: Path) -> set[str]:
+    """Return the keys that have one value in a sweep, whose command Hydra's own launchers do not hand to its jobs."""
+    try:
+        with (sweep / "multirun.yaml").open(encoding="utf-8") as file:
+            return fixed_keys(cast(DictConfig, OmegaConf.load(file)).hydra)
+    except FileNotFoundError:
+        return set()
+
+
+def make_stack(members: Sequence[Member]) -> "Stack":
+    """Make a stack of these members.
+
+    Raises:
+        ConfigurationError: a size or a value is not allowed, or the stack does not fit into memory.
+    """
+    from runge.training.stack import Stack  # late: a wrong value is reported before Lightning is loaded
+
+    try:
+        stack = Stack(members)
+        interruption.check()
+        return stack
+    except (RuntimeError, MemoryError) as error:
+        if not is_out_of_memory(error):
+            raise
+        message = "not enough memory for the points and the weights; reduce data.n_train or model.width"
+        raise ConfigurationError(f"data, model: {message}") from error
+
+
+def announce(stack: "Stack", member: int) -> None:
+    """Log the numbers of points of one of a stack's runs, overrides without effect, and what may spoil its fit."""
+    from runge.training.evaluation import point_counts  # late: it imports Lightning
+
+    counts = point_counts(stack.members[member], stack.data)
+    log.info("points: %s", ", ".join(f"{n} {split}" for split, n in counts.items()))
+    run, lambda_d = stack.members[member], float(stack.module.lambda_d[member])
+    if run.training.accelerator == "auto" and (where := gpu.reason()):
+        log.info("%s", where)
+    if run.far:
+        log.info("trained in standardised units, because far from size 1: %s", ", ".join(run.far))
+    if run.rows is not None:
+        log_rows(run.rows, stack.data, member)
+    outputs = len(stack.data.dataset.test.outputs)
+    if useless := without_effect(run, lambda_d, float(stack.module.lambda_now[member]), outputs):
+        log.warning("without effect on the training: %s", "; ".join(useless))
+    for message in advice(stack.data, member, lambda_d):
+        log.warning("%s", message)
+
+
+def print_errors(metrics: "Metrics", stack: "Stack") -> None:
+    """Print the table of a single run's errors."""
+    test, rows = stack.data.dataset.test, stack.members[0].rows
+    columns = 0 if rows is None else len(stack.data.inputs)
+    Console().print(error_table(metrics, test.regions if len(test.outputs) == 1 else (), test.outputs, columns))
+
+
+def conclude(outcome: "Outcome", directory: RunDirectory, member: Member) -> Value:
+    """Log how a run has ended, and return the values of its objective.
+
+    Raises:
+        RunError: it diverged.
+    """
+    if isinstance(outcome, RunError):
+        log.error("%s", outcome)
+        raise outcome
+    switched = outcome[SWITCHED_ON_STEP]
+    when = f"lambda_d on from step {switched}; " if switched else ""
+    if best := outcome.get(BEST_STEP):
+        when += f"best weights after step {best}; "
+    state, most = directory.read_state(), member.training.steps
+    early = "" if state is None or state.step >= most else f"ended at step {state.step} of {most}; "
+    log.info("%s%s%.1f s; %s", early, when, outcome[TOTAL_SECONDS], os.path.relpath(directory.path))
+    for finding in filter(None, (state.message if state else "").split(FINDINGS)):
+        log.warning("%s", finding)
+    return member.objective.returned(outcome)
 
 
 def check_members(members: Sequence[Member], _report: Callable[[int], object]) -> None:

@@ -89,22 +89,22 @@ def leaderboard(selection: Selection, left_out: Sequence[str], promotions: Seque
     )
 
 
-def _profiles(function: "Function", table: SearchTable) -> list[AnswerProfile]:
-    """Return the profiles of a function that was fitted to a table, along the inputs that matter most."""
-    from runge.function.slices import profiles_of  # late, as torch is
+def _of_decades(errors: list[OutputError], rows: Rows) -> tuple[list[OutputError], str]:
+    """Return the errors, and the sentence on inputs over many decades; no errors if there are any and one is large."""
+    sentence = _describe_decades(rows)
+    numbers = [error for row in errors for kind in _KINDS if (error := getattr(row, kind)) is not None]
+    if not sentence or max(numbers, default=0.0) <= _BAD:
+        return errors, sentence
+    none = [OutputError(row.output, *[None] * 4) for row in errors]
+    return none, f"{sentence} The errors in rows left out are too large to state an error in new rows."
 
-    rows, seen = table.rows, table.seen
-    outputs = range(min(len(rows.outputs), _MOST_PROFILES))
-    inputs = np.sort(np.argsort(-function.input_weights, kind="stable")[:_MOST_PROFILES]).tolist()
-    points = _NUMBERS // (len(inputs) * max(6 * len(outputs), len(rows.inputs)))
-    sections = profiles_of(function, rows.x[seen], inputs, min(max(points, 21), 201))
-    shown = seen[:: -(-len(seen) // _MOST_ROWS)] if len(rows.inputs) == 1 else seen[:0]
-    labels = [[rows.x[shown, 0], rows.y[shown, p], rows.dydx[shown, p, 0]] for p in outputs]
-    return [
-        AnswerProfile.of((rows.outputs[p], rows.inputs[d]), section, p, labels[p])
-        for p in outputs
-        for d, section in zip(inputs, sections, strict=True)
-    ]
+
+def _describe_decades(rows: Rows) -> str:
+    """Return a sentence on the inputs whose logarithm may be the better input; empty: there are none."""
+    spans = {name: np.log10(x.max() / x.min()) for name, x in zip(rows.inputs, rows.x.T, strict=True) if x.min() > 0}
+    wide = [f"{name} spans {span:.0f} decades" for name, span in spans.items() if span > _DECADES]
+    how = "a fit of the logarithm may have a much smaller error: replace x by log(x), and dy_dx by x dy_dx"
+    return f"{listed(wide)}: {how}." if wide else ""
 
 
 def _entry(candidate: Candidate, errors: Sequence[OutputError]) -> LeaderboardEntry:
@@ -132,6 +132,12 @@ def _entry(candidate: Candidate, errors: Sequence[OutputError]) -> LeaderboardEn
         calibrating=list(candidate.calibrating),
         earlier=[number for number in candidate.runs if number not in runs],
     )
+
+
+def _mean(numbers: Sequence[float | None]) -> float | None:
+    """Return the mean of the numbers that are known; None: there are none."""
+    known = [number for number in numbers if number is not None]
+    return sum(known) / len(known) if known else None
 
 
 def _describe_answer(sweep: Path, best: LeaderboardEntry, seen: int, test: int, folds: int) -> str:
@@ -177,6 +183,44 @@ def _describe_errors(errors: Sequence[OutputError], residuals: Floats, rows: Row
             of_groups = f", in {groups} groups" if rows.table.group is not None else ""
             sentences.append(f"{name} is not judged: these rows have {known.sum()} of its {labels} labels{of_groups}.")
     return " ".join(sentences)
+
+
+def _in_words(errors: Sequence[OutputError]) -> str:
+    """Return the errors of values and derivatives as text: their means over the outputs, and the largest of several.
+
+    A mean may be larger by at most the largest factor.
+    """
+    parts = list[str]()
+    for kind in _KINDS:
+        judged = {row.output: error for row in errors if (error := getattr(row, kind)) is not None}
+        if not judged:
+            continue
+        factors = {row.output: getattr(row, f"{kind}_factor") or 1.0 for row in errors if row.output in judged}
+        largest, factor, notes = max(judged, key=lambda output: judged[output]), max(factors.values()), list[str]()
+        if len(judged) > 1:
+            notes.append(f"{largest}: {_with_interval(judged[largest], factors[largest])}")
+        if factor > _UNSURE:
+            notes.append("few rows decide it")
+        mean = _with_interval(sum(judged.values()) / len(judged), factor)
+        parts.append(f"{mean} for the {kind}s" + f" ({'; '.join(notes)})" * bool(notes))
+    text = " and ".join(parts)
+    return f"{text}, with jackknife intervals" if "[" in text else text
+
+
+def _with_interval(error: float, factor: float) -> str:
+    """Return an error as text, with its interval unless that is narrow, or so wide that it means nothing."""
+    interval = f" [{error / factor:.1e}, {error * factor:.1e}]" if _CERTAIN < factor <= _UNSURE else ""
+    return f"{error:.1e}{interval}"
+
+
+def _describe_bounds(errors: Sequence[OutputError]) -> str:
+    """Return a sentence on the largest bounds of the outputs; empty: some have too few rows."""
+    parts = list[str]()
+    for name in _KINDS:
+        bounds = [getattr(row, f"{name}_bound") for row in errors if getattr(row, name) is not None]
+        if bounds and None not in bounds:
+            parts.append(f"90 % of the {name}s were within {max(bounds):.1e}")
+    return f"There {' and '.join(parts)} standard deviations of the prediction." if parts else ""
 
 
 def _describe_test(function: "Function", table: SearchTable, left_out: Floats) -> list[str]:
@@ -226,63 +270,19 @@ def _describe_surprise(test: Floats, left_out: Floats, table: SearchTable) -> st
     return f"{sentence}, fewer than chance allows for independent rows: they may belong to groups (data.group)."
 
 
-def _in_words(errors: Sequence[OutputError]) -> str:
-    """Return the errors of values and derivatives as text: their means over the outputs, and the largest of several.
+def _profiles(function: "Function", table: SearchTable) -> list[AnswerProfile]:
+    """Return the profiles of a function that was fitted to a table, along the inputs that matter most."""
+    from runge.function.slices import profiles_of  # late, as torch is
 
-    A mean may be larger by at most the largest factor.
-    """
-    parts = list[str]()
-    for kind in _KINDS:
-        judged = {row.output: error for row in errors if (error := getattr(row, kind)) is not None}
-        if not judged:
-            continue
-        factors = {row.output: getattr(row, f"{kind}_factor") or 1.0 for row in errors if row.output in judged}
-        largest, factor, notes = max(judged, key=lambda output: judged[output]), max(factors.values()), list[str]()
-        if len(judged) > 1:
-            notes.append(f"{largest}: {_with_interval(judged[largest], factors[largest])}")
-        if factor > _UNSURE:
-            notes.append("few rows decide it")
-        mean = _with_interval(sum(judged.values()) / len(judged), factor)
-        parts.append(f"{mean} for the {kind}s" + f" ({'; '.join(notes)})" * bool(notes))
-    text = " and ".join(parts)
-    return f"{text}, with jackknife intervals" if "[" in text else text
-
-
-def _with_interval(error: float, factor: float) -> str:
-    """Return an error as text, with its interval unless that is narrow, or so wide that it means nothing."""
-    interval = f" [{error / factor:.1e}, {error * factor:.1e}]" if _CERTAIN < factor <= _UNSURE else ""
-    return f"{error:.1e}{interval}"
-
-
-def _mean(numbers: Sequence[float | None]) -> float | None:
-    """Return the mean of the numbers that are known; None: there are none."""
-    known = [number for number in numbers if number is not None]
-    return sum(known) / len(known) if known else None
-
-
-def _of_decades(errors: list[OutputError], rows: Rows) -> tuple[list[OutputError], str]:
-    """Return the errors, and the sentence on inputs over many decades; no errors if there are any and one is large."""
-    sentence = _describe_decades(rows)
-    numbers = [error for row in errors for kind in _KINDS if (error := getattr(row, kind)) is not None]
-    if not sentence or max(numbers, default=0.0) <= _BAD:
-        return errors, sentence
-    none = [OutputError(row.output, *[None] * 4) for row in errors]
-    return none, f"{sentence} The errors in rows left out are too large to state an error in new rows."
-
-
-def _describe_decades(rows: Rows) -> str:
-    """Return a sentence on the inputs whose logarithm may be the better input; empty: there are none."""
-    spans = {name: np.log10(x.max() / x.min()) for name, x in zip(rows.inputs, rows.x.T, strict=True) if x.min() > 0}
-    wide = [f"{name} spans {span:.0f} decades" for name, span in spans.items() if span > _DECADES]
-    how = "a fit of the logarithm may have a much smaller error: replace x by log(x), and dy_dx by x dy_dx"
-    return f"{listed(wide)}: {how}." if wide else ""
-
-
-def _describe_bounds(errors: Sequence[OutputError]) -> str:
-    """Return a sentence on the largest bounds of the outputs; empty: some have too few rows."""
-    parts = list[str]()
-    for name in _KINDS:
-        bounds = [getattr(row, f"{name}_bound") for row in errors if getattr(row, name) is not None]
-        if bounds and None not in bounds:
-            parts.append(f"90 % of the {name}s were within {max(bounds):.1e}")
-    return f"There {' and '.join(parts)} standard deviations of the prediction." if parts else ""
+    rows, seen = table.rows, table.seen
+    outputs = range(min(len(rows.outputs), _MOST_PROFILES))
+    inputs = np.sort(np.argsort(-function.input_weights, kind="stable")[:_MOST_PROFILES]).tolist()
+    points = _NUMBERS // (len(inputs) * max(6 * len(outputs), len(rows.inputs)))
+    sections = profiles_of(function, rows.x[seen], inputs, min(max(points, 21), 201))
+    shown = seen[:: -(-len(seen) // _MOST_ROWS)] if len(rows.inputs) == 1 else seen[:0]
+    labels = [[rows.x[shown, 0], rows.y[shown, p], rows.dydx[shown, p, 0]] for p in outputs]
+    return [
+        AnswerProfile.of((rows.outputs[p], rows.inputs[d]), section, p, labels[p])
+        for p in outputs
+        for d, section in zip(inputs, sections, strict=True)
+    ]
