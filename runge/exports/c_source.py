@@ -102,7 +102,8 @@ def c_source(
     inputs, outputs = len(function.inputs), len(function.outputs)
     adjoints = hessian or inputs > 2 * outputs
     tangents = hessian or not adjoints
-    constant, groups, share = np.zeros(outputs), list[dict[str, Any]](), 1 / function.members
+    constant, groups = np.zeros(outputs), list[dict[str, Any]]()
+    share = 1 / function.members
     for activation, network in zip(names, function.networks, strict=True):
         *layers, last, bias = folded(network)
         constant += (share * bias).sum((0, 1))

@@ -46,7 +46,8 @@ def casadi_source(
     except ImportError as error:
         need = f"casadi needs the package {error.name}; install it with pip install -e '.[interop]'"
         raise ImportError(need) from error
-    arrays, calls, share = list[np.ndarray](), list[str](), 1 / function.members
+    arrays, calls = list[np.ndarray](), list[str]()
+    share = 1 / function.members
     for name, network in zip(names, function.networks, strict=True):
         *layers, last, bias = folded(network)
         calls.append(f"networks(x, {name}, *WEIGHTS[{len(arrays)}:{len(arrays) + len(layers) + 2}])")

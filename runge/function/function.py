@@ -84,7 +84,8 @@ class Function(nn.Module):
         self.networks = cast(Sequence[StackedMLP], nn.ModuleList(stacks))
         self.configuration = dict(configuration)  # a mapping proxy cannot be pickled
         self.inputs = numbered("x", stacks[0].dimension) if inputs is None else tuple(inputs)
-        self.outputs, self.runs, self.inside = tuple(outputs), tuple(runs), inside
+        self.outputs, self.runs = tuple(outputs), tuple(runs)
+        self.inside = inside
         self.groups, self._calibration = groups_by_rows(rows), calibration
 
     @property
@@ -306,7 +307,8 @@ class Function(nn.Module):
     def _load_from_state_dict(self, *args: Any, **kwargs: Any) -> None:
         """Load parameters, as torch does for each submodule, and forget the runs and rows of those before."""
         super()._load_from_state_dict(*args, **kwargs)
-        self._calibration, self.inside, self.runs, self.groups = None, None, (), []
+        self._calibration, self.inside = None, None
+        self.runs, self.groups = (), []
         for name in ("input_weights", "_training_inputs", "_measure"):
             self.__dict__.pop(name, None)
 

@@ -111,7 +111,8 @@ def load_runs(runs: Sequence[RunDirectory], calibration: Calibration | None = No
 def _training_rows(configuration: Mapping[str, Any]) -> str:
     """Return what is equal of runs of one table that were trained on the same rows."""
     data: Mapping[str, Any] = configuration.get("data") or {}
-    folds, by_column, split = data.get("folds"), data.get("split_column"), data.get("split") or {}
+    folds, by_column = data.get("folds"), data.get("split_column")
+    split = data.get("split") or {}
     drawn = folds is not None or (by_column is None and any(split.get(name, 1) for name in ("val", "test")))
     seed = Seed.of_data(configuration.get("seed", 0), data.get("seed"), folds).seed if drawn else None
     return repr((folds, data.get("fold"), by_column, data.get("group"), split, seed))

@@ -134,7 +134,8 @@ def read_rows(file: File, function: "Function", hessian: bool) -> tuple[list[np.
     The columns of an array x are named by their position, and x1 of two is not x1 of three: it must have one for each
     input of the run, unless the run chose its inputs by name from such a file.
     """
-    inputs, outputs, data = function.inputs, function.outputs, function.configuration.get("data") or {}
+    inputs, outputs = function.inputs, function.outputs
+    data = function.configuration.get("data") or {}
     if (derivatives := data.get("derivatives")) is not None:
         partials = {(y, x): column for y, columns in derivatives.items() for x, column in columns.items()}
     else:

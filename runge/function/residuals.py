@@ -137,7 +137,8 @@ class UnseenErrors(NamedTuple):
             ValueError: no row was left out of the training of any network.
         """
         rows, labels = self.rows, _labels(self.rows)
-        errors, spreads, several = list[np.ndarray](), list[np.ndarray](), list[np.ndarray]()
+        errors, spreads = list[np.ndarray](), list[np.ndarray]()
+        several = list[np.ndarray]()
         for group in self.groups:
             chosen = np.flatnonzero(np.isin(group.members, members) & group.validated)
             if not len(chosen):

@@ -57,7 +57,8 @@ class Reference(NamedTuple):
         spread = x.double().var(1, correction=0, keepdim=True)
         largest = spread.amax(2, keepdim=True)
         variance_f, variance_df = variance(f, weight_f > 0), variance(df, weight_df > 0)
-        f, df, unit_f, unit_df = points.f, points.df, 1.0, 1.0
+        f, df = points.f, points.df
+        unit_f, unit_df = 1.0, 1.0
         known_f, known_df = ((weight > 0).to(f) for weight in (points.weight_f, points.weight_df))
         if units is not None:  # in float64: in the user's units squares may be beyond the range of float32
             f, df = units.restore(f.double(), df.double())

@@ -61,7 +61,8 @@ class _Builder:
     """The terms of sympy that the nodes of a formula's syntax tree stand for; all others are refused."""
 
     def __init__(self, expr: str, tree: ast.Expression, names: "Mapping[str, sympy.Expr]") -> None:
-        self._expr, self._tree, self._names = expr, tree, names
+        self._expr, self._tree = expr, tree
+        self._names = names
 
     def build(self, node: ast.expr) -> "sympy.Expr":
         """Return the term of a node."""

@@ -97,7 +97,8 @@ class Best(Policy):
         self._wrong = factory.leave_out_wrong_columns(candidates[0].member.rows)
         if factory.columns:
             candidates, left_out = factory.compose(listed, _FOLDS)
-        table, folds, judges = None, 1, 1
+        table = None
+        folds, judges = 1, 1
         if factory.of_table:
             table = SearchTable.of(candidates[0].member)
             folds = table.rows.folds

@@ -92,7 +92,8 @@ def _bounds(residuals: Floats, groups: Integers, table: SearchTable) -> Floats:
         R. Dunn et al. (2022). Distribution-free prediction sets for two-layer hierarchical models.
         https://arxiv.org/abs/1809.07441
     """
-    outputs, sizes, counts = len(table.channels.value), table.channels.of_residuals, count_groups(residuals, groups)
+    outputs, sizes = len(table.channels.value), table.channels.of_residuals
+    counts = count_groups(residuals, groups)
     bounds = np.full(len(sizes), np.nan)
     for channel, size in enumerate(sizes):
         errors = sizes_of(residuals, channel)

@@ -32,7 +32,12 @@ _DECADES = 3.0  # that an input spans
 _BAD = 0.1  # the error of such a fit: a network of all rows may be much worse between the rows than those of the folds
 _CERTAIN, _UNSURE = 1.25, math.e  # factors: the interval of an error is stated between them
 _KINDS = "value", "derivative"
-_MOST_PROFILES, _NUMBERS, _MOST_ROWS = 12, 6000, 200
+# Bounds on the size of the page.
+_MOST_PROFILES, _MOST_ROWS = 12, 200
+"""The most inputs, and the most outputs, with profiles; and the most rows that are drawn into a profile."""
+
+_NUMBERS = 6000
+"""About the numbers of all profiles, or of their Jacobians if these are more; a profile has 21 to 201 points."""
 
 
 def leaderboard(selection: Selection, left_out: Sequence[str], promotions: Sequence[str], wrong: str) -> Leaderboard:
@@ -44,7 +49,8 @@ def leaderboard(selection: Selection, left_out: Sequence[str], promotions: Seque
         promotions: which candidates were trained further, and why.
         wrong: which columns of derivatives contradict the values; empty: none.
     """
-    ranked, table, sweep = selection.ranked(), selection.table, selection.directory
+    ranked, table = selection.ranked(), selection.table
+    sweep = selection.directory
     best = ranked[0]
     late = [x for x in selection.candidates.values() if not x.fits]
     left_out = [*left_out, *(f"{x.name}: {x.failure or 'its time was over before it began'}" for x in late)]
@@ -59,7 +65,7 @@ def leaderboard(selection: Selection, left_out: Sequence[str], promotions: Seque
     from runge.function.loading import load, load_runs  # late, as torch is
     from runge.function.residuals import UnseenErrors
 
-    function, test, residuals = load(sweep), len(table.test), selection.residuals
+    function, residuals = load(sweep), selection.residuals
     if residuals is None:  # the search has ended before its answer
         networks = load_runs([fit.run for fit in best.in_order])
         residuals = UnseenErrors.of(networks.jet, networks.runs, everywhere=False).mean(range(len(best.in_order)), True)
@@ -68,7 +74,7 @@ def leaderboard(selection: Selection, left_out: Sequence[str], promotions: Seque
     errors, decades = _of_decades(errors, table.rows)
     entries = [_entry(candidate, errors) for candidate in ranked]
     sentences = [
-        _describe_answer(sweep, entries[0], len(table.seen), test, selection.folds),
+        _describe_answer(sweep, entries[0], len(table.seen), len(table.test), selection.folds),
         _describe_errors(errors, residuals, table.rows, len(best.fits), selection.folds),
         _describe_bounds(errors),
         *_describe_test(function, table, residuals),
@@ -196,7 +202,8 @@ def _in_words(errors: Sequence[OutputError]) -> str:
         if not judged:
             continue
         factors = {row.output: getattr(row, f"{kind}_factor") or 1.0 for row in errors if row.output in judged}
-        largest, factor, notes = max(judged, key=lambda output: judged[output]), max(factors.values()), list[str]()
+        largest, factor = max(judged, key=lambda output: judged[output]), max(factors.values())
+        notes = list[str]()
         if len(judged) > 1:
             notes.append(f"{largest}: {_with_interval(judged[largest], factors[largest])}")
         if factor > _UNSURE:
@@ -257,7 +264,8 @@ def _describe_surprise(test: Floats, left_out: Floats, table: SearchTable) -> st
     names = [*rows.outputs, *(partial_name(y, x) for y in rows.outputs for x in rows.inputs)]
     for channel, name in enumerate(names):
         reference, errors = sizes_of(left_out, channel), sizes_of(test, channel)
-        n, m, k = len(reference), len(errors), rank(len(reference), len(reference))
+        n, m = len(reference), len(errors)
+        k = rank(n, n)
         if m and k <= n:
             within = int((errors <= reference[k - 1]).sum())
             p = float(betabinom.cdf(within, m, k, n + 1 - k))
