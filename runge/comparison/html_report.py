@@ -56,8 +56,8 @@ _POINTS, _MOST_ERRORS = 201, 8000
 def publish(ranking: Ranking, directory: Path, sweep: Path | None = None) -> None:
     """Show the comparison, write `comparison.csv`, `.png` and `.html`, and print the path of the last.
 
-    The comparison of a race is its leaderboard, with the commands that use the answer in the directory `sweep`, by
-    default the same.
+    The comparison of `search=best` is its leaderboard, with the commands that use the answer in the directory `sweep`,
+    by default the same.
     """
     if ranking.race is None:
         show(ranking, Console())

@@ -49,7 +49,7 @@ HEADERS = ("value", "df/dx", "folds", "steps", "s")
 
 @dataclass(frozen=True)
 class LeaderboardEntry:
-    """A candidate of a race.
+    """A candidate of a search.
 
     Attributes:
         name: its settings in words.
@@ -175,7 +175,7 @@ class Suspect:
 
 @dataclass(frozen=True)
 class Leaderboard:
-    """The leaderboard of a race.
+    """The leaderboard of a search.
 
     Attributes:
         candidates: the candidates, the best first.

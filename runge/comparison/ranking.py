@@ -30,12 +30,12 @@ class Ranking:
     """Runs, the best first and unfinished ones last.
 
     Args:
-        records: the runs; repetitions are left out, except in a search or a race.
+        records: the runs; repetitions are left out, except among the runs of a search.
         metric: the metric by which the runs are ranked; smaller is better. None: the objective of the search, if it is
             one; else `test/mse_df`, or one without units for runs on different data, as in
             `runge.comparison.groups.choose_metric`.
-        search: the search to which the runs belong, if they do.
-        race: the leaderboard of the race to which they belong.
+        search: the results of `search=optuna`, if they are its runs.
+        race: the leaderboard of `search=best`, if they are its runs.
         group_by: the settings that define a group, which is compared with others where the other settings are the same;
             None: all in which the runs differ, except seeds and fold. Then groups are compared where the target,
             the number of training points and the noise are the same: these are conditions, and not chosen.

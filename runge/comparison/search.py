@@ -1,4 +1,4 @@
-"""Read the trials of a search from the file in its directory."""
+"""Read the trials of `search=optuna` from the file in its directory."""
 
 import os
 from collections.abc import Sequence
@@ -24,7 +24,7 @@ class Trial:
 
 @dataclass(frozen=True)
 class Search:
-    """The results of a search so far.
+    """The results of `search=optuna` so far.
 
     Attributes:
         objective: the figures that it minimises.
@@ -53,7 +53,7 @@ class Search:
 
 
 def read_search(paths: Sequence[str | os.PathLike[str]]) -> Search | None:
-    """Read the search in a directory; None if there is none, or there are several directories.
+    """Read the search of Optuna in a directory; None if there is none, or there are several directories.
 
     Raises:
         ConfigurationError: its file is damaged.

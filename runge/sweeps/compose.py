@@ -1,4 +1,4 @@
-"""From Hydra's compositions to plain data. Private to Hydra is `get_overrides_dirname`."""
+"""From the overrides of a command to the configurations of its runs, and from these to plain data."""
 
 import itertools
 import pickle

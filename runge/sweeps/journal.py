@@ -76,7 +76,7 @@ class Journal:
 
     @property
     def elapsed(self) -> float:
-        """The seconds of the sweep so far. Decisions need `seconds`."""
+        """The seconds of the sweep so far. Policies decide by `seconds`, which a resumed sweep has again."""
         return self._seconds + time.monotonic() - self._since
 
     @property

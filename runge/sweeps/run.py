@@ -180,7 +180,10 @@ def make_stack(members: Sequence[Member]) -> "Stack":
 
 
 def announce(stack: "Stack", member: int) -> None:
-    """Log the numbers of points of one of a stack's runs, overrides without effect, and what may spoil its fit."""
+    """Log the data of one of a stack's runs, and warn of overrides without effect and of what may spoil its fit.
+
+    The data are the numbers of points, the device, the units, and what is unusual in the rows of a table.
+    """
     from runge.training.evaluation import point_counts  # late: it imports Lightning
 
     counts = point_counts(stack.members[member], stack.data)

@@ -1,4 +1,4 @@
-"""Slurm jobs in place of processes: each task is a job, submitted through submitit."""
+"""The settings of the launcher, and Slurm jobs in place of processes: each task is a job, submitted by submitit."""
 
 import os
 import shutil

@@ -101,7 +101,7 @@ def _wrong_columns(rows: Rows) -> "list[Finding]":
 
 
 def log_rows(rows: Rows, data: "PointsDataModule", member: int) -> None:
-    """Log what is to be known of a member's table: unused columns, contradictions, rows with the same inputs."""
+    """Log unused columns, contradictions and rows with the same inputs of a member's table, and outputs on few rows."""
     if rows.unused:
         log.info("columns not used: %s", listed(rows.unused))
     ignored = {partial_name(y, x) for y in rows.outputs for x in rows.inputs} & {*rows.unused}

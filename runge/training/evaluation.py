@@ -38,7 +38,7 @@ class Evaluation(NamedTuple):
 
 
 def evaluate_members(network: StackedMLP, data: PointsDataModule) -> list[Evaluation]:
-    """Return the fit of each member."""
+    """Return the fit of each member on its test points."""
     test, units = data.dataset.test, network.units
     u, du = network.predict(test.x)
     if units is not None:

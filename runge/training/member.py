@@ -52,8 +52,8 @@ class Member:
         fixed: keys that have one value in all runs of its sweep.
 
     Attributes:
-        varied: the overrides of other keys than those.
-        checksum: that of the rows of a table, or "".
+        varied: the overrides of keys that are not `fixed`.
+        checksum: the checksum of the rows of a table, or "".
         far: what of a formula is far from size 1, so that `model.standardize=auto` is true.
 
     Raises:
@@ -193,7 +193,7 @@ class Member:
         return batch_size(self.sizes[0], self.dimension)
 
     def _sizes(self) -> list[int]:
-        """Return the numbers of points; without folds, a grid in several dimensions may have fewer."""
+        """Return the numbers of training, validation and test points; a grid in several dimensions may have fewer."""
         data = self.data
         if isinstance(data, Data) and data.fold is not None:
             target, sampling = self.formula

@@ -294,7 +294,7 @@ class SobolevRegression(pl.LightningModule):
         return {metrics.key(split, name): figure for name, figure in figures.items()}
 
     def _once(self, name: str, points: Points, make: Callable[[], Any]) -> Any:
-        """Return what is made of these points, which is computed once."""
+        """Return `make()`, and keep it under a name as long as the points are the same."""
         if name not in self._made or self._made[name][0] is not points:
             self._made[name] = points, make()
         return self._made[name][1]

@@ -208,7 +208,7 @@ class StackWriter:
         return DivergedError(f"diverged: {message}")
 
     def _findings(self, i: int, metrics: Metrics, evaluation: Evaluation) -> str:
-        """Return what is to be said of a member's fit."""
+        """Return the warnings about a member's fit, as one text."""
         member, index = self.runs[i].member, torch.tensor([i])
         units = self.data.units
         train = self.data.dataset.train.take(index)

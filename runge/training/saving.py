@@ -21,7 +21,7 @@ from runge.training.module import SobolevRegression
 
 
 def is_to_stop(trainer: pl.Trainer) -> bool:
-    """Say if the training is to stop, also because of a signal."""
+    """Return whether the training is to stop; at a signal or a deadline, ask the trainer to stop after this step."""
     trainer.should_stop |= interruption.requested
     return trainer.should_stop
 

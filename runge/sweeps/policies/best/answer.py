@@ -68,7 +68,7 @@ def answer(selection: Selection, seeds: int, end: float) -> Rounds:
         calibrating += [good.run for good in _good([fit, *further])]
     questioning = [fit.run for fold, fit in ended if fold is not None and fold not in best.fits]
     networks = [fit.run for fit in whole or best.in_order]
-    selection.write(networks)
+    selection.write(networks)  # `_calibrate` loads this answer
     selection.write(networks, _calibrate(selection, best, calibrating, questioning))
 
 
@@ -95,8 +95,8 @@ def _good(fits: Sequence[Fit]) -> list[Fit]:
 def _agreeing(selection: Selection, best: Candidate, whole: Sequence[Fit]) -> list[Fit]:
     """Return the networks of all rows that agree between these rows with the networks that were judged.
 
-    A network that fits its rows may be far off between them, and of one that was trained on all rows none is left to
-    tell. In the middle between each row and its nearest one, the root mean square of the difference of both values,
+    A network that fits its rows may be far off between them. If it was trained on all rows, no row is left to test
+    that. In the middle between each row and its nearest one, the root mean square of the difference of both values,
     over the standard deviation of the output, is about as large as the judged error.
     """
     table, error = selection.table, best.root_mean(ERRORS[0])

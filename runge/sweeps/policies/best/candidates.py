@@ -177,7 +177,7 @@ class CandidateFactory:
         raise ConfigurationError(f"optimizer: {rule}; got {got}; leave search=best out for one run")
 
     def leave_out_wrong_columns(self, rows: Rows | None) -> str:
-        """Let no candidate see derivatives that contradict the values, and return what is said of these."""
+        """Leave derivatives that contradict the values out of all candidates; return a sentence on them, or ""."""
         wrong = describe_wrong_columns(rows) if rows else ""
         if rows and wrong and "data.derivatives" not in self.fixed:
             self.columns = without_wrong_columns(rows)
@@ -205,6 +205,7 @@ class CandidateFactory:
         return RunDirectory(Path(sweep.dir) / str(sweep.subdir))
 
     def _table_overrides(self, folds: int) -> list[str]:
+        """Return the overrides of a table's test rows, folds and columns that the command lacks; none for a formula."""
         if not self.of_table:
             return []
         kept = {} if {"data.split", "data.split.test"} & self.fixed.keys() else {"data.split.test": 0}

@@ -27,7 +27,7 @@ _NEARLY = 0.95  # of the time of a run, which begins a little before its first s
 
 
 class Fit(NamedTuple):
-    """A network that was trained without one fold.
+    """A trained network of a candidate, which leaves out one fold, or none if it is trained on all rows.
 
     Attributes:
         run: its run.

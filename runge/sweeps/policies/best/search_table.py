@@ -12,10 +12,10 @@ from runge.training.member import Member
 __all__ = ["FEW_ROWS", "SearchTable"]
 
 FEW_ROWS = 50
-"""Fewer rows have as many folds as very many rows, and networks of the winner leave out each fold."""
+"""Fewer rows have ten folds, as 1000 rows have, and networks of the winner leave out each of them."""
 
 # No formula gives these; `benchmarks/problems` and its `more_rows.py` measure the search with them.
-_FOLDS_OF_MANY = 10  # the most unless a fold would have too many rows
+_MOST_FOLDS = 10  # unless each would have more than `_LEFT_OUT` rows
 _LEFT_OUT_OF_FEW, _LEFT_OUT = 100, 1000  # rows of a fold: less judge badly, more only cost time
 _JUDGES, _JUDGES_OF_FEW = 2, 4  # folds that judge, if one has too few rows
 
@@ -60,10 +60,15 @@ class SearchTable(NamedTuple):
         return np.setdiff1d(np.arange(len(self.rows.x)), self.test)
 
     def count_folds(self) -> int:
-        """Return how many folds the rows should have."""
+        """Return how many folds the rows should have, unless the command has a number.
+
+        A fold has about 100 rows, with at most ten folds. There are more only if each would have more than 1000 rows.
+        Fewer than 50 rows have ten folds. In all cases there are at least the folds of the configuration, and at most
+        `Rows.most_folds`.
+        """
         rows = len(self.seen)
-        most = _FOLDS_OF_MANY if rows < FEW_ROWS else rows // _LEFT_OUT_OF_FEW
-        return min(self.rows.most_folds, max(self.rows.folds, min(_FOLDS_OF_MANY, most), rows // _LEFT_OUT))
+        most = _MOST_FOLDS if rows < FEW_ROWS else rows // _LEFT_OUT_OF_FEW
+        return min(self.rows.most_folds, max(self.rows.folds, min(_MOST_FOLDS, most), rows // _LEFT_OUT))
 
     def count_judges(self, folds: int) -> int:
         """Return how many of the folds judge the candidates."""

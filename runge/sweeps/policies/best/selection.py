@@ -41,7 +41,7 @@ class PlannedRun(NamedTuple):
     """A run that is to be trained.
 
     Attributes:
-        candidate: whose it is.
+        candidate: the candidate to which it belongs.
         fold: the fold that it leaves out; None: none.
         seconds: the time that it has, with its set-up.
         share: the share of the rows; None: all.
@@ -80,6 +80,8 @@ class Selection:
         residuals: the mean error of the networks that judge it in the folds that they leave out, (n, P + P D); None: no
             answer yet.
         questioned: that of all of its networks that leave out a fold, in all rows that they have not seen.
+        journal: the journal of the sweep, from `begin` on.
+        display: what the search shows, from `begin` on.
     """
 
     def __init__(

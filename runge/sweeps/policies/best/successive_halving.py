@@ -83,7 +83,13 @@ class Rung(NamedTuple):
 
 
 class Best(Policy):
-    """Candidates of all methods, of which the best give the answer."""
+    """Candidates of all methods, of which the best give the answer.
+
+    Attributes:
+        end: the time at which training ends, in seconds from the beginning; the rest is for the report.
+        selection: the candidates and their runs.
+        promotions: which candidates were trained further, and why, a line for each round.
+    """
 
     displays: ClassVar[bool] = True
 
