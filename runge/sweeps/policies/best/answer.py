@@ -33,7 +33,8 @@ def answer(selection: Selection, seeds: int, end: float) -> Rounds:
         end: the time at which it ends, in seconds.
     """
     best = selection.ranked()[0]
-    fits, room = best.in_order, selection.left(end) * selection.processes
+    fits, left = best.in_order, max(selection.left(end), 0.0)  # the last batch may have ended late
+    room = left * selection.processes
     selection.winner = best.name
     count = int(room / selection.seconds_of(best))
     if count and not best.continues:
@@ -46,6 +47,7 @@ def answer(selection: Selection, seeds: int, end: float) -> Rounds:
         runs = [PlannedRun(best, fold, seed=seed, **limits) for fold, seed in pairs]
     else:
         reserved = questioning_seconds(selection, best, end)
+        reserved = reserved if reserved <= left else 0.0
         room -= reserved * selection.processes
         starts = [start for fold in best.fits if (start := selection.start_of(best, fold)) and start.lacks_rows]
         seconds = room / max(len(starts), selection.processes) - selection.set_up

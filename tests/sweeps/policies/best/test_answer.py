@@ -21,22 +21,38 @@ class Run(RunDirectory):
         return {"trainer": {"max_steps": 64}, "data": {"split": {"train": 0.25}}}, []
 
 
+class NoRunsError(Exception):
+    """No run is trained."""
+
+
+def no_runs(runs):
+    assert not runs
+    raise NoRunsError
+
+
+@pytest.mark.parametrize("left", [10.0, -20.0])
 @pytest.mark.parametrize("cut", [False, True])
-def test_neurons_of_all_rows_have_the_schedule_of_those_of_a_fold_that_took_fewer_steps(cut):
+def test_neurons_of_all_rows_have_the_schedule_of_those_of_a_fold_that_took_fewer_steps(cut, left):
     """The slopes of drawn neurons depend on the step over the number of steps that were planned."""
     fit = Fit(Run("."), 0, {"val/nrmse_f": 1.0}, None, cut, 0, 0.0)
     member: Any = SimpleNamespace(optimizer=SimpleNamespace(last_layer_alone=True))
     best = Candidate("drawn", [], member, {0: fit, 1: fit})
     selection: Any = SimpleNamespace(
         ranked=lambda: [best],
-        left=lambda end: end,
+        left=lambda end: left,
         processes=1,
         crossed=2,
+        set_up=0.5,
+        start_of=lambda candidate, fold: None,
         seconds_of=lambda candidate: 1.0,
         step_of=lambda candidate: 36,
         display=SimpleNamespace(say=lambda what: None),
-        train=iter,
+        train=iter if left > 0 else no_runs,
     )
+    if left < 0:  # the batch before has ended late
+        with pytest.raises(NoRunsError):
+            next(answer(selection, seeds=1, end=10.0))
+        return
     run = next(answer(selection, seeds=1, end=10.0))
     assert (run.fold, run.steps, run.stop_at) == (None, 64, 36)
 
@@ -62,6 +78,11 @@ def test_short_runs_of_a_winner_that_continues_question_the_labels_of_the_other_
         (fold, 8.0, None, 0.25, 1) for fold in (1, 2, 4)
     ]
     assert questioning_seconds(selection, best, end=100.0) == 12.0
+    selection.train = no_runs
+    for late in (11.9, -20.0):  # the batch before has ended too late for them
+        selection.left = lambda end, late=late: late
+        with pytest.raises(NoRunsError):
+            next(answer(selection, seeds=3, end=100.0))
     selection.set_up = 4.1
     assert questioning_seconds(selection, best, end=100.0) == 0.0
 
