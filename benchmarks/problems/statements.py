@@ -23,7 +23,7 @@ OF_FIT = {
     "error": rf"(?P<error>{NUMBER})(?: \[{NUMBER}, (?P<most>{NUMBER})\])? for the (?P<what>values|derivatives)"
     rf"(?: \((?:(?P<output>[^():;]+): (?P<largest>{NUMBER})(?: \[{NUMBER}, (?P<largest_most>{NUMBER})\])?)?(?:; )?"
     r"(?P<few>few rows decide it)?\))?",
-    "bound": rf"(?:There )?90 % of the (?P<what>values|derivatives) were within (?P<bound>{NUMBER})",
+    "bound": rf"(?:In these rows, )?90 % of the (?P<what>values|derivatives) were within (?P<bound>{NUMBER})",
     "not judged": r"(?P<output>\S+) is not judged: these rows have \d+ of its (?P<labels>\d+) labels"
     r"(?:, in \d+ groups)?\.",
     "suspect": rf"(?P<column>\S+) in line (?P<line>\d+) is (?P<label>-?{NUMBER}), predicted (?P<predicted>-?{NUMBER}) "

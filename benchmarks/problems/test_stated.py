@@ -24,8 +24,8 @@ SENTENCES = (
     "In rows left out of training (2 of 5 folds), the error of one network, over the standard deviation, is 1.0e-02 "
     "for the values (y1: 1.5e-02) and 2e-01 for the derivatives. "
     "y2 is not judged: these rows have 2 of its 3 labels.",
-    "There 90 % of the values were within 1.6e-01 and 90 % of the derivatives were within 4.0e-02 standard deviations "
-    "of the prediction.",
+    "In these rows, 90 % of the values were within 1.6e-01 and 90 % of the derivatives were within 4.0e-02 standard "
+    "deviations of the prediction.",
     "Check these labels, which networks trained without their rows do not predict: y1 in line 17 is 1.2, predicted 0.8 "
     "(41 robust deviations); dy1_dx in line 4 is -1e-05, predicted 0 (9 robust deviations).",
     "It has 7 lives.",

@@ -227,7 +227,7 @@ def _describe_bounds(errors: Sequence[OutputError]) -> str:
         bounds = [getattr(row, f"{name}_bound") for row in errors if getattr(row, name) is not None]
         if bounds and None not in bounds:
             parts.append(f"90 % of the {name}s were within {max(bounds):.1e}")
-    return f"There {' and '.join(parts)} standard deviations of the prediction." if parts else ""
+    return f"In these rows, {' and '.join(parts)} standard deviations of the prediction." if parts else ""
 
 
 def _describe_test(function: "Function", table: SearchTable, left_out: Floats) -> list[str]:

@@ -91,7 +91,7 @@ def check_profiles(answer, board):
             low, high = (end if end.ndim == 1 else end[:, d] for end in (low, high))
             np.testing.assert_allclose([centre - half, centre + half], [low, high], rtol=1e-6)  # in single precision
         np.testing.assert_array_equal(outside, answer.outside(x) > OUTSIDE)
-    assert re.match(r"There 90 % of the values were within \S+ and 90 % of the derivatives", board.sentences[2])
+    assert re.match(r"In these rows, 90 % of the values were within \S+ and 90 %", board.sentences[2])
 
 
 def test_the_answer_is_one_function_of_the_best(whole):

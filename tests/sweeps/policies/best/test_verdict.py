@@ -67,7 +67,7 @@ def test_the_bounds_in_a_sentence():
         return _describe_bounds([OutputError(f"y{i}", 1, 1, *pair) for i, pair in enumerate(bounds)])
 
     assert said((None, None)) == ""
-    there = "There 90 % of the values were within 1.2e-03"
+    there = "In these rows, 90 % of the values were within 1.2e-03"
     assert said((0.0012, None)) == f"{there} standard deviations of the prediction."
     both = f"{there} and 90 % of the derivatives were within 3.0e-01 standard deviations of the prediction."
     assert said((0.0012, 0.1), (0.0011, 0.3)) == both
