@@ -270,9 +270,9 @@ def outliers(rows: Figures) -> Answer:
     mistakes = [row for row in rows if row["kind"] != "none"]
     return Answer(
         "\n\n".join(texts),
-        f"**Does `runge fit` find single wrong labels?** It names {sum(row['right'] for row in mistakes)} of "
-        f"{len(mistakes)}, with {sum(not row['right'] for row in sound)} false alarms in {len(sound)} sound tables "
-        "([wrong labels](studies/outliers.md)).",
+        f"**Does a cross-validation find single wrong labels?** By the rule of `runge fit` it names "
+        f"{sum(row['right'] for row in mistakes)} of {len(mistakes)}, with {sum(not row['right'] for row in sound)} "
+        f"false alarms in {len(sound)} sound tables ([wrong labels](studies/outliers.md)).",
     )
 
 
