@@ -1,5 +1,6 @@
 """The contract of all optimisers, and those of torch."""
 
+import copy
 import io
 import math
 from dataclasses import replace
@@ -12,7 +13,7 @@ import torch
 from runge.configuration.errors import ConfigurationError
 from runge.configuration.objects import CONFIGURATIONS, build
 from runge.optimizers import LevenbergMarquardt, Optimizer, Problem, adapt, clip, of_members
-from runge.optimizers.of_torch import ELEMENTWISE
+from runge.optimizers.of_torch import ELEMENTWISE, _keep_precision
 from runge.sobolev.network import Model, StackedMLP
 from tests.conftest import compose
 from tests.sums_of_squares import linearised, plane
@@ -240,3 +241,15 @@ def test_a_learning_rate_of_torch_s_own_follows_its_schedule():
     parameter = torch.nn.Parameter(torch.zeros(2, 3))
     rates = [method.figures(method.build([parameter]), parameter, progress)["lr"][0] for progress in (0.0, 0.5)]
     assert rates == pytest.approx([0.01, 0.005])
+
+
+def test_a_state_that_is_restored_forgets_the_one_before():
+    parameter = torch.nn.Parameter(torch.ones(3, dtype=torch.float64))
+    optimizer = torch.optim.NAdam([parameter])
+    _keep_precision(optimizer)
+    empty = copy.deepcopy(optimizer.state_dict())
+    parameter.square().sum().backward()
+    optimizer.step()
+    optimizer.load_state_dict(copy.deepcopy(optimizer.state_dict()))
+    optimizer.load_state_dict(empty)
+    assert not optimizer.state

@@ -143,10 +143,8 @@ class UnseenErrors(NamedTuple):
             chosen = np.flatnonzero(np.isin(group.members, members) & group.validated)
             if not len(chosen):
                 continue
-            networks, seeds = (
-                group.errors[chosen],
-                groups_by_rows([self.trained[member] for member in group.members[chosen]]),
-            )
+            networks = group.errors[chosen]
+            seeds = groups_by_rows([self.trained[member] for member in group.members[chosen]])
             errors.append(np.where(np.isnan(labels[group.places]), np.nan, networks.mean(0).numpy()))
             spreads.append(spread_over(networks, seeds).numpy())
             several.append(np.full(len(group.places), bool(seeds)))

@@ -142,8 +142,8 @@ def _entry(candidate: Candidate, errors: Sequence[OutputError]) -> LeaderboardEn
 
 def _mean(numbers: Sequence[float | None]) -> float | None:
     """Return the mean of the numbers that are known; None: there are none."""
-    known = [number for number in numbers if number is not None]
-    return sum(known) / len(known) if known else None
+    measured = [number for number in numbers if number is not None]
+    return sum(measured) / len(measured) if measured else None
 
 
 def _describe_answer(sweep: Path, best: LeaderboardEntry, seen: int, test: int, folds: int) -> str:
