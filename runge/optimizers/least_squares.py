@@ -18,13 +18,12 @@ from runge.sobolev import losses
 from runge.sobolev.jacobian import readout
 from runge.sobolev.network import Tape
 
-__all__ = ["RANK", "Factorisation", "LeastSquares", "libraries", "solve_last_layer"]
+__all__ = ["RANK", "Factorisation", "LeastSquares", "grid_point", "libraries", "solve_last_layer"]
 
 Slopes = Annotated[list[Positive], Field(min_length=2, max_length=2)]
 
 RANK = 1e-15  # nearly dependent columns help: with 1e-14 the errors on 1/(1+100x^2) are several times larger
 _lapack: Any = scipy.linalg.lapack
-_BITS = 52  # of a share in [0, 1)
 _TALL = 8  # how many times more rows than columns are reduced to a triangle at a time
 _TALLER = 2  # how many times more there are where this saves time, whatever the memory
 _AT_ONCE = 64  # the most reflections in a block of LAPACK's
@@ -42,9 +41,11 @@ class LeastSquares(Optimizer):
     its W and b multiplied by the same factor, so that its kinks stay, and solves the last layer, in which u and u' are
     linear (`solve_last_layer`). The weights with the lowest validation loss are kept, which chooses the slope.
 
-    With `per_input` each input d has a slope of its own, with an exponent p_kd: the bits of p_k are assigned to the
-    inputs in turn, a Z-order curve through the box [0, 1)^D. The biases grow as the length of the vector of slopes, so
-    that the kinks stay spread over the domain. It helps where a function changes more quickly along one input.
+    With `per_input` each input d has a slope of its own, with an exponent p_kd: the bits of k - 1, from the lowest one
+    on, are assigned to the inputs in turn, and are the binary digits of p_kd. The first 2^(jD) steps are thus a grid of
+    2^j slopes for each input, and a run that ends early has tried slopes of all sizes. The biases grow as the length of
+    the vector of slopes, so that the kinks stay spread over the domain. It helps where a function changes more quickly
+    along one input.
 
     Attributes:
         slopes: the bounds s_0 and s_1 of the mean slope, each in [1e-12, 1e12]: the mean over the neurons of the norm
@@ -57,7 +58,8 @@ class LeastSquares(Optimizer):
     References:
         G. Fabiani (2024). Random projection neural networks of best approximation.
         https://arxiv.org/abs/2402.11397
-        G. M. Morton (1966). A computer oriented geodetic data base and a new technique in file sequencing. IBM.
+        J. G. van der Corput (1935). Verteilungsfunktionen I. Proceedings of the Akademie van Wetenschappen te
+        Amsterdam 38, 813-821 (digits in reverse).
     """
 
     by_gradient: ClassVar[bool] = False
@@ -82,35 +84,38 @@ class LeastSquares(Optimizer):
         layers = problem.network.layers()
         weight, bias = layers[0]
         now = weight.abs().mean(2) if self.per_input else weight.norm(dim=1).mean(1)[:, None]
-        slopes = now.new_tensor(self.slopes_at(progress, now.shape[1]))
+        exponents = [progress] * now.shape[1]
+        if self.per_input:
+            fits = optimizer.state[problem.network.theta].setdefault("fits", torch.zeros_like(weight[:, 0, 0]))
+            exponents = grid_point(int(fits[0]), now.shape[1])
+            fits += 1
+        slopes = now.new_tensor([self._slope(exponent) for exponent in exponents])
         weight.mul_((now.reciprocal() * slopes)[:, :, None])
         bias.mul_((now.norm(dim=1).reciprocal() * slopes.norm())[:, None, None])
         for tensor in layers[-1]:
             tensor.zero_()
         solve_last_layer(problem, RANK)
 
-    def slopes_at(self, progress: float, inputs: int) -> list[float]:
-        """Return the mean slope of each input at a step, given the share of the steps already taken."""
+    def _slope(self, exponent: float) -> float:
         first, end = self.slopes
-        exponents = _z_order(progress, inputs) if self.per_input else [progress] * inputs
-        return [first * (end / first) ** exponent for exponent in exponents]
+        return first * (end / first) ** exponent
 
     def figures(self, optimizer: torch.optim.Optimizer, parameter: Parameter, progress: float) -> dict[str, Tensor]:
         """Return the slope of the step if all inputs have the same."""
         if self.per_input:
             return {}
-        return {"slope": torch.full_like(parameter[:, 0], self.slopes_at(progress, 1)[0])}
+        return {"slope": torch.full_like(parameter[:, 0], self._slope(progress))}
 
 
-def _z_order(share: float, dimensions: int) -> list[float]:
-    """Return the point of [0, 1)^D at a share in [0, 1) of the Z-order curve: the share itself if D = 1."""
-    point, weight = [0.0] * dimensions, 1.0
-    for i in range(_BITS):
-        if i % dimensions == 0:
-            weight /= 2
-        bit, share = divmod(2 * share, 1)
-        point[i % dimensions] += bit * weight
-    return point
+def grid_point(k: int, dimensions: int) -> list[float]:
+    """Return the k-th point of a sequence in [0, 1)^D, the first 2^(jD) of which are a grid of 2^j by 2^j ...
+
+    With D = 1 it is the sequence of van der Corput, 0, 1/2, 1/4, 3/4, ...
+    """
+    return [
+        sum((k >> bit & 1) / 2 ** (1 + bit // dimensions) for bit in range(d, k.bit_length(), dimensions))
+        for d in range(dimensions)
+    ]
 
 
 @torch.no_grad()

@@ -15,6 +15,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from runge.configuration.validation import Floats
 from runge.metrics import ERRORS, FIT_SECONDS, TOTAL_SECONDS, TRAIN_LOSS, VAL_LOSS
 from runge.records.directories import RunDirectory
 from runge.records.reading import read_columns
@@ -92,11 +93,15 @@ class Fit(NamedTuple):
     @property
     def best_step(self) -> int:
         """The step with the smallest product of its errors, counted from drawn weights."""
+        steps, products = self.history()
+        return self.before + int(steps[int(np.argmin(products))])
+
+    def history(self) -> tuple[Floats, Floats]:
+        """Return the steps, (K,), and the logarithms of the product of both errors after each of them."""
         table = read_columns(self.run, self.run.history, ("step", *ERRORS), 10**9)
         with np.errstate(all="ignore"):
             errors = np.log(np.stack([table[name] for name in ERRORS]))
-        product = np.where(np.isnan(errors).all(axis=0), np.inf, np.nansum(errors, axis=0))
-        return self.before + int(table["step"][int(np.argmin(product))])
+        return np.asarray(table["step"]), np.where(np.isnan(errors).all(axis=0), np.inf, np.nansum(errors, axis=0))
 
     @property
     def gap(self) -> float:

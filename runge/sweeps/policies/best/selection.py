@@ -6,6 +6,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
+
 from runge.configuration.errors import describe
 from runge.configuration.validation import Floats
 from runge.configuration.words import override_of
@@ -242,8 +244,18 @@ class Selection:
         return fit.pace * len(self.table.seen) / rows
 
     def step_of(self, candidate: Candidate) -> int:
-        """Return the step at which a network of a candidate with drawn weights should end, by those of its folds."""
-        return max(1, math.ceil(sum(fit.best_step for fit in candidate.in_order) / len(candidate.fits)))
+        """Return the step at which a network of a candidate with drawn weights should end, by those of its folds.
+
+        A step of fixed neurons is a fit of its own: it is the one that is best on all folds together.
+        """
+        if candidate.member.optimizer.last_layer_alone:
+            histories = [fit.history() for fit in candidate.in_order]
+            shared = min(len(products) for _, products in histories)
+            total = sum(products[:shared] for _, products in histories)
+            step = int(histories[0][0][int(np.argmin(total))])
+        else:
+            step = math.ceil(sum(fit.best_step for fit in candidate.in_order) / len(candidate.fits))
+        return max(1, step)
 
     def seconds_of(self, candidate: Candidate) -> float:
         """Return the seconds that a network of all rows with drawn weights is expected to take."""
