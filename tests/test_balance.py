@@ -12,6 +12,7 @@ from tests.sobolev.test_losses import some_points
 from tests.sobolev.test_network import stack
 
 RATIOS = {"gradient_norms": GradNorm, "variances": Log}
+each_ratio = pytest.mark.parametrize("figure", RATIOS)
 
 
 def column(*values):
@@ -29,17 +30,16 @@ def weights(*lambdas):
 
 @pytest.fixture
 def look():
-    network, points = stack(width=6), some_points(n=9)
-    return Look(network, points, column(1.0, 2.0), torch.zeros(2))
+    return Look(stack(width=6), some_points(n=9), column(1.0, 2.0), torch.zeros(2))
 
 
 def test_scale_is_that_of_the_data():
     """In standardised units both terms of the loss of the mean of f are 1."""
     points = some_points(members=1)
     points.weight_f[:], points.weight_df[:] = 1 / points.f.shape[1], 1 / points.f.shape[1]
-    expected = points.f.var(correction=0) / points.df.square().mean()
-    assert Scale().start(column(0.3), points, column(1.0)).item() == pytest.approx(expected.item())
-    assert Scale().start(column(0.3), points, column(2.0)).item() == pytest.approx(4 * expected.item())
+    expected = (points.f.var(correction=0) / points.df.square().mean()).item()
+    for scale in (1.0, 2.0):
+        assert Scale().start(column(0.3), points, column(scale)).item() == pytest.approx(scale**2 * expected)
     points.df.zero_()
     assert Scale().start(column(0.3), points, column(1.0)).item() == 0.3
 
@@ -50,7 +50,7 @@ def test_next_look():
     assert (Scale().next_look(0), Fixed().next_look(0)) == (NEVER, NEVER)
 
 
-@pytest.mark.parametrize("figure", RATIOS)
+@each_ratio
 def test_ratios_and_their_average(figure):
     policy = RATIOS[figure](every=1, smoothing=0.75)
     looks = iter([torch.tensor([[3.0, 6.0], [1.0, 0.0]]), torch.tensor([[8.0, 2.0], [4.0, 2.0]])])
@@ -65,19 +65,17 @@ def test_ratios_and_their_average(figure):
     assert torch.equal(second, weights(0.75 * 0.5 + 0.25 * 4, 2.0))
 
 
-@pytest.mark.parametrize("figure", RATIOS)
+@each_ratio
 def test_the_larger_term_gets_the_smaller_weight(figure, look):
     """If the derivative's term grows, here by its scale, its weight falls by the same factor."""
-    small = Look(look.network, look.points, look.scale, look.chance)
-    large = Look(look.network, look.points, look.scale / 10, look.chance)
-    policy = RATIOS[figure](every=1, smoothing=0.0)
-    before, after = (
-        policy.update(weights(1, 1), unknown(2), lambda name, at=at: getattr(at, name))[0] for at in (small, large)
-    )
-    torch.testing.assert_close(before / after, weights(100.0, 100.0))
+    policy, after = RATIOS[figure](every=1, smoothing=0.0), []
+    for scale in (look.scale, look.scale / 10):
+        at = Look(look.network, look.points, scale, look.chance)
+        after += policy.update(weights(1, 1), unknown(2), lambda name, at=at: getattr(at, name))[:1]
+    torch.testing.assert_close(after[0] / after[1], weights(100.0, 100.0))
 
 
-@pytest.mark.parametrize("figure", RATIOS)
+@each_ratio
 def test_each_channel_of_several_outputs_has_its_weight(figure):
     """Check that the weights are in inverse proportion to the figures, here with two outputs and two inputs."""
     figures = torch.tensor([[1.0, 2.0, 4.0, 3.0, 8.0, 16.0]], dtype=torch.float64)
@@ -94,8 +92,8 @@ def test_terms_and_gradients_are_those_of_the_loss(look):
         torch.testing.assert_close(look.gradient_norms[:, i], gradient.norm(dim=1))
 
 
-def relobralo(first, last, now, chance, past=(1.0, 1.0), temperature=0.5, alpha=0.8, lookback=0.5):
-    policy = ReLoBRaLo(every=1, temperature=temperature, alpha=alpha, lookback=lookback)
+def relobralo(first, last, now, chance, past):
+    policy = ReLoBRaLo(every=1, temperature=0.5, alpha=0.8, lookback=0.5)
     memory = torch.stack([column(*first), column(*last), column(*past)])[None]
     figures = {"terms": column(*now)[None], "chance": column(chance)}
     found, memory = policy.update(weights(0.1), memory, figures.__getitem__)
@@ -108,14 +106,11 @@ def test_relobralo(chance):
         powers = [math.exp(a / (0.5 * b)) for a, b in zip(now, before, strict=True)]
         return [2 * power / sum(powers) for power in powers]
 
-    lambda_d, memory = relobralo((1.0, 2.0), (0.5, 1.5), (0.25, 1.2), chance, past=(0.9, 1.1))
+    lambda_d, memory = relobralo((1.0, 2.0), (0.5, 1.5), (0.25, 1.2), chance, (0.9, 1.1))
     past = (0.9, 1.1) if chance < 0.5 else by_softmax((0.25, 1.2), (1.0, 2.0))
     latest = by_softmax((0.25, 1.2), (0.5, 1.5))
     expected = [0.8 * a + 0.2 * b for a, b in zip(past, latest, strict=True)]
     assert lambda_d.item() == pytest.approx(expected[1] / expected[0])
     assert memory.flatten().tolist() == pytest.approx([1.0, 2.0, 0.25, 1.2, *expected])
-
-
-def test_relobralo_begins_with_equal_weights():
-    nothing = (torch.nan, torch.nan)
+    nothing = (torch.nan, torch.nan)  # it begins with equal weights
     assert relobralo(nothing, nothing, (3.0, 5.0), 0.0, nothing)[0].item() == pytest.approx(1)
