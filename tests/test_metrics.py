@@ -9,10 +9,7 @@ from runge.metrics import Objective
 from runge.records.directories import RunDirectory
 from runge.records.reading import read_columns
 from runge.training.member import Member
-from tests.conftest import command
-
-SHORT = ("trainer.max_steps=200", "trainer.log_every=20", "model.width=8", "trainer.progress_bar=false", "logger=[]")
-SHORT += ("pictures=false",)
+from tests.refusals import refuses
 
 
 def test_values_of_known_and_unknown_figures():
@@ -25,11 +22,10 @@ def test_values_of_known_and_unknown_figures():
     assert math.isnan(Objective("val/nrmse").returned({}))
 
 
-def test_a_run_returns_the_figures_of_its_best_weights(tmp_path, monkeypatch):
+def test_a_run_returns_the_figures_of_its_best_weights(fit):
     """The row of the history with the lowest validation loss with lambda_d has the objective, to round-off."""
-    monkeypatch.chdir(tmp_path)
-    assert command(*SHORT, "optimizer.lr=0.5", "optimizer.lr_schedule=constant", "hydra.run.dir=run")[0] == 0
-    run = RunDirectory(tmp_path / "run")
+    short = "trainer.max_steps=200", "trainer.log_every=20", "model.width=8", "logger=[]", "pictures=false"
+    run = RunDirectory(fit("run", *short, "optimizer.lr=0.5", "optimizer.lr_schedule=constant"))
     history, metrics = read_columns(run, run.history, None, 10**9), json.loads(run.metrics.read_text())
     losses = [loss if on else math.inf for loss, on in zip(history["val/loss"], history["lambda_d"], strict=True)]
     row = {name: column[losses.index(min(losses))] for name, column in history.items()}
@@ -47,5 +43,5 @@ def test_what_is_allowed(key, configuration):
 def test_the_outputs_of_several_are_allowed_in_place_of_regions(configuration):
     several = ("target=expression", "target.expr=[x,x**2]")
     assert Member(configuration(*several, "objective=val/mse_df/f2")).objective.keys == ("val/mse_df/f2",)
-    with pytest.raises(ValueError, match=r"f1, f2, such as val/mse_df/f1; got 'val/mse_df/left'"):
+    with refuses("objective", "got 'val/mse_df/left'", "f1, f2, such as val/mse_df/f1"):
         Member(configuration(*several, "objective=val/mse_df/left"))
