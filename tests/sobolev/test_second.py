@@ -1,6 +1,5 @@
 """Labels of second derivatives: the third term of the loss, its gradient and its Jacobian, and a run on a table."""
 
-import json
 from dataclasses import replace
 
 import numpy as np
@@ -8,7 +7,6 @@ import pandas
 import pytest
 import torch
 
-from runge.configuration.errors import ConfigurationError
 from runge.data.roles import find_roles, read_seconds
 from runge.data.table import Table, open_table
 from runge.optimizers import LevenbergMarquardt
@@ -20,7 +18,11 @@ from runge.sobolev.jet import pairs
 from runge.sobolev.second import second_errors, second_jacobian, with_second
 from runge.sobolev.units import Units
 from runge.training import member
-from tests.test_levenberg_marquardt import plane
+from runge.training.member import Member
+from runge.training.stack import Stack
+from tests.conftest import compose
+from tests.refusals import refuses
+from tests.sums_of_squares import plane
 
 DOUBLE = torch.float64
 LM = "optimizer=levenberg_marquardt"
@@ -70,25 +72,24 @@ def test_the_system_of_a_step_in_either_space(outputs, width, monkeypatch):
     errors, weights, tape = errors_and_weights(at)
     u, du, _ = pairs(at.network, at.points.x)
     parts = losses.least_squares(u, du, at.points, at.scale, at.lambda_d), second_errors(at.network, at.points)
-    for found, expected in zip((errors, weights), zip(*parts, strict=True), strict=True):
-        torch.testing.assert_close(found, torch.cat(expected, dim=1), rtol=1e-12, atol=1e-14)
+    whole = [torch.cat(part, dim=1) for part in zip(*parts, strict=True)]
+    torch.testing.assert_close([errors, weights], whole, rtol=1e-12, atol=1e-14)
     rows = torch.cat([jacobian(at.network, tape), second_jacobian(at.network, at.points.x)], dim=1)
     assert (rows.shape[1] < rows.shape[2]) == (width == 12)
     system = rows.mT @ (weights[..., None] * rows) + 1e-3 * torch.eye(rows.shape[2], dtype=DOUBLE)
     expected = torch.linalg.solve(system, (rows.mT @ (weights * errors)[..., None])[..., 0])
-    space = ExplicitSpace.of(Linearised.of(at, tape), weights)
-    space.damp(torch.full_like(at.scale, 1e-3))
-    torch.testing.assert_close(space.solve(errors), expected, rtol=1e-6, atol=1e-8)
-    for module in ("linearised", "explicit"):
-        monkeypatch.setattr(f"runge.optimizers.{module}._NUMBERS_AT_ONCE", 500)
-    monkeypatch.setattr("runge.optimizers.linearised._LEAST", 10)
-    blocks = errors_and_weights(at)
-    assert blocks[2] is None
-    torch.testing.assert_close(blocks[:2], (errors, weights), rtol=1e-12, atol=1e-14)
-    space = ExplicitSpace.of(Linearised.of(at, None), weights)
-    assert (space.rows is None) == (width == 5)
-    space.damp(torch.full_like(at.scale, 1e-3))
-    torch.testing.assert_close(space.solve(errors), expected, rtol=1e-6, atol=1e-8)
+    for in_blocks in (False, True):
+        if in_blocks:
+            for module in ("linearised", "explicit"):
+                monkeypatch.setattr(f"runge.optimizers.{module}._NUMBERS_AT_ONCE", 500)
+            monkeypatch.setattr("runge.optimizers.linearised._LEAST", 10)
+            *blocks, tape = errors_and_weights(at)
+            assert tape is None
+            torch.testing.assert_close(blocks, [errors, weights], rtol=1e-12, atol=1e-14)
+        space = ExplicitSpace.of(Linearised.of(at, tape), weights)
+        assert (space.rows is None) == (in_blocks and width == 5)
+        space.damp(torch.full_like(at.scale, 1e-3))
+        torch.testing.assert_close(space.solve(errors), expected, rtol=1e-6, atol=1e-8)
     before, optimizer = (weights * errors.square()).sum(1), LevenbergMarquardt()
     optimizer.step(optimizer.build([at.network.theta]), at, 0)
     assert ((weights * errors_and_weights(at)[0].square()).sum(1) < before).all()
@@ -105,69 +106,65 @@ def test_units_restore_what_they_standardise():
 
 
 @pytest.fixture
-def table(tmp_path):
+def table(in_folder):
     a, b = np.random.default_rng(0).uniform(-1, 1, (2, 24))
     wave, slope = np.sin(2 * a + b), np.cos(2 * a + b)
     frame = pandas.DataFrame({"a": a, "b": b, "y": wave, "dy_da": 2 * slope, "dy_db": slope})
     frame["d2y_da_da"], frame["d2y_db_da"] = -4 * wave, -2 * wave  # any order of the inputs, and one is not known
     frame.loc[3, "d2y_da_da"] = np.nan
-    frame.to_csv(tmp_path / "table.csv", index=False)
-    short = ("model.width=8", "trainer.progress_bar=false", "pictures=false", "search.compare=false")
-    return ("data=table", "data.file=table.csv", "data.split.test=0", *short)
+    frame.to_csv("table.csv", index=False)
+    return frame
 
 
-def test_second_derivatives_of_a_table_lower_the_error(finish, table, tmp_path):
-    steps = (*table, "trainer.log_every=10")
-    long, short = (*steps, LM, "trainer.max_steps=30"), (*steps, "data.batch_size=8", "trainer.max_steps=20")
-    finish("-m", *long, "loss.lambda_dd=0,0.1,1", "hydra.sweep.dir=sweep", "hydra.launcher.processes=1")
-    finish(*long, "loss.lambda_dd=1", "hydra.run.dir=alone")
-    finish(*short, "loss.lambda_dd=1", "hydra.run.dir=adam")
-    paths = [tmp_path / name / "metrics.json" for name in ("sweep/0", "sweep/1", "sweep/2", "alone")]
-    without, little, much, alone = (json.loads(path.read_text())["val/nrmse_df"] for path in paths)
-    assert little != much
-    assert max(much, alone) < 0.7 * without
+def member_of(*overrides):
+    """Return the member of a run on the table."""
+    given = "data=table", "data.file=table.csv", "data.split.test=0", "model.width=8", *overrides
+    return Member(compose("trainer.progress_bar=false", *given), given)
 
 
-def test_a_jacobian_that_is_too_large_is_refused(fail, table, monkeypatch):
+@pytest.mark.usefixtures("table")
+def test_second_derivatives_of_a_table_lower_the_error():
+    def errors(weights, *overrides):
+        stack = Stack([member_of(f"loss.lambda_dd={weight}", "trainer.log_every=10", *overrides) for weight in weights])
+        history = stack.fit_in_memory()
+        return [history.member(i)["val/nrmse_df"][-1] for i in range(len(weights))]
+
+    (without,), (little, much) = (errors(weights, LM, "trainer.max_steps=30") for weights in ([0], [0.1, 1]))
+    assert little != much < 0.7 * without
+    assert np.isfinite(errors([1], "data.batch_size=8", "trainer.max_steps=20"))
+
+
+@pytest.mark.usefixtures("table")
+def test_mistakes(monkeypatch):
+    with refuses("loss.lambda_dd: must be 0 without a table that has columns of second derivatives", "a formula"):
+        Member(compose("loss.lambda_dd=1"))
+    with refuses("optimizer: must be one by the gradient, or lev", "LeastSquares"):
+        member_of("loss.lambda_dd=1", "optimizer=least_squares")
+    with refuses("loss.lambda_dd", "-1"):
+        member_of("loss.lambda_dd=-1")
     monkeypatch.setattr(member, "_MOST", 1000)
-    assert "loss.lambda_dd: must be 0 with " in fail(*table, LM, "loss.lambda_dd=1")[1]
+    with refuses("loss.lambda_dd: must be 0 with ", "errors"):
+        member_of(LM, "loss.lambda_dd=1")
 
 
-@pytest.mark.parametrize(
-    ("overrides", "message"),
-    [
-        (("loss.lambda_dd=1",), "loss.lambda_dd: must be 0 without a table that has columns of second derivatives"),
-        (("{table}", "loss.lambda_dd=1", "optimizer=least_squares"), "optimizer: must be one by the gradient, or lev"),
-        (("{table}", "loss.lambda_dd=-1"), "loss.lambda_dd: "),
-    ],
-)
-def test_mistakes(overrides, message, fail, table):
-    given = [word for override in overrides for word in (table if override == "{table}" else [override])]
-    assert message in fail(*given)[1]
-
-
-def test_a_second_derivative_is_given_once(fail, table, tmp_path):
-    frame = pandas.read_csv(tmp_path / "table.csv").assign(d2y_da_db=1.0)
-    frame.to_csv(tmp_path / "table.csv", index=False)
-    _, err = fail(*table)
-    assert "data.derivatives: 'table.csv': 'd2y_da_db' must be given once" in err
-
-
-def test_second_derivatives_of_other_outputs_and_columns_of_another_role(table, tmp_path):
-    frame = pandas.read_csv(tmp_path / "table.csv").assign(z=0.0, dz_da=0.0, d2z_da_db=0.0, d2y_dc_da=0.0)
-    frame.to_csv(tmp_path / "table.csv", index=False)
-    file = open_table(tmp_path / "table.csv")
-    with pytest.raises(ConfigurationError, match="because 'd2y_dc_da' looks like one of"):
-        find_roles(file, Table(inputs=["a", "b"], outputs=["y"], file=""))
-    frame.drop(columns="d2y_dc_da").to_csv(tmp_path / "table.csv", index=False)
-    file = open_table(tmp_path / "table.csv")
-    roles = find_roles(file, Table(inputs=["a", "b"], outputs=["y"], file=""))
+def test_columns_of_second_derivatives(table):
+    """Each is given once; those of other outputs, or of another role, are none."""
+    table.assign(d2y_da_db=1.0).to_csv("table.csv", index=False)
+    with refuses("data.derivatives: 'table.csv': 'd2y_da_db' must be given once"):
+        member_of()
+    frame = table.assign(z=0.0, dz_da=0.0, d2z_da_db=0.0)
+    frame.assign(d2y_dc_da=0.0).to_csv("table.csv", index=False)
+    options = {"inputs": ["a", "b"], "outputs": ["y"], "file": ""}
+    with refuses("", "because 'd2y_dc_da' looks like one of"):
+        find_roles(open_table("table.csv"), Table(**options))
+    frame.to_csv("table.csv", index=False)
+    file = open_table("table.csv")
+    roles = find_roles(file, Table(**options))
     assert roles.seconds == {("y", "a", "a"): "d2y_da_da", ("y", "a", "b"): "d2y_db_da"}
     assert roles.unused == ("z", "dz_da", "d2z_da_db")
     assert read_seconds(file, roles).shape == (24, 1, 3)
     np.testing.assert_array_equal(read_seconds(file, roles)[:, 0, :2], frame[["d2y_da_da", "d2y_db_da"]])
-    roles = find_roles(file, Table(inputs=["a", "b"], outputs=["y", "d2y_da_da"], file=""))
+    roles = find_roles(file, Table(**options | {"outputs": ["y", "d2y_da_da"]}))
     assert roles.seconds == {("y", "a", "b"): "d2y_db_da"}
     of_second = {"dy_da": {"a": "d2y_da_da", "b": "d2y_db_da"}}
-    roles = find_roles(file, Table(inputs=["a", "b"], outputs=["dy_da"], derivatives=of_second, file=""))
-    assert not roles.seconds
+    assert not find_roles(file, Table(**options | {"outputs": ["dy_da"], "derivatives": of_second})).seconds
