@@ -8,19 +8,21 @@ from runge import metrics
 from runge.sobolev.accuracy import Reference, errors, intervals, partial_errors
 from runge.sobolev.points import Points
 from runge.sobolev.units import Units
+from tests.conftest import generator
 
 
-def random(*shapes):
-    draw = torch.Generator().manual_seed(0)
+def normal(*shapes, draw=None):
+    draw = draw or generator()
     return [torch.randn(shape, generator=draw, dtype=torch.float64) for shape in shapes]
 
 
-def some(outputs="f", n=6, dimension=3, regions=()):
+def some(outputs="f", n=6, dimension=3, regions=(), partly=True):
     """Return points of two members, some of whose components are not known, and a fit."""
     f, df = (2, n, len(outputs)), (2, n, len(outputs), dimension)
-    x, f, u, df, du = random((2, n, dimension), f, f, df, df)
+    x, f, u, df, du = normal((2, n, dimension), f, f, df, df)
     weight_f, weight_df = torch.full_like(f, 1 / n), torch.full_like(df, 1 / n)
-    weight_f[:, 0], weight_df[:, n - 1] = 0, 0
+    if partly:
+        weight_f[:, 0], weight_df[:, n - 1] = 0, 0
     masks = torch.ones(2, 3, n, dtype=torch.float64)
     masks[:, 1, 3:] = 0
     masks[:, 2] = 0
@@ -34,29 +36,23 @@ def measure(u, du, points, units=None):
 def test_errors_by_hand():
     points, u, du = some(regions=("low", "empty"))
     actual = measure(u, du, points)
-    for member in range(2):
-        for region, (value, derivative) in {"": (slice(1, 6), slice(0, 5)), "/low": (slice(1, 3), slice(0, 3))}.items():
-            e = (u - points.f)[member, value].numpy()
-            d = np.linalg.norm((du - points.df)[member, derivative].numpy(), axis=-1)
-            expected = {
-                "mse_f": np.mean(e**2),
-                "mse_df": np.mean(d**2),
-                "max_f": np.abs(e).max(),
-                "max_df": d.max(),
-                "rel_l2_f": np.linalg.norm(e) / np.linalg.norm(points.f[member, value].numpy()),
-                "rel_l2_df": np.linalg.norm(d) / np.linalg.norm(points.df[member, derivative].numpy()),
-            }
-            assert {name: actual[name + region][member].item() for name in expected} == pytest.approx(expected, 1e-12)
-        f, df = points.f[member, 1:, 0].numpy(), points.df[member, :5, 0].numpy()
-        rmse_df = np.sqrt(np.mean((du[member, :5, 0].numpy() - df) ** 2, axis=0))
-        assert actual["nrmse_f"][member].item() == pytest.approx(actual["mse_f"][member].item() ** 0.5 / f.std(), 1e-12)
-        assert actual["r2_f"][member].item() == pytest.approx(1 - actual["mse_f"][member].item() / f.var(), 1e-12)
-        spread = points.x[member].numpy().std(0)
-        relative = np.linalg.norm(spread * rmse_df) / np.linalg.norm(spread * df.std(0))
-        assert actual["nrmse_df"][member].item() == pytest.approx(relative, 1e-12)
-        each = partial_errors(du, points, Reference.of(points))[member, 0]
+    for k in range(2):
+        x, f, df, e, d = (part[k].numpy() for part in (points.x, points.f, points.df, u - points.f, du - points.df))
+        expected, (f, df, e, d) = {}, (f[1:], df[:5, 0], e[1:], d[:5, 0])
+        for region, (v, s) in {"": (slice(5), slice(5)), "/low": (slice(2), slice(3))}.items():
+            sizes = np.linalg.norm(d[s], axis=-1)
+            expected |= {f"mse_f{region}": np.mean(e[v] ** 2), f"mse_df{region}": np.mean(sizes**2)}
+            expected |= {f"max_f{region}": np.abs(e[v]).max(), f"max_df{region}": sizes.max()}
+            expected[f"rel_l2_f{region}"] = np.linalg.norm(e[v]) / np.linalg.norm(f[v])
+            expected[f"rel_l2_df{region}"] = np.linalg.norm(d[s]) / np.linalg.norm(df[s])
+        mse_f, rmse_df, spread = np.mean(e**2), np.sqrt(np.mean(d**2, axis=0)), x.std(0)
+        expected |= {"nrmse_f": mse_f**0.5 / f.std(), "r2_f": 1 - mse_f / f.var()}
+        expected["nrmse_df"] = np.linalg.norm(spread * rmse_df) / np.linalg.norm(spread * df.std(0))
+        assert {name: actual[name][k].item() for name in expected} == pytest.approx(expected, 1e-12)
+        each = partial_errors(du, points, Reference.of(points))[k, 0]
         assert each.tolist() == pytest.approx(rmse_df / df.std(0), 1e-12)
     assert torch.stack([figure for name, figure in actual.items() if "empty" in name]).isnan().all()
+    assert metrics.keys("val", ("low", "empty")) == [f"val/{name}" for name in actual]
 
 
 def test_several_outputs_have_their_names_in_the_place_of_regions():
@@ -64,9 +60,10 @@ def test_several_outputs_have_their_names_in_the_place_of_regions():
     actual = measure(u, du, points)
     assert {"mse_f/a", "max_df/b", "nrmse_df/a", "r2_f/b"} <= actual.keys()
     for p, name in enumerate("ab"):
-        parts = (points.f, points.df, points.weight_f, points.weight_df)
-        alone = Points(points.x, *(part[:, :, p : p + 1] for part in parts), points.masks)
-        expected = measure(u[:, :, p : p + 1], du[:, :, p : p + 1], alone)
+        *labels, u_p, du_p = (
+            part[:, :, p : p + 1] for part in (points.f, points.df, points.weight_f, points.weight_df, u, du)
+        )
+        expected = measure(u_p, du_p, Points(points.x, *labels, points.masks))
         for quantity in (*metrics.QUANTITIES, *metrics.RELATIVE):
             torch.testing.assert_close(actual[f"{quantity}/{name}"], expected[quantity], rtol=1e-12, atol=0)
     for quantity in ("mse_f", "mse_df", "nrmse_f", "nrmse_df", "r2_f"):
@@ -88,12 +85,11 @@ def test_errors_are_in_the_units_of_the_user():
     points, u, du = some("ab")
     location, scale = torch.tensor([[3.0, -1.0]] * 2).double(), torch.tensor([[10.0, 0.01], [7.0, 2.0]]).double()
     units = Units(torch.ones(2, 3), torch.tensor([[0.5, 2.0, 8.0]] * 2), location, scale)
-    (raw_u, raw_du), raw = units.restore(u, du), units.restore_points(points)
-    expected = measure(raw_u, raw_du, raw)
+    raw = units.restore_points(points)
+    expected = measure(*units.restore(u, du), raw)
     for name, figure in measure(u, du, points, units).items():
         torch.testing.assert_close(figure, expected[name], rtol=1e-11, atol=0)
-    there = units.standardise(raw)
-    for name, part in there.tensors().items():
+    for name, part in units.standardise(raw).tensors().items():
         torch.testing.assert_close(part, points.tensors()[name] * (part != 0 if name in ("f", "df") else 1))
 
 
@@ -130,48 +126,31 @@ def test_an_input_that_does_not_matter_decides_nothing():
     assert (after != before).all()
 
 
-def test_keys_follow_the_grammar():
-    keys = metrics.keys("val", ["left"])
-    assert keys[:4] == ["val/mse_f", "val/mse_f/left", "val/mse_df", "val/mse_df/left"]
-    points, u, du = some(regions=("left", "right"))
-    assert metrics.keys("val", ("left", "right")) == [f"val/{name}" for name in measure(u, du, points)]
-
-
 def test_intervals_by_resampling_hold_the_error_and_narrow_with_more_points():
-    generator = torch.Generator().manual_seed(0)
-    widths = []
-    for n in (50, 5000):
-        f, e = torch.randn(1, n, 1, generator=generator).double(), torch.randn(1, n, 1, generator=generator).double()
+    draw, widths = generator(), []
+    for n in (50, 1250):
+        f, e = normal((1, n, 1), (1, n, 1), draw=draw)
         ones, df = torch.ones_like(f), f[..., None]
-        points = Points(f, f, df, ones, ones[..., None], ones.mT)
-        low, high = intervals(f + 0.1 * e, df + 0.1 * e[..., None], points)
-        own = measure(f + 0.1 * e, df + 0.1 * e[..., None], points)
+        points, u, du = Points(f, f, df, ones, ones[..., None], ones.mT), f + 0.1 * e, df + 0.1 * e[..., None]
+        (low, high), own = intervals(u, du, points), measure(u, du, points)
         assert all(low[name] < own[name][0] < high[name] for name in ("mse_f", "nrmse_f", "nrmse_df", "r2_f"))
         assert not any(name.startswith("max") for name in low)
         widths.append(float(high["mse_f"] - low["mse_f"]))
-    assert widths[0] == pytest.approx(10 * widths[1], rel=0.4)
-    assert widths[1] == pytest.approx(0.01 * 2 * 1.96 * (2 / 5000) ** 0.5, rel=0.1)  # of a normal variance
+    assert widths[0] == pytest.approx(5 * widths[1], rel=0.4)
+    assert widths[1] == pytest.approx(0.01 * 2 * 1.96 * (2 / 1250) ** 0.5, rel=0.1)  # of a normal variance
 
 
 def test_errors_of_parts_are_relative_to_the_variances_of_the_whole():
     """With parts of the same size, the squares of their errors have the mean of those of the whole."""
-    points, u, du = some(dimension=1)
-    points.weight_f.fill_(1)
-    points.weight_df.fill_(1)
-    parts, found = points.split(3), []
-    for part, others, one, slope in zip(parts, parts[::-1], u.split(3, 1), du.split(3, 1), strict=True):
-        found.append(errors(one, slope, part, Reference.of(part, beside=[others])))
+    points, u, du = some(dimension=1, partly=False)
+    (one, other), squares = points.split(3), []
+    for part, beside, a, b in zip((one, other), (other, one), u.split(3, 1), du.split(3, 1), strict=True):
+        found = errors(a, b, part, Reference.of(part, beside=[beside]))
+        squares.append({name: figure.square() for name, figure in found.items()})
     for name, whole in measure(u, du, points).items():
         if name.startswith("nrmse"):
-            both = torch.stack([part[name] for part in found]).square().mean(0).sqrt()
-            torch.testing.assert_close(both, whole, rtol=1e-12, atol=0)
-
-
-def test_a_part_without_derivatives_has_no_error_of_them():
-    points, u, du = some(dimension=1)
-    points.weight_df.fill_(1)
-    part, *others = points.split(3)
-    part.weight_df.zero_()
-    found = errors(u[:, :3], du[:, :3], part, Reference.of(part, beside=others))
+            torch.testing.assert_close((squares[0][name] + squares[1][name]) / 2, whole**2, rtol=1e-12, atol=0)
+    one.weight_df.zero_()  # a part without derivatives has no error of them
+    found = errors(u[:, :3], du[:, :3], one, Reference.of(one, beside=[other]))
     assert found["nrmse_df"].isnan().all()
     assert found["nrmse_f"].isfinite().all()

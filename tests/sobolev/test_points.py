@@ -12,8 +12,8 @@ def test_mini_batch_is_unbiased():
     for name in ("weight_f", "weight_df"):
         mean = torch.stack([getattr(part, name).sum(1) for part in parts]).mean(0)
         torch.testing.assert_close(mean, torch.ones_like(mean))
-    assert torch.equal(torch.cat([part.x for part in parts], 1), points.x)
-    assert torch.equal(torch.cat([part.df for part in parts], 1), points.df)
+    for name in ("x", "df"):
+        assert torch.equal(torch.cat([getattr(part, name) for part in parts], 1), getattr(points, name))
 
 
 def test_stack_joins_members():
