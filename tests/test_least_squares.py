@@ -2,7 +2,6 @@
 
 import itertools
 import json
-import re
 
 import numpy as np
 import pytest
@@ -12,8 +11,9 @@ from runge.configuration.objects import flatten
 from runge.optimizers import LeastSquares, least_squares
 from runge.optimizers.least_squares import solve_last_layer
 from runge.sweeps.compose import compose
-from tests.sweeps.test_bad_input import prepare
-from tests.test_levenberg_marquardt import plane, problem
+from runge.training.member import Member
+from tests.refusals import refuses
+from tests.sums_of_squares import plane, problem
 
 
 def dense(what, member):
@@ -34,16 +34,23 @@ def dense(what, member):
 
 @pytest.mark.parametrize("lambda_d", [0.1, None])
 def test_the_last_layer_is_that_of_numpy(lambda_d):
+    """Without any feature, with neurons that are constant and without a label of a value, it stays."""
     what = problem(members=3, n=30, width=5, lambda_d=lambda_d)
     what.points.weight_f[:, 3] = 0
     what.points.weight_df[1, 5:9] = 0
     with torch.no_grad():
-        what.network.layers()[-1][0].zero_()
-        what.network.layers()[-1][1].zero_()
+        for part in what.network.layers()[-1]:
+            part.zero_()
     expected = [dense(what, member) for member in range(3)]
     solve_last_layer(what, 1e-15)
-    for theta, solution in zip(what.network.theta.detach(), expected, strict=True):
-        np.testing.assert_allclose(theta[-6:].numpy(), solution, rtol=1e-8, atol=1e-10)
+    start = what.network.theta.detach()
+    np.testing.assert_allclose(start[:, -6:].numpy(), expected, rtol=1e-8, atol=1e-10)
+    what.points.weight_f.zero_()
+    with torch.no_grad():
+        what.network.layers()[0][0].zero_()
+    start = what.network.theta.detach().clone()
+    solve_last_layer(what, 1e-15)
+    assert torch.equal(what.network.theta, start)
 
 
 def test_a_last_layer_that_cannot_be_better_stays_and_a_diverged_neighbour_does_no_harm():
@@ -59,18 +66,6 @@ def test_a_last_layer_that_cannot_be_better_stays_and_a_diverged_neighbour_does_
     assert losses_seen[1] <= losses_seen[0]
 
 
-@pytest.mark.parametrize("lambda_d", [0.1, None])
-def test_a_system_without_any_feature_leaves_the_last_layer(lambda_d):
-    """Of gradients alone: with neurons that are constant, or without a label."""
-    what = problem(n=30, width=5, lambda_d=lambda_d)
-    what.points.weight_f.zero_()
-    with torch.no_grad():
-        what.network.layers()[0][0].zero_()
-    start = what.network.theta.detach().clone()
-    solve_last_layer(what, 1e-15)
-    assert torch.equal(what.network.theta, start)
-
-
 def test_hidden_neurons_that_are_equal_do_no_harm():
     """With fewer different neurons than columns, the solution of least norm gives equal neurons equal weights."""
     what = problem(n=30, width=6, depth=1)
@@ -84,21 +79,48 @@ def test_hidden_neurons_that_are_equal_do_no_harm():
     assert first.abs().max() > 0
 
 
+@pytest.mark.parametrize(("lambda_d", "missing"), [(0.1, False), (None, False), (None, True)])
+def test_several_outputs_are_solved_apart_and_those_with_equal_weights_share_a_decomposition(
+    lambda_d, missing, monkeypatch
+):
+    one, two = (problem(n=20, width=5, outputs=outputs, lambda_d=lambda_d) for outputs in (1, 2))
+    with torch.no_grad():
+        for what in (one, two):
+            what.network.theta[:, 40:] = 0
+        two.network.theta[:, :40] = one.network.theta[:, :40]
+    two.points.f[:, :, 0] *= 2
+    two.points.df[:, :, 0] *= 2
+    two.points.weight_f[:, :4, 0] *= 0 if missing else 1
+    counted, made = [], least_squares.Factorisation
+    monkeypatch.setattr(least_squares, "Factorisation", lambda *arguments: counted.append(None) or made(*arguments))
+    solve_last_layer(two, 1e-15)
+    assert len(counted) == 1 + missing
+    solve_last_layer(one, 1e-15)
+    for alone, both in zip(one.network.layers()[-1], two.network.layers()[-1], strict=True):
+        torch.testing.assert_close(both[..., 1:], alone, rtol=1e-7, atol=1e-10)
+        assert missing or torch.allclose(both[..., :1], 2 * alone, rtol=1e-7, atol=1e-10)
+
+
 @pytest.mark.parametrize("per_input", [False, True])
-def test_steps_change_the_slopes_and_not_the_kinks(per_input):
+def test_steps_change_the_slopes_and_not_the_kinks_nor_depend_on_those_before(per_input):
     """The exponents of inputs are the points of a grid; biases grow as the length of the vector of slopes."""
     what, method = plane(n=20, width=8, outputs=1), LeastSquares(slopes=[2.0, 32.0], per_input=per_input)
-    optimizer = method.build([what.network.theta])
+    optimizer, losses = method.build([what.network.theta]), {}
     weight, bias = (part.detach().clone() for part in what.network.layers()[0])
     grid = [2.0, 2.0], [8.0, 2.0], [2.0, 8.0], [8.0, 8.0], [4.0, 2.0]
     for progress, slopes in enumerate(grid) if per_input else ((0.0, [2.0]), (0.5, [8.0]), (0.75, [16.0])):
         method.step(optimizer, what, progress)
+        losses[progress] = what.loss_and_gradient()[0]
         now, shift = (part.detach() for part in what.network.layers()[0])
         size, before = (w.abs().mean(2) if per_input else w.norm(dim=1).mean(1)[:, None] for w in (now, weight))
         expected = torch.tensor(slopes, dtype=torch.float64)
         torch.testing.assert_close(size, expected.expand(2, -1))
         torch.testing.assert_close(shift, bias * (expected.norm() / before.norm(dim=1))[:, None, None])
         torch.testing.assert_close(now / now[:, :, :1], weight / weight[:, :, :1])
+    if not per_input:
+        alone = plane(n=20, width=8, outputs=1)
+        method.step(method.build([alone.network.theta]), alone, 0.5)
+        torch.testing.assert_close(alone.loss_and_gradient()[0], losses[0.5], rtol=1e-6, atol=0)
 
 
 @pytest.mark.parametrize("inputs", [1, 2, 3])
@@ -108,23 +130,23 @@ def test_the_first_steps_are_a_grid_of_slopes(inputs, levels):
     assert set(points) == set(itertools.product([i / levels for i in range(levels)], repeat=inputs))
 
 
-def test_a_function_of_unequal_inputs_is_fitted_more_closely(train, tmp_path):
-    expression = "target.expr=sin(6*x1)+x2"
-    common = "target=expression", expression, "target.domain=[[-1,1],[-1,1]]", "optimizer=least_squares"
+def errors_of(fit, name, *overrides):
+    return json.loads((fit(name, "optimizer=least_squares", "pictures=false", *overrides) / "metrics.json").read_text())
+
+
+def test_a_function_of_unequal_inputs_is_fitted_more_closely(fit):
+    common = "target=expression", "target.expr='sin(6*x1)+x2'", "target.domain=[[-1,1],[-1,1]]", "loss.lambda_d=1"
     size = "model.depth=1", "model.width=150", "model.init=wide_knots", "data.n_train=60", "data.n_val=20"
-    rest = (
-        "pictures=false",
-        "optimizer.slopes=[0.1,10]",
-        "trainer.max_steps=16",
-        "loss.lambda_d=1",
-        "sampling=latin_hypercube",
-    )
-    errors = []
-    for name, value in (("one", "false"), ("each", "true")):
-        status, out, err = train(*common, *size, *rest, f"optimizer.per_input={value}", f"hydra.run.dir={name}")
-        assert status == 0, out + err
-        errors.append(json.loads((tmp_path / name / "metrics.json").read_text())["test/mse_df"])
-    assert errors[1] < 1e-2 * errors[0]
+    rest = "optimizer.slopes=[0.1,10]", "trainer.max_steps=16", "sampling=latin_hypercube"
+    one, each = (errors_of(fit, how, *common, *size, *rest, f"optimizer.per_input={how}") for how in ("false", "true"))
+    assert each["test/mse_df"] < 1e-2 * one["test/mse_df"]
+
+
+@pytest.mark.nightly
+def test_the_option_alone_fits_to_round_off(fit):
+    metrics = errors_of(fit, "run", "target=expression", "target.expr='1/(1+64*(x-0.2)**2)'")
+    assert metrics["test/mse_f"] < 1e-29
+    assert metrics["test/mse_df"] < 1e-27
 
 
 CHOICES = {
@@ -141,75 +163,17 @@ def test_the_option_chooses_what_is_not_given(others, expected):
     assert expected.items() <= flatten(compose("optimizer=least_squares", *others.split())).items()
 
 
-def test_the_option_alone_fits_to_round_off(train, tmp_path):
-    target = "target=expression", "target.expr=1/(1+64*(x-0.2)**2)"
-    status, out, err = train("optimizer=least_squares", *target, "pictures=false", "hydra.run.dir=run")
-    assert status == 0, out + err
-    metrics = json.loads((tmp_path / "run" / "metrics.json").read_text())
-    assert metrics["test/mse_f"] < 1e-29
-    assert metrics["test/mse_df"] < 1e-27
-
-
-def test_a_step_does_not_depend_on_those_before():
-    method, found = LeastSquares(slopes=[2.0, 32.0]), []
-    for before in ([], [0.0, 0.25]):
-        what = plane(members=1, n=20, width=8, outputs=1)
-        for progress in (*before, 0.5):
-            method.step(method.build([what.network.theta]), what, progress)
-        found.append(what.loss_and_gradient()[0])
-    torch.testing.assert_close(*found, rtol=1e-6, atol=0)
-
-
-def test_several_outputs_are_solved_apart():
-    one, two = problem(n=20, width=5), problem(n=20, width=5, outputs=2)
-    with torch.no_grad():
-        for what in (one, two):
-            what.network.theta[:, 40:] = 0
-        two.network.theta[:, :40] = one.network.theta[:, :40]
-        two.points.f[:, :, 1] *= 2
-        two.points.df[:, :, 1] *= 2
-    for what in (one, two):
-        solve_last_layer(what, 1e-15)
-    for expected, both in zip(one.network.layers()[-1], two.network.layers()[-1], strict=True):
-        torch.testing.assert_close(both, torch.cat([expected, 2 * expected], 2), rtol=1e-7, atol=1e-10)
-
-
-@pytest.mark.parametrize("missing", [False, True])
-def test_outputs_with_equal_weights_share_a_decomposition(missing, monkeypatch):
-    one, two = problem(n=20, width=5, lambda_d=None), problem(n=20, width=5, outputs=2, lambda_d=None)
-    with torch.no_grad():
-        for what in (one, two):
-            what.network.theta[:, 40:] = 0
-        two.network.theta[:, :40] = one.network.theta[:, :40]
-    two.points.weight_f[:, :4, 0] *= 0 if missing else 1
-    counted, made = [], least_squares.Factorisation
-    monkeypatch.setattr(least_squares, "Factorisation", lambda *arguments: counted.append(None) or made(*arguments))
-    solve_last_layer(two, 1e-15)
-    assert len(counted) == 1 + missing
-    solve_last_layer(one, 1e-15)
-    for alone, both in zip(one.network.layers()[-1], two.network.layers()[-1], strict=True):
-        torch.testing.assert_close(both[..., 1:], alone, rtol=1e-7, atol=1e-10)
-
-
 def test_twice_the_outputs_are_twice_the_work():
     method = LeastSquares(slopes=[1, 2])
     assert method.products(2 * 30, 2 * 101, 100) == 2 * method.products(30, 101, 100) == 4 * 30 * 30 * 100
 
 
-SMALL = (
-    "experiment=readout",
-    "model.width=40",
-    "data.n_train=64",
-    "data.n_val=32",
-    "data.n_test=101",
-    "pictures=false",
+MISTAKES = "slopes=[1]", "slopes=[0,1]", "slopes=3", "per_input=2"
+
+
+@pytest.mark.parametrize(
+    "key", [*(f"optimizer.{key}" for key in MISTAKES), "trainer.precision=32", "data.batch_size=16"]
 )
-
-
-MISTAKES = "optimizer.slopes=[1]", "optimizer.slopes=[0,1]", "optimizer.slopes=3", "optimizer.per_input=2"
-
-
-@pytest.mark.parametrize("key", [*MISTAKES, "trainer.precision=32", "data.batch_size=16"])
 def test_mistakes_are_named(key):
-    with pytest.raises(ValueError, match=rf"^{re.escape(key.partition('=')[0])}"):
-        prepare([*SMALL, key])
+    with refuses(key.partition("=")[0]):
+        Member(compose("experiment=readout", key))
