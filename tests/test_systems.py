@@ -21,11 +21,9 @@ def close_to_numpy(steps, errors, weights, rows, damping):
 @pytest.mark.parametrize("lambda_d", [0.1, None])
 @torch.no_grad()
 def test_the_step_of_a_factorised_system_is_that_of_numpy(lambda_d, numbers, monkeypatch):
-    monkeypatch.setattr("runge.optimizers.systems._NUMBERS_AT_ONCE", numbers)
-    monkeypatch.setattr("runge.optimizers.linearised._NUMBERS_AT_ONCE", numbers)
-    monkeypatch.setattr("runge.optimizers.linearised._LEAST", 30)
-    monkeypatch.setattr("runge.optimizers.systems._BLOCK", 7)
-    monkeypatch.setattr("runge.optimizers.systems._SINGLE_FROM", 0)
+    limits = {"linearised._NUMBERS_AT_ONCE": numbers, "linearised._LEAST": 30, "systems._NUMBERS_AT_ONCE": numbers}
+    for name, value in (limits | {"systems._BLOCK": 7, "systems._SINGLE_FROM": 0}).items():
+        monkeypatch.setattr(f"runge.optimizers.{name}", value)
     what, damping = plane(n=60, lambda_d=lambda_d), [0.5, 0.01]
     *expected, _, rows = linearised(what)
     errors, weights, tape = errors_and_weights(what)
@@ -42,12 +40,8 @@ def test_the_step_of_a_factorised_system_is_that_of_numpy(lambda_d, numbers, mon
 def iterative(what, columns=COLUMNS):
     """Return the iterative system, and e, W and J."""
     errors, weights, tape, rows = linearised(what)
-    return (
-        IterativeSpace.of(Linearised.of(what, tape), weights, torch.full_like(what.scale, columns)),
-        errors,
-        weights,
-        rows,
-    )
+    size = torch.full_like(what.scale, columns)
+    return IterativeSpace.of(Linearised.of(what, tape), weights, size), errors, weights, rows
 
 
 @pytest.fixture
