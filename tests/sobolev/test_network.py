@@ -5,7 +5,7 @@ import torch
 from runge.sobolev.activations import ACTIVATIONS
 from runge.sobolev.network import StackedMLP
 from runge.sobolev.units import Units
-from tests.conftest import model
+from tests.conftest import generator, model
 
 DOMAINS = torch.tensor([[-1.0, 1.0], [0.0, 3.0], [-2.0, 5.0]], dtype=torch.float64)
 
@@ -14,7 +14,7 @@ def stack(members=2, *, dimension=1, outputs=1, seed=0, dtype=torch.float64, uni
     return StackedMLP(
         model(**{"width": 9} | shape),
         domains=DOMAINS.repeat(members, 1)[:members, None].expand(-1, dimension, -1),
-        generators=[torch.Generator().manual_seed(seed + member) for member in range(members)],
+        generators=[generator(seed + member) for member in range(members)],
         dtype=dtype,
         outputs=outputs,
         units=units,
@@ -22,8 +22,7 @@ def stack(members=2, *, dimension=1, outputs=1, seed=0, dtype=torch.float64, uni
 
 
 def points(network, n=6, seed=0):
-    generator = torch.Generator().manual_seed(seed)
-    return torch.rand(len(network.theta), n, network.dimension, dtype=torch.float64, generator=generator)
+    return torch.rand(len(network.theta), n, network.dimension, dtype=torch.float64, generator=generator(seed))
 
 
 @pytest.mark.parametrize("activation", ACTIVATIONS)
@@ -36,21 +35,23 @@ def test_derivative_and_adjoint_equal_autograd(activation, dimension, outputs, d
     each = [torch.autograd.grad(u[..., p].sum(), x, create_graph=True)[0] for p in range(outputs)]
     expected = torch.stack(each, dim=2)
     value, derivative = network.value_and_derivative(x)
-    assert (value - u).norm() <= 1e-13 * u.norm()
-    assert (derivative - expected).norm() <= 1e-12 * expected.norm()
     forward = network.propagate(x, with_derivative=True)[1]
-    assert (derivative - forward).norm() <= 1e-12 * expected.norm()
-
-    generator = torch.Generator().manual_seed(1)
-    u_bar, du_bar = (torch.rand(part.shape, generator=generator).double() for part in (u, expected))
+    draw = generator(1)
+    u_bar, du_bar = (torch.rand(part.shape, generator=draw).double() for part in (u, expected))
     (gradient,) = torch.autograd.grad((u_bar * u).sum() + (du_bar * expected).sum(), network.theta)
+    (of_values,) = torch.autograd.grad((u_bar * network(x)).sum(), network.theta)
     with torch.no_grad():
-        for with_derivative in (True, False):  # in forward and in reverse mode
-            *_, tape = network.propagate(x, with_derivative=with_derivative)
-            assert (network.adjoint(tape, u_bar, du_bar) - gradient).norm() <= 1e-12 * gradient.norm()
-        values_only = network.adjoint(tape, u_bar, None)
-    (gradient,) = torch.autograd.grad((u_bar * network(x)).sum(), network.theta)
-    assert (values_only - gradient).norm() <= 1e-12 * gradient.norm()
+        *_, tape = network.propagate(x, with_derivative=True)
+        *_, reverse = network.propagate(x, with_derivative=False)
+        for actual, wanted, digits in (
+            (value, u, 1e-13),
+            (derivative, expected, 1e-12),
+            (forward, derivative, 1e-12),
+            (network.adjoint(tape, u_bar, du_bar), gradient, 1e-12),
+            (network.adjoint(reverse, u_bar, du_bar), gradient, 1e-12),
+            (network.adjoint(reverse, u_bar, None), of_values, 1e-12),
+        ):
+            assert (actual - wanted).norm() <= digits * wanted.norm()
 
 
 @pytest.mark.parametrize("derivative", ["forward", "autograd"])
@@ -75,12 +76,13 @@ def test_members_equal_ordinary_networks(derivative):
 
 
 @pytest.mark.parametrize("derivative", ["forward", "autograd"])
-def test_predict_equals_the_whole_at_many_points(derivative):
+def test_predict_equals_the_whole_at_many_points_and_records_no_gradient(derivative):
     network = stack(dimension=2, outputs=2, derivative=derivative)
     x = points(network, n=1100)
     with torch.inference_mode():
         parts = network.predict(x)
-    assert not any(part.requires_grad for part in parts)
+    with torch.no_grad():
+        assert not any(part.requires_grad for part in (*parts, *network.value_and_derivative(x)))
     torch.testing.assert_close(parts, network.value_and_derivative(x), rtol=1e-13, atol=1e-14)
 
 
@@ -99,9 +101,9 @@ def test_some_members_have_their_own_weights_domains_and_units():
 
 def units_of(members, dimension, outputs, seed):
     """Draw units, with scales from 0.5 to 1.5."""
-    generator = torch.Generator().manual_seed(seed)
-    parts = [torch.rand(members, n, dtype=torch.float64, generator=generator) for n in [dimension] * 2 + [outputs] * 2]
-    return Units(parts[0], 0.5 + parts[1], parts[2], 0.5 + parts[3])
+    draw = generator(seed)
+    parts = (torch.rand(members, n, dtype=torch.float64, generator=draw) for n in [dimension] * 2 + [outputs] * 2)
+    return Units(*(part + shift for part, shift in zip(parts, (0, 0.5, 0, 0.5), strict=True)))
 
 
 def in_own_units(network, x):
@@ -117,8 +119,8 @@ def test_a_member_adopts_the_function_of_a_network_with_other_boxes_and_units(ou
     assert not torch.equal(network.scale[1], begun.scale[0])
     before, x = network.theta.detach().clone(), points(network)
     network.adopt(1, begun)
-    for adopted, expected in zip(in_own_units(network, x), in_own_units(begun, x[1:2]), strict=True):
-        torch.testing.assert_close(adopted[1:2], expected, rtol=1e-13, atol=1e-13)
+    adopted = tuple(part[1:2] for part in in_own_units(network, x))
+    torch.testing.assert_close(adopted, in_own_units(begun, x[1:2]), rtol=1e-13, atol=1e-13)
     assert torch.equal(network.theta[[0, 2]], before[[0, 2]])
     assert network.theta.requires_grad
 
@@ -132,12 +134,6 @@ def test_the_function_of_another_shape_is_not_adopted():
         assert torch.equal(network.theta, before)
 
 
-@pytest.mark.parametrize("init", ["default", "knots"])
-def test_a_member_starts_alike_in_any_stack(init):
-    together, alone = stack(members=3, init=init), stack(members=1, init=init, seed=2)
-    assert torch.equal(together.theta[2], alone.theta[0])
-
-
 def test_a_member_that_diverges_does_not_affect_its_neighbours():
     network = stack(members=3)
     x = points(network)
@@ -146,29 +142,21 @@ def test_a_member_that_diverges_does_not_affect_its_neighbours():
         network.theta[1] = torch.nan
         u, du, tape = network.propagate(x, with_derivative=True)
         gradient = network.adjoint(tape, u, du)
-    for member in (0, 2):
-        assert torch.equal(u[member], clean[0][member])
-        assert torch.equal(du[member], clean[1][member])
-        assert gradient[member].isfinite().all()
-    assert gradient[1].isnan().any()
+    for part, before in zip((u, du), clean, strict=True):
+        assert torch.equal(part[::2], before[::2])
+    assert gradient.isfinite().all(1).tolist() == [True, False, True]
 
 
 def test_initial_weights():
-    """Spread the kinks over the domain, or draw the weights as `torch.nn.Linear` does."""
+    """Spread the kinks over the domain, or draw the weights as `torch.nn.Linear` does, alike in any stack."""
+    for init in ("default", "knots"):
+        assert torch.equal(stack(members=3, init=init).theta[2], stack(members=1, init=init, seed=2).theta[0])
     weight, bias = stack(members=1, width=11, init="knots").layers()[0]
     torch.testing.assert_close((-bias / weight)[0, 0], torch.linspace(-1, 1, 11, dtype=torch.float64))
     bound = 400**-0.5
     for part in stack(members=1, width=400).layers()[1]:
         assert part.abs().max() <= bound
         assert part.std().item() == pytest.approx(bound / 3**0.5, rel=0.1)
-
-
-def test_derivative_is_not_recorded_without_gradients():
-    network = stack(derivative="autograd")
-    with torch.no_grad():
-        u, du = network.value_and_derivative(points(network))
-    assert not u.requires_grad
-    assert not du.requires_grad
 
 
 @pytest.mark.parametrize("wrong", [{"width": 0}, {"depth": 0}, {"activation": "tanhh"}, {"init": "x"}, {"width": True}])

@@ -17,10 +17,6 @@ def points(known, derivatives=200, d=1):
     return x, y, dydx
 
 
-def slopes_scale(x, dydx):
-    return np.sqrt((np.nanmean(dydx[:, 0] ** 2, 0) * x.var(0)).sum())
-
-
 @pytest.mark.parametrize(
     ("known", "derivatives", "d", "few"),
     [
@@ -40,15 +36,11 @@ def test_few_values_have_the_scale_of_the_derivatives_if_it_is_larger(known, der
     units = Units.of(row_points(x, y, dydx, ["y"]))
     f = torch.from_numpy(y[known, 0])
     std = float((f - f.mean()).square().mean().sqrt())
-    expected = max(std, slopes_scale(x, dydx)) if few else std
-    assert float(units.y_std) == pytest.approx(expected, rel=1e-12)
+    by_slopes = np.sqrt((np.nanmean(dydx[:, 0] ** 2, 0) * x.var(0)).sum()) if few else 0
+    assert float(units.y_std) == pytest.approx(max(std, by_slopes), rel=1e-12)
+    # Those of a formula do not depend on derivatives.
+    units = Units.of(row_points(x, y, dydx, ["y"]), torch.tensor([[[0.0, 10.0]] * d]))
+    assert float(units.y_std) == pytest.approx(std, rel=1e-12)
     # Values that differ more than derivatives suggest keep their own standard deviation.
     y[known] *= 1e6
     assert float(Units.of(row_points(x, y, dydx, ["y"])).y_std) == pytest.approx(1e6 * std, rel=1e-12)
-
-
-def test_the_units_of_a_formula_do_not_depend_on_derivatives():
-    x, y, dydx = points(slice(0, 2))
-    domain = torch.tensor([[[0.0, 10.0]]])
-    units = Units.of(row_points(x, y, dydx, ["y"]), domain)
-    assert float(units.y_std) == pytest.approx(np.std(y[:2, 0]), rel=1e-12)
