@@ -4,9 +4,9 @@ import torch
 from runge.function.function import Function
 from runge.sobolev.activations import ACTIVATIONS, Activation, activation
 from runge.sobolev.kernel import Kernel, suits_the_machine
-from runge.sobolev.network import StackedMLP
 from runge.sobolev.points import Points
 from tests.conftest import model
+from tests.sobolev.test_network import stack
 
 
 def gradient(y, z):
@@ -28,12 +28,7 @@ def test_derivatives_are_those_of_autograd(name):
 
 def on_the_kinks(derivative="forward"):
     """Return a network, points at each of which z of a neuron is exactly 0, and u' there with the slope 0."""
-    network = StackedMLP(
-        model(activation="relu", init="knots", depth=1, width=5, derivative=derivative),
-        domains=torch.tensor([[[-1.0, 1.0]]]),
-        generators=[torch.Generator().manual_seed(0)],
-        dtype=torch.float64,
-    )
+    network = stack(1, activation="relu", init="knots", depth=1, width=5, derivative=derivative)
     x = torch.linspace(-1, 1, 5, dtype=torch.float64)
     (first, _), (second, _) = network.layers()
     slopes = torch.where(first[0] * (x[:, None] - x) > 0, first[0], 0) @ second[0, :, 0]
@@ -43,10 +38,9 @@ def on_the_kinks(derivative="forward"):
 @pytest.mark.parametrize("derivative", ["forward", "autograd"])
 def test_relu_has_slope_zero_at_its_kink(derivative):
     network, x, slopes = on_the_kinks(derivative)
-    u = Function(network, {})
-    torch.testing.assert_close(u.derivative(x), slopes, rtol=1e-15, atol=1e-15)
-    points = x.clone().requires_grad_()
-    torch.testing.assert_close(torch.autograd.grad(u(points).sum(), points)[0], slopes, rtol=1e-15, atol=1e-15)
+    u, points = Function(network, {}), x.clone().requires_grad_()
+    for found in (u.derivative(x), torch.autograd.grad(u(points).sum(), points)[0]):
+        torch.testing.assert_close(found, slopes, rtol=1e-15, atol=1e-15)
 
 
 @pytest.mark.skipif(not suits_the_machine(), reason="the kernel needs Linux and a compiler")

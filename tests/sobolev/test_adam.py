@@ -8,7 +8,7 @@ import torch
 from runge.optimizers import SGD, Adam, AdamW, Course, adapt, of_members
 from runge.sobolev import kernel, losses
 from runge.sobolev.kernel import Kernel
-from tests.sobolev.test_kernel import BOTH, any_compiler, problem, suited
+from tests.sobolev.test_kernel import DOUBLE, SINGLE, any_compiler, problem, suited, threads
 
 STEPS = 12
 ADAM = Adam(lr=0.01)
@@ -21,20 +21,19 @@ METHODS = {
     "clipped adamw": AdamW(lr=0.02, lr_schedule="constant", clip_norm=0.1, betas=[0.8, 0.99], weight_decay=0.5),
     "own rates": of_members([replace(ADAM, lr=rate) for rate in (0.001, 0.02, 0.01)]),
 }
-__all__ = ["any_compiler"]
+__all__ = ["any_compiler", "threads"]
 pytestmark = suited
 
 
-def course(function, dtype=torch.float64, *, members=3, batch=None, points=20, scale=2.0, weights=None, **sizes):
+def course(function=losses.loss_and_gradient, *, members=3, batch=None, points=20, dtype=DOUBLE, **sizes):
     """Let lambda_d be 0 at first, then grow, differently for each member; the last one has none."""
     network, everything, *_ = problem(members, points=points, dtype=dtype, **sizes)
-    if weights is None:
-        weights = torch.linspace(-0.3, 1, STEPS).clamp_min(0)[:, None] * torch.linspace(1, 0, max(2, members))[:members]
+    weights = torch.linspace(-0.3, 1, STEPS).clamp_min(0)[:, None] * torch.linspace(1, 0, max(2, members))[:members]
     if batch is not None:
         generator = torch.Generator().manual_seed(1)
         shuffled = [torch.randperm(points, generator=generator)[:batch] for _ in range(STEPS * members)]
         batch = torch.stack(shuffled).view(STEPS, members, batch)
-    weights, scale = weights.to(dtype), torch.full((members,), scale, dtype=dtype)
+    weights, scale = weights.to(dtype), torch.full((members,), 2.0, dtype=dtype)
     on = (weights > 0).any(1).tolist()
     return Course(network, everything, batch, scale, weights, on, [k / STEPS for k in range(STEPS)], function)
 
@@ -47,74 +46,66 @@ def follow(method, one, optimizer=None, first=0, end=STEPS):
     return one.network.theta.detach(), optimizer, calls
 
 
-def compare(method, make, dtype=torch.float64):
-    """Compare the steps in the kernel, of a course that `make` returns for a loss, with eager ones."""
+def compare(method, dtype=DOUBLE, **sizes):
+    """Compare the steps in the kernel with eager ones."""
     (theta, optimizer, calls), (expected, eager, many) = (
-        follow(method, make(function)) for function in (Kernel("tanh", dtype), losses.loss_and_gradient)
+        follow(method, course(function, dtype=dtype, **sizes))
+        for function in (Kernel("tanh", dtype), losses.loss_and_gradient)
     )
     assert (calls, many) == (1, STEPS)
-    tolerance = {"rtol": 1e-8, "atol": 1e-10} if dtype == torch.float64 else {"rtol": 2e-3, "atol": 1e-4}
+    tolerance = {"rtol": 1e-8, "atol": 1e-10} if dtype == DOUBLE else {"rtol": 2e-3, "atol": 1e-4}
     torch.testing.assert_close(theta, expected, **tolerance)
     torch.testing.assert_close(optimizer.state_dict()["state"], eager.state_dict()["state"], **tolerance)
 
 
-@pytest.mark.parametrize("name", METHODS)
-@pytest.mark.parametrize("batch", [None, 7])
-def test_the_steps_are_the_eager_ones(name, batch):
-    for dtype, _ in BOTH:
-        compare(METHODS[name], lambda function, dtype=dtype: course(function, dtype, batch=batch), dtype)
+CASES = [(name, {"batch": batch}) for name in METHODS for batch in (None, 7)]
+CASES += [("adam", {"batch": 9, "dimension": 2, "outputs": 3, "depth": 3})]
+CASES += [("adam", {"batch": 9, "dimension": 5, "outputs": 2, "depth": 3})]  # u' is in reverse mode
+CASES += [("adam", {"batch": 9, "points": 1200, "width": 64}), ("adam", {"batch": 9, "width": 1})]  # several slices
 
 
-SIZES = (
-    {"dimension": 2, "outputs": 3, "depth": 3},
-    {"dimension": 5, "outputs": 2, "depth": 3},  # u' is in reverse mode
-    {"points": 1200, "width": 64},
-    {"width": 1},
-)
-
-
-@pytest.mark.parametrize("sizes", SIZES)
-def test_the_steps_for_other_sizes(sizes):
-    """Use several inputs and outputs, several slices of points, and a network of one neuron."""
-    compare(ADAM, lambda function: course(function, batch=9, **sizes))
+@pytest.mark.parametrize(("name", "sizes"), CASES)
+def test_the_steps_are_the_eager_ones(name, sizes):
+    for dtype in (DOUBLE, SINGLE) if sizes.keys() == {"batch"} else (DOUBLE,):
+        compare(METHODS[name], dtype, **sizes)
 
 
 @pytest.mark.usefixtures("any_compiler")
 def test_the_steps_by_any_compiler():
-    compare(METHODS["clipped adamw"], lambda function: course(function, width=19))
+    compare(METHODS["clipped adamw"], width=19)
 
 
 @pytest.mark.parametrize("name", ["clipped", "own rates"])
 @pytest.mark.parametrize("points", [20, 1200])
-def test_a_member_has_the_same_bits_in_any_stack_with_any_threads_and_in_any_calls(name, points, monkeypatch):
-    threads, method = torch.get_num_threads(), METHODS[name]
-    sizes, function = {"points": points, "width": 64}, Kernel("tanh", torch.float32)
-    theta, optimizer, _ = follow(method, course(function, torch.float32, **sizes))
-    try:
-        for count in (2, 3):
-            torch.set_num_threads(count)
-            assert torch.equal(follow(method, course(function, torch.float32, **sizes))[0], theta)
-    finally:
-        torch.set_num_threads(threads)
+def test_a_member_has_the_same_bits_in_any_stack_with_any_threads_and_in_any_calls(name, points, monkeypatch, threads):
+    method, function = METHODS[name], Kernel("tanh", SINGLE)
+
+    def start():
+        return course(function, dtype=SINGLE, points=points, width=64)
+
+    theta, optimizer, _ = follow(method, start())
+    for count in (2, 3):
+        threads(count)
+        assert torch.equal(follow(method, start())[0], theta)
+    threads(1)
     monkeypatch.setattr(kernel, "_SECONDS", 0)
-    again, _, calls = follow(method, course(function, torch.float32, **sizes))
+    again, _, calls = follow(method, start())
     assert (calls, torch.equal(again, theta)) == (STEPS, True)
-    start = course(function, torch.float32, **sizes)
-    for i in range(3):
-        index = torch.tensor([i])
-        parts = {"network": start.network.take(index), "points": start.points.take(index), "scale": start.scale[index]}
-        weights = start.lambda_d[:, index]
+    whole = start()
+    for i, index in enumerate(torch.arange(3)[:, None]):
+        parts = {"network": whole.network.take(index), "points": whole.points.take(index), "scale": whole.scale[index]}
+        weights = whole.lambda_d[:, index]
         on = (weights > 0).any(1).tolist()
         alone = replace(method, lr=(method.rates or (method.lr,) * 3)[i], rates=())
-        (own,), its, _ = follow(alone, replace(start, **parts, lambda_d=weights, with_derivative=on))
+        (own,), its, _ = follow(alone, replace(whole, **parts, lambda_d=weights, with_derivative=on))
         assert torch.equal(own, theta[i])
         for key in ("mean", "square"):
             assert torch.equal(its.state_dict()["state"][0][key][0], optimizer.state_dict()["state"][0][key][i])
 
 
 def test_a_member_that_diverges_does_not_affect_its_neighbours():
-    expected, _, _ = follow(METHODS["clipped"], course(Kernel("tanh", torch.float64)))
-    broken = course(Kernel("tanh", torch.float64))
+    expected, _, _ = follow(METHODS["clipped"], course(Kernel("tanh", DOUBLE)))
+    broken = course(Kernel("tanh", DOUBLE))
     before = broken.network.theta._version
     with torch.no_grad():
         broken.network.theta[1, 0] = torch.nan
@@ -127,28 +118,29 @@ def test_a_member_that_diverges_does_not_affect_its_neighbours():
 @pytest.mark.parametrize("compiled_first", [True, False])
 def test_eager_and_compiled_steps_continue_each_other(compiled_first):
     """Save the optimiser in the middle of a course, as a checkpoint does, and take the rest in the other way."""
-    expected, _, _ = follow(METHODS["adamw"], course(losses.loss_and_gradient))
-    functions = [losses.loss_and_gradient, Kernel("tanh", torch.float64)][:: -1 if compiled_first else 1]
-    start = course(functions[0])
-    _, optimizer, _ = follow(METHODS["adamw"], start, end=5)
-    resumed = METHODS["adamw"].build([start.network.theta])
+    method, functions = METHODS["adamw"], [losses.loss_and_gradient, Kernel("tanh", DOUBLE)]
+    start = course(functions[compiled_first])
+    _, optimizer, _ = follow(method, start, end=5)
+    resumed = method.build([start.network.theta])
     resumed.load_state_dict(optimizer.state_dict())
-    theta, _, _ = follow(METHODS["adamw"], replace(start, function=functions[1]), resumed, first=5)
-    torch.testing.assert_close(theta, expected, rtol=1e-9, atol=1e-11)
+    theta, _, _ = follow(method, replace(start, function=functions[not compiled_first]), resumed, first=5)
+    torch.testing.assert_close(theta, follow(method, course())[0], rtol=1e-9, atol=1e-11)
 
 
-TORCHS = {
-    "adam": (ADAM, adapt(torch.optim.Adam)(lr=0.01, lr_schedule="cosine")),
-    "adamw": (METHODS["adamw"], adapt(torch.optim.AdamW)(lr=0.01, lr_schedule="cosine", weight_decay=1.0)),
-    "sgd": (
-        SGD(lr=0.01, clip_norm=1.0, momentum=0.9),
-        adapt(torch.optim.SGD)(lr=0.01, lr_schedule="cosine", clip_norm=1.0, momentum=0.9, nesterov=True),
-    ),
-}
+COSINE = {"lr": 0.01, "lr_schedule": "cosine"}
+NESTEROV = {**COSINE, "clip_norm": 1.0, "momentum": 0.9, "nesterov": True}
 
 
-@pytest.mark.parametrize("name", TORCHS)
-def test_the_formulas_are_those_of_torch(name):
-    (theta, _, _), (expected, _, calls) = (follow(method, course(losses.loss_and_gradient)) for method in TORCHS[name])
+@pytest.mark.parametrize(
+    ("ours", "theirs"),
+    [
+        (ADAM, adapt(torch.optim.Adam)(**COSINE)),
+        (METHODS["adamw"], adapt(torch.optim.AdamW)(**COSINE, weight_decay=1.0)),
+        (SGD(lr=0.01, clip_norm=1.0, momentum=0.9), adapt(torch.optim.SGD)(**NESTEROV)),
+    ],
+    ids=["adam", "adamw", "sgd"],
+)
+def test_the_formulas_are_those_of_torch(ours, theirs):
+    (theta, _, _), (expected, _, calls) = (follow(method, course()) for method in (ours, theirs))
     assert calls == STEPS
     torch.testing.assert_close(theta, expected, rtol=1e-11, atol=1e-13)

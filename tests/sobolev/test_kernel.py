@@ -19,17 +19,26 @@ from tests.conftest import model
 from tests.sobolev.test_losses import some_points
 from tests.sobolev.test_network import stack
 
-clang = pytest.mark.skipif(shutil.which("clang++") is None, reason="there is no clang++")
+DOUBLE, SINGLE = torch.float64, torch.float32
 no_kernel = not kernel.suits_the_machine()
 suited = pytest.mark.skipif(no_kernel, reason="the kernel needs Linux, x86 or ARM, and a compiler")
-OLDER = []  # CPUs with shorter vectors
+COMPILERS = ["clang++"] if shutil.which("clang++") else []
 if platform.machine() == "x86_64":
-    OLDER += [pytest.param(f"g++ {flag}", marks=pytest.mark.nightly) for flag in ("-mno-avx512f", "-mno-avx")]
-BOTH = ((torch.float64, 1e-13), (torch.float32, 1e-5))
+    COMPILERS += ["g++ -mno-avx512f", "g++ -mno-avx"]  # for CPUs with shorter vectors
+pytestmark = suited
+BOTH = ((DOUBLE, 1e-13), (SINGLE, 1e-5))
 LONG = {"neurons": 2**21, "steps": 10**6}
+# Those of the night call no function in 32 bits that the others do not call.
+SINGLES = [
+    pytest.param(name, marks=[pytest.mark.nightly] * (name in ("relu", "sigmoid", "silu"))) for name in ACTIVATIONS
+]
+KINDS = [
+    *((name, DOUBLE) for name in ACTIVATIONS),
+    *(pytest.param(*one.values, SINGLE, marks=one.marks) for one in SINGLES),
+]
 
 
-def problem(members=2, activation="tanh", *, points=20, dtype=torch.float64, dimension=1, outputs=1, **shape):
+def problem(members=2, activation="tanh", *, points=20, dtype=DOUBLE, dimension=1, outputs=1, **shape):
     """Return a network, points, a scale and lambda_d, which is 0 for the second member."""
     sizes = {"dimension": dimension, "outputs": outputs}
     network = stack(members, activation=activation, dtype=dtype, **{"width": 8} | sizes | shape)
@@ -43,60 +52,66 @@ def close(actual, expected, tolerance):
         assert (one - other).abs().max() < tolerance * other.abs().max()
 
 
+def equal(actual, expected):
+    return all(map(torch.equal, actual, expected))
+
+
 def compare(arguments, activation="tanh", tolerance=1e-13):
     """Compare all that a kernel computes with the reference."""
     network, points, scale, lambda_d = arguments
     compiled = Kernel(activation, network.theta.dtype)
     for weight in (lambda_d, None):
-        close(
-            compiled(network, points, scale, weight),
-            losses.loss_and_gradient(network, points, scale, weight),
-            tolerance,
-        )
+        at = network, points, scale, weight
+        close(compiled(*at), losses.loss_and_gradient(*at), tolerance)
     with torch.no_grad():
         close(compiled.predict(network, points.x), network.value_and_derivative(points.x), tolerance)
 
 
 @pytest.fixture
 def fresh(monkeypatch, tmp_path):
-    """Start and end without the kernels that other tests have compiled, with a cache of its own."""
+    """Compile in less time, without the kernels that other tests have compiled, and with a cache of its own."""
     monkeypatch.setenv("RUNGE_CACHE_DIR", str(tmp_path / "cache"))
+    monkeypatch.setattr(kernel, "_FLAGS", (*kernel._FLAGS, "-O0"))
     kernel._library.cache_clear()
     yield tmp_path / "cache"
     kernel._library.cache_clear()
 
 
-@pytest.fixture
-def unoptimised(fresh, monkeypatch):
-    """Compile in less time, for tests of the file alone."""
-    monkeypatch.setattr(kernel, "_FLAGS", (*kernel._FLAGS, "-O0"))
-    return fresh
-
-
-@pytest.fixture(
-    params=[pytest.param("clang++", marks=[clang, pytest.mark.nightly]), *OLDER]
-)  # g++ has compiled the kernels of other tests
+@pytest.fixture(params=["", *(pytest.param(compiler, marks=pytest.mark.nightly) for compiler in COMPILERS)])
 def any_compiler(request, monkeypatch):
-    """Compile by another compiler, once for all tests."""
+    """Compile by the usual compiler, or another one, once for all tests."""
     monkeypatch.setenv("CXX", request.param)
     kernel._library.cache_clear()
     yield
     kernel._library.cache_clear()
 
 
-@suited
-@pytest.mark.parametrize("activation", ACTIVATIONS)
+@pytest.fixture
+def threads():
+    """Return what sets the number of threads, which is restored at the end."""
+    before = torch.get_num_threads()
+    yield torch.set_num_threads
+    torch.set_num_threads(before)
+
+
+def compiler_that(folder, script):
+    path = folder / "g++"
+    path.write_text(f"#!/bin/sh\n{script}\n")
+    path.chmod(0o755)
+    return str(path)
+
+
+@pytest.mark.parametrize(("activation", "dtype"), KINDS)
 @pytest.mark.parametrize(
     ("depth", "dimension", "outputs"), [(1, 1, 1), (2, 2, 1), (4, 3, 2), (2, 1, 5), (1, 2, 9), (1, 45, 1)]
 )
-@pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float64, 1e-14), (torch.float32, 1e-5)])
-def test_the_kernel_equals_the_reference(activation, depth, dimension, outputs, dtype, tolerance):
+def test_the_kernel_equals_the_reference(activation, depth, dimension, outputs, dtype):
     """Use more points than a block has."""
     sizes = {"depth": depth, "width": 11, "dimension": dimension, "outputs": outputs, "points": 400}
-    compare(problem(3, activation, **sizes, dtype=dtype), activation, tolerance)
+    compare(problem(3, activation, **sizes, dtype=dtype), activation, 1e-14 if dtype == DOUBLE else 1e-5)
 
 
-@suited
+@pytest.mark.usefixtures("any_compiler")
 @pytest.mark.parametrize(("width", "points"), [(width, 30) for width in (1, 2, 7, 16, 33, 130)] + [(64, 1), (64, 1100)])
 def test_the_kernel_takes_any_width_and_number_of_points(width, points):
     """Use one point, unequal blocks, and several slices, in forward and in reverse mode."""
@@ -105,15 +120,6 @@ def test_the_kernel_takes_any_width_and_number_of_points(width, points):
         compare(problem(**sizes, dtype=dtype), tolerance=tolerance)
 
 
-@suited
-@pytest.mark.usefixtures("any_compiler")
-@pytest.mark.parametrize(("dtype", "tolerance"), BOTH)
-def test_the_kernel_by_any_compiler(dtype, tolerance):
-    for width, n in ((3, 3), (19, 19), (33, 300)):
-        compare(problem(depth=3, width=width, dimension=2, points=n, dtype=dtype), tolerance=tolerance)
-
-
-@suited
 @pytest.mark.parametrize("activation", ["gelu", "softplus", "sin"])
 def test_a_c_library_without_functions_of_vectors(activation, fresh, monkeypatch, tmp_path):
     for part in kernel._PARTS:
@@ -124,69 +130,57 @@ def test_a_c_library_without_functions_of_vectors(activation, fresh, monkeypatch
     assert b"_ZGV" not in compiled.read_bytes()
 
 
-@suited
-def test_without_openmp_the_step_has_one_thread(unoptimised, monkeypatch, tmp_path):
+def test_without_openmp_the_step_has_one_thread(fresh, monkeypatch, tmp_path, threads):
     """Use a compiler that lacks OpenMP."""
     command, *_ = machine.compiler()
     refuse = 'case "$*" in *-fopenmp*) echo "error: no OpenMP" >&2; exit 1;; esac'
     monkeypatch.setenv("CXX", compiler_that(tmp_path, f'{refuse}\nexec {command} "$@"'))
-    threads = torch.get_num_threads()
-    try:
-        torch.set_num_threads(3)
-        compare(problem(points=1100, width=64))
-    finally:
-        torch.set_num_threads(threads)
+    threads(3)
+    compare(problem(points=1100, width=64))
 
 
-@suited
 def test_the_kernel_takes_tensors_of_any_layout_and_precision():
     network, points, one, _ = problem(dimension=2)
     expected = losses.loss_and_gradient(network, points, one, one)
     for x in (points.x, points.x.mT.contiguous().mT):
         for scale in (one, one.float(), one.repeat_interleave(2)[::2]):
             strided = Points(**{**points.tensors(), "x": x}, regions=())
-            close(Kernel("tanh", torch.float64)(network, strided, scale, scale.double()), expected, 1e-6)
+            close(Kernel("tanh", DOUBLE)(network, strided, scale, scale.double()), expected, 1e-6)
     with pytest.raises(ValueError, match=r"must be in torch\.float32, as its compiled step; got torch\.float64"):
-        Kernel("tanh", torch.float32)(network, points, one, one)
+        Kernel("tanh", SINGLE)(network, points, one, one)
 
 
-@suited
-def test_a_member_has_the_same_bits_in_any_stack_and_with_any_number_of_threads():
-    network, points, scale, lambda_d = problem(5, width=64, points=1100, dtype=torch.float32)
-    function, before = Kernel("tanh", torch.float32), torch.get_num_threads()
-    loss, gradient = function(network, points, scale, lambda_d)
-    try:
-        for threads in (2, 8):  # of ten slices
-            torch.set_num_threads(threads)
-            assert all(map(torch.equal, function(network, points, scale, lambda_d), (loss, gradient)))
-    finally:
-        torch.set_num_threads(before)
-    for i in range(5):
-        index = torch.tensor([i])
-        alone = function(network.take(index), points.take(index), scale[index], lambda_d[index])
-        assert all(map(torch.equal, alone, (loss[index], gradient[index])))
+def test_a_member_has_the_same_bits_in_any_stack_and_with_any_number_of_threads(threads):
+    network, points, *others = at = problem(5, width=64, points=1100, dtype=SINGLE)
+    function = Kernel("tanh", SINGLE)
+    expected = function(*at)
+    for count in (2, 8):  # of ten slices
+        threads(count)
+        assert equal(function(*at), expected)
+    threads(1)
+    for i in torch.arange(5)[:, None]:
+        alone = function(network.take(i), points.take(i), *(other[i] for other in others))
+        assert equal(alone, [part[i] for part in expected])
 
 
-@suited
 @pytest.mark.parametrize("dimension", [1, 3])
-@pytest.mark.parametrize(("dtype", "_"), BOTH)
-def test_the_workspace_is_initialised(dtype, _, dimension):
+@pytest.mark.parametrize("dtype", [DOUBLE, SINGLE])
+def test_the_workspace_is_initialised(dtype, dimension):
     """Fill it with NaN, as a diverged member would; the last block is shorter than the others."""
     arguments = problem(3, "gelu", depth=3, width=33, points=150, dimension=dimension, dtype=dtype)
     function = Kernel("gelu", dtype)
     expected = function(*arguments)
     function._workspace.fill_(torch.nan)
-    assert all(map(torch.equal, function(*arguments), expected))
+    assert equal(function(*arguments), expected)
 
 
-@suited
 @pytest.mark.parametrize("dimension", [1, 3])
-@pytest.mark.parametrize("activation", ACTIVATIONS)
+@pytest.mark.parametrize("activation", SINGLES)
 def test_a_member_that_diverges_does_not_affect_its_neighbour(activation, dimension):
     """Nor does lambda_d = 0 differ from none, to the bit."""
-    network, points, one, _ = problem(2, activation, dimension=dimension, dtype=torch.float32)
-    function = Kernel(activation, torch.float32)
-    assert all(map(torch.equal, function(network, points, one, 0 * one), function(network, points, one, None)))
+    network, points, one, _ = problem(2, activation, dimension=dimension, dtype=SINGLE)
+    function = Kernel(activation, SINGLE)
+    assert equal(function(network, points, one, 0 * one), function(network, points, one, None))
     expected = function(network, points, one, one)
     with torch.no_grad():
         network.theta[0, 3] = torch.nan
@@ -195,10 +189,9 @@ def test_a_member_that_diverges_does_not_affect_its_neighbour(activation, dimens
         assert torch.equal(part[1], other[1])
 
 
-@suited
 def test_the_fields_of_a_struct_are_those_of_the_c_file():
     """Python has no list of its own: a name that is missing or unknown is an error."""
-    steps = kernel._library("tanh", torch.float64).steps
+    steps = kernel._library("tanh", DOUBLE).steps
     assert [name for name, _ in steps._fields_][-3:] == ["rates", "mean", "square"]
     whole = {name: 0 for name, _ in steps._fields_}
     for wrong in ({**whole, "epsilon": 0.0}, {name: 0 for name in whole if name != "mean"}):
@@ -206,36 +199,26 @@ def test_the_fields_of_a_struct_are_those_of_the_c_file():
             steps(**wrong)
 
 
-@suited
-def test_the_file_is_compiled_once_and_again_if_it_is_damaged(unoptimised, monkeypatch):
-    Kernel("sin", torch.float64)
-    (compiled,) = unoptimised.iterdir()
-    compiled.write_bytes(b"")
+def test_the_file_is_compiled_once_and_again_if_it_is_damaged(fresh, monkeypatch):
+    """Nothing is left where another user could write what is run."""
+    fresh.mkdir()
+    for mode, damage in ((0o770, False), (0o700, True)):
+        fresh.chmod(mode)
+        kernel._library.cache_clear()
+        Kernel("sin", DOUBLE)
+        assert len(list(fresh.iterdir())) == damage
+    (compiled,) = fresh.iterdir()
+    compiled.unlink()  # what is loaded must not shrink
+    compiled.touch()
     kernel._library.cache_clear()
-    Kernel("sin", torch.float64)
+    Kernel("sin", DOUBLE)
     assert compiled.stat().st_size > 0
     monkeypatch.setattr(kernel.subprocess, "run", None)
     kernel._library.cache_clear()
-    Kernel("sin", torch.float64)
-    assert list(unoptimised.iterdir()) == [compiled]
+    Kernel("sin", DOUBLE)
+    assert list(fresh.iterdir()) == [compiled]
 
 
-@suited
-def test_without_a_cache_directory_nothing_is_left(unoptimised):
-    unoptimised.mkdir()
-    unoptimised.chmod(0o770)  # another user could write what is run
-    Kernel("tanh", torch.float64)
-    assert list(unoptimised.iterdir()) == []
-
-
-def compiler_that(folder, script):
-    path = folder / "g++"
-    path.write_text(f"#!/bin/sh\n{script}\n")
-    path.chmod(0o755)
-    return str(path)
-
-
-@suited
 @pytest.mark.parametrize(
     ("script", "reason"),
     [
@@ -246,11 +229,11 @@ def compiler_that(folder, script):
 )
 def test_without_a_compiler_that_works_the_run_continues(script, reason, fresh, monkeypatch, tmp_path, caplog):
     monkeypatch.setenv("CXX", compiler_that(tmp_path, script))
-    assert step_function("auto", model(), torch.float64, **LONG) is losses.loss_and_gradient
+    assert step_function("auto", model(), DOUBLE, **LONG) is losses.loss_and_gradient
     assert "the step cannot be compiled" in caplog.text
     assert reason in caplog.text
     with pytest.raises(ValueError, match=rf"compile: must be auto or off, got 'on', but the step .*{reason}"):
-        step_function("on", model(), torch.float64, neurons=1, steps=1)
+        step_function("on", model(), DOUBLE, neurons=1, steps=1)
 
 
 def test_the_machines_that_the_kernel_is_for(monkeypatch):
@@ -262,14 +245,13 @@ def test_the_machines_that_the_kernel_is_for(monkeypatch):
         assert kernel.suits_the_machine() == (k < 2)
 
 
-@suited
 def test_the_choice_of_the_step(monkeypatch):
     """Take the kernel where it can be used and pays, and say why not with `on`."""
     cubed = Activation(lambda z: z**3, lambda z, s: 3 * z**2, lambda z, s, s1: 6 * z)
     monkeypatch.setitem(ACTIVATIONS, "cubed", cubed)
 
     def chosen(how, shape=None, sizes=LONG, **where):
-        return isinstance(step_function(how, shape or model(), torch.float64, **sizes, **where), Kernel)
+        return isinstance(step_function(how, shape or model(), DOUBLE, **sizes, **where), Kernel)
 
     short = {"neurons": 100, "steps": 10}
     assert [chosen("on", sizes=short), chosen("auto", sizes=short), chosen("auto"), chosen("off")] == [1, 0, 1, 0]
@@ -277,11 +259,10 @@ def test_the_choice_of_the_step(monkeypatch):
         (model(activation="cubed"), {}, "no model.activation=cubed"),
         (model(derivative="autograd"), {}, "derivative is autograd"),
         (model(), {"on_gpu": True}, "a CPU"),
+        (model(), {}, "a C\\+\\+ compiler"),
     ):
+        if reason.endswith("compiler"):
+            monkeypatch.setenv("CXX", "no-such-compiler")
         assert not chosen("auto", shape, **where)
         with pytest.raises(ValueError, match=reason):
             chosen("on", shape, **where)
-    monkeypatch.setenv("CXX", "no-such-compiler")
-    assert not chosen("auto")
-    with pytest.raises(ValueError, match="a C\\+\\+ compiler"):
-        chosen("on")
