@@ -60,21 +60,6 @@ def test_elimination_and_its_step_are_those_of_numpy(n, lambda_d):
 
 
 @torch.no_grad()
-def test_the_gradient_is_exact_although_a_term_of_the_jacobian_is_left_out():
-    what, ridge = plane(), torch.tensor([0.1, 0.2], dtype=torch.float64)
-    at = eliminate(what, ridge)
-    system, theta = HiddenSpace.of(what, at), what.network.theta.clone()
-    gradient = 2 * torch.einsum("mrw,mr->mw", system.jacobian, at.errors)
-    for i in range(0, gradient.shape[1], 5):
-        sides = []
-        for sign in (1, -1):
-            what.network.theta.copy_(theta)
-            what.network.theta[:, i] += sign * 1e-5
-            sides.append(eliminate(what, ridge).errors.square().sum(1))
-        assert torch.allclose((sides[0] - sides[1]) / 2e-5, gradient[:, i], rtol=1e-6, atol=1e-8)
-
-
-@torch.no_grad()
 def test_the_ridge_is_relative_to_the_labels():
     what = plane()
     loss = torch.from_numpy(weighted(what, what.network.theta)).square().sum(1)

@@ -55,16 +55,6 @@ def test_gradient(outputs, lambda_d, derivative, rho):
     torch.testing.assert_close(gradient, true[1], rtol=1e-9, atol=1e-13)
 
 
-def test_no_weight_of_a_whole_channel_changes_the_gradient():
-    network, points = stack(dimension=2, outputs=2), partly_known(2)
-    weights = torch.linspace(0.1, 30, 12, dtype=torch.float64).view(2, 2, 3)
-    (_, one), (_, other) = (
-        Likelihood(losses.loss_and_gradient)(network, some, SCALE, lambda_d)
-        for some, lambda_d in ((points, ON), (points.reweighted(weights), 3 * ON))
-    )
-    torch.testing.assert_close(one, other)
-
-
 def test_a_channel_without_errors_weighs_nothing():
     network, points = stack(dimension=2), some_points(dimension=2)
     with torch.no_grad():
