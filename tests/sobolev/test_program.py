@@ -31,7 +31,7 @@ class Program:
         flags = [flag for flag in kernel.flags_of(activation, dtype) if flag not in ("-shared", "-O2")]
         source = ROOT / "tests" / "sobolev" / "program.cpp"
         paths = [f"-I{ROOT / 'runge' / 'sobolev'}", str(source), "-o", self.run[-1]]
-        subprocess.run([*compiler, "-O1", "-fopenmp", *flags, *paths, "-lm"], check=True)
+        subprocess.run([*compiler, "-O0", "-fopenmp", *flags, *paths, "-lm"], check=True)
 
     def workspace_of_a_thread(self, _):
         return 0  # the program has its own
