@@ -32,6 +32,11 @@ AT_ONCE = {"smoothing": 0.0}
         (AT_ONCE, [1.0, 0.5, *[0.25] * 6], 50),
         (AT_ONCE | {"patience": 1}, NOISY, 30),
         ({"smoothing": 0.8, "threshold": 0.02}, NOISY, NEVER),  # smoothing sees through noise
+        (
+            {"smoothing": 0.8, "threshold": 0.05, "patience": 1},
+            [1.0, 0.8, 0.8, 0.8],
+            20,
+        ),  # and counts what has fallen by 4 %
         ({"latest_step": 45}, FALLING, 45),  # a fallback
         (AT_ONCE | {"latest_step": 45}, [1.0] * 8, 30),
         (AT_ONCE, [1.0, torch.nan, torch.nan], 30),  # a value that is not finite is no improvement
