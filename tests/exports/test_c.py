@@ -14,16 +14,7 @@ import torch
 from runge.exports import export
 from runge.function.function import Function
 from tests.conftest import ROOT
-from tests.exports.formats import DOUBLE, SINGLE, compiled, function
-
-
-def of_several(**shape) -> Function:
-    """The weighted mean of three architectures."""
-    shapes = [("gelu", 2, True, DOUBLE), ("softplus", 1, False, DOUBLE), ("tanh", 3, True, SINGLE)]
-    keys = ("activation", "depth", "units", "dtype")
-    networks = [function(**dict(zip(keys, one, strict=True)), **shape).networks[0] for one in shapes]
-    return Function(networks, outputs=function(**shape).outputs)
-
+from tests.exports.formats import DOUBLE, SINGLE, architectures, compiled, function
 
 THREADS = """
 #include <pthread.h>
@@ -56,7 +47,8 @@ int main(void)
 
 
 def test_threads_and_memory(tmp_path):
-    u, x = of_several(dimension=2, outputs=3), np.array([0.3, 0.4])
+    several, x = architectures(dimension=2, outputs=3), np.array([0.3, 0.4])
+    u = Function([one.networks[0] for one in several], outputs=several[0].outputs)
     export(u, "c", tmp_path / "mean.c", hessian=True)
     (tmp_path / "main.c").write_text(THREADS)
     checks = ("-fsanitize=undefined,address", "-fno-sanitize-recover=all", "-pthread", str(tmp_path / "mean.c"))

@@ -1,7 +1,6 @@
 """The model card has what the files of runs say."""
 
 import json
-import shutil
 from dataclasses import replace
 
 import numpy as np
@@ -18,17 +17,28 @@ from tests.commands.test_cli import TABLE
 from tests.exports.formats import function
 
 SHORT = ("model.width=4", "trainer.max_steps=3", "trainer.progress_bar=false", "logger=[]", "pictures=false")
-SEEDS = ("-m", "seed=0,1", *SHORT, "hydra.launcher.processes=1", "hydra.sweep.dir=sweep")
 NAMES = ("rmse", "mse_f", 0.5), ("max", "max_f", 1), ("nrmse", "nrmse_f", 1)
-ROWS = ("data=table", f"data.file={TABLE}", "data.outputs=[y]")
+ROWS = (*SHORT, "data=table", f"data.file={TABLE}", "data.outputs=[y]")
+EVERY = (*ROWS, "data.split.val=0", "data.split.test=0")
+
+
+@pytest.fixture
+def pair(fit):
+    """Train two runs that differ in one key; return the directory of both."""
+
+    def train(key, *options):
+        runs = [fit(str(value), *options, f"{key}={value}") for value in range(2)]
+        return runs[0].parent
+
+    return train
 
 
 def of_set(split, figures, *names):
     return {name: float(f"{figures[f'{split}/{key}'] ** power:.6g}") for name, key, power in names}
 
 
-def test_the_card_of_a_run_has_its_errors_and_its_rows(trained, monkeypatch):
-    run = trained(*SHORT, *ROWS, "hydra.run.dir=run")[0] / "run"
+def test_the_card_of_a_run_has_its_errors_and_its_rows(fit, monkeypatch):
+    run = fit("run", *ROWS)
     with monkeypatch.context() as patch:
         patch.setattr("runge.function.function.UnseenErrors", None)  # the table must not be read
         found = card(runge.load(run))
@@ -49,15 +59,14 @@ def test_the_card_of_a_run_has_its_errors_and_its_rows(trained, monkeypatch):
     assert json.loads(json.dumps(card(u))) == found, "the same again, and plain data"
 
 
-def test_a_run_that_has_seen_all_rows_has_no_errors(trained):
-    every = (*SHORT, *ROWS, "data.split.val=0", "data.split.test=0", "hydra.run.dir=run")
-    found = card(runge.load(trained(*every)[0] / "run"))
+def test_a_run_that_has_seen_all_rows_has_no_errors(fit):
+    found = card(runge.load(fit("run", *EVERY)))
     assert found["data"]["points"] == {"train": 12}
     assert "errors" not in found
 
 
-def test_the_card_of_a_sweep_has_the_errors_of_each_member(trained):
-    sweep = trained(*SEEDS)[0] / "sweep"
+def test_the_card_of_a_sweep_has_the_errors_of_each_member(pair):
+    sweep = pair("seed", *SHORT)
     found = card(runge.load(sweep))
     for i, errors in enumerate(found["errors"]):
         figures = RunDirectory(sweep / f"{i}").read_metrics()
@@ -68,9 +77,8 @@ def test_the_card_of_a_sweep_has_the_errors_of_each_member(trained):
     assert found["inputs"] == [{"name": "x", "low": -1, "high": 1}]
 
 
-def test_the_errors_of_folds_are_those_of_each_member(trained, tmp_path):
-    folds = ("-m", *SHORT, *ROWS, "data.folds=2", "data.split.test=0", "data.fold=0,1", "hydra.launcher.processes=1")
-    sweep = shutil.copytree(trained(*folds, "hydra.sweep.dir=sweep")[0] / "sweep", tmp_path / "sweep")
+def test_the_errors_of_folds_are_those_of_each_member(pair):
+    sweep = pair("data.fold", *ROWS, "data.folds=2", "data.split.test=0")
     u, figures = runge.load(sweep), RunDirectory(sweep / "1").read_metrics()
     errors = card(u)["errors"]
     assert [(one["of"], one["set"]) for one in errors] == [("member 1", "val"), ("member 2", "val")]
@@ -82,9 +90,8 @@ def test_the_errors_of_folds_are_those_of_each_member(trained, tmp_path):
     assert list(answer["intervals"]["half_widths"].values()) == pytest.approx(halves, rel=1e-5)
 
 
-def test_the_card_of_an_answer_has_the_errors_of_networks_that_left_out_its_rows(trained, tmp_path):
-    every = ("-m", *SHORT, *ROWS, "data.split.val=0", "data.split.test=0", "seed=0,1", "hydra.launcher.processes=1")
-    sweep = shutil.copytree(trained(*every, "hydra.sweep.dir=sweep")[0] / "sweep", tmp_path / "sweep")
+def test_the_card_of_an_answer_has_the_errors_of_networks_that_left_out_its_rows(pair):
+    sweep = pair("seed", *EVERY)
     assert "errors" not in card(runge.load(sweep))
     best = LeaderboardEntry("one", "", [2, 3], [0, 1], 2, 0.1, 0.2, 0.1, 1.0, 3)
     errors = [OutputError("y", 0.1, 0.2, 0.25, None), OutputError("z", None, None, None, None)]
