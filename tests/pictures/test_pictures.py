@@ -60,6 +60,10 @@ def texts(figure):
     return [text.get_text() for text in figure.findobj(Text) if text.get_text()]
 
 
+def markers(figure):
+    return [line.get_marker() for axes in figure.axes for line in axes.lines]
+
+
 def edges(band):
     """Return the lower and the upper edge of a band, (k, 2)."""
     vertices = band.get_paths()[0].vertices
@@ -72,20 +76,16 @@ def titles(figure):
 
 
 FIGURES = {
-    "curves": lambda: fit_picture(fit(), "a title"),
-    "two outputs": lambda: fit_picture(fit(outputs=2, names=("concentration of oxygen", "p")), "a title"),
-    "far from zero": lambda: fit_picture(fit()._replace(x=fit().x + 1.7e9), "a title"),
-    "tiny": lambda: fit_picture(fit(scale=1e-9, offset=1e-11), "a title " * 20),
-    "maps": lambda: fit_picture(fit(2), "a title", points=fit(2).x),
-    "maps of outputs": lambda: fit_picture(fit(2, 5), "a title"),
-    "parity": lambda: fit_picture(fit(8), "a title"),
-    "parity of outputs": lambda: fit_picture(fit(6, 5), "a title"),
-    "profiles": lambda: profiles_picture(profiles(16), "a title", names(16), ["f"]),
+    "curves of outputs": lambda: fit_picture(fit(outputs=2, names=("concentration of oxygen", "p")), "a title"),
     "curves with bands": lambda: fit_picture(fit(outputs=2), "a title", profiles(1, 2, 0.1)[0]),
+    "tiny and far from zero": lambda: fit_picture(
+        fit(scale=1e-9, offset=1e-11)._replace(x=fit().x + 1.7e9), "a title " * 20
+    ),
+    "maps": lambda: fit_picture(fit(2), "a title", points=fit(2).x),
+    "parity": lambda: fit_picture(fit(5), "a title"),
+    "profiles": lambda: profiles_picture(profiles(16), "a title", names(16), ["f"]),
     "profiles with bands": lambda: profiles_picture(profiles(5, 1, 0.1), "a title", names(5), ["f"]),
-    "profiles of outputs with bands": lambda: profiles_picture(profiles(3, 3, 1e-6), "a", names(3), names(3, "f")),
-    "maps with intervals": lambda: interval_maps(section(2, 0.1), "a title", names(2), names(2, "f"), fit(2).x),
-    "history": lambda: curves_picture(history(5), 3, 4, ["f"], "a title"),
+    "maps with intervals": lambda: interval_maps(section(1, 0.1), "a title", names(2), ["f"], fit(2).x),
     "narrow history": lambda: curves_picture(
         history(5) | {"val/loss": [0.11, 0.12, 0.13, 0.12, 0.1]}, 3, 1, [], "a title"
     ),
@@ -93,11 +93,17 @@ FIGURES = {
     "points": lambda: points_picture(moved(), history(20), "a title"),
     "points of inputs": lambda: points_picture(moved(9), history(20), "a title"),
 }
+MANY_PANELS = {
+    "intervals of outputs": lambda: interval_maps(section(2, 0.1), "a title", names(2), names(2, "f"), fit(2).x),
+    "maps of outputs": lambda: fit_picture(fit(2, 5), "a title"),
+    "parity of outputs": lambda: fit_picture(fit(6, 5), "a title"),
+    "profiles of outputs with bands": lambda: profiles_picture(profiles(3, 3, 1e-6), "a", names(3), names(3, "f")),
+}
 
 
-@pytest.mark.parametrize("name", FIGURES)
+@pytest.mark.parametrize("name", [*FIGURES, *(pytest.param(name, marks=pytest.mark.nightly) for name in MANY_PANELS)])
 def test_no_text_covers_another_or_leaves_the_picture(name, monkeypatch):
-    figure, boxes, draw = FIGURES[name](), [], Text.draw
+    figure, boxes, draw = (FIGURES | MANY_PANELS)[name](), [], Text.draw
 
     def record(self, renderer):
         if self.get_visible() and self.get_text().strip():
@@ -113,37 +119,40 @@ def test_no_text_covers_another_or_leaves_the_picture(name, monkeypatch):
         assert not first.shrunk(0.9, 0.9).overlaps(second.shrunk(0.9, 0.9)), (one, other)
 
 
-@pytest.mark.parametrize(
-    ("dimension", "offset", "scale"),
-    [
-        (1, 0.0, 1e-9),
-        (1, 1e-12, 1e9),
-        *itertools.product([1, 2, 3], [0.0], [0.0]),
-        *itertools.product([1, 2, 3], [1e20], [1.0]),
-    ],
-)
+def draw(figure):
+    """Draw all parts where they are; an arrangement, which takes most of the time, is seen by the test of texts."""
+    figure.set_layout_engine("none")
+    figure.draw_without_rendering()
+
+
+VALUES = [(1, 0.0, 1e-9), (1, 1e-12, 1e9), *itertools.product([1, 2, 3], [0.0], [0.0])]
+
+
+@pytest.mark.parametrize(("dimension", "offset", "scale"), [*VALUES, *itertools.product([1, 2, 3], [1e20], [1.0])])
 def test_pictures_take_any_value(dimension, offset, scale):
-    fit_picture(fit(dimension, offset=offset, scale=scale), "").draw_without_rendering()
+    draw(fit_picture(fit(dimension, offset=offset, scale=scale), ""))
 
 
 def test_a_row_of_panels_for_each_output():
-    one, six = fit_picture(fit(), ""), fit_picture(fit(outputs=6), "")
-    assert [len(figure.axes) for figure in (one, six)] == [3, 12]
+    one, six = fit_picture(fit(), "").axes, fit_picture(fit(outputs=6), "")
+    assert [len(axes.lines) for axes in one] == [2, 2, 2]
+    assert (one[2].get_yscale(), len(six.axes)) == ("log", 12)
     assert "the first 4 of 6 outputs" in texts(six)
-    assert [len(axes.lines) for axes in one.axes] == [2, 2, 2]
-    assert one.axes[2].get_yscale() == "log"
 
 
-def test_points_are_sorted_and_unknown_labels_are_dots():
-    values = fit()
+def test_points_are_sorted_unknown_labels_are_dots_and_training_points_are_drawn():
+    values, points, known = fit(), np.array([[0.0], [0.5]]), np.r_[:10, 20:60]
     values.f[10:20] = np.nan
-    value, derivative, error = fit_picture(values, "").axes
-    known = np.sort(np.delete(values.x[:, 0], slice(10, 20)))
-    assert value.lines[0].get_xdata()[np.isfinite(value.lines[0].get_ydata())].tolist() == known.tolist()
+    labels = np.array([[1.0], [np.nan]]), np.array([[[np.nan]], [[2.0]]])
+    figure = fit_picture(values, "", points=points, labels=labels)
+    value, derivative, error = figure.axes
+    (x, y), known = value.lines[0].get_data(), np.sort(values.x[known, 0]).tolist()
+    assert x[np.isfinite(y)].tolist() == error.lines[0].get_xdata().tolist() == known
     assert value.lines[1].get_xdata().tolist() == np.sort(values.x[:, 0]).tolist()
-    assert error.lines[0].get_xdata().tolist() == known.tolist()
-    lines = (*value.lines, *derivative.lines, *error.lines)
-    assert [line.get_marker() for line in lines] == [".", "None", "None", "None", ".", "None"]
+    assert markers(figure) == [".", "None", ".", "None", "None", ".", ".", "None"]
+    for axes, expected in ((value, [1.0, np.nan]), (derivative, [np.nan, 2.0])):
+        np.testing.assert_array_equal(axes.lines[-1].get_xydata(), np.stack([points[:, 0], expected], axis=1))
+    assert texts(figure).count("training points") == 2
     values.df[:] = np.nan
     assert "$f'(x)$: no labels" in texts(fit_picture(values, ""))
 
@@ -155,10 +164,8 @@ def test_rows_of_a_table_are_dots_and_the_fit_is_a_line():
     none = np.full((9, 1), np.nan)
     profile = Section(t[:, None], t[:, None] ** 2, 2 * t[:, None, None], none, none[..., None], t > 3)
     figure = fit_picture(values, "", profile)
-    value, derivative, error = figure.axes
-    lines = (*value.lines, *derivative.lines, *error.lines)
-    assert [line.get_marker() for line in lines] == [".", "None", ".", "None", ".", "."]
-    x, y = value.lines[1].get_data()
+    assert markers(figure) == [".", "None", ".", "None", ".", "."]
+    x, y = figure.axes[0].lines[1].get_data()
     assert (np.diff(x) >= 0).all()
     order = np.argsort(np.concatenate([values.x[:, 0], t]), kind="stable")
     assert y.tolist() == np.concatenate([values.u[:, 0], t**2])[order].tolist()
@@ -172,7 +179,7 @@ def test_rows_of_a_table_are_dots_and_the_fit_is_a_line():
 
 @pytest.mark.parametrize("n", [20, 60])
 def test_maps(n):
-    """f and u have the same colours; few points, and those on a line, are dots."""
+    """f and u have the same colours; few points, and those on a line, are dots; missing labels are reported."""
     values = fit(2, n=n)
     values.df[:5, 0] = np.nan
     values.df[5:, 0, 1] = np.nan
@@ -186,13 +193,10 @@ def test_maps(n):
     assert [len(axes.lines) for axes in figure.axes[:4]] == [1, 0, 1, 1]
     assert "circles: the 7 training points; the norm is that of the known partial derivatives" in texts(figure)
     values.x[:, 1] = values.x[:, 0]
-    assert not isinstance(fit_picture(values, "").axes[0].collections[0], TriMesh)
-
-
-def test_a_map_without_labels_says_so():
-    values = fit(2)
     values.df[:] = np.nan
-    assert "no labels" in texts(fit_picture(values, ""))
+    figure = fit_picture(values, "")
+    assert not isinstance(figure.axes[0].collections[0], TriMesh)
+    assert "no labels" in texts(figure)
     assert titles(fit_picture(fit(2, offset=0.0), ""))[2] == "|error of $f$|: 0 everywhere"
 
 
@@ -248,15 +252,6 @@ def test_profiles_have_the_formula_and_room_for_all_values():
     assert "blue: the formula" in " ".join(texts(figure))
 
 
-def test_curves_have_the_training_points():
-    x, values = np.array([[0.0], [0.5]]), fit()
-    labels = np.array([[1.0], [np.nan]]), np.array([[[np.nan]], [[2.0]]])
-    value, derivative, _ = fit_picture(values, "", points=x, labels=labels).axes
-    for axes, expected in ((value, [1.0, np.nan]), (derivative, [np.nan, 2.0])):
-        np.testing.assert_array_equal(axes.lines[-1].get_xydata(), np.stack([x[:, 0], expected], axis=1))
-        assert "training points" in texts(axes.figure)
-
-
 @pytest.mark.parametrize("around", [1e-9, 0.5])
 def test_profiles_with_intervals(around):
     """The derivative has a panel of its own; the size of the intervals is in the titles, and grey is outside."""
@@ -287,33 +282,31 @@ def test_maps_with_intervals():
 @pytest.mark.parametrize(("rows", "value"), [(1, 0.1), (5, 0.0), (5, float("nan")), (5, float("inf")), (5, 1e-300)])
 def test_the_switch_is_marked_in_curves_of_any_value(rows, value):
     marked, plain = (curves_picture(history(rows, value), at, at, ["f"], "") for at in (3, None))
-    marked.draw_without_rendering()
-    dashed = [
-        [sum(line.get_linestyle() == "--" for line in axes.lines) for axes in one.axes] for one in (marked, plain)
-    ]
-    assert dashed == [[1, 1, 1, 1, 0], [0] * 5]  # the last is the scale of the cosine
+    draw(marked)
+    for figure, count in ((marked, 1), (plain, 0)):  # the last axes are the scale of the cosine
+        lines = [[line for line in axes.lines if line.get_linestyle() == "--"] for axes in figure.axes]
+        assert [len(dashed) for dashed in lines] == [*[count] * 4, 0]
 
 
-def test_the_best_weights_are_marked():
-    axes = curves_picture(history(5), 1, 3, ["f"], "").axes[0]
-    (mark,) = (line for line in axes.lines if line.get_label() == "best weights")
+def test_curves_join_known_values_above_zero_and_mark_the_best_weights():
+    nan = float("nan")
+    axes = curves_picture(history(6) | {"grad_norm/f": [nan, 0.1, nan, 0.3, 0.0, 0.5]}, 1, 3, ["f"], "").axes
+    np.testing.assert_array_equal(axes[3].lines[0].get_xydata(), [[1, 0.1], [3, 0.3], [5, 0.5]])
+    (mark,) = (line for line in axes[0].lines if line.get_label() == "best weights")
     np.testing.assert_array_equal(mark.get_xydata(), [[3, 0.1]])
 
 
-def test_curves_join_known_values_above_zero():
-    gaps = history(6) | {"grad_norm/f": [float("nan"), 0.1, float("nan"), 0.3, 0.0, 0.5]}
-    line = curves_picture(gaps, None, None, ["f"], "").axes[3].lines[0]
-    np.testing.assert_array_equal(line.get_xydata(), [[1, 0.1], [3, 0.3], [5, 0.5]])
-
-
-def test_the_third_panel_has_regions_or_outputs_or_the_errors_without_units():
-    def third(parts, outputs):
-        axes = curves_picture(history(5, parts=parts), None, None, outputs, "").axes[2]
-        return axes.get_ylabel(), len(axes.lines)
-
-    assert third(("left", "right"), ["f"]) == ("validation MSE$_{df}$ by region", 2)
-    assert third(names(12, "f"), names(12, "f")) == ("validation MSE$_{df}$ by output (first 8 of 12)", 8)
-    assert third((), ["f"]) == ("validation NRMSE, without units", 2)
+@pytest.mark.parametrize(
+    ("parts", "outputs", "expected", "lines"),
+    [
+        (("left", "right"), ["f"], "validation MSE$_{df}$ by region", 2),
+        (names(12, "f"), names(12, "f"), "validation MSE$_{df}$ by output (first 8 of 12)", 8),
+        ((), ["f"], "validation NRMSE, without units", 2),
+    ],
+)
+def test_the_third_panel_has_regions_or_outputs_or_the_errors_without_units(parts, outputs, expected, lines):
+    axes = curves_picture(history(5, parts=parts), None, None, outputs, "").axes[2]
+    assert (axes.get_ylabel(), len(axes.lines)) == (expected, lines)
 
 
 @pytest.mark.parametrize(("dimension", "panels"), [(1, 3), (2, 4), (9, 8)])
@@ -323,13 +316,13 @@ def test_points(dimension, panels):
     figure = points_picture(columns, history(21), "")
     shown = [axes for axes in figure.axes if axes.axison]
     assert len(shown) == panels
+    x, steps = columns["x" if dimension == 1 else "x1"], columns["step"]
     if dimension == 1:
         (strokes,) = (one for one in shown[0].collections if isinstance(one, LineCollection))
-        expected = [[[x, s], [x, 10 if s == 0 else 20]] for x, s in zip(columns["x"], columns["step"], strict=True)]
+        expected = [[[x, s], [x, 10 if s == 0 else 20]] for x, s in zip(x, steps, strict=True)]
         np.testing.assert_array_equal(strokes.get_segments(), expected)
     else:
-        first = np.stack([columns["x1"], columns["x2"]], 1)[:30]
-        np.testing.assert_array_equal(shown[0].lines[0].get_xydata(), first)
+        np.testing.assert_array_equal(shown[0].lines[0].get_xydata(), np.stack([x, columns["x2"]], 1)[:30])
     for axes in shown[1:-1]:
         for density in axes.patches:
             values, edges, _ = density.get_data()
