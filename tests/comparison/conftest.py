@@ -2,6 +2,9 @@ import shutil
 
 import pytest
 
+from runge.commands import compare as compare
+from runge.comparison.html_report import render
+from runge.comparison.ranking import Ranking
 from tests.comparison.pages import browsing
 from tests.sweeps.test_run import SHORT
 
@@ -20,7 +23,24 @@ def copy(sweep, tmp_path):
 
 
 @pytest.fixture(scope="package")
-def opened():
-    """A function that opens a report in a browser."""
-    with browsing() as opened:
-        yield opened
+def _browser():
+    with browsing() as browser:
+        yield browser
+
+
+@pytest.fixture
+def opened(_browser, tmp_path):
+    """A function that opens in a browser the report of a ranking, or of the runs in a directory, without an error."""
+    to_open, wrong = _browser
+    wrong.clear()
+
+    def opened(runs, **options):
+        if isinstance(runs, Ranking):
+            (report := tmp_path / "report.html").write_text(render(runs))
+        else:
+            compare.main([str(runs)])
+            report = runs / "comparison.html"
+        return to_open(report, **options)
+
+    yield opened
+    assert wrong == []

@@ -10,6 +10,8 @@ from functools import cache
 import numpy as np
 import pytest
 
+from runge.comparison.html_report import render
+from runge.comparison.ranking import Ranking, collect
 from runge.records.reading import RunRecord
 
 BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
@@ -30,13 +32,19 @@ def made_up(errors, seeds=5):
     ]
 
 
-def page_data(path):
-    return data_in((path / "comparison.html").read_text())
+def merge(path, **changes):
+    """Change keys of a JSON file."""
+    path.write_text(json.dumps(json.loads(path.read_text()) | changes))
 
 
 def data_in(page):
     match = re.search(r'id="data">(.*)</script>', page)
     return json.loads(match[1], parse_constant=pytest.fail)
+
+
+def page_data(*paths):
+    """Return the data of the page of these runs."""
+    return data_in(render(Ranking(collect(paths))))
 
 
 def numbers(packed, kind="<f4"):
@@ -45,7 +53,7 @@ def numbers(packed, kind="<f4"):
 
 @contextmanager
 def browsing():
-    """Start a browser; the context is a function that opens a report and collects errors and requests as `wrong`.
+    """Start a browser; the context is a function that opens a report, and a list of errors and requests.
 
     Reports are opened one after the other in the same tab, which compiles their scripts once, and without WebGL, which
     only the plot of parallel coordinates needs, and which the processor would emulate.
@@ -54,6 +62,7 @@ def browsing():
         pytest.skip("no browser is installed")
     from playwright.sync_api import sync_playwright
 
+    wrong = []
     with sync_playwright() as playwright:
 
         @cache
@@ -62,9 +71,9 @@ def browsing():
                 executable_path=BROWSER, args=["--no-sandbox", "--disable-gpu", *options]
             )
             page = browser.new_page()
-            page.on("pageerror", lambda error: page.wrong.append(str(error)))
-            page.on("console", lambda message: page.wrong.append(message.text) if message.type == "error" else None)
-            page.on("request", lambda one: page.wrong.append(one.url) if one.url.startswith("http") else None)
+            page.on("pageerror", lambda error: wrong.append(str(error)))
+            page.on("console", lambda message: wrong.append(message.text) if message.type == "error" else None)
+            page.on("request", lambda one: wrong.append(one.url) if one.url.startswith("http") else None)
             return page
 
         def opened(report, *, webgl=False):
@@ -72,12 +81,11 @@ def browsing():
             page.set_viewport_size({"width": 1300, "height": 900})
             page.emulate_media(color_scheme="light")
             page.mouse.move(0, 0)
-            page.wrong = []
             page.goto(report.as_uri())
             drawn(page)
             return page
 
-        yield opened
+        yield opened, wrong
 
 
 def drawn(page):
@@ -85,5 +93,10 @@ def drawn(page):
     page.wait_for_selector("html[data-plots=ready]")
 
 
-def axis(page, plot, name="x"):
-    return page.evaluate(f"document.getElementById('{plot}').data[0].{name}")
+def plot(page, name, what):
+    """Return a part of a plot, such as `data[0].x` or `layout.shapes`."""
+    return page.evaluate(f"document.getElementById('{name}').{what}")
+
+
+def axis(page, name, letter="x"):
+    return plot(page, name, f"data[0].{letter}")

@@ -21,38 +21,36 @@ from runge.comparison.html_report import publish
 from runge.comparison.ranking import Ranking, collect
 from runge.comparison.tables import show
 from runge.records.reading import RunRecord
-from tests.comparison.pages import made_up, numbers, page_data
+from tests.comparison.pages import made_up, merge, numbers, page_data
 from tests.conftest import ROOT
 
 
-def table(path):
-    return list(csv.DictReader((path / "comparison.csv").read_text().splitlines()))
+def table(path, name="comparison.csv"):
+    return list(csv.DictReader((path / name).read_text().splitlines()))
 
 
 def test_end_of_a_sweep(sweep):
     path, out = sweep
     assert {"comparison.csv", "comparison.html", "comparison.png"} <= {file.name for file in path.iterdir()}
     end = out[out.index("10 runs by test/mse_df") :]
-    test = "Mann-Whitney U, n = 5 and 5"
-    for words in ("activation", "seed", test, "factor", "report: sweep/comparison.html"):
+    for words in ("activation", "seed", "Mann-Whitney U, n = 5 and 5", "factor", "report: sweep/comparison.html"):
         assert words in end
-    rows = table(path)
-    assert len(rows) == 10
     assert (path / "comparison.html").stat().st_size < 7_000_000
+    rows = table(path)
     errors = [float(row["test/mse_df"]) for row in rows]
     assert errors == sorted(errors)
     columns = {"run", "status", "overrides", "model.activation", "seed", "test/mse_f/peak", "seconds/fit"}
     assert rows[0].keys() >= columns
     assert "model.width" not in rows[0]
-    for row in rows:
-        metrics = json.loads((path.parent / row["run"] / "metrics.json").read_text())
-        assert float(row["test/max_df"]) == metrics["test/max_df"]
+    metrics = [json.loads((path.parent / row["run"] / "metrics.json").read_text()) for row in rows]
+    assert [float(row["test/max_df"]) for row in rows] == [one["test/max_df"] for one in metrics]
+    assert len(rows) == 10
 
 
 def test_sweep_with_failures_is_compared(train, tmp_path):
     options = ("trainer.max_steps=20", "model.width=8", "hydra.launcher.processes=1", "trainer.progress_bar=false")
     rates = ("optimizer=sgd", "optimizer.lr=0.01,1e12", "optimizer.clip_norm=null")
-    status, out, err = train("-m", *options, *rates)
+    status, out, err = train("-m", *options, *rates, "pictures=false", "logger=[]")
     assert status == 1
     assert "diverged" in err
     (path,) = tmp_path.glob("outputs/multirun/*/*/comparison.csv")
@@ -62,15 +60,12 @@ def test_sweep_with_failures_is_compared(train, tmp_path):
 
 
 def test_unfinished_runs_are_listed_with_the_reason(copy, capsys):
-    (copy / "0" / "metrics.json").write_text("{")
-    (copy / "1" / "metrics.json").unlink()
-    (copy / "2" / "run.json").unlink()
-    (copy / "3" / "status.json").unlink()
-    (copy / "4" / "fit.csv").write_text("x,f,df,u,du\n")
-    (copy / "5" / "history.csv").write_bytes(b"\xff")
-    (copy / "6" / "status.json").write_text("[]")
-    metrics = (copy / "8" / "metrics.json").read_text()
-    (copy / "8" / "metrics.json").write_text(re.sub('("test/mse_df"): [^,]*', r"\1: NaN", metrics))
+    for name in ("1/metrics.json", "2/run.json", "3/status.json"):
+        (copy / name).unlink()
+    damaged = {"0/metrics.json": "{", "4/fit.csv": "x,f,df,u,du\n", "5/history.csv": "\xff", "6/status.json": "[]"}
+    for name, content in damaged.items():
+        (copy / name).write_text(content, "latin-1")
+    merge(copy / "8" / "metrics.json", **{"test/mse_df": math.nan})
     lines = (copy / "9" / "history.csv").read_text().splitlines()
     (copy / "9" / "history.csv").write_text("\n".join([*lines[:-1], lines[-1][:20]]))
     compare.main([str(copy)])
@@ -89,7 +84,6 @@ def test_unfinished_runs_are_listed_with_the_reason(copy, capsys):
 
 
 def test_fits_are_those_of_the_files(copy):
-    compare.main([str(copy)])
     data = page_data(copy)
     (function,) = data["functions"]  # one for all runs
     for run in data["runs"]:
@@ -120,9 +114,8 @@ def test_a_table_is_written_completely_or_not_at_all(copy, tmp_path, monkeypatch
     (tmp_path / "table.csv").write_text("older")
     monkeypatch.setattr(os, "fsync", full)
     said = refusal(compare.main, str(copy), "--csv", str(tmp_path / "table.csv"))
-    assert (
-        f"--out, --csv: a file cannot be read or written (No space left on device ({tmp_path / 'table.csv'}))" in said
-    )
+    for words in ("--out, --csv: ", "No space left on device", str(tmp_path / "table.csv")):
+        assert words in said
     assert (tmp_path / "table.csv").read_text() == "older"
 
 
@@ -136,7 +129,7 @@ def test_command(copy, tmp_path, capsys, monkeypatch):
     rows = list(csv.DictReader(capsys.readouterr().out.splitlines()))
     assert ["seed=3" in row["overrides"] for row in rows] == [True, True]
     compare.main([str(copy), "--csv", "table.csv"])
-    assert len((tmp_path / "table.csv").read_text().splitlines()) == 11
+    assert len(table(tmp_path, "table.csv")) == 10
     os.mkfifo(tmp_path / "pipe")
     with ThreadPoolExecutor() as pool:  # a pipe is written to, not replaced
         read = pool.submit((tmp_path / "pipe").read_text)
@@ -154,52 +147,48 @@ def test_command(copy, tmp_path, capsys, monkeypatch):
     [
         (["nowhere"], ["nowhere"]),
         (["empty"], ["there is none"]),
-        ([".", "--metric", "test/r2_f"], ["--metric: must be a figure that is smaller when it is better"]),
-        ([".", "--metric", "test/mse"], ["--metric", "such as test/mse_f, test/mse_df,", "--csv -", "'test/mse'"]),
-        ([".", "--where", "model.width"], ["--where", "key=value", "'model.width'"]),
-        ([".", "--where", "model.wdth=3"], ["--where", "such as model.width,", "'model.wdth=3'"]),
-        ([".", "--where", "seed=77"], ["--where", "0, 1, 2, 3, 4", "'77'"]),
-        ([".", "--csv", "x.csv", "--out", "y"], ["--csv", "--out"]),
-        ([".", "--group-by", "model.wdth"], ["--group-by", "model.width", "'model.wdth'"]),
-        ([".", "--out", "file/x"], ["file"]),
+        (["--metric", "test/r2_f"], ["--metric: ", "smaller when it is better"]),
+        (["--metric", "test/mse"], ["--metric", "such as test/mse_f, test/mse_df,", "--csv -", "'test/mse'"]),
+        (["--where", "model.width"], ["--where", "key=value", "'model.width'"]),
+        (["--where", "model.wdth=3"], ["--where", "such as model.width,", "'model.wdth=3'"]),
+        (["--where", "seed=77"], ["--where", "0, 1, 2, 3, 4", "'77'"]),
+        (["--csv", "x.csv", "--out", "y"], ["--csv", "--out"]),
+        (["--group-by", "model.wdth"], ["--group-by", "model.width", "'model.wdth'"]),
+        (["--out", "file/x"], ["file"]),
     ],
+    ids=" ".join,
 )
-def test_mistakes(arguments, fragments, copy, capsys, monkeypatch):
-    monkeypatch.chdir(copy)
-    (copy / "file").touch()
-    (copy / "empty").mkdir()
-    with pytest.raises(SystemExit) as end:
-        compare.main(arguments)
-    assert end.value.code != 0
-    message = capsys.readouterr().err.splitlines()[-1]
+def test_mistakes(arguments, fragments, sweep, refusal, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "file").touch()
+    (tmp_path / "empty").mkdir()
+    runs = [str(sweep[0])] if len(arguments) > 1 else []
+    message = refusal(compare.main, *runs, *arguments).splitlines()[-1]
     assert all(fragment in message for fragment in fragments)
 
 
 def test_groups_are_named_by_their_options(copy):
     path = copy / "0" / "run.json"
     content = json.loads(path.read_text())
-    assert content["options"]["schedule"] == "two_stage"
+    assert content.pop("options")["schedule"] == "two_stage"
     assert collect([copy])[0].settings["schedule"] == "two_stage"
     assert len(collect([copy], ["schedule=two_stage"])) == 10
-    del content["options"]  # a run before version 0.3
-    path.write_text(json.dumps(content))
+    path.write_text(json.dumps(content))  # a run before version 0.3
     assert {record.settings["schedule"] for record in collect([copy])} == {"TwoStage"}
 
 
-def test_keys_that_distinguish_no_runs(copy, capsys):
+def test_keys_that_distinguish_no_runs(copy):
     """They are those without effect, and those with the name of a figure or of `status`."""
     for number, value in (("0", 1e-99), ("1", 2e-99)):
         path = copy / number / "run.json"
-        settings = json.loads(path.read_text())
-        settings["trainer"]["progress_bar"] = True
-        path.write_text(json.dumps({**settings, "test/mse_df": value, "test/mine": value, "status": "finished"}))
+        trainer = json.loads(path.read_text())["trainer"] | {"progress_bar": True}
+        merge(path, trainer=trainer, status="finished", **{"test/mse_df": value, "test/mine": value})
     (copy / "0" / "metrics.json").unlink()
     ranking = Ranking(collect([copy]))
     assert ranking.keys == ["seed", "model.activation", "test/mine"]
     assert [record.path for record in ranking.records][-1] == str(copy / "0")
     assert min(min(group.values) for group in ranking.groups) > 1e-9
-    compare.main([str(copy)])
-    header, *rows = csv.reader((copy / "comparison.csv").read_text().splitlines())
+    header, *rows = csv.reader(ranking.csv().splitlines())
     assert header.count("test/mse_df") == header.count("status") == 1
     last = dict(zip(header, rows[-1], strict=True))
     assert (last["test/mse_df"], last["status"], last["test/mine"]) == ("", "running", "1e-99")
@@ -224,7 +213,7 @@ def test_figures_that_some_runs_lack(tmp_path, capsys):
         own = {"test/nrmse_df": 0.1, "test/nrmse_df/dy_dx": 0.2} if i < 5 else {}
         lacking = dict.fromkeys(record.figures) if i % 2 else dict(record.figures)
         records[i] = replace(record, figures=lacking | own)
-    for metric in (None, "test/nrmse_df", "test/nrmse_df/dy_dx"):
+    for metric in (None, "test/nrmse_df/dy_dx"):
         publish(Ranking(records, metric), tmp_path)
         assert "15 runs by" in capsys.readouterr().out
         assert {row["status"] for row in table(tmp_path)} == {"finished"}
@@ -234,16 +223,11 @@ def test_figures_that_some_runs_lack(tmp_path, capsys):
 @pytest.mark.parametrize("number", [1, 3, 5])
 def test_nothing_is_torn_on_a_narrow_terminal(number, width, capsys):
     keys = ["optimizer", "trainer.max_steps", "trainer.diagnostics_every", "trainer.precision", "trainer.log_every"]
-    records = [
-        RunRecord(
-            f"runs/{i}",
-            "finished",
-            overrides=f"optimizer={name} seed={i}",
-            settings=dict.fromkeys(keys[:number], 10**i) | {"optimizer": name, "seed": i},
-            figures={"test/mse_df": 1.0},
-        )
-        for i, name in enumerate(("adam", "levenberg_marquardt"))
-    ]
+    records = []
+    for i, name in enumerate(("adam", "levenberg_marquardt")):
+        settings = dict.fromkeys(keys[:number], 10**i) | {"optimizer": name, "seed": i}
+        overrides, figures = f"optimizer={name} seed={i}", {"test/mse_df": 1.0}
+        records.append(RunRecord(f"runs/{i}", "finished", overrides=overrides, settings=settings, figures=figures))
     show(Ranking(records), Console(width=width))
     shown = capsys.readouterr().out.partition("leads")[0]
     assert "2 runs by test/mse_df" in shown

@@ -15,8 +15,10 @@ def run(number, value, keys):
     return RunRecord("", "finished", settings=settings, figures={"test/mse_df": value, "test/mse_f": value / 3})
 
 
-@pytest.mark.parametrize("keys", [1, 4])
-@pytest.mark.parametrize("ends", [(1.45, 1.9), (1.4e-7, 7e-7), (3e-4, 4e-3), (1e-12, 1e3), (1.1e3, 4.4e3)])
+NARROW, WIDE = [(1.45, 1.9), (1.4e-7, 7e-7), (1.1e3, 4.4e3)], [(3e-4, 4e-3), (1e-12, 1e3)]
+
+
+@pytest.mark.parametrize(("keys", "ends"), [*itertools.product([4], NARROW + WIDE), (1, NARROW[1]), (1, WIDE[0])])
 def test_the_labels_of_axes_do_not_overlap(ends, keys):
     runs = [run(number, value, keys) for number, value in enumerate(np.geomspace(*ends, 12))]
     names = [f"section_{key}.setting" for key in range(keys)]

@@ -8,7 +8,7 @@ from runge.comparison.html_report import render
 from runge.comparison.ranking import Ranking
 from runge.comparison.search import Search, read_search
 from runge.configuration.errors import ConfigurationError
-from tests.comparison.pages import axis, data_in, made_up
+from tests.comparison.pages import axis, data_in, made_up, plot
 
 TRIALS = [
     {"number": 0, "status": "finished", "runs": [0], "values": [3.0, 0.2]},
@@ -30,24 +30,21 @@ def search(path, best=(4,), objective=("val/nrmse",)):
 @pytest.mark.nightly
 def test_report_of_a_search(tmp_path, opened):
     records = made_up({("tanh", lr / 10, 8): lr for lr in range(1, 6)}, seeds=1)
-    (tmp_path / "report.html").write_text(render(Ranking(records, search=search(tmp_path))))
-    page = opened(tmp_path / "report.html")
+    page = opened(Ranking(records, search=search(tmp_path)))
     said = page.locator("#summary").inner_text()
     assert "5 trials of a search that minimises val/nrmse: the best trial is 4, run 4." in said
     assert COMMAND in said
-    trials = page.evaluate("document.getElementById('search').data.map(({x, y}) => [x, y])")
-    assert trials == [[[0, 1, 3, 4], [3, 9, 5, 1]], [[0, 1, 3, 4], [3, 3, 3, 1]]]
+    assert plot(page, "search", "data.map(({x, y}) => [x, y])") == [
+        [[0, 1, 3, 4], [3, 9, 5, 1]],
+        [[0, 1, 3, 4], [3, 3, 3, 1]],
+    ]
     assert not page.locator("#pareto").is_visible()
-    assert page.wrong == []
     front = search(tmp_path, best=(0, 3, 4), objective=("val/mse_f", "val/mse_df"))
-    (tmp_path / "front.html").write_text(render(Ranking(records, search=front)))
-    page = opened(tmp_path / "front.html")
+    page = opened(Ranking(records, search=front))
     assert "no other trial beats 0, 3, 4" in page.locator("#summary").inner_text()
     assert axis(page, "pareto", "x") == [3, 9, 5, 1]
-    best = page.evaluate("(({x, y}) => [x, y])(document.getElementById('pareto').data[1])")
-    assert best == [[1, 3, 5], [0.4, 0.2, 0.1]]
+    assert plot(page, "pareto", "data.map(({x, y}) => [x, y])[1]") == [[1, 3, 5], [0.4, 0.2, 0.1]]
     assert not page.locator("#search").is_visible()
-    assert page.wrong == []
 
 
 @pytest.fixture
@@ -71,25 +68,22 @@ def test_a_search_is_ranked_by_its_objective(ranking):
 
 
 @pytest.mark.nightly
-def test_each_run_of_a_continuous_range_is_a_dot(ranking, tmp_path, opened):
-    (tmp_path / "report.html").write_text(render(ranking))
-    page = opened(tmp_path / "report.html")
-    (trace,) = page.evaluate("document.getElementById('heat').data")
+def test_each_run_of_a_continuous_range_is_a_dot(ranking, opened):
+    page = opened(ranking)
+    (trace,) = plot(page, "heat", "data")
     assert (trace["type"], len(trace["x"])) == ("scatter", 19)
     assert {2**k for k in range(1, 20)} in ({*trace["x"]}, {*trace["y"]})
     assert not page.locator("#statistic").is_visible()
-    width = page.evaluate("document.getElementById('parallel').data[0].dimensions[1].values")
-    assert sorted(width) == pytest.approx(np.log10(2) * np.arange(1, 20))
-    assert page.wrong == []
+    widths = plot(page, "parallel", "data[0].dimensions[1].values")
+    assert sorted(widths) == pytest.approx(np.log10(2) * np.arange(1, 20))
 
 
 def test_damaged_file_of_a_search(tmp_path):
     assert read_search([tmp_path]) is None
     assert search(tmp_path) is not None
     assert read_search([tmp_path, tmp_path]) is None
-    (tmp_path / "search.json").write_text(
-        '{"objective": ["a"], "trials": [{"number": "x"}], "best": [], "command": []}'
-    )
+    content = '{"objective": ["a"], "trials": [{"number": "x"}], "best": [], "command": []}'
+    (tmp_path / "search.json").write_text(content)
     with pytest.raises(ConfigurationError, match=r"search.json is damaged \(trials.0.number"):
         read_search([tmp_path])
 

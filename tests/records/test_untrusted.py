@@ -23,6 +23,7 @@ from runge.records.directories import RunDirectory
 from runge.records.files import printable
 from runge.sweeps.run import begin_run, make_stack
 from runge.targets import Expression
+from tests.comparison.pages import merge
 from tests.conftest import composer
 from tests.sweeps.test_run import SHORT, figures, only_run
 
@@ -106,10 +107,6 @@ FAKES = {
     "an empty file": lambda path: path.write_bytes(b""),
     "a directory": lambda path: (path.unlink(), path.mkdir()),
 }
-
-
-def merge(path, **changes):
-    path.write_text(json.dumps(json.loads(path.read_text()) | changes))
 
 
 def damage(path, how):
@@ -260,12 +257,11 @@ def table(folder):
 
 def test_names_are_data(copy, tmp_path, capfd):
     """Check the terminal, the CSV file and the page."""
-    state = json.loads(copy.status.read_text())
     copy.metrics.unlink()
     for number, name in enumerate(NAMES):
         run = RunDirectory(shutil.copytree(copy.path, tmp_path / "runs" / str(number)))
         run.configuration.write_text(json.dumps({"overrides": [name], "seed": 0, name: name}))
-        run.status.write_text(json.dumps({**state, "status": "failed", "message": name}))
+        merge(run.status, status="failed", message=name)
     compare.main([str(tmp_path / "runs"), "--out", "out"])
     assert not {"\x1b", "\x07", "\x9b", "\r", "\u202e"} & set(capfd.readouterr().out)
     cells = {cell for row in table(tmp_path / "out") for part in row.items() for cell in part}
