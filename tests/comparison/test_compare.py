@@ -97,7 +97,9 @@ def test_fits_are_those_of_the_files(copy):
     assert data["by"] == "region"
 
 
+@pytest.mark.nightly
 def test_comparing_loads_neither_torch_nor_hydra(copy):
+    """Not even late; what modules import is a contract of `test_imports`, on every push."""
     code = (
         "import sys; from runge.commands.compare import main; main();"
         "sys.exit(' '.join({'torch', 'lightning', 'hydra', 'omegaconf'} & set(sys.modules)) or 0)"
