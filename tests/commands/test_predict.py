@@ -1,4 +1,4 @@
-"""`runge predict`: its files, its table of errors and its messages."""
+"""`runge predict` and `runge.predict`: the files, the table of errors and the messages."""
 
 import shutil
 from pathlib import Path
@@ -17,40 +17,70 @@ from runge.data.seed import Seed
 from runge.data.table import SETS, Table
 from runge.function import loading as module
 from runge.records.ensemble import write_answer
+from tests.refusals import refuses
 
 SHORT = ("model.width=8", "trainer.max_steps=4", "trainer.progress_bar=false", "pictures=false")
+TABLE = ("data=table", "data.file=hx.csv", "search.compare=false", "hydra.launcher.processes=1")
+
+pytestmark = pytest.mark.usefixtures("in_folder")
 
 
 @pytest.fixture
-def run(trained, tmp_path, monkeypatch):
+def run(trained):
     """A copy of a finished run of one input, in the present directory."""
-    shutil.copytree(trained(*SHORT, "hydra.run.dir=run")[0] / "run", tmp_path / "run")
-    monkeypatch.chdir(tmp_path)
-    return tmp_path / "run"
+    shutil.copytree(trained(*SHORT, "hydra.run.dir=run")[0] / "run", "run")
 
 
-def stub(scale=1.0, **data):
+@pytest.fixture
+def hx():
+    """A table of 40 rows, one of whose partial derivatives is constant up to round-off, in the present directory."""
+    a, b = np.random.default_rng(0).uniform(0, 1, (2, 40))
+    table = pandas.DataFrame({"a": a, "b": b, "y": np.sin(3 * a), "dy_da": 3 * np.cos(3 * a), "dy_db": 1e-15 * a})
+    table.to_csv("hx.csv", index=False)
+    return table
+
+
+class Stub(SimpleNamespace):
     """A function of 2 inputs with 3 outputs, as a network with several outputs will return them."""
-    factors = scale * np.arange(1.0, 4)
 
-    def value_and_derivative(x):
-        du = np.stack([x[:, 1:] * factors, x[:, :1] * factors], axis=2)
-        return (x[:, :1] * x[:, 1:] * factors).astype(np.float32), du
+    inputs, outputs, members, runs, flat, factors = ("a", "b"), ("u", "v", "w"), 1, (), True, np.arange(1.0, 4)
 
-    def value_derivative_hessian(x):
-        return *value_and_derivative(x), np.tile(np.multiply.outer(factors, [[0, 1], [1, 0]]), (len(x), 1, 1, 1))
+    def outside(self, x):
+        return np.zeros(len(x))
 
-    return SimpleNamespace(
-        inputs=("a", "b"),
-        outputs=("u", "v", "w"),
-        configuration={"data": data},
-        members=1,
-        runs=(),
-        outside=lambda x: np.zeros(len(x)),
-        flat=True,
-        value_and_derivative=value_and_derivative,
-        value_derivative_hessian=value_derivative_hessian,
-    )
+    def value_and_derivative(self, x):
+        du = np.stack([x[:, 1:] * self.factors, x[:, :1] * self.factors], axis=2)
+        return (x[:, :1] * x[:, 1:] * self.factors).astype(np.float32), du
+
+    def value_derivative_hessian(self, x):
+        hessian = np.multiply.outer(self.factors, [[0, 1], [1, 0]])
+        return *self.value_and_derivative(x), np.tile(hessian, (len(x), 1, 1, 1))
+
+
+@pytest.fixture
+def stub(monkeypatch):
+    """Let any run be this function."""
+    function = Stub(configuration={"data": {}})
+    monkeypatch.setattr(module, "load_finished", lambda *_, **__: function)
+    return function
+
+
+@pytest.fixture
+def said(capsys):
+    """What the command prints, as one line."""
+
+    def run(*arguments):
+        capsys.readouterr()
+        main(arguments)
+        return " ".join(capsys.readouterr().out.split())
+
+    return run
+
+
+@pytest.fixture
+def refused(refusal):
+    """The message of a refusal, as one line."""
+    return lambda *arguments: " ".join(refusal(main, *arguments).split())
 
 
 def test_the_prediction_and_its_errors(run, capsys):
@@ -65,233 +95,185 @@ def test_the_prediction_and_its_errors(run, capsys):
     assert list(table.columns) == ["x", "u_f", "du_f_dx", "outside"]
     u = runge.load("run")
     np.testing.assert_allclose(table["x"], x, rtol=1e-15)
-    np.testing.assert_allclose(table["u_f"], u(x), rtol=1e-6)
-    np.testing.assert_allclose(table["du_f_dx"], u.derivative(x), rtol=1e-6)
-    for name, label, fit, number in (("f", f, u(x), 8), ("df_dx", df, u.derivative(x), 7)):
+    for name, column, label, fit, n in (("f", "u_f", f, u(x), 8), ("df_dx", "du_f_dx", df, u.derivative(x), 7)):
+        np.testing.assert_allclose(table[column], fit, rtol=1e-6)
         rmse = np.sqrt(np.nanmean((fit - label) ** 2))
-        assert [name, f"{number}", f"{rmse:.3e}", f"{rmse / np.nanstd(label):.3e}"] in [line.split() for line in lines]
+        assert [name, f"{n}", f"{rmse:.3e}", f"{rmse / np.nanstd(label):.3e}"] in [line.split() for line in lines]
     assert lines[-1] == "9 rows: run/a_predicted.csv"
 
 
 @pytest.mark.parametrize("suffix", [".npz", ".parquet", ".tsv"])
-def test_other_formats(tmp_path, monkeypatch, suffix, capsys):
+def test_several_outputs_in_other_formats(stub, suffix, said):
     if suffix == ".parquet":
         pytest.importorskip("pyarrow")
-    monkeypatch.setattr(module, "load_finished", lambda *_, **__: stub())
-    monkeypatch.chdir(tmp_path)
+    stub.configuration["data"] = {"derivatives": {"w": {"b": "slope"}}}
     x = np.random.default_rng(0).uniform(0, 1, (5, 2))
-    pandas.DataFrame(x, columns=["a", "b"]).assign(d2v_db_da=2.5).to_csv("labels.csv", index=False)
-    main(["run", "labels.csv", "--out", f"c{suffix}", "--hessian"])
-    assert "d2v_da_db 5 5.000e-01" in " ".join(capsys.readouterr().out.split())
-    pandas.DataFrame(x, columns=["a", "b"]).to_csv("a.csv", index=False)
-    main(["run", "a.csv", "--out", f"b{suffix}", "--hessian"])
-    out = capsys.readouterr().out
+    u, du = stub.value_and_derivative(x)
+    table = pandas.DataFrame(x[:, ::-1], columns=["b", "a"])
+    table.to_csv("a.csv", index=False)
+    out = said("run", "a.csv", "--out", f"a{suffix}", "--hessian")
     assert "no labels in the table: no errors" in out
     assert "the second derivatives of relu are 0" in out
-    u, du = stub().value_and_derivative(x)
-    if suffix == ".npz":
-        with np.load("b.npz") as file:
-            np.testing.assert_allclose(file["u"], u)
-            np.testing.assert_allclose(file["du"], du)
-            np.testing.assert_allclose(file["d2u"][:, 2], [[[0, 3], [3, 0]]] * 5)
-        return
-    table = pandas.read_csv("b.tsv", sep="\t") if suffix == ".tsv" else pandas.read_parquet("b.parquet")
-    np.testing.assert_allclose(table[["du_v_da", "du_v_db"]], du[:, 1])
-    np.testing.assert_allclose(table[["d2u_v_da_da", "d2u_v_da_db", "d2u_v_db_db"]], [[0, 2, 0]] * 5)
-
-
-def test_several_outputs(tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(module, "load_finished", lambda *_, **__: stub(derivatives={"w": {"b": "slope"}}))
-    monkeypatch.chdir(tmp_path)
-    a, b = np.random.default_rng(0).uniform(1, 2, (2, 7))
-    pandas.DataFrame({"b": b, "a": a, "v": 2 * a * b + 1, "slope": 3 * a}).to_csv("a.csv", index=False)
-    main(["run", "a.csv", "--out", "b.csv"])
-    lines = capsys.readouterr().out.splitlines()
-    table = pandas.read_csv("b.csv")
-    expected = ["u_u", "du_u_da", "du_u_db", "u_v", "du_v_da", "du_v_db", "u_w", "du_w_da", "du_w_db"]
-    assert list(table.columns) == ["a", "b", *expected, "outside"]
-    np.testing.assert_allclose(table["u_v"], 2 * a * b, rtol=1e-6)
-    np.testing.assert_allclose(table["du_w_da"], 3 * b, rtol=1e-15)
-    np.testing.assert_allclose(table["du_w_db"], 3 * a, rtol=1e-15)
-    errors = {words[0]: words[1:] for words in map(str.split, lines)}
-    assert errors["v"][:2] == ["7", "1.000e+00"]
+    table.assign(d2v_db_da=2.5, v=u[:, 1] + 1, slope=du[:, 2, 1]).to_csv("b.csv", index=False)
+    errors = said("run", "b.csv", "--out", f"b{suffix}", "--hessian").split()
+    assert errors[errors.index("d2v_da_db") + 1 :][:2] == ["5", "5.000e-01"]
+    assert errors[errors.index("v") + 1 :][:2] == ["5", "1.000e+00"]
     assert {"u", "w", "du_da", "dw_da"}.isdisjoint(errors)
     assert "dw_db" in errors
+    d2u = [[[0, n], [n, 0]] for n in (1, 2, 3)]
+    if suffix == ".npz":
+        with np.load("b.npz") as file:
+            for name, expected in {"u": u, "du": du, "d2u": [d2u] * 5}.items():
+                np.testing.assert_allclose(file[name], expected)
+        return
+    table = pandas.read_csv("b.tsv", sep="\t") if suffix == ".tsv" else pandas.read_parquet("b.parquet")
+    ends = ["u_{}", "du_{}_da", "du_{}_db", "d2u_{}_da_da", "d2u_{}_da_db", "d2u_{}_db_db"]
+    expected = np.concatenate([u[..., None], du, np.tile([[0, n, 0] for n in (1, 2, 3)], (5, 1, 1))], 2)
+    for i, name in enumerate("uvw"):
+        np.testing.assert_allclose(table[[end.format(name) for end in ends]], expected[:, i], rtol=1e-6)
+    columns = [end.format(name) for name in "uvw" for end in ends[:3]]
+    assert [name for name in table if not name.startswith("d2u")] == ["a", "b", *columns, "outside"]
 
 
-def test_the_mean_over_a_sweep(trained, tmp_path, monkeypatch, capsys, refusal):
-    options = (*SHORT, "hydra.launcher.processes=1", "hydra.sweep.dir=sweep", "search.compare=false")
-    folder, _ = trained("-m", "seed=0,1,2", "target=runge,steep", *options)
-    monkeypatch.chdir(tmp_path)
+def test_the_mean_over_a_sweep(trained, said, refused):
+    folder, _ = trained("-m", "seed=0,1,2", *SHORT, *TABLE[2:], "hydra.sweep.dir=sweep")
     shutil.copytree(folder / "sweep", "sweep")
     pandas.DataFrame({"x": [0.0, 0.5]}).to_csv("a.csv", index=False)
-    error = refusal(main, "sweep", "a.csv").replace("\n", " ")
-    assert "RUN_OR_SWEEP: the runs below 'sweep' must differ only in seed and fold to be one function; " in error
-    assert "sweep/0 and sweep/1 differ in target (Runge and Expression), target.expr (None and " in error
-    for steep in "135":
-        shutil.rmtree(f"sweep/{steep}")
-    Path("sweep/4/metrics.json").unlink()
-    main(["sweep", "a.csv"])
-    assert "mean and standard deviation of 2 runs; left out because unfinished: 1\n" in capsys.readouterr().out
+    Path("sweep/1/metrics.json").unlink()
+    assert "mean and standard deviation of 2 runs; left out because unfinished: 1 " in said("sweep", "a.csv")
     table = pandas.read_csv("sweep/a_predicted.csv")
     assert list(table.columns) == ["x", "u_f", "du_f_dx", "u_f_std", "du_f_dx_std", "outside"]
     u = np.stack([runge.load(f"sweep/{i}").derivative(np.array([0.0, 0.5])) for i in (0, 2)])
-    np.testing.assert_allclose(table["du_f_dx"], u.mean(0), rtol=1e-6)
-    np.testing.assert_allclose(table["du_f_dx_std"], u.std(0, ddof=1), rtol=1e-6)
+    expected = np.stack([u.mean(0), u.std(0, ddof=1)], 1)
+    np.testing.assert_allclose(table[["du_f_dx", "du_f_dx_std"]], expected, rtol=1e-6)
+    Path("sweep/answer.json").write_text('{"runs": [".."]}')
+    rule = "RUN_OR_SWEEP: sweep/answer.json must name runs in its directory, got 'sweep/..'"
+    assert rule in refused("sweep", "a.csv")
 
 
-@pytest.fixture
-def hx(tmp_path, monkeypatch):
-    """A table of 40 rows, one of whose partial derivatives is constant up to round-off, in the present directory."""
-    monkeypatch.chdir(tmp_path)
-    a, b = np.random.default_rng(0).uniform(0, 1, (2, 40))
-    table = pandas.DataFrame({"a": a, "b": b, "y": np.sin(3 * a), "dy_da": 3 * np.cos(3 * a), "dy_db": 1e-15 * a})
-    table.to_csv("hx.csv", index=False)
-    return table
+def indices(predicted, names=SETS):
+    """The rows of each set, as they were written."""
+    sets = pandas.read_csv(predicted, keep_default_na=False)["set"]
+    return {name: [*np.flatnonzero(sets == name)] for name in names}
 
 
-TABLE = ("data=table", "data.file=hx.csv", "search.compare=false", "hydra.launcher.processes=1")
+def splits(seeds=(0,), folds=None, **data):
+    """The rows of each set, of each seed and fold."""
+    tables = [Table(file="hx.csv", folds=folds, fold=fold if folds else None, **data) for fold in range(folds or 1)]
+    found = [read(table).split(Seed(seed=seed).generator("data")) for seed in seeds for table in tables]
+    return [{name: sorted(rows) for name, rows in one._asdict().items()} for one in found]
 
 
-def test_rows_that_were_trained_on(hx, capsys, refusal):
+def test_rows_that_were_trained_on(hx, capsys, said, refused):
     runge.sweep(*SHORT, *TABLE, "seed=0,1", directory="sweep")
-    splits = [read(Table(file="hx.csv")).split(Seed(seed=seed).generator("data")) for seed in (0, 1)]
+    first, second = splits(seeds=(0, 1))
     hx.loc[40] = hx.loc[0] * 1.01
     hx.to_csv("more.csv", index=False)
     main(["sweep/0", "more.csv"])
-    sets = pandas.read_csv("sweep/0/more_predicted.csv", keep_default_na=False)["set"]
-    assert {name: sorted(np.flatnonzero(sets == name)) for name in SETS} == {
-        name: sorted(rows) for name, rows in splits[0]._asdict().items()
-    }
-    assert sets[40] == ""
+    assert indices("sweep/0/more_predicted.csv", [*SETS, ""]) == first | {"": [40]}
     out = capsys.readouterr().out
-    assert f"{len(splits[0].train)} of these 41 rows were trained on; their errors are not independent" in out
+    assert f"{len(first['train'])} of these 41 rows were trained on; their errors are not independent" in out
     rows = [line.split() for line in out.splitlines()]
-    assert [row[:3] for row in rows if row[0] == "y"] == [
-        ["y", name, f"{len(index)}"] for name, index in [*splits[0]._asdict().items(), ("other", [40])]
-    ]
+    counts = {name: f"{len(index)}" for name, index in [*first.items(), ("other", [40])]}
+    assert {row[1]: row[2] for row in rows if row[0] == "y"} == counts
     assert {row[4] for row in rows if row[0] == "dy_db"} == {"-"}, "its labels are constant up to round-off"
     main(["sweep", "more.csv", "--out", "more.npz"])
-    trained = set(splits[0].train) | set(splits[1].train)
-    assert set(np.flatnonzero(np.load("more.npz")["set"] == "train")) == trained
-    changed = hx.loc[:39].assign(y=1 - hx["y"])
-    changed.to_csv("hx.csv", index=False)
-    main(["sweep", "more.csv"])
-    out = capsys.readouterr().out.replace("\n", " ")
+    assert {*np.flatnonzero(np.load("more.npz")["set"] == "train")} == {*first["train"], *second["train"]}
+    hx.loc[:39].assign(y=1 - hx["y"]).to_csv("hx.csv", index=False)
     rule = "it cannot be known which of these rows were trained on: data.file: "
-    assert f"{rule}'hx.csv' does not hold the rows of the run sweep/0" in out
+    assert f"{rule}'hx.csv' does not hold the rows of the run sweep/0" in said("sweep", "more.csv")
     assert "set" not in pandas.read_csv("sweep/more_predicted.csv")
     runge.train(*SHORT, *TABLE[:2], "seed=2", directory="sweep/2")
-    assert "differ in the rows of data.file" in refusal(main, "sweep", "hx.csv").replace("\n", " ")
+    assert "differ in the rows of data.file" in refused("sweep", "hx.csv")
     Path("hx.csv").unlink()
-    main(["sweep/0", "more.csv"])
-    assert f"{rule}there is no file 'hx.csv'" in capsys.readouterr().out.replace("\n", " ")
+    assert f"{rule}there is no file 'hx.csv'" in said("sweep/0", "more.csv")
 
 
-def test_a_row_is_trained_on_if_a_run_of_any_fold_was(hx, capsys):
-    runge.sweep(*SHORT, *TABLE, "seed=0,1", "data.folds=3", "data.split.test=0.25", directory="sweep")
-    splits = [read(Table(file="hx.csv", folds=3, fold=fold, split={"test": 0.25, "val": 0.15})) for fold in range(3)]
-    splits = [rows.split(Seed(seed=0).generator("data")) for rows in splits]
-    hx.to_csv("same.csv", index=False)
-    for fold, split in enumerate(splits):
-        for seed in (0, 1):
-            directory = f"sweep/{3 * seed + fold}"
-            main([directory, "same.csv"])
-            sets = pandas.read_csv(f"{directory}/same_predicted.csv", keep_default_na=False)["set"]
-            assert {name: [*np.flatnonzero(sets == name)] for name in SETS} == {
-                name: sorted(rows) for name, rows in split._asdict().items()
-            }
+def test_rows_that_a_run_of_an_answer_was_trained_on(hx, capsys, said):
+    """Its members differ in the labels that they read, and in the fold that they leave out."""
+    roles = "data.inputs=[a,b]", "data.outputs=[y]", "data.derivatives=null,{}"
+    runge.sweep(*SHORT, *TABLE, *roles, "data.folds=2", "data.split.test=0.25", directory="sweep")
+    expected = splits(folds=2, split={"test": 0.25, "val": 0.15})
+    for run, split in enumerate(2 * expected):
+        main([f"sweep/{run}", "hx.csv"])
+        assert indices(f"sweep/{run}/hx_predicted.csv") == split
     capsys.readouterr()
-    main(["sweep", "same.csv"])
-    assert "mean and standard deviation of 6 runs" in capsys.readouterr().out
-    sets = pandas.read_csv("sweep/same_predicted.csv", keep_default_na=False)["set"]
-    assert [*np.flatnonzero(sets == "test")] == sorted(splits[0].test)
-    assert (sets == "train").sum() == 30
+    write_answer("sweep", ["0", "3"])
+    main(["sweep", "hx.csv"])
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == "mean and standard deviation of 2 runs"
+    assert lines[-2] == "30 of these 40 rows were trained on; their errors are not independent"
+    assert {line.split()[1] for line in lines if line.split()[0] in ("y", "dy_da")} == {"train", "test"}
+    found = indices("sweep/hx_predicted.csv")
+    assert (found["test"], len(found["train"])) == (expected[0]["test"], 30)
+    write_answer("sweep", ["1"])
+    out = said("sweep", "hx.csv")
+    assert "mean" not in out
+    assert "15 of these 40 rows were trained on" in out
+    assert list(pandas.read_csv("sweep/hx_predicted.csv")) == ["a", "b", "u_y", "du_y_da", "du_y_db", "outside", "set"]
 
 
-def test_an_output_that_is_named_after_the_spread_of_another(hx, refusal):
-    hx.rename(columns={"dy_db": "y_std"}).to_csv("twice.csv", index=False)
-    roles = "data=table", "data.file=twice.csv", "data.inputs=[a,b]", "data.outputs=[y,y_std]", "data.derivatives={}"
-    runge.sweep(*SHORT, *roles, *TABLE[2:], "seed=0,1", directory="sweep")
-    assert "--out: .csv: two columns would have the name 'u_y_std'; take --out FILE.npz" in refusal(
-        main, "sweep", "twice.csv"
-    )
-    main(["sweep", "twice.csv", "--out", "new.npz"])
+def test_an_output_that_is_named_after_the_spread_of_another(hx, refused):
+    hx.rename(columns={"dy_db": "y_std"}).to_csv("hx.csv", index=False)
+    roles = "data.inputs=[a,b]", "data.outputs=[y,y_std]", "data.derivatives={}"
+    runge.sweep(*SHORT, *TABLE, *roles, "seed=0,1", directory="sweep")
+    rule = "--out: .csv: two columns would have the name 'u_y_std'; take --out FILE.npz"
+    assert rule in refused("sweep", "hx.csv")
+    main(["sweep", "hx.csv", "--out", "new.npz"])
     with np.load("new.npz") as found:
         assert found["u"].shape == found["u_std"].shape == (40, 2)
 
 
-def test_the_answer_of_a_sweep(hx, capsys, refusal):
-    """Its members differ in architecture, in the labels that they read, and in the fold that they leave out."""
-    roles = "data.inputs=[a,b]", "data.outputs=[y]", "data.split.test=0", "data.folds=3"
-    runge.sweep(*SHORT, *TABLE, *roles, "model.activation=tanh,gelu", "data.derivatives=null,{}", directory="sweep")
-    write_answer("sweep", ["0", "4", "11"])
-    main(["sweep", "hx.csv"])
-    lines = capsys.readouterr().out.splitlines()
-    assert lines[0] == "mean and standard deviation of 3 runs"
-    assert lines[-2] == "40 of these 40 rows were trained on; their errors are not independent"
-    assert {line.split()[1] for line in lines if line.split()[0] in ("y", "dy_da")} == {"train"}
-    table, x = pandas.read_csv("sweep/hx_predicted.csv"), hx[["a", "b"]].to_numpy()
-    slopes = np.stack([runge.load(f"sweep/{name}").derivative(x)[:, 0] for name in ("0", "4", "11")])
-    np.testing.assert_allclose(table["du_y_da"], slopes.mean(0), rtol=1e-6)
-    np.testing.assert_allclose(table["du_y_da_std"], slopes.std(0, ddof=1), rtol=1e-5)
-    write_answer("sweep", ["9"])
-    main(["sweep", "hx.csv"])
-    out = capsys.readouterr().out
-    assert "mean" not in out
-    assert "26 of these 40 rows were trained on" in out
-    assert list(pandas.read_csv("sweep/hx_predicted.csv")) == ["a", "b", "u_y", "du_y_da", "du_y_db", "outside", "set"]
-    Path("sweep/answer.json").write_text('{"runs": [".."]}')
-    expected = "RUN_OR_SWEEP: sweep/answer.json must name runs in its directory, got 'sweep/..'"
-    assert expected in refusal(main, "sweep", "hx.csv").replace("\n", " ")
-
-
-def test_an_existing_file_is_not_overwritten(run, refusal):
-    pandas.DataFrame({"x": [0.0, 0.5]}).to_csv("a.csv", index=False)
-    for _ in range(2):
-        main(["run", "a.csv"])  # overwrites its own
-    Path("b.csv").write_text("mine")
-    expected = "--out: must be a new file, got 'b.csv', which exists; --force overwrites it"
-    assert expected in refusal(main, "run", "a.csv", "--out", "b.csv").replace("\n", " ")
-    assert Path("b.csv").read_text() == "mine"
-    main(["run", "a.csv", "--out", "b.csv", "--force"])
-    assert Path("b.csv").read_text().startswith("x,u_f,")
-
-
-def test_an_array_of_other_columns(tmp_path, monkeypatch, refusal):
-    monkeypatch.chdir(tmp_path)
+def test_an_array_of_other_columns_and_a_file_that_exists(stub, refused):
     x = np.random.default_rng(0).uniform(1, 2, (7, 3))
     np.savez("a.npz", x=x)
-    function = stub()
-    monkeypatch.setattr(module, "load_finished", lambda *_: function)
-    function.inputs = ("x1", "x2")
-    expected = "FILE: 'a.npz': must have the 2 inputs of the run, x1, x2; got 'x' with 3 columns without names"
-    assert expected in refusal(main, "run", "a.npz", "--out", "b.npz")
-    function.inputs = ("x1", "x3")
-    function.configuration["data"] = {"file": "c.csv", "inputs": ["x1", "x3"]}
-    assert "with 3 columns without names" in refusal(main, "run", "a.npz", "--out", "b.npz")
-    function.configuration["data"] = {"file": "c.npz", "inputs": ["x1", "x3"]}
-    main(["run", "a.npz", "--out", "b.npz"])
+    files = ["run", "a.npz", "--out", "b.npz"]
+    stub.inputs = ("x1", "x2")
+    rule = "FILE: 'a.npz': must have the 2 inputs of the run, x1, x2; got 'x' with 3 columns without names"
+    assert rule in refused(*files)
+    stub.inputs = ("x1", "x3")
+    stub.configuration["data"] = {"file": "c.csv", "inputs": ["x1", "x3"]}
+    assert "with 3 columns without names" in refused(*files)
+    stub.configuration["data"]["file"] = "c.npz"
+    main(files)
     np.testing.assert_array_equal(np.load("b.npz")["x"], x[:, [0, 2]])
+    written = Path("b.npz").read_bytes()
+    Path("b.npz").write_text("mine")
+    assert "--out: must be a new file, got 'b.npz', which exists; --force overwrites it" in refused(*files)
+    assert Path("b.npz").read_text() == "mine"
+    main([*files, "--force"])
+    assert Path("b.npz").read_bytes() == written
+    Path("run").mkdir()
+    for _ in range(2):
+        main(files[:2])  # overwrites its own
 
 
 @pytest.mark.parametrize(
     ("arguments", "expected"),
     [
-        (("nowhere", "a.csv"), "RUN_OR_SWEEP: must be the directory of a finished run, got 'nowhere'"),
-        (("run", "b.csv"), "FILE: there is no file 'b.csv'"),
-        (("run", "wrong.csv"), "FILE: 'wrong.csv': must have the 1 inputs of the run, x; got y"),
-        (("run", "empty.csv"), "FILE: 'empty.csv': line 3, column 'x': an input must be known"),
-        (("run", "a.csv", "--out", "b.xlsx"), "--out: must be another file than FILE, and end in .csv"),
-        (("run", "a.csv", "--out", "./a.csv"), "--out: must be another file than FILE"),
-        (("run", "a.csv", "--out", "no/b.csv"), "--out: a file cannot be read or written (No such file"),
+        ("nowhere a.csv", "RUN_OR_SWEEP: must be the directory of a finished run, got 'nowhere'"),
+        ("run b.csv", "FILE: there is no file 'b.csv'"),
+        ("run wrong.csv", "FILE: 'wrong.csv': must have the 1 inputs of the run, x; got y"),
+        ("run empty.csv", "FILE: 'empty.csv': line 3, column 'x': an input must be known"),
+        ("run a.csv --out b.xlsx", "--out: must be another file than FILE, and end in .csv"),
+        ("run a.csv --out ./a.csv", "--out: must be another file than FILE"),
+        ("run a.csv --out no/b.csv", "--out: a file cannot be read or written (No such file"),
     ],
 )
-def test_mistakes(run, arguments, expected, refusal):
+def test_mistakes(run, arguments, expected, refused):
     for name, text in (("a", "x\n0\n"), ("wrong", "y\n0\n"), ("empty", "x,y\n0,1\n,1\n")):
-        (run.parent / f"{name}.csv").write_text(text)
-    assert expected in refusal(main, *arguments)
-    assert not list(run.parent.rglob("*predicted*"))
+        Path(f"{name}.csv").write_text(text)
+    assert expected in refused(*arguments.split())
+    assert not list(Path().rglob("*predicted*"))
+
+
+def test_mistakes_from_python(run):
+    with refuses("run", "got 'nowhere'", "must be the directory of a finished run"):
+        runge.predict("nowhere", pandas.DataFrame())
+    with refuses("data", "'nowhere.csv'", "there is no file"):
+        runge.predict("run", "nowhere.csv")
+    with refuses("data", "got y", "'the DataFrame': must have the 1 inputs of the run, x;"):
+        runge.predict("run", pandas.DataFrame({"y": [1.0]}))
 
 
 def test_the_words_of_rows_outside():
@@ -301,61 +283,57 @@ def test_the_words_of_rows_outside():
     )
     x = np.full((6, 5), 0.0)
     x[2, 0], x[4], x[5, 4] = 4.48, [-1, -9, 5, 3, 0], 7
-    _, sentence = _outside(function, x)
-    assert sentence == (
-        "3 of these 6 rows are outside the training data (outside > 1.5), and 1 at their edge (> 1):\n"
-        "row 6 (outside inf): e is not 0, its only value\n"
+    assert _outside(function, x)[1].splitlines() == [
+        "3 of these 6 rows are outside the training data (outside > 1.5), and 1 at their edge (> 1):",
+        "row 6 (outside inf): e is not 0, its only value",
         "row 5 (outside 40): b is 300 % of its range below its smallest value, d is 200 % of its range above its "
-        "largest value, c is 150 % of its range above its largest value, and 1 more\n"
-        "row 3 (outside 2.35): a is 12 % of its range above its largest value\n"
-        "row 2 (outside 1.2): all inputs are within their ranges\n"
-    )
+        "largest value, c is 150 % of its range above its largest value, and 1 more",
+        "row 3 (outside 2.35): a is 12 % of its range above its largest value",
+        "row 2 (outside 1.2): all inputs are within their ranges",
+    ]
     number = np.full(9, 1.6)
     lines = _outside(function, np.zeros((9, 5)))[1].splitlines()
     assert (lines[0], lines[-1]) == ("9 of these 9 rows are outside the training data (outside > 1.5):", "and 4 more")
 
 
-def test_rows_outside_the_training_data(hx, capsys, monkeypatch):
+def test_rows_outside_the_training_data(hx, said):
     """They are written with a number and named, also when the table is gone; of a run without its rows it is read."""
     runge.sweep(*SHORT, *TABLE, "data.folds=2", directory="sweep")
-    x = hx[["a", "b"]].sample(3, random_state=0).to_numpy()
-    x = np.append(x, [[3.0, 0.5], [-9.0, 0.5]], axis=0)
-    pandas.DataFrame(x, columns=["a", "b"]).to_csv("new.csv", index=False)
-    train = np.concatenate([split.train for split in _splits(folds=2)])
-    for suffix in ("csv", "npz", "parquet"):
+    far = pandas.DataFrame({"b": 0.5, "a": [3.0, -9.0], "note": "far"})
+    new = pandas.concat([hx[["b", "a"]].sample(3, random_state=0), far], ignore_index=True)
+    new.to_csv("new.csv", index=False)
+    u, x = runge.load("sweep"), new[["a", "b"]].to_numpy(float)
+    train = [row for split in splits(folds=2) for row in split["train"]]
+    np.testing.assert_array_equal(u.inside, np.unique(hx.loc[train, ["a", "b"]].to_numpy(), axis=0))
+    (low, _), (high, _) = u.ranges
+    for suffix, reader in (("npz", np.load), ("csv", pandas.read_csv), ("parquet", pandas.read_parquet)):
         if suffix == "parquet":
             pytest.importorskip("pyarrow")
-        main(["sweep", "new.csv", "--out", f"out.{suffix}"])
-        file = {"npz": np.load, "csv": pandas.read_csv, "parquet": pandas.read_parquet}[suffix](f"out.{suffix}")
-        number = np.asarray(file["outside"])
-        u = runge.load("sweep")
+        out = said("sweep", "new.csv", "--out", f"out.{suffix}", "--interval", "0.5", "--hessian")
+        number = np.asarray(reader(f"out.{suffix}")["outside"])
         np.testing.assert_allclose(number, u.outside(x))
-        np.testing.assert_array_equal(u.inside, np.unique(hx.loc[train, ["a", "b"]].to_numpy(), axis=0))
         assert (number[:3] < 1).all()
         assert (number[3:] > 1.5).all()
-        (low, _), (high, _) = u.ranges
-        warning = "2 of these 5 rows are outside the training data (outside > 1.5):\nrow 5 (outside "
-        out = capsys.readouterr().out
-        assert warning in out
-        assert f"a is {100 * (low + 9) / (high - low):.3g} % of its range below its smallest value\nrow 4" in out
-        assert f"a is {100 * (3 - high) / (high - low):.3g} % of its range above its largest value\n" in out
-    main(["sweep", "hx.csv", "--out", "inside.csv"])
-    assert "outside" not in capsys.readouterr().out
-    for run in ("0", "1"):
-        path = Path(f"sweep/{run}/checkpoints/best.ckpt")
+        assert "2 of these 5 rows are outside the training data (outside > 1.5): row 5 (outside " in out
+        assert f"a is {100 * (low + 9) / (high - low):.3g} % of its range below its smallest value row 4" in out
+        assert f"a is {100 * (3 - high) / (high - low):.3g} % of its range above its largest value" in out
+    written = pandas.read_csv("out.csv", keep_default_na=False)
+    for data in (new, "new.csv", Path("new.csv")):
+        predicted = runge.predict("sweep", data, 0.5, hessian=True)
+        pandas.testing.assert_frame_equal(predicted, written, check_exact=True)
+    assert {"u_y_std", "u_y_low", "du_y_da_high", "d2u_y_da_db", "outside"} <= {*predicted}
+    assert (predicted["set"] != "").tolist() == [True] * 3 + [False] * 2
+    plain = runge.predict(u, new)
+    pandas.testing.assert_frame_equal(plain, predicted[list(plain)])
+    assert "set" not in runge.predict("sweep", new.tail(1))
+    assert "outside" not in said("sweep", "hx.csv", "--out", "inside.csv")
+    for path in Path("sweep").rglob("best.ckpt"):
         checkpoint = torch.load(path)
         del checkpoint["inside"]
         torch.save(checkpoint, path)
     main(["sweep", "new.csv", "--out", "old.csv"])
-    np.testing.assert_array_equal(pandas.read_csv("old.csv")["outside"], pandas.read_csv("out.csv")["outside"])
+    np.testing.assert_array_equal(pandas.read_csv("old.csv")["outside"], written["outside"])
     Path("hx.csv").unlink()
-    capsys.readouterr()
-    main(["sweep", "new.csv", "--out", "gone.csv"])
     rule = "it cannot be known which of these rows are outside the training data: data.file: there is no file 'hx.csv'"
-    assert rule in capsys.readouterr().out.replace("\n", " ")
+    assert rule in said("sweep", "new.csv", "--out", "gone.csv")
     assert "outside" not in pandas.read_csv("gone.csv")
-
-
-def _splits(folds):
-    tables = [Table(file="hx.csv", folds=folds, fold=fold) for fold in range(folds)]
-    return [read(table).split(Seed(seed=0).generator("data")) for table in tables]
