@@ -12,6 +12,7 @@ import shutil
 import subprocess
 import sys
 from functools import cache, partial
+from itertools import product
 from pathlib import Path
 from random import Random
 
@@ -23,10 +24,9 @@ from hypothesis import strategies as st
 import runge
 from runge.commands.cli import main
 from runge.configuration import words
-from runge.sweeps.session import as_sweep
 from runge.training.member import Member
 from tests.compositions import draw_keys
-from tests.conftest import ROOT, command, compose
+from tests.conftest import ROOT, compose
 from tests.refusals import check_refusal
 
 
@@ -49,14 +49,9 @@ def read(path):
 
 
 @cache
-def usual_values():
+def usual_values(*options):
     """Return functions that draw a value of a key that is likely to be allowed, by its type."""
-    found = {}
-    for group in GROUPS.keys() - {"experiment", "logger", "search"}:
-        for option in GROUPS[group]:
-            table = [f"data.file={TABLE}"] if option == "table" else []
-            found |= draw_keys(Member(compose(f"{group}={option}", *table)))
-    return found | {key: partial(Random.choice, seq=texts) for key, texts in UNTYPED.items()}
+    return draw_keys(Member(compose(*options)))
 
 
 TABLE = Path(__file__).with_name("table.csv")
@@ -110,9 +105,17 @@ def commands(draw):
     small = SMALL
     if chosen.get("data") == "table":
         small = {key: value for key, value in SMALL.items() if not key.startswith("data.")} | {"data.file": str(TABLE)}
+    files = [f"data.file={TABLE}"] if chosen.get("data") == "table" else []
+    usual_keys = usual_values() | {
+        key: drawn
+        for group in sorted(chosen.keys() - {"experiment", "logger", "search"})
+        if chosen[group] in GROUPS[group]
+        for key, drawn in usual_values(f"{group}={chosen[group]}", *(files if group == "data" else [])).items()
+    }
+    usual_keys |= {key: partial(Random.choice, seq=texts) for key, texts in UNTYPED.items()}
     for key in draw(st.lists(st.sampled_from(sorted(keys)), max_size=6, unique=True)):
         odd = [*ODD, *([] if key.startswith(SIZES) else [LARGE])]
-        usual = usual_values().get(key, lambda _, key=key: keys[key])
+        usual = usual_keys.get(key, lambda _, key=key: keys[key])
         count = draw(st.integers(1, 2)) if sweep else 1
         drawn = [draw(st.sampled_from(odd)) if now_and_then(6) else usual(chance) for _ in range(count)]
         values[key] = ",".join(drawn)
@@ -155,103 +158,97 @@ def test_trains_or_says_why_not(train, tmp_path, monkeypatch, pytestconfig):
 
 
 SCRIPTS = {
-    "/usr/bin/runge": "runge",
-    "/usr/lib/python3/site-packages/runge/__main__.py": "python -m runge",
-    "train.py": "python train.py",
+    "/usr/bin/runge": ("runge", "runge train"),
+    "/usr/lib/python3/site-packages/runge/__main__.py": ("python -m runge", "python -m runge train"),
+    "train.py": ("runge", "python train.py"),
 }
+VERBS = ["fit", "train", "check", "predict", "suggest", "export", "draw", "compare"]
+only = partial(pytest.mark.parametrize, "script", indirect=True)
 
 
 @pytest.fixture(params=SCRIPTS)
 def script(request, monkeypatch):
-    """Let the command be called by this name."""
+    """Let the command be called by this name; return the command before a verb, and the one that trains."""
     monkeypatch.setattr(sys, "path", sys.path[:])
     monkeypatch.setattr(sys, "argv", [request.param])
-    return request.param
+    return SCRIPTS[request.param]
 
 
 @pytest.fixture
-def trains(script):
-    """Return the command that trains."""
-    return SCRIPTS[script] if script == "train.py" else f"{SCRIPTS[script]} train"
+def printed(script, in_folder, capsys):
+    """What the command prints, and its exit status, in an empty folder."""
+
+    def run(*arguments):
+        default = {"default": "train"} if sys.argv[0] == "train.py" else {}
+        sys.argv[1:] = arguments
+        status = 0
+        try:
+            main(**default)
+        except SystemExit as end:
+            status = end.code or 0
+        return "".join(capsys.readouterr()), status
+
+    return run
 
 
-@pytest.fixture
-def program(script):
-    """Return the command before a verb that does not train."""
-    return "runge" if script == "train.py" else SCRIPTS[script]
+@pytest.mark.parametrize(
+    ("script", "verb"),
+    [*zip([*SCRIPTS] * 2, ["check", "compare", "draw", "suggest", "predict a.csv", "export --to numpy"], strict=True)],
+    indirect=["script"],
+)
+def test_verbs(verb, script, printed):
+    verb, *arguments = verb.split()
+    text, status = printed(verb, "--help")
+    assert (text.startswith(f"usage: {script[0]} {verb} [-h] "), status) == (True, 0)
+    text, status = printed(verb, "nowhere", *arguments)
+    assert (f"{script[0]} {verb}: error: " in text, "nowhere" in text, status) == (True, True, 2)
 
 
-def printed(capsys, *arguments):
-    """Return what the command prints, and its exit status."""
-    default = {"default": "train"} if sys.argv[0] == "train.py" else {}
-    sys.argv[1:] = arguments
-    status = 0
-    try:
-        main(**default)
-    except SystemExit as end:
-        status = end.code or 0
-    return "".join(capsys.readouterr()), status
-
-
-@pytest.mark.parametrize("verb", ["predict", "export", "draw", "compare", "check", "suggest"])
-def test_verbs(verb, program, capsys):
-    text, status = printed(capsys, verb, "--help")
-    assert text.startswith(f"usage: {program} {verb} [-h] ")
-    assert status == 0
-    text, status = printed(capsys, verb, "nowhere", *{"predict": ["a.csv"], "export": ["--to", "numpy"]}.get(verb, []))
-    assert f"{program} {verb}: error: " in text
-    assert "nowhere" in text
-    assert status == 2
-
-
-def test_fit_explains_itself(program, trains, capsys, tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
+def test_fit_explains_itself_and_messages_advise_the_command_that_was_typed(script, printed):
+    program, trains = script
     for arguments, expected in (((), 2), (("--help",), 0), (("a.csv", "-h"), 0)):
-        text, status = printed(capsys, "fit", *arguments)
+        text, status = printed("fit", *arguments)
         assert text.startswith(f"usage: {program} fit FILE ")
         assert f"short for\n{trains} -m search=best data=table data.file=FILE.\n" in text
         assert status == expected
-    text, status = printed(capsys, "fit", "seed=1", "a.csv")
+    text, status = printed("fit", "seed=1", "a.csv")
     check_refusal(status, "FILE", "seed=1 a.csv", "target=NAME")
-    text, status = printed(capsys, "fit", "a.csv")
+    text, status = printed("fit", "a.csv")
     check_refusal(text[text.index("error: ") :], "data.file", "'a.csv'")
     assert status == 1
+    text, status = printed("train", "search=best")
+    assert status == 1
+    assert f"search: needs -m: {trains} -m search=best" in text
 
 
-@pytest.mark.parametrize("script", ["/usr/bin/runge"], indirect=True)
-def test_commands_end_quietly_if_what_reads_their_output_has_ended(script, train, tmp_path, monkeypatch, capfd):
-    assert train("model.width=2", "trainer.max_steps=1", "pictures=false", "hydra.run.dir=run")[0] == 0
-    shutil.copy(TABLE, tmp_path / "run")
-    monkeypatch.chdir(tmp_path / "run")
+@only(["/usr/bin/runge"])
+def test_commands_end_quietly_if_what_reads_their_output_has_ended(script, trained, tmp_path, monkeypatch, capfd):
     short = ["model.width=2", "trainer.max_steps=1", "pictures=false"]
-    export = ["export", ".", "--to", "numpy"]
-    verbs = [["check", "table.csv"], ["compare", ".", "--csv", "-"], ["draw", "."], export, ["suggest", "-h"]]
-    capfd.readouterr()
-    for arguments in [*verbs, ["predict", "-h"], ["fit", "-h"], ["--version"], ["train", "-h"], [], ["train", *short]]:
-        for buffering in (1, -1):  # the error is raised where a line is printed, and where the command ends
-            read, written = os.pipe()
-            os.close(read)
-            with open(written, "w", buffering=buffering) as output, monkeypatch.context() as patch:
-                patch.setattr(sys, "stdout", output)
-                sys.argv[1:] = arguments
-                with pytest.raises(SystemExit) as end:
-                    main()
-            assert (end.value.code, capfd.readouterr().err) == (1, ""), arguments
+    folder, _ = trained(*short, "hydra.run.dir=run")
+    monkeypatch.chdir(shutil.copytree(folder / "run", tmp_path / "run"))
+    shutil.copy(TABLE, ".")
+    # An error is raised where a line is printed, or, if it is kept in a buffer, where the command ends.
+    whole = [["check", "table.csv"], ["compare", ".", "--csv", "-"], ["draw", "."], ["export", ".", "--to", "numpy"]]
+    helps = [[verb, "-h"] for verb in ("suggest", "predict", "fit", "train")]
+    either = [["--version"], [], ["train", *short]]
+    for arguments, buffering in [*product([*whole, *helps, *either], [1]), *product([helps[0], *either], [-1])]:
+        read, written = os.pipe()
+        os.close(read)
+        with open(written, "w", buffering=buffering) as output, monkeypatch.context() as patch:
+            patch.setattr(sys, "stdout", output)
+            sys.argv[1:] = arguments
+            with pytest.raises(SystemExit) as end:
+                main()
+        assert (end.value.code, capfd.readouterr().err) == (1, ""), arguments
 
 
-def test_fit_takes_a_file_with_an_equals_sign(tmp_path):
-    (path := tmp_path / "lr=0.1.csv").touch()
-    assert as_sweep([str(path)]) == ["-m", "search=best", "data=table", f"data.file='{path}'"]
+def test_words_that_do_not_train(printed):
+    rule = f"error: the first word must be one of {', '.join(VERBS)}; got 'predit'"
+    assert printed("predit", "run", "new.csv") == ("", f"{rule}; did you mean predict?")
+    assert printed("--version") == (f"runge {runge.__version__}\n", 0)
 
 
-def test_a_word_that_is_no_verb(script, capsys):
-    rule = (
-        "error: the first word must be one of fit, train, check, predict, suggest, export, draw, compare; got 'predit'"
-    )
-    assert printed(capsys, "predit", "run", "new.csv") == ("", f"{rule}; did you mean predict?")
-
-
-@pytest.mark.parametrize("script", [*SCRIPTS][:2], indirect=True)
+@only([*SCRIPTS][:2])
 @pytest.mark.parametrize(
     ("arguments", "question"),
     [
@@ -262,32 +259,29 @@ def test_a_word_that_is_no_verb(script, capsys):
         (["--help", "fit"], "; did you mean: {} train --help fit"),
     ],
 )
-def test_a_command_without_a_verb_trains_nothing(arguments, question, script, program, capsys):
-    text, status = printed(capsys, *arguments)
+def test_a_command_without_a_verb_trains_nothing(arguments, question, script, printed):
+    text, status = printed(*arguments)
     assert text == ""
-    assert status.endswith(f"got {arguments[0]!r}{question.format(program)}")
+    assert status.endswith(f"got {arguments[0]!r}{question.format(script[0])}")
 
 
-@pytest.mark.parametrize("script", [*SCRIPTS][:2], indirect=True)
-@pytest.mark.parametrize("arguments", [[], ["--help"], ["-h"]])
-def test_the_command_alone_lists_the_verbs(arguments, script, program, capsys):
-    text, status = printed(capsys, *arguments)
-    assert status == 0
-    assert text.startswith(f"usage: {program} VERB ...\n\n{runge.__doc__}\n\n  fit      find ")
-    verbs = re.findall(r"^  ([a-z]+) ", text, re.MULTILINE)
-    assert verbs == ["fit", "train", "check", "predict", "suggest", "export", "draw", "compare"]
-    assert text.endswith(f"\n\n{program} VERB --help shows the options of a verb, {program} --version the version.\n")
+@only([*SCRIPTS][:2])
+def test_the_command_alone_lists_the_verbs(script, printed):
+    for arguments in ([], ["--help"], ["-h"]):
+        text, status = printed(*arguments)
+        assert status == 0
+        assert text.startswith(f"usage: {script[0]} VERB ...\n\n{runge.__doc__}\n\n  fit      find ")
+        assert re.findall(r"^  ([a-z]+) ", text, re.MULTILINE) == VERBS
+        last = f"\n\n{script[0]} VERB --help shows the options of a verb, {script[0]} --version the version.\n"
+        assert text.endswith(last)
 
 
-def test_train_py_without_arguments_trains(in_folder, monkeypatch):
-    monkeypatch.setattr("runge.sweeps.run.train_run", lambda configuration: configuration.model.width)
-    assert command() == (0, "")
-    assert len(list(Path("outputs").rglob("train.log"))) == 1
-
-
-def test_train_is_a_verb_of_train_py_too(train):
+def test_train_py_trains_without_arguments_and_with_the_verb(train, monkeypatch):
     status, _, err = train("train", "model.width=0")
     assert (status, "model.width: should be greater than or equal to 1, got 0" in err) == (1, True)
+    monkeypatch.setattr("runge.sweeps.run.train_run", lambda configuration: configuration.model.width)
+    assert train()[0] == 0
+    assert len(list(Path("outputs").rglob("train.log"))) == 1
 
 
 def test_python_m_runge(tmp_path):
@@ -298,44 +292,26 @@ def test_python_m_runge(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
-def test_the_version_is_that_of_runge(script, capsys):
-    assert printed(capsys, "--version") == (f"runge {runge.__version__}\n", 0)
-
-
-def test_the_help_of_train_has_all_groups_and_keys(script, capsys):
-    text, status = printed(capsys, "train", "--help")
+@only(["train.py"])
+def test_the_help_of_train_has_all_groups_and_keys_and_the_flags_of_hydra_stay(script, printed):
+    text, status = printed("train", "--help")
     assert status == 0
     assert text.startswith(f"{runge.__doc__}\n\n  runge train [KEY=VALUE ...]  ")
     assert "is powered by Hydra" not in text
     assert all(f"\n{group}: " in text for group in GROUPS if group != "claims")
     assert all(f"{key.rpartition('.')[2]}:" in text for key in KEYS if not key.startswith("hydra"))
     assert "--hydra-help" in text
+    for flags in (["--hydra-help"], ["--cfg", "job"], ["--info", "defaults"]):
+        text, status = printed("train", *flags)
+        assert status == 0
+        assert not text.startswith(str(runge.__doc__))
 
 
-@pytest.mark.parametrize("flags", [("--hydra-help",), ("--cfg", "job"), ("--info", "defaults")])
-def test_the_flags_of_hydra_stay(flags, script, capsys):
-    text, status = printed(capsys, "train", *flags)
-    assert status == 0
-    assert not text.startswith(str(runge.__doc__))
-
-
-def test_messages_advise_the_command_that_was_typed(trains, capsys, tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    text, status = printed(capsys, "train", "search=best")
-    assert status == 1
-    assert f"search: needs -m: {trains} -m search=best" in text
-
-
-@pytest.mark.parametrize(
-    ("script", "trains", "fits"),
-    [
+def test_the_name_of_the_command(monkeypatch):
+    for script, trains, fits in [
         ("../my code/train.py", "python '../my code/train.py'", "runge fit"),
-        ("C:/bin/runge", "runge train", "runge fit"),
         ("/lib/runge/__main__.py", "python -m runge train", "python -m runge fit"),
-        ("/lib/pytest/__main__.py", "runge train", "runge fit"),
-        ("", "runge train", "runge fit"),
-    ],
-)
-def test_the_name_of_the_command(script, trains, fits, monkeypatch):
-    monkeypatch.setattr(sys, "argv", [script])
-    assert (words.command(), words.command("fit")) == (trains, fits)
+        *[(other, "runge train", "runge fit") for other in ("C:/bin/runge", "/lib/pytest/__main__.py", "")],
+    ]:
+        monkeypatch.setattr(sys, "argv", [script])
+        assert (words.command(), words.command("fit")) == (trains, fits)
