@@ -5,44 +5,44 @@ import numpy as np
 import pytest
 import torch
 from matplotlib.collections import PolyCollection
+from matplotlib.figure import Figure
 
 import runge
 from runge.commands.draw import main
-from runge.configuration.errors import ConfigurationError
 from runge.function.function import Function
 from runge.function.loading import load
 from runge.function.slices import formula_of, profiles_of
 from runge.pictures.drawing import draw, draw_answer, title_of
-from runge.sobolev.network import Model, StackedMLP
+from runge.sobolev.network import StackedMLP
 from runge.sweeps.compose import compose
 from runge.training.member import Member
 from runge.training.stack import Stack
+from tests.conftest import model
 
-SHORT = ("trainer.max_steps=20", "trainer.log_every=10", "model.width=8", "trainer.progress_bar=false")
+pytestmark = pytest.mark.usefixtures("in_folder")
+
+SHORT = ("trainer.max_steps=4", "trainer.log_every=2", "model.width=8", "trainer.progress_bar=false")
+SWEEP = (*SHORT, "hydra.launcher.processes=1", "search.compare=false")
 
 
 def pictures(directory):
-    return sorted(path.stem for path in directory.glob("*.png"))
+    return sorted(path.stem for path in Path(directory).glob("*.png"))
 
 
-def test_a_single_run_draws_and_a_sweep_when_it_is_asked(tmp_path):
-    run = runge.train(*SHORT, directory=tmp_path / "run")
-    assert pictures(run.directory) == ["curves", "fit"]
-    assert pictures(runge.train(*SHORT, "pictures=false", directory=tmp_path / "none").directory) == []
-    runge.sweep(
-        *SHORT, "pictures=auto,true", "search.compare=false", "hydra.launcher.processes=1", directory=tmp_path / "sweep"
-    )
-    auto, always = (tmp_path / "sweep" / name for name in "01")
-    assert (pictures(auto), pictures(always)) == ([], ["curves", "fit"])
-    main([str(auto)])  # from the same files, the same pictures
-    for name in ("curves.png", "fit.png"):
-        assert (auto / name).read_bytes() == (always / name).read_bytes()
-
-
-def test_the_title_has_the_noise_and_the_names_of_the_axes():
-    settings = {"target": "Expression", "target.expr": "exp(y)*x", "target.domain": "[[-1, 1], [0, 2]]", "seed": 0}
-    settings |= {"sampling": "Uniform", "data.noise_f": 0.0, "data.noise_df": 0.05}
-    assert title_of(settings).startswith("exp(x2)*x1, uniform sampling, noise 0.05 in f': ")
+def test_the_pictures_of_runs_are_drawn_when_asked_and_again_from_their_files(refusal):
+    """The sweep is of several functions, of which there is no picture."""
+    runge.sweep(*SWEEP, "model.width=4,8", "pictures=true", directory="sweep")
+    drawn = {path: path.read_bytes() for path in Path("sweep").rglob("*.png")}
+    assert {path.stem for path in drawn} == {"curves", "fit"}
+    for path in drawn:
+        path.unlink()
+    main(["sweep"])
+    assert {path: path.read_bytes() for path in Path("sweep").rglob("*.png")} == drawn
+    for part in ("fit.csv", "history.csv"):
+        for path in Path("sweep").rglob(part):
+            path.unlink()
+    Path("sweep/answer.json").write_text("{")
+    assert "answer.json is damaged" in refusal(main, "sweep")
 
 
 def test_the_training_points_of_a_formula_are_those_of_its_run():
@@ -57,20 +57,14 @@ def test_the_training_points_of_a_formula_are_those_of_its_run():
     assert target.value(torch.zeros(1, 1)).item() == 0
 
 
-def test_pictures_must_be_a_choice():
-    with pytest.raises(ConfigurationError, match="pictures: must be auto, true or false, got 'never'"):
-        runge.train(*SHORT, "pictures=never")
-
-
-def test_profiles_of_a_table_go_through_the_median_and_have_the_slope_of_the_fit(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
+def test_profiles_of_a_table_go_through_the_median_and_have_the_slope_of_the_fit():
     x = np.random.default_rng(0).random((60, 3))
-    np.savetxt("t.csv", np.column_stack([x, x.prod(1)]), delimiter=",", header="a,b,c,y", comments="")
-    run = runge.train(
-        "data=table", "data.file=t.csv", "data.inputs=[a,b,c]", "data.outputs=[y]", *SHORT, directory=tmp_path / "run"
-    )
+    run = runge.train({"x": x, "y": x.prod(1)}, *SHORT)
     assert pictures(run.directory) == ["curves", "fit", "profiles"]
-    figure, points = run.draw()["profiles"], run.fit[["a", "b", "c"]].to_numpy()
+    drawn = runge.draw(run)
+    assert drawn.keys() == {"fit", "curves", "profiles"}
+    assert all(isinstance(figure, Figure) for figure in drawn.values())
+    figure, points = drawn["profiles"], run.fit[["x1", "x2", "x3"]].to_numpy()
     inside = np.tile(np.median(points, 0), (101, 1))
     inside[:, 1] = np.linspace(points[:, 1].min(), points[:, 1].max(), 101)
     curve = figure.axes[1].lines[0]
@@ -80,7 +74,7 @@ def test_profiles_of_a_table_go_through_the_median_and_have_the_slope_of_the_fit
 
 def test_profiles_along_many_inputs_need_little_memory(monkeypatch):
     domains = torch.tensor([[[-1.0, 1.0]]]).expand(1, 3, 2)
-    function = Function(StackedMLP(Model(width=8), domains, [torch.Generator()], torch.float64))
+    function = Function(StackedMLP(model(), domains, [torch.Generator()], torch.float64))
     sizes, jet, x = list[int](), function.jet, np.random.default_rng(0).random((60, 3))
     monkeypatch.setattr(function, "jet", lambda points, *others: sizes.append(points.numel()) or jet(points, *others))
     profiles = profiles_of(function, x)
@@ -90,14 +84,17 @@ def test_profiles_along_many_inputs_need_little_memory(monkeypatch):
 
 
 @pytest.mark.parametrize("dimension", [1, 2])
-def test_a_sweep_that_is_one_function_is_drawn_with_its_intervals(dimension, tmp_path):
+def test_a_sweep_that_is_one_function_is_drawn_with_its_intervals(dimension):
     x = np.random.default_rng(0).random((60, dimension))
     np.savez("t.npz", x=x, y=x.prod(1))
-    table, sweep = ("data=table", "data.file=t.npz", "data.folds=3"), tmp_path / "sweep"
-    runge.sweep(*SHORT, *table, "hydra.launcher.processes=1", directory=sweep)
-    main([str(sweep)])
-    assert pictures(sweep) == ["answer", "comparison", "profiles"][: 1 + dimension]
-    function, drawn = load(sweep), draw_answer(sweep)
+    runge.sweep(*SWEEP, "data=table", "data.file=t.npz", "data.folds=3", directory="sweep")
+    assert not list(Path("sweep").rglob("*.png"))  # as the runs of a sweep are not drawn
+    for fold in "12":
+        Path(f"sweep/{fold}/history.csv").unlink()  # so that only one run is drawn
+    main(["sweep"])
+    assert pictures("sweep") == ["answer", "profiles"][:dimension]
+    function, drawn = load("sweep"), runge.draw("sweep")
+    assert [*drawn] == pictures("sweep")
     low, high = function.interval(x[:1, 0] if dimension == 1 else x[:1])
     half = (high - low).item() / 2  # the same everywhere
     if dimension == 1:
@@ -109,36 +106,35 @@ def test_a_sweep_that_is_one_function_is_drawn_with_its_intervals(dimension, tmp
         titles = drawn["answer"].axes[1].get_title(loc="left"), drawn["profiles"].axes[0].get_title(loc="left")
         assert all(title.endswith(f"90 % interval: ± {half:.2g}") for title in titles)
     Path("t.npz").unlink()  # without the table there are no intervals
-    assert "90 % interval" not in {one.get_label() for one in draw_answer(sweep)["answer"].findobj(PolyCollection)}
+    assert "90 % interval" not in {one.get_label() for one in draw_answer("sweep")["answer"].findobj(PolyCollection)}
 
 
-def test_a_sweep_of_several_functions_has_no_picture_of_one(tmp_path, refusal):
-    runge.sweep(*SHORT, "model.width=4,8", "hydra.launcher.processes=1", directory=tmp_path)
-    main([str(tmp_path)])
-    assert pictures(tmp_path) == ["comparison"]
-    (tmp_path / "answer.json").write_text("{")
-    assert "answer.json is damaged" in refusal(main, str(tmp_path))
-
-
-def test_a_run_that_has_not_finished_has_curves(tmp_path, refusal, capsys):
-    run = runge.train(*SHORT, "pictures=false", directory=tmp_path / "run")
+def test_a_run_that_has_not_finished_has_curves(refusal, capsys):
+    run = runge.train(*SHORT, "pictures=false", directory="runs/run")
+    assert pictures(run.directory) == []
     for name in ("metrics.json", "fit.csv"):
         (run.directory / name).unlink()
     assert draw(run.directory).keys() == {"curves"}
     assert run._repr_png_() is None
     with pytest.raises(FileNotFoundError, match=r"fit.csv is missing: the run has not finished"):
         run.figure()
-    begun = tmp_path / "begun"
-    shutil.copytree(run.directory, begun)
-    (begun / "history.csv").unlink()
-    main([str(tmp_path)])
+    shutil.copytree("runs/run", "runs/begun")
+    Path("runs/begun/history.csv").unlink()
+    main(["runs"])
     printed = capsys.readouterr()
-    assert (printed.out, printed.err.count("not drawn: ")) == (f"{run.directory / 'curves.png'}\n", 1)
-    assert f"{begun / 'history.csv'} is missing" in printed.err
-    assert f"not drawn: {begun / 'history.csv'} is missing" in refusal(main, str(begun))
-    shutil.rmtree(run.directory)
-    shutil.rmtree(begun)
-    assert "DIR: must contain a run, got none" in refusal(main, str(tmp_path))
+    assert (printed.out, printed.err.count("not drawn: ")) == ("runs/run/curves.png\n", 1)
+    assert "runs/begun/history.csv is missing" in printed.err
+    assert "not drawn: runs/begun/history.csv is missing" in refusal(main, "runs/begun")
+    shutil.rmtree("runs")
+    Path("runs").mkdir()
+    assert "DIR: must contain a run, got none" in refusal(main, "runs")
+    with pytest.raises(FileNotFoundError):
+        runge.draw("nowhere")
+
+
+EXPRESSION = {"target": "Expression", "target.expr": "exp(y)*x", "target.domain": "[[-1, 1], [0, 2]]"}
+NOISE = {"sampling": "Uniform", "data.noise_f": 0.0, "data.noise_df": 0.05}
+BALANCED = {"target.expr.a": "x", "target.expr.b": "-x", "balance": "Log", "loss.lambda_d": 1}
 
 
 @pytest.mark.parametrize(
@@ -148,12 +144,10 @@ def test_a_run_that_has_not_finished_has_curves(tmp_path, refusal, capsys):
             {"target": "Runge", "sampling": "Uniform", "loss.lambda_d": 0.1},
             "Runge, uniform sampling: {}, lambda_d = 0.1",
         ),
-        (
-            {"target.expr.a": "x", "target.expr.b": "-x", "balance": "Log", "loss.lambda_d": 1},
-            "a = x, b = -x: {}, lambda_d by Log",
-        ),
+        (BALANCED, "a = x, b = -x: {}, lambda_d by Log"),
         ({"data.file": "/there/$.csv", "sampling": "Uniform"}, r"\$.csv: {}"),
         ({"target.expr": "x", "sampling": "Random", "resampling": "Region"}, "x, random sampling, then by region: {}"),
+        (EXPRESSION | NOISE, "exp(x2)*x1, uniform sampling, noise 0.05 in f': {}"),
     ],
 )
 def test_the_title_of_a_run(settings, shown):
