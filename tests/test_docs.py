@@ -25,27 +25,49 @@ from runge.sweeps.policies.policy import SweepCommand
 from runge.sweeps.session import as_sweep, check_overrides, quoted, session
 from tests.conftest import ROOT, command
 
-PYTHON = (ROOT / "docs/howto/python.md").read_text()
-DATA = (ROOT / "docs/howto/data.md").read_text()
-PAGE = (ROOT / "docs/howto/extend.md").read_text()
+DATA, PAGE = ((ROOT / f"docs/howto/{name}.md").read_text() for name in ("data", "extend"))
 SHORT = ("trainer.max_steps=4", "model.width=8", "trainer.progress_bar=false", "pictures=false")
+
+pytestmark = pytest.mark.usefixtures("in_folder")
+
+
+def blocks(page):
+    """The code in Python of a page."""
+    return re.findall(r"```python\n(.*?)```", (ROOT / "docs" / page).read_text(), re.DOTALL)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """The shipped table, those that the page on data makes of it, and the files of the page on extensions."""
+    folder = tmp_path_factory.mktemp("pages")
+    shutil.copy(ROOT / "examples/wing.csv", folder)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        exec("\n".join(block for block in blocks("howto/data.md") if "import runge" not in block), {})
+    own = re.search(r"```yaml\n(# @package.*?)```", PAGE, re.DOTALL)[1]
+    texts = dict(re.findall(r"```\w+\n# (mine/\S+)\n(.*?)```", PAGE, re.DOTALL)) | {"mine/experiment/own.yaml": own}
+    for name, text in texts.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(text)
+    return folder
+
+
+@pytest.fixture
+def tables(folder, monkeypatch):
+    """Be where these files are."""
+    monkeypatch.chdir(folder)
 
 
 @pytest.mark.parametrize("line", re.findall(r"^PYTHONPATH=mine python train.py (.*)$", PAGE, re.MULTILINE))
-def test_extensions_of_ones_own_run(line, one_core, tmp_path, monkeypatch):
-    for name, text in re.findall(r"```\w+\n# (mine/\S+)\n(.*?)```", PAGE, re.DOTALL):
-        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / name).write_text(text)
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.syspath_prepend(tmp_path / "mine")
-    options = shlex.split(line.replace("mine/conf", str(tmp_path / "mine/conf")))
+def test_extensions_of_ones_own_run(line, one_core, folder, monkeypatch):
+    monkeypatch.syspath_prepend(folder / "mine")
+    options = shlex.split(line.replace("mine/conf", str(folder / "mine/conf")))
     assert command(*options, *SHORT)[0] == 0
 
 
 @pytest.mark.filterwarnings("ignore:The number of training batches")  # Lightning's advice, where a logger is on
-def test_a_trainer_of_ones_own(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    code = "\n".join(re.findall(r"```python\n(.*?)```", (ROOT / "docs/howto/lightning.md").read_text(), re.DOTALL))
+def test_a_trainer_of_ones_own():
+    code = "\n".join(blocks("howto/lightning.md"))
     names = {}
     exec(code.replace("max_epochs=80", "max_epochs=2").replace("latest_step=2000", "latest_step=130"), names)
     assert names["trainer"].global_step == 200
@@ -76,22 +98,20 @@ def test_no_line_begins_as_a_comment():
     assert not [page.name for page in pages if re.search(r"^\s*%", page.read_text(encoding="utf-8"), re.MULTILINE)]
 
 
-def test_the_page_on_python_runs(tmp_path, monkeypatch):
+def test_the_page_on_python_runs():
     """All of its code but that on files of the reader's own."""
-    monkeypatch.chdir(tmp_path)
-    code = re.sub(r"max_steps=\d+", "max_steps=4", "".join(re.findall(r"```python\n(.*?)```", PYTHON, re.DOTALL)[:5]))
-    code = re.sub(r'"seed=range\(\d\)"', '"seed=range(2)", "model.width=8", "hydra.launcher.processes=1"', code)
-    exec(code, {})
-    assert (tmp_path / "fit.pdf").exists()
+    code = re.sub(r'max_steps=\d+"', 'max_steps=4", "pictures=false"', "".join(blocks("howto/python.md")[:5]))
+    small = '"seed=range(2)", "model.width=8", "hydra.launcher.processes=1", "search.compare=false"'
+    exec(re.sub(r'"seed=range\(\d\)"', small, code), {})
+    assert Path("fit.pdf").exists()
 
 
 @pytest.mark.skipif(shutil.which("gcc") is None, reason="the controller is compiled")
 def test_the_page_on_optimisation(tmp_path, monkeypatch):
     """All recipes find the same optimum, which the true reactor confirms, and the compiled controller is CasADi's."""
     page, names = (ROOT / "docs/howto/optimise.md").read_text(), {}
-    monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "path", [str(tmp_path), *sys.path, str(ROOT / "benchmarks/problems")])
-    *recipes, controlled = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    *recipes, controlled = blocks("howto/optimise.md")
     exec("".join(recipes), names)
     best = names["best"], names["optimum"], names["task"].get_val("x")
     assert_allclose(names["u"](np.array(best))[:, names["Y"]], names["u"](best[1])[names["Y"]], rtol=1e-4)
@@ -110,7 +130,7 @@ def test_the_page_on_optimisation(tmp_path, monkeypatch):
 def test_the_example_of_the_page_on_sobolev_training(capsys):
     """The errors of the polynomials are those of the table."""
     page = (ROOT / "docs/explanation/sobolev.md").read_text()
-    exec(re.search(r"```python\n(.*?)```", page, re.DOTALL)[1], {})
+    exec(blocks("explanation/sobolev.md")[0], {})
     printed = re.findall(r"([\d.]+)%", capsys.readouterr().out)
     shown = re.findall(r"(\S+) %", " ".join(re.findall(r"^\| values .*$", page, re.MULTILINE)))
     assert len(printed) == 4
@@ -140,20 +160,11 @@ def test_step_3_of_the_tutorial_compares_its_two_runs(train, capfd):
 def test_the_labels_of_the_page_on_sensitivity():
     """The table that it makes has the bounds, with the errors, that it gives."""
     page, names = (ROOT / "docs/howto/sensitivity.md").read_text(), {}
-    exec(re.search(r"```python\n(.*?)```", page, re.DOTALL)[1], names)
+    exec(blocks("howto/sensitivity.md")[0], names)
     x, y, dydx = (names["df"].filter(regex=name).to_numpy() for name in ("^x", "^y$", "^dy_"))
     own = measure(y, dydx[:, None], np.array([x.min(0), x.max(0)]).T)
     shown = re.findall(r"^\| x.* (\S+) ± (\S+) \|$", page, re.MULTILINE)
     assert_allclose(np.array(shown, float), np.stack([own.bound[0], own.bound_error[0]], 1), atol=0.005)
-
-
-@pytest.fixture
-def tables(tmp_path, monkeypatch):
-    """The shipped table, and those that the page on data makes of it, in the present directory."""
-    monkeypatch.chdir(tmp_path)
-    shutil.copy(ROOT / "examples/wing.csv", tmp_path)
-    blocks = re.findall(r"```python\n(.*?)```", DATA, re.DOTALL)
-    exec("\n".join(block for block in blocks if "import runge" not in block), {})
 
 
 @pytest.mark.parametrize("line", re.findall(r"^    python train.py (.*)$", DATA, re.MULTILINE))
@@ -171,9 +182,6 @@ FITS = re.findall(r"^    runge fit (.*)$", (ROOT / "docs/howto/best.md").read_te
 
 @pytest.mark.parametrize("line", FITS)
 def test_the_commands_of_the_page_on_the_best_fit(line, tables):
-    text = re.search(r"```yaml\n(# @package.*?)```", PAGE, re.DOTALL)[1]
-    (folder := Path("mine/experiment")).mkdir(parents=True)
-    (folder / "own.yaml").write_text(text)
     _, *arguments = quoted(as_sweep(shlex.split(line)))
     check_overrides(arguments)
     with session(RunMode.MULTIRUN) as hydra:
