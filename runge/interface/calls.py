@@ -63,7 +63,7 @@ def fit(data: str | os.PathLike[str] | InMemory, *overrides: str, directory: Dir
         >>> import numpy
         >>> x = numpy.linspace(0, 1, 20)
         >>> one = "~search.tables", '+search.tables={one: ["optimizer.lr=0.01"]}', "data.folds=2"
-        >>> short = "trainer.max_steps=20", "model.width=8", "model.depth=1", "search.seeds=2"
+        >>> short = "trainer.max_steps=4", "model.width=8", "search.seeds=1", "search.compare=false"
         >>> answer = fit({"x": x, "y": x**2, "dydx": 2 * x}, *one, *short, directory=mkdtemp())
         >>> answer.leaderboard["name"].tolist(), answer.function.outputs
         (['one'], ('y',))
@@ -105,7 +105,7 @@ def train(*arguments: str | InMemory, directory: Directory = None) -> Run:
         >>> from tempfile import mkdtemp
         >>> import numpy
         >>> x = numpy.linspace(0, 1, 20)
-        >>> short = "trainer.max_steps=20", "model.width=8"
+        >>> short = "trainer.max_steps=4", "model.width=8", "pictures=false"
         >>> run = train({"x": x, "y": x**2, "dydx": 2 * x}, *short, directory=mkdtemp())
         >>> run.function.inputs, run.function.outputs
         (('x',), ('y',))
@@ -149,7 +149,7 @@ def sweep(*arguments: str | InMemory, directory: Directory = None) -> Comparison
 
     Example:
         >>> from tempfile import mkdtemp
-        >>> short = "trainer.max_steps=20", "model.width=8", "hydra.launcher.processes=1"
+        >>> short = "trainer.max_steps=4", "model.width=8", "search.compare=false", "hydra.launcher.processes=1"
         >>> sorted(sweep("seed=range(3)", *short, directory=mkdtemp()).table["seed"])
         [0, 1, 2]
     """

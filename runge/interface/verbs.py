@@ -52,7 +52,7 @@ def predict(run: Trained, data: Table, interval: float | None = None, hessian: b
         >>> from tempfile import mkdtemp
         >>> import pandas
         >>> from runge.interface.calls import train
-        >>> run = train("trainer.max_steps=20", "model.width=8", directory=mkdtemp())
+        >>> run = train("trainer.max_steps=4", "model.width=8", "pictures=false", directory=mkdtemp())
         >>> predict(run, pandas.DataFrame({"x": [0.0, 0.5, 9.0]})).columns.tolist()
         ['x', 'u_f', 'du_f_dx', 'outside']
     """
@@ -107,7 +107,7 @@ def suggest(
         >>> from runge.interface.calls import sweep
         >>> x = numpy.linspace(0, 1, 20)
         >>> table = pandas.DataFrame({"x": x, "y": x**2, "dy_dx": 2 * x})
-        >>> short = "trainer.max_steps=20", "model.width=8", "hydra.launcher.processes=1"
+        >>> short = "trainer.max_steps=4", "model.width=8", "search.compare=false", "hydra.launcher.processes=1"
         >>> networks = sweep(table, "seed=0,1", *short, directory=mkdtemp())
         >>> suggest(networks, points=3).columns.tolist()
         ['x', 'y', 'dy_dx']
@@ -155,7 +155,7 @@ def export(
     Example:
         >>> from tempfile import mkdtemp
         >>> from runge.interface.calls import train
-        >>> run = train("trainer.max_steps=20", "model.width=8", directory=mkdtemp())
+        >>> run = train("trainer.max_steps=4", "model.width=8", "pictures=false", directory=mkdtemp())
         >>> export(run, "c").name
         'function.c'
     """
@@ -189,7 +189,7 @@ def draw(directory: Directory) -> dict[str, "Figure"]:
     Example:
         >>> from tempfile import mkdtemp
         >>> from runge.interface.calls import train
-        >>> run = train("trainer.max_steps=20", "model.width=8", directory=mkdtemp())
+        >>> run = train("trainer.max_steps=4", "model.width=8", "pictures=false", directory=mkdtemp())
         >>> sorted(draw(run))
         ['curves', 'fit']
     """
@@ -224,7 +224,7 @@ def compare(
     Example:
         >>> from tempfile import mkdtemp
         >>> from runge.interface.calls import train
-        >>> short = "trainer.max_steps=20", "model.width=8"
+        >>> short = "trainer.max_steps=4", "model.width=8", "pictures=false"
         >>> runs = [train(*short, f"seed={seed}", directory=mkdtemp()) for seed in range(2)]
         >>> sorted(compare(*runs).table["seed"])
         [0, 1]
