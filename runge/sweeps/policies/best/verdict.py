@@ -265,8 +265,7 @@ def _describe_surprise(test: Floats, left_out: Floats, table: SearchTable) -> st
     for channel, name in enumerate(names):
         reference, errors = sizes_of(left_out, channel), sizes_of(test, channel)
         n, m = len(reference), len(errors)
-        k = rank(n, n)
-        if m and k <= n:
+        if m and n and (k := rank(n, n)) <= n:
             within = int((errors <= reference[k - 1]).sum())
             p = float(betabinom.cdf(within, m, k, n + 1 - k))
             shortfalls.append(

@@ -179,7 +179,8 @@ def test_test_rows_with_larger_residuals_than_chance_allows():
     assert _describe_surprise(test, left_out, table) == f"{expected} {why}"
     grouped = table._replace(rows=replace(rows, table=Table(file="t.csv", group="a")))
     assert _describe_surprise(test, left_out, grouped) == ""
-    assert _describe_surprise(test, left_out[:8], table) == ""  # too few
+    for few in (left_out[:8], left_out[:0], left_out * np.nan):
+        assert _describe_surprise(test, few, table) == ""
 
 
 def test_inputs_over_many_decades_are_named():
