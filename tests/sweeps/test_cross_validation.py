@@ -10,11 +10,14 @@ import pandas
 import pytest
 
 import runge
-from runge.configuration.errors import ConfigurationError
-from runge.metrics import Objective
+from runge.sweeps.journal import Journal
+from runge.sweeps.launch import check_jobs
+from runge.sweeps.loop import policy_of
 from runge.training.member import Member
 from runge.training.stack import Stack
 from tests.conftest import compose
+from tests.refusals import refuses
+from tests.sweeps.policies.made_up import Launcher, overrides_of, read_command, run
 from tests.sweeps.test_differential import check_members
 
 pytestmark = pytest.mark.usefixtures("in_folder")
@@ -33,10 +36,12 @@ def member(*overrides):
     return Member(compose(*SHORT, *overrides) | {"logger": {}})
 
 
-def settings(sweep, *keys):
-    rows = (json.loads(path.read_text()) for path in Path(sweep).glob("*/run.json"))
-    flat = [{"seed": row["seed"], "fold": row["data"]["fold"], "width": row["model"]["width"]} for row in rows]
-    return sorted(tuple(row[key] for key in keys) for row in flat)
+def proposed(*overrides):
+    """Return the overrides of the runs of a grid, which are checked as those of a command are."""
+    command = read_command(*SWEEP, *overrides, "hydra.sweep.dir=sweep")
+    batch = next(policy_of(command).propose(Journal(Path(), {}, False, 0.0)))
+    check_jobs(command.context, command.config, batch.jobs, 0, build_stacks=False)
+    return [overrides_of(job) for job in batch.jobs]
 
 
 def test_a_stack_of_folds_equals_the_runs_alone(tmp_path):
@@ -46,8 +51,7 @@ def test_a_stack_of_folds_equals_the_runs_alone(tmp_path):
     sizes = Counter(tuple(one.sizes) for one in members)
     assert sizes == {(29, 8, 6): 2, (30, 7, 6): 3}
     assert len({one.shared() for one in members}) == 2
-    for stacked in (members[:2], members[2:]):
-        check_members(stacked, tmp_path)
+    check_members(members[1:2] + members[:1], tmp_path)
 
 
 def test_relative_errors_of_a_fold_are_those_of_the_whole():
@@ -62,67 +66,62 @@ def test_relative_errors_of_a_fold_are_those_of_the_whole():
         assert float(found["val/nrmse_f"]) == pytest.approx(expected, rel=1e-4)
 
 
-def test_a_sweep_trains_a_run_for_each_fold(capsys):
+def test_a_sweep_has_a_run_for_each_fold(caplog):
     write_table(10)
-    sweep = *SWEEP, *TABLE, "data.folds=20", "model.width=5,6", "seed=0,1"
+    jobs = proposed(*TABLE, "data.folds=20", "model.width=5,6", "seed=0,1")
+    settings = [(job["model.width"], job["seed"], job["data.fold"]) for job in jobs]
+    assert settings == [(width, seed, str(fold)) for width in "56" for seed in "01" for fold in range(8)]
+    assert caplog.text.count("data.folds: 8 folds instead of 20") == 1
+    one = proposed(*TABLE, "data.folds=20", "data.fold=2", "seed=0,1")
+    assert [(job["seed"], job["data.fold"]) for job in one] == [("0", "2"), ("1", "2")]
+    several = proposed("data.n_train=20", "data.folds=2,3,null")
+    assert Counter(job["data.folds"] for job in several) == {"2": 2, "3": 3, "null": 1}
+    assert not Path("sweep").exists()
+
+
+def test_the_function_of_a_sweep_is_the_mean_over_its_seeds_and_folds():
+    write_table(20)
+    sweep = *SWEEP, *TABLE, "data.folds=2", "seed=0,1"
     runge.sweep(*sweep, directory="sweep")
-    expected = [(w, s, k) for w in (5, 6) for s in (0, 1) for k in range(8)]
-    assert settings("sweep", "width", "seed", "fold") == expected
-    assert capsys.readouterr().err.count("data.folds: 8 folds instead of 20") == 1
+    x = np.linspace(0, 1, 5)
+    each = [runge.load(f"sweep/{number}")(x) for number in range(4)]
+    assert all(abs(one - each[0]).max() > 0 for one in each[1:])
+    np.testing.assert_allclose(runge.load("sweep")(x), np.mean(each, 0), rtol=1e-6)
     before = {path: path.stat().st_mtime_ns for path in Path("sweep").glob("*/metrics.json")}
     ranking = runge.sweep(*sweep, directory="sweep")  # nothing is left to train
     assert before == {path: path.stat().st_mtime_ns for path in Path("sweep").glob("*/metrics.json")}
-    assert ranking.metric == "val/nrmse_df"
-    assert sorted(one.size for one in ranking.groups) == ["16", "16"]
-    runge.sweep(*sweep[:-2], "data.fold=2", "seed=0,1", directory="one")
-    assert settings("one", "seed", "fold") == [(0, 2), (1, 2)]
-
-
-def test_a_sweep_with_several_numbers_of_folds_and_one_without():
-    runge.sweep(*SWEEP, "data.n_train=20", "data.folds=2,3,null", directory="sweep")
-    folds = [json.loads(path.read_text())["data"] for path in Path("sweep").glob("*/run.json")]
-    assert Counter(data["folds"] for data in folds) == {2: 2, 3: 3, None: 1}
-
-
-def test_the_function_of_a_sweep_is_the_mean_over_its_folds():
-    write_table(20)
-    runge.sweep(*SWEEP, *TABLE, "data.folds=2", directory="sweep")
-    x = np.linspace(0, 1, 5)
-    each = [runge.load(f"sweep/{fold}")(x) for fold in range(2)]
-    assert abs(each[0] - each[1]).max() > 0
-    np.testing.assert_allclose(runge.load("sweep")(x), np.mean(each, 0), rtol=1e-6)
+    assert (ranking.metric, [one.size for one in ranking.groups]) == ("val/nrmse_df", ["4"])
 
 
 @pytest.mark.parametrize(
-    ("overrides", "words"),
+    ("overrides", "refusal"),
     [
-        (("data.folds=5",), "data.fold: must be given with data.folds=5; data.fold=0 trains one run, and -m a sweep"),
-        (("data.folds=5", "data.fold=5"), "fold: must be null or from 0 to 4 with data.folds=5"),
-        (("data.folds=20", "data.fold=9", "data.n_train=9"), "fold: must be from 0 to 8, because there are 9 folds of"),
-        (("data.folds=5", "data.fold=1", "resampling=region"), "resampling: must be none with data.folds"),
+        (("data.folds=5",), ("data.fold", "data.folds=5", "data.fold=0 trains one run", "-m a sweep")),
+        (("data.folds=5", "data.fold=5"), ("data.fold", "", "null or from 0 to 4 with data.folds=5")),
+        (("data.folds=20", "data.fold=9", "data.n_train=9"), ("data.fold", "", "from 0 to 8", "there are 9 folds")),
+        (("data.folds=5", "data.fold=1", "resampling=region"), ("resampling", "", "none with data.folds")),
     ],
 )
-def test_mistakes(overrides, words):
-    with pytest.raises(ConfigurationError, match=words):
+def test_mistakes(overrides, refusal):
+    with refuses(*refusal):
         member(*overrides)
 
 
 def test_too_few_rows():
     write_table(7)
-    with pytest.raises(ConfigurationError, match=r"data.folds: 'a.csv': must have at least 8 rows .* got 7"):
-        runge.sweep(*SWEEP, *TABLE, "data.folds=3", directory="sweep")
-    assert not Path("sweep").exists()
+    with refuses("data.folds", "'a.csv'", "at least 8 rows", "got 7"):
+        proposed(*TABLE, "data.folds=3")
 
 
 def test_a_trial_is_the_median_over_seeds_of_the_mean_over_folds():
     pytest.importorskip("optuna")
     write_table(20)
     options = "search=optuna", "search.trials=2", "search.seeds=3", "optimizer.lr=interval(0.01,1)"
-    runge.sweep(*SWEEP, *TABLE, "data.folds=2", *options, directory="sweep")
+    launcher = Launcher(lambda number, _: float((7 * number) % 12))
+    run(launcher, *SWEEP, *TABLE, "data.folds=2", *options, "hydra.sweep.dir=sweep")
     for trial in json.loads(Path("sweep/search.json").read_text())["trials"]:
-        figures = [json.loads(Path(f"sweep/{run}/metrics.json").read_text()) for run in trial["runs"]]
-        values = [Objective("val/nrmse").values(one)[0] for one in figures]
-        expected = statistics.median(statistics.fmean(values[2 * seed : 2 * seed + 2]) for seed in range(3))
-        assert trial["values"] == pytest.approx([expected])
-    whole = [(seed, fold) for _ in range(2) for seed in range(3) for fold in range(2)]
-    assert settings("sweep", "seed", "fold") == sorted(whole)
+        values = [(7 * number) % 12 for number in trial["runs"]]
+        assert trial["values"] == [statistics.median(statistics.fmean(values[2 * i : 2 * i + 2]) for i in range(3))]
+    (jobs,) = launcher.batches
+    settings = [(job["seed"], job["data.fold"]) for job in jobs]
+    assert settings == 2 * [(seed, fold) for seed in "012" for fold in "01"]
