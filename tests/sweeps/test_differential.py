@@ -123,13 +123,14 @@ def test_composition(number, tmp_path, draws):
 
 
 @pytest.mark.parametrize("run", HARD.values(), ids=HARD)
-def test_hard_composition(run, tmp_path):
-    check([[*SMALL, *run, f"seed={seed}"] for seed in range(3)], tmp_path)
+def test_hard_composition(run, tmp_path, pytestconfig):
+    seeds = range(3 if pytestconfig.getoption("nightly") else 2)
+    check([[*SMALL, *run, f"seed={seed}"] for seed in seeds], tmp_path)
 
 
 @pytest.mark.parametrize("activation", ["relu", "gelu"])
 def test_strategies(activation, tmp_path):
-    shared = [*SMALL, f"model.activation={activation}", "trainer.max_steps=80", "trainer.log_every=20"]
+    shared = [*SMALL, f"model.activation={activation}", "trainer.max_steps=40", "trainer.log_every=10"]
     runs = []
     for i, strategy in enumerate(("uniform", "random", "chebyshev", "mixed", "derivative")):
         schedule = ["schedule=constant"] if i % 2 else ["schedule.latest_step=null", "schedule.patience=1"]
@@ -137,8 +138,7 @@ def test_strategies(activation, tmp_path):
     check(runs, tmp_path)
 
 
-@pytest.mark.parametrize("folds", [(0, 1), (2, 2)], ids=["of 7 points", "of 6 points"])
-@pytest.mark.parametrize("sampling", ["random", "uniform"])
+@pytest.mark.parametrize(("sampling", "folds"), [("random", (0, 1)), ("uniform", (2, 2))], ids=["of 7", "of 6 points"])
 def test_folds(sampling, folds, tmp_path):
     run = *SMALL, "data.n_train=20", f"sampling={sampling}", "loss.sample_weight=derivative", "data.folds=3"
     check([[*run, f"data.fold={fold}", f"seed={seed}"] for seed, fold in enumerate(folds)], tmp_path)
