@@ -17,7 +17,7 @@ from tests.sweeps.test_search import WHOLE
 POLICIES = {
     "none": ("-m", "model.width=4,8", "seed=0,1", "search.compare=false", *(x for x in SHORT if "width" not in x)),
     "optuna": WHOLE,
-    "best": ("-m", *TINY_SEARCH, "search.compare=false"),
+    "best": ("-m", *TINY_SEARCH, "search.compare=false", "data.folds=2", "trainer.max_steps=20", "data.file=t.csv"),
 }
 
 
@@ -64,19 +64,21 @@ def answer(sweep):
 
 
 @pytest.mark.parametrize("policy", [*POLICIES, *(pytest.param(name, marks=pytest.mark.nightly) for name in LONG)])
-def test_a_sweep_that_is_killed_continues_to_the_same_answer(policy, tmp_path, pytestconfig, draws):
+def test_a_sweep_that_is_killed_continues_to_the_same_answer(policy, tmp_path, trained, pytestconfig, draws):
     table = [
         f"{x},{y},{x**2 * y},{2 * x * y},{x**2}" for x in (-0.9, -0.5, 0.1, 0.3, 0.7, 0.8) for y in (-1, 0, 0.5, 1)
     ]
     (tmp_path / "t.csv").write_text("\n".join(["a,b,y,dy_da,dy_db", *table]))
-    processes = 2 if pytestconfig.getoption("nightly") else 1
-    arguments = (*(POLICIES | LONG)[policy], *(["data.file=t.csv"] if policy == "best" else []))
-    arguments += (f"hydra.launcher.processes={processes}",)
-    finish(tmp_path, *arguments, "hydra.sweep.dir=whole")
-    whole = answer(tmp_path / "whole")
+    nightly, place = pytestconfig.getoption("nightly"), tmp_path / "whole"
+    arguments = (*(POLICIES | LONG)[policy], f"hydra.launcher.processes={2 if nightly else 1}")
+    if policy == "optuna" and not nightly:
+        place = trained(*WHOLE)[0] / "search"
+    else:
+        finish(tmp_path, *arguments, "hydra.sweep.dir=whole")
+    whole = answer(place)
     for trial in range(pytestconfig.getoption("kills")):
         chance, sweep = draws(trial), tmp_path / f"sweep{trial}"
-        count, cadence = chance.randrange(len(finished(tmp_path / "whole"))), chance.choice((0, 0.1, 1, 30))
+        count, cadence = chance.randrange(len(finished(place))), chance.choice((0, 0.1, 1, 30))
         killed = (*arguments, f"trainer.checkpoint_seconds={cadence}", f"hydra.sweep.dir={sweep.name}")
         kill(tmp_path, sweep, count, chance.uniform(0, 1), *killed)
         for path in sweep.glob("[0-9]*"):

@@ -28,6 +28,14 @@ from runge.sweeps.policies.best.verdict import (
 )
 
 
+def table_of(x, y, dydx=None, outputs=("y",), group=None):
+    """Return the table of a search with these rows; by default no derivatives are known."""
+    dydx = np.full((*y.shape, x.shape[1]), np.nan) if dydx is None else dydx
+    inputs = ("x",) if x.shape[1] == 1 else ("s", "t")
+    rows = Rows.of((x, y, dydx), inputs, outputs, Table(file="t.csv", group=group))
+    return SearchTable(rows, np.empty(0, int), Channels.of(x, y, dydx))
+
+
 @pytest.mark.parametrize(
     ("runs", "rows", "expected"),
     [
@@ -48,16 +56,14 @@ def test_the_answer_in_a_sentence(runs, rows, expected, tmp_path):
 
 
 def test_the_errors_in_a_sentence():
-    x, y, dydx = np.arange(10.0)[:, None], np.array([[0.0, 0], [2, 20]] * 5), np.full((10, 2, 1), np.nan)
-    rows = Rows.of((x, y, dydx), ("x",), ("a", "b"), Table(file="t.csv"))
-    table = SearchTable(rows, np.empty(0, int), Channels.of(x, y, dydx))
+    table = table_of(np.arange(10.0)[:, None], np.array([[0.0, 0], [2, 20]] * 5), outputs=("a", "b"))
     residuals = np.array([[0.1, 0.0, np.nan, np.nan]] * 9 + [[np.nan, np.nan, np.nan, np.nan]])
     where = "In rows left out of training (2 of 5 folds), the error of one network, over the standard deviation, is"
-    said = _describe_errors(errors_of(residuals, np.arange(len(residuals)), table), residuals, rows, 2, 5)
+    said = _describe_errors(errors_of(residuals, np.arange(10), table), residuals, table.rows, 2, 5)
     assert said == f"{where} 5.0e-02 for the values (a: 1.0e-01)."
     for judged in (8, 0):  # too few
         residuals[judged:, 1] = np.nan
-        said = _describe_errors(errors_of(residuals, np.arange(len(residuals)), table), residuals, rows, 2, 5)
+        said = _describe_errors(errors_of(residuals, np.arange(10), table), residuals, table.rows, 2, 5)
         expected = f"b is not judged: these rows have {judged} of its 10 labels."
         assert said == f"{where} 1.0e-01 for the values. {expected}"
 
@@ -81,8 +87,7 @@ def test_the_errors_are_root_means_and_order_statistics_of_each_output():
     chance = np.random.default_rng(0)
     x, y = chance.random((40, 2)), chance.random((40, 2)) * [1, 10]
     dydx = chance.random((40, 2, 2))
-    rows = Rows.of((x, y, dydx), ("s", "t"), ("a", "b"), Table(file="t.csv"))
-    table = SearchTable(rows, np.empty(0, int), Channels.of(x, y, dydx))
+    table = table_of(x, y, dydx, ("a", "b"))
     residuals = np.arange(1, 41)[:, None] * np.array([0.1, 2.0, 0.0, 0.0, 0.6, 0.3])
     residuals[9:, 0] = np.nan  # of 9 the largest
     a, b = errors_of(residuals[chance.permutation(40)], np.arange(40), table)
@@ -100,11 +105,7 @@ def test_the_errors_are_root_means_and_order_statistics_of_each_output():
 def test_the_factor_of_an_error_is_that_of_the_jackknife():
     """For normal residuals the standard error of a root mean square of n is 1 / sqrt(2 n) of it."""
     chance = np.random.default_rng(0)
-    x, y = chance.random((400, 1)), chance.random((400, 1))
-    dydx = np.full((400, 1, 1), np.nan)
-    table = SearchTable(
-        Rows.of((x, y, dydx), ("x",), ("y",), Table(file="t.csv")), np.empty(0, int), Channels.of(x, y, dydx)
-    )
+    table = table_of(chance.random((400, 1)), chance.random((400, 1)))
     residuals = np.c_[chance.normal(size=400), np.full(400, np.nan)]
     for groups, expected in ((np.arange(400), 800), (np.arange(400) // 4, 800), (np.arange(400) // 10, 800)):
         [error] = errors_of(residuals, groups, table)
@@ -118,13 +119,12 @@ def test_the_factor_of_an_error_is_that_of_the_jackknife():
 
 def test_rows_of_few_groups_have_neither_an_error_nor_a_bound():
     chance = np.random.default_rng(0)
-    x, y, dydx = chance.random((90, 1)), chance.random((90, 1)), np.full((90, 1, 1), np.nan)
-    rows = Rows.of((x, y, dydx), ("x",), ("y",), Table(file="t.csv", group="a"))
-    table = SearchTable(rows, np.empty(0, int), Channels.of(x, y, dydx))
+    x, y = chance.random((90, 1)), chance.random((90, 1))
+    table = table_of(x, y, group="a")
     residuals = np.c_[np.arange(1.0, 91), y * np.nan]
     [error] = errors_of(residuals, np.arange(90) // 10, table)  # k = 0.9 * 10 / 9 * 90
     assert error.value_bound == pytest.approx(90 / y.std())
-    few = replace(rows, groups=np.arange(90) // 12)
+    few = replace(table.rows, groups=np.arange(90) // 12)
     assert errors_of(residuals, few.groups, table) == [OutputError("y", *[None] * 4)]
     said = _describe_errors(errors_of(residuals, few.groups, table), residuals, few, 2, 5)
     assert said == "y is not judged: these rows have 90 of its 90 labels, in 8 groups."
@@ -134,10 +134,7 @@ def test_the_error_of_few_rows_may_be_larger_by_its_factor():
     """Of 300 samples of 10 normal residuals, for about 95 % the true error is within the interval."""
     chance, within = np.random.default_rng(0), 0
     x, y = chance.random((10, 1)), chance.random((10, 1))
-    dydx = np.full((10, 1, 1), np.nan)
-    table = SearchTable(
-        Rows.of((x, y, dydx), ("x",), ("y",), Table(file="t.csv")), np.empty(0, int), Channels.of(x, y, dydx)
-    )
+    table = table_of(x, y)
     for _ in range(300):
         [error] = errors_of(np.c_[chance.normal(size=10), np.full(10, np.nan)], np.arange(10), table)
         within += error.value / error.value_factor < 1 / y.std() < error.value * error.value_factor
@@ -164,9 +161,8 @@ def test_an_error_that_is_not_certain_has_its_interval(factors, expected):
 def test_test_rows_with_larger_residuals_than_chance_allows():
     """Of 400 honest tables about 1 % have the sentence, also if few rows set the bound."""
     chance = np.random.default_rng(0)
-    x, y, dydx = chance.random((40, 1)), chance.random((40, 1)), chance.random((40, 1, 1))
-    rows = Rows.of((x, y, dydx), ("x",), ("y",), Table(file="t.csv"))
-    table = SearchTable(rows, np.empty(0, int), Channels.of(x, y, dydx))
+    labels = chance.random((40, 1)), chance.random((40, 1)), chance.random((40, 1, 1))
+    table = table_of(*labels)
     for n, m in ((20, 200), (100, 30)):
         said = [_describe_surprise(*(chance.normal(size=(size, 2)) for size in (m, n)), table) for _ in range(400)]
         assert sum(map(bool, said)) <= 10
@@ -177,8 +173,7 @@ def test_test_rows_with_larger_residuals_than_chance_allows():
     expected = f"Only {within} of 25 test values of dy_dx are within the bound of 90 % in rows left out, fewer than"
     why = "chance allows for independent rows: they may belong to groups (data.group)."
     assert _describe_surprise(test, left_out, table) == f"{expected} {why}"
-    grouped = table._replace(rows=replace(rows, table=Table(file="t.csv", group="a")))
-    assert _describe_surprise(test, left_out, grouped) == ""
+    assert _describe_surprise(test, left_out, table_of(*labels, group="a")) == ""
     for few in (left_out[:8], left_out[:0], left_out * np.nan):
         assert _describe_surprise(test, few, table) == ""
 
