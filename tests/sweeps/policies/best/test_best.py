@@ -1,8 +1,7 @@
-"""The race of `search=best` as a command: its answer, its messages, and what a kill or Ctrl-C leaves."""
+"""The search of `search=best`: whole ones, and its decisions on made-up results, for which nothing is trained."""
 
 import json
 import re
-import shutil
 from itertools import count
 from pathlib import Path
 
@@ -15,14 +14,23 @@ from runge.comparison.leaderboard import read_leaderboard
 from runge.function.outside import OUTSIDE
 from runge.function.residuals import rows_of
 from runge.records.directories import RunDirectory
-from runge.records.files import locked
+from runge.sweeps.journal import Batch, Journal
 from runge.sweeps.policies.best.judge import Fit
+from runge.sweeps.policies.best.selection import PlannedRun
+from runge.sweeps.policies.best.successive_halving import Best
+from runge.sweeps.session import explain
 from tests.comparison.pages import numbers
 from tests.conftest import command, interrupted_at
+from tests.refusals import check_refusal, refuses
 from tests.sweeps.commands import TINY_SEARCH
+from tests.sweeps.policies.made_up import Launcher, MadeUpFit, policy, run
 
 RACE = ("-m", *TINY_SEARCH, "hydra.sweep.dir=race")
 SHORT = (*RACE, "data.file=t.csv", "search.compare=false")
+FORMULAS = tuple(x.replace("tables", "formulas") for x in (*RACE, "search.compare=false") if not x.startswith("data"))
+FEW = ("data.folds=2", "search.seeds=1", "trainer.max_steps=20")
+ALONE = '+search.tables.alone=["loss.lambda_d=0"]'
+NAMED = ("data.inputs=[a,b]", "data.outputs=[y]")
 
 
 def rows(n=30):
@@ -50,25 +58,24 @@ def race(shared, tmp_path):
     return *RACE, f"data.file={table}", "data.folds=5"
 
 
-@pytest.fixture
-def whole(race, trained):
-    """The directory of a race that was not interrupted, and what it printed."""
-    folder, printed = trained(*race)
-    return folder / "race", printed
-
-
-def board(sweep):
-    """The leaderboard without the times."""
-    content = json.loads((sweep / "leaderboard.json").read_text())
+def board(sweep="race"):
+    """The candidates of the leaderboard without their times."""
+    content = json.loads((Path(sweep) / "leaderboard.json").read_text())
     return [{name: x for name, x in one.items() if name != "seconds"} for one in content["candidates"]]
+
+
+def read_board(sweep="race"):
+    found = read_leaderboard([sweep])
+    assert found is not None
+    return found
 
 
 def check_same(ours, theirs):
     answer = json.loads((ours / "answer.json").read_text())
     assert answer == json.loads((theirs / "answer.json").read_text())
     assert board(ours) == board(theirs)
-    for run in answer["runs"]:
-        pair = [torch.load(RunDirectory(sweep / run).best, weights_only=True) for sweep in (ours, theirs)]
+    for name in answer["runs"]:
+        pair = [torch.load(RunDirectory(sweep / name).best, weights_only=True) for sweep in (ours, theirs)]
         for name, weights in pair[0]["state_dict"].items():
             assert torch.equal(weights, pair[1]["state_dict"][name])
     x = rows()[:, :2]
@@ -94,15 +101,16 @@ def check_profiles(answer, board):
     assert re.match(r"In these rows, 90 % of the values were within \S+ and 90 %", board.sentences[2])
 
 
-def test_the_answer_is_one_function_of_the_best(whole):
-    race, printed = whole
+def test_the_answer_is_one_function_of_the_best(race, trained):
+    folder, printed = trained(*race)
+    race = folder / "race"
     answer, one = runge.load(race), board(race)
     assert {entry["name"] for entry in one} == {"one", "two"}
     assert [entry["folds"] for entry in one] == [5, 4]
     runs = json.loads((race / "answer.json").read_text())["runs"]
     assert answer.members == len(runs)
-    for run in runs:  # trained on all rows, as folds say
-        settings = RunDirectory(race / run).read_configuration()[0]
+    for name in runs:  # trained on all rows, as folds say
+        settings = RunDirectory(race / name).read_configuration()[0]
         assert (settings["data"]["fold"], settings["data"]["split"]["val"]) == (None, 0)
         assert settings["trainer"]["stop_at"] <= 40
     found = answer.calibration  # by further networks of the same rows, as the answer has
@@ -121,29 +129,172 @@ def test_the_answer_is_one_function_of_the_best(whole):
     assert "2 candidates on 24 rows" in printed
 
 
-def test_no_network_of_the_answer_is_trained_on_test_rows(tmp_path):
-    """Whatever its seed is."""
-    assert command(*SHORT, "data.split.test=0.2", "search.seeds=3") == (0, "")
-    runs = [RunDirectory(tmp_path / "race" / run) for run in map(str, range(50)) if (tmp_path / "race" / run).is_dir()]
-    splits = [rows_of(run)[1] for run in runs]
-    assert {tuple(sorted(split.test)) for split in splits} == {tuple(sorted(splits[0].test))}
-    assert len({run.read_configuration()[0]["seed"] for run in runs}) == 3
-
-
-def test_ctrl_c_leaves_the_best_so_far(race, whole, tmp_path, monkeypatch):
-    for step, left in ((20, "no candidate has ended"), (100, "the best answer so far, (one|two), is")):
-        with monkeypatch.context() as patch:
-            patch.setattr("runge.optimizers.optimizer.Problem", interrupted_at(step))  # in the first or second round
-            status, message = command(*race)
-        assert status == 1
-        how = "to continue, run the same command with hydra.sweep.dir=race"
-        assert re.fullmatch(f"error: interrupted; {left} in race; {how}", message)
+def test_ctrl_c_leaves_the_best_so_far(race, trained, tmp_path, monkeypatch):
+    with monkeypatch.context() as patch:
+        patch.setattr("runge.optimizers.optimizer.Problem", interrupted_at(100))  # in the second round
+        status, message = command(*race)
+    assert status == 1
+    how = "to continue, run the same command with hydra.sweep.dir=race"
+    assert re.fullmatch(f"error: interrupted; the best answer so far, (one|two), is in race; {how}", message)
     assert runge.load("race").members > 1
     assert command(*race) == (0, "")
-    check_same(tmp_path / "race", whole[0])
+    check_same(tmp_path / "race", trained(*race)[0] / "race")
 
 
-def test_ctrl_c_while_runs_are_read_leaves_the_answer_of_the_leaderboard(tmp_path, monkeypatch):
+def test_a_time_that_is_too_short_gives_the_fastest_candidate(capsys):
+    assert command(*SHORT, "search.timeout=1e-6") == (0, "")
+    said = "search.timeout: no candidate has ended within 1e-06 s; one has some more seconds"
+    assert said in capsys.readouterr().out
+    assert runge.load("race").members == 1
+    assert [entry["folds"] for entry in board()] == [1]
+
+
+OWN = ", ".join(f'{name}: ["optimizer.lr=0.0{i}"]' for i, name in enumerate("abcde", 1))
+HALVING = [override for override in SHORT if "tables" not in override and not override.startswith("data.folds")]
+HALVING += ["data.folds=5", "~search.tables", f"+search.tables={{{OWN}}}"]
+
+
+def test_candidates_begin_with_few_rows_and_the_better_half_continues_with_more(monkeypatch):
+    """All are judged on the same rows, and a repeated command takes the same decisions."""
+    monkeypatch.setattr("runge.sweeps.policies.best.search_table._LEFT_OUT_OF_FEW", 60)
+    monkeypatch.setattr("runge.sweeps.policies.best.successive_halving._LABELS", 60)
+    save(rows(300))
+    assert command(*HALVING) == (0, "")
+    journal, candidates = Path("race/journal.json").read_text(), board()
+    batches = [batch["jobs"] for batch in json.loads(journal)["batches"][:3]]
+    rungs = [[dict(override.split("=", 1) for override in job) for job in batch] for batch in batches]
+    assert list(map(len, rungs)) == [5, 3, 2]
+    assert {job["data.fold"] for rung in rungs for job in rung} == {"0"}
+    assert [{job.get("data.split.train") for job in rung} for rung in rungs] == [{"0.05"}, {"0.2"}, {None}]
+    assert all("trainer.start" in job for rung in rungs[1:] for job in rung)
+    found = read_board()
+    assert len(found.promotions) >= 3
+    assert "3 have larger errors" in found.promotions[2]
+    splits = [rows_of(RunDirectory(Path("race", str(number))))[1] for number in range(8)]
+    assert [len(part) for part in splits[0][:2]] == [15, 60]
+    assert len({tuple(sorted(split.val)) for split in splits}) == 1
+    assert runge.load("race").interval(rows()[:, :2])[0].shape == (30,)
+    Path("race/answer.json").unlink()
+    assert command(*HALVING) == (0, "")
+    assert Path("race/journal.json").read_text() == journal
+    assert board() == candidates
+    assert runge.load("race").members >= 1
+
+
+def tables():
+    table, nan = rows(), np.nan
+    two = np.c_[table, table[:, 2] ** 2]
+    two[::4, 2], two[::5, 3] = nan, nan
+    sets = np.tile(["test", "val", "train", "train", "train"], 6)
+    x = np.linspace(0, 1, 8)
+    gradients, wrong = rows(), rows(60)
+    gradients[1:, 2] = nan
+    wrong[:, 3] = np.random.default_rng(1).normal(size=60)
+    columns = "a,b,y,dy_da,dy_db"
+    named = ("data.inputs=[a,b]", "data.outputs=[y,z]", "data.split_column=split")
+    return {
+        "two outputs, unknown labels, a column of sets": (two, f"{columns},z", named, sets),
+        "eight rows of one input, five folds": (np.c_[x, x**2, 2 * x], "x,y,dy_dx", ("data.folds=5",)),
+        "a plane": (np.c_[table[:, :2], table[:, :2] @ [0.1, 0.7], np.tile([0.1, 0.7], (30, 1))], columns, ()),
+        "gradients and one value": (gradients, columns, (ALONE,)),
+        "derivatives that contradict the values": (wrong, columns, (ALONE,)),
+    }
+
+
+@pytest.mark.parametrize("name", tables())
+def test_any_table_has_an_answer(name):
+    table, header, overrides, *sets = tables()[name]
+    save(table, header)
+    if sets:
+        lines = zip(Path("t.csv").read_text().splitlines(), ["split", *sets[0]], strict=True)
+        Path("t.csv").write_text("\n".join(map(",".join, lines)))
+    assert command(*SHORT, *FEW, *overrides) == (0, "")
+    u, one, found = runge.load("race"), board()[0], read_board()
+    x, said = table[:, : len(u.inputs)], " ".join(found.sentences)
+    assert np.isfinite(u(x[:, 0] if len(u.inputs) == 1 else x)).all()
+    assert 0 < one["error"] < 1.5
+    assert (one["derivative"] is None) == (name in ("a plane", "derivatives that contradict the values"))
+    assert (one["value"] is None) == (name == "gradients and one value")
+    assert [entry.name for entry in found.candidates] in (["one", "two"], ["two", "one"])
+    if sets:
+        assert "On the 6 test rows, which no network has seen" in said
+        assert "trained on the 24 rows that are not for the test" in said
+    elif one["value"] is None:  # the known one is that of the answer; values alone are not fitted
+        assert u(x[0]) == pytest.approx(table[0, 2], abs=1e-6)
+        assert np.isnan(u.interval(x)).all()
+        assert found.left_out == ["alone: no two values of an output are known that differ"]
+        assert "90 % of the derivatives were within" in said
+        assert "values" not in said
+    elif ALONE in overrides:
+        assert re.match("The derivatives of y .* These derivatives are left out", found.sentences[-1])
+        why = "no derivatives are known, so it would equal the candidate with derivatives"
+        assert found.left_out == [f"alone: {why}"]
+
+
+def test_derivatives_that_contradict_the_values_are_kept_if_the_command_names_them():
+    table = rows(60)
+    table[:, 3] = np.random.default_rng(1).normal(size=60)
+    save(table)
+    best = policy(*SHORT, "data.derivatives={y:{a:dy_da,b:dy_db}}")
+    assert "left out" not in best._wrong
+    assert best.selection.table.channels.slope.any()
+
+
+def test_without_derivatives_a_network_is_trained_once():
+    save(rows()[:, :3], "a,b,y")
+    best = policy(*SHORT, ALONE, *NAMED)
+    assert list(best.selection.candidates) == ["one", "two"]
+    assert best._left_out == ["alone: no derivatives are known, so it would equal the candidate with derivatives"]
+
+
+def test_a_formula_has_an_answer():
+    assert command(*FORMULAS, "data.n_train=20") == (0, "")
+    assert {entry["name"] for entry in board()} == {"one", "two"}
+    assert runge.load("race").members == 1
+
+
+def test_a_candidate_that_fails_is_named_with_its_failure():
+    assert command(*SHORT, '+search.tables.three=["optimizer.lr=1e12","optimizer.weight_decay=0"]') == (0, "")
+    ((name, _, message),) = (one.partition(": ") for one in read_board().left_out)
+    assert name == "three"
+    assert "diverged" in message
+
+
+@pytest.mark.nightly
+def test_the_winner_of_a_formula_gets_more_points():
+    """Also one by Levenberg-Marquardt, which continues from its weights."""
+    own = '"optimizer=levenberg_marquardt", "trainer.max_steps=100", "data.n_train=20", "data.n_val=50"'
+    dropped = "data", "~search", "+search", "trainer.max_steps", "search.timeout"
+    arguments = [*(x for x in RACE if not x.startswith(dropped)), "search.timeout=10"]
+    assert command(*arguments, "~search.formulas", f"+search.formulas={{one: [{own}]}}") == (0, "")
+    batches = json.loads(Path("race/journal.json").read_text())["batches"]
+    jobs = [dict(override.split("=", 1) for override in job) for batch in batches for job in batch["jobs"]]
+    points = [job["data.n_train"] for job in jobs]
+    assert points[0] == "20"
+    assert "trainer.start" in jobs[points.index("40")]
+
+
+@pytest.fixture
+def made_up(monkeypatch):
+    """Let runs have made-up fits, those of candidate `one` with errors of 1, the others with 2, and no answer."""
+
+    def fit(directory, number, share, start, completes):
+        error = 1.0 if launcher.of_run[number]["optimizer.lr"] == "0.01" else 2.0
+        return MadeUpFit(directory, number, {"val/nrmse_f": error}, share, not completes, 0, 0.1)
+
+    def result(number, overrides):
+        launcher.of_run[number] = overrides
+        return 1.0
+
+    launcher = Launcher(result)
+    launcher.of_run = {}
+    monkeypatch.setattr(Fit, "of", fit)
+    monkeypatch.setattr("runge.sweeps.policies.best.successive_halving.answer", lambda *_: iter(()))
+    monkeypatch.setattr(Best, "conclude", lambda _: None)
+    return launcher
+
+
+def test_ctrl_c_while_runs_are_read_leaves_the_answer_of_the_candidates(made_up, monkeypatch):
     calls, of = count(1), Fit.of
 
     def interrupted(*arguments):
@@ -152,244 +303,91 @@ def test_ctrl_c_while_runs_are_read_leaves_the_answer_of_the_leaderboard(tmp_pat
         return of(*arguments)
 
     monkeypatch.setattr(Fit, "of", interrupted)
-    assert command(*SHORT)[0] == 1
-    assert [entry["folds"] for entry in board(tmp_path / "race")] == [3, 3]
-    assert runge.load("race").members == 3
+    boards = []
+    monkeypatch.setattr(Best, "conclude", lambda best: boards.append(best.selection.ranked()))
+    short = [x for x in SHORT if not x.startswith("trainer.max_steps")]  # so that they continue
+    with pytest.raises(SystemExit, match="interrupted; the best answer so far, one, is in race"):
+        run(made_up, *short)
+    assert [(one.name, len(one.fits)) for one in boards[0]] == [("one", 3), ("two", 3)]
+    assert json.loads(Path("race/answer.json").read_text())["runs"] == ["0", "1", "2"]
 
 
-def test_two_commands_do_not_share_a_directory(tmp_path, capsys):
-    with locked(tmp_path / "race", "hydra.sweep.dir"):
-        assert command(*SHORT)[0] == 1
-    assert "hydra.sweep.dir: 'race' is in use by process" in capsys.readouterr().err
+def test_ctrl_c_before_a_candidate_has_ended(made_up):
+    def interrupted(*_):
+        raise KeyboardInterrupt
+
+    made_up.result = interrupted
+    with pytest.raises(SystemExit, match="interrupted; no candidate has ended in race; to continue, run the same"):
+        run(made_up, *SHORT)
 
 
-def test_a_time_that_is_too_short_gives_the_fastest_candidate(tmp_path, capsys):
-    assert command(*SHORT, "search.timeout=1e-6") == (0, "")
-    said = "search.timeout: no candidate has ended within 1e-06 s; one has some more seconds"
-    assert said in capsys.readouterr().out
-    assert runge.load("race").members == 1
-    assert [entry["folds"] for entry in board(tmp_path / "race")] == [1]
+def test_runs_have_a_time_after_which_they_end_with_what_they_have(made_up):
+    long = [x for x in SHORT if not x.startswith("search.timeout")]
+    run(made_up, *long, "search.timeout=4")
+    first = made_up.batches[0]
+    assert len(first) == 6
+    assert 0 < sum(float(job["trainer.max_seconds"]) for job in first) < 4
 
 
-def rungs(directory):
-    """Return the overrides of the runs of a search, by batches, without those of the command."""
-    batches = json.loads((directory / "journal.json").read_text())["batches"]
-    return [[dict(override.split("=", 1) for override in job) for job in batch["jobs"]] for batch in batches]
+def test_no_network_of_the_answer_is_trained_on_test_rows():
+    """Whatever its seed is."""
+    best = policy(*SHORT, "data.split.test=0.2", "search.seeds=3")
+    one = best.selection.candidates["one"]
+    pairs = [(fold, seed) for fold in (None, 0, 1, 2) for seed in range(3)]
+    jobs = [best.selection._job(PlannedRun(one, fold, 10.0, seed=seed)) for fold, seed in pairs]
+    members = [best.selection.factory.member(job) for job in jobs]
+    tests = [member.rows.split(member.data_seed.generator("data")).test for member in members]
+    assert {tuple(sorted(test)) for test in tests} == {tuple(sorted(best.selection.table.test))}
+    assert len(tests[0]) == 6
+    assert {member.seed.seed for member in members} == {0, 1, 2}
 
 
-OWN = ", ".join(f'{name}: ["optimizer.lr=0.0{i}"]' for i, name in enumerate("abcde", 1))
-HALVING = [override for override in SHORT if "tables" not in override and not override.startswith("data.folds")]
-HALVING += ["data.folds=5", "~search.tables", f"+search.tables={{{OWN}}}"]
-
-
-@pytest.fixture(scope="module")
-def halved(tmp_path_factory):
-    """The folder of a search that begins with few of its rows, which are many for it."""
-    folder = tmp_path_factory.mktemp("halved")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(folder)
-        few_rows_are_many(patch)
-        save(rows(300))
-        assert command(*HALVING) == (0, "")
-    return folder
-
-
-def few_rows_are_many(patch):
-    patch.setattr("runge.sweeps.policies.best.search_table._LEFT_OUT_OF_FEW", 60)
-    patch.setattr("runge.sweeps.policies.best.successive_halving._LABELS", 60)
-
-
-def test_candidates_begin_with_few_rows_and_the_better_half_continues_with_more(halved, monkeypatch):
-    first, second, third, *_ = rungs(halved / "race")
-    assert [len(batch) for batch in (first, second, third)] == [5, 3, 2]
-    assert {job["data.fold"] for batch in (first, second, third) for job in batch} == {"0"}
-    assert [{job.get("data.split.train") for job in batch} for batch in (first, second, third)] == [
-        {"0.05"},
-        {"0.2"},
-        {None},
-    ]
-    assert all("trainer.start" in job for job in second + third)
-    found = read_leaderboard([halved / "race"])
-    assert found is not None
-    assert len(found.promotions) >= 3
-    assert "3 have larger errors" in found.promotions[2]
-    monkeypatch.chdir(halved)
-    train, val, _ = rows_of(RunDirectory(halved / "race" / "0"))[1]
-    assert (len(train), len(val)) == (15, 60)
-    assert runge.load("race").interval(rows()[:, :2])[0].shape == (30,)
-
-
-def test_all_candidates_are_judged_on_the_same_rows(halved, monkeypatch):
-    monkeypatch.chdir(halved)
-    runs = [RunDirectory(halved / "race" / str(number)) for number in range(8)]
-    assert len({tuple(sorted(rows_of(run)[1].val)) for run in runs}) == 1
-
-
-def test_a_search_by_rows_that_is_repeated_takes_the_same_decisions(halved, tmp_path, monkeypatch):
-    few_rows_are_many(monkeypatch)
-    shutil.copy(halved / "t.csv", tmp_path)
-    shutil.copytree(halved / "race", tmp_path / "race")
-    journal, candidates = (tmp_path / "race" / "journal.json").read_text(), board(tmp_path / "race")
-    (tmp_path / "race" / "answer.json").unlink()
-    assert command(*HALVING) == (0, "")
-    assert (tmp_path / "race" / "journal.json").read_text() == journal
-    assert board(tmp_path / "race") == candidates
-    assert runge.load("race").members >= 1
-
-
-def test_a_search_is_not_continued_on_other_rows(tmp_path, capsys):
-    assert command(*SHORT) == (0, "")
+def test_a_search_is_not_continued_on_other_rows(tmp_path):
+    Journal(tmp_path, policy(*SHORT).description(), True, 0.0).replay(Batch([["seed=0"]]))
     save(rows()[::-1])
-    assert command(*SHORT)[0] == 1
-    assert "data.file: must be as when the search in 'race' began, \"rows " in capsys.readouterr().err
+    with refuses("data.file", "got", "must be as when the search in", '"rows '):
+        Journal(tmp_path, policy(*SHORT).description(), True, 0.0)
 
 
-def test_a_candidate_that_fails_is_named_with_its_failure(tmp_path):
-    assert command(*SHORT, '+search.tables.three=["optimizer.lr=1e12","optimizer.weight_decay=0"]') == (0, "")
-    found = read_leaderboard([tmp_path / "race"])
-    assert found is not None
-    assert [one.partition(":")[0] for one in found.left_out] == ["three"]
-    assert "diverged" in found.left_out[0]
+MISTAKES = [
+    ("data.file=none.csv", "data.file", "'none.csv'", "there is no file"),
+    ("data.file=null", "data.file", "got None", "valid string"),
+    ("data.file=seven.csv", "data.folds", "got 7", "at least 8 rows"),
+    ("data.file=constant.csv", "data.inputs", "'b'", "must have values that differ"),
+    ("model.widht=8", "model.widht", "", "unknown key"),
+    ("model.width=8,16", "model.width", "8,16", "must have one value with search=best"),
+    ("search.timeout=0", "search.timeout", "got 0", "greater than"),
+    ("search.timeout=now", "search.timeout", "got 'now'", "valid number"),
+    ("optimizer=sgd", "optimizer", "got sgd", "must be that of a candidate", "adamw"),
+    ("data.fold=1", "data.fold", "got 1", "must be null with search=best"),
+    ("data.folds=null", "data.folds", "got null", "must be at least 2 with search=best"),
+    ("data.folds=1", "data.folds", "got 1", "greater than or equal to 2"),
+    ("+search.tables={}", "search.tables, search.formulas", "got none", "must have a candidate"),
+]
 
 
-def test_a_time_that_is_over_ends_a_run_with_what_it_has(tmp_path):
-    long = [override for override in SHORT if not override.startswith(("trainer.max_steps", "search.timeout"))]
-    assert command(*long, "trainer.max_steps=100000000", "search.timeout=4") == (0, "")
-    runs = (tmp_path / "race").glob("[0-9]*")
-    steps = [state.step for run in runs if (state := RunDirectory(run).read_state()) and state.status == "finished"]
-    assert 0 < max(steps) < 1e8
-
-
-def tables():
-    table, nan = rows(), np.nan
-    two = np.c_[table, table[:, 2] ** 2]
-    two[::4, 2], two[::5, 3] = nan, nan
-    x = np.linspace(0, 1, 8)
-    plane = np.c_[table[:, :2], table[:, :2] @ [0.1, 0.7], np.tile([0.1, 0.7], (30, 1))]
-    named = ("data.inputs=[a,b]", "data.outputs=[y,z]")
-    return {
-        "no derivatives": (table[:, :3], "a,b,y", ("data.inputs=[a,b]", "data.outputs=[y]")),
-        "two outputs, unknown labels": (two, "a,b,y,dy_da,dy_db,z", named),
-        "eight rows of one input, five folds": (np.c_[x, x**2, 2 * x], "x,y,dy_dx", ("data.folds=5",)),
-        "a plane": (plane, "a,b,y,dy_da,dy_db", ()),
-    }
-
-
-@pytest.mark.parametrize("name", tables())
-def test_any_table_has_an_answer(name, tmp_path):
-    table, header, overrides = tables()[name]
-    save(table, header)
-    assert command(*SHORT, *overrides) == (0, "")
-    u, one = runge.load("race"), board(tmp_path / "race")[0]
-    x = table[:, : len(u.inputs)]
-    assert np.isfinite(u(x[:, 0] if len(u.inputs) == 1 else x)).all()
-    assert 0 < one["error"] < 1.5
-    assert (one["derivative"] is None) == (name in ("no derivatives", "a plane"))
-    assert one["value"] is not None
-
-
-def test_without_derivatives_a_network_is_trained_once(tmp_path):
-    save(rows()[:, :3], "a,b,y")
-    alone = '+search.tables.alone=["loss.lambda_d=0"]'
-    assert command(*SHORT, alone, "data.inputs=[a,b]", "data.outputs=[y]") == (0, "")
-    found = read_leaderboard([tmp_path / "race"])
-    assert found is not None
-    assert [one.name for one in found.candidates] == ["one", "two"]
-    assert found.left_out == ["alone: no derivatives are known, so it would equal the candidate with derivatives"]
-
-
-def test_derivatives_that_contradict_the_values_are_left_out(tmp_path):
-    table = rows(60)
-    table[:, 3] = np.random.default_rng(1).normal(size=60)
-    save(table)
-    assert command(*SHORT, "search.timeout=20") == (0, "")
-    found = read_leaderboard([tmp_path / "race"])
-    assert found is not None
-    assert re.match("The derivatives of y .* These derivatives are left out", found.sentences[-1])
-    assert found.candidates[0].derivative is None
-    assert command(*SHORT, "data.derivatives={y:{a:dy_da,b:dy_db}}", "hydra.sweep.dir=all") == (0, "")
-    found = read_leaderboard([tmp_path / "all"])
-    assert found is not None
-    assert "left out" not in found.sentences[-1]
-
-
-def test_the_answer_of_gradients_and_one_value(tmp_path):
-    """The answer has the known value, and the leaderboard says nothing of values; those alone are not fitted."""
-    table = rows()
-    table[1:, 2] = np.nan
-    save(table)
-    alone = '+search.tables.alone=["loss.lambda_d=0"]'
-    assert command(*SHORT, alone) == (0, "")
-    u, found = runge.load("race"), read_leaderboard([tmp_path / "race"])
-    assert found is not None
-    assert u(table[0, :2]) == pytest.approx(table[0, 2], abs=1e-6)
-    assert np.isnan(u.interval(table[:, :2])).all()
-    assert board(tmp_path / "race")[0]["value"] is None
-    assert found.left_out == ["alone: no two values of an output are known that differ"]
-    assert "90 % of the derivatives were within" in " ".join(found.sentences)
-    assert "values" not in " ".join(found.sentences)
-
-
-def test_a_table_with_a_column_of_sets(tmp_path):
-    lines = (tmp_path / "t.csv").read_text().splitlines()
-    sets = ["split", *(["test", "val", "train", "train", "train"] * 6)]
-    (tmp_path / "t.csv").write_text("\n".join(f"{line},{one}" for line, one in zip(lines, sets, strict=True)))
-    named = ("data.inputs=[a,b]", "data.outputs=[y]", "data.split_column=split")
-    assert command(*SHORT, *named) == (0, "")
-    board_text = (tmp_path / "race" / "leaderboard.json").read_text()
-    assert "On the 6 test rows, which no network has seen" in board_text
-    assert "trained on the 24 rows that are not for the test" in board_text
-
-
-def test_a_formula_has_an_answer(tmp_path):
-    formulas = [one.replace("tables", "formulas") for one in RACE if not one.startswith("data")]
-    assert command(*formulas, "data.n_train=20", "search.compare=false") == (0, "")
-    assert {entry["name"] for entry in board(tmp_path / "race")} == {"one", "two"}
-    assert runge.load("race").members == 1
-
-
-@pytest.mark.nightly
-def test_the_winner_of_a_formula_gets_more_points(tmp_path):
-    """Also one by Levenberg-Marquardt, which continues from its weights."""
-    own = '"optimizer=levenberg_marquardt", "trainer.max_steps=100", "data.n_train=20", "data.n_val=50"'
-    dropped = "data", "~search", "+search", "trainer.max_steps", "search.timeout"
-    arguments = [*(x for x in RACE if not x.startswith(dropped)), "search.timeout=10"]
-    assert command(*arguments, "~search.formulas", f"+search.formulas={{one: [{own}]}}") == (0, "")
-    jobs = [job for batch in rungs(tmp_path / "race") for job in batch]
-    points = [job["data.n_train"] for job in jobs]
-    assert points[0] == "20"
-    assert "trainer.start" in jobs[points.index("40")]
+@pytest.mark.parametrize(("override", "parts"), [(one[0], one[1:]) for one in MISTAKES], ids=[x[0] for x in MISTAKES])
+def test_mistakes_are_refused_before_any_work(override, parts, tmp_path):
+    save(rows(7), path="seven.csv")
+    save(rows() * [1, 0, 1, 1, 1], path="constant.csv")
+    before = sorted(tmp_path.iterdir())
+    key = override.partition("=")[0]
+    with pytest.raises(Exception) as error:  # noqa: PT011, which of several classes is no matter to a user
+        policy(*(x for x in SHORT if x.partition("=")[0] != key), override)
+    check_refusal(str(explain(error.value)), *parts)
+    assert sorted(tmp_path.iterdir()) == before
 
 
 @pytest.mark.parametrize(
-    ("overrides", "words"),
+    ("overrides", "message"),
     [
         (("search=best",), "search: needs -m"),
-        (("-m", *TINY_SEARCH, "data.file=none.csv"), "data.file: there is no file 'none.csv'"),
-        (("-m", *TINY_SEARCH), "data.file: should be a valid string, got None"),
-        ((*RACE, "data.file=seven.csv"), "data.folds: 'seven.csv': must have at least 8 rows .*, got 7"),
-        ((*RACE, "data.file=constant.csv"), "data.inputs: 'constant.csv': 'b' must have values that differ"),
-        ((*RACE, "data.file=t.csv", "model.widht=8"), "model.widht: unknown key"),
-        ((*RACE, "data.file=t.csv", "model.width=8,16"), "model.width: must have one value with search=best"),
-        ((*RACE, "data.file=t.csv", "search.timeout=0"), r"search\.timeout: should be greater than"),
-        ((*RACE, "data.file=t.csv", "search.timeout=now"), r"search\.timeout: should be a valid number"),
-        ((*RACE, "data.file=t.csv", "optimizer=sgd"), "optimizer: must be that of a candidate .*, adamw; got sgd"),
-        ((*RACE, "data.file=t.csv", "data.fold=1"), "data.fold: must be null with search=best"),
-        ((*RACE, "data.file=t.csv", "data.folds=null"), "data.folds: must be at least 2 with search=best, got null"),
-        ((*RACE, "data.file=t.csv", "data.folds=1"), "data.folds: should be greater than or equal to 2"),
-        ((*RACE, "data.file=t.csv", "resume=race"), "resume: resumes one run; to resume a sweep, repeat its command"),
-        ((*RACE, "data.file=t.csv", "hydra.sweep.dir=t.csv/race"), "hydra.sweep.dir: must be a directory that can be"),
-        (
-            ("-m", "search=best", "data=table", "data.file=t.csv", "~search.tables", "+search.tables={}"),
-            "search.tables, search.formulas: must have a candidate",
-        ),
+        ((*SHORT, "data.folds=null"), "data.folds: must be at least 2 with search=best"),
+        ((*SHORT, "resume=race"), "resume: resumes one run; to resume a sweep, repeat its command"),
+        ((*SHORT, "hydra.sweep.dir=t.csv/race"), "hydra.sweep.dir: must be a directory that can be"),
     ],
 )
-def test_mistakes_are_reported_before_any_work(overrides, words, tmp_path, capsys):
-    save(rows(7), path="seven.csv")
-    save(rows() * [1, 0, 1, 1, 1], path="constant.csv")
-    before = sorted(path.name for path in tmp_path.iterdir())
-    status, message = command(*overrides)
-    assert status == 1
-    assert re.search(words, message + capsys.readouterr().err)
-    assert sorted(path.name for path in tmp_path.iterdir()) == before
+def test_mistakes_are_reported_by_the_command(overrides, message, fail, tmp_path):
+    out, err = fail(*overrides)
+    assert message in out + err
+    assert [path.name for path in tmp_path.iterdir()] == ["t.csv"]
