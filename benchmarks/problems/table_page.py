@@ -42,7 +42,7 @@ BEFORE = "46bbfd9", "f7a41f6"
 """The commits of fits by `BEST` before it had one procedure for any number of rows."""
 LARGE, SMALL = 1000, 5  # factors that are counted
 OTHER = " †"
-"""The mark of a fit on another processor than most fits."""
+"""The mark of a fit whose record of the processor is not the one of most fits."""
 
 Views = tuple[Frame, Frame]
 """The medians of the chosen settings, and of the defaults."""
@@ -99,7 +99,7 @@ def pages(figures: Path, problems: Mapping[str, tables.Entry]) -> tuple[dict[str
         written[f"benchmarks/{name}.md"] = render(TEMPLATES / f"{name}.md.jinja", **values)
     for name, members in fields.items():
         section = field(name, members, problems, table, (middle, default), usual)
-        written[f"benchmarks/{slug(name)}.md"] = render(TEMPLATES / "field.md.jinja", usual=usual, **section)
+        written[f"benchmarks/{slug(name)}.md"] = render(TEMPLATES / "field.md.jinja", **section)
     return written, {f"images/benchmarks_{name}.png": png(picture) for name, picture in pictures.items()}
 
 
@@ -123,6 +123,7 @@ def about(table: Frame, middle: Frame, usual: str) -> dict[str, Any]:
         "seeds": f"{seeds.min()}" if seeds.min() == seeds.max() else f"{seeds.min()} to {seeds.max()}",
         "versions": ", ".join(sorted(versions)),
         "usual": usual,
+        "other_records": bool(middle.processor.ne(usual).any()),
         "machine": processors(table),
         "before": bool(of_best.commit.isin(BEFORE).any()),
         "dates": dates[0] if len(dates) == 1 else f"{dates[0]} to {dates[-1]}",

@@ -120,6 +120,7 @@ def test_pages(table):
     }
     summary = texts["benchmarks.md"].splitlines()
     assert "| all problems | value | 0 of 1 | 0.67 | 0.67 |" in summary
+    assert "the same processor" not in texts["benchmarks.md"]
     assert "| branin | value | JENN | 2.0 | 3.0 | 1.50 |" in summary
     for line in (
         "- **branin**: 2 inputs, 1 output, 60 rows (by hand, <https://a.b/c.html>)",
@@ -155,6 +156,8 @@ def test_fits_on_another_processor_are_marked(table):
     assert "| runge search=best | **1.0** † |" in texts["benchmarks/test_functions.md"]
     assert "| JENN | 2.0 |" in texts["benchmarks/test_functions.md"]
     assert "| runge search=best † |" in texts["benchmarks.md"]
+    assert "Not all fits are known to be on the same processor" in texts["benchmarks.md"]
+    assert "A record without vector instructions" in texts["benchmarks/method.md"]
 
 
 def test_processors_are_named_with_the_tools_that_had_no_other():

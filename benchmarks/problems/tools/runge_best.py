@@ -9,7 +9,7 @@ import runge
 
 
 class Best:
-    """The answer after 120 s on one core, as much as the command's 60 s on two."""
+    """The answer after 120 s on one core, the processor time of the command's 60 s on two."""
 
     GRID: ClassVar = ()
     CALL: ClassVar = staticmethod(runge.fit)
