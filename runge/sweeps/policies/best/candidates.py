@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import Any
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
@@ -124,7 +123,7 @@ class CandidateFactory:
     """
 
     def __init__(self, command: SweepCommand) -> None:
-        self._compose = command.composer()
+        self._command, self._compose = command, command.composer()
         parsed = OverridesParser.create(command.context.config_loader).parse_overrides(command.overrides)
         for override in parsed:
             if override.is_sweep_override():
@@ -201,8 +200,8 @@ class CandidateFactory:
 
     def directory_of(self, number: int, overrides: Sequence[str]) -> RunDirectory:
         """Return the directory of a run, by its number."""
-        sweep = self._compose(overrides, number).hydra.sweep
-        return RunDirectory(Path(sweep.dir) / str(sweep.subdir))
+        subdir = self._compose(overrides, number).hydra.sweep.subdir
+        return RunDirectory(self._command.directory / str(subdir))  # to resolve it again would make another one
 
     def _table_overrides(self, folds: int) -> list[str]:
         """Return the overrides of a table's test rows, folds and columns that the command lacks; none for a formula."""

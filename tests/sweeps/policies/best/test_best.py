@@ -82,6 +82,13 @@ def check_same(ours, theirs):
     assert np.array_equal(runge.load(ours)(x), runge.load(theirs)(x))
 
 
+def test_a_search_without_a_directory_makes_one(tmp_path):
+    """The runs are read from the directory in which they were trained."""
+    assert command("-m", *TINY_SEARCH, "data.file=t.csv", "search.compare=false")[0] == 0
+    (directory,) = tmp_path.glob("outputs/multirun/*/*")
+    assert (directory / "answer.json").exists()
+
+
 def check_profiles(answer, board):
     """Compare the curves and the intervals of a report with those of the answer."""
     assert [(one.output, one.input) for one in board.profiles] == [("y", "a"), ("y", "b")]
