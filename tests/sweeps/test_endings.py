@@ -44,14 +44,8 @@ def training(sweep):
     return len(list(sweep.glob("*/checkpoints/last.ckpt"))) == 2  # each run is a stack
 
 
-@pytest.mark.parametrize(
-    ("moment", "how"),
-    [
-        pytest.param("loading", "INT", marks=pytest.mark.nightly),
-        pytest.param("training", "TERM", marks=pytest.mark.nightly),
-        ("training", "KILL"),
-    ],
-)
+@pytest.mark.nightly
+@pytest.mark.parametrize(("moment", "how"), [("loading", "INT"), ("training", "TERM"), ("training", "KILL")])
 def test_all_processes_of_a_sweep_end_with_it(moment, how, tmp_path):
     """As a command of its own with the server of its workers, signalled as by a terminal; `kill -9` is for it alone."""
     words = [sys.executable, str(ROOT / "train.py"), *SWEEP, "hydra.sweep.dir=sweep"]
@@ -68,7 +62,7 @@ def test_all_processes_of_a_sweep_end_with_it(moment, how, tmp_path):
     assert printed.count("error: interrupted") == (how != "KILL")
 
 
-def test_second_command_on_a_sweep_is_refused(command, tmp_path):
+def test_second_command_on_a_sweep_is_refused_and_its_workers_end_with_it(command, tmp_path):
     first = command(*SWEEP, "hydra.sweep.dir=sweep")
     until(lambda: training(tmp_path / "sweep"))
     record = (tmp_path / "sweep" / "multirun.yaml").read_bytes()
@@ -79,9 +73,9 @@ def test_second_command_on_a_sweep_is_refused(command, tmp_path):
     status, printed = command("resume=sweep/0").wait()
     assert (status, printed.count("error: ")) == (1, 1)
     assert re.search(r"error: resume: '.*sweep/0' is in use by process \d+ of ", printed)
-    assert first.process.is_alive()
-    first.end("TERM", "group")
-    assert "Traceback" not in first.wait()[1]
+    assert len(first.members()) == 3  # with both workers
+    first.end("KILL", "command")
+    assert "Traceback" not in first.wait()[1]  # which waits for the workers, too
 
 
 def test_sweep_waits_for_another_process_that_trains_a_run(command, tmp_path):
@@ -93,7 +87,9 @@ def test_sweep_waits_for_another_process_that_trains_a_run(command, tmp_path):
         assert [path.name for path in (sweep / "1").iterdir()] == [".lock"]
     until(lambda: training(sweep))
     running.end("TERM", "group")
-    assert "is in use" not in running.wait()[1]
+    _, printed = running.wait()
+    assert "is in use" not in printed
+    assert "Traceback" not in printed
 
 
 def test_second_command_on_a_run_is_refused(command, tmp_path):

@@ -13,12 +13,12 @@ from matplotlib.figure import Figure
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tensorboard.plugins.custom_scalar.metadata import CONFIG_SUMMARY_TAG
 
+from runge.interruption import Interruption
 from runge.loggers import TensorBoard
 from runge.training.module import SobolevRegression
-from tests.conftest import ROOT
 from tests.sweeps.commands import Command
 from tests.sweeps.test_killed import check_files, check_same
-from tests.sweeps.test_run import SHORT, figures, only_run, state
+from tests.sweeps.test_run import SHORT, check_resumed_alone, figures, only_run, state
 
 SWEEP = ("-m", "seed=0,1,2", "sampling=random", "hydra.launcher.processes=1", "search.compare=false", *SHORT)
 
@@ -71,42 +71,46 @@ def test_full_disk(count, fail, finish, trained, tmp_path, monkeypatch):
     check_same(tmp_path / "run", whole)
 
 
-@pytest.mark.parametrize("count", [5, 50])
-def test_full_disk_in_a_sweep(count, train, fail, whole, tmp_path, monkeypatch):
-    with monkeypatch.context() as patch:
-        full_disk(patch, after(count))
-        out, err = fail(*SWEEP, "search.compare=true", "hydra.sweep.dir=sweep")
-    assert "No space left on device" in out + err
-    assert "3 runs by" in out
-    assert "failed" in out
-    assert train(*SWEEP, "hydra.sweep.dir=sweep")[0] == 0
+def test_full_disk_in_a_sweep(fail, finish, whole, tmp_path, monkeypatch):
+    """Twice: when it begins, and when it is continued."""
+    for count in (5, 50):
+        with monkeypatch.context() as patch:
+            full_disk(patch, after(count))
+            out, err = fail(*SWEEP, "search.compare=true", "hydra.sweep.dir=sweep")
+        assert "No space left on device" in out + err
+        assert "3 runs by" in out
+        assert "failed" in out
+    finish(*SWEEP, "hydra.sweep.dir=sweep")
     for name in "012":
         check_same(tmp_path / "sweep" / name, whole / name)
 
 
-def test_states_that_cannot_be_saved(train, trained, tmp_path, monkeypatch):
+def test_states_that_cannot_be_saved(fit, trained, monkeypatch, caplog):
     """The files of a run do not depend on its own checkpoints."""
-    with monkeypatch.context() as patch:
-        full_disk(patch, lambda path: "last.ckpt" in path)
-        code, out, err = train(*SHORT, "hydra.run.dir=run")
-    assert code == 0
-    assert (out + err).count("No space left on device") == 1
-    assert not (tmp_path / "run" / "checkpoints" / "last.ckpt").exists()
-    assert figures(tmp_path / "run") == figures(only_run(trained(*SHORT)[0]))
+    full_disk(monkeypatch, lambda path: "last.ckpt" in path)
+    run = fit("run", *SHORT)
+    assert caplog.text.count("No space left on device") == 1
+    assert not (run / "checkpoints" / "last.ckpt").exists()
+    assert figures(run) == figures(only_run(trained(*SHORT)[0]))
 
 
-def test_weights_of_one_run_of_a_stack_that_cannot_be_written(train, fail, whole, tmp_path, monkeypatch):
+def test_runs_whose_files_cannot_be_written_or_are_gone(train, fail, finish, whole, tmp_path, monkeypatch):
+    """The weights of one run cannot be written, and the directory of another one goes while it is trained."""
     sweep = tmp_path / "sweep"
     with monkeypatch.context() as patch:
         full_disk(patch, lambda path: "/1/checkpoints/" in path)
-        fail(*SWEEP, "hydra.sweep.dir=sweep")
+        at_step(patch, 60, lambda: shutil.rmtree(sweep / "2"))
+        out, _ = fail(*SWEEP, "search.compare=true", "hydra.sweep.dir=sweep")
+    assert "3 runs by" in out
+    assert "failed: its files cannot be written" in " ".join(out.split())
     assert "best.ckpt" in state(sweep / "1")["message"]
-    assert [state(sweep / name)["status"] for name in "012"] == ["finished", "failed", "finished"]
+    assert [state(sweep / name)["status"] for name in "01"] == ["finished", "failed"]
     assert "hydra.sweep.dir=sweep" in train("resume=sweep/1")[2]
-    assert train(*SWEEP, "hydra.sweep.dir=sweep")[0] == 0
+    finish(*SWEEP, "hydra.sweep.dir=sweep")
     assert not (sweep / ".stacks").exists()
-    for name in "012":
+    for name in "01":
         check_same(sweep / name, whole / name)
+    assert figures(sweep / "2") == pytest.approx(figures(whole / "2"), rel=1e-3)
 
 
 @contextmanager
@@ -145,20 +149,7 @@ def test_full_event_file_stays_readable(tmp_path, monkeypatch):
     assert not run.exists()
 
 
-def test_directory_that_goes_in_mid_sweep_costs_its_run_alone(fail, finish, whole, tmp_path, monkeypatch):
-    lost = tmp_path / "sweep" / "1"
-    with monkeypatch.context() as patch:
-        at_step(patch, 60, lambda: shutil.rmtree(lost))
-        out, _ = fail(*SWEEP, "search.compare=true", "hydra.sweep.dir=sweep")
-    assert "3 runs by" in out
-    assert "failed: its files cannot be written" in " ".join(out.split())
-    for name in "02":
-        check_same(tmp_path / "sweep" / name, whole / name)
-    finish(*SWEEP, "hydra.sweep.dir=sweep")
-    assert figures(lost) == pytest.approx(figures(whole / "1"), rel=1e-3)
-
-
-def test_no_memory_in_one_stack(train, fail, tmp_path, monkeypatch):
+def test_no_memory_in_one_stack(fail, finish, tmp_path, monkeypatch):
     original = SobolevRegression.training_step
 
     def run_out(self, block, index):
@@ -166,21 +157,20 @@ def test_no_memory_in_one_stack(train, fail, tmp_path, monkeypatch):
             raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 1 bytes")
         original(self, block, index)
 
-    sweep = ("-m", "model.width=4,12", "hydra.launcher.processes=1", *SHORT, "hydra.sweep.dir=sweep")
-    sweep = [option for option in sweep if option != "model.width=8"]
+    sweep = [option for option in (*SWEEP, "hydra.sweep.dir=sweep") if not option.startswith(("seed", "model.width"))]
     with monkeypatch.context() as patch:
         patch.setattr(SobolevRegression, "training_step", run_out)
-        out, _ = fail(*sweep)
+        out, _ = fail(*sweep, "model.width=4,12", "search.compare=true")
     assert "failed: out of memory" in " ".join(out.split())
     assert [state(tmp_path / "sweep" / name)["status"] for name in "01"] == ["finished", "failed"]
     assert state(tmp_path / "sweep" / "1")["step"] == 60
-    assert train(*sweep)[0] == 0
+    finish(*sweep, "model.width=4,12")
 
 
 def test_killed_worker(finish, tmp_path):
-    sweep = ("-m", *SHORT, "seed=range(4)", "trainer.max_steps=5000", "trainer.log_every=500", "hydra.sweep.dir=sweep")
-    sweep += ("hydra.launcher.processes=2", "trainer.progress_bar=false")
-    command = Command(tmp_path, *sweep)
+    sweep = ("-m", *SHORT, "seed=range(4)", "trainer.max_steps=3000", "trainer.log_every=500", "hydra.sweep.dir=sweep")
+    sweep += ("search.compare=false", "trainer.progress_bar=false")
+    command = Command(tmp_path, *sweep, "search.compare=true", "hydra.launcher.processes=2")
     runs = [tmp_path / "sweep" / name for name in "0123"]
     deadline = time.monotonic() + 120
     while len(list((tmp_path / "sweep").glob(".stacks/*.ckpt"))) < 2:
@@ -193,27 +183,21 @@ def test_killed_worker(finish, tmp_path):
     assert code == 1
     assert "failed: its process was killed by SIGKILL" in " ".join(out.split())
     assert sorted(state(run)["status"] for run in runs) == ["failed", "failed", "finished", "finished"]
-    finish(*sweep)
+    finish(*sweep, "hydra.launcher.processes=1")
     for run in runs:
         check_files(run)
         assert state(run)["status"] == "finished"
 
 
-def test_signal_during_a_long_step(train, fail, trained, tmp_path, monkeypatch):
+def test_signal_during_a_long_step(tmp_path, monkeypatch):
     """A step that does not end, as during compilation: the run stays as it was last saved."""
 
     def hang():
         signal.raise_signal(signal.SIGTERM)
         time.sleep(60)
 
-    monkeypatch.setattr("runge.interruption.Interruption.PATIENCE", 0.2)
-    with monkeypatch.context() as patch:
-        at_step(patch, 60, hang)
-        _, err = fail(*SHORT, "hydra.run.dir=run")
-    assert f"interrupted at step 60; continue with python {ROOT}/train.py resume=" in err
-    assert state(tmp_path / "run")["status"] == "interrupted"
-    assert train("resume=run")[0] == 0
-    check_same(tmp_path / "run", only_run(trained(*SHORT)[0]))
+    monkeypatch.setattr(Interruption, "PATIENCE", 0.2)
+    check_resumed_alone(tmp_path, SHORT, lambda patch: at_step(patch, 60, hang))
 
 
 def test_signal_during_a_drawing(train, fail, trained, tmp_path, monkeypatch):
@@ -230,7 +214,7 @@ def test_signal_during_a_drawing(train, fail, trained, tmp_path, monkeypatch):
                 raise ValueError("Invalid bounding box") from None
         draw(figure, renderer)
 
-    monkeypatch.setattr("runge.interruption.Interruption.PATIENCE", 0.2)
+    monkeypatch.setattr(Interruption, "PATIENCE", 0.2)
     with monkeypatch.context() as patch:
         patch.setattr(Figure, "draw", interrupted)
         _, err = fail(*SHORT, "pictures=true", "hydra.run.dir=run")
@@ -246,38 +230,3 @@ def test_signal_before_the_fit(fail, tmp_path, monkeypatch):
     _, err = fail(*SHORT, "hydra.run.dir=run")
     assert "error: interrupted" in err
     assert not (tmp_path / "run").exists()
-
-
-@pytest.fixture
-def begun(train, tmp_path, monkeypatch):
-    """A sweep that was interrupted: the file of its only stack."""
-    with monkeypatch.context() as patch:
-        at_step(patch, 60, lambda: signal.raise_signal(signal.SIGTERM))
-        assert train(*SWEEP, "hydra.sweep.dir=sweep")[0] == 1
-    (file,) = (tmp_path / "sweep" / ".stacks").iterdir()
-    return file
-
-
-def test_state_that_cannot_be_read_now_is_left_alone(fail, begun, monkeypatch):
-    before = begun.read_bytes()
-
-    def unreadable(*_, **__):
-        raise OSError(errno.EIO, os.strerror(errno.EIO), str(begun))
-
-    with monkeypatch.context() as patch:
-        patch.setattr("torch.load", unreadable)
-        _, err = fail(*SWEEP, "hydra.sweep.dir=sweep")
-    assert "Input/output error" in err
-    assert begun.read_bytes() == before
-
-
-def test_stack_resumes_with_those_of_its_runs_that_the_command_has(fail, finish, begun, whole):
-    fewer = ["seed=2,0" if option.startswith("seed") else option for option in SWEEP]
-    _, err = fail(*fewer, "hydra.sweep.dir=sweep")
-    assert "hydra.sweep.dir: " in err  # the second run has another number
-    fewer = ["seed=0,1" if option.startswith("seed") else option for option in SWEEP]
-    out = finish(*fewer, "hydra.sweep.dir=sweep")
-    assert "a stack of 3 runs resumes with 2 of them" in out + err
-    for name in "01":
-        ours, theirs = figures(begun.parent.parent / name), figures(whole / name)
-        assert ours == pytest.approx(theirs, rel=1e-3)

@@ -1,6 +1,5 @@
 """Sweeps on a real Slurm, of one node, with jobs that are requeued, preempted, cancelled and left alone."""
 
-import json
 import signal
 import time
 
@@ -11,7 +10,7 @@ import yaml
 from tests.sweeps.commands import Command
 from tests.sweeps.slurm_cluster import SlurmCluster, available
 from tests.sweeps.test_killed import check_files, check_same
-from tests.sweeps.test_run import figures
+from tests.sweeps.test_run import figures, state
 
 pytestmark = [
     pytest.mark.nightly,
@@ -19,7 +18,8 @@ pytestmark = [
 ]
 
 SMALL = ("data.n_train=16", "data.n_val=16", "data.n_test=101", "model.width=8", "trainer.progress_bar=false")
-SLURM = ("-m", "hydra.launcher.cluster=slurm", "hydra.launcher.partition=main")
+SLURM = ("-m", "hydra.launcher.cluster=slurm", "hydra.launcher.partition=main", "hydra.sweep.dir=sweep")
+SLOW = ("trainer.compile=off", "trainer.checkpoint_seconds=0.2")
 
 
 @pytest.fixture(scope="module")
@@ -49,19 +49,16 @@ def until(condition, process=None, seconds=300):
     return value
 
 
-def jobs(cluster):
-    """Return the states of all jobs by their ids."""
+def jobs(cluster, earlier=()):
+    """Return the states of all jobs but earlier ones, by their ids."""
     lines = cluster.run("squeue", "--array", "--states=all", "--noheader", "--format=%i %T").splitlines()
-    return dict(line.split() for line in lines)
+    return {job: state for job, state in map(str.split, lines) if job not in earlier}
 
 
 def at_work(sweep):
     """Return the unfinished runs that have saved a checkpoint."""
-    return [
-        path.parent.name
-        for path in sweep.glob("*/status.json")
-        if (state := json.loads(path.read_text()))["status"] == "running" and state["step"] > 0
-    ]
+    runs = [path.parent for path in sweep.glob("*/status.json")]
+    return [run.name for run in runs if (found := state(run))["status"] == "running" and found["step"] > 0]
 
 
 def processes_of(job):
@@ -78,14 +75,13 @@ def processes_of(job):
     return processes
 
 
-def test_all_runs_finish_though_jobs_are_requeued_and_preempted(command, cluster, train, tmp_path):
-    slow = ("trainer.max_steps=6000", "trainer.compile=off", "trainer.checkpoint_seconds=0.2")
-    sweep = (*SMALL, *slow, "seed=range(5)", "sampling=random")
-    process = command(*SLURM, *sweep, "hydra.sweep.dir=slurm", "hydra.launcher.processes=5")
+def test_all_runs_finish_though_jobs_are_requeued_and_preempted(command, cluster, finish, tmp_path):
+    sweep, slurm = (*SMALL, *SLOW, "trainer.max_steps=6000", "seed=range(5)", "sampling=random"), tmp_path / "sweep"
+    process = command(*SLURM, *sweep, "hydra.launcher.processes=5")
 
     def three_at_work():
         alive = {job: processes_of(job) for job, state in jobs(cluster).items() if state == "RUNNING"}
-        return alive if len(alive) == 3 == len(at_work(tmp_path / "slurm")) and all(alive.values()) else None
+        return alive if len(alive) == 3 == len(at_work(slurm)) and all(alive.values()) else None
 
     alive = until(three_at_work, process)
     _, preempted, requeued = alive
@@ -103,58 +99,45 @@ def test_all_runs_finish_though_jobs_are_requeued_and_preempted(command, cluster
     status, out = process.wait(300)
     assert status == 0, out
     assert "5 runs by test/mse_df" in out
-    log = "".join(path.read_text() for path in (tmp_path / "slurm" / ".submitit" / preempted).glob("*_log.out"))
+    log = "".join(path.read_text() for path in (slurm / ".submitit" / preempted).glob("*_log.out"))
     assert f"Requeued job {preempted}" in log
-    code, out, err = train("-m", "hydra.launcher.processes=5", *sweep, "hydra.sweep.dir=local")
-    assert code == 0, out + err
-    for number in range(5):
-        check_files(tmp_path / "slurm" / str(number))
-        check_same(tmp_path / "slurm" / str(number), tmp_path / "local" / str(number))
+    finish("-m", "hydra.launcher.processes=5", *sweep, "hydra.sweep.dir=local")
+    for number in "01234":
+        check_files(slurm / number)
+        check_same(slurm / number, tmp_path / "local" / number)
 
 
 def test_commander_that_is_interrupted(command, cluster, tmp_path):
-    long = ("trainer.max_steps=400000", "trainer.compile=off", "trainer.checkpoint_seconds=0.2", "seed=range(2)")
-    earlier = set(jobs(cluster))
-    process = command(*SLURM, *SMALL, *long, "hydra.launcher.processes=1", "hydra.sweep.dir=sweep")
+    long, earlier = (*SLOW, "trainer.max_steps=400000", "seed=range(2)"), {*jobs(cluster)}
+    process = command(*SLURM, *SMALL, *long, "hydra.launcher.processes=1")
     until(lambda: len(at_work(tmp_path / "sweep")) == 2, process)
     process.end("INT", "command")
     status, out = process.wait(60)
     assert status == 1
     assert "interrupted; 0 of 2 runs are finished" in out
-    until(lambda: all(state == "CANCELLED" for job, state in jobs(cluster).items() if job not in earlier))
-    states = [json.loads(path.read_text())["status"] for path in (tmp_path / "sweep").glob("*/status.json")]
-    assert states == ["interrupted", "interrupted"]
+    until(lambda: {*jobs(cluster, earlier).values()} <= {"CANCELLED"})
+    assert [state(tmp_path / "sweep" / run)["status"] for run in "01"] == ["interrupted", "interrupted"]
 
 
 def test_a_cancelled_job_is_reported_in_the_table(command, cluster, tmp_path):
-    steps = ("trainer.max_steps=500,400000", "trainer.compile=off", "trainer.checkpoint_seconds=0.2")
-    sweep = (*SLURM, *SMALL, *steps)
-    earlier = set(jobs(cluster))
-    process = command(*sweep, "hydra.launcher.processes=2", "hydra.sweep.dir=sweep")
-
-    def mine():
-        return {job: state for job, state in jobs(cluster).items() if job not in earlier}
-
-    until(lambda: sorted(mine().values()) == ["COMPLETED", "RUNNING"], process)
-    (left,) = [job for job, state in mine().items() if state == "RUNNING"]
+    earlier = {*jobs(cluster)}
+    process = command(*SLURM, *SMALL, *SLOW, "trainer.max_steps=500,400000", "hydra.launcher.processes=2")
+    until(lambda: sorted(jobs(cluster, earlier).values()) == ["COMPLETED", "RUNNING"], process)
+    (left,) = [job for job, state in jobs(cluster, earlier).items() if state == "RUNNING"]
     cluster.run("scancel", left)
     status, out = process.wait(300)
     assert status == 1
     assert f"error: its Slurm job {left} ended as CANCELLED" in out
-    states = [json.loads((tmp_path / "sweep" / run / "status.json").read_text())["status"] for run in "01"]
-    assert states == ["finished", "interrupted"]
+    assert [state(tmp_path / "sweep" / run)["status"] for run in "01"] == ["finished", "interrupted"]
 
 
-def test_submitit_slurm(command, train, tmp_path):
-    options = ("-m", "hydra/launcher=submitit_slurm", "hydra.launcher.partition=main", "hydra.sweep.dir=sweep")
-    short = (*SMALL, "seed=0,1", "trainer.max_steps=200", "pictures=false")
-    process = command(*options, *short)
-    status, out = process.wait(300)
+def test_submitit_slurm(command, finish, tmp_path):
+    short = ("-m", *SMALL, "seed=0,1", "trainer.max_steps=200", "pictures=false")
+    options = ("hydra/launcher=submitit_slurm", "hydra.launcher.partition=main", "hydra.sweep.dir=sweep")
+    status, out = command(*short, *options).wait(300)
     assert status == 0, out
     assert "2 runs by test/mse_df" in out
-    basic = ("-m", "hydra/launcher=basic", "hydra.sweep.dir=basic", *short)
-    code, out, err = train(*basic)
-    assert code == 0, out + err
+    finish(*short, "hydra/launcher=basic", "hydra.sweep.dir=basic")
     for name in "01":
         assert figures(tmp_path / "sweep" / name) == figures(tmp_path / "basic" / name)
     record = yaml.safe_load((tmp_path / "sweep" / "0" / ".hydra" / "hydra.yaml").read_text())

@@ -1,11 +1,13 @@
 """Fused sweeps leave what Hydra's own launcher would, in less time."""
 
+import errno
 import json
 import os
 import re
 import resource
 import time
 import weakref
+from unittest.mock import Mock
 
 import pytest
 import torch
@@ -16,14 +18,19 @@ from hydra.types import RunMode
 from joblib.externals.loky import get_reusable_executor
 from omegaconf import OmegaConf
 
+from runge.configuration.errors import DivergedError
+from runge.records.checkpoints import STACKS
 from runge.records.directories import RunDirectory
+from runge.sweeps import launch
 from runge.sweeps.compose import Composer, options_of, register_resolvers
-from runge.sweeps.jobs import Job, plan
+from runge.sweeps.jobs import Job, begun_chunks, plan
 from runge.training.member import Member
 from runge.training.stack import Stack
 from tests.conftest import ROOT
 from tests.sweeps.commands import Command
-from tests.sweeps.test_run import SHORT, figures
+from tests.sweeps.test_run import SHORT, figures, state
+
+QUICK = (*SHORT, "trainer.max_steps=4", "trainer.log_every=2", "search.compare=false", "hydra.launcher.processes=1")
 
 
 def new_run(path):
@@ -36,70 +43,65 @@ def directories(sweep):
 
 
 @pytest.mark.parametrize("processes", ["1", "2"])
-def test_jobs_are_left_as_hydra_s_own_launcher_leaves_them(processes, train, trained, tmp_path):
+def test_jobs_are_left_as_hydra_s_own_launcher_leaves_them(processes, finish, trained, tmp_path):
     sweep = ("-m", "model.activation=tanh,sin", "sampling=random,chebyshev", "trainer.precision=64", *SHORT)
     sweep += ("search.compare=false",)
-    status, out, err = train(*sweep, f"hydra.launcher.processes={processes}", "hydra.sweep.dir=fused")
-    assert status == 0, out + err
+    finish(*sweep, f"hydra.launcher.processes={processes}", "hydra.sweep.dir=fused")
     fused = directories(tmp_path / "fused")
     basic = directories(trained(*sweep, "hydra/launcher=basic", "hydra.sweep.dir=basic")[0] / "basic")
     assert sorted(fused) == sorted(basic) == [str(number) for number in range(4)]
     for name, theirs in basic.items():
-        ours = fused[name]
-        files = [
-            sorted(str(path.relative_to(run)) for path in run.rglob("*") if "tfevents" not in path.name)
-            for run in (ours, theirs)
-        ]
-        alone = "checkpoints/last.ckpt"  # the state of a run that is trained alone, as each is with two processes
-        assert files[0] == [name for name in files[1] if name != alone or processes == "2"]
+        ours, files, hydra, said = fused[name], [], [], []
+        for run in (ours, theirs):
+            files.append({str(path.relative_to(run)) for path in run.rglob("*") if "tfevents" not in path.name})
+            hydra.append(yaml.safe_load((run / ".hydra" / "hydra.yaml").read_text())["hydra"])
+            for key in ("launcher", "sweep", "runtime", "overrides"):
+                hydra[-1].pop(key)
+            # A run that is trained alone says that lambda_d is on when it is switched on, and again at its end.
+            lines = (run / "train.log").read_text().splitlines()
+            said.append([*dict.fromkeys(line.split("] - ")[1].split(";")[0] for line in lines)])
+        # The state of a run that is trained alone, as each is with two processes.
+        assert files[1] - files[0] == ({"checkpoints/last.ckpt"} if processes == "1" else set())
+        assert files[0] <= files[1]
+        assert hydra[0] == hydra[1]
+        assert said[0] == said[1]
         assert json.loads((ours / "run.json").read_text()) == json.loads((theirs / "run.json").read_text())
         for record in ("config.yaml", "overrides.yaml"):
             assert (ours / ".hydra" / record).read_text() == (theirs / ".hydra" / record).read_text()
-        hydra = [yaml.safe_load((run / ".hydra" / "hydra.yaml").read_text())["hydra"] for run in (ours, theirs)]
-        for record in hydra:
-            for key in ("launcher", "sweep", "runtime", "overrides"):
-                record.pop(key)
-        assert hydra[0] == hydra[1]
-        logs = [(run / "train.log").read_text().splitlines() for run in (ours, theirs)]
-        said = [[line.split("] - ")[1].split(";")[0] for line in lines] for lines in logs]
-        # A run that is trained alone says that lambda_d is on when it is switched on, and again at its end.
-        assert [*dict.fromkeys(said[0])] == [*dict.fromkeys(said[1])]
         assert figures(ours) == pytest.approx(figures(theirs), rel=1e-6, abs=1e-9)
-        assert json.loads((ours / "status.json").read_text())["status"] == "finished"
+        assert state(ours)["status"] == "finished"
 
 
-def test_a_diverging_member_leaves_its_neighbours_bits(train, tmp_path):
-    sweep = ("-m", "optimizer=sgd", "optimizer.clip_norm=null", "model.activation=relu", *SHORT[:-1])
-    sweep += ("schedule=constant", "hydra.launcher.processes=1", "search.compare=false")
-    assert train(*sweep, "loss.lambda_d=0.1,0.2,0.3", "hydra.sweep.dir=good")[0] == 0
-    status, out, err = train(*sweep, "loss.lambda_d=0.1,1e12,0.3", "hydra.sweep.dir=bad")
-    assert status == 1
-    assert "error: diverged" in err
-    assert "Traceback" not in out + err
-    state = json.loads((tmp_path / "bad" / "1" / "status.json").read_text())
-    assert (state["status"], state["step"]) == ("diverged", 20)
-    for name in "02":
-        ours, theirs = (tmp_path / sweep / name for sweep in ("good", "bad"))
+def test_a_diverging_member_leaves_its_neighbours_bits(configuration, tmp_path):
+    options = ("optimizer=sgd", "optimizer.clip_norm=null", "model.activation=relu", *SHORT[:-1], "schedule=constant")
+
+    def train(name, *weights):
+        members = [Member(configuration(*options, f"loss.lambda_d={weight}"), options) for weight in weights]
+        runs = [new_run(tmp_path / f"{name}{i}") for i in range(len(members))]
+        return [run.path for run in runs], Stack(members).fit(runs, lambda _: None)
+
+    good, _ = train("good", 0.1, 0.2, 0.3)
+    bad, outcomes = train("bad", 0.1, 1e12, 0.3)
+    assert [isinstance(outcome, DivergedError) for outcome in outcomes] == [False, True, False]
+    assert (state(bad[1])["status"], state(bad[1])["step"]) == ("diverged", 20)
+    for ours, theirs in ((bad[0], good[0]), (bad[2], good[2])):
         assert figures(ours) == figures(theirs)
         assert (ours / "history.csv").read_bytes() == (theirs / "history.csv").read_bytes()
 
 
-def test_a_stack_of_more_runs_than_files_may_be_open(train, monkeypatch):
+def test_a_stack_of_more_runs_than_files_may_be_open(finish):
     before = resource.getrlimit(resource.RLIMIT_NOFILE)
-    few = [*(option for option in SHORT if "max_steps" not in option), "search.compare=false"]
     resource.setrlimit(resource.RLIMIT_NOFILE, (len(os.listdir("/proc/self/fd")) + 24, before[1]))
     try:
-        status, out, err = train("-m", "trainer.max_steps=2", "seed=range(32)", "hydra.launcher.processes=1", *few)
+        finish("-m", *QUICK, "seed=range(24)")
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, before)
-    assert status == 0, out + err
 
 
 @pytest.mark.parametrize("options", [["hydra/launcher=basic"], ["hydra/job_logging=none"]])
-def test_batches(options, train, tmp_path, one_core):
-    batches = ("search.batch=2", *options, "search.compare=false", "hydra.sweep.dir=sweep")
-    status, out, err = train("-m", "seed=0,1,2", *batches, *SHORT)
-    assert status == 0, out + err
+def test_batches(options, finish, tmp_path, one_core):
+    few = [option for option in QUICK if not option.startswith("hydra.")]
+    finish("-m", "seed=0,1,2", "search.batch=2", *options, *few, "hydra.sweep.dir=sweep")
     assert sorted(directories(tmp_path / "sweep")) == ["0", "1", "2"]
 
 
@@ -116,23 +118,19 @@ def test_joblib_caps_threads(finish, tmp_path):
     assert checkpoint["stack"]["threads"] <= max(1, (os.cpu_count() or 1) // 2)
 
 
-@pytest.mark.parametrize(
-    ("sweep", "needed"),
-    [
-        (["seed=0,1", "loss.lambda_d=0,1"], "5 seeds, not 2"),
-        (["seed=range(5)", "loss.lambda_d=range(7)"], None),
-    ],
-)
-def test_too_few_seeds_are_said_before_training(sweep, needed, train, monkeypatch):
-    monkeypatch.setattr("runge.sweeps.launch.watch_chunks", lambda *_: [])
-    _, out, _ = train("-m", *SHORT, *sweep, "hydra.launcher.processes=1")
-    assert re.findall("more than chance needs (.*)", out) == ([needed] if needed else [])
+def test_too_few_seeds_are_said(caplog, configuration):
+    for seeds, weights, needed in ((2, 2, ["5 seeds, not 2"]), (5, 7, []), (1, 3, []), (3, 1, [])):
+        caplog.clear()
+        made = [(f"seed={seed}", f"loss.lambda_d={weight}") for seed in range(seeds) for weight in range(weights)]
+        launch._warn_of_few_seeds(jobs(configuration, *made))
+        assert re.findall("more than chance needs (.*)", caplog.text) == needed
 
 
 def test_progress_of_a_sweep(train):
-    short = [*(option for option in SHORT if "width" not in option), "search.compare=false"]
-    status, _, err = train("-m", "seed=0,1,2,3", "model.width=8,16", "hydra.launcher.processes=1", *short)
+    few = [option for option in QUICK if "width" not in option]
+    status, out, err = train("-m", "seed=0,1,2,3", "model.width=8,16", *few)
     assert status == 0
+    assert "more than chance needs 5 seeds, not 4" in out
     assert "8 of 8 runs" in err
     assert "steps/s" in err
 
@@ -150,49 +148,54 @@ def test_interrupted_sweep_keeps_what_is_finished(tmp_path):
     assert code == 1
     assert "error: interrupted; 1 of 2 runs are finished" in printed
     assert "Traceback" not in printed
-    states = [json.loads(path.read_text()) for path in sorted((tmp_path / "sweep").glob("*/status.json"))]
-    assert [state["status"] for state in states] == ["finished", "interrupted"]
+    states = [state(tmp_path / "sweep" / name) for name in "01"]
+    assert [one["status"] for one in states] == ["finished", "interrupted"]
     assert states[1]["step"] > 0
 
 
-def test_a_run_that_diverges_or_a_mistake_in_a_later_batch(train, fail, tmp_path):
-    one_by_one = "search.batch=1", "hydra.launcher.processes=1", "hydra.sweep.dir=sweep", *SHORT
+def test_a_run_that_diverges_or_a_mistake_in_a_later_batch(fail, tmp_path):
+    one_by_one = "search.batch=1", *QUICK[:-2], "hydra.launcher.processes=1", "hydra.sweep.dir=sweep"
     fail("-m", "model.depth=1,-1", *one_by_one)
     assert list(tmp_path.iterdir()) == []
     _, err = fail("-m", "optimizer=sgd", "optimizer.lr=1e9,1e-3", "model.activation=relu", *one_by_one)
-    assert "diverged" in err
+    assert "error: diverged" in err
     assert sorted(directories(tmp_path / "sweep")) == ["1"]
 
 
-def test_some_runs_of_a_stack_resume_without_the_others(train, fail, finish, tmp_path):
+def test_some_runs_of_a_stack_resume_without_the_others(fail, finish, trained, tmp_path):
     sweep = "hydra.launcher.processes=1", "hydra.sweep.dir=sweep", "search.compare=false", *SHORT
     fail("-m", "seed=0,1,2", *sweep, interrupt=80)
-    (stack,) = (tmp_path / "sweep" / ".stacks").iterdir()
-    for some, runs in (("seed=0", ["0"]), ("seed=0,1", ["0", "1"])):
-        finish("-m", some, *sweep)
-        assert sorted(directories(tmp_path / "sweep")) == runs
-        assert [*stack.parent.iterdir()] == [stack]
-    status, out, err = train("-m", "seed=0,1,2", *sweep)
-    assert status == 0, out + err
-    assert "begins again" not in out + err
-    assert not stack.parent.exists()
-    finish("-m", "seed=0,1,2", *sweep, "hydra.sweep.dir=whole")
-    for name, folder in directories(tmp_path / "whole").items():
-        assert figures(tmp_path / "sweep" / name) == pytest.approx(figures(folder), rel=1e-2)
-
-
-def test_damaged_checkpoint_in_a_sweep(train, tmp_path):
-    sweep = ("-m", "seed=0,1", "hydra.launcher.processes=1", "hydra.sweep.dir=sweep", "search.compare=false", *SHORT)
-    assert train(*sweep)[0] == 0
-    (tmp_path / "sweep" / "1" / "metrics.json").unlink()
-    (tmp_path / "sweep" / ".stacks").mkdir()
-    (tmp_path / "sweep" / ".stacks" / "0.ckpt").write_bytes(b"damaged")
-    status, out, err = train(*sweep)
-    assert status == 0, out + err
-    assert "0.ckpt cannot be read" in out + err
-    assert "a stack of 2 runs begins again with 1 of them, whose figures are the same to round-off" in out + err
-    assert "Traceback" not in out + err
+    (stack,) = (tmp_path / "sweep" / STACKS).iterdir()
+    _, err = fail("-m", "seed=2,0", *sweep)
+    assert "error: hydra.sweep.dir: " in err  # the second run has another number
+    assert "a stack of 3 runs resumes with 2 of them" in finish("-m", "seed=0,1", *sweep)
     assert sorted(directories(tmp_path / "sweep")) == ["0", "1"]
+    assert [*stack.parent.iterdir()] == [stack]
+    assert "begins again" not in finish("-m", "seed=0,1,2", *sweep)
+    assert not stack.parent.exists()
+    for name, folder in directories(trained("-m", "seed=0,1,2", *sweep)[0] / "sweep").items():
+        assert figures(tmp_path / "sweep" / name) == pytest.approx(figures(folder), rel=1e-3)
+
+
+def test_a_state_of_a_stack_that_cannot_be_read(configuration, tmp_path, monkeypatch, caplog):
+    """It is left alone on an error of the disk; one that is damaged is set aside, and its runs begin again."""
+    monkeypatch.chdir(tmp_path)
+    ended, begun = jobs(configuration, ("seed=0",), ("seed=1",))
+    RunDirectory(begun.directory).hydra.mkdir(parents=True)
+    file = tmp_path / STACKS / "0.ckpt"
+    file.parent.mkdir()
+    file.write_bytes(b"damaged")
+    both = [ended._replace(outcome=1.0), begun]
+    with monkeypatch.context() as patch:
+        patch.setattr("torch.load", Mock(side_effect=OSError(errno.EIO, os.strerror(errno.EIO), str(file))))
+        with pytest.raises(OSError, match="Input/output error"):
+            begun_chunks(both, tmp_path)
+    assert file.read_bytes() == b"damaged"
+    chunks, _ = plan(both, 1, 32, begun_chunks(both, tmp_path))
+    assert [chunk.jobs for chunk in chunks] == [[1]]
+    assert "0.ckpt cannot be read" in caplog.text
+    assert "a stack of 2 runs begins again with 1 of them, whose figures are the same to round-off" in caplog.text
+    assert [path.name for path in file.parent.iterdir()] == ["0.ckpt.damaged"]
 
 
 COMPOSED = [
@@ -205,16 +208,26 @@ COMPOSED = [
 ]
 
 
-@pytest.mark.parametrize("overrides", COMPOSED, ids=" ".join)
-def test_composes_as_hydra_does(overrides):
+@pytest.fixture(scope="module")
+def loader():
     register_resolvers()
     with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
-        loader = GlobalHydra.instance().config_loader()
-        master = loader.load_configuration("config", ["hydra.mode=MULTIRUN"], run_mode=RunMode.MULTIRUN)
-        theirs = loader.load_sweep_config(master, overrides)
-        compose = Composer(loader, master)
-        compose(["seed=1"], 0)  # what was composed before leaves no trace
-        ours = compose(overrides, 5)
+        yield GlobalHydra.instance().config_loader()
+
+
+@pytest.fixture(scope="module")
+def composing(loader):
+    """The configuration of a sweep, and the composer of its jobs."""
+    master = loader.load_configuration("config", ["hydra.mode=MULTIRUN", "schedule=constant"], RunMode.MULTIRUN)
+    return master, Composer(loader, master)
+
+
+@pytest.mark.parametrize("overrides", COMPOSED, ids=" ".join)
+def test_composes_as_hydra_does(overrides, loader, composing):
+    master, compose = composing
+    theirs = loader.load_sweep_config(master, overrides)
+    compose(["seed=1"], 0)  # what was composed before leaves no trace
+    ours = compose(overrides, 5)
     assert ours.hydra.job.num == 5
     for config in (ours, theirs):
         OmegaConf.set_struct(config, False)
@@ -222,13 +235,10 @@ def test_composes_as_hydra_does(overrides):
     assert OmegaConf.to_yaml(ours) == OmegaConf.to_yaml(theirs)
 
 
-def test_options_are_those_of_the_run_and_not_of_the_sweep():
-    register_resolvers()
-    with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
-        loader = GlobalHydra.instance().config_loader()
-        compose = Composer(loader, loader.load_configuration("config", ["schedule=constant"], RunMode.MULTIRUN))
-        chosen = options_of(compose(["schedule=two_stage_ramp", "seed=1"], 0).hydra)
-        replaced = options_of(compose(["optimizer._target_=torch.optim.RMSprop", "~optimizer.betas"], 1).hydra)
+def test_options_are_those_of_the_run_and_not_of_the_sweep(composing):
+    _, compose = composing
+    chosen = options_of(compose(["schedule=two_stage_ramp", "seed=1"], 0).hydra)
+    replaced = options_of(compose(["optimizer._target_=torch.optim.RMSprop", "~optimizer.betas"], 1).hydra)
     assert (chosen["schedule"], chosen["optimizer"], chosen["target"]) == ("two_stage_ramp", "adam", "runge")
     assert "optimizer" not in replaced
     assert not any(group.startswith("hydra/") for group in chosen)
@@ -275,7 +285,7 @@ def test_plan_puts_the_longest_first_and_lbfgs_alone(configuration):
     assert [sorted(chunk.jobs) for chunk in chunks_of(made, 1)] == [[0, 4], [1], [2], [3]]  # in their own order
 
 
-def test_one_stack_at_a_time_is_in_memory(train, monkeypatch):
+def test_one_stack_at_a_time_is_in_memory(finish, monkeypatch):
     """Also without the cyclic garbage collection, which commands make rare."""
     made, counts, make, fit = weakref.WeakSet(), [], Stack.__init__, Stack.fit
 
@@ -289,6 +299,5 @@ def test_one_stack_at_a_time_is_in_memory(train, monkeypatch):
 
     monkeypatch.setattr(Stack, "__init__", count)
     monkeypatch.setattr(Stack, "fit", train_one)
-    sweep = ("model.depth=1,2,3", "hydra.launcher.processes=1", "search.compare=false")
-    assert train("-m", *sweep, *SHORT, "hydra.sweep.dir=sweep")[0] == 0
+    finish("-m", "model.depth=1,2,3", *QUICK)
     assert counts == [1, 1, 1]
