@@ -12,7 +12,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import yaml
 from lightning.pytorch.loggers import Logger
 from tensorboard.backend.event_processing.data_provider import MultiplexerDataProvider
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
@@ -24,14 +23,17 @@ from tensorboard.plugins.custom_scalar.metadata import CONFIG_SUMMARY_TAG
 from tensorboard.plugins.hparams.backend_context import Context
 from tensorboard.plugins.hparams.metadata import SESSION_START_INFO_TAG, parse_session_start_info_plugin_data
 
+from runge.configuration.errors import DivergedError
 from runge.configuration.objects import digest
 from runge.loggers.tensorboard import LOGARITHMS, TensorBoard, label, settings
+from runge.records.directories import RunDirectory
 from runge.sweeps.session import explain
 from tests.refusals import check_refusal
 from tests.sweeps.test_bad_input import prepare
-from tests.sweeps.test_run import SHORT, figures, history, only_run, state
+from tests.sweeps.test_run import SHORT, at_step, figures, fit_alone, history, only_run, state
 
 RECORDER = "+logger.recorder._target_=tests.test_loggers.Recorder"
+STEPS = [20, 40, 60, 80, 100, 120]
 
 
 class Recorder(Logger):
@@ -65,7 +67,10 @@ class Recorder(Logger):
 
 
 class Full(Recorder):
-    """A logger that fails, for one seed, from step 60 on."""
+    """A logger that fails, for one seed, from step 60 on, and writes nothing."""
+
+    def write(self, *_):
+        pass
 
     def log_hyperparams(self, params, *args, **kwargs):
         self.seed = params["seed"]
@@ -73,6 +78,10 @@ class Full(Recorder):
     def log_metrics(self, metrics, step=None):
         if self.seed == 1 and step >= 60:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "remote")
+
+
+def events_of(place):
+    return EventAccumulator(str(place)).Reload()
 
 
 def calls(directory, kind):
@@ -83,7 +92,7 @@ def calls(directory, kind):
 def check_calls(directory, *, start_step=0, note="none"):
     """Check the settings, the history after a step, the final test figures, the pictures and the end."""
     ((settings, name, start, noted),) = calls(directory, "settings")
-    recorded = yaml.safe_load((directory / ".hydra" / "config.yaml").read_text())
+    recorded, *_ = RunDirectory(directory).read_configuration()
     assert settings == {key: value for key, value in recorded.items() if key not in ("logger", "resume", "search")}
     assert f"/{directory.name})" in name
     assert (start, noted) == (start_step, note)
@@ -101,111 +110,105 @@ def check_calls(directory, *, start_step=0, note="none"):
     assert calls(directory, "end") == [["success"]]
 
 
-def test_a_logger_of_the_user_s_own(finish, trained, tmp_path):
-    finish(*SHORT, "pictures=true", RECORDER, "+logger.recorder.note=mine", "hydra.run.dir=run")
-    check_calls(tmp_path / "run", note="mine")
-    assert len(calls(tmp_path / "run", "image")) == 2
+def test_a_logger_of_the_user_s_own(fit, trained):
+    run = fit("run", *SHORT, "pictures=true", RECORDER, "+logger.recorder.note=mine")
     plain = only_run(trained(*SHORT)[0])
-    assert figures(tmp_path / "run") == figures(plain)  # which has another logger
-    assert (tmp_path / "run" / "history.csv").read_bytes() == (plain / "history.csv").read_bytes()
+    check_calls(run, note="mine")
+    assert len(calls(run, "image")) == 2
+    assert figures(run) == figures(plain)  # which has another logger
+    assert (run / "history.csv").read_bytes() == (plain / "history.csv").read_bytes()
 
 
-def test_each_member_of_a_stack_has_its_own(finish, tmp_path):
-    sweep = ("-m", "seed=0,1", "hydra.launcher.processes=1", *SHORT, RECORDER, "hydra.sweep.dir=sweep")
+def test_each_member_of_a_stack_has_its_own_and_a_failing_one_costs_no_run(finish, tmp_path):
+    loggers = (RECORDER, "+logger.full._target_=tests.test_loggers.Full")
+    sweep = ("-m", "seed=0,1", "hydra.launcher.processes=1", *SHORT, *loggers, "hydra.sweep.dir=sweep")
     finish(*sweep, "search.compare=false")
-    for number in "01":
-        check_calls(tmp_path / "sweep" / number)
-        ((settings, name, *_),) = calls(tmp_path / "sweep" / number, "settings")
-        assert settings["seed"] == int(number)
-        assert name.startswith(f"seed={number} ")
+    runs = [tmp_path / "sweep" / number for number in "01"]
+    for seed, run in enumerate(runs):
+        check_calls(run)
+        ((settings, name, *_),) = calls(run, "settings")
+        assert settings["seed"] == seed
+        assert name.startswith(f"seed={seed} ")
+        assert state(run)["status"] == "finished"
+    assert "No space left on device (remote)" in "".join((run / "train.log").read_text() for run in runs)
+    events = events_of(runs[1] / "tensorboard" / "1 seed 1")  # the other loggers have not noticed
+    assert [event.step for event in events.Scalars("val/loss")] == STEPS
 
 
-def test_a_resumed_run_logs_what_is_new(train, tmp_path):
-    assert train(*SHORT, RECORDER, "pictures=true", "hydra.run.dir=run", interrupt=61)[0] == 1
-    run = tmp_path / "run"
+def test_a_resumed_run_logs_what_is_new_and_continues_in_its_place_in_tensorboard(tmp_path):
+    run, options = tmp_path / "run", (*SHORT, "model.width=9", RECORDER)
+    fit_alone(run, *options, interrupt=at_step(61))
     assert [step for _, step in calls(run, "figures")] == [20, 40, 60]
     assert calls(run, "end") == [["failed"]]
     (run / "calls.jsonl").unlink()
-    assert train("resume=run", RECORDER)[0] == 0
-    check_calls(run, start_step=61)
-    assert len(calls(run, "image")) == 2
+    moved = run.rename(tmp_path / "moved")
+    time.sleep(1)  # event files are read in the order of their names, and in one second number 100 is before 99
+    fit_alone(moved, *options)
+    check_calls(moved, start_step=61)
+    (place,) = (moved / "tensorboard").iterdir()
+    assert place.name.startswith("run ")
+    assert "width 9" in place.name
+    assert [event.step for event in events_of(place).Scalars(LOGARITHMS["val/mse_f"])] == STEPS
 
 
-def test_a_recorded_logger_is_not_trusted(train, tmp_path):
+def test_a_recorded_logger_is_not_trusted(finish, tmp_path):
     """A run from somebody else must not write where its file says."""
-    elsewhere = f"+logger.tensorboard.save_dir={tmp_path / 'elsewhere'}"
-    assert train(*SHORT, elsewhere, "hydra.run.dir=run", interrupt=61)[0] == 1
-    shutil.rmtree(tmp_path / "elsewhere", ignore_errors=True)
-    assert train("resume=run")[0] == 0
-    assert not (tmp_path / "elsewhere").exists()
-    assert list((tmp_path / "run" / "tensorboard").iterdir())
+    run, elsewhere = tmp_path / "run", tmp_path / "elsewhere"
+    fit_alone(run, *SHORT, f"+logger.tensorboard.save_dir={elsewhere}", interrupt=at_step(61))
+    shutil.rmtree(elsewhere, ignore_errors=True)
+    finish("resume=run")
+    assert not elsewhere.exists()
+    assert list((run / "tensorboard").iterdir())
 
 
-def test_a_diverged_run_has_failed(fail, tmp_path):
+def test_a_diverged_run_has_failed(tmp_path):
     diverging = ("optimizer=sgd", "optimizer.lr=1e12", "optimizer.momentum=0", "optimizer.clip_norm=null")
-    _, err = fail(*SHORT, *diverging, RECORDER, "hydra.run.dir=run")
-    assert "diverged" in err
-    assert state(tmp_path / "run")["status"] == "diverged"
-    assert not (tmp_path / "run" / "metrics.json").exists()
-    assert calls(tmp_path / "run", "end") == [["failed"]]
-    assert not calls(tmp_path / "run", "image")
+    run = tmp_path / "run"
+    assert isinstance(fit_alone(run, *SHORT, *diverging, "pictures=true", RECORDER), DivergedError)
+    assert state(run)["status"] == "diverged"
+    assert not (run / "metrics.json").exists()
+    assert calls(run, "end") == [["failed"]]
+    assert not calls(run, "image")
 
 
-def test_a_failing_logger_costs_no_run(finish, tmp_path):
-    failing = "+logger.full._target_=tests.test_loggers.Full"
-    finish(
-        "-m", "seed=0,1", "hydra.launcher.processes=1", *SHORT, failing, "search.compare=false", "hydra.sweep.dir=sweep"
-    )
-    assert [state(tmp_path / "sweep" / number)["status"] for number in "01"] == ["finished", "finished"]
-    logs = [(tmp_path / "sweep" / number / "train.log").read_text() for number in "01"]
-    assert "No space left on device (remote)" in "".join(logs)
-    events = EventAccumulator(
-        str(tmp_path / "sweep" / "1" / "tensorboard" / "1 seed 1")
-    )  # the other logger has not noticed
-    events.Reload()
-    assert [event.step for event in events.Scalars("val/loss")] == [20, 40, 60, 80, 100, 120]
-
-
-def test_loggers_of_lightning_work_as_they_are(finish, tmp_path):
+def test_loggers_of_lightning_work_as_they_are(fit):
     other = "+logger.other._target_=lightning.pytorch.loggers.TensorBoardLogger"  # which takes any further argument
-    options = ("trainer.log_every=60", "logger=[tensorboard,csv]", other)
-    finish(*SHORT, *options, "hydra.run.dir=run")
-    assert list((tmp_path / "run" / "tensorboard").iterdir())
-    text = (tmp_path / "run" / "csv" / "version_0" / "metrics.csv").read_text()
-    rows = list(csv.DictReader(text.splitlines()))
+    run = fit("run", *SHORT, "trainer.log_every=60", "logger=[tensorboard,csv]", other)
+    assert list((run / "tensorboard").iterdir())
+    with (run / "csv" / "version_0" / "metrics.csv").open() as file:
+        rows = list(csv.DictReader(file))
     assert [int(row["step"]) for row in rows] == [60, 120, 120]
-    assert float(rows[1]["val/loss"]) == float(history(tmp_path / "run")[1]["val/loss"])
-    assert float(rows[2]["test/mse_df"]) == figures(tmp_path / "run")["test/mse_df"]
+    assert float(rows[1]["val/loss"]) == float(history(run)[1]["val/loss"])
+    assert float(rows[2]["test/mse_df"]) == figures(run)["test/mse_df"]
 
 
-@pytest.mark.parametrize(
-    ("overrides", "parts"),
-    [
-        (["+logger.x.y=1"], ["logger.x._target_", "None"]),
-        (["+logger.x._target_=nowhere.Logger"], ["logger.x._target_", "nowhere.Logger"]),
-        (["+logger.x._target_=runge.sampling.Random"], ["logger.x._target_", "derived from Logger"]),
-        ([RECORDER, "+logger.recorder.colour=red"], ["logger.recorder.colour", "unknown key", "note"]),
-        (["logger=null"], ["logger", "tensorboard", "[] for none"]),
-        (["logger=mlflow", "logger.mlflow.experiment=3"], ["logger.mlflow.experiment", "string", "3"]),
-        (["logger=wandb", "logger.wandb.mode=later"], ["logger.wandb.mode", "'offline'", "'later'"]),
-        (["logger=wandb", "logger.wandb.project=a/b"], ["logger.wandb.project", "a/b"]),
-    ],
-)
-def test_a_wrong_section_is_refused(overrides, parts):
+# One or two overrides: the key, what was given, and what is allowed.
+WRONG_SECTIONS = {
+    "+logger.x.y=1": ("logger.x._target_", "None"),
+    "+logger.x._target_=nowhere.Logger": ("logger.x._target_", "nowhere.Logger"),
+    "+logger.x._target_=runge.sampling.Random": ("logger.x._target_", "derived from Logger"),
+    f"{RECORDER} +logger.recorder.colour=red": ("logger.recorder.colour", "unknown key", "note"),
+    "logger=null": ("logger", "tensorboard", "[] for none"),
+    "logger=mlflow logger.mlflow.experiment=3": ("logger.mlflow.experiment", "string", "3"),
+    "logger=wandb logger.wandb.mode=later": ("logger.wandb.mode", "'offline'", "'later'"),
+    "logger=wandb logger.wandb.project=a/b": ("logger.wandb.project", "a/b"),
+}
+
+
+@pytest.mark.parametrize("overrides", WRONG_SECTIONS)
+def test_a_wrong_section_is_refused(overrides):
     with pytest.raises(Exception) as error:  # noqa: PT011, which of several classes is no matter to a user
-        prepare([*SHORT, *overrides])
-    check_refusal(str(explain(error.value)), parts[0], *parts[1:])
+        prepare([*SHORT, *overrides.split()])
+    check_refusal(str(explain(error.value)), *WRONG_SECTIONS[overrides])
 
 
 @pytest.mark.parametrize("launcher", ["hydra.launcher.processes=1", "hydra/launcher=basic"])
 def test_tensorboard_of_a_sweep(launcher, finish, tmp_path):
     """Runs are called by what differs, which are also the columns of HPARAMS; logarithms of the errors come first."""
     fixed = ("optimizer.lr=1e-3", "model.standardize=true", "seed=3")  # jobs have 0.001 and True
-    finish(
-        "-m", "sampling=random,stratified", *fixed, launcher, *SHORT, "search.compare=false", "hydra.sweep.dir=sweep"
-    )
-    runs = EventMultiplexer().AddRunsFromDirectory(str(tmp_path / "sweep"))
-    runs.Reload()
+    sweep = ("-m", "sampling=random,stratified", *fixed, launcher, *SHORT, "hydra.sweep.dir=sweep")
+    finish(*sweep, "search.compare=false")
+    runs = EventMultiplexer().AddRunsFromDirectory(str(tmp_path / "sweep")).Reload()
     names = ["0/tensorboard/0 random", "1/tensorboard/1 stratified"]
     assert sorted(runs.Runs()) == names
     data = MultiplexerDataProvider(runs, str(tmp_path / "sweep"))
@@ -222,8 +225,7 @@ def test_tensorboard_of_a_sweep(launcher, finish, tmp_path):
     assert {"test/mse_df", "test/max_f/peak"} < {*metrics}
 
     for number, name in enumerate(names):
-        events = EventAccumulator(str(tmp_path / "sweep" / name))
-        events.Reload()
+        events = events_of(tmp_path / "sweep" / name)
         rows, errors = history(tmp_path / "sweep" / str(number)), figures(tmp_path / "sweep" / str(number))
         for tag in ("val/mse_df", "val/mse_f", "train/mse_df", "train/mse_f", "lambda_d"):
             expected = [(int(row["step"]), math.log10(float(row[tag]))) for row in rows if float(row[tag])]
@@ -253,33 +255,14 @@ def test_names_in_tensorboard_are_safe(tmp_path):
     assert file.parent == tmp_path / "tensorboard" / f"{tmp_path.name} seed .. .. x"
 
 
-def test_a_resumed_run_continues_in_its_place_in_tensorboard(train, finish, tmp_path):
-    assert train(*SHORT, "model.width=9", "hydra.run.dir=run", interrupt=61)[0] == 1
-    (tmp_path / "run").rename(tmp_path / "moved")
-    time.sleep(1)  # event files are read in the order of their names, and in one second number 100 is before 99
-    finish("resume=moved")
-    (place,) = (tmp_path / "moved" / "tensorboard").iterdir()
-    assert place.name.startswith("run ")
-    assert "width 9" in place.name
-    events = EventAccumulator(str(place))
-    events.Reload()
-    assert [event.step for event in events.Scalars(LOGARITHMS["val/mse_f"])] == [20, 40, 60, 80, 100, 120]
+def test_the_distance_of_rows_follows_the_steps(configuration):
+    def every(*overrides):
+        return configuration(*overrides)["trainer"]["log_every"]
 
-
-@pytest.mark.parametrize(
-    ("overrides", "every"),
-    [
-        ("trainer.max_steps=8000", 100),
-        ("trainer.max_steps=200", 10),
-        ("trainer.max_steps=59", 2),
-        ("trainer.max_steps=7", 1),
-        ("trainer.max_steps=200 trainer.log_every=50", 50),
-        ("optimizer=levenberg_marquardt", 5),
-        ("optimizer=levenberg_marquardt trainer.max_steps=40", 2),
-    ],
-)
-def test_the_distance_of_rows_follows_the_steps(overrides, every, configuration):
-    assert configuration(*overrides.split())["trainer"]["log_every"] == every
+    assert [every(f"trainer.max_steps={steps}") for steps in (8000, 200, 59, 7)] == [100, 10, 2, 1]
+    assert every("trainer.max_steps=200", "trainer.log_every=50") == 50
+    assert every("optimizer=levenberg_marquardt") == 5
+    assert every("optimizer=levenberg_marquardt", "trainer.max_steps=40") == 2
 
 
 def test_loggers_do_not_identify_a_run(configuration):

@@ -1,12 +1,15 @@
 """The MLflow logger, read back through MLflow's own client."""
 
 import sys
+from pathlib import Path
 
 import pytest
 import yaml
 
 from runge.loggers.mlflow import MLflow
-from tests.sweeps.test_run import SHORT, figures, history
+from tests.refusals import refuses
+from tests.sweeps.test_bad_input import prepare
+from tests.sweeps.test_run import SHORT, at_step, figures, fit_alone, history
 
 MlflowClient = pytest.importorskip("mlflow").MlflowClient
 LOGGER = "logger=[tensorboard,mlflow]"
@@ -70,23 +73,24 @@ def test_a_sweep(processes, store, finish, tmp_path, monkeypatch):
     if processes == 2:
         monkeypatch.delenv("MLFLOW_TRACKING_URI")
         store = "sqlite:///mlflow.db"
-    sweep = ("-m", "seed=range(4)", f"hydra.launcher.processes={processes}", "hydra.launcher.members=2", *SHORT, LOGGER)
+    sweep = ("-m", "seed=range(3)", f"hydra.launcher.processes={processes}", "hydra.launcher.members=2", *SHORT, LOGGER)
     group = " ".join(SHORT).replace("false", "False")  # as Hydra writes it for the jobs of a sweep
     finish(*sweep, "search.compare=false", "hydra.sweep.dir=sweep")
     stored = runs(store, tmp_path)
-    assert len(stored) == 4
+    assert len(stored) == 3
     for run in stored:
         directory = tmp_path / "sweep" / run.data.params["seed"]
         check(store, directory, run, group, tmp_path / "sweep")
     assert list((tmp_path / "sweep" / "0" / "tensorboard").iterdir())
 
 
-def test_a_resumed_run_continues_its_run(train, store, tmp_path):
-    assert train(*SHORT, LOGGER, "hydra.run.dir=run", interrupt=61)[0] == 1
+def test_a_resumed_run_continues_its_run(store, tmp_path):
+    options = (*SHORT, LOGGER)
+    fit_alone(tmp_path / "run", *options, interrupt=at_step(61))
     (begun,) = runs(store, tmp_path)
     assert begun.info.status == "FAILED"
     assert [step for step, _ in rows(store, begun, "val/loss")] == [20, 40, 60]
-    assert train("resume=run", LOGGER)[0] == 0
+    fit_alone(tmp_path / "run", *options)
     (run,) = runs(store, tmp_path)
     assert run.info.run_id == begun.info.run_id
     assert [step for step, _ in rows(store, run, "val/loss")] == [20, 40, 60, 80, 100, 120]
@@ -102,16 +106,13 @@ def test_a_run_that_is_not_in_the_store_is_refused(store, tmp_path):
     assert stored.info.run_name == ("name " * 100)[:250]
 
 
-def test_a_store_that_cannot_be_used_is_reported_before_training(fail, tmp_path, monkeypatch):
-    sweep = ("-m", "seed=0,1", "hydra.launcher.processes=1", *SHORT, "logger=mlflow")
-    (tmp_path / "file").write_text("")
+def test_a_store_that_cannot_be_used_is_reported_before_training(in_folder, monkeypatch):
+    Path("file").touch()
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
     for uri in ("sqlite:///file/mlflow.db", "http://localhost:9"):
         monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
-        _, err = fail(*sweep)
-        words = ("logger.mlflow.tracking_uri", "must be a store that can be reached and written to", uri)
-        assert all(word in err for word in words), err
+        with refuses("logger.mlflow.tracking_uri", uri, "must be a store that can be reached and written to"):
+            prepare([*SHORT, "logger=mlflow"])
     monkeypatch.setitem(sys.modules, "mlflow", None)
-    _, err = fail(*sweep)
-    assert "pip install -e '.[mlflow]'" in err
-    assert not list(tmp_path.rglob("status.json"))
+    with refuses("logger", "mlflow", "pip install -e '.[mlflow]'"):
+        prepare([*SHORT, "logger=mlflow"])

@@ -8,6 +8,8 @@ import pytest
 import yaml
 
 from runge.loggers.wandb import Wandb
+from tests.refusals import refuses
+from tests.sweeps.test_bad_input import prepare
 from tests.sweeps.test_run import SHORT, figures, history
 
 wandb = pytest.importorskip("wandb")
@@ -79,23 +81,18 @@ def check(run, directory, sweep=None):
     assert {key.partition(".")[0] for row in pictures for key in row if key.endswith("._type")} == drawn
 
 
-def test_each_member_of_a_stack_is_a_run(finish, tmp_path):
-    sweep = ("-m", "seed=0,1", "hydra.launcher.processes=1", *SHORT, *OFFLINE, "hydra.sweep.dir=sweep")
-    finish(*sweep, "search.compare=false")
+def test_each_member_of_a_stack_is_a_run_which_continues(fail, finish, tmp_path):
+    """Both are interrupted, and one of them is resumed."""
+    sweep, options = tmp_path / "sweep", ("hydra.launcher.processes=1", *SHORT, *OFFLINE, "pictures=true")
+    fail("-m", "seed=0,1", *options, "hydra.sweep.dir=sweep", interrupt=61)
+    finish("-m", "seed=0", *options, "hydra.sweep.dir=sweep")
     runs = stored(tmp_path)
-    for number in "01":
-        directory = tmp_path / "sweep" / number
-        name = json.loads((directory / "wandb.json").read_text())["run"]
-        check(runs.pop(name), directory, str(tmp_path / "sweep"))
+    ours, other = (runs.pop(json.loads((sweep / name / "wandb.json").read_text())["run"]) for name in "01")
+    check(ours, sweep / "0", str(sweep))
+    assert (ours["ends"], other["ends"]) == ([1, 0], [1])
+    assert (ours["config"]["seed"], other["config"]["seed"]) == (0, 1)
+    assert [row["trainer/global_step"] for row in other["rows"]] == [20, 40, 60]
     assert not runs
-
-
-def test_a_resumed_run_continues_its_run(train, tmp_path):
-    assert train(*SHORT, *OFFLINE, "pictures=true", "hydra.run.dir=run", interrupt=61)[0] == 1
-    assert train("resume=run", *OFFLINE)[0] == 0
-    (run,) = stored(tmp_path).values()
-    check(run, tmp_path / "run")
-    assert run["ends"] == [1, 0]
 
 
 def test_a_project_that_may_not_be_written_is_refused(tmp_path, monkeypatch):
@@ -103,20 +100,16 @@ def test_a_project_that_may_not_be_written_is_refused(tmp_path, monkeypatch):
         raise wandb.errors.CommError("permission denied")
 
     monkeypatch.setattr(wandb, "init", init)
-    with pytest.raises(
-        ValueError, match=r"mode: online cannot be used \(permission denied\); offline needs no account"
-    ):
+    with pytest.raises(ValueError, match=r"mode: online cannot .* \(permission denied\); offline needs no account"):
         Wandb("runge", "online", str(tmp_path), "a", [])
     assert not (tmp_path / "wandb.json").exists()
 
 
-def test_what_it_lacks_is_reported_before_training(fail, tmp_path, monkeypatch):
+def test_what_it_lacks_is_reported_before_training(tmp_path, monkeypatch):
     monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
     monkeypatch.delenv("WANDB_API_KEY", raising=False)
-    _, err = fail(*SHORT, "logger=wandb", "logger.wandb.mode=online")
-    assert all(word in err for word in ("logger.wandb.mode", "needs an account", "offline")), err
+    with refuses("logger.wandb.mode", "online", "needs an account", "offline"):
+        prepare([*SHORT, "logger=wandb", "logger.wandb.mode=online"])
     monkeypatch.setitem(sys.modules, "wandb", None)
-    _, err = fail(*SHORT, "logger=wandb")
-    assert "pip install -e '.[wandb]'" in err
-    assert "Traceback" not in err
-    assert not list(tmp_path.rglob("metrics.json"))
+    with refuses("logger", "wandb", "pip install -e '.[wandb]'"):
+        prepare([*SHORT, "logger=wandb"])

@@ -75,6 +75,14 @@ class Command:
                         process.send_signal(SIGNALS[how])
 
 
+def until(condition, seconds=120):
+    """Wait until something is true."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
 def _run(folder, arguments, environment):
     os.setsid()
     os.environ.update(environment)

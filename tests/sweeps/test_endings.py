@@ -4,14 +4,13 @@ import os
 import re
 import signal
 import sys
-import time
 
 import psutil
 import pytest
 
 from runge.records.files import locked
 from tests.conftest import ROOT
-from tests.sweeps.commands import Command
+from tests.sweeps.commands import Command, until
 from tests.sweeps.test_killed import SMALL
 
 LONG = (*SMALL, "trainer.max_steps=100000", "trainer.checkpoint_seconds=0.1", "trainer.log_every=7", "model.width=8")
@@ -31,13 +30,6 @@ def command(tmp_path):
     for one in started:
         one.end("KILL", "all")
         one.wait()
-
-
-def until(condition, seconds=120):
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
 
 
 def training(sweep):
