@@ -74,9 +74,7 @@ def check_same(ours, theirs):
     assert names == {path.name for path in (ours / "checkpoints").iterdir()}
     for name in names:  # a stack's own state is removed at its end
         states = [torch.load(run / "checkpoints" / name, weights_only=True)["state_dict"] for run in (ours, theirs)]
-        assert states[0].keys() == states[1].keys()
-        for key, ours_state in states[0].items():
-            torch.testing.assert_close(ours_state, states[1][key], rtol=0, atol=0, equal_nan=True)
+        torch.testing.assert_close(*map(dict, states), rtol=0, atol=0, equal_nan=True)
     steps = []
     for run in (ours, theirs):
         (place,) = (run / "tensorboard").iterdir()
