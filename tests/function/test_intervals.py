@@ -18,10 +18,8 @@ def half_width(found, s, level):
 @pytest.mark.parametrize("level", [0.5, 0.9])
 def test_quantile_is_that_of_split_conformal_prediction(level):
     """The last of n + 1 exchangeable scores is at most the k-th of the others with the probability k / (n + 1)."""
-    generator, n, held = np.random.default_rng(0), 29, []
-    for _ in range(4000):
-        errors = generator.standard_t(3, size=n + 1)
-        held.append(abs(errors[-1]) <= Calibration.of(errors[:-1, None], None).factors(level)[0])
+    n, errors = 29, np.random.default_rng(0).standard_t(3, size=(4000, 30))
+    held = [abs(some[-1]) <= Calibration.of(some[:-1, None], None).factors(level)[0] for some in errors]
     expected = math.ceil((n + 1) * level) / (n + 1)
     assert np.mean(held) == pytest.approx(expected, abs=4 * math.sqrt(expected * (1 - expected) / 4000))
 
@@ -30,23 +28,20 @@ def test_width_follows_the_spread_where_it_tells_the_error():
     generator = np.random.default_rng(1)
     s = np.exp(3 * generator.standard_normal((400, 1)))
     found = Calibration.of(s * generator.standard_normal(s.shape), s)
-    x = np.array([[1.0], [10.0], [100.0]])
-    widths = half_width(found, x, 0.9)[:, 0]
+    widths = half_width(found, np.array([[1.0], [10.0], [100.0]]), 0.9)[:, 0]
     assert widths[1:] / widths[:-1] == pytest.approx([10, 10], rel=0.1)
     new = np.exp(3 * generator.standard_normal((20_000, 1)))
     assert (np.abs(new * generator.standard_normal(new.shape)) <= half_width(found, new, 0.9)).mean() > 0.86
 
 
 def test_width_is_that_of_the_noise_where_the_spread_says_nothing():
+    """Networks that agree by chance have no intervals of no width."""
     generator = np.random.default_rng(2)
     s = np.exp(generator.standard_normal((400, 1)) - 6)
     found = Calibration.of(generator.standard_normal(s.shape), s)
     widths = half_width(found, s, 0.9)
     assert widths.max() / widths.min() < 1.3
     assert widths.mean() == pytest.approx(1.645, rel=0.15)
-
-
-def test_networks_that_agree_by_chance_have_no_intervals_of_no_width():
     errors = np.linspace(0.1, 1, 30)[:, None]
     found = Calibration.of(errors, np.zeros_like(errors))
     assert half_width(found, np.zeros((1, 1)), 0.9)[0, 0] == pytest.approx(np.sort(errors[:, 0])[27])
@@ -55,8 +50,7 @@ def test_networks_that_agree_by_chance_have_no_intervals_of_no_width():
 def test_many_scores_are_thinned_to_larger_ones():
     errors = np.abs(np.random.default_rng(3).standard_normal((12_345, 1)))
     found = Calibration.of(errors, None)
-    assert len(found.scores[0]) == 1000
-    assert found.counts == (12_345,)
+    assert (len(found.scores[0]), found.counts) == (1000, (12_345,))
     exact = np.sort(errors[:, 0])
     for level in (0.1, 0.9, 0.99):
         assert exact[math.ceil(12_346 * level) - 1] <= found.factors(level)[0] <= np.quantile(exact, level + 0.002)

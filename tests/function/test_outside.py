@@ -3,18 +3,11 @@
 import numpy as np
 import pytest
 import torch
+from numpy.testing import assert_allclose, assert_array_equal
 from scipy.spatial import KDTree
 from scipy.stats import beta
 
-from runge.function.outside import (
-    EDGE,
-    OUTSIDE,
-    Box,
-    NearestRow,
-    input_weights,
-    per_quantile,
-    thinned,
-)
+from runge.function.outside import EDGE, OUTSIDE, Box, NearestRow, input_weights, per_quantile, thinned
 
 RNG = np.random.default_rng
 
@@ -34,31 +27,24 @@ def test_the_number_is_the_distance_to_the_nearest_row_over_a_quantile_of_those_
     own = np.sort(KDTree(rows * z).query(rows * z, 2)[0][:, 1])
     expected = KDTree(rows * z).query(x * z)[0] / own[37]  # the 38th of 40 with a new one
     measure = NearestRow(rows, input_weights(rows, slopes(rows, *matter)))
-    np.testing.assert_allclose(number(measure, x), expected, rtol=1e-12)
+    assert_allclose(number(measure, x), expected, rtol=1e-12)
     assert number(measure, rows).max() == 0
 
 
-def share_above(draw, seeds=200, n=40):
-    """The shares of new points above 1, for several sets of n rows of a distribution."""
+DRAWS = {
+    "uniform": lambda rng, n: rng.uniform(size=(n, 1)),
+    "normal": lambda rng, n: rng.normal(size=(n, 3)),
+    "a line": lambda rng, n: np.repeat(rng.exponential(size=(n, 1)), 2, axis=1) + 0.01 * rng.normal(size=(n, 2)),
+}
+
+
+@pytest.mark.parametrize("name", DRAWS)
+def test_a_twentieth_of_new_points_is_farther_than_the_rows_are_from_each_other(name):
     shares = []
-    for seed in range(seeds):
-        rows, fresh = draw(RNG(seed), n), draw(RNG(10**6 + seed), 200)
-        measure = NearestRow(rows, np.ones(rows.shape[1]))
-        shares.append((number(measure, fresh) > EDGE).mean())
-    return np.array(shares)
-
-
-@pytest.mark.parametrize(
-    "draw",
-    [
-        lambda rng, n: rng.uniform(size=(n, 1)),
-        lambda rng, n: rng.normal(size=(n, 3)),
-        lambda rng, n: np.repeat(rng.exponential(size=(n, 1)), 2, axis=1) + 0.01 * rng.normal(size=(n, 2)),
-    ],
-    ids=["uniform", "normal", "a line"],
-)
-def test_a_twentieth_of_new_points_is_farther_than_the_rows_are_from_each_other(draw):
-    assert share_above(draw).mean() == pytest.approx(0.05, abs=0.015)
+    for seed in range(200):
+        rows, fresh = DRAWS[name](RNG(seed), 40), DRAWS[name](RNG(10**6 + seed), 200)
+        shares.append((number(NearestRow(rows, np.ones(rows.shape[1])), fresh) > EDGE).mean())
+    assert np.mean(shares) == pytest.approx(0.05, abs=0.015)
 
 
 @pytest.mark.parametrize("n", [10, 40, 300])
@@ -73,10 +59,7 @@ def test_a_twentieth_of_new_rows_has_a_larger_disagreement(n, channels):
     law = beta(n + 1 - k, k)
     assert np.mean(shares) == pytest.approx(law.mean(), abs=4 * np.hypot(law.std(), 0.01) / 20)
     assert np.std(shares) == pytest.approx(np.hypot(law.std(), 0.01), rel=0.25)
-
-
-def test_networks_that_agree_exactly_have_no_scale():
-    np.testing.assert_array_equal(per_quantile(np.zeros((20, 3)), np.ones(3)), np.zeros(3))
+    assert_array_equal(per_quantile(np.zeros((20, 3)), np.ones(3)), np.zeros(3))
 
 
 @pytest.mark.parametrize("dimension", [2, 5])
@@ -85,11 +68,10 @@ def test_points_beyond_in_a_hole_and_off_a_line_are_outside(dimension):
     measure = NearestRow(rows, np.ones(dimension))
     assert (number(measure, 3 * (np.eye(dimension) - 0.5)) > OUTSIDE).all()
     far = number(measure, np.array([[1e3], [1e12], [1e90]]) * np.ones(dimension))
-    np.testing.assert_allclose(far[1:] / far[:-1], [1e9, 1e78], rtol=1e-2)
+    assert_allclose(far[1:] / far[:-1], [1e9, 1e78], rtol=1e-2)
     plane = RNG(0).uniform(-1, 1, (300, 2))
     assert number(NearestRow(plane[np.linalg.norm(plane, axis=1) > 0.6], np.ones(2)), np.zeros((1, 2))) > OUTSIDE
-    line = NearestRow(plane[:, :1] + [0, 1] * plane * 0.05, np.ones(2))
-    on, off = number(line, [[0.5, 0.5], [0.5, -0.5]])
+    on, off = number(NearestRow(plane[:, :1] + [0, 1] * plane * 0.05, np.ones(2)), [[0.5, 0.5], [0.5, -0.5]])
     assert on < EDGE < OUTSIDE < off
 
 
@@ -97,13 +79,12 @@ def test_an_input_that_does_not_matter_does_not_count():
     rows = RNG(0).uniform(-1, 1, (100, 3))
     x = np.array([[0.1, 0.2, 50.0], [2.5, 0.2, 0]])
     weights = input_weights(rows, slopes(rows, 1, 1, 1e-3))
-    assert weights[:2].max() == 1
-    assert weights[2] == pytest.approx(1e-3, rel=0.2)
-    found = number(NearestRow(rows, weights), x)
-    assert found[0] < EDGE < OUTSIDE < found[1]
+    assert (weights[:2].max(), weights[2]) == (1, pytest.approx(1e-3, rel=0.2))
+    near, far = number(NearestRow(rows, weights), x)
+    assert near < EDGE < OUTSIDE < far
     of_last = np.array([[[1, 1, 1e-6], [0, 0, 0], [0, 1e-9, 1e-8]]])  # it matters most for the last output
     assert number(NearestRow(rows, input_weights(rows, np.repeat(of_last, 100, axis=0))), x).min() > OUTSIDE
-    np.testing.assert_array_equal(input_weights(rows, slopes(rows, 0, 0, 0)), np.ones(3))
+    assert_array_equal(input_weights(rows, slopes(rows, 0, 0, 0)), np.ones(3))
     grid = np.stack(np.meshgrid(*[np.linspace(0, 1, 10)] * 2), -1).reshape(-1, 2)
     found = number(NearestRow(grid, np.array([1, 1e-3])), [[0.51, 0.5], [0.5, 0.51], [2, 0.5]])
     assert found[:2].max() < EDGE < OUTSIDE < found[2], "rows of a grid that differ only in the other input are one"
@@ -111,22 +92,20 @@ def test_an_input_that_does_not_matter_does_not_count():
 
 def test_units_change_nothing():
     rows, x, unit = RNG(0).uniform(-1, 1, (60, 3)), RNG(1).uniform(-2, 2, (50, 3)), np.array([1e-9, 1, 1e9])
-    measures = [
-        NearestRow(part, input_weights(part, slopes(part, *matter)))
-        for part, matter in ((rows, [1, 2, 0.5]), (rows * unit + 10 * unit, np.array([1, 2, 0.5]) / unit * 1e5))
-    ]
-    np.testing.assert_allclose(number(measures[1], x * unit + 10 * unit), number(measures[0], x), rtol=1e-6)
+    matter, others = np.array([1, 2, 0.5]), (rows + 10) * unit
+    expected = number(NearestRow(rows, input_weights(rows, slopes(rows, *matter))), x)
+    measure = NearestRow(others, input_weights(others, slopes(others, *matter / unit * 1e5)))
+    assert_allclose(number(measure, (x + 10) * unit), expected, rtol=1e-6)
 
 
 def test_few_rows_and_constant_inputs():
     one = NearestRow(np.array([[1.0, 2.0]]), np.ones(2))
-    np.testing.assert_array_equal(number(one, [[1.0, 2.0], [1.0, 2.1]]), [0, np.inf])
+    assert_array_equal(number(one, [[1.0, 2.0], [1.0, 2.1]]), [0, np.inf])
     two = NearestRow(np.array([[0.0], [1.0]]), np.ones(1))
     assert number(two, [[0.5]]) < EDGE < OUTSIDE < number(two, [[3.0]])
     rows = np.column_stack([RNG(0).uniform(0, 1, 40), np.full(40, 0.1)])
-    found = number(NearestRow(rows, np.array([1.0, 0])), [[0.5, 0.1], [0.5, 0.2]])
-    assert found[0] < EDGE
-    assert found[1] == np.inf
+    near, far = number(NearestRow(rows, np.array([1.0, 0])), [[0.5, 0.1], [0.5, 0.2]])
+    assert near < EDGE < far == np.inf
 
 
 def test_rows_are_thinned():
@@ -134,13 +113,12 @@ def test_rows_are_thinned():
     few = thinned(np.concatenate([rows, rows]))
     assert len(few) == len(np.unique(few, axis=0)) == 1000
     assert np.isin(few, rows).all()
-    np.testing.assert_array_equal([few.min(0), few.max(0)], [rows.min(0), rows.max(0)])
-    np.testing.assert_array_equal(thinned(rows[::-1]), few)
-    np.testing.assert_array_equal(thinned(np.array([[2.0], [1.0], [2.0]])), [[1.0], [2.0]])
+    assert_array_equal([few.min(0), few.max(0)], [rows.min(0), rows.max(0)])
+    assert_array_equal(thinned(rows[::-1]), few)
+    assert_array_equal(thinned(np.array([[2.0], [1.0], [2.0]])), [[1.0], [2.0]])
 
 
 def test_the_box_of_a_formula():
-    box = Box(np.array([-1.0, 0.1]), np.array([1.0, 0.3]))
-    found = number(box, [[0, 0.2], [1, 0.1], [0, 0.4], [-3, 0.2]])
-    np.testing.assert_allclose(found, [0, 1, 2, 3], atol=1e-14)
+    found = number(Box(np.array([-1.0, 0.1]), np.array([1.0, 0.3])), [[0, 0.2], [1, 0.1], [0, 0.4], [-3, 0.2]])
+    assert_allclose(found, [0, 1, 2, 3], atol=1e-14)
     assert found[1] == 1, "the ends are inside"

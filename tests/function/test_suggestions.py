@@ -5,6 +5,8 @@ import pytest
 
 from runge.function.suggestions import choose, draw_points, relative
 
+EVEN, DECADES = np.linspace(0, 1, 11)[:, None], 10 ** np.linspace(-8, 2, 11)[:, None]
+
 
 def test_each_point_leaves_the_smallest_sum_of_variances():
     chance = np.random.default_rng(0)
@@ -24,12 +26,13 @@ def test_each_point_leaves_the_smallest_sum_of_variances():
 
 
 def test_points_are_where_the_spread_is_and_apart():
-    x, known = np.linspace(0, 1, 201)[:, None], np.linspace(0, 1, 11)[:, None]
-    chosen = x[choose(x, np.where(x[:, 0] > 0.6, 1.0, 1e-6), known, 4), 0]
+    """Inputs over decades are compared by their logarithms; all candidates can be chosen, also known rows."""
+    x = np.linspace(0, 1, 201)[:, None]
+    chosen = x[choose(x, np.where(x[:, 0] > 0.6, 1.0, 1e-6), EVEN, 4), 0]
     assert np.sort(chosen) == pytest.approx([0.65, 0.75, 0.85, 0.95], abs=0.03)
-
-
-def test_all_candidates_can_be_chosen_also_rows_that_are_known():
+    x = 10 ** np.linspace(-8, 2, 101)[:, None]
+    chosen = np.log10(x[choose(x, np.where(x[:, 0] < 1e-4, 1.0, 1e-6), DECADES, 4), 0])
+    assert np.sort(chosen) == pytest.approx([-7.5, -6.5, -5.5, -4.5], abs=0.3)
     known = np.array([[0.0, 3], [1, 3], [0.5, 3]])
     assert sorted(choose(known, np.zeros(3), known, 3)) == [0, 1, 2]
 
@@ -40,12 +43,15 @@ def test_parts_weigh_the_same():
     np.testing.assert_allclose(relative(np.zeros(2), np.zeros(2)), [1, 1])
 
 
+def box_of(rows):
+    return np.stack([rows.min(axis=0), rows.max(axis=0)], axis=1)
+
+
 def test_drawn_points_stay_near_the_rows():
     chance = np.random.default_rng(0)
     a = chance.random(60)
     known = np.stack([a, a + 1e-3 * chance.standard_normal(60)], axis=1)
-    box = np.stack([known.min(axis=0), known.max(axis=0)], axis=1)
-    x = draw_points(known, box, 0)
+    x, box = draw_points(known, box_of(known), 0), box_of(known)
     assert len(x) > 100
     assert np.abs(x[:, 0] - x[:, 1]).max() < 0.1
     larger = box + np.array([[0, 1], [0, 0]])
@@ -55,16 +61,8 @@ def test_drawn_points_stay_near_the_rows():
 def test_drawn_points_are_whole_numbers_and_even_logarithms_where_rows_are():
     chance = np.random.default_rng(0)
     known = np.stack([chance.integers(0, 5, 60), 10 ** chance.uniform(-8, 2, 60), chance.random(60)], axis=1)
-    box = np.stack([known.min(axis=0), known.max(axis=0)], axis=1)
-    x = draw_points(known, box, 0)
+    x, box = draw_points(known, box_of(known), 0), box_of(known)
     assert {*x[:, 0]} == {0, 1, 2, 3, 4}
     assert np.median(np.log10(x[:, 1])) == pytest.approx(-3, abs=0.3)
-    assert (box[:, 0] <= x).all()
-    assert (x <= box[:, 1]).all()
+    assert ((box[:, 0] <= x) & (x <= box[:, 1])).all()
     assert {*draw_points(known, np.array([[0.5, 0.5], box[1], box[2]]), 0)[:, 0]} == {0.5}, "a fixed value"
-
-
-def test_inputs_over_decades_are_compared_by_their_logarithms():
-    known, x = 10 ** np.linspace(-8, 2, 11)[:, None], 10 ** np.linspace(-8, 2, 101)[:, None]
-    chosen = np.log10(x[choose(x, np.where(x[:, 0] < 1e-4, 1.0, 1e-6), known, 4), 0])
-    assert np.sort(chosen) == pytest.approx([-7.5, -6.5, -5.5, -4.5], abs=0.3)
