@@ -21,11 +21,21 @@ STEPS = list(range(100, 1100, 100))
 GOOD = {"val/r2_f": 0.9999, "val/nrmse_f": 0.01, "val/nrmse_df": 0.01, "train/loss": 1e-4, "val/loss": 1e-4}
 GOOD |= {"best_step": 1000, "switched_on_step": 100}
 LAST_IS_BEST = {"step": STEPS, "val/loss": [1 / step for step in STEPS]}
+DIVERGED = {"val_r2_f": -77.8, "train_r2_f": -75.0, "history": {"step": STEPS, "val/loss": [0.1, *[9.0] * 9]}}
+
+
+def short(step):
+    return {"step": [step], "val/loss": [1.0]}
 
 
 def points(frequency=1.0):
     x = np.linspace(-1, 1, 2001)[:, None]
     return row_points(x, np.sin(frequency * x), frequency * np.cos(frequency * x)[..., None], ["f"])
+
+
+def falling(power):
+    losses = [0.1 - 1e-3 * i for i in range(10)] if power is None else [step**power for step in STEPS]
+    return {"history": {"step": STEPS, "val/loss": losses}, "val_nrmse_df": 0.3}
 
 
 def findings(history=LAST_IS_BEST, unimportant=(), of_table=True, rate="cosine", train=None, lambda_d=0.1, **figures):
@@ -36,10 +46,11 @@ def findings(history=LAST_IS_BEST, unimportant=(), of_table=True, rate="cosine",
 
 
 X = np.linspace(-1, 1, 9)[:, None]
-TWO_OUTPUTS = row_points(X, np.hstack([X, X**2]), np.stack([X**0, 2 * X], axis=1), ["lift", "drag"])
-
-
-SHORT_HISTORY = {"step": [20], "val/loss": [1.0]}
+LIFT_AND_DRAG = row_points(X, np.hstack([X, X**2]), np.stack([X**0, 2 * X], axis=1), ["lift", "drag"])
+FORMULA_01 = {"val_r2_f": 0.1, "of_table": False}
+WIDE = "optimizer=least_squares data.n_train=1024 model.width=1024 optimizer.slopes=[1,749]"
+RATES = [("constant", 1), ("cosine", 2)]
+OVERFIT = {"val_nrmse_df": 0.3, "val_loss": 1e-2}
 
 
 @pytest.mark.parametrize(
@@ -50,44 +61,27 @@ SHORT_HISTORY = {"step": [20], "val/loss": [1.0]}
         ({"val_r2_f": -0.003}, ("R2 = -0.003", "optimizer=levenberg_marquardt")),
         ({"val_r2_f": 0.6, "of_table": False}, ("60 %", "R2 = 0.6", "model.activation=sin")),
         # the settings that fit it
-        ({"val_r2_f": 0.1, "of_table": False, "train": points(60.0)}, ("10 %", "R2 = 0.1", "optimizer=least_squares")),
-        (
-            {"val_r2_f": 0.1, "of_table": False, "train": points(250.0)},
-            ("optimizer=least_squares data.n_train=1024 model.width=1024 optimizer.slopes=[1,749]",),
-        ),
-        ({"val_r2_f/lift": 0.99, "val_r2_f/drag": 0.5, "train": TWO_OUTPUTS}, ("50 %", "drag")),
-        ({"val_r2_f": 0.17, "train_r2_f": 0.2, "history": SHORT_HISTORY}, ("17 %", "20 steps", "trainer.max_steps")),
-        (
-            {"val_r2_f": -77.8, "train_r2_f": -75.0, "history": {"step": STEPS, "val/loss": [0.1, *[9.0] * 9]}},
-            ("training points", "R2 = -75", "a smaller optimizer.lr"),
-        ),
+        (FORMULA_01 | {"train": points(60.0)}, ("10 %", "R2 = 0.1", "optimizer=least_squares")),
+        (FORMULA_01 | {"train": points(250.0)}, (WIDE,)),
+        ({"val_r2_f/lift": 0.99, "val_r2_f/drag": 0.5, "train": LIFT_AND_DRAG}, ("50 %", "drag")),
+        ({"val_r2_f": 0.17, "train_r2_f": 0.2, "history": short(20)}, ("17 %", "20 steps", "trainer.max_steps")),
+        (DIVERGED, ("training points", "R2 = -75", "a smaller optimizer.lr")),
         # Levenberg-Marquardt
-        (
-            {"val_r2_f": 0.5, "rate": None, "history": {"step": [100], "val/loss": [1.0]}},
-            ("R2 = 0.5", "optimizer=levenberg_marquardt"),
-        ),
-        ({"val_nrmse_df": 0.3, "val_loss": 1e-2}, ("overfits", "10 times", "more rows")),
-        # gradients alone
-        ({"val_nrmse_f": math.nan, "val_nrmse_df": 0.3, "val_loss": 1e-2}, ("overfits", "10 times", "more rows")),
-        ({"best_step": 300, "val_nrmse_df": 0.3, "val_loss": 1e-2}, ("300 of 1000", "noise", "optimizer=adamw")),
+        ({"val_r2_f": 0.5, "rate": None, "history": short(100)}, ("R2 = 0.5", "optimizer=levenberg_marquardt")),
+        (OVERFIT, ("overfits", "10 times", "more rows")),
+        (OVERFIT | {"val_nrmse_f": math.nan}, ("overfits", "10 times", "more rows")),  # gradients alone
+        (OVERFIT | {"best_step": 300}, ("300 of 1000", "noise", "optimizer=adamw")),
         ({"switched_on_step": None}, ("lambda_d", "never")),
         ({"switched_on_step": None, "lambda_d": 0.0}, None),
         ({"unimportant": ["r", "Tu"]}, ("inputs", "(r, Tu)")),
+        *((falling(-4.0 * k) | {"rate": rate}, ("still falling", "larger trainer.max_steps")) for rate, k in RATES),
+        *((falling(None) | {"rate": rate}, None) for rate, _ in RATES),
     ],
 )
 def test_what_is_said_of_a_fit(given, parts):
     found = findings(**given)
     assert len(found) == (parts is not None)
     assert all(part in found[0] for part in parts or ()), found
-
-
-@pytest.mark.parametrize(("rate", "falls"), [("constant", 1.0), ("cosine", 2.0)])
-def test_still_falling(rate, falls):
-    history = {"step": STEPS, "val/loss": [step ** (-4 * falls) for step in STEPS]}
-    (one,) = findings(history, rate=rate, val_nrmse_df=0.3)
-    assert one == "still falling at the end: try a larger trainer.max_steps"
-    flat = {"step": STEPS, "val/loss": [0.1 - 1e-3 * i for i in range(10)]}
-    assert findings(flat, rate=rate, val_nrmse_df=0.3) == []
 
 
 def test_inputs_that_do_not_matter():
@@ -97,56 +91,49 @@ def test_inputs_that_do_not_matter():
     assert hardly_matters(some.df, some.x).tolist() == [[False, True, False]]
 
 
-def test_an_input_that_is_constant_in_the_test_rows_still_matters(train, tmp_path):
+def test_an_input_that_is_constant_in_the_test_rows_still_matters(fit, tmp_path):
     random = np.random.default_rng(0)
     a, b = random.uniform(-1, 1, 60), random.integers(0, 4, 60) / 3
     columns = {"a": a, "b": b, "y": a + 9 * b, "dy_da": 1 + 0 * a, "dy_db": 9 + 0 * a, "d.x": a}
     columns["set"] = np.where(b == 1, "test", np.where(random.random(60) < 0.2, "val", "train"))
     pd.DataFrame(columns).to_csv(tmp_path / "a.csv", index=False)
     given = "data.inputs=[a,b]", "data.outputs=[y]", "data.split_column=set", "model.width=8", "trainer.max_steps=50"
-    given += ("pictures=false",)
-    status, out, err = train("data=table", "data.file=a.csv", *given, "hydra.run.dir=run")
-    assert status == 0, out + err
-    assert "hardly matter" not in out
-
-
-def test_the_command_that_says_more_of_wrong_derivatives_names_what_the_run_was_given(tmp_path):
-    x = np.linspace(-1, 1, 50)
-    frame = pd.DataFrame({"a": x, "c": x**3, "y": np.sin(x), "dy_da": -np.cos(x)})
-    frame.to_csv(tmp_path / "w.csv", index=False)
-    rows = read(Table(file=str(tmp_path / "w.csv"), inputs=["a"], outputs=["y"]))
-    assert describe_wrong_columns(rows).endswith("w.csv 'data.inputs=[a]' 'data.outputs=[y]'")
+    run = fit("run", *TABLE, *given, "pictures=false", "logger=[]")
+    assert "hardly matter" not in (run / "status.json").read_text()
 
 
 def test_a_run_says_so_in_its_log_and_its_status(train, tmp_path):
     x = np.random.default_rng(0).uniform(-1, 1, (60, 2))
     y = np.sin(60 * x[:, :1])
     np.savez(tmp_path / "a.npz", x=x, y=y, dydx=np.stack([60 * np.cos(60 * x[:, :1]), 0 * y], axis=-1))
-    short = "trainer.max_steps=100", "model.width=8", "pictures=false"
-    status, out, err = train("data=table", "data.file=a.npz", *short, "hydra.run.dir=run")
+    few = "trainer.max_steps=100", "model.width=8", "pictures=false"
+    status, out, err = train("data=table", "data.file=a.npz", *few, "hydra.run.dir=run")
     assert status == 0, out + err
+    said, metrics = (json.loads((tmp_path / "run" / f"{name}.json").read_text()) for name in ("status", "metrics"))
     assert "explains nothing (R2" in out
-    assert "explains nothing (R2" in json.loads((tmp_path / "run" / "status.json").read_text())["message"]
-    metrics = json.loads((tmp_path / "run" / "metrics.json").read_text())
+    assert "explains nothing (R2" in said["message"]
     assert metrics["test_low/nrmse_f"] < metrics["test/nrmse_f"] < metrics["test_high/nrmse_f"]
     assert "95 % from" in out
 
 
 SHORT = ("trainer.max_steps=20", "trainer.log_every=5", "model.width=4", "model.depth=1", "trainer.progress_bar=false")
 FORMULA = ("data.n_train=16", "data.n_val=16", "data.n_test=51")
-NONE, LM = "loss.lambda_d=0", "optimizer=levenberg_marquardt"
+NONE, LM, CONSTANT = "loss.lambda_d=0", "optimizer=levenberg_marquardt", "schedule=constant"
 TWO = ("target=expression", "target.expr=[x, x**2]")
 TABLE = ("data=table", "data.file=a.csv")
 VALUES = (*TABLE, "data.inputs=[t]", "data.outputs=[y]", "data.derivatives={}")
+WEIGHTS = {}  # of the overrides of cases before
 
 
-def trained(folder, *overrides):
+def trained(*overrides):
     """Return what is logged about a run's overrides, and its weights in the end."""
-    folder.mkdir()
-    stack = make_stack([Member(compose(*SHORT, *overrides) | {"logger": {}}, overrides)])
-    announce(stack, 0)
-    stack.fit([RunDirectory(folder)])
-    return torch.cat([x.flatten().double() for x in stack.module.network.state_dict().values()])
+    if overrides not in WEIGHTS:
+        stack = make_stack([Member(compose(*SHORT, *overrides) | {"logger": {}}, overrides)])
+        announce(stack, 0)
+        (folder := RunDirectory(str(len(WEIGHTS)))).path.mkdir()
+        stack.fit([folder])
+        WEIGHTS[overrides] = torch.cat([x.flatten().double() for x in stack.module.network.state_dict().values()])
+    return WEIGHTS[overrides]
 
 
 @pytest.mark.parametrize(
@@ -158,16 +145,12 @@ def trained(folder, *overrides):
         ("balance=log", (*FORMULA, NONE), None),
         ("balance=log", (*FORMULA, NONE, LM), "lambda_d is 0"),
         ("balance=relobralo", (*FORMULA, NONE, LM), None),
-        (
-            "balance=gradnorm",
-            (*FORMULA, "schedule=constant", "balance.every=20"),
-            "20, and it is first applied after 20",
-        ),
+        ("balance=gradnorm", (*FORMULA, CONSTANT, "balance.every=20"), "20, and it is first applied after 20"),
         ("balance=scale", TABLE, "it sets lambda_d to 1, which it is without it"),
         ("loss.lambda_d=3", VALUES, "no training point has a derivative"),
         ("loss.lambda_dd=1", (*TABLE, NONE), "lambda_d is 0"),
         ("loss.lambda_dd=1", TABLE, None),
-        ("schedule=two_stage", (*FORMULA, "schedule=constant", NONE), "lambda_d is 0"),
+        ("schedule=two_stage", (*FORMULA, CONSTANT, NONE), "lambda_d is 0"),
         ("loss.derivative_scale=max", (*FORMULA, NONE), "lambda_d is 0"),
         ("loss.derivative_scale=max", FORMULA, None),
         ("data.noise_df=0.1", (*FORMULA, NONE), "lambda_d is 0"),
@@ -176,13 +159,12 @@ def trained(folder, *overrides):
         ("resampling=region", (*FORMULA, "resampling.every=20"), "20, and no point moves before the end"),
     ],
 )
-def test_an_override_has_no_effect_if_and_only_if_it_is_said(override, others, reason, tmp_path, monkeypatch, caplog):
-    monkeypatch.chdir(tmp_path)
+@pytest.mark.usefixtures("in_folder")
+def test_an_override_has_no_effect_if_and_only_if_it_is_said(override, others, reason, tmp_path, caplog):
     t = np.linspace(0, 1, 40)
     y = 9 * np.sin(3 * t)
-    rows = pd.DataFrame({"t": t, "y": y, "dy_dt": 27 * np.cos(3 * t), "d2y_dt_dt": -9 * y})
-    rows.to_csv("a.csv", index=False)
-    weights = trained(tmp_path / "with", *others, override)
+    pd.DataFrame({"t": t, "y": y, "dy_dt": 27 * np.cos(3 * t), "d2y_dt_dt": -9 * y}).to_csv("a.csv", index=False)
+    weights = trained(*others, override)
     said = [one.getMessage() for one in caplog.records if "without effect" in one.getMessage()]
     if reason is None:
         assert not any(override in one for one in said)
@@ -190,19 +172,19 @@ def test_an_override_has_no_effect_if_and_only_if_it_is_said(override, others, r
         assert f"{override} (" in said[0]
         assert f"{reason})" in said[0]
     plain = [other for other in others if not other.startswith(f"{override.partition('=')[0]}.")]
-    same = torch.allclose(trained(tmp_path / "without", *plain), weights, rtol=1e-3, atol=1e-4)
-    assert same == (reason is not None)
+    assert torch.allclose(trained(*plain), weights, rtol=1e-3, atol=1e-4) == (reason is not None)
 
 
-def test_derivatives_that_contradict_the_values_are_said_before_the_training(tmp_path, monkeypatch, caplog):
-    monkeypatch.chdir(tmp_path)
+@pytest.mark.usefixtures("in_folder")
+def test_derivatives_that_contradict_the_values_are_said_before_the_training(caplog):
     x = np.random.default_rng(0).random(60)
     for name, sign in (("sound", 1), ("wrong", -1)):
         pd.DataFrame({"x": x, "y": np.sin(3 * x), "dy_dx": sign * 3 * np.cos(3 * x)}).to_csv(f"{name}.csv", index=False)
-        run = Member(compose("data=table", f"data.file={name}.csv", "model.width=4"))
         caplog.clear()
-        announce(make_stack([run]), 0)
+        announce(make_stack([Member(compose("data=table", f"data.file={name}.csv", "model.width=4"))]), 0)
         said = [one.getMessage() for one in caplog.records if "Between near rows" in one.getMessage()]
         assert len(said) == (name == "wrong")
     assert said[0].startswith("dy_dx has the wrong sign. Between near rows, the derivatives leave")
     assert said[0].endswith(" check wrong.csv")
+    rows = read(Table(file="wrong.csv", inputs=["x"], outputs=["y"]))  # the command names what the run was given
+    assert describe_wrong_columns(rows).endswith("wrong.csv 'data.inputs=[x]' 'data.outputs=[y]'")

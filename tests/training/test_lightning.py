@@ -5,7 +5,7 @@ import csv
 import lightning
 import pytest
 import torch
-from lightning.pytorch.callbacks import Callback, EarlyStopping, LearningRateMonitor, ModelCheckpoint
+from lightning.pytorch.callbacks import EarlyStopping, LambdaCallback, LearningRateMonitor, ModelCheckpoint
 from lightning.pytorch.loggers import CSVLogger
 
 import runge
@@ -26,10 +26,9 @@ SIZES = {"n_train": 16, "n_val": 16, "n_test": 31}
 
 
 def parts(seed=0, dtype=torch.float32, **settings):
-    data, settings = SobolevDataModule(Runge(), seed=seed, dtype=dtype, **SIZES), {"width": 8} | settings
-    return SobolevRegression(
-        Runge().domain, seed=seed, dtype=dtype, **{"width": 8, "steps_per_block": 10} | settings
-    ), data
+    settings = {"width": 8, "steps_per_block": 10, "dtype": dtype} | settings
+    data = SobolevDataModule(Runge(), seed=seed, dtype=dtype, **SIZES)
+    return SobolevRegression(Runge().domain, seed=seed, **settings), data
 
 
 def trainer(tmp_path, schedule=None, callbacks=(), **options):
@@ -54,7 +53,9 @@ def test_the_defaults_are_those_of_the_configuration(configuration):
 def test_a_plain_trainer_takes_the_steps_of_a_run(tmp_path, configuration):
     """The same bits, from the same settings, in both ways."""
     module, data = parts()
-    trainer(tmp_path).fit(module, data)
+    fit = trainer(tmp_path)
+    (before,) = fit.validate(module, data, verbose=False)
+    fit.fit(module, data)
     short = ("model.width=8", *(f"data.{key}={n}" for key, n in SIZES.items()), "trainer.compile=off", "logger=[]")
     composed = configuration(*short, "trainer.max_steps=40", "trainer.log_every=10", "trainer.progress_bar=false")
     stack = Stack([Member(composed)])
@@ -63,6 +64,11 @@ def test_a_plain_trainer_takes_the_steps_of_a_run(tmp_path, configuration):
         assert torch.equal(value, module.best.state_dict()[name])
     assert torch.equal(stack.module.switched_on, module.switched_on)
     assert int(module.step) == 40
+    (after,) = fit.validate(module, data, verbose=False)
+    assert after["val/mse_f"] < before["val/mse_f"]
+    u, points = runge.Function(module.network), data.dataset.val
+    error = (u(points.x[0, :, 0]).detach() - points.f[0, :, 0]).square().mean()
+    assert float(error) == pytest.approx(after["val/mse_f"], rel=1e-4)
 
 
 def test_callbacks_and_loggers_of_lightning(tmp_path):
@@ -80,28 +86,13 @@ def test_callbacks_and_loggers_of_lightning(tmp_path):
     (best,) = fit.test(module, data, ckpt_path="best", verbose=False)
     assert tested.keys() == best.keys() >= {"test/mse_f", "test/mse_df/peak"}
     rows = list(csv.DictReader((tmp_path / "csv/version_0/metrics.csv").read_text().splitlines()))
-    assert [int(row["step"]) for row in rows if row["val/mse_df"]] == [10, 20, 30, 40]
-    assert [int(row["step"]) for row in rows if row["train/mse_df"]] == [10, 20, 30, 40]
+    for split in ("val", "train"):
+        assert [int(row["step"]) for row in rows if row[f"{split}/mse_df"]] == [10, 20, 30, 40]
     assert [row["grad_norm/f"] != "" for row in rows if row["train/mse_df"]] == [False, True, False, True]
-
-
-def test_early_stopping_ends_the_fit(tmp_path):
     module, data = parts(optimizer=Adam(lr=1e-12))
     fit = trainer(tmp_path, max_epochs=50, callbacks=[EarlyStopping("val/mse_df", patience=2)])
     fit.fit(module, data)
     assert int(module.step) == fit.global_step == 30
-
-
-def test_the_fitted_function_and_its_validation(tmp_path):
-    module, data = parts()
-    fit = trainer(tmp_path)
-    (before,) = fit.validate(module, data, verbose=False)
-    fit.fit(module, data)
-    (after,) = fit.validate(module, data, verbose=False)
-    assert after["val/mse_f"] < before["val/mse_f"]
-    u, points = runge.Function(module.network), data.dataset.val
-    error = (u(points.x[0, :, 0]).detach() - points.f[0, :, 0]).square().mean()
-    assert float(error) == pytest.approx(after["val/mse_f"], rel=1e-4)
 
 
 def test_the_steps_are_those_of_the_trainer(tmp_path):
@@ -113,55 +104,39 @@ def test_the_steps_are_those_of_the_trainer(tmp_path):
     module, data = parts(max_steps=15)
     trainer(tmp_path, max_epochs=100).fit(module, data)
     assert int(module.step) == 15
-    module, data = parts()
-    with pytest.raises(ValueError, match="max_steps: must be given"):
-        trainer(tmp_path, max_epochs=-1).fit(module, data)
-    with pytest.raises(ValueError, match=r"must be 32-true.*dtype=torch.float64"):
-        trainer(tmp_path, precision="64-true").fit(module, data)
-
-
-class _Stop(Callback):
-    def on_train_epoch_end(self, trainer, pl_module):
-        trainer.should_stop = trainer.current_epoch == 1
+    for options, message in (({"max_epochs": -1}, "max_steps: must"), ({"precision": "64-true"}, "32-true.*float64")):
+        with pytest.raises(ValueError, match=message):
+            trainer(tmp_path, **options).fit(*parts())
 
 
 def test_a_resumed_fit_ends_with_the_same_bits(tmp_path):
     plateau = TwoStage(smoothing=0.0, threshold=0.9, patience=2)
-    whole, data = parts()
+    (whole, data), (half, of_half), (resumed, of_resumed) = parts(), parts(), parts()
     trainer(tmp_path, plateau).fit(whole, data)
     assert int(whole.switched_on) == 30
-    half, data = parts()
-    first = trainer(tmp_path, plateau, callbacks=[_Stop()])
-    first.fit(half, data)
+    stop = LambdaCallback(on_train_epoch_end=lambda fit, _: setattr(fit, "should_stop", fit.current_epoch == 1))
+    first = trainer(tmp_path, plateau, callbacks=[stop])
+    first.fit(half, of_half)
     assert int(half.step) == 20
     first.save_checkpoint(tmp_path / "half.ckpt")
-    resumed, data = parts()
-    trainer(tmp_path, plateau).fit(resumed, data, ckpt_path=tmp_path / "half.ckpt")
+    trainer(tmp_path, plateau).fit(resumed, of_resumed, ckpt_path=tmp_path / "half.ckpt")
     for name, value in whole.state_dict().items():
         assert torch.equal(value, resumed.state_dict()[name]), name
 
 
 def test_a_stack_logs_the_median_of_its_members(tmp_path):
-    module, data = parts(seed=[0, 1, 2])
+    (module, data), (alone, of_alone) = parts(seed=[0, 1, 2]), parts(seed=1)
     fit = trainer(tmp_path, Constant())
     fit.fit(module, data)
     assert module.figures["val/mse_df"].shape == (3,)
     assert fit.callback_metrics["val/mse_df"] == module.figures["val/mse_df"].median()
-    alone, data = parts(seed=1)
-    trainer(tmp_path, Constant()).fit(alone, data)
+    trainer(tmp_path, Constant()).fit(alone, of_alone)
     torch.testing.assert_close(alone.figures["val/mse_df"][0], module.figures["val/mse_df"][1], rtol=1e-3, atol=0)
 
 
-@pytest.mark.parametrize(
-    "settings",
-    [
-        {"derivative": "autograd"},
-        {"optimizer": LevenbergMarquardt(damping=1.0, decrease=3.0, increase=2.0, acceleration=0.75, readout=True)},
-    ],
-    ids=["autograd", "levenberg_marquardt"],
-)
-def test_every_setting_works_in_a_plain_trainer(settings, tmp_path):
-    module, data = parts(dtype=torch.float64, **settings)
+def test_levenberg_marquardt_works_in_a_plain_trainer(tmp_path):
+    own = LevenbergMarquardt(damping=1.0, decrease=3.0, increase=2.0, acceleration=0.75, readout=True)
+    module, data = parts(dtype=torch.float64, optimizer=own, derivative="autograd")
     fit = trainer(tmp_path, callbacks=[LearningRateMonitor()], logger=CSVLogger(tmp_path), log_every_n_steps=1)
     fit.fit(module, data)
     assert fit.global_step == 40

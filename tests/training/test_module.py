@@ -1,4 +1,4 @@
-"""A stack that is trained together, against the same members alone."""
+"""A stack that is trained together, against the same members alone; and its blocks of steps and mini-batches."""
 
 import random
 from functools import partial
@@ -18,42 +18,32 @@ from runge.sobolev.kernel import Kernel
 from runge.sobolev.network import StackedMLP
 from runge.targets import Runge
 from runge.training.callbacks.derivative_loss import DerivativeLoss
-from runge.training.datamodule import SobolevDataModule
+from runge.training.datamodule import Block, Minibatches, Repeated, SobolevDataModule
 from runge.training.module import SobolevRegression
 from tests.conftest import model
 from tests.sobolev.test_kernel import suited
+from tests.sobolev.test_losses import some_points
 
 ADAM = Adam(lr=0.01, lr_schedule="cosine", clip_norm=1.0, betas=[0.9, 0.999])
+PLAIN = Adam(lr=0.01, lr_schedule="constant", clip_norm=None, betas=[0.9, 0.999])
+PLATEAU = TwoStage(at_step=None, smoothing=0.0, threshold=0.05, patience=1, latest_step=40, ramp_steps=15)
+OFF = ("logger", "enable_checkpointing", "enable_progress_bar", "enable_model_summary", "use_distributed_sampler")
 
 
-def fit(seeds, lambdas, *, schedule=None, optimizer=ADAM, batch_size=None, steps=60, every=10, **settings):
-    """Train a stack; of the other settings, `pause` is the module's."""
-    pause = settings.pop("pause", lambda: False)
+def fit(seeds, lambdas, *, schedule=None, batch_size=None, steps=60, every=10, pause=lambda: False, **settings):
+    """Train a stack; the other settings are the module's."""
     sizes = {"n_train": 24, "n_val": 16, "n_test": 31, "batch_size": batch_size}
     data = SobolevDataModule(Runge(), Random(), seed=seeds, dtype=torch.float64, blocks_per_epoch=10**9, **sizes)
-    module = SobolevRegression(
-        Runge().domain,
-        seed=seeds,
-        lambda_d=torch.tensor(lambdas),
-        optimizer=optimizer,
-        max_steps=steps,
-        steps_per_block=every,
-        diagnostics_every=20,
-        dtype=torch.float64,
-        **settings,
-        **vars(model(width=12)),
-    )
+    own = {"max_steps": steps, "steps_per_block": every, "diagnostics_every": 20, "dtype": torch.float64}
+    own |= {"optimizer": ADAM, **settings, **vars(model(width=12))}
+    module = SobolevRegression(Runge().domain, seed=seeds, lambda_d=torch.tensor(lambdas), **own)
     module.pause = pause
-    off = ("logger", "enable_checkpointing", "enable_progress_bar", "enable_model_summary", "use_distributed_sampler")
     once = {"max_epochs": 1, "max_steps": steps, "val_check_interval": 1, "num_sanity_val_steps": 0}
     callbacks = [] if schedule is None else [DerivativeLoss(schedule)]
     common = {"accelerator": "cpu", "devices": 1, "callbacks": callbacks, "log_every_n_steps": 1}
-    trainer = pl.Trainer(**common, **once, **dict.fromkeys(off, False))
+    trainer = pl.Trainer(**common, **once, **dict.fromkeys(OFF, False))
     trainer.fit(module, data)
     return module, trainer
-
-
-PLATEAU = TwoStage(at_step=None, smoothing=0.0, threshold=0.05, patience=1, latest_step=40, ramp_steps=15)
 
 
 @suited
@@ -75,22 +65,13 @@ def test_the_steps_that_the_kernel_takes_at_once_are_those_of_torch(batch_size):
         assert torch.equal(paused.state_dict()[name], now)
 
 
-def test_without_lambda_the_derivative_is_not_computed_in_training(monkeypatch):
-    asked = []
-    original = Adam.step
-    monkeypatch.setattr(Adam, "step", lambda *a: (asked.append(a[2].lambda_d), original(*a))[1])
-    plain, _ = fit([0], [0.0])
-    assert asked == [None] * 60
-    asked.clear()
-    two_stage, _ = fit([0], [0.0], schedule=PLATEAU)
-    assert asked == [None] * 60
-    assert torch.equal(plain.network.theta, two_stage.network.theta)
-
-
-def test_lambda_zero_is_values_alone():
-    """Against a plain loop that knows of no derivative."""
-    adam = Adam(lr=0.01, lr_schedule="constant", clip_norm=None, betas=[0.9, 0.999])
-    module, trainer = fit([0], [0.0], optimizer=adam)
+def test_lambda_zero_is_values_alone(monkeypatch):
+    """Against a plain loop that knows of no derivative, which is not computed in training, with a schedule either."""
+    asked, step = [], Adam.step
+    monkeypatch.setattr(Adam, "step", lambda *a: (asked.append(a[2].lambda_d), step(*a))[1])
+    (module, trainer), (two_stage, _) = (fit([0], [0.0], optimizer=PLAIN, schedule=one) for one in (None, PLATEAU))
+    assert asked == [None] * 120
+    assert torch.equal(module.network.theta, two_stage.network.theta)
     generators = [Seed(seed=0).generator("weights")]
     start = StackedMLP(model(width=12), domains=Runge().domain[None], generators=generators, dtype=torch.float64)
     first = start.theta.detach().clone()
@@ -117,12 +98,11 @@ def test_lbfgs_has_one_member_and_forgets_the_curvature_of_another_loss():
 
 
 def test_validation_loss_carries_the_full_lambda_before_the_switch():
-    never = TwoStage(at_step=1000)
-    module, _ = fit([0], [0.5], schedule=never)
-    figures = module.figures
-    assert figures["lambda_d"].item() == 0
-    assert figures["train/loss"].item() == pytest.approx(figures["train/mse_f"].item())
-    assert figures["val/loss"].item() == pytest.approx((figures["val/mse_f"] + 0.5 * figures["val/mse_df"]).item())
+    module, _ = fit([0], [0.5], schedule=TwoStage(at_step=1000))
+    figures = {name: figure.item() for name, figure in module.figures.items()}
+    assert figures["lambda_d"] == 0
+    assert figures["train/loss"] == pytest.approx(figures["train/mse_f"])
+    assert figures["val/loss"] == pytest.approx(figures["val/mse_f"] + 0.5 * figures["val/mse_df"])
 
 
 def test_the_best_weights_are_those_of_a_step_with_lambda_d(monkeypatch):
@@ -135,7 +115,27 @@ def test_the_best_weights_are_those_of_a_step_with_lambda_d(monkeypatch):
     monkeypatch.setattr(SobolevRegression, "measure", growing)
     schedules = [TwoStage(at_step=25), TwoStage(at_step=20, ramp_steps=30), TwoStage(at_step=25), TwoStage(at_step=60)]
     module, _ = fit(range(4), [0.1, 0.1, 0.0, 0.1], schedule=schedules)
-    assert module.best_step.tolist() == [30, 30, 10, 10]
-    assert module.best_loss.tolist() == [30, 30, 10, 10]
+    assert module.best_step.tolist() == module.best_loss.tolist() == [30, 30, 10, 10]
     alone, _ = fit([0], [0.1], schedule=schedules[0], stop_at=30)
     assert torch.allclose(module.best.theta[0], alone.network.theta[0], rtol=1e-9)
+
+
+def test_minibatches_go_through_all_points_once_an_epoch_and_depend_on_the_step_alone():
+    batches, points = Minibatches(seeds=(1, 2), points=10, size=4), some_points(n=10)
+    index = batches.index(0, 5)  # 20 draws: two epochs
+    assert index.shape == (5, 2, 4)
+    for member in range(2):
+        order = index[:, member].flatten().tolist()
+        assert sorted(order[:10]) == sorted(order[10:]) == list(range(10))
+        assert order[:10] != order[10:]
+    assert not torch.equal(index[:, 0], index[:, 1])
+    assert torch.equal(batches.index(0, 12)[7:], batches.index(7, 5))
+    assert torch.equal(Block(points, batches).batches(3, 4), batches.index(3, 4))
+    assert Block(points, None).batches(3, 4) is None
+
+
+def test_repeated_asks_for_each_batch_when_it_is_due():
+    letters = iter("abc")
+    loader = Repeated(lambda: next(letters), 2)
+    first = iter(loader)
+    assert (next(first), next(letters), list(first), len(loader)) == ("a", "b", ["c"], 2)

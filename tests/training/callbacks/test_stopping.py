@@ -1,42 +1,65 @@
-"""Patience: each member ends when its validation loss has not improved for a while, as it would alone."""
+"""The end of a member: by patience, as it would alone, by its time, with a clock of the tests, or at a step."""
 
 import json
+from itertools import count
+from types import SimpleNamespace
 
 import pytest
 import torch
 
+import runge
 from runge.metrics import VAL_LOSS
+from runge.optimizers.levenberg_marquardt import LevenbergMarquardt
 from runge.records.checkpoints import state_path
+from runge.records.directories import RunDirectory
 from runge.training.member import Member
 from runge.training.module import SobolevRegression
 from runge.training.saving import StateFile
 from runge.training.stack import Stack
-from tests.sweeps.test_run import check_resumed, figures, history
+from tests.sweeps.test_run import figures, history
 from tests.sweeps.test_sweep import new_run
 
 SMALL = (
-    *("model.width=10", "data.n_train=12", "data.n_val=32", "data.n_test=41", "data.noise_f=0.3"),
+    *("model.width=10", "data.n_train=12", "data.n_val=32", "data.n_test=41", "data.noise_f=0.3", "pictures=false"),
     *("trainer.precision=64", "trainer.log_every=10", "trainer.max_steps=800", "trainer.progress_bar=false"),
-    *("trainer.compile=off", "pictures=false"),
-    *("trainer.diagnostics_every=20", "trainer.checkpoint_seconds=0", "logger=csv"),
+    *("trainer.compile=off", "trainer.diagnostics_every=20", "trainer.checkpoint_seconds=0", "logger=csv"),
 )
+LM = ("optimizer=levenberg_marquardt", "schedule=constant")
 KINDS = {
     "adam": ("schedule=constant", "trainer.patience=40"),
     "two_stage": ("schedule.latest_step=150", "trainer.patience=40", "balance=gradnorm", "balance.every=30"),
     "minibatches": ("data.batch_size=5", "trainer.patience=70", "resampling=residual", "resampling.last_step=50"),
     "levenberg_marquardt": (
-        *("optimizer=levenberg_marquardt", "trainer.max_steps=400", "trainer.patience=20", "schedule=constant"),
-        *("trainer.log_every=5", "trainer.diagnostics_every=10", "data.noise_f=0.01"),
+        *(*LM, "trainer.max_steps=400", "trainer.patience=20", "data.noise_f=0.01"),
+        *("trainer.log_every=5", "trainer.diagnostics_every=10"),
     ),
 }
+
+
+@pytest.fixture
+def stack(configuration, tmp_path):
+    """Train members with options of their own and common ones as a stack; return their directories."""
+    numbers = count()
+
+    def run(own, *common):
+        members = [Member(configuration(*SMALL, *common, *options)) for options in own]
+        runs = [new_run(tmp_path / str(next(numbers))) for _ in own]
+        Stack(members).fit(runs, report=lambda _: None)
+        return [run.path for run in runs]
+
+    return run
+
+
+def status(directory):
+    return json.loads((directory / "status.json").read_text())
 
 
 def waited(directory):
     """Return the last step, and how many steps before it the validation loss was lowest."""
     rows = history(directory)
-    best = min(rows, key=lambda row: float(row["val/loss"]))
-    assert json.loads((directory / "status.json").read_text())["step"] == int(rows[-1]["step"])
-    return int(rows[-1]["step"]), int(rows[-1]["step"]) - int(best["step"])
+    best, last = (int(row["step"]) for row in (min(rows, key=lambda row: float(row["val/loss"])), rows[-1]))
+    assert status(directory)["step"] == last
+    return last, last - best
 
 
 def numbers(row):
@@ -44,106 +67,128 @@ def numbers(row):
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_member_stops_as_it_would_alone(kind, configuration, tmp_path):
-    own = ({"seed": 0}, {"seed": 1}, {"seed": 2, "loss.lambda_d": 0.001})
-    members = [
-        Member(configuration(*SMALL, *KINDS[kind], *(f"{key}={value}" for key, value in one.items()))) for one in own
-    ]
-    runs = [new_run(tmp_path / f"{i}") for i in range(len(members))]
-    Stack(members).fit(runs, report=lambda _: None)
-    ends = []
-    for member, run in zip(members, runs, strict=True):
-        alone = new_run(tmp_path / f"alone{len(ends)}")
-        Stack([member]).fit([alone], report=lambda _: None)
-        expected, together = figures(alone.path), figures(run.path)
-        assert together == {k: x if x is None else pytest.approx(x, rel=1e-6, abs=1e-12) for k, x in expected.items()}
-        rows, others = history(run.path), history(alone.path)
-        assert len(rows) == len(others)
-        for row, other in zip(rows, others, strict=True):
+def test_a_member_stops_as_it_would_alone(kind, stack):
+    other = ["seed=1"] if kind == "levenberg_marquardt" else ["seed=2", "loss.lambda_d=0.001"]
+    own, ends = (["seed=0"], other), []
+    for options, together in zip(own, stack(own, *KINDS[kind]), strict=True):
+        (alone,) = stack([options], *KINDS[kind])
+        expected = {k: x if x is None else pytest.approx(x, rel=1e-6, abs=1e-12) for k, x in figures(alone).items()}
+        assert figures(together) == expected
+        rows = history(together)
+        for row, other in zip(rows, history(alone), strict=True):
             assert numbers(row) == pytest.approx(numbers(other), rel=1e-6, abs=1e-12)
-        logged = (run.path / "csv/version_0/metrics.csv").read_text().splitlines()
+        logged = (together / "csv/version_0/metrics.csv").read_text().splitlines()
         assert len(logged) == 1 + len(rows) + 1  # with the test figures
-        ends.append(waited(run.path))
-        assert ends[-1] == waited(alone.path)
-    assert len(set(ends)) > 1, ends
-    assert min(ends)[0] < members[0].training.max_steps
+        ends.append(waited(together))
+        assert ends[-1] == waited(alone)
+    assert ends[0] != ends[1]
+    assert min(ends)[0] < (400 if kind == "levenberg_marquardt" else 800)
     if kind == "adam":  # the others count from a later step
-        assert {since for end, since in ends if end < members[0].training.max_steps} == {members[0].training.patience}
+        assert {since for end, since in ends if end < 800} == {40}
 
 
-@pytest.mark.parametrize(("kind", "step"), [("two_stage", 185), ("levenberg_marquardt", 13)])
-def test_resumed_run_equals_the_uninterrupted_one(kind, step, train, tmp_path):
-    whole = check_resumed(train, tmp_path, (*SMALL, *KINDS[kind], "seed=1"), step)
-    assert waited(whole)[0] < 800
-
-
-def interrupt(module, _):
-    module.ended.fill_(False)
-
-
-def test_a_member_that_has_stopped_resumes_to_its_end(configuration, tmp_path, monkeypatch):
+def test_a_member_that_has_stopped_resumes_to_its_end(stack, configuration, monkeypatch):
     """Its stack went on for another one when both were interrupted; alone it takes no further step."""
-    pair = [Member(configuration(*SMALL, *KINDS["adam"], f"seed={seed}")) for seed in (0, 1)]
-    runs = [new_run(tmp_path / f"{i}") for i in range(2)]
     monkeypatch.setattr(StateFile, "remove_checkpoint", lambda *_: None)
-    Stack(pair).fit(runs, report=lambda _: None)
-    ends = [waited(run.path)[0] for run in runs]
+    runs = stack((["seed=0"], ["seed=1"]), *KINDS["adam"])
+    ends = [waited(run)[0] for run in runs]
     first = ends.index(min(ends))
-    before, rows = figures(runs[first].path), history(runs[first].path)
+    before, rows = figures(runs[first]), history(runs[first])
     for name in ("metrics.json", "history.csv"):
-        (runs[first].path / name).unlink()
-    alone = Stack([pair[first]])
-    alone.module.register_load_state_dict_post_hook(interrupt)
-    alone.fit([runs[first]], report=lambda _: None, state=state_path(runs))
+        (runs[first] / name).unlink()
+    alone = Stack([Member(configuration(*SMALL, *KINDS["adam"], f"seed={first}"))])
+    alone.module.register_load_state_dict_post_hook(lambda module, _: setattr(module, "ended", module.ended & False))
+    alone.fit([RunDirectory(runs[first])], report=lambda _: None, state=state_path([*map(RunDirectory, runs)]))
     assert int(alone.module.step) == max(ends)
-    assert figures(runs[first].path) == pytest.approx(before, rel=1e-9)
-    assert history(runs[first].path) == rows
+    assert figures(runs[first]) == pytest.approx(before, rel=1e-9)
+    assert history(runs[first]) == rows
 
 
-@pytest.mark.parametrize(
-    ("overrides", "step"),
-    [
-        (("schedule=two_stage_step", "schedule.at_step=120"), 170),  # its best weights begin at 130
-        (("schedule=two_stage", "schedule.patience=99", "schedule.latest_step=null"), 200),  # the switch never comes
-        (("schedule=two_stage_ramp", "schedule.at_step=50", "schedule.ramp_steps=60"), 140),
-        (("schedule=constant", "resampling=residual", "resampling.last_step=100"), 140),
-    ],
-)
-def test_steps_do_not_count_before_the_problem_is_the_last_one(overrides, step, configuration, tmp_path, monkeypatch):
+def measured(monkeypatch, losses):
+    """Replace the validation losses of a stack by those of a function of it."""
     measure = SobolevRegression.measure
-    constant = {VAL_LOSS: torch.ones(1)}
-    monkeypatch.setattr(SobolevRegression, "measure", lambda *arguments: measure(*arguments) | constant)
-    run = new_run(tmp_path / "run")
-    steps = ("trainer.max_steps=200", "trainer.patience=40", "trainer.log_every=10", "trainer.diagnostics_every=20")
-    Stack([Member(configuration(*SMALL, *overrides, *steps))]).fit([run], report=lambda _: None)
-    assert int(history(run.path)[-1]["step"]) == step
+    monkeypatch.setattr(SobolevRegression, "measure", lambda self, *a: measure(self, *a) | {VAL_LOSS: losses(self)})
 
 
-def test_later_improvements_are_not_those_of_a_member_that_has_stopped(configuration, tmp_path, monkeypatch):
-    measure = SobolevRegression.measure
-
-    def low_again(module, *arguments):
-        step = float(module.step)
-        losses = torch.tensor([1.0 if step < 80 else 0.1, 1 / step])[: len(module.lambda_d)]
-        return measure(module, *arguments) | {VAL_LOSS: losses}
-
-    monkeypatch.setattr(SobolevRegression, "measure", low_again)
-    steps = ("schedule=constant", "trainer.max_steps=200", "trainer.patience=40")
-    members = [Member(configuration(*SMALL, *steps, f"seed={seed}")) for seed in (0, 1)]
-    runs = [new_run(tmp_path / name) for name in ("a", "b", "alone")]
-    (together, _), (alone,) = Stack(members).fit(runs[:2]), Stack(members[:1]).fit(runs[2:])
-    assert [int(history(run.path)[-1]["step"]) for run in runs] == [50, 200, 50]
-    assert together["test/mse_f"] == pytest.approx(alone["test/mse_f"], rel=1e-9)
+def test_steps_do_not_count_before_the_problem_is_the_last_one(stack, monkeypatch):
+    measured(monkeypatch, lambda module: torch.ones(len(module.lambda_d)))
+    steps = ("trainer.max_steps=200", "trainer.patience=40")
+    schedules = (
+        ("schedule=two_stage_step", "schedule.at_step=120"),  # its best weights begin at 130
+        ("schedule=two_stage", "schedule.patience=99", "schedule.latest_step=null"),  # the switch never comes
+        ("schedule=two_stage_ramp", "schedule.at_step=50", "schedule.ramp_steps=60"),
+    )
+    resampled = ("schedule=constant", "resampling=residual", "resampling.last_step=100")
+    runs = stack(schedules, *steps) + stack([resampled], *steps)
+    assert [int(history(run)[-1]["step"]) for run in runs] == [170, 200, 140, 140]
 
 
-@pytest.mark.parametrize("step", [35, 120])
-def test_a_run_that_stops_at_a_step_keeps_its_weights(finish, tmp_path, step):
-    short = (*SMALL, "trainer.max_steps=120", "optimizer.lr=0.5", "schedule=constant")
-    finish(*short, "hydra.run.dir=whole")
-    finish(*short, f"trainer.stop_at={step}", "hydra.run.dir=part")
-    whole, part = (history(tmp_path / name) for name in ("whole", "part"))
-    assert int(part[-1]["step"]) == step
-    assert part[: step // 10] == whole[: step // 10]  # the schedules are those of all steps
-    metrics = json.loads((tmp_path / "part" / "metrics.json").read_text())
-    assert metrics["val/loss"] == pytest.approx(float(part[-1]["val/loss"]), 1e-12)
-    assert metrics["val/loss"] > min(float(row["val/loss"]) for row in part)  # whose weights would else be kept
+def test_later_improvements_are_not_those_of_a_member_that_has_stopped(stack, monkeypatch):
+    def low_again(module):
+        return torch.tensor([1.0 if module.step < 80 else 0.1, 1 / float(module.step)])[: len(module.lambda_d)]
+
+    measured(monkeypatch, low_again)
+    steps = ("schedule=constant", "trainer.max_steps=100", "trainer.patience=40")
+    runs = stack((["seed=0"], ["seed=1"]), *steps) + stack([["seed=0"]], *steps)
+    assert [int(history(run)[-1]["step"]) for run in runs] == [50, 100, 50]
+    assert figures(runs[0])["test/mse_f"] == pytest.approx(figures(runs[2])["test/mse_f"], rel=1e-9)
+
+
+def test_a_run_that_stops_at_a_step_keeps_its_weights(stack):
+    short = ("trainer.max_steps=120", "optimizer.lr=0.5", "schedule=constant")
+    (whole,) = map(history, stack([[]], *short))
+    for step in (35, 120):
+        (run,) = stack([[]], *short, f"trainer.stop_at={step}")
+        part = history(run)
+        assert int(part[-1]["step"]) == step
+        assert part[: step // 10] == whole[: step // 10]  # the schedules are those of all steps
+        losses = [float(row["val/loss"]) for row in part]
+        assert figures(run)["val/loss"] == pytest.approx(losses[-1], 1e-12)
+        assert losses[-1] > min(losses)  # whose weights would else be kept
+
+
+CLOCK = ("schedule=constant", "logger=[]", "trainer.max_steps=60", "trainer.checkpoint_seconds=1000")
+
+
+@pytest.fixture
+def ticking(monkeypatch):
+    """A clock that a second passes between any two looks at it, which are after each step and when a state is saved."""
+    clock = SimpleNamespace(monotonic=map(float, count()).__next__)
+    monkeypatch.setattr("runge.training.callbacks.stopping.time", clock)
+
+
+@pytest.mark.parametrize("optimizer", ["adam", "levenberg_marquardt"])
+def test_a_run_ends_with_what_it_has_when_its_time_is_over(optimizer, ticking, stack, monkeypatch):
+    """Also in the middle of a block; the optimiser finishes, and the schedule is that of all steps."""
+    finished, finish = [], LevenbergMarquardt.finish
+    monkeypatch.setattr(LevenbergMarquardt, "finish", lambda *a: (finished.append(1), finish(*a))[1])
+    (run,) = stack([[f"optimizer={optimizer}"]], *CLOCK, "trainer.max_seconds=25")
+    assert len(finished) == (optimizer == "levenberg_marquardt")
+    (whole,) = stack([[f"optimizer={optimizer}"]], *CLOCK)
+    assert status(run) == status(run) | {"status": "finished", "step": 25}
+    assert [int(row["step"]) for row in history(run)] == [10, 20, 25]
+    assert history(run)[:2] == history(whole)[:2]
+    assert runge.load(run)(0.5).isfinite().all()
+
+
+def test_members_of_a_stack_have_as_much_time_each(ticking, stack):
+    runs = stack((["seed=0"], ["seed=1"]), *CLOCK, "trainer.max_seconds=15")
+    assert [status(run)["step"] for run in runs] == [30, 30]
+
+
+def test_an_interrupted_run_has_the_rest_of_its_time(ticking, train, tmp_path, monkeypatch):
+    """And one that was killed after its time takes no further step."""
+    run = tmp_path / "run"
+    assert train(*SMALL, *CLOCK, "trainer.max_seconds=40", "hydra.run.dir=run", interrupt=15)[0] == 1
+    begun = status(run)
+    assert begun["status"] == "interrupted"
+    with monkeypatch.context() as patch:
+        patch.setattr(StateFile, "remove_checkpoint", lambda *_: None)
+        assert train("resume=run")[0] == 0
+    assert status(run)["status"] == "finished"
+    assert begun["step"] < status(run)["step"] <= 40
+    before, rows = figures(run), history(run)
+    for name in ("metrics.json", "history.csv"):
+        (run / name).unlink()
+    assert train("resume=run")[0] == 0
+    assert (figures(run), history(run)) == (before, rows)
