@@ -41,7 +41,8 @@ ROOT = Path(__file__).resolve().parents[2]
 PROCESSOR = "runge on the processor, all cores"
 TESTS = (
     "tests/sweeps/test_differential.py",
-    "tests/training/test_stopping.py::test_resumed_run_equals_the_uninterrupted_one",
+    "tests/training/test_runs.py::test_resumed_run_equals_the_uninterrupted_one[patience]",
+    "tests/training/test_runs.py::test_resumed_run_equals_the_uninterrupted_one[levenberg_marquardt]",
 )
 
 

@@ -9,10 +9,10 @@ import pytest
 import torch
 
 import runge
-from runge.configuration.errors import ConfigurationError
 from runge.training import gpu
 from runge.training.member import Member
 from tests.conftest import ROOT
+from tests.refusals import refuses
 
 
 @pytest.fixture
@@ -31,12 +31,16 @@ def script(monkeypatch):
     return importlib.import_module("gpu")
 
 
-def test_without_a_card_there_is_nothing_to_decide(monkeypatch, configuration):
+def test_without_a_card_there_is_nothing_to_decide_and_to_test(script, monkeypatch, configuration, capsys):
     monkeypatch.setattr("torch.cuda.is_available", lambda: False)
     assert not gpu.is_taken("auto")
     assert gpu.reason() == ""
-    with pytest.raises(ConfigurationError, match="accelerator: must be auto or cpu where there is no GPU, got 'gpu'"):
+    with refuses("trainer.accelerator", "'gpu'", "auto or cpu"):
         Member(configuration("trainer.accelerator=gpu"))
+    monkeypatch.setattr(script, "tests_pass", None)
+    assert script.main([]) == 2
+    out, err = capsys.readouterr()
+    assert (out, err[:28]) == ("", "error: torch finds no GPU wi")
 
 
 def test_auto_takes_a_card_that_has_passed_its_test_with_these_versions(card, monkeypatch, configuration):
@@ -47,36 +51,28 @@ def test_auto_takes_a_card_that_has_passed_its_test_with_these_versions(card, mo
     assert f"which passed python benchmarks/speed/gpu.py on {date.today()};" in gpu.reason()
     assert Member(configuration()).on_gpu()
     assert not Member(configuration("trainer.accelerator=cpu")).on_gpu()
-    for what in ("torch.__version__", "runge.__version__"):
+    other = {"torch.__version__": "0", "runge.__version__": "0", "torch.cuda.get_device_name": lambda: "Card 2"}
+    for what, value in other.items():
         with monkeypatch.context() as patch:
-            patch.setattr(what, "0")
+            patch.setattr(what, value)
             assert not gpu.is_taken("auto")
-    with monkeypatch.context() as patch:
-        patch.setattr("torch.cuda.get_device_name", lambda: "Card 2")
-        assert not gpu.is_taken("auto")
-        gpu.record(passed=True)
+            if callable(value):
+                gpu.record(passed=True)
     gpu.record(passed=False)  # which leaves the other's
     assert list(json.loads(card.read_text())) == [f"Card 2, torch {torch.__version__}, runge {runge.__version__}"]
     assert not gpu.is_taken("auto")
 
 
-@pytest.mark.parametrize("text", ["", "[]", "{", '{"x": 1}', "\0\xff"])
-def test_a_damaged_record_is_none(text, card):
-    gpu.record(passed=True)
-    key = next(iter(json.loads(card.read_text())))
-    card.write_text(text.replace("x", key))
-    assert not gpu.is_taken("auto")
-    gpu.record(passed=True)
-    assert gpu.is_taken("auto")
-
-
-def test_without_a_record_cuda_is_not_initialised(card, monkeypatch):
-    """A process that has initialised it cannot be forked."""
-    monkeypatch.setattr("torch.cuda.get_device_name", None)
-    assert not gpu.is_taken("auto")
-
-
-def test_a_record_that_others_could_have_written_is_not_read(card):
+def test_a_record_that_is_damaged_or_that_others_could_have_written_is_none(card, monkeypatch):
+    """Without one CUDA is not initialised: a process that has initialised it cannot be forked."""
+    with monkeypatch.context() as patch:
+        patch.setattr("torch.cuda.get_device_name", None)
+        assert not gpu.is_taken("auto")
+    for text in ("", "[]", "{", '{"x": 1}', "\0\xff"):
+        gpu.record(passed=True)
+        assert gpu.is_taken("auto")
+        card.write_text(text.replace("x", next(iter(json.loads(card.read_text())))))
+        assert not gpu.is_taken("auto"), text
     gpu.record(passed=True)
     os.chmod(card.parent, 0o777)
     assert not gpu.is_taken("auto")
@@ -87,16 +83,6 @@ def test_a_record_that_others_could_have_written_is_not_read(card):
 def test_a_run_says_where_it_is_trained(card, train):
     _, out, _ = train("trainer.max_steps=1", "pictures=false", "hydra.run.dir=processor")
     assert "trained on the processor: python benchmarks/speed/gpu.py has not passed" in out
-
-
-def test_the_script_without_a_card(script, monkeypatch, capsys):
-    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
-    monkeypatch.setattr(script, "tests_pass", None)
-    assert script.main([]) == 2
-    assert capsys.readouterr() == (
-        "",
-        "error: torch finds no GPU with CUDA on this machine, so that there is nothing to test\n",
-    )
 
 
 def test_the_script_records_whether_the_tests_pass(script, card, monkeypatch, capsys):
@@ -113,5 +99,7 @@ def test_the_script_records_whether_the_tests_pass(script, card, monkeypatch, ca
     assert err == "error: the tests fail on this GPU; trainer.accelerator=auto stays on the processor\n"
 
 
-def test_what_the_script_measures(script):
+def test_what_the_script_measures_and_tests(script):
     assert script.contenders("cpu", 2)[-1].make()(2) is None
+    for path, _, name in (test.partition("::") for test in script.TESTS):
+        assert f"def {name.partition('[')[0]}" in (ROOT / path).read_text()
