@@ -24,11 +24,18 @@ SMALL = (
     *("trainer.precision=64", "trainer.log_every=10", "trainer.max_steps=800", "trainer.progress_bar=false"),
     *("trainer.compile=off", "trainer.diagnostics_every=20", "trainer.checkpoint_seconds=0", "logger=csv"),
 )
+FAST = ("trainer.patience=20", "optimizer.lr=0.02")
 LM = ("optimizer=levenberg_marquardt", "schedule=constant")
 KINDS = {
-    "adam": ("schedule=constant", "trainer.patience=40"),
-    "two_stage": ("schedule.latest_step=150", "trainer.patience=40", "balance=gradnorm", "balance.every=30"),
-    "minibatches": ("data.batch_size=5", "trainer.patience=70", "resampling=residual", "resampling.last_step=50"),
+    "adam": ("schedule=constant", *FAST),
+    "two_stage": ("schedule.latest_step=60", "balance=gradnorm", "balance.every=20", *FAST),
+    "minibatches": (
+        *FAST,
+        "trainer.patience=30",
+        "data.batch_size=5",
+        "resampling=residual",
+        "resampling.last_step=50",
+    ),
     "levenberg_marquardt": (
         *(*LM, "trainer.max_steps=400", "trainer.patience=20", "data.noise_f=0.01"),
         *("trainer.log_every=5", "trainer.diagnostics_every=10"),
@@ -84,7 +91,7 @@ def test_a_member_stops_as_it_would_alone(kind, stack):
     assert ends[0] != ends[1]
     assert min(ends)[0] < (400 if kind == "levenberg_marquardt" else 800)
     if kind == "adam":  # the others count from a later step
-        assert {since for end, since in ends if end < 800} == {40}
+        assert {since for end, since in ends if end < 800} == {20}
 
 
 def test_a_member_that_has_stopped_resumes_to_its_end(stack, configuration, monkeypatch):
