@@ -23,30 +23,15 @@ SMALL = (
 )
 LM = "optimizer=levenberg_marquardt"
 PRECISE = (*SMALL, LM, "data.n_train=40", "data.n_val=40", "model.width=12", "model.init=knots", "loss.lambda_d=0.1")
+QUIET = (*SHORT, "logger=[]")
 RUNS = {  # the step after which it is interrupted, and the options
-    "adam": (
-        71,
-        *SHORT,
-        "logger=[]",
-        "resampling=region",
-        "balance=relobralo",
-        "balance.lookback=0.5",
-        "sampling=random",
-    ),
+    "adam": (71, *QUIET, "resampling=region", "balance=relobralo", "balance.lookback=0.5", "sampling=random"),
     "minibatches": (
-        *(
-            40,
-            *SHORT,
-            "logger=[]",
-            "resampling=residual",
-            "balance=gradnorm",
-            "data.batch_size=5",
-            "data.boundary_points=2",
-        ),
+        *(40, *QUIET, "resampling=residual", "balance=gradnorm", "data.batch_size=5", "data.boundary_points=2"),
     ),
     "patience": (
-        *(185, *SHORT, "trainer.max_steps=800", "trainer.patience=40", "schedule.latest_step=150", "seed=1"),
-        *("balance=gradnorm", "balance.every=30", "data.noise_f=0.3", "trainer.precision=64", "logger=[]"),
+        *(185, *QUIET, "trainer.max_steps=800", "trainer.patience=40", "schedule.latest_step=150", "seed=1"),
+        *("balance=gradnorm", "balance.every=30", "data.noise_f=0.3", "trainer.precision=64"),
     ),
     "levenberg_marquardt": (
         *(13, *SMALL, LM, "trainer.max_steps=30", "trainer.log_every=5", "schedule=two_stage"),
