@@ -22,20 +22,16 @@ def some_points(members=2, n=5, dimension=1, outputs=1):
 
 def test_terms_by_hand():
     """Use weights other than 1, so that applying them twice would show."""
-    one = torch.ones(1, dtype=torch.float64)
-    points = Points(
-        x=torch.zeros(1, 2, 1),
-        f=torch.tensor([[[1.0], [2.0]]]),
-        df=torch.tensor([[[[3.0]], [[4.0]]]]),
-        weight_f=torch.tensor([[[0.25], [0.75]]]),
-        weight_df=torch.tensor([[[[0.0]], [[1.0]]]]),
-        masks=torch.ones(1, 1, 2),
-    )
-    u, du = torch.tensor([[[2.0], [5.0]]]), torch.tensor([[[[9.0]], [[10.0]]]])
-    mse_f, mse_df = losses.terms(u, du, points, 3 * one)
+
+    def column(*values):
+        return torch.tensor(values)[None, :, None]
+
+    df, weight_df, du = (column(*values)[..., None] for values in ((3.0, 4.0), (0.0, 1.0), (9.0, 10.0)))
+    points = Points(column(0.0, 0.0), column(1.0, 2.0), df, column(0.25, 0.75), weight_df, torch.ones(1, 1, 2))
+    mse_f, mse_df = losses.terms(column(2.0, 5.0), du, points, torch.tensor([3.0]))
     assert mse_f.item() == pytest.approx(0.25 * 1 + 0.75 * 9)
     assert mse_df.item() == pytest.approx(1.0 * 36 / 9)
-    assert losses.weigh(mse_f, mse_df, 5 * one).item() == pytest.approx(7.0 + 5 * 4)
+    assert losses.weigh(mse_f, mse_df, torch.tensor([5.0])).item() == pytest.approx(7.0 + 5 * 4)
 
 
 def log_cosh(r):
@@ -75,6 +71,8 @@ def test_channels_and_terms_add_up(at_once, outputs, monkeypatch):
         (channels.view(2, outputs, 3)[..., 0].sum(1), mse_f),
         (channels.view(2, outputs, 3)[..., 1:].sum((1, 2)), mse_df),
         (losses.channels(u, du, points.reweighted(weights), SCALE), channels * weights.flatten(1)),
+        (losses.channel_errors(network, points, SCALE, LAMBDA_D).flatten(1), channels),
+        (losses.channel_errors(network, points, SCALE, None).flatten(1), channels * torch.eye(3)[0].repeat(outputs)),
         (gradients[:, :, 0].sum(1), gradient_f),
         (gradients[:, :, 1:].sum((1, 2)), gradient_df),
         (gradient_f, losses.loss_and_gradient(network, points, SCALE, None)[1]),
