@@ -59,6 +59,7 @@ def test_closed_form_equals_autograd(dimension, outputs, penalty):
 def test_channels_and_terms_add_up(at_once, outputs, monkeypatch):
     """Compare errors and gradients of channels, of terms and of the loss; weights of channels multiply the points'."""
     monkeypatch.setattr(losses, "_AT_ONCE", at_once)
+    monkeypatch.setattr("torch.autograd.grad", None)  # closed forms need no graph
     network, points = stack(dimension=2, outputs=outputs), some_points(dimension=2, outputs=outputs)
     with torch.no_grad():
         u, du = network.value_and_derivative(points.x)
@@ -71,6 +72,7 @@ def test_channels_and_terms_add_up(at_once, outputs, monkeypatch):
         (channels.view(2, outputs, 3)[..., 0].sum(1), mse_f),
         (channels.view(2, outputs, 3)[..., 1:].sum((1, 2)), mse_df),
         (losses.channels(u, du, points.reweighted(weights), SCALE), channels * weights.flatten(1)),
+        (losses.channels(u, du, points, SCALE, torch.square), channels),
         (losses.channel_errors(network, points, SCALE, LAMBDA_D).flatten(1), channels),
         (losses.channel_errors(network, points, SCALE, None).flatten(1), channels * torch.eye(3)[0].repeat(outputs)),
         (gradients[:, :, 0].sum(1), gradient_f),
