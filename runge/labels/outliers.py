@@ -88,7 +88,7 @@ def outliers(residuals: Floats, x: Floats, y: Floats, dydx: Floats) -> list[Outl
     order = np.argsort(-deviations[large], kind="stable")[:_MOST]
     for row, column in np.argwhere(large)[order].tolist():
         of_row = np.delete(deviations[row], column)[np.delete(is_known[row], column)]
-        if tree is None or not len(of_row) or deviations[row, column] <= _TIMES * max(of_row.max(), 1):
+        if tree is None or not len(of_row) or deviations[row, column] <= _TIMES * of_row.max():
             continue
         near = np.reshape(tree.query(x[row] / unit, min(1 + _NEAREST, n))[1], -1)
         near = near[(near != row) & ~np.isnan(labels[near, column])]
