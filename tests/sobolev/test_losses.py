@@ -64,6 +64,7 @@ def test_channels_and_terms_add_up(at_once, outputs, monkeypatch):
     with torch.no_grad():
         u, du = network.value_and_derivative(points.x)
     channels, (mse_f, mse_df) = losses.channels(u, du, points, SCALE), losses.terms(u, du, points, SCALE)
+    errors, weights_f = losses.least_squares(u, None, points, SCALE, None)
     gradients = torch.stack(losses.channel_gradients(network, points, SCALE), 1).unflatten(1, (outputs, 3))
     gradient_f, gradient_df = losses.term_gradients(network, points, SCALE)
     loss, gradient = losses.loss_and_gradient(network, points, SCALE, LAMBDA_D)
@@ -75,6 +76,7 @@ def test_channels_and_terms_add_up(at_once, outputs, monkeypatch):
         (losses.channels(u, du, points, SCALE, torch.square), channels),
         (losses.channel_errors(network, points, SCALE, LAMBDA_D).flatten(1), channels),
         (losses.channel_errors(network, points, SCALE, None).flatten(1), channels * torch.eye(3)[0].repeat(outputs)),
+        ((weights_f * errors.square()).sum(1), mse_f),
         (gradients[:, :, 0].sum(1), gradient_f),
         (gradients[:, :, 1:].sum((1, 2)), gradient_df),
         (gradient_f, losses.loss_and_gradient(network, points, SCALE, None)[1]),
@@ -92,6 +94,10 @@ def test_derivative_scale():
         assert losses.derivative_scale("none", points).tolist() == [1.0]
         assert losses.derivative_scale("max", points).item() == df.abs().max().item()
         assert losses.derivative_scale("std", points).item() == pytest.approx(df.std(correction=0).item())
+    points = some_points(dimension=3, outputs=2)
+    largest, variances = points.df.norm(dim=-1).amax((1, 2)), points.df.var(1, correction=0)
+    torch.testing.assert_close(losses.derivative_scale("max", points), largest)
+    torch.testing.assert_close(losses.derivative_scale("std", points), variances.sum(2).mean(1).sqrt())
     points = some_points(n=400).to(dtype=torch.float32)
     points.df.fill_(0.1)
     assert losses.derivative_scale("std", points).tolist() == [1.0, 1.0]
