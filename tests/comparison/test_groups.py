@@ -350,7 +350,7 @@ def test_metric_that_ranks(records, keys, metric, reason):
     assert why.startswith(f"Ranked by {metric}, ") if reason else not why
     assert reason in why
     assert errors_like("val/nrmse") == ("test/nrmse_f", "test/nrmse_df")
-    assert errors_like("val/loss") == ("test/mse_f", "test/mse_df")
+    assert errors_like("val/loss") == errors_like("val/r2_f") == ("test/mse_f", "test/mse_df")
 
 
 def test_runs_on_different_functions_are_not_ranked():
@@ -423,6 +423,7 @@ def test_folds_are_ranked_by_their_mean_of_the_validation_errors(capsys):
     assert worse.groups[1].middle == math.inf
     assert math.isnan(worse.groups[1].deviation)
     assert "factor" not in worse.lead
+    assert math.isnan(Ranking([fold(0, 1.0, 8)]).groups[0].deviation)
     whole = [fold(number, 0.01, 4) for number in range(5)]
     groups = grouped([*whole, *(fold(number, 0.02, 8) for number in range(2))], ["model.width"])
     assert [(len(one.folds), one.deviation) for one in groups] == [(5, 0), (2, 0)]

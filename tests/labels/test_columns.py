@@ -40,6 +40,8 @@ def test_correct_labels_are_not_wrong(kind, dimension, rows, seeds):
 
 MOVED = {  # the places where the right labels are, of columns (p, d)
     "swapped": {(1, 0): (1, 2), (1, 2): (1, 0)},
+    "swapped all outputs": {(p, d): (1 - p, d) for p in range(2) for d in range(3)},
+    "swapped all inputs": {(p, d): (p, 2 - d) for p in range(2) for d in (0, 2)},
     "swapped outputs": {(0, 1): (1, 1), (1, 1): (0, 1)},
     "transposed": {(0, 1): (1, 0), (1, 0): (0, 1)},
     "transposed order": {(0, 1): (0, 2), (0, 2): (1, 1), (1, 0): (0, 1), (1, 1): (1, 0)},
@@ -135,6 +137,8 @@ def test_planes_are_compared_without_the_row_that_they_explain():
     x = np.concatenate([x, x[:3]])  # repeated rows do not count
     y, dydx = waves(x)
     by_slopes, by_values, whole = left_by_neighbours(x, y[:, 0], dydx[:, 0])
+    level = left_by_neighbours(np.c_[x, np.ones(16)], y[:, 0], np.c_[dydx[:, 0], np.zeros(16)])
+    np.testing.assert_allclose(level, (by_slopes, by_values, whole))  # rows on the same level are compared
     x, y, dydx = x[:13], y[:13, 0], dydx[:13, 0]
     for a in range(13):
         others = np.delete(np.arange(13), a)
@@ -284,3 +288,20 @@ def test_rows_with_the_same_inputs_have_the_same_labels_up_to_noise():
     assert [twin.rows for twin in check_twins(x, noisy, dydx) if twin.rows[1] == 101] == [(2, 101)]
     dydx[104, 0, 1] += 0.5 * dydx[:, 0, 1].std()  # the others are equal
     assert [twin.place for twin in check_twins(x, y, dydx)] == [(0, 1)]
+
+
+@pytest.mark.parametrize(
+    ("step", "differences", "count"),
+    [
+        (0, [1, 1, 1, 1, 11.8], 0),  # 8 * 1.4826 = 11.86 times the median
+        (0, [1, 1, 1, 1, 11.9], 1),
+        (0, [1, 1, 1, 9], 1),  # too few for a median: more than a standard deviation
+        (10, [0, 0, 0, 0, 0.4], 0),  # 0.03 standard deviations are 0.42
+        (10, [0, 0, 0, 0, 0.45], 1),
+    ],
+)
+def test_limits_of_different_labels(step, differences, count):
+    x = np.repeat(np.arange(float(len(differences))), 2)[:, None]
+    y = step * x
+    y[1::2, 0] += differences
+    assert len(check_twins(x, y, np.zeros((len(x), 1, 1)))) == count
