@@ -335,6 +335,7 @@ COLUMNS = ["data.file", "data.inputs", "data.outputs"]
     ("records", "keys", "metric", "reason"),
     [
         ([ended(SINE, **KNOWN)], ["model.width", "trainer.max_steps"], "test/mse_df", ""),
+        ([RunRecord("", "failed")], [], "test/mse_df", ""),
         ([BOTH], [], "test/nrmse_df", UNITS),
         ([BOTH, FAILED], [], "test/nrmse_df", UNITS),
         ([BOTH], COLUMNS, "test/nrmse_df", "because the runs differ in data.file, data.inputs and data.outputs, and"),
@@ -342,7 +343,7 @@ COLUMNS = ["data.file", "data.inputs", "data.outputs"]
         (FOLDS, [], "val/nrmse_df", "in which each point is predicted by a network that did not see it"),
         ([*FOLDS, BOTH], [], "test/nrmse_df", UNITS),
     ],
-    ids=["formula", "table", "failed", "tables", "values", "folds", "also without folds"],
+    ids=["formula", "nothing", "table", "failed", "tables", "values", "folds", "also without folds"],
 )
 def test_metric_that_ranks(records, keys, metric, reason):
     chosen, why = choose_metric(records, keys)
@@ -424,7 +425,7 @@ def test_folds_are_ranked_by_their_mean_of_the_validation_errors(capsys):
     assert math.isnan(worse.groups[1].deviation)
     assert "factor" not in worse.lead
     assert math.isnan(Ranking([fold(0, 1.0, 8)]).groups[0].deviation)
-    whole = [fold(number, 0.01, 4) for number in range(5)]
+    whole = [fold(number, 0.03, 4) for number in range(5)]
     groups = grouped([*whole, *(fold(number, 0.02, 8) for number in range(2))], ["model.width"])
     assert [(len(one.folds), one.deviation) for one in groups] == [(5, 0), (2, 0)]
     assert describe_lead(groups).endswith("model.width=8 have runs of different folds, and are not compared.")

@@ -64,9 +64,9 @@ def test_noise_has_no_outlier():
 
 def test_a_row_that_is_hard_to_learn_is_not_named():
     residuals, x, y, dydx = spoilt(1)
-    robust = 1.4826 * np.median(np.abs(residuals), axis=0)
+    robust = 1.4826 * np.median(np.abs(residuals - np.median(residuals, axis=0)), axis=0)
     for column in (0, 5):
-        for share, named in ((0.07, 1), (0.1, 0)):
+        for share, named in ((0.08, 1), (0.087, 0)):  # 1 / 12 is 0.083
             residuals[17, column] = share * abs(residuals[17, 1]) / robust[1] * robust[column]
             assert len(outliers(residuals, x, y, dydx)) == named
         residuals[17, column] = 0
@@ -96,10 +96,12 @@ def test_labels_that_are_not_known():
     assert outliers(holes, x, y, dydx) == []
     values = np.where(np.arange(6) < 2, residuals, np.nan)
     assert outliers(values, x, y, np.full_like(dydx, np.nan)) == [named]
-    few, alone = residuals.copy(), y.copy()
-    few[:, 0], alone[:, 0] = np.nan, np.nan
-    few[17, 0], alone[17, 0] = 5.0, 0.0
-    assert outliers(few, x, alone, dydx) == [named]  # a column with one label is not judged
+    for known, names in (([17], [named]), ([0, 1, 2, 17], [named]), ([0, 1, 2, 3, 17], [])):
+        few, alone = (np.full_like(part, np.nan) for part in (residuals, y))
+        few[:, 1:], alone[:, 1] = residuals[:, 1:], y[:, 1]
+        few[known, 0], alone[known, 0] = residuals[known, 0], y[known, 0]
+        few[17, 0], alone[17, 0] = 5.0, 0.0
+        assert outliers(few, x, alone, dydx) == names  # a column with fewer than five labels is not judged
     y[near[:5], 1] = np.nan
     assert outliers(residuals, x, y, dydx) == [named]
     y[near[5], 1] = np.nan
