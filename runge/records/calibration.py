@@ -110,7 +110,7 @@ def _floor(error: Floats, s: Floats) -> float:
     least = _LEAST_FLOOR * float(np.median(error)) if len(error) else 0.0
     if not (scale := float(np.median(s)) if len(s) else 0.0):
         return max(least, float(np.finfo(float).tiny) ** 0.5)
-    floors = np.maximum(scale * _FLOORS, max(least, 1e-12 * scale))
+    floors = np.maximum(scale * _FLOORS, least)
     roots = np.sqrt(s**2 + floors[:, None] ** 2)
     with np.errstate(divide="ignore"):
         cost = np.log((error / roots).mean(axis=1)) + np.log(roots).mean(axis=1)
