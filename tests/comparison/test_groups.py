@@ -40,8 +40,8 @@ def fold(number, value, width, seed=0, status="finished", **settings):
     return RunRecord(f"{width}/{seed}/{number}", status, settings=own, figures=figures)
 
 
-def grouped(records, keys):
-    return group(records, names_of(records, keys), "test/mse_df")
+def grouped(records, keys, metric="test/mse_df"):
+    return group(records, names_of(records, keys), metric)
 
 
 def of(name, *values, paired=True, **attributes):
@@ -426,6 +426,6 @@ def test_folds_are_ranked_by_their_mean_of_the_validation_errors(capsys):
     assert "factor" not in worse.lead
     assert math.isnan(Ranking([fold(0, 1.0, 8)]).groups[0].deviation)
     whole = [fold(number, 0.03, 4) for number in range(5)]
-    groups = grouped([*whole, *(fold(number, 0.02, 8) for number in range(2))], ["model.width"])
+    groups = grouped([*whole, *(fold(number, 0.02, 8) for number in range(2))], ["model.width"], "val/mse_df")
     assert [(len(one.folds), one.deviation) for one in groups] == [(5, 0), (2, 0)]
     assert describe_lead(groups).endswith("model.width=8 have runs of different folds, and are not compared.")

@@ -28,5 +28,6 @@ def test_floors_where_networks_agree_or_nothing_is_known():
     assert 0 < unknown < 1e-100
     exact = Calibration.of(0 * errors[:, :1], np.ones((3, 1)))
     assert exact.floors[0] > 0
+    assert Calibration.of(np.arange(1.0, 10)[:, None], None).factors(0.9) == [9]  # the largest score
     with pytest.raises(ValueError, match="between 0 and 1"):
         exact.factors(-0.5)
