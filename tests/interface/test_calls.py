@@ -251,10 +251,10 @@ def test_mistakes_are_raised_and_nothing_is_left(tmp_path, capfd):
     ]:
         with refuses(key, words):
             next(calls)(*overrides)
-    assert not list(tmp_path.iterdir())
     for data, words in {"seed=1": "", "nowhere.csv": "'nowhere.csv'", Path("a=1.csv"): "'a=1.csv'"}.items():
         with refuses(*(("data.file", f"there is no file {words}") if words else ("FILE", "", "target=NAME"))):
             runge.fit(data)
+    assert not list(tmp_path.iterdir())
     assert capfd.readouterr() == ("", "")
     assert sys.stderr is stderr
 

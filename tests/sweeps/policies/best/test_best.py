@@ -82,11 +82,16 @@ def check_same(ours, theirs):
     assert np.array_equal(runge.load(ours)(x), runge.load(theirs)(x))
 
 
-def test_a_search_without_a_directory_makes_one(tmp_path):
-    """The runs are read from the directory in which they were trained."""
-    assert command("-m", *TINY_SEARCH, "data.file=t.csv", "search.compare=false")[0] == 0
+OPTUNA = "search=optuna", "search.trials=2", "optimizer.lr=interval(1e-3,0.1)", "trainer.max_steps=20"
+
+
+@pytest.mark.parametrize(("overrides", "file"), [((*TINY_SEARCH, "data.file=t.csv"), "answer"), (OPTUNA, "search")])
+def test_a_search_without_a_directory_makes_one(overrides, file, tmp_path):
+    """Its runs are read from the directory in which they were trained, and no other one is left."""
+    assert command("-m", *overrides, "search.compare=false")[0] == 0
     (directory,) = tmp_path.glob("outputs/multirun/*/*")
-    assert (directory / "answer.json").exists()
+    assert (directory / f"{file}.json").exists()
+    assert (directory / "0").is_dir()
 
 
 def check_profiles(answer, board):
