@@ -63,7 +63,7 @@ def fit(data: str | os.PathLike[str] | InMemory, *overrides: str, directory: Dir
         >>> import numpy
         >>> x = numpy.linspace(0, 1, 20)
         >>> one = "~search.tables", '+search.tables={one: ["optimizer.lr=0.01"]}', "data.folds=2"
-        >>> short = "trainer.max_steps=4", "model.width=8", "search.seeds=1", "search.compare=false"
+        >>> short = "trainer.max_steps=4", "model.width=8", "model.depth=1", "search.compare=false"
         >>> answer = fit({"x": x, "y": x**2, "dydx": 2 * x}, *one, *short, directory=mkdtemp())
         >>> answer.leaderboard["name"].tolist(), answer.function.outputs
         (['one'], ('y',))
