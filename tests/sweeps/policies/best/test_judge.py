@@ -1,6 +1,8 @@
 """How candidates are ranked."""
 
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -35,3 +37,17 @@ def test_the_best_come_first_and_after_them_those_that_lack_a_fold():
     selection = Selection(None, candidates, *place)  # pyright: ignore[reportArgumentType]
     assert "".join(candidate.name for candidate in selection.ranked()) == "cbade"
     assert Selection(None, [], *place).ranked() == []  # pyright: ignore[reportArgumentType]
+
+
+@pytest.mark.parametrize(("fixed", "step"), [(True, 3), (False, 2)])
+def test_the_step_of_a_network_of_all_rows(fixed, step):
+    """Each step of fixed neurons is another fit: the mean of the best ones of two folds is neither of them."""
+    fits = [
+        SimpleNamespace(best_step=1, history=lambda: (np.arange(1, 5), np.array([-9.0, 0.0, -8.0, 0.0]))),
+        SimpleNamespace(best_step=3, history=lambda: (np.arange(1, 4), np.array([-1.0, -2.0, -8.0]))),
+    ]
+    member = SimpleNamespace(optimizer=SimpleNamespace(last_layer_alone=fixed))
+    candidate: Any = SimpleNamespace(member=member, in_order=fits, fits=fits)
+    place = None, 5, 2, Path(), 60.0, 1
+    selection = Selection(None, [], *place)  # pyright: ignore[reportArgumentType]
+    assert selection.step_of(candidate) == step
