@@ -126,10 +126,10 @@ def test_an_output_alone_and_columns_with_other_names(printed):
     frame.to_parquet("beam.parquet")
     roles = "data.inputs=[load,length,angle]", "data.outputs=[bend]"
     partials = "load:slope,length:dbend_dlength,angle:dbend_dangle"
-    text, status = printed("beam.parquet", *roles, f"data.derivatives={{bend:{{{partials}}}}}")
+    text, status = printed("beam.parquet", *roles, f"data.derivatives={{bend:{{{partials}}}}}", "data.group=stress")
     assert status == 1
     assert "slope has the wrong sign." in text
-    assert "data.derivatives={bend:{length:dbend_dlength,angle:dbend_dangle}}" in text
+    assert "data.derivatives={bend:{length:dbend_dlength,angle:dbend_dangle}}' data.group=stress" in text
 
 
 def test_what_cannot_be_checked_is_named(printed):

@@ -6,6 +6,7 @@ import pytest
 import torch
 from matplotlib.collections import PolyCollection
 from matplotlib.figure import Figure
+from matplotlib.text import Text
 
 import runge
 from runge.commands.draw import main
@@ -55,6 +56,17 @@ def test_the_training_points_of_a_formula_are_those_of_its_run():
     assert np.isnan(f[~known]).all()
     assert np.isnan(df).sum() == 128
     assert target.value(torch.zeros(1, 1)).item() == 0
+
+
+@pytest.mark.parametrize(
+    ("domain", "shown"),
+    [("[-1,1]", ["training points"] * 2), ("[[-1,1],[0,2]]", ["circles: the 9 training points", "blue: the formula"])],
+)
+def test_the_pictures_of_a_formula_have_its_training_points_and_its_values(domain, shown):
+    formula = "target=expression", "target.expr=sin(3*x)", f"target.domain={domain}", "data.n_train=9", "data.n_test=64"
+    run = runge.train(*SHORT, *formula, "pictures=false")
+    texts = [text.get_text() for figure in runge.draw(run).values() for text in figure.findobj(Text)]
+    assert [part for text in texts for part in text.split("; ") if part in shown] == shown
 
 
 def test_profiles_of_a_table_go_through_the_median_and_have_the_slope_of_the_fit():

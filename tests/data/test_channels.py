@@ -95,11 +95,12 @@ def test_outputs_of_which_few_labels_are_known():
     assert slope == pytest.approx(by_torch(rows, u, du)[0]["nrmse_df"][0], 1e-12)
 
 
-def test_a_channel_that_is_constant_up_to_round_off_does_not_count():
+def test_a_channel_that_is_constant_up_to_round_off_does_not_count_and_one_with_a_large_mean_does():
     rows = table("ab")[0]
     y, dydx = rows.y.copy(), rows.dydx.copy()
     y[:, 0], dydx[:, 0] = 0.1, [0.1, 0.7, 0.3]
     y[::2, 0] = np.nextafter(0.1, 1)
+    y[:, 1] += 1e9 * y[:, 1].std()
     constant = Rows.of((rows.x, y, dydx), rows.inputs, rows.outputs, rows.table)
     channels = Channels.of(constant.x, constant.y, constant.dydx)
     assert (channels.value > 0).tolist() == [False, True]

@@ -1,3 +1,5 @@
+from types import SimpleNamespace
+
 import pytest
 import torch
 
@@ -92,6 +94,15 @@ def test_resample_moves_the_points_of_some_members(n_derivative):
     torch.testing.assert_close(after.f[1, :, 0], Runge().value(after.x[1].double()).float())
     boundary = slice(20, 24) if n_derivative is None else slice(0, 4)
     assert torch.equal(after.x[1, boundary], before.x[1, boundary])
+
+
+def test_points_return_to_the_processor_when_a_fit_on_a_gpu_ends():
+    """Where Lightning puts the module. The points of the card only say where they are put."""
+    data, put = module([0]), []
+    on_card = SimpleNamespace(x=SimpleNamespace(device=torch.device("cuda")), to=put.append)
+    data.dataset = SimpleNamespace(train=on_card, transformed=lambda change: change(on_card))
+    data.teardown("fit")
+    assert put == [torch.device("cpu")]
 
 
 SEVEN = Expression("sin(x1) + x2*x3 + x4**2 + x5 + x6 + x7", [[0.0, 1.0]] * 7)

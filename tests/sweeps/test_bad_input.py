@@ -25,6 +25,7 @@ MISTAKES = {
     "model.activation=swish": ("model.activation", "'swish'", "silu?"),
     "loss.lamda_d=1": ("loss.lamda_d", "", "loss.lambda_d?"),
     "optimizer=levenberg_marquardt optimizer.precision=64": ("optimizer.precision", "", "damping, decrease"),
+    "data.outputs=[F[kN],y]": ("data.outputs", "", "data=table"),
     "data.file=hx.csv": ("data.file", "", "data=table"),
     # options that do not exist
     "schedule=twostage": ("schedule/twostage", "", "two_stage?"),

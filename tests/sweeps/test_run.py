@@ -277,11 +277,14 @@ def test_resumed_run_may_be_shown_logged_and_saved_differently_only(fail, finish
     assert not (copy / ".hydra").exists()  # it would be the record of `resume=run`, not of the run
 
 
-def test_a_resumed_run_has_its_own_pictures_and_says_which_loggers_it_lacks(fit, finish):
-    run = fit("run", *SHORT, "logger=csv")
+def test_a_resumed_run_has_its_own_pictures_and_objective_and_says_which_loggers_it_lacks(fit, finish, monkeypatch):
+    run = fit("run", *SHORT, "logger=csv", "objective=val/loss")
     (run / "metrics.json").unlink()
+    made = []
+    monkeypatch.setattr(run_module, "Member", lambda *given, **more: made.append(Member(*given, **more)) or made[-1])
     assert "not continued: the run's loggers (csv)" in finish("resume=run")
     assert not (run / "fit.png").exists()
+    assert made[0].objective.keys == ("val/loss",)
     (run / "metrics.json").unlink()
     finish("resume=run", "pictures=true", "logger=csv")
     assert (run / "fit.png").exists()

@@ -76,6 +76,7 @@ OVERFIT = {"val_nrmse_df": 0.3, "val_loss": 1e-2}
         ({"unimportant": ["r", "Tu"]}, ("inputs", "(r, Tu)")),
         *((falling(-4.0 * k) | {"rate": rate}, ("still falling", "larger trainer.max_steps")) for rate, k in RATES),
         *((falling(None) | {"rate": rate}, None) for rate, _ in RATES),
+        (falling(-4.0) | {"rate": "constant", "val_nrmse_f": math.nan}, ("still falling",)),  # gradients alone
     ],
 )
 def test_what_is_said_of_a_fit(given, parts):
