@@ -1,24 +1,32 @@
 """Measure whether more rows, or more time, give `runge fit` a smaller error, also compared with single runs by hand.
 
-    python benchmarks/problems/more_rows.py [NAME ...] [--rows 100 400 1600] [--seconds 60] [--seed 0] [--by-hand]
+    python benchmarks/problems/more_rows.py [NAME ...] [--rows 100 400 1600] [--seconds 60] [--seed 0] [--noise 0]
+        [--by-hand] [--process]
 
-Each function has exact derivatives at random points. Each fit has all cores, and the seconds; so have single runs by
-hand: Levenberg-Marquardt with three networks, and the default of `data=table`. Errors are those at 2000 fresh points,
-as on the page of the comparison. The rows are kept in `benchmarks/problems/figures/more_rows.json`, from which
+Each function has derivatives at random points, exact or with normal noise, whose size is a share of the standard
+deviation. Each fit has all cores, and the seconds; so have single runs by hand: Levenberg-Marquardt with three
+networks, and the default of `data=table`. A Gaussian process with gradients has the time that it needs: GPyTorch's, a
+length scale for each input, L-BFGS. Errors are those at 2000 fresh points without noise, as on the page of the
+comparison. The rows are kept in `benchmarks/problems/figures/more_rows.json`, from which
 `studies.py` writes a page.
 """
 
 import argparse
 import time
 import warnings
+from contextlib import suppress
+from functools import partial
+from itertools import product
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import numpy as np
 from fresh import FRESH
-from functions import N_TEST, Function, outputs
+from functions import FUNCTIONS, N_TEST, Function, outputs
 from hard import HARD
 from results import keep
-from tables import Rows, errors, label
+from tables import Rows, errors, label, noisy
+from tools import adapter
 
 import runge
 
@@ -33,7 +41,9 @@ BY_HAND = {
     "LM, sin, 3 x 32": (*LEVENBERG, "model.activation=sin", "model.depth=3", "model.width=32"),
     "AdamW": (),
 }
-
+PROCESS = "Gaussian process with gradients"
+STARTS, STEPS = (1.5, 5.0, 0.5), 200
+"""The length scales at first, each if the likelihood cannot be computed from those before, and L-BFGS's steps."""
 
 COMMAND = "python benchmarks/problems/more_rows.py"
 
@@ -45,16 +55,29 @@ def points(function: Function, n: int, seed: int) -> Rows:
     return label(outputs(function), low + (high - low) * random)
 
 
-def measure(rows: Rows, test: Rows, *overrides: str, single: bool = False) -> dict[str, float]:
-    """Return the errors of a fit, and its seconds."""
-    began = time.perf_counter()
+def fit(rows: Rows, test: Rows, *overrides: str, single: bool = False) -> dict[str, float]:
+    """Return the errors of a search, or of a single run."""
     with TemporaryDirectory() as directory:
         data = {"x": rows.x, "y": rows.y, "dydx": rows.dydx}
         call = runge.train if single else runge.fit
         function = call(data, *overrides, "trainer.progress_bar=false", directory=directory).function
-        seconds = time.perf_counter() - began
         u, du = function(test.x).reshape(test.y.shape), function.derivative(test.x).reshape(test.dydx.shape)
-    return {**errors(u, du, test), "seconds": seconds}
+    return errors(u, du, test)
+
+
+def process(rows: Rows, test: Rows, seed: int) -> dict[str, float]:
+    """Return the errors of a Gaussian process with gradients.
+
+    Raises:
+        ValueError: it fails with all length scales at first.
+    """
+    fitted: Any = None
+    for start in STARTS:
+        with suppress(Exception):  # a matrix that is not positive definite, or NaN
+            fitted = fitted or adapter("GPyTorch")(seed, start=start, steps=STEPS).fit(*rows)
+    if fitted is None:
+        raise ValueError(f"GPyTorch fails with length scales of {', '.join(map(str, STARTS))} at first")
+    return errors(fitted.predict(test.x), fitted.predict_derivative(test.x), test)
 
 
 def main() -> None:
@@ -63,24 +86,27 @@ def main() -> None:
     parser.add_argument("--rows", nargs="+", type=int, default=[100, 400, 1600])
     parser.add_argument("--seconds", nargs="+", type=float, default=[60.0])
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--noise", type=float, default=0.0)
     parser.add_argument("--by-hand", action="store_true")
+    parser.add_argument("--process", action="store_true")
     arguments = parser.parse_args()
     warnings.simplefilter("ignore")
-    for name in arguments.names:
-        function = {**FRESH, **HARD}[name]
+    for name, n, seconds in product(arguments.names, arguments.rows, arguments.seconds):
+        function = {**FUNCTIONS, **FRESH, **HARD}[name]
         test = points(function, N_TEST, 10_000 + arguments.seed)
-        for n in arguments.rows:
-            rows = points(function, n, arguments.seed)
-            for seconds in arguments.seconds:
-                fits = {"runge fit": (f"search.timeout={seconds:g}",)}
-                if arguments.by_hand:
-                    single = "data.split.test=0", f"trainer.max_seconds={seconds:g}", "pictures=false"
-                    fits |= {tool: (*single, *settings) for tool, settings in BY_HAND.items()}
-                for tool, overrides in fits.items():
-                    figures = measure(rows, test, *overrides, single=tool in BY_HAND)
-                    of = {"problem": name, "rows": n, "limit": seconds, "fit": tool, "seed": arguments.seed}
-                    keep("more_rows", [of | figures], COMMAND, tuple(of))
-                    print(of | figures, flush=True)
+        rows = noisy(points(function, n, arguments.seed), arguments.noise, arguments.noise, arguments.seed)
+        fits = {"runge fit": partial(fit, rows, test, f"search.timeout={seconds:g}")}
+        if arguments.by_hand:
+            settings = "data.split.test=0", f"trainer.max_seconds={seconds:g}", "pictures=false"
+            fits |= {tool: partial(fit, rows, test, *settings, *x, single=True) for tool, x in BY_HAND.items()}
+        if arguments.process:
+            fits[PROCESS] = partial(process, rows, test, arguments.seed)
+        of = {"problem": name, "noise": arguments.noise, "rows": n, "limit": seconds, "seed": arguments.seed}
+        for tool, measured in fits.items():
+            began = time.perf_counter()
+            figures = measured() | {"seconds": time.perf_counter() - began}
+            keep("more_rows", [of | {"fit": tool} | figures], COMMAND, (*of, "fit"))
+            print(of | {"fit": tool} | figures, flush=True)
 
 
 if __name__ == "__main__":

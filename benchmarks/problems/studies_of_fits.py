@@ -2,7 +2,7 @@
 
 import math
 import sys
-from collections import defaultdict
+from collections import Counter, defaultdict
 from itertools import pairwise
 from pathlib import Path
 from statistics import geometric_mean, mean, median
@@ -10,14 +10,23 @@ from typing import Any
 
 from hamiltonians import SYSTEMS
 from matplotlib.figure import Figure
-from results import KEYS, Answer, Figures, by
+from results import FOLDER, KEYS, Answer, Figures, by
 from studies_pictures import curves
 
 sys.path.append(str(Path(__file__).parents[1]))
 from pages import table as markdown
+from ranking import BEST, chosen
+from ranking import read as read_table
 
-FIT, COUNT = "runge fit", 400
-"""The tool, and the number of rows of the errors over the time."""
+FIT, PROCESS = "runge fit", "Gaussian process with gradients"
+COUNTS = 100, 400, 1600
+"""The numbers of rows that are compared, each four times the one before."""
+
+COUNT = 400
+"""The number of rows of the errors over the time."""
+
+NEAR = 1.25
+"""Times the error of the Gaussian process, up to which the one of `runge fit` is near it."""
 
 BASES = {"AdamW", "Levenberg-Marquardt"}
 """The methods that `runge` had before, with which the others are compared."""
@@ -83,39 +92,87 @@ def large_tables(rows: Figures) -> Answer:
     )
 
 
-def more_rows(rows: Figures) -> Answer:
-    """Return the errors by time, by rows and of single runs, and what more rows and more time bring."""
+def more_rows(every: Figures) -> Answer:
+    """Return the errors by time, by rows and of other methods, and what more rows and more time bring."""
+    rows = [row for row in every if not row["noise"] and row["fit"] != PROCESS]
     searched = [row for row in rows if row["fit"] == FIT]
-    limits, counts = (sorted({row[key] for row in searched}) for key in ("limit", "rows"))
+    limits = sorted({row["limit"] for row in searched})
     most, errors = limits[-1], {(row["problem"], row["rows"], row["limit"]): row for row in searched}
     names, gains, overs = list(by("problem", rows)), list[float](), list[float]()
     by_time, by_rows, by_hand = (list[list[str]]() for _ in range(3))
     for name in names:
         for key in KEYS:
-            cells = [_cell(errors.get((name, COUNT, limit)), key) for limit in limits]
-            by_time.append([name, key, *cells])
-            of_counts = [errors.get((name, count, most)) for count in counts]
-            by_rows.append([name, key, *(_cell(row, key) for row in of_counts)])
-            measured = [row[key] for row in of_counts if row]
-            gains += [more / fewer for fewer, more in pairwise(measured)]
+            of_limits = [errors.get((name, COUNT, limit)) for limit in limits]
+            of_counts = [errors.get((name, count, most)) for count in COUNTS]
+            pairs = [(fewer, more) for fewer, more in pairwise(of_counts) if fewer and more]
+            if any(of_limits):
+                by_time.append([name, key, *(_cell(row, key) for row in of_limits)])
+            if pairs:
+                by_rows.append([name, key, *(_cell(row, key) for row in of_counts)])
+            gains += [more[key] / fewer[key] for fewer, more in pairs]
         single = [row for row in rows if row["problem"] == name and row["fit"] != FIT and row["limit"] == most]
         for n, some in by("rows", single).items():
             ours, best = errors[name, n, most], min(some, key=lambda row: math.sqrt(row["value"] * row["derivative"]))
             ratios = [ours[key] / best[key] for key in KEYS]
             overs.append(math.sqrt(math.prod(ratios)))
             by_hand.append([name, str(n), best["fit"], *(f"{ratio:.2g}" for ratio in ratios)])
+    processes = _over_process(every)
+    near = [sum(ratios[i] <= NEAR for *_, ratios in processes) for i in range(len(KEYS))]
     tables = [
         markdown(["function", "error", *(f"{limit:g} s" for limit in limits)], by_time, 2),
-        markdown(["function", "error", *(f"{count} rows" for count in counts)], by_rows, 2),
+        markdown(["function", "error", *(f"{count} rows" for count in COUNTS)], by_rows, 2),
         markdown(["function", "rows", "best single run", "ratio, value", "ratio, derivative"], by_hand, 3),
+        markdown(
+            ["function", "rows", "noise", "ratio, value", "ratio, derivative"],
+            [[name, str(n), f"{noise:.0%}", *(f"{x:.2g}" for x in ratios)] for name, n, noise, ratios in processes],
+            3,
+        ),
     ]
     return Answer(
         "\n\n".join(tables),
         "**Do more rows bring a better fit in the same time?** With four times the rows, `runge fit` divides its "
         f"errors by {1 / median(gains):.1f} in the median; {sum(x >= 1 for x in gains)} of {len(gains)} do not fall. "
         f"Over the best of four single runs by hand, its error is {geometric_mean(overs):.2g} times as large in the "
-        f"geometric mean, and {max(overs):.1f} at most ([more rows](studies/more_rows.md)).",
+        f"geometric mean, and {max(overs):.1f} at most. Over a Gaussian process with gradients, on {len(processes)} "
+        f"tables of 50 to 150 rows, it is at most {NEAR:g} times as large for the values of {near[0]} and the "
+        f"derivatives of {near[1]} ([more rows](studies/more_rows.md)).",
     )
+
+
+def shipped(rows: Figures) -> Answer:
+    """Return the errors by problem beside those of the table, and in how many problems they are the smallest."""
+    table = chosen(read_table(FOLDER / "table.csv"))
+    lines, over = list[list[str]](), list[float]()
+    first, measured = Counter[str](), Counter[str]()
+    for row in rows:
+        fits = table[(table.problem == row["problem"]) & (table.seed == row["seed"])].set_index("tool")
+        others = fits.drop(index=[BEST, "runge"], errors="ignore")
+        for key in (key for key in KEYS if row[key] is not None):
+            one_core, other = fits[key].get(BEST, math.nan), others[key].min()
+            lines.append([row["problem"], key, *(f"{error:.1e}" for error in (row[key], one_core, other))])
+            over.append(row[key] / one_core)
+            first[key] += row[key] < other
+            measured[key] += 1
+    heads = ["problem", "error", "60 s, all cores", "120 s, one core", "best other tool"]
+    firsts = " and ".join(f"on {first[key]} of {measured[key]} for the {key}" for key in KEYS)
+    return Answer(
+        markdown(heads, lines, 2),
+        f"**Is the default time enough?** With 60 s on two cores the errors of `runge fit` on the problems of the "
+        f"table are {geometric_mean(over):.2f} times those with 120 s on one core, in the geometric mean. They are "
+        f"smaller than those of all other tools {firsts} (one seed; [the default time](studies/shipped.md)).",
+    )
+
+
+def _over_process(rows: Figures) -> list[tuple[str, int, float, list[float]]]:
+    """Return the tables with a Gaussian process: function, rows, noise, and the ratios of both errors over its own."""
+    tables = defaultdict[tuple[str, int, float, float, int], dict[str, Any]](dict)
+    for row in rows:
+        tables[row["problem"], row["rows"], row["noise"], row["limit"], row["seed"]][row["fit"]] = row
+    return [
+        (name, n, noise, [fits[FIT][key] / fits[PROCESS][key] for key in KEYS])
+        for (name, n, noise, *_), fits in tables.items()
+        if PROCESS in fits
+    ]
 
 
 def _cell(row: dict[str, Any] | None, key: str) -> str:

@@ -1,7 +1,7 @@
 """The studies: their pages are those of the figures that are kept, and the answers count what they should."""
 
 from studies import intervals, pages, spoilt
-from studies_of_fits import large_tables, more_rows
+from studies_of_fits import PROCESS, large_tables, more_rows, shipped
 
 from tests.conftest import ROOT
 
@@ -43,14 +43,27 @@ def test_methods_are_compared_with_the_better_of_two():
 
 
 def test_more_rows_are_compared_with_fewer_and_with_single_runs():
-    def row(n, limit, fit, value):
-        return {"problem": "f", "rows": n, "limit": limit, "fit": fit, "value": value, "derivative": 4 * value}
+    def row(n, limit, fit, value, noise=0.0):
+        of = {"problem": "f", "rows": n, "limit": limit, "fit": fit, "noise": noise, "seed": 0}
+        return of | {"value": value, "derivative": 4 * value}
 
     rows = [row(400, 60.0, "runge fit", 2e-3), row(400, 5.0, "runge fit", 3e-3), row(1600, 60.0, "runge fit", 5e-4)]
     rows += [row(400, 60.0, "AdamW", 9e-3), row(400, 60.0, "LM", 1e-3)]
+    rows += [row(100, 60.0, fit, value, 0.05) for fit, value in {"runge fit": 3e-3, PROCESS: 2e-3}.items()]
     tables, answer = more_rows(rows)
+    assert "| f | 100 | 5% | 1.5 | 1.5 |" in tables
+    assert "for the values of 0 and the derivatives of 0" in answer
     assert "| f | value | 3.0e-03 | 2.0e-03 |" in tables
-    assert "| f | derivative | 8.0e-03 | 2.0e-03 |" in tables
+    assert "| f | derivative |  | 8.0e-03 | 2.0e-03 |" in tables
     assert "| f | 400 | LM | 2 | 2 |" in tables
     assert "by 4.0 in the median; 0 of 2 do not fall" in answer
     assert "2 times as large in the geometric mean, and 2.0 at most" in answer
+
+
+def test_the_default_time_is_compared_with_the_table():
+    rows = [{"problem": "branin", "seed": 0, "value": error, "derivative": error} for error in [1e-3]]
+    _, answer = shipped(rows)
+    assert "on 0 of 1 for the value and on 0 of 1 for the derivative" in answer
+    tables, answer = shipped([rows[0] | {"value": 1e-12}])
+    assert "on 1 of 1 for the value and on 0 of 1 for the derivative" in answer
+    assert "| branin | value | 1.0e-12 |" in tables
