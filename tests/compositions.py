@@ -38,6 +38,8 @@ UNTYPED = {  # as Hydra reads them
         *("'exp(-x)*sin(8*x)'", "'tanh(10*x)'", "'abs(x-0.3)'", "'1+0*x'", "'x**3'"),
         *("'x*y'", "'sin(3*x)*exp(y/2)'", "'x*y+sin(z)'"),
     ],
+    "trainer.start": ["null"],  # which needs a finished run
+    "trainer.max_seconds": ["null"],  # with which two runs may differ in their last step
     "sampling.quotas": ["null", "{left:0.5,right:0.5}", "{boundary:0.7,interior:0.3}"],
 }
 BOUNDS = (Ge, Gt, Le, Lt)
