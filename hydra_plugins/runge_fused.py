@@ -56,7 +56,6 @@ class LoopSweeper(Sweeper):
 
     def sweep(self, arguments: list[str]) -> None:
         """Run the loop."""
-        from runge.records.files import discard
         from runge.sweeps.launch import count_processes
         from runge.sweeps.loop import policy_of, sweep
         from runge.sweeps.policies.policy import SweepCommand
@@ -65,12 +64,7 @@ class LoopSweeper(Sweeper):
         fused = self._launcher if isinstance(self._launcher, FusedLauncher) else None
         processes = count_processes(fused.settings) if fused else None
         command = SweepCommand(self._context, self._config, arguments, began, processes)
-        directory = command.directory  # resolved before the configurations of runs, which copy it
-        try:
-            policy = policy_of(command)
-        except BaseException:
-            discard(directory, ())
-            raise
+        policy = policy_of(command)
         if fused:
             fused.quiet = policy.displays
         sweep(policy, command, self._launcher.launch, fused.failures if fused else {})

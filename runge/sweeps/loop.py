@@ -3,7 +3,7 @@
 import math
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
@@ -22,25 +22,34 @@ __all__ = ["policy_of", "sweep"]
 
 
 def policy_of(command: SweepCommand) -> Policy:
-    """Return the policy that the group `search` of a command names.
+    """Return the policy that the group `search` of a command names; if it refuses the command, no directory is left.
 
     Raises:
         ConfigurationError: a setting or an override is not allowed.
     """
+    directory = command.directory  # which resolving makes, once: the configurations of runs copy it
+    try:
+        return _policy_class(command)(command)
+    except BaseException:
+        discard(directory, ())
+        raise
+
+
+def _policy_class(command: SweepCommand) -> Callable[[SweepCommand], Policy]:
     match command.config.hydra.runtime.choices.get("search"):
         case "best":
             command.start_loading()
             from runge.sweeps.policies.best.successive_halving import Best  # late: a policy loads what it needs
 
-            return Best(command)
+            return Best
         case "optuna":
             from runge.sweeps.policies.optuna import Optuna
 
-            return Optuna(command)
+            return Optuna
         case _:
             from runge.sweeps.policies.grid import Grid
 
-            return Grid(command)
+            return Grid
 
 
 def sweep(policy: Policy, command: SweepCommand, launch: Launch, failures: dict[str, str]) -> None:

@@ -1,4 +1,4 @@
-"""What the command line and the interface share: overrides and errors of Hydra, its state, and the training."""
+"""Shared by the command line and the interface: overrides and errors of Hydra, its state, and the training."""
 
 import io
 import logging

@@ -176,7 +176,7 @@ def script(request, monkeypatch):
 
 @pytest.fixture
 def printed(script, in_folder, capsys):
-    """What the command prints, and its exit status, in an empty folder."""
+    """Return the output and the exit status of a command in an empty folder."""
 
     def run(*arguments):
         default = {"default": "train"} if sys.argv[0] == "train.py" else {}

@@ -67,7 +67,7 @@ def stub(monkeypatch):
 
 @pytest.fixture
 def said(capsys):
-    """What the command prints, as one line."""
+    """Return the output of a command as one line."""
 
     def run(*arguments):
         capsys.readouterr()

@@ -66,7 +66,7 @@ def residuals(y, dydx, u, du):
 
 @pytest.mark.parametrize("outputs", ["a", "ab"])
 def test_errors_are_those_of_metrics(outputs):
-    """Those of channels, and those in the record of a fit."""
+    """The errors of channels are those in the record of a fit."""
     rows, u, du = table(outputs)
     left, (expected, partials) = residuals(rows.y, rows.dydx, u, du), by_torch(rows, u, du)
     relative = [expected["nrmse_f"], expected["nrmse_df"]]

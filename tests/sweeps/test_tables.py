@@ -58,7 +58,7 @@ def member(*overrides):
 
 @pytest.fixture
 def said(caplog):
-    """What the log says of a run before it is trained."""
+    """Return the lines of the log before a run is trained."""
 
     def announced(*overrides):
         caplog.clear()

@@ -1,4 +1,4 @@
-"""What a run is made of: balances and corrected sampling, Levenberg-Marquardt, another run's function; and resuming."""
+"""Runs with balances, corrected sampling, Levenberg-Marquardt and another run's function, and how they resume."""
 
 import csv
 import itertools
