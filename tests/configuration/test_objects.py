@@ -7,6 +7,7 @@ from runge.configuration.errors import ConfigurationError
 from runge.configuration.objects import CONFIGURATIONS, OF_STEPS, build, flatten
 from runge.sampling import Endpoint, Sampling
 from runge.targets import Target
+from tests.conftest import compose
 
 
 class Parabola(Target):
@@ -56,3 +57,17 @@ def test_keys_whose_defaults_follow_from_the_steps():
         values = flatten(content if group == "." or "# @package _global_" in text else {group: content})
         interpolated |= {key for key, x in values.items() if re.search(r"\$\{trainer\.(max_steps|log_every)\}", str(x))}
     assert interpolated == {*OF_STEPS}
+
+
+@pytest.mark.parametrize("data", ["sampled", "table"])
+def test_what_an_optimizer_sets_holds_for_all_data(data):
+    """A kind of data, which is read later, only changes what a file of its own for this optimizer says."""
+    for path in sorted((CONFIGURATIONS / "optimizer").glob("*.yaml")):
+        files = path, path.parent / "on" / f"{data}_{path.name}"
+        texts = [file.read_text(encoding="utf-8") for file in files if file.exists()]
+        expected = dict[str, object]()
+        for text in texts:
+            expected |= flatten(yaml.safe_load(text)) if "# @package _global_" in text else {}
+        composed = flatten(compose(f"data={data}", f"optimizer={path.stem}"))
+        expected = {key: x for key, x in expected.items() if key in composed and not str(x).startswith("${")}
+        assert {key: composed[key] for key in expected} == expected
