@@ -1,6 +1,7 @@
 """The candidates of `search=best` as the command's overrides make them."""
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -189,6 +190,21 @@ class CandidateFactory:
         overrides += [f"{key}={value}" for key, value in changes.items()]
         name = ", ".join(f"{key}={value}" for key, value in changes.items())
         return Candidate(f"{candidate.name}; {name}", overrides, self.member(overrides))
+
+    def variations(self, candidate: Candidate) -> list[Candidate]:
+        """Return larger variations of a candidate, and for a formula variations with more points."""
+        model, fixed = candidate.member.model, candidate.member.optimizer.last_layer_alone
+        changes = [{"model.width": 2 * model.width}, *([] if fixed else [{"model.depth": model.depth + 1}])]
+        if not self.of_table:
+            points = {"data.n_train": 2 * candidate.member.configuration["data"]["n_train"]}
+            changes = [points | changes[0] if fixed else points]
+        varied = list[Candidate]()
+        for change in changes:
+            if change.keys() & self.fixed.keys():
+                continue
+            with suppress(ConfigurationError):  # a larger network is not allowed
+                varied.append(self.changed(candidate, change))
+        return varied
 
     def member(self, overrides: Sequence[str]) -> Member:
         """Return the run that some overrides make; of several folds the first one."""

@@ -16,10 +16,9 @@ References:
 import logging
 import math
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from typing import Any, ClassVar, NamedTuple
 
-from runge.configuration.errors import ConfigurationError, RunError
+from runge.configuration.errors import RunError
 from runge.configuration.objects import build
 from runge.configuration.validation import Count, Positive, checked
 from runge.sweeps.journal import Journal
@@ -219,7 +218,7 @@ class Best(Policy):
                 near = [x for x in ranked[1 : 1 + _BEHIND] if selection.may_gain(x, half) and x.spent < best.spent]
                 why = f"because {best.name} has had more time"
             if not near:
-                near = [x for x in self._variations(best) if x.name not in selection.candidates]
+                near = [x for x in selection.factory.variations(best) if x.name not in selection.candidates]
                 near = [x for x in near if self._affords(x, best)]
                 why = "because more steps do not reduce the error"
             near, seconds = near[: selection.processes], selection.left(until)
@@ -252,22 +251,6 @@ class Best(Policy):
         last = (1 - _WON) * self.end
         whole = fit.lacks_rows and selection.folds <= _MANY_FOLDS and selection.affords_all(best, fit, last)
         return self.end - last * whole - questioning_seconds(selection, best, self.end)
-
-    def _variations(self, best: Candidate) -> list[Candidate]:
-        """Return larger variations of a candidate, and for a formula variations with more points."""
-        factory, model = self.selection.factory, best.member.model
-        fixed = best.member.optimizer.last_layer_alone
-        changes = [{"model.width": 2 * model.width}, *([] if fixed else [{"model.depth": model.depth + 1}])]
-        if self.selection.table is None:
-            points = {"data.n_train": 2 * best.member.configuration["data"]["n_train"]}
-            changes = [points | changes[0] if fixed else points]
-        varied = list[Candidate]()
-        for change in changes:
-            if change.keys() & factory.fixed.keys():
-                continue
-            with suppress(ConfigurationError):  # a larger network is not allowed
-                varied.append(factory.changed(best, change))
-        return varied
 
     def _affords(self, variation: Candidate, best: Candidate) -> bool:
         """Return whether a variation may be judged, and be the answer, in the time that is left.
