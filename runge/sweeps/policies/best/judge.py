@@ -38,6 +38,7 @@ class Fit(NamedTuple):
         cut: true if it has taken the time or the steps that it had, so that more of them may help.
         before: the best step of the run whose weights it began with, and of those before.
         spent: the seconds of the training of all of them, and of those that did not improve it.
+        unused: their steps after the best ones.
     """
 
     run: RunDirectory
@@ -47,6 +48,7 @@ class Fit(NamedTuple):
     cut: bool
     before: int
     spent: float
+    unused: int = 0
 
     @classmethod
     def of(cls, run: RunDirectory, number: int, share: float | None, start: "Fit | None", completes: bool) -> "Fit":
@@ -66,8 +68,10 @@ class Fit(NamedTuple):
             cut = not completes
         else:
             cut = limit is not None and (figures[FIT_SECONDS] or 0.0) >= _NEARLY * limit
-        before, spent = (start.best_step, start.spent) if start else (0, 0.0)
-        return cls(run, number, figures, share, cut, before, spent + (figures[FIT_SECONDS] or 0.0))
+        if start is None:
+            return cls(run, number, figures, share, cut, 0, figures[FIT_SECONDS] or 0.0)
+        before, unused = start.best_step, start.unused + start.before + start.steps - start.best_step
+        return cls(run, number, figures, share, cut, before, start.spent + (figures[FIT_SECONDS] or 0.0), unused)
 
     @property
     def error(self) -> float:
@@ -79,6 +83,11 @@ class Fit(NamedTuple):
         """The number of its steps."""
         state = self.run.read_state()
         return max(1, state.step if state else 1)
+
+    @property
+    def mean_pace(self) -> float:
+        """The seconds of a step of all of these runs."""
+        return self.spent / (self.before + self.steps + self.unused)
 
     @property
     def planned(self) -> int:

@@ -182,7 +182,9 @@ class Selection:
                 # More steps do not help, unless these were few.
                 least = before.steps if candidate.member.optimizer.last_layer_alone else _FEW_STEPS[by_gradient]
                 few = fit is not None and fit.cut and fit.steps <= least
-                kept = before._replace(cut=few, spent=before.spent + (fit.seconds if fit else 0.0))
+                kept = before._replace(cut=few)
+                if fit is not None:
+                    kept = kept._replace(spent=before.spent + fit.seconds, unused=before.unused + fit.steps)
             fits = {**candidate.fits, **({} if kept is None else {fold: kept})}
             numbers = {"runs": [*candidate.runs, ended.number]}
         self.candidates[candidate.name] = replace(candidate, fits=fits, slowness=slowness, failure=failure, **numbers)
@@ -239,7 +241,7 @@ class Selection:
         if candidate.member.optimizer.by_gradient:  # with mini-batches of many rows
             return candidate.slowness * candidate.member.work()
         if self.judges > 1:  # all of its runs had these rows, also the one after which a few steps were enough
-            return fit.spent / (fit.before + fit.steps) * len(self.table.seen) / self.training_rows
+            return fit.mean_pace * len(self.table.seen) / self.training_rows
         rows = self.training_rows if fit.used_share is None else fit.used_share * len(self.table.rows.x)
         return fit.pace * len(self.table.seen) / rows
 
