@@ -47,7 +47,6 @@ def answer(selection: Selection, seeds: int, end: float) -> Rounds:
         runs = [PlannedRun(best, fold, seed=seed, **limits) for fold, seed in pairs]
     else:
         reserved = questioning_seconds(selection, best, end)
-        reserved = reserved if reserved <= left else 0.0
         room -= reserved * selection.processes
         starts = [start for fold in best.fits if (start := selection.start_of(best, fold)) and start.lacks_rows]
         seconds = room / max(len(starts), selection.processes) - selection.set_up
@@ -76,7 +75,8 @@ def answer(selection: Selection, seeds: int, end: float) -> Rounds:
 
 def questioning_seconds(selection: Selection, best: Candidate, end: float) -> float:
     """Return the seconds of the short runs that question the labels; 0: there are none, or they would be too short."""
-    seconds, lacking = _QUESTIONING * end, selection.crossed - len(best.fits)
+    seconds = min(_QUESTIONING * end, selection.left(end))
+    lacking = selection.crossed - len(best.fits)
     return seconds if lacking > 0 and seconds * selection.processes >= 2 * selection.set_up * lacking else 0.0
 
 
