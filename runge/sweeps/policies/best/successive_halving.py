@@ -38,14 +38,15 @@ log = logging.getLogger(__name__)
 _FOLDS = 5  # until the number of rows is known
 _LABELS, _ROWS = 1000, 10  # labels, and rows for each input, of the first rung
 _GROWTH = 4.0  # of the rows from rung to rung, or more, so that there are no more rungs than the halving needs
-_COMPARED, _WON = 0.55, 0.86  # of the time, after which the rungs, and the steps of the winner on some rows, end
-_BEGINNING = 2.5  # times the time of another rung for the first one
+_COMPARED, _WON = 0.4, 0.86  # of the time, after which the rungs, and the steps of the winner on some rows, end
+_BEGINNING = 4.0  # times the time of another rung for the first one
 _SLICE = 8.0  # seconds at least, after which the rows of a run may grow
 _BEHIND = 2  # the candidates after the best one, which get as much time as it has had
 _TIE = 1.25  # times the error of the best, up to which candidates are as good on the rows of one fold
 _MANY_FOLDS = 20  # of which one has so few of the rows that it need not be trained on
 _START_UP = 4.0  # seconds before the first run, in which the processes load what they need
-_ENDING, _ENDING_SHARE = 8.0, 0.13  # seconds for the leaderboard and the report, and at most this share of the time
+# For the leaderboard and the report: at most some seconds, a share of the time, and some times the set-up of a run.
+_ENDING, _ENDING_SHARE, _ENDING_SET_UPS = 8.0, 0.13, 12.0
 
 
 @checked
@@ -85,7 +86,6 @@ class Best(Policy):
     """Candidates of all methods, of which the best give the answer.
 
     Attributes:
-        end: the time at which training ends, in seconds from the beginning; the rest is for the report.
         selection: the candidates and their runs.
         promotions: which candidates were trained further, and why, a line for each round.
     """
@@ -95,7 +95,6 @@ class Best(Policy):
     def __init__(self, command: SweepCommand) -> None:
         settings = build("search", command.settings, BestSettings)
         self.compares, self._settings = settings.compare, settings
-        self.end = settings.timeout - min(_ENDING, _ENDING_SHARE * settings.timeout)
         factory = CandidateFactory(command)
         listed = settings.tables if factory.of_table else settings.formulas
         candidates, left_out = factory.compose(listed, _FOLDS)
@@ -125,6 +124,15 @@ class Best(Policy):
             processes=command.processes or 1,
         )
         self.promotions = list[str]()
+
+    @property
+    def end(self) -> float:
+        """The time at which training ends, in seconds from the beginning; the rest is for the report.
+
+        That takes as many times longer on a busy machine as the set-up of a run.
+        """
+        timeout = self._settings.timeout
+        return timeout - min(_ENDING, _ENDING_SHARE * timeout, _ENDING_SET_UPS * self.selection.set_up)
 
     def description(self) -> Mapping[str, Any]:
         """Return the overrides, the settings and the candidates."""
