@@ -43,6 +43,8 @@ _BEGINNING = 4.0  # times the time of another rung for the first one
 _SLICE = 8.0  # seconds at least, after which the rows of a run may grow
 _BEHIND = 2  # the candidates after the best one, which get as much time as it has had
 _TIE = 1.25  # times the error of the best, up to which candidates are as good on the rows of one fold
+_RESTARTS = 8  # of the best candidate at most, with further seeds
+_SAME = 2.0  # times the error of the best seed, up to which another one is said to have found the same minimum
 _MANY_FOLDS = 20  # of which one has so few of the rows that it need not be trained on
 _START_UP = 4.0  # seconds before the first run, in which the processes load what they need
 # For the leaderboard and the report: at most some seconds, a share of the time, and some times the set-up of a run.
@@ -124,6 +126,7 @@ class Best(Policy):
             processes=command.processes or 1,
         )
         self.promotions = list[str]()
+        self._restarted = dict[str, str]()  # which candidate one with a further seed is, by their names
 
     @property
     def end(self) -> float:
@@ -226,9 +229,12 @@ class Best(Policy):
                 near = [x for x in ranked[1 : 1 + _BEHIND] if selection.may_gain(x, half) and x.spent < best.spent]
                 why = f"because {best.name} has had more time"
             if not near:
-                near = [x for x in selection.factory.variations(best) if x.name not in selection.candidates]
+                varied = selection.factory.variations(self._first_seed_of(best))
+                near = [x for x in varied if x.name not in selection.candidates]
                 near = [x for x in near if self._affords(x, best)]
                 why = "because more steps do not reduce the error"
+            if not near:
+                near, why = self._restarts(best), "because another seed may find another minimum"
             near, seconds = near[: selection.processes], selection.left(until)
             if not near or seconds <= 2 * selection.set_up:
                 return
@@ -259,6 +265,30 @@ class Best(Policy):
         last = (1 - _WON) * self.end
         whole = fit.lacks_rows and selection.folds <= _MANY_FOLDS and selection.affords_all(best, fit, last)
         return self.end - last * whole - questioning_seconds(selection, best, self.end)
+
+    def _restarts(self, best: Candidate) -> list[Candidate]:
+        """Return the best candidate with further seeds, until a second seed has found the same minimum.
+
+        They have the time that the networks of the answer leave. Fixed neurons have one minimum.
+        """
+        selection, seeds, first = self.selection, self._settings.seeds, self._first_seed_of(best)
+        same = [x for x in selection.candidates.values() if self._first_seed_of(x) is first]
+        found = sum(x.error <= _SAME * best.error for x in same)
+        if selection.table is None or best.member.optimizer.last_layer_alone or found > 1 or len(same) > _RESTARTS:
+            return []
+        count = -(-selection.processes // selection.judges)
+        # They also have steps after their best ones.
+        runs = seeds * (selection.crossed + 1) + 2 * count * selection.judges
+        if runs * selection.seconds_of(best) > selection.left(self.end) * selection.processes:
+            return []
+        numbers = [first.member.seed.seed + seeds * (len(same) + i) for i in range(count)]
+        restarts = [selection.factory.changed(first, {"seed": seed}) for seed in numbers]
+        self._restarted |= {candidate.name: first.name for candidate in restarts}
+        return restarts
+
+    def _first_seed_of(self, candidate: Candidate) -> Candidate:
+        """Return the candidate that a candidate is, apart from its seed."""
+        return self.selection.candidates[self._restarted.get(candidate.name, candidate.name)]
 
     def _affords(self, variation: Candidate, best: Candidate) -> bool:
         """Return whether a variation may be judged, and be the answer, in the time that is left.

@@ -341,6 +341,30 @@ def test_runs_have_a_time_after_which_they_end_with_what_they_have(made_up):
     assert 0 < sum(float(job["trainer.max_seconds"]) for job in first) < 4
 
 
+@pytest.mark.parametrize(
+    ("errors", "seeds"),
+    [
+        ({}, ["2"]),  # the first two are equal
+        ({"2": 0.1}, ["2", "4", "6", "8", "10", "12", "14", "16"]),  # none is found twice
+        ({"2": 0.4, "4": 0.1, "8": 0.19}, ["2", "4", "6", "8"]),
+    ],
+)
+def test_the_best_begins_again_with_further_seeds_until_two_find_the_same_minimum(errors, seeds, made_up, monkeypatch):
+    def fit(directory, number, share, start, completes):
+        overrides = made_up.of_run[number]
+        error = errors.get(overrides.get("seed"), 1.0) if overrides["optimizer.lr"] == "0.01" else 2.0
+        return MadeUpFit(directory, number, {"val/nrmse_f": error}, share, not completes, 0, 0.1)
+
+    monkeypatch.setattr(Fit, "of", fit)
+    best = run(made_up, *SHORT)
+    further = [job["seed"] for batch in made_up.batches for job in batch if "seed" in job]
+    assert list(dict.fromkeys(further)) == seeds
+    assert all(job["trainer.max_steps"] == "40" for batch in made_up.batches for job in batch)
+    found = best.selection.ranked()[0]
+    least = min(errors, key=lambda seed: errors[seed], default=None)
+    assert (found.name, found.error) == (f"one; seed={least}", errors[least]) if least else ("one", 1.0)
+
+
 def test_no_network_of_the_answer_is_trained_on_test_rows():
     """Whatever its seed is."""
     best = policy(*SHORT, "data.split.test=0.2", "search.seeds=3")
