@@ -35,6 +35,7 @@ class Candidate:
         refits: the numbers of its runs on all rows.
         calibrating: the numbers of further runs that leave out a fold, with other seeds, which calibrate intervals or
             question labels.
+        first_seed: the name of the candidate that it is, apart from its seed; empty: itself.
     """
 
     name: str
@@ -46,6 +47,7 @@ class Candidate:
     runs: Sequence[int] = ()
     refits: Sequence[int] = ()
     calibrating: Sequence[int] = ()
+    first_seed: str = ""
 
     @property
     def in_order(self) -> list[Fit]:

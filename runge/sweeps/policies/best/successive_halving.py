@@ -22,12 +22,13 @@ from runge.configuration.errors import RunError
 from runge.configuration.objects import build
 from runge.configuration.validation import Count, Positive, checked
 from runge.sweeps.journal import Journal
-from runge.sweeps.policies.best.answer import answer, questioning_seconds
+from runge.sweeps.policies.best.answer import answer
 from runge.sweeps.policies.best.candidates import Candidate, CandidateFactory, without_equal
 from runge.sweeps.policies.best.display import Display
 from runge.sweeps.policies.best.search_table import SearchTable
 from runge.sweeps.policies.best.selection import PlannedRun, Selection
 from runge.sweeps.policies.best.verdict import leaderboard
+from runge.sweeps.policies.best.winner import improved_until, restarts, variations
 from runge.sweeps.policies.policy import Policy, Rounds, SweepCommand
 
 __all__ = ["Best", "BestSettings"]
@@ -38,14 +39,11 @@ log = logging.getLogger(__name__)
 _FOLDS = 5  # until the number of rows is known
 _LABELS, _ROWS = 1000, 10  # labels, and rows for each input, of the first rung
 _GROWTH = 4.0  # of the rows from rung to rung, or more, so that there are no more rungs than the halving needs
-_COMPARED, _WON = 0.4, 0.86  # of the time, after which the rungs, and the steps of the winner on some rows, end
+_COMPARED = 0.4  # of the time, after which the rungs end
 _BEGINNING = 4.0  # times the time of another rung for the first one
 _SLICE = 8.0  # seconds at least, after which the rows of a run may grow
 _BEHIND = 2  # the candidates after the best one, which get as much time as it has had
 _TIE = 1.25  # times the error of the best, up to which candidates are as good on the rows of one fold
-_RESTARTS = 8  # of the best candidate at most, with further seeds
-_SAME = 2.0  # times the error of the best seed, up to which another one is said to have found the same minimum
-_MANY_FOLDS = 20  # of which one has so few of the rows that it need not be trained on
 _START_UP = 4.0  # seconds before the first run, in which the processes load what they need
 # For the leaderboard and the report: at most some seconds, a share of the time, and some times the set-up of a run.
 _ENDING, _ENDING_SHARE, _ENDING_SET_UPS = 8.0, 0.13, 12.0
@@ -126,7 +124,6 @@ class Best(Policy):
             processes=command.processes or 1,
         )
         self.promotions = list[str]()
-        self._restarted = dict[str, str]()  # which candidate one with a further seed is, by their names
 
     @property
     def end(self) -> float:
@@ -220,7 +217,7 @@ class Best(Policy):
         while True:
             ranked = selection.ranked()
             best, fit = ranked[0], ranked[0].in_order[0]
-            why, until = "because more steps may reduce the error", self._until(best)
+            why, until = "because more steps may reduce the error", improved_until(selection, best, self.end)
             half = selection.left(until) / 2
             near = [x for x in ranked if selection.may_gain(x, half) and x.error <= _TIE * best.error]
             if selection.table is None and fit.lacks_rows:
@@ -229,12 +226,11 @@ class Best(Policy):
                 near = [x for x in ranked[1 : 1 + _BEHIND] if selection.may_gain(x, half) and x.spent < best.spent]
                 why = f"because {best.name} has had more time"
             if not near:
-                varied = selection.factory.variations(self._first_seed_of(best))
-                near = [x for x in varied if x.name not in selection.candidates]
-                near = [x for x in near if self._affords(x, best)]
+                near = variations(selection, best, self.end)
                 why = "because more steps do not reduce the error"
             if not near:
-                near, why = self._restarts(best), "because another seed may find another minimum"
+                near = restarts(selection, best, self._settings.seeds, self.end)
+                why = "because another seed may find another minimum"
             near, seconds = near[: selection.processes], selection.left(until)
             if not near or seconds <= 2 * selection.set_up:
                 return
@@ -251,55 +247,6 @@ class Best(Policy):
                     start = selection.start_of(best, fold)
                 runs.append(PlannedRun(candidate, fold, seconds, None, start, None if start else steps))
             yield from selection.train(runs)
-
-    def _until(self, best: Candidate) -> float:
-        """Return the time until which candidates are improved, such that the networks of the answer have what is left.
-
-        A winner that needs more steps can have all of the time if it does not lack rows, or has nearly all of them.
-        """
-        selection, fit = self.selection, best.in_order[0]
-        if selection.table is None:
-            return self.end
-        if not best.continues:
-            return self.end - selection.crossed * selection.seconds_of(best) / selection.processes
-        last = (1 - _WON) * self.end
-        whole = fit.lacks_rows and selection.folds <= _MANY_FOLDS and selection.affords_all(best, fit, last)
-        return self.end - last * whole - questioning_seconds(selection, best, self.end)
-
-    def _restarts(self, best: Candidate) -> list[Candidate]:
-        """Return the best candidate with further seeds, until a second seed has found the same minimum.
-
-        They have the time that the networks of the answer leave. Fixed neurons have one minimum.
-        """
-        selection, seeds, first = self.selection, self._settings.seeds, self._first_seed_of(best)
-        same = [x for x in selection.candidates.values() if self._first_seed_of(x) is first]
-        found = sum(x.error <= _SAME * best.error for x in same)
-        if selection.table is None or best.member.optimizer.last_layer_alone or found > 1 or len(same) > _RESTARTS:
-            return []
-        count = -(-selection.processes // selection.judges)
-        # They also have steps after their best ones.
-        runs = seeds * (selection.crossed + 1) + 2 * count * selection.judges
-        if runs * selection.seconds_of(best) > selection.left(self.end) * selection.processes:
-            return []
-        numbers = [first.member.seed.seed + seeds * (len(same) + i) for i in range(count)]
-        restarts = [selection.factory.changed(first, {"seed": seed}) for seed in numbers]
-        self._restarted |= {candidate.name: first.name for candidate in restarts}
-        return restarts
-
-    def _first_seed_of(self, candidate: Candidate) -> Candidate:
-        """Return the candidate that a candidate is, apart from its seed."""
-        return self.selection.candidates[self._restarted.get(candidate.name, candidate.name)]
-
-    def _affords(self, variation: Candidate, best: Candidate) -> bool:
-        """Return whether a variation may be judged, and be the answer, in the time that is left.
-
-        Runs of fixed neurons cannot be cut; others take the time that they get.
-        """
-        if not variation.member.optimizer.last_layer_alone:
-            return True
-        selection, seconds = self.selection, best.seconds * variation.member.work() / best.member.work()
-        runs = selection.judges + (selection.crossed if selection.table else 0)
-        return runs * seconds <= selection.left(self.end) * selection.processes
 
     def _report_rung(self, rung: Rung, ranked: Sequence[Candidate], chosen: Sequence[Candidate]) -> None:
         """Say which candidates continue, and why."""

@@ -1,0 +1,81 @@
+"""What the best candidate of a search is tried with besides more steps, and until when."""
+
+from dataclasses import replace
+
+from runge.sweeps.policies.best.answer import questioning_seconds
+from runge.sweeps.policies.best.candidates import Candidate
+from runge.sweeps.policies.best.selection import Selection
+
+__all__ = ["improved_until", "restarts", "variations"]
+
+_WON = 0.86  # of the time, after which the steps of a winner on some of the rows end
+_MANY_FOLDS = 20  # of which one has so few of the rows that it need not be trained on
+_RESTARTS = 8  # with further seeds, at most
+_SAME = 2.0  # times the error of the best seed, up to which another one is said to have found the same minimum
+
+
+def improved_until(selection: Selection, best: Candidate, end: float) -> float:
+    """Return the time until which candidates are improved, such that the networks of the answer have what is left.
+
+    A winner that needs more steps can have all of the time if it does not lack rows, or has nearly all of them.
+
+    Args:
+        selection: the candidates.
+        best: the best one.
+        end: the time at which training ends, in seconds.
+    """
+    fit = best.in_order[0]
+    if selection.table is None:
+        return end
+    if not best.continues:
+        return end - selection.crossed * selection.seconds_of(best) / selection.processes
+    last = (1 - _WON) * end
+    whole = fit.lacks_rows and selection.folds <= _MANY_FOLDS and selection.affords_all(best, fit, last)
+    return end - last * whole - questioning_seconds(selection, best, end)
+
+
+def variations(selection: Selection, best: Candidate, end: float) -> list[Candidate]:
+    """Return the variations of a candidate that are new, and have time until the end.
+
+    Runs of fixed neurons cannot be cut: there must be time to judge them, and to train the answer. Others take the time
+    that they get.
+    """
+    runs = selection.judges + (selection.crossed if selection.table else 0)
+    left = selection.left(end) * selection.processes
+    found = list[Candidate]()
+    for variation in selection.factory.variations(_with_first_seed(selection, best)):
+        seconds = best.seconds * variation.member.work() / best.member.work()
+        affords = not variation.member.optimizer.last_layer_alone or runs * seconds <= left
+        if affords and variation.name not in selection.candidates:
+            found.append(variation)
+    return found
+
+
+def restarts(selection: Selection, best: Candidate, seeds: int, end: float) -> list[Candidate]:
+    """Return a candidate with further seeds, until a second seed has found the same minimum.
+
+    They have the time that the networks of the answer leave. Fixed neurons have one minimum.
+
+    Args:
+        selection: the candidates.
+        best: the best one.
+        seeds: how many networks, which differ in their seed, the answer has at most.
+        end: the time at which training ends, in seconds.
+    """
+    first = _with_first_seed(selection, best)
+    same = [x for x in selection.candidates.values() if _with_first_seed(selection, x) is first]
+    found = sum(x.error <= _SAME * best.error for x in same)
+    if selection.table is None or best.member.optimizer.last_layer_alone or found > 1 or len(same) > _RESTARTS:
+        return []
+    count = -(-selection.processes // selection.judges)
+    # They also have steps after their best ones.
+    runs = seeds * (selection.crossed + 1) + 2 * count * selection.judges
+    if runs * selection.seconds_of(best) > selection.left(end) * selection.processes:
+        return []
+    numbers = [first.member.seed.seed + seeds * (len(same) + i) for i in range(count)]
+    return [replace(selection.factory.changed(first, {"seed": seed}), first_seed=first.name) for seed in numbers]
+
+
+def _with_first_seed(selection: Selection, candidate: Candidate) -> Candidate:
+    """Return the candidate that a candidate is, apart from its seed."""
+    return selection.candidates[candidate.first_seed or candidate.name]
