@@ -58,7 +58,7 @@ def test_neurons_of_all_rows_have_the_schedule_of_those_of_a_fold_that_took_fewe
 
 
 def test_short_runs_of_a_winner_that_continues_question_the_labels_of_the_other_folds():
-    """They get 12 % of the time; they are not begun if that is less than twice what a run needs to start."""
+    """They get 12 % of the time, or what is left; they are not begun with less than twice what a run needs to start."""
     fit = Fit(Run("."), 0, {"val/nrmse_f": 1.0}, None, True, 0, 0.0)
     member: Any = SimpleNamespace(optimizer=SimpleNamespace(last_layer_alone=False))
     best = Candidate("continues", [], member, {0: fit, 3: fit})
@@ -78,8 +78,11 @@ def test_short_runs_of_a_winner_that_continues_question_the_labels_of_the_other_
         (fold, 8.0, None, 0.25, 1) for fold in (1, 2, 4)
     ]
     assert questioning_seconds(selection, best, end=100.0) == 12.0
+    selection.left = lambda end: 6.0  # the batch before has ended late
+    batch = answer(selection, seeds=3, end=100.0)
+    assert [next(batch).seconds for _ in range(3)] == [4.0] * 3
     selection.train = no_runs
-    for late in (11.9, -20.0):  # the batch before has ended too late for them
+    for late in (1.49, -20.0):  # too late for them
         selection.left = lambda end, late=late: late
         with pytest.raises(NoRunsError):
             next(answer(selection, seeds=3, end=100.0))
