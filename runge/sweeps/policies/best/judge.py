@@ -39,6 +39,7 @@ class Fit(NamedTuple):
         before: the best step of the run whose weights it began with, and of those before.
         spent: the seconds of the training of all of them, and of those that did not improve it.
         unused: their steps after the best ones.
+        threads: the threads that it had, all if it was alone.
     """
 
     run: RunDirectory
@@ -49,6 +50,7 @@ class Fit(NamedTuple):
     before: int
     spent: float
     unused: int = 0
+    threads: int = 1
 
     @classmethod
     def of(cls, run: RunDirectory, number: int, share: float | None, start: "Fit | None", completes: bool) -> "Fit":

@@ -152,14 +152,15 @@ class Selection:
             longest = sum(times) / min(self.processes, len(runs))
             until = min(self.timeout, self.journal.seconds + _PATIENCE * longest + _PATIENCE_SECONDS)
         ended = yield Batch([self._job(run) for run in runs], until)
-        fits = [self._read(run, result) for run, result in zip(runs, ended, strict=True)]
+        threads = self.processes if len(runs) == 1 else 1
+        fits = [self._read(run, result, threads) for run, result in zip(runs, ended, strict=True)]
         besides = [fit.set_up for fit in fits if fit is not None]
         self.set_up = _SET_UP + sum(besides) / len(besides) if besides else self.set_up
         if ranked := self.ranked():
             self.write(fit.run for fit in ranked[0].in_order)
         return fits
 
-    def _read(self, run: PlannedRun, ended: EndedRun) -> Fit | None:
+    def _read(self, run: PlannedRun, ended: EndedRun, threads: int) -> Fit | None:
         """Return the fit of a run that has ended, and keep it unless its candidate has a better one on that fold."""
         candidate, fit = self.candidates[run.candidate.name], None
         slowness, by_gradient = candidate.slowness, candidate.member.optimizer.by_gradient
@@ -168,7 +169,7 @@ class Selection:
             # No further steps are asked of fixed neurons, or if the command limits them.
             completes = candidate.member.optimizer.last_layer_alone or "trainer.max_steps" in self.factory.fixed
             run_directory = self.factory.directory_of(ended.number, ended.overrides)
-            fit = Fit.of(run_directory, ended.number, run.share, run.start, completes)
+            fit = Fit.of(run_directory, ended.number, run.share, run.start, completes)._replace(threads=threads)
             if by_gradient:
                 slowness = fit.pace / self.factory.member(ended.overrides).work()
         if self.table and run.fold is None:
@@ -260,8 +261,9 @@ class Selection:
         return max(1, step)
 
     def seconds_of(self, candidate: Candidate) -> float:
-        """Return the seconds that a network of all rows with drawn weights is expected to take."""
-        pace = sum(self._pace_on_all(candidate, fit) for fit in candidate.in_order) / len(candidate.fits)
+        """Return the seconds that a network of all rows with drawn weights, and one thread, should take at most."""
+        paces = [fit.threads * self._pace_on_all(candidate, fit) for fit in candidate.in_order]
+        pace = sum(paces) / len(paces)
         return _MARGIN * self.step_of(candidate) * pace + self.set_up
 
     def start_of(self, candidate: Candidate, fold: int) -> Fit | None:

@@ -46,7 +46,7 @@ _BEHIND = 2  # the candidates after the best one, which get as much time as it h
 _TIE = 1.25  # times the error of the best, up to which candidates are as good on the rows of one fold
 _START_UP = 4.0  # seconds before the first run, in which the processes load what they need
 # For the leaderboard and the report: at most some seconds, a share of the time, and some times the set-up of a run.
-_ENDING, _ENDING_SHARE, _ENDING_SET_UPS = 8.0, 0.13, 12.0
+_ENDING, _ENDING_SHARE, _ENDING_SET_UPS = 8.0, 0.13, 16.0
 
 
 @checked
