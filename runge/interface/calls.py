@@ -65,8 +65,8 @@ def fit(data: str | os.PathLike[str] | InMemory, *overrides: str, directory: Dir
         >>> one = "~search.tables", '+search.tables={one: ["optimizer.lr=0.01"]}', "data.folds=2"
         >>> short = "trainer.max_steps=4", "model.width=8", "model.depth=1", "search.compare=false"
         >>> answer = fit({"x": x, "y": x**2, "dydx": 2 * x}, *one, *short, directory=mkdtemp())
-        >>> answer.leaderboard["name"].tolist(), answer.function.outputs
-        (['one'], ('y',))
+        >>> answer.function.inputs, answer.function.outputs
+        (('x',), ('y',))
     """
     _check_texts([data, *overrides])
     texts = [text for text in (data, *overrides) if isinstance(text, str)]
