@@ -39,7 +39,7 @@ log = logging.getLogger(__name__)
 _FOLDS = 5  # until the number of rows is known
 _LABELS, _ROWS = 1000, 10  # labels, and rows for each input, of the first rung
 _GROWTH = 4.0  # of the rows from rung to rung, or more, so that there are no more rungs than the halving needs
-_COMPARED = 0.4  # of the time, after which the rungs end
+_COMPARED, _COMPARED_ON_SOME = 0.4, 0.55  # of the time, after which the rungs end, on all rows and if they grow
 _BEGINNING = 4.0  # times the time of another rung for the first one
 _SLICE = 8.0  # seconds at least, after which the rows of a run may grow
 _BEHIND = 2  # the candidates after the best one, which get as much time as it has had
@@ -72,11 +72,13 @@ class Rung(NamedTuple):
     """A comparison of candidates.
 
     Attributes:
+        until: the share of the time after which the comparisons end.
         time_share: the share of the time that is left for comparisons which it may take.
         share: the share of the rows; None: all.
         most: how many candidates take part, the best ones so far.
     """
 
+    until: float
     time_share: float
     share: float | None
     most: int
@@ -180,7 +182,8 @@ class Best(Policy):
             for i in range(smaller := max(0, round(math.log(rows / least, growth)))):
                 shares[i] = rows / growth ** (smaller - i) / len(selection.table.rows.x)
         shares_of_time = [_BEGINNING / (_BEGINNING + rounds - 1), *(1 / (rounds - i) for i in range(1, rounds))]
-        return [Rung(shares_of_time[i], share, math.ceil(count / 2**i)) for i, share in enumerate(shares)]
+        until = _COMPARED if shares[0] is None else _COMPARED_ON_SOME  # the winner has also learnt then
+        return [Rung(until, shares_of_time[i], share, math.ceil(count / 2**i)) for i, share in enumerate(shares)]
 
     def _climb(self, rung: Rung) -> Rounds:
         """Train the best candidates so far, at first all, on the rows of a rung."""
@@ -189,7 +192,7 @@ class Best(Policy):
         if ranked:
             most = _TIE * ranked[0].error
             chosen = [x for i, x in enumerate(ranked) if i < rung.most or (x.error <= most and i < 2 * rung.most)]
-        time = rung.time_share * selection.left(_COMPARED * self.end) - (0 if ranked else _START_UP)
+        time = rung.time_share * selection.left(rung.until * self.end) - (0 if ranked else _START_UP)
         seconds_each = time / max(len(chosen), 1)
         lacking = [x for x in chosen if not x.in_order or any(fit.share != rung.share for fit in x.in_order)]
         lacking += [x for x in chosen if x not in lacking and selection.may_gain(x, seconds_each)]
