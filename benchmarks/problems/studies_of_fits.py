@@ -105,7 +105,7 @@ def more_rows(every: Figures) -> Answer:
             of_limits = [errors.get((name, COUNT, limit)) for limit in limits]
             of_counts = [errors.get((name, count, most)) for count in COUNTS]
             pairs = [(fewer, more) for fewer, more in pairwise(of_counts) if fewer and more]
-            if any(of_limits):
+            if any(of_limits[:-1]):
                 by_time.append([name, key, *(_cell(row, key) for row in of_limits)])
             if pairs:
                 by_rows.append([name, key, *(_cell(row, key) for row in of_counts)])
