@@ -184,7 +184,9 @@ def courses(rows: Figures) -> Figure:
     some = [row for row in rows if row["fit"] == FIT and row["rows"] == COUNT]
     panels = {
         {"value": "values", "derivative": "derivatives"}[key]: {
-            name: sorted((row["limit"], row[key]) for row in of_name) for name, of_name in by("problem", some).items()
+            name: sorted((row["limit"], row[key]) for row in of_name)
+            for name, of_name in by("problem", some).items()
+            if len(of_name) > 1
         }
         for key in KEYS
     }

@@ -3,8 +3,9 @@
 A held-out fold of the rows judges all candidates, two of them if there are few rows. With many rows the candidates
 begin on some of them. After each rung the better half continues, from the weights that it has, with twice the steps and
 up to four times the rows. The winner has the time that is left: for more steps as long as these reduce its error, then
-for variations of it, and for its networks of all rows (`runge.sweeps.policies.best.answer`). Each run has a share of
-the time, so that nothing is left out because it is expected to be slow, and a busy machine only takes fewer steps.
+for variations of it and for further seeds (`runge.sweeps.policies.best.winner`), and for its networks of all rows
+(`runge.sweeps.policies.best.answer`). Each run has a share of the time, so that nothing is left out because it is
+expected to be slow, and a busy machine only takes fewer steps.
 
 References:
     K. Jamieson, A. Talwalkar (2016). Non-stochastic best arm identification and hyperparameter optimization.
