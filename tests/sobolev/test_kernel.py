@@ -200,7 +200,7 @@ def test_the_fields_of_a_struct_are_those_of_the_c_file():
 
 
 def test_the_file_is_compiled_once_and_again_if_it_is_damaged(fresh, monkeypatch):
-    """Nothing is compiled into a directory that another user may write to."""
+    """A directory into which other users can write is not used."""
     fresh.mkdir()
     for mode, damage in ((0o770, False), (0o700, True)):
         fresh.chmod(mode)

@@ -1,4 +1,4 @@
-"""What the best candidate of a search is tried with besides more steps, and until when."""
+"""Variations and further seeds of the best candidate of a search, and the time until which it is improved."""
 
 from dataclasses import replace
 
@@ -42,13 +42,13 @@ def variations(selection: Selection, best: Candidate, end: float) -> list[Candid
     """
     runs = selection.judges + (selection.crossed if selection.table else 0)
     left = selection.left(end) * selection.processes
-    found = list[Candidate]()
+    affordable = list[Candidate]()
     for variation in selection.factory.variations(_with_first_seed(selection, best)):
         seconds = best.seconds * variation.member.work() / best.member.work()
         affords = not variation.member.optimizer.last_layer_alone or runs * seconds <= left
         if affords and variation.name not in selection.candidates:
-            found.append(variation)
-    return found
+            affordable.append(variation)
+    return affordable
 
 
 def restarts(selection: Selection, best: Candidate, seeds: int, end: float) -> list[Candidate]:
@@ -64,10 +64,10 @@ def restarts(selection: Selection, best: Candidate, seeds: int, end: float) -> l
     """
     first = _with_first_seed(selection, best)
     same = [x for x in selection.candidates.values() if _with_first_seed(selection, x) is first]
-    found = sum(x.error <= _SAME * best.error for x in same)
-    if selection.table is None or best.member.optimizer.last_layer_alone or found > 1 or len(same) > _RESTARTS:
+    equal = sum(x.error <= _SAME * best.error for x in same)
+    if selection.table is None or best.member.optimizer.last_layer_alone or equal > 1:
         return []
-    count = -(-selection.processes // selection.judges)
+    count = min(-(-selection.processes // selection.judges), _RESTARTS + 1 - len(same))
     # They also have steps after their best ones.
     runs = seeds * (selection.crossed + 1) + 2 * count * selection.judges
     if runs * selection.seconds_of(best) > selection.left(end) * selection.processes:

@@ -265,7 +265,7 @@ def test_without_derivatives_a_network_is_trained_once():
 
 def test_a_formula_has_an_answer():
     assert command(*FORMULAS, "data.n_train=20") == (0, "")
-    assert names(board()) == {"one", "two"}
+    assert {entry["name"] for entry in board()} == {"one", "two"}
     assert runge.load("race").members == 1
 
 

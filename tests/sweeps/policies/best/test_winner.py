@@ -1,4 +1,4 @@
-"""What the winner of a search is tried with."""
+"""Variations of the winner of a search."""
 
 from types import SimpleNamespace
 from typing import Any
