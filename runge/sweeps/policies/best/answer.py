@@ -13,9 +13,10 @@ from runge.sweeps.policies.best.judge import Fit
 from runge.sweeps.policies.best.selection import PlannedRun, Selection
 from runge.sweeps.policies.policy import Rounds
 
-__all__ = ["answer", "questioning_seconds"]
+__all__ = ["answer", "questioning_seconds", "seconds_anew"]
 
 _APART = 10.0  # times the judged error between two networks; that of independent errors of this size is sqrt(2)
+_LATE = 1.1  # over the time that is left, because the batch before may have ended a little late
 _QUESTIONING = 0.12  # of the time, for the runs that only question labels
 _WORSE, _ROUND_OFF = 3.0, 1e-12  # the loss and the error that a network may have, over those of the best one
 
@@ -24,8 +25,8 @@ def answer(selection: Selection, seeds: int, end: float) -> Rounds:
     """Yield the runs of the answer, and write it with its intervals.
 
     A winner that needs no more steps is trained on all rows, with several seeds, and leaves out the other folds; one
-    whose error was still falling continues on all rows. Short runs of it leave out the other folds: they only question
-    the labels there.
+    whose error was still falling, or whose new networks would take too long, continues on all rows. Short runs then
+    leave out the other folds: they only question the labels there.
 
     Args:
         selection: the candidates.
@@ -36,14 +37,15 @@ def answer(selection: Selection, seeds: int, end: float) -> Rounds:
     fits, left = best.in_order, max(selection.left(end), 0.0)  # the last batch may have ended late
     room = left * selection.processes
     selection.winner = best.name
-    count = int(room / selection.seconds_of(best))
+    count = selection.processes * int(_LATE * left / selection.seconds_of(best))
     if count and not best.continues:
         folds, step = range(selection.crossed), selection.step_of(best)
         # The intervals of the mean of some seeds follow from such means without a fold.
         pairs = [(fold, seed) for seed in range(seeds) for fold in (None, *folds) if seed or fold not in best.fits]
         pairs = pairs[:count]
         selection.display.say(f"{best.name} on all rows and without each fold, {len(pairs)} networks")
-        limits = {"seconds": room / len(pairs), "steps": max(fit.planned for fit in fits), "stop_at": step}
+        seconds = left / _rounds(selection, len(pairs))
+        limits = {"seconds": seconds, "steps": max(fit.planned for fit in fits), "stop_at": step}
         runs = [PlannedRun(best, fold, seed=seed, **limits) for fold, seed in pairs]
     else:
         reserved = questioning_seconds(selection, best, end)
@@ -71,6 +73,18 @@ def answer(selection: Selection, seeds: int, end: float) -> Rounds:
     networks = [fit.run for fit in whole or best.in_order]
     selection.write(networks)  # `_calibrate` loads this answer
     selection.write(networks, _calibrate(selection, best, calibrating, questioning))
+
+
+def seconds_anew(selection: Selection, best: Candidate) -> float:
+    """Return the seconds of a winner's network of all rows, and of those without the other folds, all of drawn weights.
+
+    They are trained in rounds, one in each process.
+    """
+    return _rounds(selection, 1 + selection.crossed - len(best.fits)) * selection.seconds_of(best)
+
+
+def _rounds(selection: Selection, networks: int) -> int:
+    return -(-networks // selection.processes)
 
 
 def questioning_seconds(selection: Selection, best: Candidate, end: float) -> float:

@@ -2,13 +2,14 @@
 
 from dataclasses import replace
 
-from runge.sweeps.policies.best.answer import questioning_seconds
+from runge.sweeps.policies.best.answer import questioning_seconds, seconds_anew
 from runge.sweeps.policies.best.candidates import Candidate
 from runge.sweeps.policies.best.selection import Selection
 
 __all__ = ["improved_until", "restarts", "variations"]
 
 _WON = 0.86  # of the time, after which the steps of a winner on some of the rows end
+_ANEW = 0.25  # of the time, for the networks of a winner with drawn weights
 _MANY_FOLDS = 20  # of which one has so few of the rows that it need not be trained on
 _RESTARTS = 8  # with further seeds, at most
 _SAME = 2.0  # times the error of the best seed, up to which another one is said to have found the same minimum
@@ -17,7 +18,8 @@ _SAME = 2.0  # times the error of the best seed, up to which another one is said
 def improved_until(selection: Selection, best: Candidate, end: float) -> float:
     """Return the time until which candidates are improved, such that the networks of the answer have what is left.
 
-    A winner that needs more steps can have all of the time if it does not lack rows, or has nearly all of them.
+    A winner that needs more steps can have all of the time if it does not lack rows, or has nearly all of them. New
+    networks of another one have at most a quarter of the time, unless it has fixed neurons, which cannot continue.
 
     Args:
         selection: the candidates.
@@ -28,7 +30,8 @@ def improved_until(selection: Selection, best: Candidate, end: float) -> float:
     if selection.table is None:
         return end
     if not best.continues:
-        return end - selection.crossed * selection.seconds_of(best) / selection.processes
+        seconds = seconds_anew(selection, best)
+        return end - (seconds if best.member.optimizer.last_layer_alone else min(seconds, _ANEW * end))
     last = (1 - _WON) * end
     whole = fit.lacks_rows and selection.folds <= _MANY_FOLDS and selection.affords_all(best, fit, last)
     return end - last * whole - questioning_seconds(selection, best, end)

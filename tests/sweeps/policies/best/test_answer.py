@@ -9,7 +9,7 @@ import torch
 
 from runge.data.channels import Channels
 from runge.records.directories import RunDirectory
-from runge.sweeps.policies.best.answer import _agreeing, answer, questioning_seconds
+from runge.sweeps.policies.best.answer import _agreeing, answer, questioning_seconds, seconds_anew
 from runge.sweeps.policies.best.candidates import Candidate
 from runge.sweeps.policies.best.judge import Fit
 
@@ -55,6 +55,33 @@ def test_neurons_of_all_rows_have_the_schedule_of_those_of_a_fold_that_took_fewe
         return
     run = next(answer(selection, seeds=1, end=10.0))
     assert (run.fold, run.steps, run.stop_at) == (None, 64, 36)
+
+
+@pytest.mark.parametrize(
+    ("left", "processes", "networks", "seconds"),
+    [(2.0, 2, 4, 1.0), (1.99, 2, 4, 0.995), (1.5, 2, 2, 1.5), (9.0, 2, 5, 3.0), (1.5, 8, 5, 1.5), (0.9, 8, 0, None)],
+)
+def test_new_networks_of_a_winner_are_trained_in_rounds(left, processes, networks, seconds):
+    """It is trained on all rows, and without the other four of five folds; a network takes 1 s at most."""
+    fit = Fit(Run("."), 0, {"val/nrmse_f": 1.0}, None, False, 0, 0.0)
+    member: Any = SimpleNamespace(optimizer=SimpleNamespace(last_layer_alone=False))
+    best = Candidate("any", [], member, {2: fit})
+    selection: Any = SimpleNamespace(
+        ranked=lambda: [best],
+        left=lambda end: left,
+        processes=processes,
+        crossed=5,
+        set_up=0.5,
+        seconds_of=lambda candidate: 1.0,
+        step_of=lambda candidate: 36,
+        start_of=lambda candidate, fold: None,
+        display=SimpleNamespace(say=lambda what: None),
+        train=lambda runs: iter([runs]),
+    )
+    runs = [run for run in next(answer(selection, seeds=1, end=10.0)) if run.stop_at]
+    assert [run.fold for run in runs] == [None, 0, 1, 3, 4][:networks]
+    assert all(run.seconds == pytest.approx(seconds) for run in runs)
+    assert seconds_anew(selection, best) == -(-5 // processes)
 
 
 def test_short_runs_of_a_winner_that_continues_question_the_labels_of_the_other_folds():
