@@ -16,7 +16,8 @@ FEW_ROWS = 50
 
 # No formula gives these; `benchmarks/problems` and its `more_rows.py` measure the search with them.
 _MOST_FOLDS = 10  # unless each would have more than `_LEFT_OUT` rows
-_LEFT_OUT_OF_FEW, _LEFT_OUT = 100, 1000  # rows of a fold: less judge badly, more only cost time
+_LEFT_OUT_OF_FEW, _LEFT_OUT = 100, 1000  # rows of a fold: about so many if there are enough, at most so many
+_ALONE = 60  # rows of a fold that judges alone
 _JUDGES, _JUDGES_OF_FEW = 2, 4  # folds that judge, if one has too few rows
 
 
@@ -73,6 +74,6 @@ class SearchTable(NamedTuple):
     def count_judges(self, folds: int) -> int:
         """Return how many of the folds judge the candidates."""
         rows = len(self.seen)
-        if rows >= folds * _LEFT_OUT_OF_FEW:
+        if rows >= folds * _ALONE:
             return 1
         return min(folds, _JUDGES_OF_FEW if rows < FEW_ROWS else _JUDGES)

@@ -1,9 +1,9 @@
 """The policy of `search=best`: candidates of all methods, compared on rows that they have not seen, in a given time.
 
-A held-out fold of the rows judges all candidates, two of them if there are few rows. With many rows the candidates
-begin on some of them. After each rung the better half continues, from the weights that it has, with twice the steps and
-up to four times the rows. The winner has the time that is left: for more steps as long as these reduce its error, then
-for variations of it and for further seeds (`runge.sweeps.policies.best.winner`), and for its networks of all rows
+A held-out fold of the rows judges all candidates, or several folds if there are few rows. With many rows the candidates
+begin on some of them. After each rung the best two of five continue, from their weights, with twice the steps and more
+rows. The winner has the time that is left: for more steps as long as these reduce its error, then for variations of it
+and for further seeds (`runge.sweeps.policies.best.winner`), and for its networks of all rows
 (`runge.sweeps.policies.best.answer`). Each run has a share of the time, so that nothing is left out because it is
 expected to be slow, and a busy machine only takes fewer steps.
 
@@ -39,12 +39,14 @@ log = logging.getLogger(__name__)
 # No formula gives these; `benchmarks/problems` and its `more_rows.py` measure the search with them.
 _FOLDS = 5  # until the number of rows is known
 _LABELS, _ROWS = 1000, 10  # labels, and rows for each input, of the first rung
-_GROWTH = 4.0  # of the rows from rung to rung, or more, so that there are no more rungs than the halving needs
-_COMPARED, _COMPARED_ON_SOME = 0.4, 0.55  # of the time, after which the rungs end, on all rows and if they grow
+_GROWTH = 4.0  # of the rows from rung to rung, or more, so that there are no more rungs than the promotions need
+_COMPARED = 0.4  # of the time, after which the rungs end
+_PROMOTED = 2.5  # the candidates of a rung over those of the next one
 _BEGINNING = 4.0  # times the time of another rung for the first one
 _SLICE = 8.0  # seconds at least, after which the rows of a run may grow
 _BEHIND = 2  # the candidates after the best one, which get as much time as it has had
 _TIE = 1.25  # times the error of the best, up to which candidates are as good on the rows of one fold
+_CLOSE = 3.0  # the same for those that have a free process beside the best one, which costs it little
 _START_UP = 4.0  # seconds before the first run, in which the processes load what they need
 # For the leaderboard and the report: at most some seconds, a share of the time, and some times the set-up of a run.
 _ENDING, _ENDING_SHARE, _ENDING_SET_UPS = 8.0, 0.13, 16.0
@@ -73,13 +75,11 @@ class Rung(NamedTuple):
     """A comparison of candidates.
 
     Attributes:
-        until: the share of the time after which the comparisons end.
         time_share: the share of the time that is left for comparisons which it may take.
         share: the share of the rows; None: all.
         most: how many candidates take part, the best ones so far.
     """
 
-    until: float
     time_share: float
     share: float | None
     most: int
@@ -174,7 +174,7 @@ class Best(Policy):
     def _rungs(self) -> list[Rung]:
         """Return the comparisons, of fewer and fewer candidates on more and more rows."""
         selection, count = self.selection, len(self.selection.candidates)
-        rounds = max(2, math.ceil(math.log2(count)))
+        rounds = max(2, math.ceil(math.log(count, _PROMOTED)))
         shares: list[float | None] = [None] * rounds
         if selection.table:
             rows, inputs = selection.training_rows, len(selection.table.rows.inputs)
@@ -183,8 +183,7 @@ class Best(Policy):
             for i in range(smaller := max(0, round(math.log(rows / least, growth)))):
                 shares[i] = rows / growth ** (smaller - i) / len(selection.table.rows.x)
         shares_of_time = [_BEGINNING / (_BEGINNING + rounds - 1), *(1 / (rounds - i) for i in range(1, rounds))]
-        until = _COMPARED if shares[0] is None else _COMPARED_ON_SOME  # the winner has also learnt then
-        return [Rung(until, shares_of_time[i], share, math.ceil(count / 2**i)) for i, share in enumerate(shares)]
+        return [Rung(shares_of_time[i], share, math.ceil(count / _PROMOTED**i)) for i, share in enumerate(shares)]
 
     def _climb(self, rung: Rung) -> Rounds:
         """Train the best candidates so far, at first all, on the rows of a rung."""
@@ -193,7 +192,7 @@ class Best(Policy):
         if ranked:
             most = _TIE * ranked[0].error
             chosen = [x for i, x in enumerate(ranked) if i < rung.most or (x.error <= most and i < 2 * rung.most)]
-        time = rung.time_share * selection.left(rung.until * self.end) - (0 if ranked else _START_UP)
+        time = rung.time_share * selection.left(_COMPARED * self.end) - (0 if ranked else _START_UP)
         seconds_each = time / max(len(chosen), 1)
         lacking = [x for x in chosen if not x.in_order or any(fit.share != rung.share for fit in x.in_order)]
         lacking += [x for x in chosen if x not in lacking and selection.may_gain(x, seconds_each)]
@@ -223,7 +222,11 @@ class Best(Policy):
             best, fit = ranked[0], ranked[0].in_order[0]
             why, until = "because more steps may reduce the error", improved_until(selection, best, self.end)
             half = selection.left(until) / 2
-            near = [x for x in ranked if selection.may_gain(x, half) and x.error <= _TIE * best.error]
+            gaining = [x for x in ranked if selection.may_gain(x, half)]
+            near = [x for x in gaining if x.error <= _TIE * best.error]
+            if best in near and selection.table:
+                close = [x for x in gaining if x not in near and x.error <= _CLOSE * best.error]
+                near += close[: max(0, selection.processes // selection.judges - len(near))]
             if selection.table is None and fit.lacks_rows:
                 near = []  # more points help, not more steps
             if not near and selection.table:

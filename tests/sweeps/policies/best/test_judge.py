@@ -10,6 +10,7 @@ import pytest
 from runge.records.directories import RunDirectory
 from runge.sweeps.policies.best.candidates import Candidate
 from runge.sweeps.policies.best.judge import Fit, error_of
+from runge.sweeps.policies.best.search_table import SearchTable
 from runge.sweeps.policies.best.selection import Selection
 
 
@@ -51,3 +52,11 @@ def test_the_step_of_a_network_of_all_rows(fixed, step):
     place = None, 5, 2, Path(), 60.0, 1
     selection = Selection(None, [], *place)  # pyright: ignore[reportArgumentType]
     assert selection.step_of(candidate) == step
+
+
+@pytest.mark.parametrize(
+    ("rows", "folds", "judges"), [(49, 10, 4), (50, 5, 2), (299, 5, 2), (300, 5, 1), (1000, 10, 1)]
+)
+def test_few_rows_need_several_folds_that_judge(rows, folds, judges):
+    table: Any = SimpleNamespace(seen=range(rows))
+    assert SearchTable.count_judges(table, folds) == judges

@@ -1,11 +1,12 @@
-"""Variations of the winner of a search."""
+"""Variations of the winner of a search, and the time until which it is improved."""
 
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from runge.sweeps.policies.best.winner import variations
+from runge.sweeps.policies.best.successive_halving import Best
+from runge.sweeps.policies.best.winner import improved_until, variations
 
 
 def candidate(work: float, *, last_layer_alone: bool) -> Any:
@@ -34,3 +35,60 @@ def test_fixed_neurons_are_varied_only_if_they_can_also_be_the_answer(left, tabl
     assert varied(fixed, larger) is affords
     assert not varied(fixed, larger, larger)
     assert varied(candidate(1.0, last_layer_alone=False), candidate(400.0, last_layer_alone=False))
+
+
+@pytest.mark.parametrize(
+    ("seconds", "fixed", "until"), [(8.0, False, 76.0), (8.4, False, 75.0), (40.0, False, 75.0), (40.0, True, -20.0)]
+)
+def test_new_networks_of_a_winner_have_a_quarter_of_the_time_unless_it_has_fixed_neurons(seconds, fixed, until):
+    """Five networks are trained in three rounds by two processes."""
+    member = SimpleNamespace(optimizer=SimpleNamespace(last_layer_alone=fixed))
+    best: Any = SimpleNamespace(continues=False, in_order=[None], fits={0: None}, member=member)
+    selection: Any = SimpleNamespace(table=True, crossed=5, processes=2, seconds_of=lambda candidate: seconds)
+    assert improved_until(selection, best, 100.0) == until
+
+
+@pytest.mark.parametrize(
+    ("errors", "resting", "judges", "processes", "improved"),
+    [
+        ({"a": 1.0, "b": 2.9, "c": 2.95}, "", 1, 2, "ab"),  # a process is free beside the best one
+        ({"a": 1.0, "b": 3.1}, "", 1, 2, "a"),
+        ({"a": 1.0, "b": 2.9}, "", 1, 1, "a"),
+        ({"a": 1.0, "b": 2.9}, "", 2, 3, "a"),
+        ({"a": 1.0, "b": 1.2, "c": 2.9}, "", 1, 2, "ab"),
+        ({"a": 1.0, "b": 1.2, "c": 2.9}, "", 1, 4, "abc"),
+        (
+            {"a": 1.0, "b": 1.2, "c": 2.9},
+            "a",
+            1,
+            4,
+            "b",
+        ),  # which is as good; no other one is beside a best one that rests
+    ],
+)
+def test_who_is_improved_with_the_best_candidate(errors, resting, judges, processes, improved):
+    fit = SimpleNamespace(lacks_rows=False, before=0, steps=10, cut=True)
+    ranked = [
+        SimpleNamespace(name=name, error=error, fits={0: fit}, in_order=[fit], continues=True, spent=1.0)
+        for name, error in errors.items()
+    ]
+    policy: Any = object.__new__(Best)
+    policy.promotions, policy._settings = [], SimpleNamespace(timeout=100.0, seeds=3)
+    policy.selection = SimpleNamespace(
+        ranked=lambda: ranked,
+        may_gain=lambda candidate, seconds: candidate.name != resting,
+        left=lambda until: until,
+        start_of=lambda candidate, fold: None,
+        train=lambda runs: iter([runs]),
+        display=SimpleNamespace(say=lambda line: None),
+        journal=SimpleNamespace(seconds=0.0),
+        candidates={},
+        table=True,
+        set_up=0.1,
+        folds=5,
+        crossed=5,
+        judges=judges,
+        processes=processes,
+    )
+    runs = next(policy._improve())
+    assert "".join(dict.fromkeys(run.candidate.name for run in runs)) == improved
