@@ -35,7 +35,8 @@ class Fit(NamedTuple):
         number: its number in the search.
         figures: the run's final figures.
         share: the share of the rows that it was to be trained on; None: all.
-        cut: true if it has taken the time or the steps that it had, so that more of them may help.
+        cut: true if it has taken the time or the steps that it had, or was trained on some of the rows, so that more of
+            these may help.
         before: the best step of the run whose weights it began with, and of those before.
         spent: the seconds of the training of all of them, and of those that did not improve it.
         unused: their steps after the best ones.
@@ -63,10 +64,13 @@ class Fit(NamedTuple):
             start: what it began with; None: drawn weights.
             completes: whether it needs no other steps than it had.
         """
-        training, state = run.read_configuration()[0]["trainer"], run.read_state()
-        figures = run.read_metrics()
+        configuration, state, figures = run.read_configuration()[0], run.read_state(), run.read_metrics()
+        training = configuration["trainer"]
         limit = training.get("max_seconds")
-        if state is not None and state.step >= training["max_steps"]:
+        on_some = configuration["data"].get("split", {}).get("train") is not None
+        if on_some and not completes:
+            cut = True  # also if it is at rest
+        elif state is not None and state.step >= training["max_steps"]:
             cut = not completes
         else:
             cut = limit is not None and (figures[FIT_SECONDS] or 0.0) >= _NEARLY * limit

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from runge.metrics import FIT_SECONDS
 from runge.records.directories import RunDirectory
 from runge.sweeps.policies.best.candidates import Candidate
 from runge.sweeps.policies.best.judge import Fit, error_of
@@ -60,3 +61,26 @@ def test_the_step_of_a_network_of_all_rows(fixed, step):
 def test_few_rows_need_several_folds_that_judge(rows, folds, judges):
     table: Any = SimpleNamespace(seen=range(rows))
     assert SearchTable.count_judges(table, folds) == judges
+
+
+@pytest.mark.parametrize(
+    ("data", "completes", "cut"),
+    [
+        ({"split": {"train": 0.25}}, False, True),
+        ({"split": {"train": 0.25}}, True, False),
+        ({"split": {"train": None}}, False, False),
+        ({"n_train": 64}, False, False),
+    ],
+)
+def test_a_network_at_rest_on_some_of_the_rows_may_gain_by_more(data, completes, cut):
+    class Resting(RunDirectory):
+        def read_configuration(self) -> Any:
+            return {"trainer": {"max_steps": 100, "max_seconds": 9.0}, "data": data}, []
+
+        def read_state(self) -> Any:
+            return SimpleNamespace(step=40)
+
+        def read_metrics(self) -> Any:
+            return {FIT_SECONDS: 2.0}
+
+    assert Fit.of(Resting("."), 0, None, None, completes).cut is cut
