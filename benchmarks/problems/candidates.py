@@ -1,12 +1,12 @@
-"""Which candidates of `search=best` are needed: what the absence of each one would cost.
+"""Which candidates of `search=best`, and which variations, are needed: what the absence of each one would cost.
 
     python benchmarks/problems/candidates.py [--work DIR] [--seconds 60] [--seeds 1] [--problems NAME ...]
 
 The search fits each problem of the table once. Without a candidate and its variations it would have chosen the next
-best one by the error in rows that were left out. The cost of the absence is the ratio of the errors on the test
-rows, of the networks of both candidates that left out a fold: the geometric mean over the problems, of values and
-derivatives. What the search would have done with the time that it saves is not counted. A search that is in the
-directory already is not repeated.
+best one by the error in rows that were left out, and so it would without all variations of the width, of the depth, or
+without further seeds. The cost of the absence is the ratio of the errors on the test rows, of the networks of both
+candidates that left out a fold: the geometric mean over the problems, of values and derivatives. What the search would
+have done with the time that it saves is not counted. A search that is in the directory already is not repeated.
 """
 
 import argparse
@@ -24,6 +24,9 @@ from runge.comparison.leaderboard import LeaderboardEntry, read_leaderboard
 from runge.function.loading import load_runs
 from runge.metrics import ERRORS
 from runge.records.directories import RunDirectory
+
+VARIED = "model.width", "model.depth", "seed"
+"""What variations and further seeds of a candidate differ in."""
 
 
 def main() -> None:
@@ -59,9 +62,11 @@ def absences(sweep: Path, test: Rows) -> Mapping[str, float]:
     assert board is not None
     ranked = sorted(board.candidates, key=lambda candidate: networks(sweep, candidate)[0])
     best, costs = test_error(ranked[0], sweep, test), dict[str, float]()
-    for name in dict.fromkeys(part for one in ranked for part in (one.name.partition(";")[0], one.name)):
-        others = [one for one in ranked if one.name != name and not one.name.startswith(f"{name};")]
-        if others:
+    names = dict.fromkeys(part for one in ranked for part in (one.name.partition(";")[0], one.name))
+    without = {name: [one for one in ranked if not f"{one.name};".startswith(f"{name};")] for name in names}
+    without |= {key: [one for one in ranked if f"; {key}=" not in one.name] for key in VARIED}
+    for name, others in without.items():
+        if others and others != ranked:
             costs[name] = 1.0 if others[0] is ranked[0] else test_error(others[0], sweep, test) / best
     return costs
 

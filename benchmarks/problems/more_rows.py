@@ -1,19 +1,23 @@
 """Measure whether more rows, or more time, give `runge fit` a smaller error, also compared with single runs by hand.
 
     python benchmarks/problems/more_rows.py [NAME ...] [--rows 100 400 1600] [--seconds 60] [--seed 0] [--noise 0]
-        [--by-hand] [--process]
+        [--by-hand] [--alone] [--process]
 
 Each function has derivatives at random points, exact or with normal noise, whose size is a share of the standard
 deviation. Each fit has all cores, and the seconds; so have single runs by hand: Levenberg-Marquardt with three
-networks, and the default of `data=table`. A Gaussian process with gradients has the time that it needs: GPyTorch's, a
-length scale for each input, L-BFGS. Errors are those at 2000 fresh points without noise, as on the page of the
-comparison. The rows are kept in `benchmarks/problems/figures/more_rows.json`, from which
-`studies.py` writes a page.
+networks, and the default of `data=table`. With `--alone` only a search is measured whose one candidate is the best
+single run of those that are kept, which shows what the comparison of ten candidates costs. A Gaussian process with
+gradients has the time that it needs: GPyTorch's, a length scale for each input, L-BFGS. Errors are those at 2000 fresh
+points without noise, as on the page of the comparison. The rows are kept in
+`benchmarks/problems/figures/more_rows.json`, from which `studies.py` writes a page.
 """
 
 import argparse
+import json
+import math
 import time
 import warnings
+from collections.abc import Mapping
 from contextlib import suppress
 from functools import partial
 from itertools import product
@@ -24,7 +28,7 @@ import numpy as np
 from fresh import FRESH
 from functions import FUNCTIONS, N_TEST, Function, outputs
 from hard import HARD
-from results import keep
+from results import keep, read
 from tables import Rows, errors, label, noisy
 from tools import adapter
 
@@ -41,6 +45,7 @@ BY_HAND = {
     "LM, sin, 3 x 32": (*LEVENBERG, "model.activation=sin", "model.depth=3", "model.width=32"),
     "AdamW": (),
 }
+ALONE = "runge fit, only "
 PROCESS = "Gaussian process with gradients"
 STARTS, STEPS = (1.5, 5.0, 0.5), 200
 """The length scales at first, each if the likelihood cannot be computed from those before, and L-BFGS's steps."""
@@ -63,6 +68,12 @@ def fit(rows: Rows, test: Rows, *overrides: str, single: bool = False) -> dict[s
         function = call(data, *overrides, "trainer.progress_bar=false", directory=directory).function
         u, du = function(test.x).reshape(test.y.shape), function.derivative(test.x).reshape(test.dydx.shape)
     return errors(u, du, test)
+
+
+def best_by_hand(of: Mapping[str, object]) -> str | None:
+    """Return the best single run of a table, of those that are kept; None: there are none."""
+    kept = [row for row in read("more_rows")["rows"] if row["fit"] in BY_HAND and of.items() <= row.items()]
+    return min(kept, key=lambda row: math.sqrt(row["value"] * row["derivative"]), default={"fit": None})["fit"]
 
 
 def process(rows: Rows, test: Rows, seed: int) -> dict[str, float]:
@@ -88,6 +99,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--noise", type=float, default=0.0)
     parser.add_argument("--by-hand", action="store_true")
+    parser.add_argument("--alone", action="store_true")
     parser.add_argument("--process", action="store_true")
     arguments = parser.parse_args()
     warnings.simplefilter("ignore")
@@ -95,13 +107,20 @@ def main() -> None:
         function = {**FUNCTIONS, **FRESH, **HARD}[name]
         test = points(function, N_TEST, 10_000 + arguments.seed)
         rows = noisy(points(function, n, arguments.seed), arguments.noise, arguments.noise, arguments.seed)
-        fits = {"runge fit": partial(fit, rows, test, f"search.timeout={seconds:g}")}
+        of = {"problem": name, "noise": arguments.noise, "rows": n, "limit": seconds, "seed": arguments.seed}
+        searched = partial(fit, rows, test, f"search.timeout={seconds:g}")
+        fits = {"runge fit": searched}
+        if arguments.alone:
+            if (best := best_by_hand(of)) is None:
+                print(f"no single run is kept of {of}")
+                continue
+            only = f"+search.tables={{alone:{json.dumps(BY_HAND[best])}}}"
+            fits = {f"{ALONE}{best}": partial(searched, "~search.tables", only)}
         if arguments.by_hand:
             settings = "data.split.test=0", f"trainer.max_seconds={seconds:g}", "pictures=false"
             fits |= {tool: partial(fit, rows, test, *settings, *x, single=True) for tool, x in BY_HAND.items()}
         if arguments.process:
             fits[PROCESS] = partial(process, rows, test, arguments.seed)
-        of = {"problem": name, "noise": arguments.noise, "rows": n, "limit": seconds, "seed": arguments.seed}
         for tool, measured in fits.items():
             began = time.perf_counter()
             figures = measured() | {"seconds": time.perf_counter() - began}

@@ -18,7 +18,7 @@ from pages import table as markdown
 from ranking import BEST, chosen
 from ranking import read as read_table
 
-FIT, PROCESS = "runge fit", "Gaussian process with gradients"
+FIT, ALONE, PROCESS = "runge fit", "runge fit, only ", "Gaussian process with gradients"
 COUNTS = 100, 400, 1600
 """The numbers of rows that are compared, each four times the one before."""
 
@@ -98,7 +98,7 @@ def more_rows(every: Figures) -> Answer:
     searched = [row for row in rows if row["fit"] == FIT]
     limits = sorted({row["limit"] for row in searched})
     most, errors = limits[-1], {(row["problem"], row["rows"], row["limit"]): row for row in searched}
-    names, gains, overs = list(by("problem", rows)), list[float](), list[float]()
+    names, gains, overs = list(by("problem", rows)), list[float](), defaultdict[str, list[float]](list)
     by_time, by_rows, by_hand = (list[list[str]]() for _ in range(3))
     for name in names:
         for key in KEYS:
@@ -110,20 +110,27 @@ def more_rows(every: Figures) -> Answer:
             if pairs:
                 by_rows.append([name, key, *(_cell(row, key) for row in of_counts)])
             gains += [more[key] / fewer[key] for fewer, more in pairs]
-        single = [row for row in rows if row["problem"] == name and row["fit"] != FIT and row["limit"] == most]
+        single = [row for row in rows if row["problem"] == name and row["limit"] == most and FIT not in row["fit"]]
         for n, some in by("rows", single).items():
-            ours, best = errors[name, n, most], min(some, key=lambda row: math.sqrt(row["value"] * row["derivative"]))
-            ratios = [ours[key] / best[key] for key in KEYS]
-            overs.append(math.sqrt(math.prod(ratios)))
-            by_hand.append([name, str(n), best["fit"], *(f"{ratio:.2g}" for ratio in ratios)])
+            best = min(some, key=lambda row: math.sqrt(row["value"] * row["derivative"]))
+            fits = {row["fit"]: row for row in rows if (row["problem"], row["rows"], row["limit"]) == (name, n, most)}
+            cells = list[str]()
+            for kind, ours in ((FIT, FIT), (ALONE, f"{ALONE}{best['fit']}")):
+                ratios = [fits[ours][key] / best[key] for key in KEYS] if ours in fits else []
+                cells += [f"{ratio:.2g}" for ratio in ratios] or [""] * len(KEYS)
+                overs[kind] += [math.sqrt(math.prod(ratios))] if ratios else []
+            by_hand.append([name, str(n), best["fit"], *cells])
     processes = _over_process(every)
     near = [sum(ratios[i] <= NEAR for *_, ratios in processes) for i in range(len(KEYS))]
+    heads = [f"ratio, {key}" for key in KEYS]
     tables = [
         markdown(["function", "error", *(f"{limit:g} s" for limit in limits)], by_time, 2),
         markdown(["function", "error", *(f"{count} rows" for count in COUNTS)], by_rows, 2),
-        markdown(["function", "rows", "best single run", "ratio, value", "ratio, derivative"], by_hand, 3),
         markdown(
-            ["function", "rows", "noise", "ratio, value", "ratio, derivative"],
+            ["function", "rows", "best single run", *heads, *(f"{key}, one candidate" for key in KEYS)], by_hand, 3
+        ),
+        markdown(
+            ["function", "rows", "noise", *heads],
             [[name, str(n), f"{noise:.0%}", *(f"{x:.2g}" for x in ratios)] for name, n, noise, ratios in processes],
             3,
         ),
@@ -132,10 +139,10 @@ def more_rows(every: Figures) -> Answer:
         "\n\n".join(tables),
         "**Do more rows bring a better fit in the same time?** With four times the rows, `runge fit` divides its "
         f"errors by {1 / median(gains):.1f} in the median; {sum(x >= 1 for x in gains)} of {len(gains)} do not fall. "
-        f"Over the best of four single runs by hand, its error is {geometric_mean(overs):.2g} times as large in the "
-        f"geometric mean, and {max(overs):.1f} at most. Over a Gaussian process with gradients, on {len(processes)} "
-        f"tables of 50 to 150 rows, it is at most {NEAR:g} times as large for the values of {near[0]} and the "
-        f"derivatives of {near[1]} ([more rows](studies/more_rows.md)).",
+        f"Over the best of four single runs by hand, its error is {geometric_mean(overs[FIT]):.2g} times as large in "
+        f"the geometric mean, and {max(overs[FIT]):.1f} at most. Over a Gaussian process with gradients, on "
+        f"{len(processes)} tables of 50 to 150 rows, it is at most {NEAR:g} times as large for the values of {near[0]} "
+        f"and the derivatives of {near[1]} ([more rows](studies/more_rows.md)).",
     )
 
 

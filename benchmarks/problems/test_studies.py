@@ -1,7 +1,7 @@
 """The studies: their pages are those of the figures that are kept, and the answers count what they should."""
 
 from studies import intervals, pages, spoilt
-from studies_of_fits import PROCESS, large_tables, more_rows, shipped
+from studies_of_fits import ALONE, PROCESS, large_tables, more_rows, shipped
 
 from tests.conftest import ROOT
 
@@ -48,14 +48,14 @@ def test_more_rows_are_compared_with_fewer_and_with_single_runs():
         return of | {"value": value, "derivative": 4 * value}
 
     rows = [row(400, 60.0, "runge fit", 2e-3), row(400, 5.0, "runge fit", 3e-3), row(1600, 60.0, "runge fit", 5e-4)]
-    rows += [row(400, 60.0, "AdamW", 9e-3), row(400, 60.0, "LM", 1e-3)]
+    rows += [row(400, 60.0, "AdamW", 9e-3), row(400, 60.0, "LM", 1e-3), row(400, 60.0, f"{ALONE}LM", 3e-3)]
     rows += [row(100, 60.0, fit, value, 0.05) for fit, value in {"runge fit": 3e-3, PROCESS: 2e-3}.items()]
     tables, answer = more_rows(rows)
     assert "| f | 100 | 5% | 1.5 | 1.5 |" in tables
     assert "for the values of 0 and the derivatives of 0" in answer
     assert "| f | value | 3.0e-03 | 2.0e-03 |" in tables
     assert "| f | derivative |  | 8.0e-03 | 2.0e-03 |" in tables
-    assert "| f | 400 | LM | 2 | 2 |" in tables
+    assert "| f | 400 | LM | 2 | 2 | 3 | 3 |" in tables
     assert "by 4.0 in the median; 0 of 2 do not fall" in answer
     assert "2 times as large in the geometric mean, and 2.0 at most" in answer
 
