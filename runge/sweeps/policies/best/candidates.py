@@ -66,8 +66,8 @@ class Candidate:
 
     @property
     def cut(self) -> bool:
-        """True if more steps may reduce the error on some fold."""
-        return any(fit.cut for fit in self.fits.values())
+        """True if more steps or rows may reduce the error on some fold."""
+        return any(fit.may_gain for fit in self.fits.values())
 
     @property
     def continues(self) -> bool:

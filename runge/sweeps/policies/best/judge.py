@@ -35,12 +35,12 @@ class Fit(NamedTuple):
         number: its number in the search.
         figures: the run's final figures.
         share: the share of the rows that it was to be trained on; None: all.
-        cut: true if it has taken the time or the steps that it had, or was trained on some of the rows, so that more of
-            these may help.
+        cut: true if it has taken the time or the steps that it had, so that more of them may help.
         before: the best step of the run whose weights it began with, and of those before.
         spent: the seconds of the training of all of them, and of those that did not improve it.
         unused: their steps after the best ones.
         threads: the threads that it had, all if it was alone.
+        grows: true if it was trained on some of the rows, and more of them have not been tried.
     """
 
     run: RunDirectory
@@ -52,6 +52,7 @@ class Fit(NamedTuple):
     spent: float
     unused: int = 0
     threads: int = 1
+    grows: bool = False
 
     @classmethod
     def of(cls, run: RunDirectory, number: int, share: float | None, start: "Fit | None", completes: bool) -> "Fit":
@@ -64,13 +65,10 @@ class Fit(NamedTuple):
             start: what it began with; None: drawn weights.
             completes: whether it needs no other steps than it had.
         """
-        configuration, state, figures = run.read_configuration()[0], run.read_state(), run.read_metrics()
-        training = configuration["trainer"]
+        training, state = run.read_configuration()[0]["trainer"], run.read_state()
+        figures = run.read_metrics()
         limit = training.get("max_seconds")
-        on_some = configuration["data"].get("split", {}).get("train") is not None
-        if on_some and not completes:
-            cut = True  # also if it is at rest
-        elif state is not None and state.step >= training["max_steps"]:
+        if state is not None and state.step >= training["max_steps"]:
             cut = not completes
         else:
             cut = limit is not None and (figures[FIT_SECONDS] or 0.0) >= _NEARLY * limit
@@ -78,6 +76,11 @@ class Fit(NamedTuple):
             return cls(run, number, figures, share, cut, 0, figures[FIT_SECONDS] or 0.0)
         before, unused = start.best_step, start.unused + start.before + start.steps - start.best_step
         return cls(run, number, figures, share, cut, before, start.spent + (figures[FIT_SECONDS] or 0.0), unused)
+
+    @property
+    def may_gain(self) -> bool:
+        """True if more steps or more rows may reduce its error."""
+        return self.cut or self.grows
 
     @property
     def error(self) -> float:

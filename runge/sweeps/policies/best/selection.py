@@ -169,7 +169,9 @@ class Selection:
             # No further steps are asked of fixed neurons, or if the command limits them.
             completes = candidate.member.optimizer.last_layer_alone or "trainer.max_steps" in self.factory.fixed
             run_directory = self.factory.directory_of(ended.number, ended.overrides)
-            fit = Fit.of(run_directory, ended.number, run.share, run.start, completes)._replace(threads=threads)
+            fit = Fit.of(run_directory, ended.number, run.share, run.start, completes)
+            of_search = self.table is not None and not completes and "data.split.train" not in self.factory.fixed
+            fit = fit._replace(threads=threads, grows=of_search and fit.used_share is not None)
             if by_gradient:
                 slowness = fit.pace / self.factory.member(ended.overrides).work()
         if self.table and run.fold is None:
@@ -183,7 +185,7 @@ class Selection:
                 # More steps do not help, unless these were few.
                 least = before.steps if candidate.member.optimizer.last_layer_alone else _FEW_STEPS[by_gradient]
                 few = fit is not None and fit.cut and fit.steps <= least
-                kept = before._replace(cut=few)
+                kept = before._replace(cut=few, grows=False)
                 if fit is not None:
                     kept = kept._replace(spent=before.spent + fit.seconds, unused=before.unused + fit.steps)
             fits = {**candidate.fits, **({} if kept is None else {fold: kept})}

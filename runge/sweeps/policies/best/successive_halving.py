@@ -243,7 +243,7 @@ class Best(Policy):
                 return
             selection.candidates |= {candidate.name: candidate for candidate in near}
             folds = range(selection.judges)
-            pairs = [(x, fold) for x in near for fold in folds if fold not in x.fits or x.fits[fold].cut]
+            pairs = [(x, fold) for x in near for fold in folds if fold not in x.fits or x.fits[fold].may_gain]
             seconds = max(seconds / 2, min(seconds, _SLICE)) * min(1, selection.processes / len(pairs))
             self._report(f"{' and '.join(candidate.name for candidate in near)} for {seconds:.0f} s, {why}")
             steps = fit.before + fit.steps  # those of a network with drawn weights, to be as good

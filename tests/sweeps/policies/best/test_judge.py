@@ -9,10 +9,11 @@ import pytest
 
 from runge.metrics import FIT_SECONDS
 from runge.records.directories import RunDirectory
+from runge.sweeps.journal import EndedRun
 from runge.sweeps.policies.best.candidates import Candidate
 from runge.sweeps.policies.best.judge import Fit, error_of
 from runge.sweeps.policies.best.search_table import SearchTable
-from runge.sweeps.policies.best.selection import Selection
+from runge.sweeps.policies.best.selection import PlannedRun, Selection
 
 
 def fit(value: float | None, derivative: float | None) -> Fit:
@@ -64,23 +65,33 @@ def test_few_rows_need_several_folds_that_judge(rows, folds, judges):
 
 
 @pytest.mark.parametrize(
-    ("data", "completes", "cut"),
+    ("share", "table", "fixed", "grows"),
     [
-        ({"split": {"train": 0.25}}, False, True),
-        ({"split": {"train": 0.25}}, True, False),
-        ({"split": {"train": None}}, False, False),
-        ({"n_train": 64}, False, False),
+        (0.25, True, "", True),
+        (None, True, "", False),
+        (0.25, None, "", False),
+        (0.25, True, "trainer.max_steps", False),
+        (0.25, True, "data.split.train", False),
     ],
 )
-def test_a_network_at_rest_on_some_of_the_rows_may_gain_by_more(data, completes, cut):
+def test_a_network_at_rest_on_some_of_the_rows_may_gain_by_more_until_they_do_not_help(share, table, fixed, grows):
+    errors = iter([1.0, 2.0])
+
     class Resting(RunDirectory):
         def read_configuration(self) -> Any:
-            return {"trainer": {"max_steps": 100, "max_seconds": 9.0}, "data": data}, []
+            return {"trainer": {"max_steps": 100, "max_seconds": 9.0}, "data": {"split": {"train": share}}}, []
 
         def read_state(self) -> Any:
-            return SimpleNamespace(step=40)
+            return SimpleNamespace(step=4)
 
         def read_metrics(self) -> Any:
-            return {FIT_SECONDS: 2.0}
+            return {FIT_SECONDS: 2.0, "val/nrmse_f": next(errors)}
 
-    assert Fit.of(Resting("."), 0, None, None, completes).cut is cut
+    member: Any = SimpleNamespace(optimizer=SimpleNamespace(last_layer_alone=False, by_gradient=False))
+    candidate, place = Candidate("any", [], member), (5, 1, Path(), 60.0, 1)
+    factory: Any = SimpleNamespace(fixed={fixed: ""}, directory_of=lambda number, overrides: Resting("."))
+    selection, ended = Selection(factory, [candidate], table, *place), EndedRun(0, [], 1.0)
+    for expected in (grows, False):
+        selection._read(PlannedRun(candidate, 0, 9.0), ended, threads=1)
+        assert selection.candidates["any"].fits[0].error == 1.0
+        assert selection.candidates["any"].cut is expected

@@ -57,17 +57,11 @@ def test_new_networks_of_a_winner_have_a_quarter_of_the_time_unless_it_has_fixed
         ({"a": 1.0, "b": 2.9}, "", 2, 3, "a"),
         ({"a": 1.0, "b": 1.2, "c": 2.9}, "", 1, 2, "ab"),
         ({"a": 1.0, "b": 1.2, "c": 2.9}, "", 1, 4, "abc"),
-        (
-            {"a": 1.0, "b": 1.2, "c": 2.9},
-            "a",
-            1,
-            4,
-            "b",
-        ),  # which is as good; no other one is beside a best one that rests
+        ({"a": 1.0, "b": 1.2, "c": 2.9}, "a", 1, 4, "b"),  # nothing is beside a best one that rests
     ],
 )
 def test_who_is_improved_with_the_best_candidate(errors, resting, judges, processes, improved):
-    fit = SimpleNamespace(lacks_rows=False, before=0, steps=10, cut=True)
+    fit = SimpleNamespace(lacks_rows=False, before=0, steps=10, may_gain=True)
     ranked = [
         SimpleNamespace(name=name, error=error, fits={0: fit}, in_order=[fit], continues=True, spent=1.0)
         for name, error in errors.items()
