@@ -26,7 +26,7 @@ from runge.metrics import ERRORS
 from runge.records.directories import RunDirectory
 
 VARIED = "model.width", "model.depth", "seed"
-"""What variations and further seeds of a candidate differ in."""
+"""The keys that variations and further seeds of a candidate change."""
 
 
 def main() -> None:

@@ -14,7 +14,6 @@ points without noise, as on the page of the comparison. The rows are kept in
 
 import argparse
 import json
-import math
 import time
 import warnings
 from collections.abc import Mapping
@@ -28,7 +27,7 @@ import numpy as np
 from fresh import FRESH
 from functions import FUNCTIONS, N_TEST, Function, outputs
 from hard import HARD
-from results import keep, read
+from results import ALONE, FIT, PROCESS, keep, most_accurate, read
 from tables import Rows, errors, label, noisy
 from tools import adapter
 
@@ -45,8 +44,6 @@ BY_HAND = {
     "LM, sin, 3 x 32": (*LEVENBERG, "model.activation=sin", "model.depth=3", "model.width=32"),
     "AdamW": (),
 }
-ALONE = "runge fit, only "
-PROCESS = "Gaussian process with gradients"
 STARTS, STEPS = (1.5, 5.0, 0.5), 200
 """The length scales at first, each if the likelihood cannot be computed from those before, and L-BFGS's steps."""
 
@@ -73,7 +70,7 @@ def fit(rows: Rows, test: Rows, *overrides: str, single: bool = False) -> dict[s
 def best_by_hand(of: Mapping[str, object]) -> str | None:
     """Return the best single run of a table, of those that are kept; None: there are none."""
     kept = [row for row in read("more_rows")["rows"] if row["fit"] in BY_HAND and of.items() <= row.items()]
-    return min(kept, key=lambda row: math.sqrt(row["value"] * row["derivative"]), default={"fit": None})["fit"]
+    return most_accurate(kept)["fit"] if kept else None
 
 
 def process(rows: Rows, test: Rows, seed: int) -> dict[str, float]:
@@ -109,7 +106,7 @@ def main() -> None:
         rows = noisy(points(function, n, arguments.seed), arguments.noise, arguments.noise, arguments.seed)
         of = {"problem": name, "noise": arguments.noise, "rows": n, "limit": seconds, "seed": arguments.seed}
         searched = partial(fit, rows, test, f"search.timeout={seconds:g}")
-        fits = {"runge fit": searched}
+        fits = {FIT: searched}
         if arguments.alone:
             if (best := best_by_hand(of)) is None:
                 print(f"no single run is kept of {of}")

@@ -1,6 +1,7 @@
 """The figures that the studies keep, `figures/NAME.json`, from which `studies.py` writes its page."""
 
 import json
+import math
 from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
@@ -9,6 +10,9 @@ from typing import Any, NamedTuple
 from runge.machine import processor
 
 KEYS = "value", "derivative"
+
+FIT, ALONE, PROCESS = "runge fit", "runge fit, only ", "Gaussian process with gradients"
+"""The fits of `more_rows.py`; the single run that is the only candidate of a search follows its name."""
 
 Figures = list[dict[str, Any]]
 """The rows that a study has kept."""
@@ -48,3 +52,8 @@ def by(key: str, rows: Figures) -> dict[Any, Figures]:
     for row in rows:
         groups[row[key]].append(row)
     return groups
+
+
+def most_accurate(rows: Figures) -> dict[str, Any]:
+    """Return the row with the smallest geometric mean of both errors."""
+    return min(rows, key=lambda row: math.sqrt(row["value"] * row["derivative"]))

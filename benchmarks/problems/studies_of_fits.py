@@ -10,7 +10,7 @@ from typing import Any
 
 from hamiltonians import SYSTEMS
 from matplotlib.figure import Figure
-from results import FOLDER, KEYS, Answer, Figures, by
+from results import ALONE, FIT, FOLDER, KEYS, PROCESS, Answer, Figures, by, most_accurate
 from studies_pictures import curves
 
 sys.path.append(str(Path(__file__).parents[1]))
@@ -18,7 +18,6 @@ from pages import table as markdown
 from ranking import BEST, chosen
 from ranking import read as read_table
 
-FIT, ALONE, PROCESS = "runge fit", "runge fit, only ", "Gaussian process with gradients"
 COUNTS = 100, 400, 1600
 """The numbers of rows that are compared, each four times the one before."""
 
@@ -98,7 +97,7 @@ def more_rows(every: Figures) -> Answer:
     searched = [row for row in rows if row["fit"] == FIT]
     limits = sorted({row["limit"] for row in searched})
     most, errors = limits[-1], {(row["problem"], row["rows"], row["limit"]): row for row in searched}
-    names, gains, overs = list(by("problem", rows)), list[float](), defaultdict[str, list[float]](list)
+    names, gains, overs = list(by("problem", rows)), list[float](), list[float]()
     by_time, by_rows, by_hand = (list[list[str]]() for _ in range(3))
     for name in names:
         for key in KEYS:
@@ -112,14 +111,12 @@ def more_rows(every: Figures) -> Answer:
             gains += [more[key] / fewer[key] for fewer, more in pairs]
         single = [row for row in rows if row["problem"] == name and row["limit"] == most and FIT not in row["fit"]]
         for n, some in by("rows", single).items():
-            best = min(some, key=lambda row: math.sqrt(row["value"] * row["derivative"]))
+            best = most_accurate(some)
             fits = {row["fit"]: row for row in rows if (row["problem"], row["rows"], row["limit"]) == (name, n, most)}
-            cells = list[str]()
-            for kind, ours in ((FIT, FIT), (ALONE, f"{ALONE}{best['fit']}")):
-                ratios = [fits[ours][key] / best[key] for key in KEYS] if ours in fits else []
-                cells += [f"{ratio:.2g}" for ratio in ratios] or [""] * len(KEYS)
-                overs[kind] += [math.sqrt(math.prod(ratios))] if ratios else []
-            by_hand.append([name, str(n), best["fit"], *cells])
+            ours = [fits.get(fit) for fit in (FIT, f"{ALONE}{best['fit']}")]
+            ratios = [row[key] / best[key] if row else math.nan for row in ours for key in KEYS]
+            overs.append(math.sqrt(math.prod(ratios[: len(KEYS)])))
+            by_hand.append([name, str(n), best["fit"], *("" if math.isnan(x) else f"{x:.2g}" for x in ratios)])
     processes = _over_process(every)
     near = [sum(ratios[i] <= NEAR for *_, ratios in processes) for i in range(len(KEYS))]
     heads = [f"ratio, {key}" for key in KEYS]
@@ -139,8 +136,8 @@ def more_rows(every: Figures) -> Answer:
         "\n\n".join(tables),
         "**Do more rows bring a better fit in the same time?** With four times the rows, `runge fit` divides its "
         f"errors by {1 / median(gains):.1f} in the median; {sum(x >= 1 for x in gains)} of {len(gains)} do not fall. "
-        f"Over the best of four single runs by hand, its error is {geometric_mean(overs[FIT]):.2g} times as large in "
-        f"the geometric mean, and {max(overs[FIT]):.1f} at most. Over a Gaussian process with gradients, on "
+        f"Over the best of four single runs by hand, its error is {geometric_mean(overs):.2g} times as large in "
+        f"the geometric mean, and {max(overs):.1f} at most. Over a Gaussian process with gradients, on "
         f"{len(processes)} tables of 50 to 150 rows, it is at most {NEAR:g} times as large for the values of {near[0]} "
         f"and the derivatives of {near[1]} ([more rows](studies/more_rows.md)).",
     )

@@ -1,7 +1,8 @@
 """The studies: their pages are those of the figures that are kept, and the answers count what they should."""
 
+from results import ALONE, PROCESS
 from studies import intervals, pages, spoilt
-from studies_of_fits import ALONE, PROCESS, large_tables, more_rows, shipped
+from studies_of_fits import large_tables, more_rows, shipped
 
 from tests.conftest import ROOT
 
