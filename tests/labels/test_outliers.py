@@ -128,3 +128,19 @@ def test_a_column_that_networks_do_not_explain_is_not_judged(share, explained):
     residuals[40, 4] = -dydx[40, 1, 0]
     named = {(row, column) for row, column, _ in outliers(residuals, x, y, dydx)}
     assert named == {(17, 1)} | ({(40, 4)} if explained else set())
+
+
+def test_rows_at_the_end_of_an_input_that_are_hard_to_learn_are_not_named():
+    """Near row 17 in one input, one other row with a sixth of its residual may also be wrong; two are a hard region."""
+    residuals, x, y, dydx = spoilt(1)
+    x[:, 1] = np.where(x[:, 1] == x[17, 1], x[:, 1].min() - 1, x[:, 1])  # the last one in this order
+    first, second, *_, seventh = np.argsort(x[:, 1])[1:8]
+    for rows, share, named in (
+        *(([first, second], 0.17, False), ([first, second], 0.16, True)),
+        *(([first], 0.5, True), ([first, seventh], 0.5, True)),
+    ):
+        large = residuals.copy()
+        large[rows, 1] = share * residuals[17, 1]
+        assert ((17, 1) in {(row, column) for row, column, _ in outliers(large, x, y, dydx)}) == named
+    large[second] = np.nan  # the seventh is the sixth one now whose residual is known
+    assert outliers(large, x, y, dydx) == []
