@@ -16,10 +16,14 @@ from runge.commands.predict import main
 from runge.configuration.errors import ConfigurationError
 from runge.data.rows import Rows
 from runge.data.table import Table
+from runge.function.function import Function
+from runge.function.loading import _training_rows
 from runge.function.residuals import UnseenErrors, UnseenRows, rows_of
 from runge.records.directories import RunDirectory
 from runge.records.ensemble import write_answer
+from tests.conftest import compose
 from tests.refusals import refuses
+from tests.sobolev.test_network import stack
 
 SHORT = ("trainer.max_steps=10", "model.width=8", "trainer.progress_bar=false", "pictures=false")
 SWEEP = (*SHORT, "data=table", "search.compare=false", "hydra.launcher.processes=1")
@@ -91,10 +95,27 @@ def test_errors_at_rows_for_validation_leave_out_the_test_rows():
     errors = UnseenErrors(rows, [b"", b""], unseen)
     np.testing.assert_array_equal(errors.mean([0, 1], validated=False)[:, 0], [2, np.nan, 5])
     np.testing.assert_array_equal(errors.mean([0, 1], validated=True)[:, 0], [1, np.nan, np.nan])
+    with pytest.raises(ValueError, match="intervals need rows that were left out of"):
+        errors.calibrate([1], local=False)
 
 
-def test_intervals_of_a_sweep_and_of_a_run(swept):
-    """One run has intervals of the same width everywhere."""
+def test_gradients_alone_are_outside_where_the_derivatives_disagree():
+    x = np.random.default_rng(0).uniform(-1, 1, (40, 1))
+    y, dydx = np.append(0, np.full(39, np.nan))[:, None], np.cos(3 * x)[..., None]
+    rows, u = Rows.of((x, y, dydx), ("x",), ("y",), Table(file="t.csv")), Function(stack(members=4), rows="aabb")
+    value, slope = (part.detach().flatten(2) for part in u.jet(torch.tensor(x)[None]))
+    errors = torch.cat([value, slope - torch.tensor(dydx[..., 0])], dim=2)
+    halves = (np.arange(20), np.array([0, 1])), (np.arange(20, 40), np.array([2, 3]))
+    unseen = [UnseenRows(at, who, np.array([True, True]), errors[who][:, at]) for at, who in halves]
+    u.calibration = UnseenErrors(rows, [b"a", b"a", b"b", b"b"], unseen).calibrate(range(4), local=True)
+    value, slope = u.calibration.outside
+    assert value == 0 < slope
+    spread = u.jet(torch.full((1, 1, 1), 5.0).double())[1].detach().reshape(2, 2).var(1).mean().sqrt()
+    assert u.outside(5.0).item() == pytest.approx(slope * spread.item(), rel=1e-12)
+
+
+def test_intervals_of_a_sweep_and_of_a_run(swept, table):
+    """One run has intervals of the same width everywhere; without the table there are none."""
     u, x = runge.load(swept.directory), np.zeros((3, 5, 2))
     low, high = u.interval(x, 0.8)
     assert low.shape == (3, 5, 2)
@@ -110,27 +131,20 @@ def test_intervals_of_a_sweep_and_of_a_run(swept):
     low, high = u.interval(np.random.default_rng(0).uniform(-1, 1, (9, 2)), 0.9)
     np.testing.assert_allclose(high - low, np.broadcast_to((high - low)[0], low.shape))
     assert np.isnan(u.derivative_interval(np.zeros((1, 2)), 0.9)).all()  # five labels are too few
+    with gone(table), pytest.raises((ConfigurationError, FileNotFoundError), match=r"table\.npz"):
+        runge.load(swept.directory).interval(x)
 
 
-@pytest.mark.parametrize(("option", "same"), [("data.split_column=set", True), ("data.seed=0", True), ("", False)])
-def test_seeds_with_the_same_rows_have_local_intervals(option, same, tmp_path):
+def test_seeds_with_the_same_rows_have_local_intervals(tmp_path):
     frame = pandas.DataFrame({"a": ROWS[:, 0], "b": ROWS[:, 1], "y": Y[:, 0]})
     frame.assign(set=np.resize(["train", "val", "val", "test"], 40)).to_csv(tmp_path / "a.csv", index=False)
-    given = f"data.file={tmp_path / 'a.csv'}", "data.inputs=[a,b]", "data.outputs=[y]", "seed=0,1", "data.split.val=0.5"
-    u = runge.load(runge.sweep(*SWEEP, *given, *filter(None, [option]), directory=tmp_path / "sweep").directory)
-    assert u.groups == ([[0, 1]] if same else [])
-    assert u.calibration.local == same
-
-
-def test_without_rows_there_are_no_intervals(table, swept, tmp_path):
-    x, given = np.zeros((1, 2)), ("data=table", f"data.file={table}", "data.split.val=0")
-    for name, options, reason in (("all", given, "need rows that were left out of"), ("formula", (), "need runs on a")):
-        run = runge.train(*options, *SHORT, directory=tmp_path / name)
-        with pytest.raises(ValueError, match=f"intervals {reason}"):
-            run.function.interval(x if options else 0.0)
-    u = runge.load(shutil.copytree(swept.directory, tmp_path / "copy"))
-    with gone(table), pytest.raises((ConfigurationError, FileNotFoundError), match=r"table\.npz"):
-        u.interval(x)
+    given = f"data.file={tmp_path / 'a.csv'}", "data.inputs=[a,b]", "data.outputs=[y]", "seed=0,1"
+    u = runge.load(runge.sweep(*SWEEP, *given, "data.split_column=set", directory=tmp_path / "sweep").directory)
+    assert u.groups == [[0, 1]]
+    assert u.calibration.local
+    for option, same in (("data.split_column=set", True), ("data.seed=0", True), ("data.split.val=0.5", False)):
+        settings = [compose("data=table", *given[:-1], option, f"seed={seed}") for seed in (0, 1)]
+        assert (_training_rows(settings[0]) == _training_rows(settings[1])) == same
 
 
 def test_the_command_writes_intervals_and_says_what_they_hold(swept, tmp_path, capsys, monkeypatch, refusal):
@@ -196,16 +210,3 @@ def test_several_networks_are_outside_where_they_disagree(swept, table, tmp_path
     write(**{name: part[:2] for name, part in intervals.items() if isinstance(part, list)})
     with refuses("answer.json", "", "6 channels"):
         runge.load(sweep)
-
-
-def test_gradients_alone_are_outside_where_the_derivatives_disagree(tmp_path):
-    x = np.random.default_rng(0).uniform(-1, 1, 40)
-    data = {"x": x[:, None], "y": np.append(0, np.full(39, np.nan))[:, None], "dydx": np.cos(3 * x)[:, None, None]}
-    np.savez(tmp_path / "table.npz", **data)
-    given = *SWEEP, "data.folds=2", "data.split.test=0", f"data.file={tmp_path / 'table.npz'}", "seed=0,1"
-    u = runge.load(runge.sweep(*given, directory=tmp_path / "sweep").directory)
-    value, slope = u.calibration.outside
-    assert value == 0 < slope
-    derivative = np.array([runge.load(run).derivative(np.array([5.0]))[0] for run in u.runs])
-    spread = np.sqrt(np.mean([np.var(derivative[group], ddof=1) for group in u.groups]))
-    assert u.outside(np.array([5.0])) == pytest.approx(slope * spread, rel=1e-3)
