@@ -49,8 +49,7 @@ def box_of(rows):
 
 def test_drawn_points_stay_near_the_rows():
     chance = np.random.default_rng(0)
-    a = chance.random(60)
-    known = np.stack([a, a + 1e-3 * chance.standard_normal(60)], axis=1)
+    known = chance.random((60, 1)) + [[0, 1e-3]] * chance.standard_normal((60, 1))
     x, box = draw_points(known, box_of(known), 0), box_of(known)
     assert len(x) > 100
     assert np.abs(x[:, 0] - x[:, 1]).max() < 0.1
