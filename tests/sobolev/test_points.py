@@ -3,6 +3,7 @@ import torch
 
 from runge.sobolev.points import Points
 from tests.sobolev.test_losses import some_points
+from tests.sobolev.test_network import stack
 
 
 def test_mini_batch_is_unbiased():
@@ -14,6 +15,17 @@ def test_mini_batch_is_unbiased():
         torch.testing.assert_close(mean, torch.ones_like(mean))
     for name in ("x", "df"):
         assert torch.equal(torch.cat([getattr(part, name) for part in parts], 1), getattr(points, name))
+
+
+def test_an_output_of_which_one_value_is_known_gets_this_value():
+    network, points = stack(outputs=2), some_points(outputs=2)
+    points.weight_f[0, [0, 1, 3, 4], 1] = 0
+    before = network(points.x).detach()
+    network.fix_constants(points)
+    change = network(points.x).detach() - before
+    expected = torch.zeros_like(change)
+    expected[0, :, 1] = points.f[0, 2, 1] - before[0, 2, 1]
+    torch.testing.assert_close(change, expected, rtol=1e-13, atol=1e-14)
 
 
 def test_stack_joins_members():
