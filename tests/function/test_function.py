@@ -164,7 +164,7 @@ def test_a_mean_of_several_architectures_keeps_what_a_function_promises(activati
     assert all(part is not None for part in torch.autograd.grad(u(x).sum(), list(u.parameters())))
     u, x = u.requires_grad_(False).eval(), x.detach()
     torch._dynamo.reset()
-    both = torch.compile(u.value_and_derivative, fullgraph=True, backend="eager")
+    both = torch.compile(u.value_and_derivative, fullgraph=True, dynamic=True, backend="eager")
     program = torch.export.export(u, (x,), dynamic_shapes=({0: torch.export.Dim("n")},)).module()
     for n in (7, 3):
         same(both(x[:n]), u.value_and_derivative(x[:n]))

@@ -3,9 +3,9 @@ import torch
 
 from runge.function.function import Function
 from runge.sobolev.activations import ACTIVATIONS, Activation, activation
-from runge.sobolev.kernel import Kernel, suits_the_machine
-from runge.sobolev.points import Points
+from runge.sobolev.kernel import Kernel
 from tests.conftest import model
+from tests.sobolev.test_kernel import suited
 from tests.sobolev.test_network import stack
 
 
@@ -26,32 +26,22 @@ def test_derivatives_are_those_of_autograd(name):
     torch.testing.assert_close(activation.second(z, s, s1), s2, rtol=1e-12, atol=1e-12)
 
 
-def on_the_kinks(derivative="forward"):
-    """Return a network, points at each of which z of a neuron is exactly 0, and u' there with the slope 0."""
+def slopes_in_the_kernel(network, x):
+    return Kernel("relu", torch.float64).predict(network, x[None, :, None])[1].flatten()
+
+
+@pytest.mark.parametrize("how", ["forward", "autograd", pytest.param("kernel", marks=suited)])
+def test_relu_has_slope_zero_at_its_kink(how):
+    """Evaluate points at each of which z of a neuron is exactly 0."""
+    derivative = how.replace("kernel", "forward")
     network = stack(1, activation="relu", init="knots", depth=1, width=5, derivative=derivative)
-    x = torch.linspace(-1, 1, 5, dtype=torch.float64)
+    u, x = Function(network, {}), torch.linspace(-1, 1, 5, dtype=torch.float64)
     (first, _), (second, _) = network.layers()
     slopes = torch.where(first[0] * (x[:, None] - x) > 0, first[0], 0) @ second[0, :, 0]
-    return network, x, slopes.detach()
-
-
-@pytest.mark.parametrize("derivative", ["forward", "autograd"])
-def test_relu_has_slope_zero_at_its_kink(derivative):
-    network, x, slopes = on_the_kinks(derivative)
-    u, points = Function(network, {}), x.clone().requires_grad_()
-    for found in (u.derivative(x), torch.autograd.grad(u(points).sum(), points)[0]):
+    points = x.clone().requires_grad_()
+    of_autograd = torch.autograd.grad(u(points).sum(), points)[0]
+    for found in (slopes_in_the_kernel(network, x) if how == "kernel" else u.derivative(x), of_autograd):
         torch.testing.assert_close(found, slopes, rtol=1e-15, atol=1e-15)
-
-
-@pytest.mark.skipif(not suits_the_machine(), reason="the kernel needs Linux and a compiler")
-def test_relu_has_slope_zero_at_its_kink_in_the_kernel():
-    network, x, slopes = on_the_kinks()
-    x, one = x[None, :, None], torch.ones(1, dtype=torch.float64)
-    f, ones = network(x).detach(), torch.ones(1, 5, 1, dtype=torch.float64)
-    points = Points(x, f, slopes[None, :, None, None], ones / 5, ones[..., None] / 5, ones.mT)
-    loss, gradient = Kernel("relu", torch.float64)(network, points, one, one)
-    assert loss < 1e-30
-    assert gradient.abs().max() < 1e-15
 
 
 GAUSSIAN = Activation(lambda z: torch.exp(-z * z), lambda z, s: -2 * z * s, lambda z, s, s1: -2 * (s + z * s1))
