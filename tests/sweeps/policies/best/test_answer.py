@@ -21,40 +21,38 @@ class Run(RunDirectory):
         return {"trainer": {"max_steps": 64}, "data": {"split": {"train": 0.25}}}, []
 
 
-class NoRunsError(Exception):
-    """No run is trained."""
-
-
-def no_runs(runs):
-    assert not runs
-    raise NoRunsError
-
-
-@pytest.mark.parametrize("left", [10.0, -20.0])
-@pytest.mark.parametrize("cut", [False, True])
-def test_neurons_of_all_rows_have_the_schedule_of_those_of_a_fold_that_took_fewer_steps(cut, left):
-    """The slopes of drawn neurons depend on the step over the number of steps that were planned."""
+def search(*folds: int, fixed: bool = False, cut: bool = False, **changes: Any) -> Any:
+    """Return a search of five folds, of which these judge the winner; a network of it takes 1 s."""
     fit = Fit(Run("."), 0, {"val/nrmse_f": 1.0}, None, cut, 0, 0.0)
-    member: Any = SimpleNamespace(optimizer=SimpleNamespace(last_layer_alone=True))
-    best = Candidate("drawn", [], member, {0: fit, 1: fit})
-    selection: Any = SimpleNamespace(
-        ranked=lambda: [best],
-        left=lambda end: left,
-        processes=1,
-        crossed=2,
-        set_up=0.5,
-        start_of=lambda candidate, fold: None,
-        seconds_of=lambda candidate: 1.0,
-        step_of=lambda candidate: 36,
-        display=SimpleNamespace(say=lambda what: None),
-        train=iter if left > 0 else no_runs,
-    )
-    if left < 0:  # the batch before has ended late
-        with pytest.raises(NoRunsError):
-            next(answer(selection, seeds=1, end=10.0))
-        return
-    run = next(answer(selection, seeds=1, end=10.0))
+    member: Any = SimpleNamespace(optimizer=SimpleNamespace(last_layer_alone=fixed))
+    best = Candidate("any", [], member, dict.fromkeys(folds, fit))
+    parts = {
+        "ranked": lambda: [best],
+        "processes": 2,
+        "crossed": 5,
+        "set_up": 0.5,
+        "start_of": lambda candidate, fold: None,
+        "seconds_of": lambda candidate: 1.0,
+        "step_of": lambda candidate: 36,
+        "display": SimpleNamespace(say=lambda what: None),
+        "train": lambda runs: iter([runs]),
+    }
+    return SimpleNamespace(**parts | changes)
+
+
+def runs_of(selection: Any, left: float, seeds: int = 1, end: float = 10.0) -> Any:
+    """Return the runs of an answer for which some time is left; none is: the batch before has ended late."""
+    selection.left = lambda until: left
+    return next(answer(selection, seeds=seeds, end=end))
+
+
+@pytest.mark.parametrize("cut", [False, True])
+def test_neurons_of_all_rows_have_the_schedule_of_those_of_a_fold_that_took_fewer_steps(cut):
+    """The slopes of drawn neurons depend on the step over the number of steps that were planned."""
+    selection = search(0, 1, fixed=True, cut=cut, crossed=2, processes=1)
+    run = runs_of(selection, 10.0)[0]
     assert (run.fold, run.steps, run.stop_at) == (None, 64, 36)
+    assert runs_of(selection, -20.0) == []
 
 
 @pytest.mark.parametrize(
@@ -63,58 +61,26 @@ def test_neurons_of_all_rows_have_the_schedule_of_those_of_a_fold_that_took_fewe
 )
 def test_new_networks_of_a_winner_are_trained_in_rounds(left, processes, networks, seconds):
     """It is trained on all rows, and without the other four of five folds; a network takes 1 s at most."""
-    fit = Fit(Run("."), 0, {"val/nrmse_f": 1.0}, None, False, 0, 0.0)
-    member: Any = SimpleNamespace(optimizer=SimpleNamespace(last_layer_alone=False))
-    best = Candidate("any", [], member, {2: fit})
-    selection: Any = SimpleNamespace(
-        ranked=lambda: [best],
-        left=lambda end: left,
-        processes=processes,
-        crossed=5,
-        set_up=0.5,
-        seconds_of=lambda candidate: 1.0,
-        step_of=lambda candidate: 36,
-        start_of=lambda candidate, fold: None,
-        display=SimpleNamespace(say=lambda what: None),
-        train=lambda runs: iter([runs]),
-    )
-    runs = [run for run in next(answer(selection, seeds=1, end=10.0)) if run.stop_at]
+    selection = search(2, processes=processes)
+    runs = [run for run in runs_of(selection, left) if run.stop_at]
     assert [run.fold for run in runs] == [None, 0, 1, 3, 4][:networks]
     assert all(run.seconds == pytest.approx(seconds) for run in runs)
-    assert seconds_anew(selection, best) == -(-5 // processes)
+    assert seconds_anew(selection, selection.ranked()[0]) == -(-5 // processes)
 
 
 def test_short_runs_of_a_winner_that_continues_question_the_labels_of_the_other_folds():
     """They get 12 % of the time, or what is left; they are not begun with less than twice what a run needs to start."""
-    fit = Fit(Run("."), 0, {"val/nrmse_f": 1.0}, None, True, 0, 0.0)
-    member: Any = SimpleNamespace(optimizer=SimpleNamespace(last_layer_alone=False))
-    best = Candidate("continues", [], member, {0: fit, 3: fit})
-    selection: Any = SimpleNamespace(
-        ranked=lambda: [best],
-        left=lambda end: 20.0,
-        processes=2,
-        crossed=5,
-        set_up=0.5,
-        seconds_of=lambda candidate: 1.0,
-        start_of=lambda candidate, fold: None,
-        train=iter,
-    )
-    batch = answer(selection, seeds=3, end=100.0)
-    runs = [next(batch) for _ in range(3)]
-    assert [(run.fold, run.seconds, run.start, run.share, run.seed) for run in runs] == [
-        (fold, 8.0, None, 0.25, 1) for fold in (1, 2, 4)
-    ]
-    assert questioning_seconds(selection, best, end=100.0) == 12.0
-    selection.left = lambda end: 6.0  # the batch before has ended late
-    batch = answer(selection, seeds=3, end=100.0)
-    assert [next(batch).seconds for _ in range(3)] == [4.0] * 3
-    selection.train = no_runs
-    for late in (1.49, -20.0):  # too late for them
-        selection.left = lambda end, late=late: late
-        with pytest.raises(NoRunsError):
-            next(answer(selection, seeds=3, end=100.0))
+    selection = search(0, 3, cut=True)
+    for left, seconds in ((20.0, 8.0), (6.0, 4.0)):
+        assert [
+            (run.fold, run.seconds, run.start, run.share, run.seed) for run in runs_of(selection, left, 3, 100)
+        ] == [(fold, seconds, None, 0.25, 1) for fold in (1, 2, 4)]
+    for late in (1.49, -20.0):
+        assert runs_of(selection, late, 3, 100) == []
+    selection.left = lambda end: 20.0
+    assert questioning_seconds(selection, selection.ranked()[0], end=100.0) == 12.0
     selection.set_up = 4.1
-    assert questioning_seconds(selection, best, end=100.0) == 0.0
+    assert questioning_seconds(selection, selection.ranked()[0], end=100.0) == 0.0
 
 
 def test_a_network_of_all_rows_that_is_wrong_between_them_is_no_answer(monkeypatch):
@@ -125,8 +91,7 @@ def test_a_network_of_all_rows_that_is_wrong_between_them_is_no_answer(monkeypat
     y = np.where(np.arange(11) < 5, -1000.0, 1200.0)[:, None] * [[1.0, 0.0]]  # its second output is constant
     channels = Channels.of(x, y, np.full((11, 2, 1), np.nan))
     known = SimpleNamespace(rows=SimpleNamespace(x=x), seen=np.arange(11), channels=channels)
-    deviation = y.std(axis=0)[0]
-    shifts = {"a": 0.0, "b": 0.95 * deviation, "c": 1.05 * deviation}  # ten times the error or so
+    shifts = {"a": 0.0} | {name: times * y.std(axis=0)[0] for name, times in (("b", 0.95), ("c", 1.05))}  # of 10 errors
 
     def jet(points: torch.Tensor) -> list[torch.Tensor]:
         both = torch.cat([points, points], dim=2)
@@ -135,5 +100,6 @@ def test_a_network_of_all_rows_that_is_wrong_between_them_is_no_answer(monkeypat
     networks = SimpleNamespace(runs=list(shifts), like=torch.zeros(0, dtype=torch.float64), jet=jet)
     monkeypatch.setattr("runge.function.loading.load_runs", lambda runs: networks)
     selection: Any = SimpleNamespace(table=known)
-    assert _agreeing(selection, Candidate("any", [], member, {0: judge}), [right, wrong]) == [right]
-    assert _agreeing(selection, Candidate("any", [], member, {0: judge}), []) == []
+    best = Candidate("any", [], member, {0: judge})
+    assert _agreeing(selection, best, [right, wrong]) == [right]
+    assert _agreeing(selection, best, []) == []

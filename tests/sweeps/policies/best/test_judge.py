@@ -20,6 +20,10 @@ def fit(value: float | None, derivative: float | None) -> Fit:
     return Fit(RunDirectory("."), 0, {"val/nrmse_f": value, "val/nrmse_df": derivative}, None, False, 0, 0.0)
 
 
+def selection_of(*candidates: Any, table: Any = None, factory: Any = None) -> Selection:
+    return Selection(factory, candidates, table, folds=5, judges=2, directory=Path(), timeout=60.0, processes=1)
+
+
 def test_noise_of_the_derivatives_does_not_hide_errors_of_the_values():
     exact, rough = [fit(1e-8, 0.1)] * 2, [fit(1e-2, 0.0999)] * 2
     assert error_of(exact) == pytest.approx(1e-9**0.5)
@@ -31,15 +35,14 @@ def test_noise_of_the_derivatives_does_not_hide_errors_of_the_values():
 
 
 def test_the_best_come_first_and_after_them_those_that_lack_a_fold():
-    candidates = list[Candidate]()
-    for name, error, folds in (("a", 1.0, 5), ("b", 0.9, 2), ("c", 0.3, 2), ("d", 0.01, 1), ("e", 0.1, 1)):
-        fits = {fold: fit(error, error) for fold in range(folds)}
-        candidates.append(Candidate(name, [], None, fits))  # pyright: ignore[reportArgumentType]
-    candidates.append(Candidate("f", [], None))  # pyright: ignore[reportArgumentType]
-    place = None, 5, 2, Path(), 60.0, 1
-    selection = Selection(None, candidates, *place)  # pyright: ignore[reportArgumentType]
-    assert "".join(candidate.name for candidate in selection.ranked()) == "cbade"
-    assert Selection(None, [], *place).ranked() == []  # pyright: ignore[reportArgumentType]
+    errors = {"a": (1.0, 5), "b": (0.9, 2), "c": (0.3, 2), "d": (0.01, 1), "e": (0.1, 1), "f": (0.0, 0)}
+    member: Any = None
+    candidates = [
+        Candidate(name, [], member, dict.fromkeys(range(folds), fit(error, error)))
+        for name, (error, folds) in errors.items()
+    ]
+    assert "".join(candidate.name for candidate in selection_of(*candidates).ranked()) == "cbade"
+    assert selection_of().ranked() == []
 
 
 @pytest.mark.parametrize(("fixed", "step"), [(True, 3), (False, 2)])
@@ -51,9 +54,7 @@ def test_the_step_of_a_network_of_all_rows(fixed, step):
     ]
     member = SimpleNamespace(optimizer=SimpleNamespace(last_layer_alone=fixed))
     candidate: Any = SimpleNamespace(member=member, in_order=fits, fits=fits)
-    place = None, 5, 2, Path(), 60.0, 1
-    selection = Selection(None, [], *place)  # pyright: ignore[reportArgumentType]
-    assert selection.step_of(candidate) == step
+    assert selection_of().step_of(candidate) == step
 
 
 @pytest.mark.parametrize(
@@ -88,10 +89,10 @@ def test_a_network_at_rest_on_some_of_the_rows_may_gain_by_more_until_they_do_no
             return {FIT_SECONDS: 2.0, "val/nrmse_f": next(errors)}
 
     member: Any = SimpleNamespace(optimizer=SimpleNamespace(last_layer_alone=False, by_gradient=False))
-    candidate, place = Candidate("any", [], member), (5, 1, Path(), 60.0, 1)
+    candidate = Candidate("any", [], member)
     factory: Any = SimpleNamespace(fixed={fixed: ""}, directory_of=lambda number, overrides: Resting("."))
-    selection, ended = Selection(factory, [candidate], table, *place), EndedRun(0, [], 1.0)
+    selection = selection_of(candidate, table=table, factory=factory)
     for expected in (grows, False):
-        selection._read(PlannedRun(candidate, 0, 9.0), ended, threads=1)
+        selection._read(PlannedRun(candidate, 0, 9.0), EndedRun(0, [], 1.0), threads=1)
         assert selection.candidates["any"].fits[0].error == 1.0
         assert selection.candidates["any"].cut is expected

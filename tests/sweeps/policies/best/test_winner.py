@@ -23,12 +23,9 @@ def test_fixed_neurons_are_varied_only_if_they_can_also_be_the_answer(left, tabl
     """Their runs cannot be cut: with four times the work a run takes 8 s, and there are two judges and five folds."""
 
     def varied(best: Any, variation: Any, *known: Any) -> bool:
-        place = {"judges": 2, "crossed": 5, "table": table or None, "processes": 2}
+        place = {"judges": 2, "crossed": 5, "table": table or None, "processes": 2, "left": {100.0: left}.get}
         factory = SimpleNamespace(variations=lambda of: [variation] if of is best else [])
-        candidates = {one.name: one for one in (best, *known)}
-        selection: Any = SimpleNamespace(
-            **place, factory=factory, candidates=candidates, left=lambda until: {100.0: left}[until]
-        )
+        selection: Any = SimpleNamespace(**place, factory=factory, candidates={one.name: one for one in (best, *known)})
         return variations(selection, best, 100.0) == [variation]
 
     fixed, larger = candidate(1.0, last_layer_alone=True), candidate(4.0, last_layer_alone=True)
@@ -51,21 +48,20 @@ def test_new_networks_of_a_winner_have_a_quarter_of_the_time_unless_it_has_fixed
 @pytest.mark.parametrize(
     ("errors", "resting", "judges", "processes", "improved"),
     [
-        ({"a": 1.0, "b": 2.9, "c": 2.95}, "", 1, 2, "ab"),  # a process is free beside the best one
-        ({"a": 1.0, "b": 3.1}, "", 1, 2, "a"),
-        ({"a": 1.0, "b": 2.9}, "", 1, 1, "a"),
-        ({"a": 1.0, "b": 2.9}, "", 2, 3, "a"),
-        ({"a": 1.0, "b": 1.2, "c": 2.9}, "", 1, 2, "ab"),
-        ({"a": 1.0, "b": 1.2, "c": 2.9}, "", 1, 4, "abc"),
-        ({"a": 1.0, "b": 1.2, "c": 2.9}, "a", 1, 4, "b"),  # nothing is beside a best one that rests
+        ((1.0, 2.9, 2.95), "", 1, 2, "ab"),  # a process is free beside the best one
+        ((1.0, 3.1), "", 1, 2, "a"),
+        ((1.0, 2.9), "", 1, 1, "a"),
+        ((1.0, 2.9), "", 2, 3, "a"),
+        ((1.0, 1.2, 2.9), "", 1, 2, "ab"),
+        ((1.0, 1.2, 2.9), "", 1, 4, "abc"),
+        ((1.0, 1.2, 2.9), "a", 1, 4, "b"),  # nothing is beside a best one that rests
     ],
 )
 def test_who_is_improved_with_the_best_candidate(errors, resting, judges, processes, improved):
     fit = SimpleNamespace(lacks_rows=False, before=0, steps=10, may_gain=True)
-    ranked = [
-        SimpleNamespace(name=name, error=error, fits={0: fit}, in_order=[fit], continues=True, spent=1.0)
-        for name, error in errors.items()
-    ]
+    common = {"fits": {0: fit}, "in_order": [fit], "continues": True, "spent": 1.0}
+    ranked = [SimpleNamespace(name=name, error=error, **common) for name, error in zip("abc", errors, strict=False)]
+    place = {"judges": judges, "processes": processes, "folds": 5, "crossed": 5, "table": True, "candidates": {}}
     policy: Any = object.__new__(Best)
     policy.promotions, policy._settings = [], SimpleNamespace(timeout=100.0, seeds=3)
     policy.selection = SimpleNamespace(
@@ -76,13 +72,8 @@ def test_who_is_improved_with_the_best_candidate(errors, resting, judges, proces
         train=lambda runs: iter([runs]),
         display=SimpleNamespace(say=lambda line: None),
         journal=SimpleNamespace(seconds=0.0),
-        candidates={},
-        table=True,
         set_up=0.1,
-        folds=5,
-        crossed=5,
-        judges=judges,
-        processes=processes,
+        **place,
     )
     runs = next(policy._improve())
     assert "".join(dict.fromkeys(run.candidate.name for run in runs)) == improved
