@@ -13,19 +13,10 @@ from runge.data.channels import Channels
 from runge.data.rows import Rows
 from runge.data.table import Table
 from runge.records.ensemble import write_answer
+from runge.sweeps.policies.best import verdict
 from runge.sweeps.policies.best.influences import _cautions
 from runge.sweeps.policies.best.search_table import SearchTable
 from runge.sweeps.policies.best.unseen import errors_of
-from runge.sweeps.policies.best.verdict import (
-    _describe_answer,
-    _describe_bounds,
-    _describe_decades,
-    _describe_errors,
-    _describe_surprise,
-    _entry,
-    _in_words,
-    _of_decades,
-)
 
 
 def table_of(x, y, dydx=None, outputs=("y",), group=None):
@@ -34,6 +25,13 @@ def table_of(x, y, dydx=None, outputs=("y",), group=None):
     inputs = ("x",) if x.shape[1] == 1 else ("s", "t")
     rows = Rows.of((x, y, dydx), inputs, outputs, Table(file="t.csv", group=group))
     return SearchTable(rows, np.empty(0, int), Channels.of(x, y, dydx))
+
+
+def error_of(values, table, groups=None):
+    """Return the error of an output whose derivatives are not known; by default each row is a group."""
+    groups = np.arange(len(values)) if groups is None else groups
+    [error] = errors_of(np.c_[values, np.full(len(values), np.nan)], groups, table)
+    return error
 
 
 @pytest.mark.parametrize(
@@ -52,25 +50,25 @@ def test_the_answer_in_a_sentence(runs, rows, expected, tmp_path):
         (tmp_path / run).mkdir()
         (tmp_path / run / "metrics.json").touch()
     write_answer(tmp_path, runs)
-    assert _describe_answer(tmp_path, best, *rows, 5) == f"The answer is {expected}"
+    assert verdict._describe_answer(tmp_path, best, *rows, 5) == f"The answer is {expected}"
 
 
 def test_the_errors_in_a_sentence():
     table = table_of(np.arange(10.0)[:, None], np.array([[0.0, 0], [2, 20]] * 5), outputs=("a", "b"))
     residuals = np.array([[0.1, 0.0, np.nan, np.nan]] * 9 + [[np.nan, np.nan, np.nan, np.nan]])
     where = "In rows left out of training (2 of 5 folds), the error of one network, over the standard deviation, is"
-    said = _describe_errors(errors_of(residuals, np.arange(10), table), residuals, table.rows, 2, 5)
+    said = verdict._describe_errors(errors_of(residuals, np.arange(10), table), residuals, table.rows, 2, 5)
     assert said == f"{where} 5.0e-02 for the values (a: 1.0e-01)."
     for judged in (8, 0):  # too few
         residuals[judged:, 1] = np.nan
-        said = _describe_errors(errors_of(residuals, np.arange(10), table), residuals, table.rows, 2, 5)
+        said = verdict._describe_errors(errors_of(residuals, np.arange(10), table), residuals, table.rows, 2, 5)
         expected = f"b is not judged: these rows have {judged} of its 10 labels."
         assert said == f"{where} 1.0e-01 for the values. {expected}"
 
 
 def test_the_bounds_in_a_sentence():
     def said(*bounds):
-        return _describe_bounds([OutputError(f"y{i}", 1, 1, *pair) for i, pair in enumerate(bounds)])
+        return verdict._describe_bounds([OutputError(f"y{i}", 1, 1, *pair) for i, pair in enumerate(bounds)])
 
     assert said((None, None)) == ""
     there = "In these rows, 90 % of the values were within 1.2e-03"
@@ -78,9 +76,8 @@ def test_the_bounds_in_a_sentence():
     both = f"{there} and 90 % of the derivatives were within 3.0e-01 standard deviations of the prediction."
     assert said((0.0012, 0.1), (0.0011, 0.3)) == both
     assert said((0.0012, 0.1), (0.0011, None)) == said((0.0012, None)), "no bound of some outputs only"
-    assert _describe_bounds([OutputError("y", 1, None, 0.0012, None), OutputError("z", *[None] * 4)]) == said(
-        (0.0012, None)
-    )
+    unknown = [OutputError("y", 1, None, 0.0012, None), OutputError("z", *[None] * 4)]
+    assert verdict._describe_bounds(unknown) == said((0.0012, None))
 
 
 def test_the_errors_are_root_means_and_order_statistics_of_each_output():
@@ -106,27 +103,26 @@ def test_the_factor_of_an_error_is_that_of_the_jackknife():
     """For normal residuals the standard error of a root mean square of n is 1 / sqrt(2 n) of it."""
     chance = np.random.default_rng(0)
     table = table_of(chance.random((400, 1)), chance.random((400, 1)))
-    residuals = np.c_[chance.normal(size=400), np.full(400, np.nan)]
-    for groups, expected in ((np.arange(400), 800), (np.arange(400) // 4, 800), (np.arange(400) // 10, 800)):
-        [error] = errors_of(residuals, groups, table)
-        t = stats.t.ppf(0.975, min(groups.max(), 99))
-        assert np.log(error.value_factor) == pytest.approx(t / np.sqrt(expected), rel=0.4)
+    residuals, rows = chance.normal(size=400), np.arange(400)
+    equal = np.repeat(residuals[:40], 10)  # in each of 40 groups
+    for values, size, n in ((residuals, 1, 400), (residuals, 4, 400), (residuals, 10, 400), (equal, 10, 40)):
+        error = error_of(values, table, rows // size)
+        t = stats.t.ppf(0.975, min(399 // size, 99))
+        assert np.log(error.value_factor) == pytest.approx(t / np.sqrt(2 * n), rel=0.4)
         assert error.derivative_factor is None
-    same = np.where(np.isnan(residuals), np.nan, np.repeat(residuals[:40], 10, axis=0))
-    [error] = errors_of(same, np.arange(400) // 10, table)  # 40 groups of equal residuals
-    assert np.log(error.value_factor) == pytest.approx(stats.t.ppf(0.975, 39) / np.sqrt(80), rel=0.4)
 
 
 def test_rows_of_few_groups_have_neither_an_error_nor_a_bound():
     chance = np.random.default_rng(0)
     x, y = chance.random((90, 1)), chance.random((90, 1))
     table = table_of(x, y, group="a")
-    residuals = np.c_[np.arange(1.0, 91), y * np.nan]
-    [error] = errors_of(residuals, np.arange(90) // 10, table)  # k = 0.9 * 10 / 9 * 90
+    residuals = np.arange(1.0, 91)
+    error = error_of(residuals, table, np.arange(90) // 10)  # k = 0.9 * 10 / 9 * 90
     assert error.value_bound == pytest.approx(90 / y.std())
     few = replace(table.rows, groups=np.arange(90) // 12)
-    assert errors_of(residuals, few.groups, table) == [OutputError("y", *[None] * 4)]
-    said = _describe_errors(errors_of(residuals, few.groups, table), residuals, few, 2, 5)
+    error = error_of(residuals, table, few.groups)
+    assert error == OutputError("y", *[None] * 4)
+    said = verdict._describe_errors([error], np.c_[residuals, y * np.nan], few, 2, 5)
     assert said == "y is not judged: these rows have 90 of its 90 labels, in 8 groups."
 
 
@@ -136,26 +132,22 @@ def test_the_error_of_few_rows_may_be_larger_by_its_factor():
     x, y = chance.random((10, 1)), chance.random((10, 1))
     table = table_of(x, y)
     for _ in range(300):
-        [error] = errors_of(np.c_[chance.normal(size=10), np.full(10, np.nan)], np.arange(10), table)
+        error = error_of(chance.normal(size=10), table)
         within += error.value / error.value_factor < 1 / y.std() < error.value * error.value_factor
     assert 0.9 < within / 300 < 0.99
 
 
 @pytest.mark.parametrize(
-    ("factors", "expected"),
+    ("a", "b", "interval", "note", "how"),
     [
-        ((1.1, 1.2), "2.0e-01 for the values (b: 3.0e-01)"),
-        (
-            (2.0, 1.5),
-            "2.0e-01 [1.0e-01, 4.0e-01] for the values (b: 3.0e-01 [2.0e-01, 4.5e-01]), with jackknife intervals",
-        ),
-        ((1.1, 3.0), "2.0e-01 for the values (b: 3.0e-01; few rows decide it)"),
+        (1.1, 1.2, "", "", ""),
+        (2.0, 1.5, " [1.0e-01, 4.0e-01]", " [2.0e-01, 4.5e-01]", ", with jackknife intervals"),
+        (1.1, 3.0, "", "; few rows decide it", ""),
     ],
 )
-def test_an_error_that_is_not_certain_has_its_interval(factors, expected):
-    abouts = zip("ab", (0.1, 0.3), factors, strict=True)
-    errors = [OutputError(output, error, *[None] * 3, factor) for output, error, factor in abouts]
-    assert _in_words(errors) == expected
+def test_an_error_that_is_not_certain_has_its_interval(a, b, interval, note, how):
+    errors = [OutputError("a", 0.1, *[None] * 3, a), OutputError("b", 0.3, *[None] * 3, b)]
+    assert verdict._in_words(errors) == f"2.0e-01{interval} for the values (b: 3.0e-01{note}){how}"
 
 
 def test_test_rows_with_larger_residuals_than_chance_allows():
@@ -164,33 +156,34 @@ def test_test_rows_with_larger_residuals_than_chance_allows():
     labels = chance.random((40, 1)), chance.random((40, 1)), chance.random((40, 1, 1))
     table = table_of(*labels)
     for n, m in ((20, 200), (100, 30)):
-        said = [_describe_surprise(*(chance.normal(size=(size, 2)) for size in (m, n)), table) for _ in range(400)]
+        said = [
+            verdict._describe_surprise(*(chance.normal(size=(size, 2)) for size in (m, n)), table) for _ in range(400)
+        ]
         assert sum(map(bool, said)) <= 10
-    left_out, test = chance.normal(size=(100, 2)), chance.normal(size=(30, 2))
-    test[:, 1] *= 4
+    left_out, test = chance.normal(size=(100, 2)), chance.normal(size=(30, 2)) * [1, 4]
     test[:5] = np.nan
     within = int((np.abs(test[5:, 1]) <= np.sort(np.abs(left_out[:, 1]))[90]).sum())
     expected = f"Only {within} of 25 test values of dy_dx are within the bound of 90 % in rows left out, fewer than"
     why = "chance allows for independent rows: they may belong to groups (data.group)."
-    assert _describe_surprise(test, left_out, table) == f"{expected} {why}"
-    assert _describe_surprise(test, left_out, table_of(*labels, group="a")) == ""
+    assert verdict._describe_surprise(test, left_out, table) == f"{expected} {why}"
+    assert verdict._describe_surprise(test, left_out, table_of(*labels, group="a")) == ""
     for few in (left_out[:8], left_out[:0], left_out * np.nan):
-        assert _describe_surprise(test, few, table) == ""
+        assert verdict._describe_surprise(test, few, table) == ""
 
 
 def test_inputs_over_many_decades_are_named():
     x = np.stack([np.geomspace(1e-8, 1e2, 20), np.linspace(1, 900, 20), np.linspace(-1, 1, 20)], axis=1)
     rows = SimpleNamespace(x=x, inputs=("p", "q", "r"))
-    assert _describe_decades(rows).startswith("p spans 10 decades: a fit of the logarithm may have")
+    assert verdict._describe_decades(rows).startswith("p spans 10 decades: a fit of the logarithm may have")
     good, bad = ([OutputError("y", 1e-3, error, 1.0, 1.0)] for error in (0.09, 0.11))
-    assert _of_decades(good, rows) == (good, _describe_decades(rows))
-    errors, sentence = _of_decades(bad, rows)
+    assert verdict._of_decades(good, rows) == (good, verdict._describe_decades(rows))
+    errors, sentence = verdict._of_decades(bad, rows)
     assert errors == [OutputError("y", *[None] * 4)]
     assert sentence.endswith("The errors in rows left out are too large to state an error in new rows.")
     rows.x = x[:, 1:]
     rows.inputs = ("q", "r")
-    assert _of_decades(bad, rows) == (bad, "")
-    assert _describe_decades(rows) == ""
+    assert verdict._of_decades(bad, rows) == (bad, "")
+    assert verdict._describe_decades(rows) == ""
 
 
 def test_cautions_on_the_rows():
@@ -214,5 +207,5 @@ def test_a_candidate_has_the_errors_of_the_outputs_that_are_judged():
     )  # fmt: skip
     for a, b, expected in ((1.0, 9.0, 5.0), (1.0, None, 1.0), (None, None, 5.0)):
         board = [OutputError("a", a, 1.0, None, None), OutputError("b", b, 1.0, None, None)]
-        entry = _entry(candidate, board)
+        entry = verdict._entry(candidate, board)
         assert (entry.value, entry.derivative) == (expected, 3.0)
