@@ -20,10 +20,7 @@ def test_each_can_be_trained_on_formulas_of_one_and_two_inputs(name):
     assert [member.sizes[1] for member in members] == [1024, 1024]  # compared on the same number of points
 
 
-def test_one_fits_a_kink_exactly(train, tmp_path):
-    status, out, err = train(
-        *FORMULAS["Levenberg-Marquardt, relu, 16"], "target=kink", "seed=1", "pictures=false", "hydra.run.dir=run"
-    )
-    assert status == 0, out + err
-    metrics = json.loads((tmp_path / "run" / "metrics.json").read_text())
+def test_one_fits_a_kink_exactly(fit):
+    run = fit("run", *FORMULAS["Levenberg-Marquardt, relu, 16"], "target=kink", "seed=1", "pictures=false")
+    metrics = json.loads((run / "metrics.json").read_text())
     assert max(metrics["test/mse_f"], metrics["test/mse_df"]) < 1e-29
