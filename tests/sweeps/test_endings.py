@@ -12,6 +12,7 @@ from runge.records.files import locked
 from tests.conftest import ROOT
 from tests.sweeps.commands import Command, until
 from tests.sweeps.test_killed import SMALL
+from tests.sweeps.test_run import state
 
 LONG = (*SMALL, "trainer.max_steps=100000", "trainer.checkpoint_seconds=0.1", "trainer.log_every=7", "model.width=8")
 SWEEP = ("-m", *LONG, "optimizer=lbfgs", "seed=0,1", "hydra.launcher.processes=2")
@@ -54,34 +55,30 @@ def test_all_processes_of_a_sweep_end_with_it(moment, how, tmp_path):
     assert printed.count("error: interrupted") == (how != "KILL")
 
 
-def test_second_command_on_a_sweep_is_refused_and_its_workers_end_with_it(command, tmp_path):
-    first = command(*SWEEP, "hydra.sweep.dir=sweep")
-    until(lambda: training(tmp_path / "sweep"))
-    record = (tmp_path / "sweep" / "multirun.yaml").read_bytes()
-    status, printed = command(*SWEEP, "seed=range(9)", "hydra.sweep.dir=sweep").wait()
+def test_second_command_on_a_sweep_is_refused_and_its_workers_wait_for_others_and_end_with_it(command, tmp_path):
+    """Others are such as a worker of a sweep that was killed, which still saves its checkpoint."""
+    sweep, words = tmp_path / "sweep", (*SWEEP, "hydra.sweep.dir=sweep")
+    with locked(sweep / "1", "resume"):
+        first = command(*words)
+        until((sweep / "0" / "checkpoints" / "last.ckpt").exists)
+        assert [path.name for path in (sweep / "1").iterdir()] == [".lock"]
+    until(lambda: training(sweep))
+    assert "is in use" not in first.printed()
+    record = (sweep / "multirun.yaml").read_bytes()
+    status, printed = command(*words, "seed=range(9)").wait()
     assert (status, printed.count("error: ")) == (1, 1)
     assert f"hydra.sweep.dir: 'sweep' is in use by process {first.process.pid} of " in printed
-    assert (tmp_path / "sweep" / "multirun.yaml").read_bytes() == record
+    assert (sweep / "multirun.yaml").read_bytes() == record
     status, printed = command("resume=sweep/0").wait()
     assert (status, printed.count("error: ")) == (1, 1)
     assert re.search(r"error: resume: '.*sweep/0' is in use by process \d+ of ", printed)
     assert len(first.members()) == 3  # with both workers
     first.end("KILL", "command")
     assert "Traceback" not in first.wait()[1]  # which waits for the workers, too
-
-
-def test_sweep_waits_for_another_process_that_trains_a_run(command, tmp_path):
-    """Such as a worker of a sweep that was killed, which still saves its checkpoint."""
-    sweep = tmp_path / "sweep"
-    with locked(sweep / "1", "resume"):
-        running = command(*SWEEP, "hydra.sweep.dir=sweep")
-        until((sweep / "0" / "checkpoints" / "last.ckpt").exists)
-        assert [path.name for path in (sweep / "1").iterdir()] == [".lock"]
-    until(lambda: training(sweep))
-    running.end("TERM", "group")
-    _, printed = running.wait()
-    assert "is in use" not in printed
-    assert "Traceback" not in printed
+    again = command(*words)
+    until(lambda: [state(sweep / run)["status"] for run in "01"] == ["running", "running"])
+    again.end("TERM", "group")
+    assert "Traceback" not in again.wait()[1]
 
 
 def test_second_command_on_a_run_is_refused(command, tmp_path):
