@@ -4,12 +4,13 @@
 """
 
 import json
-import time
 
 import pytest
 
 from runge.configuration.objects import CONFIGURATIONS
-from tests.sweeps.commands import TINY_SEARCH, Command
+from tests.sweeps.commands import Command, until
+from tests.sweeps.policies.best.test_best import SMALL as SMALL_RACE
+from tests.sweeps.policies.best.test_best import share_table
 from tests.sweeps.test_killed import SMALL, check_files, finish
 from tests.sweeps.test_run import SHORT, figures
 from tests.sweeps.test_search import WHOLE
@@ -17,15 +18,13 @@ from tests.sweeps.test_search import WHOLE
 POLICIES = {
     "none": ("-m", "model.width=4,8", "seed=0,1", "search.compare=false", *(x for x in SHORT if "width" not in x)),
     "optuna": WHOLE,
-    "best": ("-m", *TINY_SEARCH, "search.compare=false", "data.folds=2", "trainer.max_steps=20", "data.file=t.csv"),
+    "best": SMALL_RACE,
 }
-
-
-GRIDS = {
-    "a grid of several stacks": ("seed=range(4)", "resampling=none,residual", "balance=gradnorm"),
-    "a grid in one stack": ("seed=range(5)", "loss.lambda_d=0,1"),
+GRID = ("-m", "search.compare=false", *SMALL, "trainer.max_steps=3000")
+LONG = {
+    "a grid of several stacks": (*GRID, "seed=range(4)", "resampling=none,residual", "balance=gradnorm"),
+    "a grid in one stack": (*GRID, "seed=range(5)", "loss.lambda_d=0,1"),
 }
-LONG = {name: ("-m", "search.compare=false", *SMALL, "trainer.max_steps=3000", *grid) for name, grid in GRIDS.items()}
 
 
 def test_each_policy_is_tested():
@@ -39,10 +38,8 @@ def finished(sweep):
 
 def kill(folder, sweep, count, seconds, *arguments):
     """Start a sweep, and kill all of its processes some seconds after so many of its runs have finished."""
-    command, deadline = Command(folder, *arguments), time.monotonic() + 300
-    while command.process.is_alive() and len(finished(sweep)) < count:
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
+    command = Command(folder, *arguments)
+    until(lambda: not command.process.is_alive() or len(finished(sweep)) >= count, 300)
     command.process.join(seconds)
     command.end("KILL", "all")
     command.wait()
@@ -64,16 +61,15 @@ def answer(sweep):
 
 
 @pytest.mark.parametrize("policy", [*POLICIES, *(pytest.param(name, marks=pytest.mark.nightly) for name in LONG)])
-def test_a_sweep_that_is_killed_continues_to_the_same_answer(policy, tmp_path, trained, pytestconfig, draws):
-    table = [
-        f"{x},{y},{x**2 * y},{2 * x * y},{x**2}" for x in (-0.9, -0.5, 0.1, 0.3, 0.7, 0.8) for y in (-1, 0, 0.5, 1)
-    ]
-    (tmp_path / "t.csv").write_text("\n".join(["a,b,y,dy_da,dy_db", *table]))
+def test_a_sweep_that_is_killed_continues_to_the_same_answer(
+    policy, shared, in_folder, tmp_path, trained, pytestconfig, draws
+):
     nightly, place = pytestconfig.getoption("nightly"), tmp_path / "whole"
-    arguments = (*(POLICIES | LONG)[policy], f"hydra.launcher.processes={2 if nightly else 1}")
-    if policy == "optuna" and not nightly:
-        place = trained(*WHOLE)[0] / "search"
+    arguments = (*(POLICIES | LONG)[policy], *([share_table(shared)] if policy == "best" else []))
+    if policy in ("optuna", "best") and not nightly:  # other tests have trained them
+        place = trained(*arguments)[0] / {"optuna": "search", "best": "race"}[policy]
     else:
+        arguments += (f"hydra.launcher.processes={2 if nightly else 1}",)
         finish(tmp_path, *arguments, "hydra.sweep.dir=whole")
     whole = answer(place)
     for trial in range(pytestconfig.getoption("kills")):

@@ -29,6 +29,7 @@ RACE = ("-m", *TINY_SEARCH, "hydra.sweep.dir=race")
 SHORT = (*RACE, "data.file=t.csv", "search.compare=false")
 FORMULAS = tuple(x.replace("tables", "formulas") for x in (*RACE, "search.compare=false") if not x.startswith("data"))
 FEW = ("data.folds=2", "search.seeds=1", "trainer.max_steps=20")
+SMALL = (*RACE, "search.compare=false", "data.folds=2", "trainer.max_steps=20")
 ALONE = '+search.tables.alone=["loss.lambda_d=0"]'
 NAMED = ("data.inputs=[a,b]", "data.outputs=[y]")
 
@@ -50,12 +51,10 @@ def _table(tmp_path, monkeypatch):
     save(rows())
 
 
-@pytest.fixture
-def race(shared, tmp_path):
-    """The overrides of a race whose table several tests share, with the usual number of folds and a comparison."""
-    table = (tmp_path / "t.csv").rename(shared / "table-of-the-race.csv")
-    save(rows())
-    return *RACE, f"data.file={table}", "data.folds=5"
+def share_table(shared):
+    """Return the override of a table that several tests share, and with it what they train."""
+    save(rows(), path=(part := Path("shared.csv")))
+    return f"data.file={part.rename(shared / 'table-of-the-race.csv')}"
 
 
 def board(sweep="race"):
@@ -87,16 +86,28 @@ def check_same(ours, theirs):
     assert np.array_equal(runge.load(ours)(x), runge.load(theirs)(x))
 
 
-OPTUNA = "search=optuna", "search.trials=2", "optimizer.lr=interval(1e-3,0.1)", "trainer.max_steps=20"
-
-
-@pytest.mark.parametrize(("overrides", "file"), [((*TINY_SEARCH, "data.file=t.csv"), "answer"), (OPTUNA, "search")])
-def test_a_search_without_a_directory_makes_one(overrides, file, tmp_path):
-    """Its runs are read from the directory in which they were trained, and no other one is left."""
-    assert command("-m", *overrides, "search.compare=false")[0] == 0
-    (directory,) = tmp_path.glob("outputs/multirun/*/*")
-    assert (directory / f"{file}.json").exists()
+def only_sweep(folder):
+    """Return the directory that a sweep has made, in which its runs were trained."""
+    (directory,) = folder.glob("outputs/multirun/*/*")
     assert (directory / "0").is_dir()
+    return directory
+
+
+def test_a_search_without_a_directory_makes_one_and_names_a_candidate_that_fails(tmp_path):
+    """Its runs are read from the directory in which they were trained, and no other one is left."""
+    search = (x for x in SHORT if not x.startswith("hydra.sweep.dir"))
+    assert command(*search, *FEW, '+search.tables.three=["optimizer.lr=1e12","optimizer.weight_decay=0"]') == (0, "")
+    directory = only_sweep(tmp_path)
+    assert (directory / "answer.json").exists()
+    ((name, _, message),) = (one.partition(": ") for one in read_board(directory).left_out)
+    assert name == "three"
+    assert "diverged" in message
+
+
+def test_a_search_with_optuna_without_a_directory_makes_one(tmp_path):
+    search = "search=optuna", "search.trials=1", "optimizer.lr=interval(1e-3,0.1)", "hydra.launcher.processes=1"
+    assert command("-m", *search, "search.compare=false", "trainer.max_steps=20") == (0, "")
+    assert (only_sweep(tmp_path) / "search.json").exists()
 
 
 def check_profiles(answer, board):
@@ -118,8 +129,8 @@ def check_profiles(answer, board):
     assert re.match(r"In these rows, 90 % of the values were within \S+ and 90 %", board.sentences[2])
 
 
-def test_the_answer_is_one_function_of_the_best(race, trained):
-    folder, printed = trained(*race)
+def test_the_answer_is_one_function_of_the_best(shared, trained):
+    folder, printed = trained(*RACE, share_table(shared), "data.folds=5")
     race = folder / "race"
     answer, one = runge.load(race), board(race)
     assert names(one) == {"one", "two"}
@@ -140,21 +151,22 @@ def test_the_answer_is_one_function_of_the_best(race, trained):
     assert [len(entry["calibrating"]) for entry in one] == [5, *[0] * (len(one) - 1)]
     assert runge.Answer(race).groups[0].name in [entry["name"] for entry in one]
     assert "leads" not in runge.Answer(race).lead or "interval" not in runge.Answer(race).lead
-    check_profiles(answer, read_leaderboard([race]))
+    check_profiles(answer, read_board(race))
     assert (race / "comparison.html").is_file()
     assert "2 candidates on 24 rows" in printed
 
 
-def test_ctrl_c_leaves_the_best_so_far(race, trained, tmp_path, monkeypatch):
+def test_ctrl_c_leaves_the_best_so_far(shared, trained, tmp_path, monkeypatch):
+    search = *SMALL, share_table(shared)
     with monkeypatch.context() as patch:
-        patch.setattr("runge.optimizers.optimizer.Problem", interrupted_at(100))  # in the second round
-        status, message = command(*race)
+        patch.setattr("runge.optimizers.optimizer.Problem", interrupted_at(50))  # in the second round
+        status, message = command(*search)
     assert status == 1
     how = "to continue, run the same command with hydra.sweep.dir=race"
     assert re.fullmatch(f"error: interrupted; the best answer so far, (one|two), is in race; {how}", message)
     assert runge.load("race").members > 1
-    assert command(*race) == (0, "")
-    check_same(tmp_path / "race", trained(*race)[0] / "race")
+    assert command(*search) == (0, "")
+    check_same(tmp_path / "race", trained(*search)[0] / "race")
 
 
 def test_a_time_that_is_too_short_gives_the_fastest_candidate(capsys):
@@ -167,7 +179,7 @@ def test_a_time_that_is_too_short_gives_the_fastest_candidate(capsys):
 
 OWN = ", ".join(f'{name}: ["optimizer.lr=0.0{i}"]' for i, name in enumerate("abcdefg", 1))
 HALVING = [override for override in SHORT if "tables" not in override and not override.startswith("data.folds")]
-HALVING += ["data.folds=5", "~search.tables", f"+search.tables={{{OWN}}}"]
+HALVING += ["data.folds=5", "search.seeds=1", "~search.tables", f"+search.tables={{{OWN}}}"]
 
 
 def test_candidates_begin_with_few_rows_and_the_best_two_of_five_continue_with_more(monkeypatch):
@@ -269,13 +281,6 @@ def test_a_formula_has_an_answer():
     assert runge.load("race").members == 1
 
 
-def test_a_candidate_that_fails_is_named_with_its_failure():
-    assert command(*SHORT, '+search.tables.three=["optimizer.lr=1e12","optimizer.weight_decay=0"]') == (0, "")
-    ((name, _, message),) = (one.partition(": ") for one in read_board().left_out)
-    assert name == "three"
-    assert "diverged" in message
-
-
 @pytest.mark.nightly
 def test_the_winner_of_a_formula_gets_more_points():
     """Also one by Levenberg-Marquardt, which continues from its weights."""
@@ -292,18 +297,15 @@ def test_the_winner_of_a_formula_gets_more_points():
 
 @pytest.fixture
 def made_up(monkeypatch):
-    """Let runs have made-up fits, those of candidate `one` with errors of 1, the others with 2, and no answer."""
+    """Let runs have made-up fits, of candidate `one` with errors of 1 or of its seeds, else with 2, and no answer."""
+    launcher = Launcher()
+    launcher.errors = {}
 
     def fit(directory, number, share, start, completes):
-        error = 1.0 if launcher.of_run[number]["optimizer.lr"] == "0.01" else 2.0
+        overrides = [job for batch in launcher.batches for job in batch][number]
+        error = launcher.errors.get(overrides.get("seed"), 1.0) if overrides["optimizer.lr"] == "0.01" else 2.0
         return MadeUpFit(directory, number, {"val/nrmse_f": error}, share, not completes, 0, 0.1)
 
-    def result(number, overrides):
-        launcher.of_run[number] = overrides
-        return 1.0
-
-    launcher = Launcher(result)
-    launcher.of_run = {}
     monkeypatch.setattr(Fit, "of", fit)
     monkeypatch.setattr("runge.sweeps.policies.best.successive_halving.answer", lambda *_: iter(()))
     monkeypatch.setattr(Best, "conclude", lambda _: None)
@@ -353,14 +355,9 @@ def test_runs_have_a_time_after_which_they_end_with_what_they_have(made_up):
         ({"2": 0.4, "4": 0.1, "8": 0.19}, ["2", "4", "6", "8"]),
     ],
 )
-def test_the_best_begins_again_with_further_seeds_until_two_find_the_same_minimum(errors, seeds, made_up, monkeypatch):
-    def fit(directory, number, share, start, completes):
-        overrides = made_up.of_run[number]
-        error = errors.get(overrides.get("seed"), 1.0) if overrides["optimizer.lr"] == "0.01" else 2.0
-        return MadeUpFit(directory, number, {"val/nrmse_f": error}, share, not completes, 0, 0.1)
-
-    monkeypatch.setattr(Fit, "of", fit)
-    best = run(made_up, *SHORT)
+def test_the_best_begins_again_with_further_seeds_until_two_find_the_same_minimum(errors, seeds, made_up):
+    made_up.errors = errors
+    best = run(made_up, *SHORT, "data.folds=2")
     further = [job["seed"] for batch in made_up.batches for job in batch if "seed" in job]
     assert list(dict.fromkeys(further)) == seeds
     assert all(job["trainer.max_steps"] == "40" for batch in made_up.batches for job in batch)
@@ -389,32 +386,33 @@ def test_a_search_is_not_continued_on_other_rows(tmp_path):
         Journal(tmp_path, policy(*SHORT).description(), True, 0.0)
 
 
-MISTAKES = [
-    ("data.file=none.csv", "data.file", "'none.csv'", "there is no file"),
-    ("data.file=null", "data.file", "got None", "valid string"),
-    ("data.file=seven.csv", "data.folds", "got 7", "at least 8 rows"),
-    ("data.file=constant.csv", "data.inputs", "'b'", "must have values that differ"),
-    ("model.widht=8", "model.widht", "", "unknown key"),
-    ("model.width=8,16", "model.width", "8,16", "must have one value with search=best"),
-    ("search.timeout=0", "search.timeout", "got 0", "greater than"),
-    ("search.timeout=now", "search.timeout", "got 'now'", "valid number"),
-    ("optimizer=sgd", "optimizer", "got sgd", "must be that of a candidate", "adamw"),
-    ("data.fold=1", "data.fold", "got 1", "must be null with search=best"),
-    ("data.folds=null", "data.folds", "got null", "must be at least 2 with search=best"),
-    ("data.folds=1", "data.folds", "got 1", "greater than or equal to 2"),
-    ("+search.tables={}", "search.tables, search.formulas", "got none", "must have a candidate"),
-]
+# An override: the key, what was given, and what is allowed.
+MISTAKES = {
+    "data.file=none.csv": ("data.file", "'none.csv'", "there is no file"),
+    "data.file=null": ("data.file", "got None", "valid string"),
+    "data.file=seven.csv": ("data.folds", "got 7", "at least 8 rows"),
+    "data.file=constant.csv": ("data.inputs", "'b'", "must have values that differ"),
+    "model.widht=8": ("model.widht", "", "unknown key"),
+    "model.width=8,16": ("model.width", "8,16", "must have one value with search=best"),
+    "search.timeout=0": ("search.timeout", "got 0", "greater than"),
+    "search.timeout=now": ("search.timeout", "got 'now'", "valid number"),
+    "optimizer=sgd": ("optimizer", "got sgd", "must be that of a candidate", "adamw"),
+    "data.fold=1": ("data.fold", "got 1", "must be null with search=best"),
+    "data.folds=null": ("data.folds", "got null", "must be at least 2 with search=best"),
+    "data.folds=1": ("data.folds", "got 1", "greater than or equal to 2"),
+    "+search.tables={}": ("search.tables, search.formulas", "got none", "must have a candidate"),
+}
 
 
-@pytest.mark.parametrize(("override", "parts"), [(one[0], one[1:]) for one in MISTAKES], ids=[x[0] for x in MISTAKES])
-def test_mistakes_are_refused_before_any_work(override, parts, tmp_path):
+@pytest.mark.parametrize("override", MISTAKES)
+def test_mistakes_are_refused_before_any_work(override, tmp_path):
     save(rows(7), path="seven.csv")
     save(rows() * [1, 0, 1, 1, 1], path="constant.csv")
     before = sorted(tmp_path.iterdir())
     key = override.partition("=")[0]
     with pytest.raises(Exception) as error:  # noqa: PT011, which of several classes is no matter to a user
         policy(*(x for x in SHORT if x.partition("=")[0] != key), override)
-    check_refusal(str(explain(error.value)), *parts)
+    check_refusal(str(explain(error.value)), *MISTAKES[override])
     assert sorted(tmp_path.iterdir()) == before
 
 
