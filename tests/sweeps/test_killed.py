@@ -19,7 +19,7 @@ from tests.sweeps.test_run import figures
 SMALL = ("data.n_train=16", "data.n_val=16", "data.n_test=101", "trainer.log_every=50", "trainer.progress_bar=false")
 RUNS = {
     "mini-batches": (
-        *(*SMALL, "trainer.max_steps=1000", "data.batch_size=5", "schedule.ramp_steps=300", "pictures=false"),
+        *(*SMALL, "trainer.max_steps=500", "data.batch_size=5", "schedule.ramp_steps=300", "pictures=false"),
     ),
     "levenberg_marquardt": (
         *(*SMALL, "optimizer=levenberg_marquardt", "trainer.max_steps=600"),
