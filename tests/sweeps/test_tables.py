@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 
 import runge
+from runge.comparison.ranking import Ranking, collect
 from runge.configuration.objects import CONFIGURATIONS
 from runge.data.rows import read
 from runge.data.table import Table
@@ -14,15 +15,13 @@ from runge.interface.outcomes import Run
 from runge.records.directories import RunDirectory
 from runge.sweeps.jobs import ended_before
 from runge.sweeps.run import announce, print_errors
-from runge.sweeps.session import explain
 from runge.training.member import Member
 from runge.training.stack import Stack
 from tests.conftest import compose
 from tests.refusals import check_refusal, refuses
-from tests.sweeps.test_bad_input import prepare
 from tests.sweeps.test_differential import check_members
 from tests.sweeps.test_differential import train as train_stack
-from tests.sweeps.test_run import at_step, check_resumed_alone, figures
+from tests.sweeps.test_run import at_step, check_resumed_alone, figures, fit_alone
 
 pytestmark = pytest.mark.usefixtures("in_folder", "one_core")
 
@@ -33,8 +32,10 @@ SHORT = (
 LONGER = (*SHORT, "trainer.max_steps=300", "trainer.log_every=100", "model.width=16")
 EXACT = (*SHORT, "trainer.precision=64", "trainer.compile=off")
 ALONE = ("data.inputs=[t]", "data.outputs=[y]")
-OPTIMIZERS = sorted(path.stem for path in (CONFIGURATIONS / "optimizer").glob("*.yaml"))
-BALANCES = sorted(path.stem for path in (CONFIGURATIONS / "balance").glob("*.yaml"))
+OPTIMIZERS, BALANCES = (
+    sorted(path.stem for path in (CONFIGURATIONS / group).glob("*.yaml")) for group in ("optimizer", "balance")
+)
+WITH_A_BALANCE = ("sgd", "adam", "adamw", "levenberg_marquardt", "soap")
 
 
 def two_outputs(m=40, seed=0):
@@ -107,18 +108,18 @@ def test_a_member_without_derivatives_in_its_training_rows(tmp_path):
     assert [found["lambda_d"] for found in check_members(members, tmp_path)] == [1, 0]
 
 
-@pytest.mark.parametrize(
-    "option", [*(f"optimizer={name}" for name in OPTIMIZERS), *(f"balance={name}" for name in BALANCES)]
-)
-def test_every_optimiser_and_balance_lowers_the_loss(option, tmp_path):
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+def test_every_optimiser_and_balance_lowers_the_loss(optimizer, tmp_path):
     """Also where one output is known in one row, and the derivatives of the other by one input are not."""
     table = two_outputs(60).drop(columns=["dy_db"])
     table.loc[table.index != table["z"].first_valid_index(), "z"] = np.nan
     table.to_csv("a.csv", index=False)
-    every = ["balance.every=8"] if option.split("=")[1] in ("log", "gradnorm", "relobralo") else []
-    fixed_neurons = option in ("optimizer=least_squares", "optimizer=random_features")
+    balance = dict(zip(WITH_A_BALANCE, BALANCES, strict=True)).get(optimizer, "fixed")
+    every = ["balance.every=8"] if balance in ("log", "gradnorm", "relobralo") else []
+    fixed_neurons = optimizer in ("least_squares", "random_features")
     every += ["trainer.log_every=1", "trainer.max_steps=2"] if fixed_neurons else ["trainer.log_every=8"]
-    one = member(*EXACT, *every, option, "data.inputs=[a,b]", "data.outputs=[y,z]")
+    chosen = (f"optimizer={optimizer}", f"balance={balance}")
+    one = member(*EXACT, *chosen, *every, "data.inputs=[a,b]", "data.outputs=[y,z]")
     stack = Stack([one])
     before = float(stack.module.measure("train", stack.data.dataset.train, stack.module.lambda_d)["train/loss"])
     stack, _, (found,) = train_stack([one], tmp_path)
@@ -136,7 +137,7 @@ def test_a_run_is_not_resumed_with_other_rows(fail, finish, fit, tmp_path):
     table, part = two_outputs(), tmp_path / "part"
     table.to_csv("a.csv", index=False)
     options = (*SHORT, "data.batch_size=7", "balance=log", "balance.every=8")
-    fail(*options, "hydra.run.dir=part", interrupt=10)
+    fit_alone(part, *options, interrupt=at_step(10))
     state = (part / "status.json").read_bytes()
     table.loc[3, "y"] = 1.0
     table.to_csv("a.csv", index=False)
@@ -190,38 +191,6 @@ def test_metrics_are_those_of_the_loaded_function(precision, scale, offset, fit)
     assert np.mean(nrmse) == pytest.approx(found["test/nrmse_f"], **close)
     written = pd.read_csv(run / "fit.csv")[["u_y", "u_z", "y"]]
     np.testing.assert_allclose(written, np.column_stack([values, rows["y"]]), rtol=1e-5)
-
-
-# An override: the key, what was given, and what is allowed.
-MISTAKES = {
-    "data=table": ("data.file", "None", "string"),
-    "target=runge": ("target", "Runge", "absent", "data=table"),
-    "sampling=chebyshev": ("sampling", "Chebyshev", "absent", "data=table"),
-    "resampling=region": ("resampling", "Region", "none", "data=table"),
-    "loss.sample_weight=derivative": ("loss.sample_weight", "'derivative'", "none", "data=table"),
-    "+data.nonsense=1": ("data.nonsense", "", "file, inputs, outputs"),
-    "data.n_train=5": ("data.n_train", "", "file, inputs, outputs", "data=sampled"),
-    "experiment=precision": ("data.n_train", "", "data=sampled"),
-    "data.batch_size=29": ("data.batch_size", "29", "null", "28"),
-    "data.inputs=[]": ("data.inputs", "", "at least 1 item"),
-    "data.split.train=0.9": ("data.split", "0.9", "at most 1 in total"),
-    "+data.split.trian=0.5": ("data.split.trian", "'trian'", "'train', 'val' or 'test'"),
-    "data.split_column=set": ("data.split_column", "'set'", "'a.csv'", "columns"),
-    "data.outputs=[u_y,y]": ("data.outputs", "'u_y'", "fit.csv"),
-    "data.file=b.csv": ("data.file: 'b.csv': line 2", "1", "2 cells"),
-}
-
-
-@pytest.mark.parametrize("mistake", MISTAKES)
-def test_a_mistake_is_refused(mistake):
-    """In a command with two files, the second of which is no table, whose overrides name the first."""
-    one_output().assign(u_y=1.0).to_csv("a.csv", index=False)
-    Path("b.csv").write_text("t,y\n1\n")
-    table = [] if mistake == "data=table" else ["data=table", "data.file=a.csv", *ALONE]
-    table = table[:3] if "outputs" in mistake else table
-    with pytest.raises(Exception) as error:  # noqa: PT011, which of several classes is no matter to a user
-        prepare([*table, mistake])
-    check_refusal(str(explain(error.value)), *MISTAKES[mistake])
 
 
 VALUES = {f"test/{name}_f" for name in ("mse", "max", "rel_l2", "nrmse", "r2")}
@@ -338,7 +307,7 @@ def test_two_values_that_are_nearly_equal(run):
     assert np.sqrt((error**2).mean()) < 0.1 * exact.std()
 
 
-def test_without_test_rows_the_errors_are_those_on_the_validation_rows(run, finish, tmp_path):
+def test_without_test_rows_the_errors_are_those_on_the_validation_rows(run, fit, tmp_path):
     two_outputs().to_csv("a.csv", index=False)
     path, log, errors = run(*SHORT, "data.split.test=0")
     assert "points: 34 train, 6 val, 0 test\n" in log
@@ -346,14 +315,16 @@ def test_without_test_rows_the_errors_are_those_on_the_validation_rows(run, fini
     found = figures(path)
     assert {found[name] for name in found if name.startswith("test/")} == {None}
     assert f"{found['val/nrmse_f']:.2e}" in errors
-    fit = pd.read_csv(path / "fit.csv")
-    assert len(fit) == 6
-    assert ((fit["u_y"] - fit["y"]) ** 2).mean() == pytest.approx(found["val/mse_f/y"], rel=1e-4)
+    rows = pd.read_csv(path / "fit.csv")
+    assert len(rows) == 6
+    assert ((rows["u_y"] - rows["y"]) ** 2).mean() == pytest.approx(found["val/mse_f/y"], rel=1e-4)
     assert ", on the validation rows" in str(Run(path).figure().get_suptitle())
     assert "val/nrmse_f=" in repr(Run(path))
-    out = finish("-m", *SHORT, "data.split.test=0", "model.width=4,5", "hydra.sweep.dir=sweep")
-    assert "2 runs by val/nrmse_df" in out
-    assert pd.read_csv(tmp_path / "sweep" / "comparison.csv")["val/nrmse_df"].is_monotonic_increasing
+    fit("other", *SHORT, "data.split.test=0", "model.width=4")
+    ranking = Ranking(collect([tmp_path]))
+    assert ranking.metric == "val/nrmse_df"
+    first, second = (record.figures["val/nrmse_df"] for record in ranking.records)
+    assert first < second
 
 
 def test_sizes_far_from_one_are_standardised(said, fit):
