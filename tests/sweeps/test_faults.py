@@ -18,25 +18,13 @@ from runge.loggers import TensorBoard
 from runge.training.module import SobolevRegression
 from tests.sweeps.commands import Command, until
 from tests.sweeps.test_killed import check_files, check_same
-from tests.sweeps.test_run import SHORT, check_resumed_alone, figures, only_run, state
+from tests.sweeps.test_run import SHORT, before_step, figures, fit_alone, only_run, state
 from tests.sweeps.test_sweep import SWEEP
 
 
 @pytest.fixture
 def whole(trained):
     return trained(*SWEEP, "hydra.sweep.dir=sweep")[0] / "sweep"
-
-
-def at_step(monkeypatch, step, action):
-    """Do something once, before the first step at or after this one."""
-    original, done = SobolevRegression.training_step, []
-
-    def act(self, block, index):
-        if int(self.step) >= step and not done:
-            done.append(action())
-        original(self, block, index)
-
-    monkeypatch.setattr(SobolevRegression, "training_step", act)
 
 
 def full_disk(monkeypatch, is_full):
@@ -57,17 +45,18 @@ def after(count):
     return lambda path: next(left, None) is None
 
 
-@pytest.mark.parametrize("count", [1, 18])
-def test_full_disk(count, fail, finish, trained, tmp_path, monkeypatch):
-    whole = only_run(trained(*SHORT)[0])
-    with monkeypatch.context() as patch:
-        full_disk(patch, after(count))
-        _, err = fail(*SHORT, "hydra.run.dir=run")
-    assert "No space left on device" in err
-    check_files(tmp_path / "run")
-    assert not (tmp_path / "run" / "metrics.json").exists()
+def test_full_disk(fail, finish, trained, tmp_path, monkeypatch):
+    """Twice: when a run begins, and when it is resumed."""
+    run = tmp_path / "run"
+    for count, words in ((1, (*SHORT, "hydra.run.dir=run")), (18, ("resume=run",))):
+        with monkeypatch.context() as patch:
+            full_disk(patch, after(count))
+            _, err = fail(*words)
+        assert "No space left on device" in err
+        check_files(run)
+        assert not (run / "metrics.json").exists()
     finish("resume=run")
-    check_same(tmp_path / "run", whole)
+    check_same(run, only_run(trained(*SHORT)[0]))
 
 
 def test_full_disk_in_a_sweep(fail, finish, whole, tmp_path, monkeypatch):
@@ -97,7 +86,7 @@ def test_runs_whose_files_cannot_be_written_or_are_gone(train, fail, finish, who
     sweep = tmp_path / "sweep"
     with monkeypatch.context() as patch:
         full_disk(patch, lambda path: "/1/checkpoints/" in path)
-        at_step(patch, 60, lambda: shutil.rmtree(sweep / "2"))
+        before_step(patch, 60, lambda: shutil.rmtree(sweep / "2"))
         out, _ = fail(*SWEEP, "search.compare=true", "hydra.sweep.dir=sweep")
     assert "failed: its files cannot be written" in " ".join(out[out.index("3 runs by") :].split())
     assert "best.ckpt" in state(sweep / "1")["message"]
@@ -153,48 +142,39 @@ def test_no_memory_in_one_stack(fail, finish, tmp_path, monkeypatch):
             raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 1 bytes")
         original(self, block, index)
 
-    sweep = [option for option in (*SWEEP, "hydra.sweep.dir=sweep") if not option.startswith(("seed", "model.width"))]
+    sweep = (*SWEEP, "seed=0", "model.width=4,12", "hydra.sweep.dir=sweep")
     with monkeypatch.context() as patch:
         patch.setattr(SobolevRegression, "training_step", run_out)
-        out, _ = fail(*sweep, "model.width=4,12", "search.compare=true")
-    assert "failed: out of memory" in " ".join(out.split())
-    assert [state(tmp_path / "sweep" / name)["status"] for name in "01"] == ["finished", "failed"]
-    assert state(tmp_path / "sweep" / "1")["step"] == 60
-    finish(*sweep, "model.width=4,12")
+        fail(*sweep)
+    states = [state(tmp_path / "sweep" / name) for name in "01"]
+    assert [one["status"] for one in states] == ["finished", "failed"]
+    assert "out of memory" in states[1]["message"]
+    assert states[1]["step"] == 60
+    finish(*sweep)
 
 
 def test_killed_worker(finish, tmp_path):
     sweep = ("-m", *SHORT, "seed=range(4)", "trainer.max_steps=2000", "trainer.log_every=250", "hydra.sweep.dir=sweep")
     sweep += ("search.compare=false", "trainer.progress_bar=false")
-    command = Command(tmp_path, *sweep, "search.compare=true", "hydra.launcher.processes=2")
+    command = Command(tmp_path, *sweep, "hydra.launcher.processes=2")
     runs = [tmp_path / "sweep" / name for name in "0123"]
     until(lambda: len([*tmp_path.glob("sweep/.stacks/*.ckpt")]) == 2)
     assert len(command.members()) == 3  # with both workers
     command.end("KILL", "worker")
-    code, out = command.wait()
-    assert code == 1
-    assert "failed: its process was killed by SIGKILL" in " ".join(out.split())
-    assert sorted(state(run)["status"] for run in runs) == ["failed", "failed", "finished", "finished"]
+    assert command.wait()[0] == 1
+    states = [state(run) for run in runs]
+    assert sorted(one["status"] for one in states) == ["failed", "failed", "finished", "finished"]
+    messages = [one["message"] for one in states if one["status"] == "failed"]
+    assert all("its process was killed by SIGKILL" in message for message in messages)
     finish(*sweep, "hydra.launcher.processes=1")
     for run in runs:
         check_files(run)
         assert state(run)["status"] == "finished"
 
 
-def test_signal_during_a_long_step(tmp_path, monkeypatch):
-    """A step that does not end, as during compilation: the run stays as it was last saved."""
-
-    def hang():
-        signal.raise_signal(signal.SIGTERM)
-        time.sleep(60)
-
-    monkeypatch.setattr(Interruption, "PATIENCE", 0.2)
-    check_resumed_alone(tmp_path, SHORT, lambda patch: at_step(patch, 60, hang))
-
-
-def test_signal_during_a_drawing(train, fail, trained, tmp_path, monkeypatch):
+def test_signal_during_a_drawing(trained, tmp_path):
     """A drawing may take some seconds to end; if it is interrupted, Matplotlib raises an error of its own."""
-    draw, drawn = Figure.draw, []
+    draw, drawn, run = Figure.draw, [], tmp_path / "run"
 
     def interrupted(figure, renderer):
         if not drawn:
@@ -206,15 +186,15 @@ def test_signal_during_a_drawing(train, fail, trained, tmp_path, monkeypatch):
                 raise ValueError("Invalid bounding box") from None
         draw(figure, renderer)
 
-    monkeypatch.setattr(Interruption, "PATIENCE", 0.2)
-    with monkeypatch.context() as patch:
+    def interrupt(patch):
+        patch.setattr(Interruption, "PATIENCE", 0.2)
         patch.setattr(Figure, "draw", interrupted)
-        _, err = fail(*SHORT, "pictures=true", "hydra.run.dir=run")
+
+    fit_alone(run, *SHORT, "pictures=true", interrupt=interrupt)
     assert drawn
-    assert "interrupted" in err
-    assert state(tmp_path / "run")["status"] == "interrupted"
-    assert train("resume=run", "pictures=false")[0] == 0
-    check_same(tmp_path / "run", only_run(trained(*SHORT)[0]))
+    assert state(run)["status"] == "interrupted"
+    fit_alone(run, *SHORT)
+    check_same(run, only_run(trained(*SHORT)[0]))
 
 
 def test_signal_before_the_fit(fail, tmp_path, monkeypatch):

@@ -4,6 +4,8 @@ import csv
 import json
 import shutil
 import signal
+import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,14 +13,16 @@ import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 import runge
+from runge.interruption import Interruption
 from runge.metrics import QUANTITIES, RELATIVE
-from runge.records.directories import RunDirectory
+from runge.records.directories import RunDirectory, resumable
 from runge.sweeps import run as run_module
 from runge.sweeps.session import quoted
 from runge.training.member import Member
 from runge.training.module import SobolevRegression
 from runge.training.stack import Stack
 from tests.conftest import ROOT, compose, interrupted_at
+from tests.refusals import check_refusal, refuses
 
 SHORT = (
     *("trainer.max_steps=120", "trainer.log_every=20", "trainer.diagnostics_every=40", "trainer.checkpoint_seconds=0"),
@@ -85,13 +89,26 @@ def at_step(step):
     return lambda patch: patch.setattr("runge.optimizers.optimizer.Problem", interrupted_at(step))
 
 
-def check_resumed_alone(folder, overrides, *interruptions):
+def before_step(patch, step, action):
+    """Do something once, before the first step at or after this one."""
+    original, done = SobolevRegression.training_step, []
+
+    def act(self, block, index):
+        if int(self.step) >= step and not done:
+            done.append(action())
+        original(self, block, index)
+
+    patch.setattr(SobolevRegression, "training_step", act)
+
+
+def check_resumed_alone(folder, overrides, *interruptions, whole=None):
     """Check that a run which is interrupted and resumed ends as the uninterrupted one, without the command."""
-    whole, begun = folder / "whole", folder / "begun"
-    fit_alone(whole, *overrides)
+    if whole is None:
+        whole = folder / "whole"
+        fit_alone(whole, *overrides)
     for interrupt in (*interruptions, None):
-        fit_alone(begun, *overrides, interrupt=interrupt)
-    check_equal(begun, whole)
+        fit_alone(folder / "begun", *overrides, interrupt=interrupt)
+    check_equal(folder / "begun", whole)
 
 
 @pytest.fixture
@@ -135,7 +152,7 @@ def test_seven_inputs(fit):
     """Files are those of any run; the test points are a Sobol set of exactly the size asked for."""
     expr, domain = "sin(x1)+x2*x3+x4**2+x5+x6+x7", ",".join(["[0,1]"] * 7)
     formula = ("target=expression", f"target.expr='{expr}'", f"target.domain=[{domain}]", "sampling=sobol")
-    directory = fit("run", *SHORT, *formula)
+    directory = fit("run", *SHORT, *formula, "trainer.max_steps=20")
     rows = list(csv.DictReader((directory / "fit.csv").read_text().splitlines()))
     assert len(rows) == 101
     x = np.array([[float(row[f"x{d}"]) for d in range(1, 8)] for row in rows])
@@ -183,7 +200,8 @@ def test_fit_metrics_and_loaded_function_agree(run):
 def test_same_seeds_same_bits(fit):
     """And the seed of the data is the seed, unless it is given."""
     seeds = {"one": ("seed=1",), "two": ("seed=1", "data.seed=1"), "three": ("seed=2", "data.seed=1")}
-    one, two, three = (fit(name, *SHORT, "sampling=random", "data.batch_size=5", *seeds[name]) for name in seeds)
+    options = (*SHORT, "trainer.max_steps=20", "sampling=random", "data.batch_size=5")
+    one, two, three = (fit(name, *options, *seeds[name]) for name in seeds)
     check_equal(one, two)
     assert figures(one) != figures(three)
 
@@ -210,9 +228,8 @@ def test_run_that_is_moved_and_resumed_equals_the_uninterrupted_one(fail, finish
     assert state(moved)["began"] == began < state(moved)["written"]
     assert {path.name: path.read_bytes() for path in (moved / ".hydra").iterdir()} == record
     assert [path.name for path in tmp_path.iterdir()] == ["moved"]
-
-    _, err = fail("resume=moved")
-    assert "finished" in err
+    with refuses("resume", "'moved'", "which is finished"):
+        resumable("moved")
 
 
 def interrupt_twice(patch):
@@ -220,13 +237,21 @@ def interrupt_twice(patch):
     patch.setattr(SobolevRegression, "training_step", lambda *_: [signal.raise_signal(signal.SIGINT) for _ in "12"])
 
 
-def test_a_resumed_run_equals_the_uninterrupted_one(tmp_path):
+def hang(patch):
+    """Send a signal in a step that does not end, as during compilation: the run stays as it was last saved."""
+
+    def never_end():
+        signal.raise_signal(signal.SIGTERM)
+        time.sleep(60)
+
+    patch.setattr(Interruption, "PATIENCE", 0.2)
+    before_step(patch, 60, never_end)
+
+
+def test_a_resumed_run_equals_the_uninterrupted_one(trained, tmp_path):
     """Interrupted by a signal within a step, and at once by a second one, after the first step, and within a block."""
-    before = signal.getsignal(signal.SIGINT)
-    try:
-        check_resumed_alone(tmp_path, STOCHASTIC, interrupt_twice, at_step(1), at_step(74))
-    finally:
-        signal.signal(signal.SIGINT, before)
+    interruptions = (interrupt_twice, at_step(1), hang, at_step(14))
+    check_resumed_alone(tmp_path, STOCHASTIC, *interruptions, whole=only_run(trained(*STOCHASTIC)[0]))
 
 
 def test_interrupt_after_the_last_step_ends_the_sweep_too(fail, tmp_path, monkeypatch):
@@ -237,7 +262,7 @@ def test_interrupt_after_the_last_step_ends_the_sweep_too(fail, tmp_path, monkey
         signal.raise_signal(signal.SIGINT)
 
     monkeypatch.setattr(SobolevRegression, "training_step", interrupt)
-    steps = ("trainer.max_steps=10", "trainer.log_every=10")
+    steps = ("trainer.max_steps=10", "trainer.log_every=10", "pictures=false")
     _, err = fail("-m", "model.width=4,8", "hydra.launcher.processes=1", *steps)
     assert "1 of 2 runs are finished" in err
     for file in ("metrics", "status"):
@@ -256,77 +281,70 @@ def test_directory_of_another_run_is_left_alone(fail, copy):
     assert content() == before
 
 
-def test_resumed_run_may_be_shown_logged_and_saved_differently_only(fail, finish, copy, monkeypatch):
-    expected = figures(copy)
-    (copy / "metrics.json").unlink()
-    _, err = fail("resume=run", "model.width=9")
-    assert "resume" in err
-    assert "model.width=9" in err
-    asked = ("trainer.progress_bar=false", "++trainer.checkpoint_seconds=7", "logger=[]")
-    made = []
+def test_a_resumed_run_may_be_shown_logged_and_saved_differently_only(fit, fail, finish, monkeypatch):
+    """It keeps its own objective and its way to draw, and says which loggers it lacks."""
+    run, made = fit("run", *SHORT, "logger=csv", "objective=val/loss"), []
     monkeypatch.setattr(run_module, "Member", lambda *given, **more: made.append(Member(*given, **more)) or made[-1])
-    assert "not continued" not in finish("resume=run", *asked)
-    settings = made[0].training
-    assert (settings.progress_bar, settings.checkpoint_seconds, settings.log_every) == (False, 7, 20)
-    assert figures(copy) == expected
+    expected = figures(run)
 
-    (copy / "metrics.json").unlink()  # and without its record it resumes from its checkpoint
-    shutil.rmtree(copy / ".hydra")
-    finish("resume=run")
-    assert figures(copy) == expected
-    assert not (copy / ".hydra").exists()  # it would be the record of `resume=run`, not of the run
+    def resumed(*overrides):
+        (run / "metrics.json").unlink()
+        printed = finish("resume=run", *overrides)
+        assert figures(run) == expected
+        return printed
 
-
-def test_a_resumed_run_has_its_own_pictures_and_objective_and_says_which_loggers_it_lacks(fit, finish, monkeypatch):
-    run = fit("run", *SHORT, "logger=csv", "objective=val/loss")
-    (run / "metrics.json").unlink()
-    made = []
-    monkeypatch.setattr(run_module, "Member", lambda *given, **more: made.append(Member(*given, **more)) or made[-1])
-    assert "not continued: the run's loggers (csv)" in finish("resume=run")
-    assert not (run / "fit.png").exists()
+    assert "not continued: the run's loggers (csv)" in resumed()
     assert made[0].objective.keys == ("val/loss",)
-    (run / "metrics.json").unlink()
-    finish("resume=run", "pictures=true", "logger=csv")
+    assert not (run / "fit.png").exists()
+    asked = ("trainer.progress_bar=false", "++trainer.checkpoint_seconds=7", "logger=csv", "pictures=true")
+    assert "not continued" not in resumed(*asked)
+    settings = made[1].training
+    assert (settings.progress_bar, settings.checkpoint_seconds, settings.log_every) == (False, 7, 20)
     assert (run / "fit.png").exists()
+    assert not (run / ".hydra").exists()  # it would be the record of `resume=run`, not of the run
+    (run / "metrics.json").unlink()
+    _, err = fail("resume=run", "model.width=9")
+    check_refusal(err[err.index("error: ") :], "resume", "", "remove model.width=9")
 
 
-def test_resume_says_what_a_directory_without_a_run_holds(train, tmp_path):
-    (tmp_path / "begun" / ".hydra.part").mkdir(parents=True)
-    (tmp_path / "begun" / "train.log").touch()
-    _, _, err = train("resume=begun")
-    assert "which holds .hydra.part, train.log, but no run.json" in err
-    assert "with hydra.run.dir=begun" in err
-    assert train(*SHORT, "trainer.max_steps=1", "hydra.run.dir=begun")[0] == 0
-    (tmp_path / "sweep").mkdir()
-    (tmp_path / "sweep" / "multirun.yaml").touch()
-    assert "hydra.sweep.dir=sweep" in train("resume=sweep")[2]
+def test_resume_says_what_a_directory_without_a_run_holds(in_folder):
+    Path("begun/.hydra.part").mkdir(parents=True)
+    Path("begun/train.log").touch()
+    with refuses("resume", "'begun'", "which holds .hydra.part, train.log, but no run.json", "hydra.run.dir=begun"):
+        resumable("begun")
+    Path("sweep").mkdir()
+    Path("sweep/multirun.yaml").touch()
+    with refuses("resume", "'sweep'", "hydra.sweep.dir=sweep"):
+        resumable("sweep")
 
 
-def test_two_started_in_the_same_second_have_directories_of_their_own(train, tmp_path):
-    for name in ("now", "now-2"):
+def test_runs_begin_beside_what_others_have_left(train, tmp_path):
+    """Two that start in the same second have directories of their own, and one may begin where another could not."""
+    for name in ("now/.hydra.part", "now-2"):
         (tmp_path / "outputs" / name).mkdir(parents=True)
-    assert train(*SHORT, "trainer.max_steps=1", "hydra.run.dir=${directory:null,outputs/now}")[0] == 0
-    assert only_run(tmp_path).name == "now-3"
+    (tmp_path / "outputs" / "now" / "train.log").touch()
+    for directory in ("${directory:null,outputs/now}", "outputs/now"):
+        assert train(*SHORT, "trainer.max_steps=1", f"hydra.run.dir={directory}")[0] == 0
+    assert {path.parent.name for path in tmp_path.glob("outputs/*/metrics.json")} == {"now", "now-3"}
 
 
 FORMULA = ("target=expression", "target.expr=exp(-x)*sin(8*x)")
 VARIANTS = [
-    ["sampling=uniform", "optimizer=adam", "model.activation=tanh"],
-    ["sampling=random", "optimizer=adamw", "model.activation=relu"],
-    ["sampling=chebyshev", "optimizer=sgd", "model.activation=gelu"],
+    ["sampling=uniform", "optimizer=adam", "model.init=knots", "model.depth=4", "trainer.precision=64"],
+    ["sampling=random", "optimizer=adamw", "model.activation=relu", "~model.standardize", "data.boundary_points=4"],
+    ["sampling=chebyshev", "optimizer=sgd", "optimizer.clip_norm=1.0", "model.activation=gelu", "schedule.at_step=30"],
     ["sampling=endpoint", "optimizer=lbfgs", "model.activation=sigmoid"],
-    ["sampling=mixed", "optimizer=adam", "model.activation=silu"],
-    ["sampling=stratified", "optimizer=adamw", "model.activation=softplus"],
-    ["sampling=derivative", "optimizer=sgd", "model.activation=sin"],
+    ["sampling=mixed", "model.activation=silu", *FORMULA, "target.expr=2", "loss.derivative_scale=std"],
+    ["sampling=stratified", "optimizer=adamw", "model.activation=softplus", "optimizer.lr_schedule=constant"],
+    [
+        *("sampling=derivative", "optimizer=sgd", "model.activation=sin", "schedule=constant"),
+        *("loss.derivative_scale=max", "loss.sample_weight=derivative"),
+    ],
     ["experiment=hw2"],
     ["experiment=hw3"],
-    ["model.init=knots", "model.depth=4", "trainer.precision=64", "~model.standardize"],
-    ["schedule=constant", "loss.derivative_scale=max", "loss.sample_weight=derivative", "data.boundary_points=4"],
-    ["schedule.at_step=30", "loss.derivative_scale=std", "optimizer.clip_norm=1.0", "optimizer.lr_schedule=constant"],
     [*FORMULA, "target.domain=[0.5,2]", "data.seed=3", "trainer.log_every=7", "data.n_derivative=8"],
     [*FORMULA, "target.expr=sin(x)*y", "target.domain=[[-1,1],[0,2]]", "model.derivative=autograd"],
     [*FORMULA, "target.expr=x*y+z", "target.domain=[[0,1],[0,1],[0,1]]", "data.n_train=27", "data.n_test=125"],
-    [*FORMULA, "target.expr=2", "loss.derivative_scale=std"],
 ]
 
 
@@ -343,13 +361,3 @@ def test_every_option_runs(overrides, fit):
     x = torch.zeros(5, len(u.inputs)) if len(u.inputs) > 1 else torch.zeros(5)
     assert u(x).shape == (5,)
     assert u.derivative(x).shape == x.shape
-
-
-def test_a_run_that_ends_early_says_so(train, tmp_path):
-    steps = "schedule=constant", "trainer.max_steps=3000", "trainer.patience=40", "trainer.log_every=20"
-    assert train(*steps, "optimizer.lr=0.1", "model.width=4", "pictures=false", "hydra.run.dir=run")[0] == 0
-    step = state(tmp_path / "run")["step"]
-    assert step < 3000
-    log = (tmp_path / "run" / "train.log").read_text()
-    assert f"ended at step {step} of 3000; " in log
-    assert "lambda_d on" not in log  # it was from the start
