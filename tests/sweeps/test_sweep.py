@@ -9,8 +9,6 @@ from unittest.mock import Mock
 import pytest
 import torch
 import yaml
-from hydra import initialize_config_dir
-from hydra.core.global_hydra import GlobalHydra
 from hydra.types import RunMode
 from joblib.externals.loky import get_reusable_executor
 from omegaconf import OmegaConf
@@ -19,11 +17,11 @@ from runge.configuration.errors import DivergedError
 from runge.records.checkpoints import STACKS
 from runge.records.directories import RunDirectory
 from runge.sweeps import launch
-from runge.sweeps.compose import Composer, options_of, register_resolvers
+from runge.sweeps.compose import Composer, options_of
 from runge.sweeps.jobs import Job, begun_chunks, plan
 from runge.training.member import Member
 from runge.training.stack import Stack
-from tests.conftest import ROOT
+from tests.conftest import composer
 from tests.sweeps.commands import Command, until
 from tests.sweeps.test_run import SHORT, check_equal, figures, state
 
@@ -43,7 +41,7 @@ def directories(sweep):
 @pytest.mark.parametrize("processes", ["1", pytest.param("2", marks=pytest.mark.nightly)])
 def test_jobs_are_left_as_hydra_s_own_launcher_leaves_them(processes, finish, trained, tmp_path):
     sweep = ("-m", "model.activation=tanh,sin", "sampling=random,chebyshev", "trainer.precision=64", *SHORT)
-    sweep += ("search.compare=false",)
+    sweep += ("search.compare=false", "search.batch=2")
     finish(*sweep, f"hydra.launcher.processes={processes}", "hydra.sweep.dir=fused")
     fused = directories(tmp_path / "fused")
     basic = directories(trained(*sweep, "hydra/launcher=basic", "hydra.sweep.dir=basic")[0] / "basic")
@@ -87,18 +85,11 @@ def test_a_diverging_member_leaves_its_neighbours_bits(configuration, tmp_path):
 
 def test_a_stack_of_more_runs_than_files_may_be_open(finish):
     before = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (len(os.listdir("/proc/self/fd")) + 12, before[1]))
+    resource.setrlimit(resource.RLIMIT_NOFILE, (len(os.listdir("/proc/self/fd")) + 8, before[1]))
     try:
-        finish("-m", *QUICK, "seed=range(12)")
+        finish("-m", *QUICK, "seed=range(8)")
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, before)
-
-
-@pytest.mark.parametrize("options", [["hydra/launcher=basic"], ["hydra/job_logging=none"]])
-def test_batches(options, finish, tmp_path, one_core):
-    few = [option for option in QUICK if not option.startswith("hydra.")]
-    finish("-m", "seed=0,1,2", "search.batch=2", *options, *few, "hydra.sweep.dir=sweep")
-    assert sorted(directories(tmp_path / "sweep")) == ["0", "1", "2"]
 
 
 @pytest.mark.nightly
@@ -114,18 +105,12 @@ def test_joblib_caps_threads(finish, tmp_path):
     assert checkpoint["stack"]["threads"] <= max(1, (os.cpu_count() or 1) // 2)
 
 
-def test_too_few_seeds_and_the_progress_are_said(train, caplog, configuration):
+def test_too_few_seeds_are_said(configuration, caplog):
     for seeds, weights, needed in ((2, 2, 1), (5, 7, 0), (1, 3, 0), (3, 1, 0)):
         caplog.clear()
         made = [(f"seed={seed}", f"loss.lambda_d={weight}") for seed in range(seeds) for weight in range(weights)]
         launch._warn_of_few_seeds(jobs(configuration, *made))
         assert caplog.text.count("more than chance needs 5 seeds, not") == needed
-    few = [option for option in QUICK if "width" not in option]
-    status, out, err = train("-m", "seed=0,1,2,3", "model.width=8,16", *few)
-    assert status == 0
-    assert "more than chance needs 5 seeds, not 4" in out
-    assert "8 of 8 runs" in err
-    assert "steps/s" in err
 
 
 def test_interrupted_sweep_keeps_what_is_finished(tmp_path):
@@ -146,7 +131,8 @@ def test_interrupted_sweep_keeps_what_is_finished(tmp_path):
 
 
 def test_a_run_that_diverges_or_a_mistake_in_a_later_batch(fail, tmp_path):
-    one_by_one = "search.batch=1", *QUICK[:-2], "hydra.launcher.processes=1", "hydra.sweep.dir=sweep"
+    """Also without logs of the runs."""
+    one_by_one = "search.batch=1", "hydra/job_logging=none", *QUICK, "hydra.sweep.dir=sweep"
     fail("-m", "model.depth=1,-1", *one_by_one)
     assert list(tmp_path.iterdir()) == []
     _, err = fail("-m", "optimizer=sgd", "optimizer.lr=1e9,1e-3", "model.activation=relu", *one_by_one)
@@ -201,23 +187,16 @@ COMPOSED = [
 
 
 @pytest.fixture(scope="module")
-def loader():
-    register_resolvers()
-    with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
-        return GlobalHydra.instance().config_loader()
-
-
-@pytest.fixture(scope="module")
-def composing(loader):
-    """The configuration of a sweep, and the composer of its jobs."""
+def compose():
+    """The composer of the jobs of a sweep with `schedule=constant`."""
+    loader = composer()._loader
     master = loader.load_configuration("config", ["hydra.mode=MULTIRUN", "schedule=constant"], RunMode.MULTIRUN)
-    return master, Composer(loader, master)
+    return Composer(loader, master)
 
 
 @pytest.mark.parametrize("overrides", COMPOSED, ids=" ".join)
-def test_composes_as_hydra_does(overrides, loader, composing):
-    master, compose = composing
-    theirs = loader.load_sweep_config(master, overrides)
+def test_composes_as_hydra_does(overrides, compose):
+    theirs = compose._loader.load_sweep_config(compose._master, overrides)
     compose(["seed=1"], 0)  # what was composed before leaves no trace
     ours = compose(overrides, 5)
     assert ours.hydra.job.num == 5
@@ -227,8 +206,7 @@ def test_composes_as_hydra_does(overrides, loader, composing):
     assert OmegaConf.to_yaml(ours) == OmegaConf.to_yaml(theirs)
 
 
-def test_options_are_those_of_the_run_and_not_of_the_sweep(composing):
-    _, compose = composing
+def test_options_are_those_of_the_run_and_not_of_the_sweep(compose):
     chosen = options_of(compose(["schedule=two_stage_ramp", "seed=1"], 0).hydra)
     assert (chosen["schedule"], chosen["optimizer"], chosen["target"]) == ("two_stage_ramp", "adam", "runge")
     replaced = options_of(compose(["optimizer._target_=torch.optim.RMSprop", "~optimizer.betas"], 1).hydra)
@@ -273,7 +251,7 @@ def test_plan_puts_the_longest_first_and_lbfgs_alone_and_separates_what_cannot_s
         assert sorted(sorted(chunk.jobs) for chunk in chunks) == [[0, 2], [1]], other
 
 
-def test_one_stack_at_a_time_is_in_memory(finish, monkeypatch):
+def test_one_stack_at_a_time_is_in_memory_and_the_progress_is_shown(train, monkeypatch):
     """Also without the cyclic garbage collection, which commands make rare."""
     made, counts, make, fit = weakref.WeakSet(), [], Stack.__init__, Stack.fit
 
@@ -287,5 +265,9 @@ def test_one_stack_at_a_time_is_in_memory(finish, monkeypatch):
 
     monkeypatch.setattr(Stack, "__init__", count)
     monkeypatch.setattr(Stack, "fit", train_one)
-    finish("-m", "model.depth=1,2,3", *QUICK)
+    status, out, err = train("-m", "seed=0,1,2,3", "model.depth=1,2,3", *QUICK)
+    assert status == 0
     assert counts == [1, 1, 1]
+    assert "more than chance needs 5 seeds, not 4" in out
+    assert "12 of 12 runs" in err
+    assert "steps/s" in err
