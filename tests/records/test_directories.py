@@ -41,23 +41,19 @@ def test_tables_keep_all_digits_and_metrics_are_strict_json(tmp_path):
         run.verify(run.fit)
 
 
-def test_discard_keeps_directories_of_training(tmp_path):
-    empty, used = RunDirectory(tmp_path / "a" / "b" / "empty"), RunDirectory(tmp_path / "used")
-    for run in (empty, used):
+def test_discard_keeps_directories_of_training_and_the_working_directory(tmp_path, monkeypatch):
+    runs = [RunDirectory(tmp_path / name) for name in ("a/b/empty", "used", "here")]
+    for run in runs:
         run.hydra.mkdir(parents=True)
         run.log.touch()
+    empty, used, here = runs
     used.write(RunState("running", 0))
     empty.discard()
     used.discard()
-    assert [entry.name for entry in tmp_path.iterdir()] == ["used"]
-
-
-def test_discard_keeps_the_working_directory(tmp_path, monkeypatch):
-    here = RunDirectory(tmp_path / "here")
-    here.hydra.mkdir(parents=True)
     monkeypatch.chdir(here.path)
     RunDirectory(".").discard()
-    assert (here.path.is_dir(), here.hydra.exists()) == (True, False)
+    assert {entry.name for entry in tmp_path.iterdir()} == {"used", "here"}
+    assert (used.hydra.exists(), here.hydra.exists()) == (True, False)
 
 
 def test_an_advised_path_can_be_typed():

@@ -1,3 +1,5 @@
+from math import nan
+
 import numpy as np
 import pytest
 
@@ -6,42 +8,33 @@ from runge.records.fits import fit_of
 
 
 def columns(names):
+    """Return columns that begin with their numbers."""
     return {name: [float(i), 10.0 + i] for i, name in enumerate(names.split())}
 
 
-@pytest.mark.parametrize("names", ["x f df u du", "t a da_dt u_a du_a_dt"])
-def test_a_function_of_one_input(names):
-    fit = fit_of(columns(names))
-    assert (fit.inputs, fit.outputs) == tuple((name,) for name in names.split()[:2])
-    assert [part.shape for part in fit[2:]] == [(2, 1), (2, 1), (2, 1, 1), (2, 1), (2, 1, 1)]
-    assert [part[0].item() for part in fit[2:]] == [0, 1, 2, 3, 4]
-
-
-def test_a_function_of_two_inputs():
-    fit = fit_of(columns("x1 x2 f df_dx1 df_dx2 u du_dx1 du_dx2"))
-    assert (fit.inputs, fit.outputs) == (("x1", "x2"), ("f",))
-    assert [part[1].ravel().tolist() for part in fit[2:]] == [[10, 11], [12], [13, 14], [15], [16, 17]]
-
-
 @pytest.mark.parametrize(
-    "names",
+    ("inputs", "names", "expected"),
     [
-        "t v a da_dt da_dv b db_dt u_a du_a_dt du_a_dv u_b du_b_dt du_b_dv",
-        "t v a b u_b du_b_dv du_b_dt u_a du_a_dt du_a_dv",
+        ("x", "f df u du", ([0], [1], [2], [3], [4])),
+        ("t", "a da_dt u_a du_a_dt", ([0], [1], [2], [3], [4])),
+        ("x1 x2", "f df_dx1 df_dx2 u du_dx1 du_dx2", ([0, 1], [2], [3, 4], [5], [6, 7])),
+        (
+            "t v",
+            "a da_dt da_dv b db_dt u_a du_a_dt du_a_dv u_b du_b_dt du_b_dv",
+            ([0, 1], [2, 5], [3, 4, 6, nan], [7, 10], [8, 9, 11, 12]),
+        ),
+        ("t v", "a b u_b du_b_dv du_b_dt u_a du_a_dt du_a_dv", ([0, 1], [2, 3], [nan] * 4, [7, 4], [8, 9, 6, 5])),
     ],
 )
-def test_outputs_of_a_table(names):
-    """Each column is where its name says, in any order after the inputs; what is missing is NaN."""
-    table = columns(names)
-    fit = fit_of(table)
-    assert (fit.inputs, fit.outputs) == (("t", "v"), ("a", "b"))
-    unknown = [np.nan, np.nan]
-    for p, y in enumerate("ab"):
-        np.testing.assert_array_equal(fit.f[:, p], table[y])
-        np.testing.assert_array_equal(fit.u[:, p], table[f"u_{y}"])
-        for d, x in enumerate("tv"):
-            np.testing.assert_array_equal(fit.df[:, p, d], table.get(f"d{y}_d{x}", unknown))
-            np.testing.assert_array_equal(fit.du[:, p, d], table.get(f"du_{y}_d{x}", unknown))
+def test_each_column_is_where_its_name_says(inputs, names, expected):
+    """The columns come in any order after the inputs; what is missing is NaN."""
+    fit = fit_of(columns(f"{inputs} {names}"))
+    assert fit.inputs == tuple(inputs.split())
+    assert fit.outputs == tuple(name for name in names.split() if name in ("f", "a", "b"))
+    d, p = len(fit.inputs), len(fit.outputs)
+    for part, numbers, shape in zip(fit[2:], expected, ((d,), (p,), (p, d), (p,), (p, d)), strict=True):
+        of_first = np.reshape(numbers, shape)
+        np.testing.assert_array_equal(part, [of_first, 10 + of_first])
 
 
 @pytest.mark.parametrize("names", ["", "x", "f u", "x f df", "x f df u", "a u_a", "t v a u_a du_a_dt"])
