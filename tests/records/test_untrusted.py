@@ -6,6 +6,7 @@ import os
 import pickle
 import shutil
 import zipfile
+from contextlib import contextmanager
 
 import pytest
 import torch
@@ -23,7 +24,7 @@ from runge.records.directories import RunDirectory
 from runge.records.files import printable
 from runge.sweeps.run import begin_run, make_stack
 from runge.targets import Expression
-from tests.comparison.pages import merge
+from tests.comparison.pages import data_in, merge
 from tests.conftest import composer
 from tests.sweeps.test_run import SHORT, figures, only_run
 
@@ -109,11 +110,15 @@ FAKES = {
 }
 
 
-def damage(path, how):
-    content = bytearray(path.read_bytes())
+@contextmanager
+def damaged(path, how):
+    """Change a bit of a file, or cut its end off, within the block."""
+    content = path.read_bytes()
     place = len(content) * 2 // 3
-    content[place] ^= 4
-    path.write_bytes(content if how == "flipped bit" else content[:place])
+    end = bytes([content[place] ^ 4]) + content[place + 1 :] if how == "flipped bit" else b""
+    path.write_bytes(content[:place] + end)
+    yield
+    path.write_bytes(content)
 
 
 @pytest.fixture
@@ -151,38 +156,21 @@ def test_fake_checkpoint(name, copy):
     check_refused(copy, r"last\.ckpt")
 
 
-def compared(path):
-    """Return the page of a comparison of the runs at or below a directory."""
-    return render(Ranking(collect([path])))
-
-
-HOW = pytest.mark.parametrize("how", ["flipped bit", "missing end"])
-
-
-@HOW
-def test_a_damaged_state_is_reported_or_makes_no_difference(how, copy, train):
-    before = figures(copy.path)
-    damage(copy.last, how)
-    copy.metrics.unlink()
-    status, out, err = train("resume=run")
-    assert "Traceback" not in out + err
-    assert "last.ckpt" in err or (status == 0 and figures(copy.path) == before)
-
-
-@HOW
+@pytest.mark.parametrize("how", ["flipped bit", "missing end"])
 def test_damaged_files_are_reported_or_make_no_difference(how, copy):
-    before = runge.load(copy.path).state_dict()
-    damage(copy.best, how)
-    u, message = outcome(lambda: runge.load(copy.path))
-    assert "best.ckpt" in message or all(torch.equal(x, before[key]) for key, x in u.state_dict().items())
+    weights, before = runge.load(copy.path).state_dict(), figures(copy.path)
     for path in (copy.metrics, copy.fit, copy.history):
-        content = path.read_bytes()
-        damage(path, how)
-        assert f"{path.name} is damaged" in compared(copy.path)
-        if path != copy.history:
-            path.write_bytes(content)
-    with pytest.raises(ConfigurationError, match=r"history\.csv is damaged"):
+        with damaged(path, how):
+            assert f"{path.name} is damaged" in render(Ranking(collect([copy.path])))
+    with damaged(copy.history, how), pytest.raises(ConfigurationError, match=r"history\.csv is damaged"):
         runge.history(copy.path)
+    with damaged(copy.best, how):
+        u, message = outcome(lambda: runge.load(copy.path))
+        assert "best.ckpt" in message or all(torch.equal(x, weights[key]) for key, x in u.state_dict().items())
+    copy.metrics.unlink()
+    with damaged(copy.last, how):
+        _, message = outcome(lambda: resume(copy))
+        assert "last.ckpt" in message or figures(copy.path) == before
 
 
 POPEN = {"_target_": "subprocess.Popen", "args": ["touch", "owned"]}
@@ -197,53 +185,83 @@ STRANGERS = {
 }
 
 
-@pytest.mark.parametrize("name", STRANGERS)
-def test_configuration_of_a_file_imports_nothing(name, copy, tmp_path, monkeypatch):
+def strange(configuration, name):
+    """Return a configuration with the sections of a stranger."""
+    parts = STRANGERS[name]
+    return configuration | {key: configuration[key] | parts[key] if key == "model" else parts[key] for key in parts}
+
+
+@pytest.fixture
+def _evil(tmp_path, monkeypatch):
     (tmp_path / "evil.py").write_text("open('owned', 'w')\nclass Evil: pass\n")
     monkeypatch.syspath_prepend(str(tmp_path))
+
+
+@pytest.mark.usefixtures("_evil")
+@pytest.mark.parametrize("name", STRANGERS)
+def test_configuration_of_a_file_imports_nothing(name, copy):
     checkpoint, configuration = torch.load(copy.best, weights_only=True), json.loads(copy.configuration.read_text())
-    sections = {key: configuration[key] | part if key == "model" else part for key, part in STRANGERS[name].items()}
-    torch.save(checkpoint | {"configuration": checkpoint["configuration"] | sections}, copy.best)
-    copy.configuration.write_text(json.dumps(configuration | sections))
+    torch.save(checkpoint | {"configuration": strange(checkpoint["configuration"], name)}, copy.best)
+    copy.configuration.write_text(json.dumps(strange(configuration, name)))
     reason = r"not imported automatically|^(target|optimizer)\."
     if name == "an activation":
         reason = r"evil\.EVIL"
         with pytest.raises(ConfigurationError, match=r"evil\.EVIL, which is not imported .* import evil before"):
             runge.load(copy.path)
-    compared(copy.path)
     check_refused(copy, reason)
 
 
-@pytest.mark.parametrize(
-    ("text", "drawn"),
-    {
-        "x,f,df,u,du\n0,1e300,-1e300,1e999,nan\n": True,
-        "x,f,df,u,du\n0,0,0,0,0\nx,f,df,u,du\n": False,  # the second header is not a row of numbers
-        "x1,x2,f,u,du_dx1\n0,0,0,0,0\n": False,
-        "x,f,df,u,du\n0,0\n": False,
-        "x,f,df,u,du\n" + "0,0,0,0,0\n" * 100_000: True,
-    }.items(),
-    ids=["huge", "no numbers", "other columns", "a short row", "long"],
-)
-def test_hostile_fit(text, drawn, copy):
-    """Draw huge numbers as they are, and nothing if the table is not a fit."""
-    merge(copy.status, checksums={})
-    copy.fit.write_text(text)
-    page = compared(copy.path)
-    assert ('"error_f"' in page.partition('id="data">')[2].partition("</script>")[0]) == drawn
-    assert len(page) < 7_000_000
+NO_CONFIGURATIONS = ["{", "[1]", '{"seed": "${oc.env:HOME}"}', '{"trainer": 3, "data": []}', "", '{"options": 3}']
+NO_CONFIGURATIONS += ['{"overrides": 3}', '{"a": ' * 10**5 + "1" + "}" * 10**5]
 
 
-@pytest.mark.parametrize(
-    "content",
-    ["{", "[1]", '{"seed": "${oc.env:HOME}"}', '{"trainer": 3, "data": []}', "", '{"options": 3}', '{"overrides": 3}'],
-)
+@pytest.mark.parametrize("content", NO_CONFIGURATIONS, ids=range(len(NO_CONFIGURATIONS)))
 def test_configuration_that_is_none(content, copy):
     copy.configuration.write_text(content)
     check_refused(copy, r"run\.json is damaged|must be a section")
     shutil.rmtree(copy.last.parent)
     check_refused(copy, r"run\.json is damaged|must be a section")
-    compared(copy.path)
+
+
+FITS = {
+    "huge": "x,f,df,u,du\n0,1e300,-1e300,1e999,nan\n",
+    "long": "x,f,df,u,du\n" + "0,0,0,0,0\n" * 100_000,
+    "no numbers": "x,f,df,u,du\n0,0,0,0,0\nx,f,df,u,du\n",  # the second header is not a row of numbers
+    "other columns": "x1,x2,f,u,du_dx1\n0,0,0,0,0\n",
+    "a short row": "x,f,df,u,du\n0,0\n",
+}
+
+
+@pytest.mark.usefixtures("_evil")
+def test_hostile_files_stop_no_comparison(copy, tmp_path, capfd):
+    """Fits of huge numbers are drawn as they are, and nothing of a table that is no fit; nothing is imported."""
+
+    def another(name, **configuration):
+        run = RunDirectory(shutil.copytree(copy.path, tmp_path / "runs" / name))
+        merge(run.status, checksums={})
+        seed = len([*run.path.parent.iterdir()])  # equal runs count once
+        merge(run.configuration, **configuration | {"seed": seed})
+        return run
+
+    for name, text in FITS.items():
+        another(name).fit.write_text(text)
+    for name in STRANGERS:
+        another(name, **strange(copy.read_configuration()[0], name))
+    for number, content in enumerate(NO_CONFIGURATIONS):
+        another(f"none {number}").configuration.write_text(content)
+    merge(another("a huge figure").metrics, **{"test/mse_f": 10**400})
+    another("\u00b2", **{"test/mse_df": "abc", "status": "odd"})
+    another("9")
+    compare.main([str(tmp_path / "runs"), "--out", "out"])
+    assert "unreadable" in capfd.readouterr().out
+    statuses = {row["run"].rpartition("/")[2]: row["status"] for row in table(tmp_path / "out")}
+    unreadable = {"a huge figure", *(f"none {number}" for number in (0, 1, 4, 5, 6, 7))}
+    assert {name for name, status in statuses.items() if status != "finished"} == unreadable
+    page = (tmp_path / "out" / "comparison.html").read_text()
+    assert len(page) < 7_000_000
+    undrawn = {run["name"] for run in data_in(page)["runs"] if "error_f" not in run}
+    assert undrawn == {"no numbers", "other columns", "a short row"}
+    assert not os.path.exists("owned")
 
 
 NAMES = ["\x1b[31mred\x1b[0m", "\x1b]0;title\x07", "\x9b31m", "a\rb", "\u202eevil", "=1+1", "@SUM(A1)", "+1", "-1+1"]
@@ -269,18 +287,3 @@ def test_names_are_data(copy, tmp_path, capfd):
     formulas = {cell for cell in cells if cell.startswith(("=", "+", "@", "-"))}
     assert all(cell.removeprefix("-").replace(".", "").isdigit() for cell in formulas), formulas
     assert "<script>alert" not in (tmp_path / "out" / "comparison.html").read_text()
-
-
-def test_files_that_would_stop_a_comparison(copy, tmp_path, capfd):
-    """Compare a huge number, a setting named like a figure, a deep nest, and odd directory names."""
-    names = ("a", "b", "c", "\u00b2", "9")
-    runs = [RunDirectory(shutil.copytree(copy.path, tmp_path / "runs" / name)) for name in names]
-    merge(runs[0].metrics, **{"test/mse_f": 10**400})
-    merge(runs[0].status, checksums={})
-    merge(runs[1].configuration, **{"test/mse_df": "abc", "status": "odd"})
-    runs[2].configuration.write_text('{"a": ' * 10**5 + "1" + "}" * 10**5)
-    merge(runs[4].configuration, seed=9)  # equal runs count once
-    compare.main([str(tmp_path / "runs"), "--out", "out"])
-    assert "unreadable" in capfd.readouterr().out
-    statuses = {row["run"].rpartition("/")[2]: row["status"] for row in table(tmp_path / "out")}
-    assert statuses == {"a": "unreadable", "b": "finished", "c": "unreadable", "\u00b2": "finished", "9": "finished"}
