@@ -1,12 +1,15 @@
 import shutil
+from functools import cache
 
 import pytest
 
 from runge.commands import compare as compare
 from runge.comparison.html_report import render
 from runge.comparison.ranking import Ranking
-from tests.comparison.pages import browsing
+from tests.comparison.pages import drawn
 from tests.sweeps.test_run import SHORT
+
+BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 
 
 @pytest.fixture
@@ -24,8 +27,37 @@ def copy(sweep, tmp_path):
 
 @pytest.fixture(scope="package")
 def _browser():
-    with browsing() as browser:
-        yield browser
+    """A function that opens a report, and a list of errors and requests.
+
+    Reports are opened one after the other in the same tab, which compiles their scripts once, and without WebGL, which
+    only the plot of parallel coordinates needs, and which the processor would emulate.
+    """
+    if BROWSER is None:
+        pytest.skip("no browser is installed")
+    from playwright.sync_api import sync_playwright
+
+    wrong = []
+
+    @cache
+    def tab(*options):
+        browser = playwright.chromium.launch(executable_path=BROWSER, args=["--no-sandbox", "--disable-gpu", *options])
+        page = browser.new_page()
+        page.on("pageerror", lambda error: wrong.append(str(error)))
+        page.on("console", lambda message: wrong.append(message.text) if message.type == "error" else None)
+        page.on("request", lambda one: wrong.append(one.url) if one.url.startswith("http") else None)
+        return page
+
+    def opened(report, *, webgl=False):
+        page = tab() if webgl else tab("--disable-software-rasterizer")
+        page.set_viewport_size({"width": 1300, "height": 900})
+        page.emulate_media(color_scheme="light")
+        page.mouse.move(0, 0)
+        page.goto(report.as_uri())
+        drawn(page)
+        return page
+
+    with sync_playwright() as playwright:
+        yield opened, wrong
 
 
 @pytest.fixture

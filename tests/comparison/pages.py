@@ -1,11 +1,8 @@
-"""Records of a sweep that is made up, and reports in a browser."""
+"""Records of a sweep that is made up, and parts of reports in a browser."""
 
 import base64
 import json
 import re
-import shutil
-from contextlib import contextmanager
-from functools import cache
 
 import numpy as np
 import pytest
@@ -13,8 +10,6 @@ import pytest
 from runge.comparison.html_report import render
 from runge.comparison.ranking import Ranking, collect
 from runge.records.reading import RunRecord
-
-BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 
 
 def made_up(errors, seeds=5):
@@ -49,43 +44,6 @@ def page_data(*paths):
 
 def numbers(packed, kind="<f4"):
     return np.frombuffer(base64.b64decode(packed), kind)
-
-
-@contextmanager
-def browsing():
-    """Start a browser; the context is a function that opens a report, and a list of errors and requests.
-
-    Reports are opened one after the other in the same tab, which compiles their scripts once, and without WebGL, which
-    only the plot of parallel coordinates needs, and which the processor would emulate.
-    """
-    if BROWSER is None:
-        pytest.skip("no browser is installed")
-    from playwright.sync_api import sync_playwright
-
-    wrong = []
-    with sync_playwright() as playwright:
-
-        @cache
-        def tab(*options):
-            browser = playwright.chromium.launch(
-                executable_path=BROWSER, args=["--no-sandbox", "--disable-gpu", *options]
-            )
-            page = browser.new_page()
-            page.on("pageerror", lambda error: wrong.append(str(error)))
-            page.on("console", lambda message: wrong.append(message.text) if message.type == "error" else None)
-            page.on("request", lambda one: wrong.append(one.url) if one.url.startswith("http") else None)
-            return page
-
-        def opened(report, *, webgl=False):
-            page = tab() if webgl else tab("--disable-software-rasterizer")
-            page.set_viewport_size({"width": 1300, "height": 900})
-            page.emulate_media(color_scheme="light")
-            page.mouse.move(0, 0)
-            page.goto(report.as_uri())
-            drawn(page)
-            return page
-
-        yield opened, wrong
 
 
 def drawn(page):

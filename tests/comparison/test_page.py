@@ -27,15 +27,11 @@ from tests.comparison.pages import axis, data_in, drawn, made_up, merge, numbers
 EVIL = "<script>document.title='owned'</script>"
 
 
-@pytest.fixture
-def page(copy, opened):
+def test_a_journey_in_a_browser(copy, opened):
     shutil.move(copy / "0", copy / EVIL.replace("/", "|"))
     model = RunDirectory(copy / "1").read_configuration()[0]["model"] | {"activation": EVIL}
     merge(copy / "1" / "run.json", model=model, **{"<img src=x onerror=document.title='owned'>": 1})
-    return opened(copy)
-
-
-def test_a_journey_in_a_browser(page, copy):
+    page = opened(copy)
     names = page.locator("#runs tbody tr td:nth-child(2)")
     assert names.count() == 10
     assert page.title() == "target=runge: 10 runs"

@@ -38,6 +38,7 @@ def test_diverged_runs_have_no_place_on_the_axis(finished):
     records = [RunRecord("", "diverged", settings={"seed": seed, "lr": 0.6}) for seed in range(4 - finished)]
     records += [replace(run(seed, 0.1 + seed, 0), settings={"seed": 9 - seed, "lr": 0.6}) for seed in range(finished)]
     figure = comparison_picture(Ranking(records, group_by=["lr"]))
+    figure.set_layout_engine("none")
     figure.draw_without_rendering()
     label = figure.axes[0].get_yticklabels()[0].get_text()
     assert label == f"lr=0.6, {4 - finished} of 4 diverged"
