@@ -17,7 +17,9 @@ __all__ = ["answer", "questioning_seconds", "seconds_anew"]
 
 _APART = 10.0  # times the judged error between two networks; that of independent errors of this size is sqrt(2)
 _LATE = 1.1  # over the time that is left, because the batch before may have ended a little late
-_QUESTIONING = 0.12  # of the time, for the runs that only question labels
+_QUESTIONING, _QUESTIONING_SET_UPS = 0.12, 4.0
+"""For the runs that only question labels: at most a share of the time, and for each so many times its set-up."""
+
 _WORSE, _ROUND_OFF = 3.0, 1e-12  # the loss and the error that a network may have, over those of the best one
 
 
@@ -89,17 +91,24 @@ def _rounds(selection: Selection, networks: int) -> int:
 
 def questioning_seconds(selection: Selection, best: Candidate, end: float) -> float:
     """Return the seconds of the short runs that question the labels; 0: there are none, or they would be too short."""
-    seconds = min(_QUESTIONING * end, selection.left(end))
-    lacking = selection.crossed - len(best.fits)
-    return seconds if lacking > 0 and seconds * selection.processes >= 2 * selection.set_up * lacking else 0.0
+    set_ups = selection.set_up * (selection.crossed - len(best.fits)) / selection.processes
+    seconds = min(_QUESTIONING_SET_UPS * set_ups, _QUESTIONING * end, selection.left(end))
+    return seconds if set_ups > 0 and seconds >= 2 * set_ups else 0.0
 
 
 def _questioning(selection: Selection, best: Candidate, seconds: float) -> list[PlannedRun]:
-    """Return short runs of a winner that leave out the folds of which no network of it has."""
+    """Return short runs of a winner that leave out the folds of which no network of it has.
+
+    They are on as few rows as the first comparison: in such a time a fit of all of them would be far worse.
+    """
+    assert selection.table
     folds = [fold for fold in range(selection.crossed) if fold not in best.fits]
     seconds *= selection.processes / max(len(folds), 1)
+    used = best.in_order[0].used_share
+    few = selection.table.fewest_rows / len(selection.table.rows.x)
+    share = few if few < (used or 1.0) else used
     # Another seed: with the same one, a further fold would be one more by which the candidate is judged.
-    return [PlannedRun(best, fold, seconds, best.in_order[0].used_share, seed=1) for fold in folds if seconds]
+    return [PlannedRun(best, fold, seconds, share, seed=1) for fold in folds if seconds]
 
 
 def _good(fits: Sequence[Fit]) -> list[Fit]:

@@ -18,6 +18,7 @@ FEW_ROWS = 50
 _MOST_FOLDS = 10  # unless each would have more than `_LEFT_OUT` rows
 _LEFT_OUT_OF_FEW, _LEFT_OUT = 100, 1000  # rows of a fold: about so many if there are enough, at most so many
 _ALONE = 60  # rows of a fold that judges alone
+_LABELS, _ROWS = 1000, 10  # labels, and rows for each input, that tell candidates apart
 _JUDGES, _JUDGES_OF_FEW = 2, 4  # folds that judge, if one has too few rows
 
 
@@ -54,6 +55,11 @@ class SearchTable(NamedTuple):
     def labels_of_row(self) -> int:
         """The number of labels of a row: the values and the partial derivatives."""
         return len(self.rows.outputs) * (1 + len(self.rows.inputs))
+
+    @property
+    def fewest_rows(self) -> float:
+        """The rows of the first comparison of candidates, if there are more."""
+        return max(_LABELS / self.labels_of_row, _ROWS * len(self.rows.inputs))
 
     @property
     def seen(self) -> NDArray[np.int64]:

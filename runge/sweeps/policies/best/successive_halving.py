@@ -38,7 +38,6 @@ log = logging.getLogger(__name__)
 
 # No formula gives these; `benchmarks/problems` and its `more_rows.py` measure the search with them.
 _FOLDS = 5  # until the number of rows is known
-_LABELS, _ROWS = 1000, 10  # labels, and rows for each input, of the first rung
 _GROWTH = 4.0  # of the rows from rung to rung, or more, so that there are no more rungs than the promotions need
 _COMPARED = 0.4  # of the time, after which the rungs end
 _PROMOTED = 2.5  # the candidates of a rung over those of the next one
@@ -177,8 +176,7 @@ class Best(Policy):
         rounds = max(2, math.ceil(math.log(count, _PROMOTED)))
         shares: list[float | None] = [None] * rounds
         if selection.table:
-            rows, inputs = selection.training_rows, len(selection.table.rows.inputs)
-            least = max(_LABELS / selection.table.labels_of_row, _ROWS * inputs)
+            rows, least = selection.training_rows, selection.table.fewest_rows
             growth = max(_GROWTH, (rows / least) ** (1 / (rounds - 1)))
             for i in range(smaller := max(0, round(math.log(rows / least, growth)))):
                 shares[i] = rows / growth ** (smaller - i) / len(selection.table.rows.x)

@@ -22,11 +22,12 @@ class Run(RunDirectory):
 
 
 def search(*folds: int, fixed: bool = False, cut: bool = False, **changes: Any) -> Any:
-    """Return a search of five folds, of which these judge the winner; a network of it takes 1 s."""
+    """Return a search of 100 rows in five folds, of which these judge the winner; a network of it takes 1 s."""
     fit = Fit(Run("."), 0, {"val/nrmse_f": 1.0}, None, cut, 0, 0.0)
     member: Any = SimpleNamespace(optimizer=SimpleNamespace(last_layer_alone=fixed))
     best = Candidate("any", [], member, dict.fromkeys(folds, fit))
     parts = {
+        "table": SimpleNamespace(fewest_rows=10, rows=SimpleNamespace(x=np.zeros((100, 1)))),
         "ranked": lambda: [best],
         "processes": 2,
         "crossed": 5,
@@ -68,17 +69,23 @@ def test_new_networks_of_a_winner_are_trained_in_rounds(left, processes, network
     assert seconds_anew(selection, selection.ranked()[0]) == -(-5 // processes)
 
 
-def test_short_runs_of_a_winner_that_continues_question_the_labels_of_the_other_folds():
-    """They get 12 % of the time, or what is left; they are not begun with less than twice what a run needs to start."""
+@pytest.mark.parametrize(("rows", "share"), [(10, 0.1), (24, 0.24), (26, 0.25)])  # of 100; the winner had 25
+def test_short_runs_of_a_winner_that_continues_question_the_labels_of_the_other_folds(rows, share):
+    """They have the rows of the first comparison, or the winner's if these are fewer, and four times their set-up.
+
+    They get 12 % of the time at most, and are not begun with less than twice their set-up.
+    """
     selection = search(0, 3, cut=True)
-    for left, seconds in ((20.0, 8.0), (6.0, 4.0)):
+    selection.table.fewest_rows = rows
+    for left, end, seconds in ((20.0, 100.0, 2.0), (2.4, 100.0, 1.6), (20.0, 20.0, 1.6)):
         assert [
-            (run.fold, run.seconds, run.start, run.share, run.seed) for run in runs_of(selection, left, 3, 100)
-        ] == [(fold, seconds, None, 0.25, 1) for fold in (1, 2, 4)]
+            (run.fold, pytest.approx(run.seconds), run.start, run.share, run.seed)
+            for run in runs_of(selection, left, 3, end)
+        ] == [(fold, seconds, None, share, 1) for fold in (1, 2, 4)]
     for late in (1.49, -20.0):
         assert runs_of(selection, late, 3, 100) == []
     selection.left = lambda end: 20.0
-    assert questioning_seconds(selection, selection.ranked()[0], end=100.0) == 12.0
+    assert questioning_seconds(selection, selection.ranked()[0], end=100.0) == 3.0
     selection.set_up = 4.1
     assert questioning_seconds(selection, selection.ranked()[0], end=100.0) == 0.0
 

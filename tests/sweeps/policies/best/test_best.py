@@ -184,7 +184,7 @@ HALVING += ["data.folds=5", "search.seeds=1", "~search.tables", f"+search.tables
 
 def test_candidates_begin_with_few_rows_and_the_best_two_of_five_continue_with_more(monkeypatch):
     """All are judged on the same rows, and a repeated command takes the same decisions."""
-    monkeypatch.setattr("runge.sweeps.policies.best.successive_halving._LABELS", 60)
+    monkeypatch.setattr("runge.sweeps.policies.best.search_table._LABELS", 60)
     monkeypatch.setattr("runge.sweeps.policies.best.successive_halving._TIE", 1.0)  # or more of them may continue
     save(rows(300))
     assert command(*HALVING) == (0, "")
