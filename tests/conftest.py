@@ -39,8 +39,9 @@ MEMORY = Path("/dev/shm")
 if MEMORY.is_dir() and shutil.disk_usage(MEMORY).free > 4e9 and not os.statvfs(MEMORY).f_flag & os.ST_NOEXEC:
     # All files are written with fsync, which takes milliseconds on a disk; kernels are compiled there and loaded.
     os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(MEMORY))
-# More examples: `pytest --hypothesis-profile default`.
-settings.register_profile("few", max_examples=25)
+# More examples: `pytest --hypothesis-profile default`. A busy machine may need longer for one than 0.2 s.
+settings.register_profile("default", deadline=None)
+settings.register_profile("few", settings.get_profile("default"), max_examples=25)
 settings.load_profile("few")
 # A shell ignores it for what it starts in the background, and so would all that the tests start and interrupt.
 signal.signal(signal.SIGINT, signal.default_int_handler)
