@@ -8,7 +8,6 @@ import itertools
 import json
 import os
 import re
-import shutil
 import subprocess
 import sys
 from functools import cache, partial
@@ -222,15 +221,12 @@ def test_fit_explains_itself_and_messages_advise_the_command_that_was_typed(scri
 
 
 @only(["/usr/bin/runge"])
-def test_commands_end_quietly_if_what_reads_their_output_has_ended(script, trained, tmp_path, monkeypatch, capfd):
-    short = ["model.width=2", "trainer.max_steps=1", "pictures=false"]
-    folder, _ = trained(*short, "hydra.run.dir=run")
-    monkeypatch.chdir(shutil.copytree(folder / "run", tmp_path / "run"))
-    shutil.copy(TABLE, ".")
+def test_commands_end_quietly_if_what_reads_their_output_has_ended(script, run, monkeypatch, capfd):
     # An error is raised where a line is printed, or, if it is kept in a buffer, where the command ends.
-    whole = [["check", "table.csv"], ["compare", ".", "--csv", "-"], ["draw", "."], ["export", ".", "--to", "numpy"]]
+    whole = ["compare", "run", "--csv", "-"], ["draw", "run"], ["export", "run", "--to", "numpy"]
+    whole += (["check", str(TABLE)],)
     helps = [[verb, "-h"] for verb in ("suggest", "predict", "fit", "train")]
-    either = [["--version"], [], ["train", *short]]
+    either = [["--version"], [], ["train", "model.width=2", "trainer.max_steps=1", "pictures=false"]]
     for arguments, buffering in [*product([*whole, *helps, *either], [1]), *product([helps[0], *either], [-1])]:
         read, written = os.pipe()
         os.close(read)

@@ -1,6 +1,5 @@
 """`runge predict` and `runge.predict`: the files, the table of errors and the messages."""
 
-import shutil
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -16,19 +15,15 @@ from runge.data.rows import read
 from runge.data.seed import Seed
 from runge.data.table import SETS, Table
 from runge.function import loading as module
+from runge.function.function import Function
 from runge.records.ensemble import write_answer
+from tests.commands.conftest import SHORT, SWEEP
+from tests.exports.formats import function
 from tests.refusals import refuses
 
-SHORT = ("model.width=8", "trainer.max_steps=4", "trainer.progress_bar=false", "pictures=false")
-TABLE = ("data=table", "data.file=hx.csv", "search.compare=false", "hydra.launcher.processes=1")
+TABLE = ("data=table", "data.file=hx.csv")
 
 pytestmark = pytest.mark.usefixtures("in_folder")
-
-
-@pytest.fixture
-def run(trained):
-    """A copy of a finished run of one input, in the present directory."""
-    shutil.copytree(trained(*SHORT, "hydra.run.dir=run")[0] / "run", "run")
 
 
 @pytest.fixture
@@ -60,9 +55,9 @@ class Stub(SimpleNamespace):
 @pytest.fixture
 def stub(monkeypatch):
     """Let any run be this function."""
-    function = Stub(configuration={"data": {}})
-    monkeypatch.setattr(module, "load_finished", lambda *_, **__: function)
-    return function
+    u = Stub(configuration={"data": {}})
+    monkeypatch.setattr(module, "load_finished", lambda *_, **__: u)
+    return u
 
 
 @pytest.fixture
@@ -135,9 +130,7 @@ def test_several_outputs_in_other_formats(stub, suffix, said):
     assert [name for name in table if not name.startswith("d2u")] == ["a", "b", *columns, "outside"]
 
 
-def test_the_mean_over_a_sweep(trained, said, refused):
-    folder, _ = trained("-m", "seed=0,1,2", *SHORT, *TABLE[2:], "hydra.sweep.dir=sweep")
-    shutil.copytree(folder / "sweep", "sweep")
+def test_the_mean_over_a_sweep(sweep, said):
     pandas.DataFrame({"x": [0.0, 0.5]}).to_csv("a.csv", index=False)
     Path("sweep/1/metrics.json").unlink()
     assert "mean and standard deviation of 2 runs; left out because unfinished: 1 " in said("sweep", "a.csv")
@@ -146,9 +139,6 @@ def test_the_mean_over_a_sweep(trained, said, refused):
     u = np.stack([runge.load(f"sweep/{i}").derivative(np.array([0.0, 0.5])) for i in (0, 2)])
     expected = np.stack([u.mean(0), u.std(0, ddof=1)], 1)
     np.testing.assert_allclose(table[["du_f_dx", "du_f_dx_std"]], expected, rtol=1e-6)
-    Path("sweep/answer.json").write_text('{"runs": [".."]}')
-    rule = "RUN_OR_SWEEP: sweep/answer.json must name runs in its directory, got 'sweep/..'"
-    assert rule in refused("sweep", "a.csv")
 
 
 def indices(predicted, names=SETS):
@@ -165,7 +155,7 @@ def splits(seeds=(0,), folds=None, **data):
 
 
 def test_rows_that_were_trained_on(hx, capsys, said, refused):
-    runge.sweep(*SHORT, *TABLE, "seed=0,1", directory="sweep")
+    runge.sweep(*SWEEP, *TABLE, "seed=0,1", directory="sweep")
     first, second = splits(seeds=(0, 1))
     hx.loc[40] = hx.loc[0] * 1.01
     hx.to_csv("more.csv", index=False)
@@ -183,7 +173,7 @@ def test_rows_that_were_trained_on(hx, capsys, said, refused):
     rule = "it cannot be known which of these rows were trained on: data.file: "
     assert f"{rule}'hx.csv' does not hold the rows of the run sweep/0" in said("sweep", "more.csv")
     assert "set" not in pandas.read_csv("sweep/more_predicted.csv")
-    runge.train(*SHORT, *TABLE[:2], "seed=2", directory="sweep/2")
+    runge.train(*SHORT, *TABLE, "seed=2", directory="sweep/2")
     assert "differ in the rows of data.file" in refused("sweep", "hx.csv")
     Path("hx.csv").unlink()
     assert f"{rule}there is no file 'hx.csv'" in said("sweep/0", "more.csv")
@@ -192,7 +182,7 @@ def test_rows_that_were_trained_on(hx, capsys, said, refused):
 def test_rows_that_a_run_of_an_answer_was_trained_on(hx, capsys, said):
     """Its members differ in the labels that they read, and in the fold that they leave out."""
     roles = "data.inputs=[a,b]", "data.outputs=[y]", "data.derivatives=null,{}"
-    runge.sweep(*SHORT, *TABLE, *roles, "data.folds=2", "data.split.test=0.25", directory="sweep")
+    runge.sweep(*SWEEP, *TABLE, *roles, "data.folds=2", "data.split.test=0.25", directory="sweep")
     expected = splits(folds=2, split={"test": 0.25, "val": 0.15})
     for run, split in enumerate(2 * expected):
         main([f"sweep/{run}", "hx.csv"])
@@ -213,10 +203,11 @@ def test_rows_that_a_run_of_an_answer_was_trained_on(hx, capsys, said):
     assert list(pandas.read_csv("sweep/hx_predicted.csv")) == ["a", "b", "u_y", "du_y_da", "du_y_db", "outside", "set"]
 
 
-def test_an_output_that_is_named_after_the_spread_of_another(hx, refused):
-    hx.rename(columns={"dy_db": "y_std"}).to_csv("hx.csv", index=False)
-    roles = "data.inputs=[a,b]", "data.outputs=[y,y_std]", "data.derivatives={}"
-    runge.sweep(*SHORT, *TABLE, *roles, "seed=0,1", directory="sweep")
+def test_an_output_that_is_named_after_the_spread_of_another(hx, refused, monkeypatch):
+    network, roles = function(dimension=2, outputs=2).networks[0], {"inputs": ["a", "b"], "outputs": ["y", "y_std"]}
+    several = Function([network, network], {"data": {}}, **roles)
+    monkeypatch.setattr(module, "load_finished", lambda *_, **__: several)
+    Path("sweep").mkdir()
     rule = "--out: .csv: two columns would have the name 'u_y_std'; take --out FILE.npz"
     assert rule in refused("sweep", "hx.csv")
     main(["sweep", "hx.csv", "--out", "new.npz"])
@@ -278,12 +269,12 @@ def test_mistakes_from_python(run):
 
 def test_the_words_of_rows_outside():
     number = np.array([0.5, 1.2, 2.345, 0.9, 40.0, np.inf])
-    function: Any = SimpleNamespace(
+    u: Any = SimpleNamespace(
         inputs=("a", "b", "c", "d", "e"), outside=lambda x: number[: len(x)], ranges=(np.zeros(5), np.arange(5.0)[::-1])
     )
     x = np.full((6, 5), 0.0)
     x[2, 0], x[4], x[5, 4] = 4.48, [-1, -9, 5, 3, 0], 7
-    assert _outside(function, x)[1].splitlines() == [
+    assert _outside(u, x)[1].splitlines() == [
         "3 of these 6 rows are outside the training data (outside > 1.5), and 1 at their edge (> 1):",
         "row 6 (outside inf): e is not 0, its only value",
         "row 5 (outside 40): b is 300 % of its range below its smallest value, d is 200 % of its range above its "
@@ -292,13 +283,13 @@ def test_the_words_of_rows_outside():
         "row 2 (outside 1.2): all inputs are within their ranges",
     ]
     number = np.full(9, 1.6)
-    lines = _outside(function, np.zeros((9, 5)))[1].splitlines()
+    lines = _outside(u, np.zeros((9, 5)))[1].splitlines()
     assert (lines[0], lines[-1]) == ("9 of these 9 rows are outside the training data (outside > 1.5):", "and 4 more")
 
 
 def test_rows_outside_the_training_data(hx, said):
     """They are written with a number and named, also when the table is gone; of a run without its rows it is read."""
-    runge.sweep(*SHORT, *TABLE, "data.folds=2", directory="sweep")
+    runge.sweep(*SWEEP, *TABLE, "data.folds=2", directory="sweep")
     far = pandas.DataFrame({"b": 0.5, "a": [3.0, -9.0], "note": "far"})
     new = pandas.concat([hx[["b", "a"]].sample(3, random_state=0), far], ignore_index=True)
     new.to_csv("new.csv", index=False)

@@ -57,18 +57,20 @@ def architectures(**shape) -> list[Function]:
 
 def points(u: Function, n: int = 50) -> np.ndarray:
     """Return points in and around the box of u, (n, D), in the precision that it takes."""
-    lower, upper = torch.tensor([[-2.0, -1.0, 9.5], [2.0, 4.0, 11.0]], dtype=DOUBLE).repeat(1, 2)[
-        :, : u.networks[0].dimension
-    ]
-    x = torch.rand(n, u.networks[0].dimension, generator=torch.Generator().manual_seed(n), dtype=DOUBLE)
-    x = lower + (upper - lower) * x
-    return x.to(u.networks[0].theta if u.networks[0].units is None else DOUBLE).numpy()
+    network = u.networks[0]
+    lower, upper = np.tile([[-2.0, -1.0, 9.5], [2.0, 4.0, 11.0]], 2)[:, : network.dimension]
+    x = np.random.default_rng(n).uniform(lower, upper, (n, network.dimension))
+    return torch.from_numpy(x).to(network.theta if network.units is None else DOUBLE).numpy()
 
 
 def compiled(source: Path, *options: str, suffix: str) -> Path:
     file = source.with_suffix(suffix)
     subprocess.run(["cc", *STRICT, *options, str(source), "-o", str(file), "-lm"], check=True)
     return file
+
+
+def library(source: Path) -> ctypes.CDLL:
+    return ctypes.CDLL(str(compiled(source, "-shared", "-fPIC", suffix=".so")))
 
 
 def load(u: Function, to: str, path: Path, *, hessian: bool = False, **options) -> Callable[[np.ndarray], list]:
@@ -90,7 +92,7 @@ def load(u: Function, to: str, path: Path, *, hessian: bool = False, **options) 
 
 
 def _of_c(source: Path, outputs: int, hessian: bool) -> Callable[[np.ndarray], list]:
-    call = getattr(ctypes.CDLL(str(compiled(source, "-shared", "-fPIC", suffix=".so"))), source.stem)
+    call = getattr(library(source), source.stem)
     call.restype, call.argtypes = None, [np.ctypeslib.ndpointer(float, flags="C")] * (3 + hessian)
 
     def compute(x):

@@ -14,7 +14,7 @@ import torch
 from runge.exports import export
 from runge.function.function import Function
 from tests.conftest import ROOT
-from tests.exports.formats import DOUBLE, SINGLE, architectures, compiled, function
+from tests.exports.formats import DOUBLE, SINGLE, architectures, compiled, function, library
 
 THREADS = """
 #include <pthread.h>
@@ -63,9 +63,7 @@ def test_the_card_and_the_numbers(tmp_path):
         network.theta[0, 18:22] = torch.tensor([0.5, -1e-9, 0.0, -0.123456789])  # of the second layer
     u = Function(network, inputs=['a*/"b', "c??/\\é\n"])
     source = export(u, "c", tmp_path / "u")
-    lines = (ctypes.c_char_p * 1000).in_dll(
-        ctypes.CDLL(str(compiled(source, "-shared", "-fPIC", suffix=".so"))), "u_card"
-    )
+    lines = (ctypes.c_char_p * 1000).in_dll(library(source), "u_card")
     text = b"\n".join(itertools.takewhile(lambda line: line is not None, lines)).decode()
     assert json.loads(text) == json.loads((tmp_path / "u.json").read_text())
     assert "\n.5,-1e-09f,0,-.12345679f," in source.read_text()
@@ -85,11 +83,3 @@ def test_fortran(tmp_path):
     printed = subprocess.run(["./main"], cwd=tmp_path, capture_output=True, check=True, text=True).stdout
     u0, du, d2u = u.value_derivative_hessian(np.array([0.1, 0.2]))
     np.testing.assert_allclose([float(word) for word in printed.split()], [u0[1], du[1, 0], d2u[1, 0, 1]], rtol=1e-12)
-
-
-def test_what_has_no_function_in_c(tmp_path):
-    rule = "path, --out: .*C identifier.* "
-    for name in ("my-run", "3d", "été", "int", "class", "tanh", "main", "time", "size_t", "NAN", "NULL", "_x", "u.h"):
-        with pytest.raises(ValueError, match=rule + repr(name)):
-            export(function(), "c", tmp_path / name)
-    assert not list(tmp_path.iterdir())

@@ -153,6 +153,20 @@ def test_an_activation_of_ones_own(tmp_path, monkeypatch):
     assert not list((tmp_path / "none").iterdir())
 
 
+NO_MODULES = "Python can import: letters,", ["my-fit", "numpy.py", "math", "class", "2d.py"]
+NO_FUNCTIONS = ["my-run", "3d", "été", "int", "class", "tanh", "main", "time", "size_t", "NAN", "NULL", "_x", "u.h"]
+
+
+@pytest.mark.parametrize(
+    ("to", "rule", "names"), [("c", "C identifier", NO_FUNCTIONS), ("casadi", *NO_MODULES), ("numpy", *NO_MODULES)]
+)
+def test_names_that_no_function_or_module_can_have(to, rule, names, tmp_path):
+    for name in names:
+        with pytest.raises(ValueError, match=f"^path, --out: .*{rule}.* '{name}'"):
+            export(function(), to, tmp_path / name)
+    assert not list(tmp_path.iterdir())
+
+
 def test_what_cannot_be_exported(tmp_path, monkeypatch):
     with pytest.raises(ValueError, match=r"to: .*onnx, torch, numpy, casadi, c.*'pdf'"):
         export(function(), "pdf", tmp_path / "u")
