@@ -7,6 +7,7 @@ import pytest
 
 SHORT = ("model.width=8", "trainer.max_steps=4", "trainer.progress_bar=false", "pictures=false")
 SWEEP = (*SHORT, "search.compare=false", "hydra.launcher.processes=1")
+ONE = ("~search.tables", '+search.tables={one: ["optimizer.lr=0.01"]}')  # candidate, which takes little time
 
 
 @pytest.fixture

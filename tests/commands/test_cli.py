@@ -24,6 +24,7 @@ import runge
 from runge.commands.cli import main
 from runge.configuration import words
 from runge.training.member import Member
+from tests.commands.conftest import ONE
 from tests.compositions import draw_keys
 from tests.conftest import ROOT, compose
 from tests.refusals import check_refusal
@@ -212,7 +213,7 @@ def test_fit_explains_itself_and_messages_advise_the_command_that_was_typed(scri
         assert status == expected
     text, status = printed("fit", "seed=1", "a.csv")
     check_refusal(status, "FILE", "seed=1 a.csv", "target=NAME")
-    text, status = printed("fit", "a.csv")
+    text, status = printed("fit", "a.csv", *ONE)
     check_refusal(text[text.index("error: ") :], "data.file", "'a.csv'")
     assert status == 1
     text, status = printed("train", "search=best")
