@@ -30,6 +30,7 @@ from tests.sweeps.commands import TINY_SEARCH
 
 X = np.linspace(0, 1, 24)[:, None]
 Y, DYDX = np.sin(6 * X[:, 0]), 6 * np.cos(6 * X)
+ROWS = X, Y, DYDX
 BETWEEN = np.linspace(0.02, 0.98, 101)[:, None]
 PLANE = np.random.default_rng(0).uniform(-1, 3, (120, 2))
 WAVE = np.sin(PLANE @ [1, 2])
@@ -37,7 +38,8 @@ SLOPES = np.cos(PLANE @ [1, 2])[:, None] * [1.0, 2.0]
 FRAME = pandas.DataFrame(PLANE, columns=["a", "b"], index=range(7, 127))
 DRAG = pandas.Series(WAVE, index=FRAME.index, name="drag")
 PARTIALS = pandas.DataFrame(SLOPES, columns=["ddrag_da", "ddrag_db"], index=FRAME.index)
-SMALL = {"width": 8, "max_steps": 20}
+SMALL = {"width": 8, "max_steps": 5}
+PRECISE = {"optimizer": "levenberg_marquardt", "max_steps": 60}
 BEST = {"search": "best", "timeout": 300, "width": None, "max_steps": None}
 
 
@@ -64,7 +66,7 @@ def nothing_left(monkeypatch, tmp_path):
 
 
 @pytest.mark.filterwarnings("ignore:an input is beyond its training range:RuntimeWarning")
-@parametrize_with_checks([SobolevRegressor(width=8, max_steps=20)])
+@parametrize_with_checks([SobolevRegressor(**SMALL)])
 def test_scikit_learns_own_checks(estimator, check):
     good = check.func.__name__ == "check_regressors_train"  # which asks for a good fit
     check(estimator.set_params(width=16, max_steps=200) if good else estimator)
@@ -76,9 +78,9 @@ def test_derivatives_improve_the_fit():
     assert error(estimator().fit(X, Y, dydx=np.where(X > 0.5, DYDX, np.nan))) < error(estimator().fit(X, Y))
     assert full.score(BETWEEN, np.sin(6 * BETWEEN[:, 0])) > 0.999
     assert full.loss_curve_[-1] < 0.1 * full.loss_curve_[0]
-    assert error(estimator().fit(X[::3], Y[::3], dydx=DYDX[::3, 0])) == error(full)
-    none = estimator().fit(X[::3], Y[::3], dydx=np.full_like(DYDX[::3], np.nan))
-    assert np.array_equal(none.predict(X), without.predict(X))
+    for same in ((DYDX, DYDX[:, 0]), (None, np.full_like(DYDX, np.nan))):
+        one, other = (SobolevRegressor(**SMALL, random_state=0).fit(X, Y, dydx=slopes) for slopes in same)
+        assert np.array_equal(one.predict(X), other.predict(X))
 
 
 def test_units_do_not_matter():
@@ -92,35 +94,40 @@ def test_units_do_not_matter():
 
 
 @pytest.mark.parametrize(
-    ("changes", "dydx", "words"),
+    ("changes", "data", "words"),
     [
-        ({}, DYDX[:5], r"dydx: must have the shape \(24, 1, 1\) or \(24, 1\) or \(24,\); got \(5, 1\)"),
-        ({}, np.where(DYDX > 5, np.inf, DYDX), "dydx contains infinity"),
-        ({}, np.array([["a"]] * 24), "could not convert"),
-        ({}, DYDX * 1e200, r"dydx: must be within 1e\+100 of 0, got .*e\+200; change its unit"),
-        ({"lambda_d": -1.0}, DYDX, "lambda_d"),
-        ({"validation_fraction": 1.0}, DYDX, r"validation_fraction: must be in \[0, 1\)"),
-        ({"validation_fraction": "0.1"}, DYDX, r"validation_fraction: must be in \[0, 1\), got '0.1'"),
-        ({"validation_fraction": 0.97}, None, "y: 'y' must be known in two rows in the training rows"),
-        ({"validation_fraction": 0.01}, DYDX, "validation_fraction: must leave rows .* 0 val"),
-        ({"optimizer": "adm"}, DYDX, "optimizer: must be one of adam, adamw, lbfgs, least_squares, .*got 'adm'"),
-        ({"optimizer": LevenbergMarquardt(), "precision": 32}, DYDX, "^precision: must be 64 with Leven"),
-        ({"random_state": -1}, DYDX, "Seed must be"),
-        ({"width": 0}, DYDX, "^width"),
-        ({"batch_size": 25}, DYDX, "^batch_size"),
-        ({"check": "no"}, DYDX, "check: must be one of warn, raise, off; got 'no'"),
-        ({"search": "bets"}, DYDX, "^search: must be None or 'best', got 'bets'"),
-        (BEST | {"timeout": 0}, DYDX, "^timeout: should be greater"),
-        (BEST | {"width": 0}, DYDX, "^width: should be greater"),
-        (BEST | {"optimizer": "sgd"}, DYDX, "^optimizer: must be that of a candidate .*, adamw; got sgd"),
-        (BEST | {"optimizer": LevenbergMarquardt()}, DYDX, "^optimizer: must be a name with search='best', got Lev"),
-        (BEST | {"validation_fraction": 0.3}, DYDX, "^validation_fraction: must be its default with .*, got 0.3"),
-        (BEST | {"precision": 16}, DYDX, "^precision: "),
+        ({}, (X, Y, DYDX[:5]), r"dydx: must have the shape \(24, 1, 1\) or \(24, 1\) or \(24,\); got \(5, 1\)"),
+        ({}, (X, Y, np.where(DYDX > 5, np.inf, DYDX)), "dydx contains infinity"),
+        ({}, (X, Y, np.array([["a"]] * 24)), "could not convert"),
+        ({}, (X, Y, DYDX * 1e200), r"dydx: must be within 1e\+100 of 0, got .*e\+200; change its unit"),
+        ({}, (FRAME, DRAG, PARTIALS.set_axis(range(120))), "dydx: its index must be that of X.*got 0, 1, 2"),
+        ({}, (FRAME, DRAG[::-1], PARTIALS), "y: its index must be that of X"),
+        ({}, (FRAME, DRAG, PARTIALS.set_axis(["ddrag_dc", "ddrag_db"], axis=1)), "named ddrag_da, ddrag_db, or .*_dc'"),
+        ({}, (FRAME, DRAG, PARTIALS.assign(a=1.0)), "each once; got .'ddrag_da', 'ddrag_db', 'a'"),
+        ({}, (FRAME, DRAG[:9], PARTIALS), "inconsistent numbers of samples"),
+        ({"lambda_d": -1.0}, ROWS, "lambda_d"),
+        ({"validation_fraction": 1.0}, ROWS, r"validation_fraction: must be in \[0, 1\)"),
+        ({"validation_fraction": "0.1"}, ROWS, r"validation_fraction: must be in \[0, 1\), got '0.1'"),
+        ({"validation_fraction": 0.97}, (X, Y), "y: 'y' must be known in two rows in the training rows"),
+        ({"validation_fraction": 0.01}, ROWS, "validation_fraction: must leave rows .* 0 val"),
+        ({"optimizer": "adm"}, ROWS, "optimizer: must be one of adam, adamw, lbfgs, least_squares, .*got 'adm'"),
+        ({"optimizer": LevenbergMarquardt(), "precision": 32}, ROWS, "^precision: must be 64 with Leven"),
+        ({"random_state": -1}, ROWS, "Seed must be"),
+        ({"width": 0}, ROWS, "^width"),
+        ({"batch_size": 25}, ROWS, "^batch_size"),
+        ({"check": "no"}, ROWS, "check: must be one of warn, raise, off; got 'no'"),
+        ({"search": "bets"}, ROWS, "^search: must be None or 'best', got 'bets'"),
+        (BEST | {"timeout": 0}, ROWS, "^timeout: should be greater"),
+        (BEST | {"width": 0}, ROWS, "^width: should be greater"),
+        (BEST | {"optimizer": "sgd"}, ROWS, "^optimizer: must be that of a candidate .*, adamw; got sgd"),
+        (BEST | {"optimizer": LevenbergMarquardt()}, ROWS, "^optimizer: must be a name with search='best', got Lev"),
+        (BEST | {"validation_fraction": 0.3}, ROWS, "^validation_fraction: must be its default with .*, got 0.3"),
+        (BEST | {"precision": 16}, ROWS, "^precision: "),
     ],
 )
-def test_mistakes(changes, dydx, words, nothing_left):
+def test_mistakes(changes, data, words, nothing_left):
     with pytest.raises(ValueError, match=words):
-        estimator(**changes).fit(X, Y, dydx=dydx)
+        estimator(**changes).fit(*data)
     assert nothing_left()
 
 
@@ -130,7 +137,7 @@ def test_several_outputs_and_inputs_with_labels_that_are_not_known():
     x, y = np.c_[a, b, np.full(60, 7.0)], np.c_[a * b, a + b]
     slopes = np.stack([np.c_[b, a, 0 * a], np.tile([1.0, 1, 0], (60, 1))], axis=1)
     partly = np.where(np.random.default_rng(1).random(slopes.shape) < 0.3, np.nan, slopes)
-    model = estimator(max_steps=2000).fit(x, y, dydx=partly)
+    model = estimator(**PRECISE).fit(x, y, dydx=partly)
     assert model.predict(x).shape == (60, 2)
     assert model.predict_derivative(x).shape == (60, 2, 3)
     assert np.abs(model.predict(x) - y).max() < 0.1
@@ -151,15 +158,16 @@ def test_the_defaults_are_those_of_a_table():
 
 
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
-def test_a_fit_has_the_bits_of_a_run(optimizer, tmp_path):
+def test_a_fit_has_the_bits_of_a_run(optimizer, fit):
     x, y, slopes = (part[:60].copy() for part in (PLANE, WAVE, SLOPES))
     steps = {"least_squares": 3, "random_features": 2}.get(optimizer, 10)
     x[5] = x[4]  # in one set
     y[:3], slopes[2:9, 1], slopes[2] = np.nan, np.nan, np.nan  # in the row 2 nothing is known
     model = SobolevRegressor(width=8, optimizer=optimizer, max_steps=steps, random_state=3).fit(x, y, dydx=slopes)
+    np.savez("t.npz", x=x, y=y, dydx=slopes)
     overrides = ["data.split.test=0", "seed=3", "model.width=8", f"trainer.max_steps={steps}", f"optimizer={optimizer}"]
-    overrides += ["trainer.progress_bar=false", "pictures=false"]
-    run = runge.train({"x": x, "y": y, "dydx": slopes}, *overrides, directory=tmp_path)
+    quiet = "trainer.progress_bar=false", "pictures=false"
+    run = runge.Run(fit("run", "data=table", "data.file=t.npz", *overrides, *quiet))
     assert np.array_equal(run.function.double()(x), model.predict(x))
     assert run.history["train/loss"].tolist() == model.loss_curve_
     assert x.flags.writeable
@@ -180,7 +188,7 @@ def test_an_optimizer_has_the_steps_and_the_precision_of_the_command(optimizer, 
 def test_in_a_grid_search_a_bagging_and_behind_a_scaler():
     search = GridSearchCV(SobolevRegressor(**SMALL), {"optimizer": ["adam", "levenberg_marquardt"]}, cv=2)
     assert search.fit(FRAME, DRAG, dydx=PARTIALS).best_params_ == {"optimizer": "levenberg_marquardt"}
-    pipeline, scale = make_pipeline(StandardScaler(), estimator()), StandardScaler().fit(X).scale_
+    pipeline, scale = make_pipeline(StandardScaler(), estimator(**PRECISE)), StandardScaler().fit(X).scale_
     pipeline.fit(X, Y, sobolevregressor__dydx=DYDX * scale)
     slopes = pipeline[-1].predict_derivative(pipeline[:-1].transform(BETWEEN)) / scale
     assert np.abs(slopes - 6 * np.cos(6 * BETWEEN)).max() < 0.5
@@ -191,7 +199,7 @@ def test_in_a_grid_search_a_bagging_and_behind_a_scaler():
 
 def test_values_that_are_not_known():
     some = np.where(np.arange(120) % 3 == 0, np.nan, WAVE)
-    model = SobolevRegressor(width=16, optimizer="levenberg_marquardt", max_steps=60, random_state=0)
+    model = estimator(**PRECISE)
     gaps = np.arange(240).reshape(120, 2) % 7 == 0
     model.fit(PLANE, some, dydx=np.where(gaps, np.nan, SLOPES))
     assert model.score(PLANE, WAVE) > 0.999
@@ -230,21 +238,6 @@ def test_the_columns_of_frames_are_found_by_name():
     two = pandas.DataFrame({"u": WAVE, "v": WAVE}, FRAME.index)
     assert model.fit(FRAME, two).function_.outputs == ("u", "v")
     assert model.fit(FRAME, DRAG.rename("a")).function_.outputs == ("a",)  # which a file could not have
-
-
-@pytest.mark.parametrize(
-    ("y", "dydx", "words"),
-    [
-        (DRAG, PARTIALS.set_axis(range(120)), "dydx: its index must be that of X.*got 0, 1, 2"),
-        (DRAG[::-1], PARTIALS, "y: its index must be that of X"),
-        (DRAG, PARTIALS.rename(columns={"ddrag_da": "ddrag_dc"}), "must be named ddrag_da, ddrag_db, or .*'ddrag_dc'"),
-        (DRAG, PARTIALS.assign(a=1.0), "each once; got .'ddrag_da', 'ddrag_db', 'a'"),
-        (DRAG[:9], PARTIALS, "inconsistent numbers of samples"),
-    ],
-)
-def test_frames_that_do_not_match(y, dydx, words):
-    with pytest.raises(ValueError, match=words):
-        SobolevRegressor(**SMALL).fit(FRAME, y, dydx=dydx)
 
 
 def test_derivatives_by_other_inputs_than_those_behind_a_scaler():
