@@ -37,8 +37,10 @@ def test_the_pictures_of_runs_are_drawn_when_asked_and_again_from_their_files(re
     assert {path.stem for path in drawn} == {"curves", "fit"}
     for path in drawn:
         path.unlink()
+    Path("sweep/1/history.csv").unlink()  # so that only one run is drawn again
     main(["sweep"])
-    assert {path: path.read_bytes() for path in Path("sweep").rglob("*.png")} == drawn
+    again = {path: path.read_bytes() for path in Path("sweep").rglob("*.png")}
+    assert again == {path: drawn[path] for path in drawn if path.parent.name == "0"}
     for part in ("fit.csv", "history.csv"):
         for path in Path("sweep").rglob(part):
             path.unlink()
@@ -62,9 +64,9 @@ def test_the_training_points_of_a_formula_are_those_of_its_run():
     ("domain", "shown"),
     [("[-1,1]", ["training points"] * 2), ("[[-1,1],[0,2]]", ["circles: the 9 training points", "blue: the formula"])],
 )
-def test_the_pictures_of_a_formula_have_its_training_points_and_its_values(domain, shown):
-    formula = "target=expression", "target.expr=sin(3*x)", f"target.domain={domain}", "data.n_train=9", "data.n_test=64"
-    run = runge.train(*SHORT, *formula, "pictures=false")
+def test_the_pictures_of_a_formula_have_its_training_points_and_its_values(domain, shown, fit):
+    formula = "target=expression", "target.expr='sin(x)'", f"target.domain={domain}", "data.n_train=9", "data.n_test=64"
+    run = fit("run", *SHORT, *formula, "pictures=false")
     texts = [text.get_text() for figure in runge.draw(run).values() for text in figure.findobj(Text)]
     assert [part for text in texts for part in text.split("; ") if part in shown] == shown
 
@@ -101,15 +103,15 @@ def test_a_sweep_that_is_one_function_is_drawn_with_its_intervals(dimension):
     np.savez("t.npz", x=x, y=x.prod(1))
     runge.sweep(*SWEEP, "data=table", "data.file=t.npz", "data.folds=3", directory="sweep")
     assert not list(Path("sweep").rglob("*.png"))  # as the runs of a sweep are not drawn
-    for fold in "12":
-        Path(f"sweep/{fold}/history.csv").unlink()  # so that only one run is drawn
-    main(["sweep"])
-    assert pictures("sweep") == ["answer", "profiles"][:dimension]
     function, drawn = load("sweep"), runge.draw("sweep")
-    assert [*drawn] == pictures("sweep")
+    assert [*drawn] == ["answer", "profiles"][:dimension]
     low, high = function.interval(x[:1, 0] if dimension == 1 else x[:1])
     half = (high - low).item() / 2  # the same everywhere
     if dimension == 1:
+        for fold in "12":
+            Path(f"sweep/{fold}/history.csv").unlink()  # so that only one run is drawn
+        main(["sweep"])
+        assert pictures("sweep") == ["answer"]
         value, derivative, error = drawn["answer"].axes
         bands = [[one.get_label() for one in axes.collections] for axes in (value, derivative)]
         assert [labels[-1:] for labels in bands] == [["90 % interval"], []]  # no derivatives in the table
@@ -121,8 +123,9 @@ def test_a_sweep_that_is_one_function_is_drawn_with_its_intervals(dimension):
     assert "90 % interval" not in {one.get_label() for one in draw_answer("sweep")["answer"].findobj(PolyCollection)}
 
 
-def test_a_run_that_has_not_finished_has_curves(refusal, capsys):
-    run = runge.train(*SHORT, "pictures=false", directory="runs/run")
+def test_a_run_that_has_not_finished_has_curves(fit, refusal, capsys):
+    Path("runs").mkdir()
+    run = runge.Run(fit("runs/run", *SHORT, "pictures=false"))
     assert pictures(run.directory) == []
     for name in ("metrics.json", "fit.csv"):
         (run.directory / name).unlink()
@@ -144,24 +147,19 @@ def test_a_run_that_has_not_finished_has_curves(refusal, capsys):
         runge.draw("nowhere")
 
 
-EXPRESSION = {"target": "Expression", "target.expr": "exp(y)*x", "target.domain": "[[-1, 1], [0, 2]]"}
-NOISE = {"sampling": "Uniform", "data.noise_f": 0.0, "data.noise_df": 0.05}
-BALANCED = {"target.expr.a": "x", "target.expr.b": "-x", "balance": "Log", "loss.lambda_d": 1}
+UNIFORM, LAMBDA = {"sampling": "Uniform"}, {"loss.lambda_d": 0.1}
+NOISE = {"data.noise_f": 0.0, "data.noise_df": 0.05, **UNIFORM}
+PLANE = {"target": "Expression", "target.domain": "[[-1, 1], [0, 2]]"}
+TITLES = {
+    "Runge, uniform sampling: {}, lambda_d = 0.1": {"target": "Runge", **UNIFORM, **LAMBDA},
+    "a = x, b = -x: {}, lambda_d by Log": {"target.expr.a": "x", "target.expr.b": "-x", "balance": "Log", **LAMBDA},
+    r"\$.csv: {}": {"data.file": "/there/$.csv", **UNIFORM},
+    "x, random sampling, then by region: {}": {"target.expr": "x", "sampling": "Random", "resampling": "Region"},
+    "exp(x2)*x1, uniform sampling, noise 0.05 in f': {}": {"target.expr": "exp(y)*x", **PLANE, **NOISE},
+}
 
 
-@pytest.mark.parametrize(
-    ("settings", "shown"),
-    [
-        (
-            {"target": "Runge", "sampling": "Uniform", "loss.lambda_d": 0.1},
-            "Runge, uniform sampling: {}, lambda_d = 0.1",
-        ),
-        (BALANCED, "a = x, b = -x: {}, lambda_d by Log"),
-        ({"data.file": "/there/$.csv", "sampling": "Uniform"}, r"\$.csv: {}"),
-        ({"target.expr": "x", "sampling": "Random", "resampling": "Region"}, "x, random sampling, then by region: {}"),
-        (EXPRESSION | NOISE, "exp(x2)*x1, uniform sampling, noise 0.05 in f': {}"),
-    ],
-)
-def test_the_title_of_a_run(settings, shown):
-    model = {"model.activation": "tanh", "model.depth": 2, "model.width": 64, "seed": 3}
-    assert title_of(settings | model) == f"{shown.format('tanh 2 × 64')}, seed 3"
+@pytest.mark.parametrize("shown", TITLES)
+def test_the_title_of_a_run(shown):
+    network = {"model.activation": "tanh", "model.depth": 2, "model.width": 64, "seed": 3}
+    assert title_of(TITLES[shown] | network) == f"{shown.format('tanh 2 × 64')}, seed 3"
