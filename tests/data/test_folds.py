@@ -49,34 +49,32 @@ def rows(m=40, **columns):
     pandas.DataFrame({"x": x, "y": x**2, "dy_dx": 2 * x} | columns).to_csv("a.csv", index=False)
 
 
-def splits(folds, made, seed=0, **options):
-    return [read(Table(file="a.csv", folds=folds, fold=fold, **options)).split(seed) for fold in range(made)]
+def table(**options):
+    return read(Table(file="a.csv", inputs=["x"], outputs=["y"], **options))
 
 
-@pytest.mark.parametrize("test", [0.15, 0])
-def test_folds_divide_the_rows_that_are_not_for_the_test(test):
-    rows()
-    split, n = {"train": None, "val": 0.4, "test": test}, round(40 * (1 - test))
-    found = splits(5, 5, split=split)
-    for train, val, testing in found:
-        assert sorted([*train, *val, *testing]) == list(range(40))
-        assert len(testing) == 40 - n
-        assert np.array_equal(testing, read(Table(file="a.csv", split=split)).split(0).test)
+def splits(folds, made, **options):
+    return [table(folds=folds, fold=fold, **options).split(0) for fold in range(made)]
+
+
+SPLITS = [*({"split": {"train": None, "val": 0.4, "test": test}} for test in (0.15, 0)), {"split_column": "set"}]
+
+
+@pytest.mark.parametrize(("options", "n"), [*zip(SPLITS, (34, 40, 24), strict=True)])
+def test_folds_divide_the_rows_that_are_not_for_the_test(options, n):
+    rows(set=["train"] * 16 + ["val"] * 8 + ["test"] * 16)
+    found, expected = splits(5, 5, **options), table(**options).split(0).test
+    for train, val, test in found:
+        assert sorted([*train, *val, *test]) == list(range(40))
+        assert np.array_equal(test, expected if n > 24 else range(24, 40))
         assert n // 5 <= len(val) <= -(-n // 5)
-    assert len(set(np.concatenate([val for _, val, _ in found]))) == n
-
-
-def test_folds_divide_the_rows_that_a_column_marks_for_training_and_validation():
-    rows(20, set=["train"] * 8 + ["val"] * 4 + ["test"] * 8)
-    found = splits(2, 2, split_column="set")
-    assert sorted(np.concatenate([val for _, val, _ in found])) == list(range(12))
-    assert all(test.tolist() == list(range(12, 20)) for *_, test in found)
+    assert len(set(np.concatenate([val for _, val, _ in found]))) == 40 - len(expected) == n
 
 
 @pytest.mark.parametrize(("m", "folds", "made"), [(40, 5, 5), (20, 5, 5), (20, 20, 17), (8, 8, 7), (8, 2, 2)])
 def test_few_rows_have_fewer_folds(m, folds, made):
     rows(m)
-    assert read(Table(file="a.csv", folds=folds)).folds == made
+    assert table(folds=folds).folds == made
     assert all(len(val) >= 1 for _, val, _ in splits(folds, made))
     if made < folds:
         with refuses("data.fold", str(made), f"from 0 to {made - 1}"):
@@ -87,8 +85,7 @@ def test_few_rows_have_fewer_folds(m, folds, made):
 def test_groups_are_left_out_whole_and_few_have_fewer_folds(groups, test, made):
     rows(40, part=np.arange(40) % groups)
     options = {"group": "part", "split": {"train": None, "val": 0.15, "test": test}}
-    table = read(Table(file="a.csv", folds=10, **options))
-    assert table.folds == table.most_folds == made
+    assert table(folds=10, **options).folds == table(folds=10, **options).most_folds == made
     if test and groups == 4:  # none of which is small enough for the test
         return
     found = splits(10, made, **options)
@@ -110,7 +107,7 @@ def test_groups_are_left_out_whole_and_few_have_fewer_folds(groups, test, made):
 def test_folds_that_are_refused(m, options, message):
     rows(m, one=1)
     with pytest.raises(ValueError, match=message):
-        read(Table(file="a.csv", inputs=["x"], outputs=["y"], **options)).split(0)
+        table(**options).split(0)
 
 
 def test_training_points_of_a_formula_are_divided():

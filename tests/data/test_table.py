@@ -187,6 +187,15 @@ def test_a_part_of_the_training_rows(options):
         assert np.array_equal(part.test, whole.test)
 
 
+@pytest.mark.parametrize("known", [10, 11])
+def test_labels_of_few_rows_are_all_in_a_part(known):
+    """Of 40 rows and two channels, 40 / (2 * 2) rows with a label are few."""
+    x = np.arange(100.0)
+    write_rows(x=x, y=x, dy_dx=np.where(x < known, 1.0, np.nan), set=["train"] * 80 + ["val"] * 10 + ["test"] * 10)
+    expected = [*range(10), *range(50, 80)] if known == 10 else range(40, 80)
+    assert sorted(table(split_column="set", **shares(0.4, 0.1, 0.1)).split(0).train) == [*expected]
+
+
 def test_an_input_that_rarely_varies_does_so_in_a_part():
     rare = {7, 40, 60, 90}
     write_rows(x=[float(i in rare) for i in range(100)], z=range(100), y=np.linspace(0, 1, 100))
@@ -279,6 +288,7 @@ X23, Y22 = X.reshape(2, 3), X[:4].reshape(2, 2)
 BAD = {  # the content of the file, the settings, the key, and what else its message must contain
     "no file": ("", {"file": "b.csv"}, "file", "'b.csv'", "no file", " in '"),
     "directory": ("", {"file": "folder.csv"}, "file", "'folder.csv'", "no file"),
+    "pipe": ("", {"file": "pipe.csv"}, "file", "'pipe.csv'", "no file"),
     "suffix": (GOOD, {"file": "a.xlsx"}, "file", "'a.xlsx'", ".csv, .tsv, .parquet, .npz"),
     "empty": ("", {}, "file: 'a.csv'", "", "first line", "names"),
     "no header": ("0,1,2\n1,2,3\n", {}, "file: 'a.csv'", "['0', '1', '2']", "first line", "names"),
@@ -341,7 +351,8 @@ def test_bad_tables(case):
     content, options, key, *parts = BAD[case]
     options = {"file": "a.csv"} | options
     os.mkdir("folder.csv")
-    if options["file"] not in ("b.csv", "folder.csv"):
+    os.mkfifo("pipe.csv")
+    if options["file"] not in ("b.csv", "folder.csv", "pipe.csv"):
         write(content, options["file"])
     with refuses(f"data.{key}", *parts):
         read(Table(**options))
@@ -362,14 +373,10 @@ def test_bad_parquet_files(x, key, rule):
         table(file="a.parquet")
 
 
-def test_files_that_cannot_be_opened(monkeypatch):
+def test_a_file_that_cannot_be_opened(monkeypatch):
     def refuse(*_, **__):
         raise PermissionError(13, "Permission denied", "a.csv")
 
-    os.mkfifo("a.csv")
-    with refuses("data.file", "'a.csv'", "no file"):
-        table()
-    os.unlink("a.csv")
     write_rows()
     monkeypatch.setattr("pathlib.Path.open", refuse)
     with refuses("data.file: 'a.csv': Permission denied"):
