@@ -2,7 +2,6 @@
 
 import csv
 import itertools
-import json
 
 import numpy as np
 import pytest
@@ -14,7 +13,7 @@ from runge.optimizers import LBFGS
 from runge.training.member import Member
 from runge.training.stack import Stack
 from tests.refusals import refuses
-from tests.sweeps.test_run import REGIONS, SHORT, check_resumed, figures, history
+from tests.sweeps.test_run import REGIONS, SHORT, at_step, check_resumed_alone, figures, fit_alone, history, state
 from tests.sweeps.test_sweep import new_run
 
 SMALL = (
@@ -50,13 +49,13 @@ def places(directory):
 
 
 @pytest.mark.parametrize("name", RUNS)
-def test_resumed_run_equals_the_uninterrupted_one(name, train, tmp_path):
+def test_resumed_run_equals_the_uninterrupted_one(name, tmp_path):
     step, *options = RUNS[name]
-    moving = any(option.startswith("resampling=") for option in options)
-    whole = check_resumed(train, tmp_path, options, step, ("history.csv", "points.csv")[: 1 + moving])
-    rows = history(whole)
-    if moving:
-        sets = [set(x) for x in places(whole).values()]
+    check_resumed_alone(tmp_path, options, at_step(step))
+    rows = history(tmp_path / "whole")
+    if any(option.startswith("resampling=") for option in options):
+        assert (tmp_path / "begun/points.csv").read_bytes() == (tmp_path / "whole/points.csv").read_bytes()
+        sets = [set(x) for x in places(tmp_path / "whole").values()]
         assert len(sets) > 3
         assert all(later - before for before, later in itertools.pairwise(sets))
         assert len({row["lambda_d"] for row in rows}) > 3
@@ -104,23 +103,22 @@ def test_a_run_with_points_to_come_is_not_at_rest(fit):
 
 
 @pytest.mark.parametrize("policy", ["scale", "gradnorm", "log", "relobralo"])
-def test_lambda_d_is_what_the_policy_says(policy, fit):
-    """Points that stay leave no trace."""
-    run = fit("run", *SMALL, f"balance={policy}")
-    weights = [float(row["lambda_d"]) for row in history(run)]
-    assert weights[0] == pytest.approx(0.0413, rel=0.2) if policy == "scale" else weights[0] == 0.1
+def test_lambda_d_is_what_the_policy_says(policy, configuration):
+    weights = Stack([Member(configuration(*SMALL, f"balance={policy}"))]).fit_in_memory().member(0)["lambda_d"]
+    assert weights[0] == (pytest.approx(0.0413, rel=0.2) if policy == "scale" else pytest.approx(0.1))
     assert (len(set(weights)) == 1) is (policy == "scale")
     assert all(weight > 0 for weight in weights)
-    assert figures(run)["lambda_d"] == weights[-1]
-    assert not list(run.glob("points.*"))
-    assert "share/left" not in history(run)[0]
 
 
-def test_a_changed_weight_resets_the_optimizer(fit, monkeypatch):
+def test_a_changed_weight_is_in_the_files_and_resets_the_optimizer(fit, monkeypatch):
+    """Points that stay leave no trace."""
     resets = []
     monkeypatch.setattr(LBFGS, "reset", lambda *_: resets.append(1))
-    fit("log", *SMALL, "optimizer=lbfgs", "balance=log")
+    run = fit("log", *SMALL, "optimizer=lbfgs", "balance=log")
     assert len(resets) == 5  # at each row except the last
+    assert figures(run)["lambda_d"] == float(history(run)[-1]["lambda_d"])
+    assert not list(run.glob("points.*"))
+    assert "share/left" not in history(run)[0]
     fit("fixed", *SMALL, "optimizer=lbfgs")
     assert len(resets) == 5
 
@@ -150,16 +148,16 @@ def test_levenberg_marquardt_fits_expressions(expr, option, figure, bound, fit):
     assert figures(run)[figure] < bound
 
 
-def test_at_rest_the_run_ends(fit, train):
+def test_at_rest_the_run_ends(tmp_path):
     """A constant is fitted to the last digit in no time; killed before its last file, the run does not go on."""
     easy = ("target=expression", "target.expr=1+0*x", "data.n_train=6", "model.width=2", "model.depth=1")
-    run = fit("run", *PRECISE, *easy, "trainer.max_steps=5000", "trainer.log_every=100")
-    state = json.loads((run / "status.json").read_text())
-    assert state["status"] == "finished"
-    assert state["step"] < 5000
+    run, options = tmp_path / "run", (*PRECISE, *easy, "trainer.max_steps=5000", "trainer.log_every=100")
+    fit_alone(run, *options)
+    assert state(run)["status"] == "finished"
+    assert state(run)["step"] < 5000
     before, rows = figures(run), history(run)
     (run / "metrics.json").unlink()
-    assert train("resume=run")[0] == 0
+    fit_alone(run, *options)
     assert (figures(run), history(run)) == (before, rows)
 
 

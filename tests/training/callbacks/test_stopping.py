@@ -1,6 +1,5 @@
 """The end of a member: by patience, as it would alone, by its time, with a clock of the tests, or at a step."""
 
-import json
 from itertools import count
 from types import SimpleNamespace
 
@@ -16,13 +15,13 @@ from runge.training.member import Member
 from runge.training.module import SobolevRegression
 from runge.training.saving import StateFile
 from runge.training.stack import Stack
-from tests.sweeps.test_run import figures, history
+from tests.sweeps.test_run import at_step, figures, fit_alone, history, state
 from tests.sweeps.test_sweep import new_run
 
 SMALL = (
     *("model.width=10", "data.n_train=12", "data.n_val=32", "data.n_test=41", "data.noise_f=0.3", "pictures=false"),
     *("trainer.precision=64", "trainer.log_every=10", "trainer.max_steps=800", "trainer.progress_bar=false"),
-    *("trainer.compile=off", "trainer.diagnostics_every=20", "trainer.checkpoint_seconds=0", "logger=csv"),
+    *("trainer.compile=off", "trainer.diagnostics_every=20", "logger=csv"),
 )
 FAST = ("trainer.patience=20", "optimizer.lr=0.02")
 LM = ("optimizer=levenberg_marquardt", "schedule=constant")
@@ -30,11 +29,7 @@ KINDS = {
     "adam": ("schedule=constant", *FAST),
     "two_stage": ("schedule.latest_step=60", "balance=gradnorm", "balance.every=20", *FAST),
     "minibatches": (
-        *FAST,
-        "trainer.patience=30",
-        "data.batch_size=5",
-        "resampling=residual",
-        "resampling.last_step=50",
+        *(*FAST, "trainer.patience=30", "data.batch_size=5", "resampling=residual", "resampling.last_step=50"),
     ),
     "levenberg_marquardt": (
         *(*LM, "trainer.max_steps=400", "trainer.patience=20", "data.noise_f=0.01"),
@@ -57,15 +52,11 @@ def stack(configuration, tmp_path):
     return run
 
 
-def status(directory):
-    return json.loads((directory / "status.json").read_text())
-
-
 def waited(directory):
     """Return the last step, and how many steps before it the validation loss was lowest."""
     rows = history(directory)
     best, last = (int(row["step"]) for row in (min(rows, key=lambda row: float(row["val/loss"])), rows[-1]))
-    assert status(directory)["step"] == last
+    assert state(directory)["step"] == last
     return last, last - best
 
 
@@ -172,7 +163,7 @@ def test_a_run_ends_with_what_it_has_when_its_time_is_over(optimizer, ticking, s
     (run,) = stack([[f"optimizer={optimizer}"]], *CLOCK, "trainer.max_seconds=25")
     assert len(finished) == (optimizer == "levenberg_marquardt")
     (whole,) = stack([[f"optimizer={optimizer}"]], *CLOCK)
-    assert status(run) == status(run) | {"status": "finished", "step": 25}
+    assert state(run) == state(run) | {"status": "finished", "step": 25}
     assert [int(row["step"]) for row in history(run)] == [10, 20, 25]
     assert history(run)[:2] == history(whole)[:2]
     assert runge.load(run)(0.5).isfinite().all()
@@ -180,22 +171,20 @@ def test_a_run_ends_with_what_it_has_when_its_time_is_over(optimizer, ticking, s
 
 def test_members_of_a_stack_have_as_much_time_each(ticking, stack):
     runs = stack((["seed=0"], ["seed=1"]), *CLOCK, "trainer.max_seconds=15")
-    assert [status(run)["step"] for run in runs] == [30, 30]
+    assert [state(run)["step"] for run in runs] == [30, 30]
 
 
-def test_an_interrupted_run_has_the_rest_of_its_time(ticking, train, tmp_path, monkeypatch):
+def test_an_interrupted_run_has_the_rest_of_its_time(ticking, tmp_path):
     """And one that was killed after its time takes no further step."""
-    run = tmp_path / "run"
-    assert train(*SMALL, *CLOCK, "trainer.max_seconds=40", "hydra.run.dir=run", interrupt=15)[0] == 1
-    begun = status(run)
+    run, options = tmp_path / "run", (*SMALL, *CLOCK, "trainer.max_seconds=40")
+    fit_alone(run, *options, interrupt=at_step(15))
+    begun = state(run)
     assert begun["status"] == "interrupted"
-    with monkeypatch.context() as patch:
-        patch.setattr(StateFile, "remove_checkpoint", lambda *_: None)
-        assert train("resume=run")[0] == 0
-    assert status(run)["status"] == "finished"
-    assert begun["step"] < status(run)["step"] <= 40
+    fit_alone(run, *options)
+    assert state(run)["status"] == "finished"
+    assert begun["step"] < state(run)["step"] <= 40
     before, rows = figures(run), history(run)
     for name in ("metrics.json", "history.csv"):
         (run / name).unlink()
-    assert train("resume=run")[0] == 0
+    fit_alone(run, *options)
     assert (figures(run), history(run)) == (before, rows)
