@@ -11,9 +11,9 @@ import torch
 from runge.data.channels import row_points
 from runge.data.rows import read
 from runge.data.table import Table
-from runge.records.directories import RunDirectory
 from runge.sweeps.run import announce, make_stack
 from runge.training.advice import describe_wrong_columns, fit_findings, hardly_matters
+from runge.training.callbacks.history import History
 from runge.training.member import Member
 from tests.conftest import compose
 
@@ -98,7 +98,7 @@ def test_an_input_that_is_constant_in_the_test_rows_still_matters(fit, tmp_path)
     columns = {"a": a, "b": b, "y": a + 9 * b, "dy_da": 1 + 0 * a, "dy_db": 9 + 0 * a, "d.x": a}
     columns["set"] = np.where(b == 1, "test", np.where(random.random(60) < 0.2, "val", "train"))
     pd.DataFrame(columns).to_csv(tmp_path / "a.csv", index=False)
-    given = "data.inputs=[a,b]", "data.outputs=[y]", "data.split_column=set", "model.width=8", "trainer.max_steps=50"
+    given = "data.inputs=[a,b]", "data.outputs=[y]", "data.split_column=set", "model.width=8", "trainer.max_steps=1"
     run = fit("run", *TABLE, *given, "pictures=false", "logger=[]")
     assert "hardly matter" not in (run / "status.json").read_text()
 
@@ -131,8 +131,7 @@ def trained(*overrides):
     if overrides not in WEIGHTS:
         stack = make_stack([Member(compose(*SHORT, *overrides) | {"logger": {}}, overrides)])
         announce(stack, 0)
-        (folder := RunDirectory(str(len(WEIGHTS)))).path.mkdir()
-        stack.fit([folder])
+        stack.take_steps(History(), stack._resample())
         WEIGHTS[overrides] = torch.cat([x.flatten().double() for x in stack.module.network.state_dict().values()])
     return WEIGHTS[overrides]
 

@@ -2,6 +2,7 @@
 
 import importlib
 import json
+import logging
 import os
 from datetime import date
 
@@ -9,6 +10,7 @@ import pytest
 import torch
 
 import runge
+from runge.sweeps.run import announce, make_stack
 from runge.training import gpu
 from runge.training.member import Member
 from tests.conftest import ROOT
@@ -80,9 +82,10 @@ def test_a_record_that_is_damaged_or_that_others_could_have_written_is_none(card
         gpu.record(passed=True)
 
 
-def test_a_run_says_where_it_is_trained(card, train):
-    _, out, _ = train("trainer.max_steps=1", "pictures=false", "hydra.run.dir=processor")
-    assert "trained on the processor: python benchmarks/speed/gpu.py has not passed" in out
+def test_a_run_says_where_it_is_trained(card, configuration, caplog):
+    with caplog.at_level(logging.INFO, "runge"):
+        announce(make_stack([Member(configuration())]), 0)
+    assert "trained on the processor: python benchmarks/speed/gpu.py has not passed" in caplog.text
 
 
 def test_the_script_records_whether_the_tests_pass(script, card, monkeypatch, capsys):

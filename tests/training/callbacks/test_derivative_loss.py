@@ -46,8 +46,17 @@ def test_without_the_callback_lambda_d_is_constant(tmp_path):
     assert module.switched_on.tolist() == [0]
 
 
-def test_lambda_d_is_that_of_the_schedule_at_each_step(tmp_path, monkeypatch):
-    """Also where a block has steps of both stages."""
+@pytest.mark.parametrize(
+    ("schedule", "factors", "switches"),
+    [
+        (TwoStage(at_step=25, ramp_steps=10), [0] * 25 + [step / 10 for step in range(1, 10)] + [1] * 6, [25]),
+        (TwoStage(at_step=40), [0] * 40, []),
+        (Constant(), [1] * 40, []),
+    ],
+    ids=["switch", "never", "constant"],
+)
+def test_lambda_d_is_that_of_the_schedule_at_each_step(schedule, factors, switches, tmp_path, monkeypatch, caplog):
+    """Also where a block has steps of both stages; the step of the switch is logged once."""
     taken, take_steps = [], SobolevRegression._take_steps
 
     def noted(module, *arguments):
@@ -55,21 +64,15 @@ def test_lambda_d_is_that_of_the_schedule_at_each_step(tmp_path, monkeypatch):
         return take_steps(module, *arguments)
 
     monkeypatch.setattr(SobolevRegression, "_take_steps", noted)
-    module, _ = fit(tmp_path, TwoStage(at_step=25, ramp_steps=10))
-    ramp = [(step - 24) / 10 for step in range(25, 34)]
-    assert torch.cat(taken).tolist() == pytest.approx([0] * 25 + ramp + [1] * 6)
-    assert module.switched_on.tolist() == [25]
-    assert module.figures["lambda_d"].tolist() == [0.1]
-
-
-@pytest.mark.parametrize("schedule", [AT_25, TwoStage(at_step=40), Constant()], ids=["switch", "never", "constant"])
-def test_the_step_of_the_switch_is_logged_once(schedule, tmp_path, caplog):
-    loggers = [TensorBoardLogger(tmp_path, name="board"), CSVLogger(tmp_path, name="csv")] if schedule == AT_25 else []
+    loggers = [TensorBoardLogger(tmp_path, name="board"), CSVLogger(tmp_path, name="csv")] if switches else False
     with caplog.at_level(logging.INFO, "runge"):
-        fit(tmp_path, schedule, logger=loggers or False, log_every_n_steps=1)
+        module, _ = fit(tmp_path, schedule, logger=loggers, log_every_n_steps=1)
+    assert torch.cat(taken).tolist() == pytest.approx(factors)
+    assert module.figures["lambda_d"].tolist() == pytest.approx([0.1 * factors[-1]])
     said = [record.getMessage() for record in caplog.records if record.name.startswith("runge")]
-    assert said == ["lambda_d on from step 25"] * (schedule == AT_25)
-    if loggers:
+    assert said == [f"lambda_d on from step {step}" for step in switches]
+    if switches:
+        assert module.switched_on.tolist() == switches
         events = EventAccumulator(str(tmp_path / "board/version_0")).Reload()
         assert [(event.step, event.value) for event in events.Scalars("switched_on_step")] == [(25, 25)]
         assert [switch for _, switch in logged(tmp_path)] == ["25.0"]
