@@ -263,7 +263,7 @@ def test_outputs_that_are_known_in_other_rows():
 
 
 def test_the_possible_mistakes_grow_with_the_number_of_inputs_and_not_its_square():
-    tables = [table(1, dimension, 30)[1:] for dimension in (60, 120)]
+    tables = [table(1, dimension, 30)[1:] for dimension in (30, 60)]
     few, many = (len([*possible(Labels(Pairs.of(x, y, dydx), y, dydx))]) for x, y, dydx in tables)
     assert many < 2.2 * few
 
