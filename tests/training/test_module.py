@@ -88,17 +88,17 @@ def test_lambda_zero_is_values_alone(monkeypatch):
 
 def test_lbfgs_has_one_member_and_forgets_the_curvature_of_another_loss():
     """A step right after the switch goes down the new gradient, as the first step of all does."""
-    switch = TwoStage(at_step=20, smoothing=0.0, threshold=0.0, patience=1, latest_step=None, ramp_steps=0)
+    switch = TwoStage(at_step=5, smoothing=0.0, threshold=0.0, patience=1, latest_step=None, ramp_steps=0)
     lbfgs = LBFGS(lr=1.0, lr_schedule="constant", clip_norm=None, history_size=10, max_eval=25)
     with pytest.raises(ValueError, match="one network at a time"):
         fit([0, 1], [0.1, 0.1], optimizer=lbfgs)
-    _, trainer = fit([0], [0.1], optimizer=lbfgs, schedule=switch, steps=21, every=1)
+    _, trainer = fit([0], [0.1], optimizer=lbfgs, schedule=switch, steps=6, every=1)
     (state,) = trainer.optimizers[0].state.values()
     assert state["n_iter"] == 1
 
 
 def test_validation_loss_carries_the_full_lambda_before_the_switch():
-    module, _ = fit([0], [0.5], schedule=TwoStage(at_step=1000))
+    module, _ = fit([0], [0.5], schedule=TwoStage(at_step=1000), steps=10)
     figures = {name: figure.item() for name, figure in module.figures.items()}
     assert figures["lambda_d"] == 0
     assert figures["train/loss"] == pytest.approx(figures["train/mse_f"])

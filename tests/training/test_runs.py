@@ -119,7 +119,7 @@ def test_a_changed_weight_is_in_the_files_and_resets_the_optimizer(fit, monkeypa
     assert figures(run)["lambda_d"] == float(history(run)[-1]["lambda_d"])
     assert not list(run.glob("points.*"))
     assert "share/left" not in history(run)[0]
-    fit("fixed", *SMALL, "optimizer=lbfgs")
+    fit("fixed", *SMALL, "optimizer=lbfgs", "trainer.max_steps=20")
     assert len(resets) == 5
 
 

@@ -110,15 +110,15 @@ def measured(monkeypatch, losses):
 
 def test_steps_do_not_count_before_the_problem_is_the_last_one(stack, monkeypatch):
     measured(monkeypatch, lambda module: torch.ones(len(module.lambda_d)))
-    steps = ("trainer.max_steps=200", "trainer.patience=40")
+    steps = ("trainer.max_steps=100", "trainer.patience=20")
     schedules = (
-        ("schedule=two_stage_step", "schedule.at_step=120"),  # its best weights begin at 130
+        ("schedule=two_stage_step", "schedule.at_step=60"),  # its best weights begin at 70
         ("schedule=two_stage", "schedule.patience=99", "schedule.latest_step=null"),  # the switch never comes
-        ("schedule=two_stage_ramp", "schedule.at_step=50", "schedule.ramp_steps=60"),
+        ("schedule=two_stage_ramp", "schedule.at_step=20", "schedule.ramp_steps=30"),
     )
-    resampled = ("schedule=constant", "resampling=residual", "resampling.last_step=100")
+    resampled = ("schedule=constant", "resampling=residual", "resampling.last_step=50")
     runs = stack(schedules, *steps) + stack([resampled], *steps)
-    assert [int(history(run)[-1]["step"]) for run in runs] == [170, 200, 140, 140]
+    assert [int(history(run)[-1]["step"]) for run in runs] == [90, 100, 60, 70]
 
 
 def test_later_improvements_are_not_those_of_a_member_that_has_stopped(stack, monkeypatch):
