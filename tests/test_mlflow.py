@@ -11,7 +11,6 @@ from tests.refusals import refuses
 from tests.sweeps.test_bad_input import prepare
 from tests.sweeps.test_run import SHORT, at_step, figures, fit_alone, history
 
-MlflowClient = pytest.importorskip("mlflow").MlflowClient
 LOGGER = "logger=[tensorboard,mlflow]"
 pytestmark = pytest.mark.filterwarnings(
     "ignore::DeprecationWarning",  # of the libraries below MLflow
@@ -21,7 +20,8 @@ pytestmark = pytest.mark.filterwarnings(
 
 @pytest.fixture(scope="module")
 def uri(tmp_path_factory):
-    """A store for all tests of this module, because MLflow takes seconds to make one."""
+    """A store for all tests of this module, because MLflow takes seconds to load and to make one."""
+    pytest.importorskip("mlflow")
     folder = tmp_path_factory.mktemp("store")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("MLFLOW_DISABLE_TELEMETRY", "true")
@@ -36,15 +36,21 @@ def store(uri, monkeypatch):
     return uri
 
 
+def client_of(uri):
+    from mlflow import MlflowClient  # late: it takes a second
+
+    return MlflowClient(uri)
+
+
 def runs(uri, directory):
     """Return the runs of a store whose directories are at or below a directory."""
-    client = MlflowClient(uri)
+    client = client_of(uri)
     found = client.search_runs([client.get_experiment_by_name("runge").experiment_id])
     return [run for run in found if run.data.tags["run_directory"].startswith(str(directory))]
 
 
 def rows(uri, run, key):
-    return [(metric.step, metric.value) for metric in MlflowClient(uri).get_metric_history(run.info.run_id, key)]
+    return [(metric.step, metric.value) for metric in client_of(uri).get_metric_history(run.info.run_id, key)]
 
 
 def check(uri, directory, run, group, sweep=None):
@@ -107,6 +113,7 @@ def test_a_run_that_is_not_in_the_store_is_refused(store, tmp_path):
 
 
 def test_a_store_that_cannot_be_used_is_reported_before_training(in_folder, monkeypatch):
+    pytest.importorskip("mlflow")
     Path("file").touch()
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
     for uri in ("sqlite:///file/mlflow.db", "http://localhost:9"):

@@ -4,6 +4,7 @@ import copy
 import io
 import math
 from dataclasses import replace
+from functools import cache
 from types import SimpleNamespace
 
 import numpy as np
@@ -17,12 +18,9 @@ from tests.conftest import compose
 from tests.refusals import refuses
 from tests.sums_of_squares import linearised, plane
 
-METHODS = {
-    path.stem: build("optimizer", compose(f"optimizer={path.stem}")["optimizer"], Optimizer, adapt)
-    for path in sorted((CONFIGURATIONS / "optimizer").glob("*.yaml"))
-}
-METHODS["eliminate"] = replace(METHODS["levenberg_marquardt"], readout="eliminate")
-OF_TORCH = {kind.__name__: adapt(kind)(lr=0.01) for kind in sorted(ELEMENTWISE, key=lambda kind: kind.__name__)}
+OPTIONS = [*sorted(path.stem for path in (CONFIGURATIONS / "optimizer").glob("*.yaml")), "eliminate"]
+OF_TORCH = sorted(kind.__name__ for kind in ELEMENTWISE)
+ALONE = {"lbfgs", "soap"}  # in no stack
 FIRST_STEPS = {  # the change of the weights, given them, the gradient g and the method
     "adam": lambda theta, g, of: -of.lr * g / (g.abs() + 1e-8),
     "adamw": lambda theta, g, of: -of.lr * (g / (g.abs() + 1e-8) + of.weight_decay * theta),
@@ -33,6 +31,16 @@ FIRST_STEPS = {  # the change of the weights, given them, the gradient g and the
 }
 OF_LAST_LAYER = ("levenberg_marquardt", "least_squares")
 STEPS_OF_A_QUADRATIC = {"adam": (800, 1e-5), "adamw": (800, 1e-5), "lbfgs": (20, 1e-8), "sgd": (400, 1e-7)}
+
+
+@cache
+def method_of(name):
+    """Return the optimiser of an option, or an elementwise one of torch by the name of its class."""
+    if name in OF_TORCH:
+        return adapt(getattr(torch.optim, name))(lr=0.01)
+    if name == "eliminate":
+        return replace(method_of("levenberg_marquardt"), readout="eliminate")
+    return build("optimizer", compose(f"optimizer={name}")["optimizer"], Optimizer, adapt)
 
 
 def take_steps(method, what, first=0, last=6, optimizer=None):
@@ -46,13 +54,13 @@ def take_steps(method, what, first=0, last=6, optimizer=None):
 def test_each_option_has_a_known_first_step_and_minimum():
     """Those with a ridge, which their own tests compare with NumPy's, have neither."""
     with_ridge = {"eliminate", "random_features"}
-    assert METHODS.keys() == {*FIRST_STEPS, *OF_LAST_LAYER, *with_ridge}
-    assert METHODS.keys() == {*STEPS_OF_A_QUADRATIC, *OF_LAST_LAYER, *with_ridge, "soap"}
+    assert {*OPTIONS} == {*FIRST_STEPS, *OF_LAST_LAYER, *with_ridge}
+    assert {*OPTIONS} == {*STEPS_OF_A_QUADRATIC, *OF_LAST_LAYER, *with_ridge, "soap"}
 
 
 @pytest.mark.parametrize("name", FIRST_STEPS)
 def test_the_first_step_is_that_of_the_gradient(name):
-    what, method = plane(members=1), METHODS[name]
+    what, method = plane(members=1), method_of(name)
     if isinstance(method, LevenbergMarquardt):
         method = replace(method, damping=1e6)
     start, (_, gradient) = what.network.theta.detach().clone(), what.loss_and_gradient()
@@ -69,7 +77,7 @@ def test_a_quadratic_is_minimised_in_a_known_number_of_steps(name, factor):
 
     The weights x are those of a layer of 5 inputs and a bias.
     """
-    (steps, error), method = STEPS_OF_A_QUADRATIC[name], METHODS[name]
+    (steps, error), method = STEPS_OF_A_QUADRATIC[name], method_of(name)
     theta = torch.nn.Parameter(torch.ones(1, 6, dtype=torch.float64))
     curvature = factor * torch.arange(1.0, 7.0, dtype=torch.float64)
 
@@ -91,10 +99,10 @@ def test_a_quadratic_is_minimised_in_a_known_number_of_steps(name, factor):
 def test_one_step_and_the_end_of_a_run_leave_the_best_last_layer(name, lambda_d):
     """In which the loss is quadratic; with the minimum by NumPy. Where it is eliminated, it is the best already."""
     what = plane(members=1, n=40, lambda_d=lambda_d)
-    take_steps(METHODS[name], what, last=1)
-    METHODS[name].finish(what)
+    take_steps(method_of(name), what, last=1)
+    method_of(name).finish(what)
     theta = what.network.theta.detach().clone()
-    METHODS["eliminate"].finish(what)
+    method_of("eliminate").finish(what)
     assert torch.equal(what.network.theta, theta)
     errors, weights, _, rows = linearised(what)
     roots, count = weights[0].sqrt().numpy(), int(np.prod(what.network.shapes[-1])) + what.network.outputs
@@ -103,9 +111,9 @@ def test_one_step_and_the_end_of_a_run_leave_the_best_last_layer(name, lambda_d)
     assert np.linalg.norm(excess) < 1e-10 * np.linalg.norm(residuals)
 
 
-@pytest.mark.parametrize("name", [*METHODS, *OF_TORCH])
+@pytest.mark.parametrize("name", [*OPTIONS, *OF_TORCH])
 def test_a_course_that_is_continued_from_its_state_ends_with_the_same_bits(name):
-    method, whole, begun = (METHODS | OF_TORCH)[name], plane(members=1), plane(members=1)
+    method, whole, begun = method_of(name), plane(members=1), plane(members=1)
     take_steps(method, whole)
     state, resumed = io.BytesIO(), plane(members=1)
     torch.save(take_steps(method, begun, last=3).state_dict(), state)
@@ -119,10 +127,10 @@ def test_a_course_that_is_continued_from_its_state_ends_with_the_same_bits(name)
 
 
 @pytest.mark.parametrize("lambda_d", [0.3, None])
-@pytest.mark.parametrize("name", [name for name, method in (METHODS | OF_TORCH).items() if method.keeps_apart])
+@pytest.mark.parametrize("name", [name for name in (*OPTIONS, *OF_TORCH) if name not in ALONE])
 def test_a_member_in_a_stack_equals_the_one_alone(name, lambda_d):
     """Beside one with a loss a million times larger, and one that has diverged."""
-    method = (METHODS | OF_TORCH)[name]
+    method = method_of(name)
     together, alone = (plane(members=members, lambda_d=lambda_d) for members in (3, 1))
     together.points.f[1] *= 1e3
     with torch.no_grad():
@@ -147,7 +155,7 @@ def test_members_have_learning_rates_of_their_own(name):
             method.step(optimizer, what, step / 20)
         return theta.detach(), method.figures(optimizer, theta, 0.5)["lr"]
 
-    methods = [replace(METHODS[name], lr=lr, lr_schedule="cosine") for lr in (0.001, 0.03, 0.01)]
+    methods = [replace(method_of(name), lr=lr, lr_schedule="cosine") for lr in (0.001, 0.03, 0.01)]
     for theta, rate, method in zip(*steps(methods), methods, strict=True):
         (alone,), (expected,) = steps([method])
         assert torch.equal(theta, alone)
@@ -169,6 +177,10 @@ class Unknown(torch.optim.Optimizer):
 
 class Sign(Unknown):
     elementwise = True
+
+
+def test_known_options_are_trained_alone():
+    assert {name for name in (*OPTIONS, *OF_TORCH) if not method_of(name).keeps_apart} == ALONE
 
 
 @pytest.mark.parametrize(

@@ -12,22 +12,22 @@ from tests.refusals import refuses
 from tests.sweeps.test_bad_input import prepare
 from tests.sweeps.test_run import SHORT, figures, history
 
-wandb = pytest.importorskip("wandb")
-from wandb.proto.wandb_internal_pb2 import Record  # noqa: E402
-
 OFFLINE = ("logger=[tensorboard,wandb]", "logger.wandb.mode=offline")
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::ResourceWarning")
 
 
 @pytest.fixture(autouse=True)
-def _service():
-    """End W&B's process, which keeps the folder in which it was started."""
-    yield
-    wandb.teardown()
+def wandb():
+    """The package, which takes half a second to load; end its process, which keeps the folder where it was started."""
+    package = pytest.importorskip("wandb")
+    yield package
+    package.teardown()
 
 
 def records(path):
     """Read a run's file: records in LevelDB's format for logs, in blocks of 32 kB."""
+    from wandb.proto.wandb_internal_pb2 import Record
+
     content, place, part = path.read_bytes(), 7, b""
     while place < len(content):
         if (left := 32768 - place % 32768) < 7:
@@ -95,7 +95,7 @@ def test_each_member_of_a_stack_is_a_run_which_continues(fail, finish, tmp_path)
     assert not runs
 
 
-def test_a_project_that_may_not_be_written_is_refused(tmp_path, monkeypatch):
+def test_a_project_that_may_not_be_written_is_refused(wandb, tmp_path, monkeypatch):
     def init(**_):
         raise wandb.errors.CommError("permission denied")
 
