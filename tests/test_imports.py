@@ -33,28 +33,24 @@ def test_imports_point_downwards():
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-def test_parts_of_the_package_need_neither_lightning_nor_hydra():
-    """Importing Lightning takes as long as everything else that the process commanding a sweep imports.
+def test_lightning_is_loaded_neither_with_a_function_nor_for_a_sweep_nor_before_a_wrong_value_is_reported(tmp_path):
+    """It takes as long as everything else that the process commanding a sweep imports, and half of a command's start.
 
-    One process shows, in this order, what loading a run imports, and composing a sweep or `from runge import *`.
+    One process shows, in this order, what is imported by loading a run, by a command with a mistake (sympy is for
+    formulas, scipy.spatial for tables), and by composing a sweep and `from runge import *`.
     """
-    code = """
-import sys, runge
+    code = f"""
+import runge, sys
 runge.load
-print("loaded", *{"lightning", "hydra", "matplotlib"} & sys.modules.keys())
+print("loaded", *{{"lightning", "hydra", "matplotlib"}} & sys.modules.keys())
+{AFTER}
+loaded_after(["train", "model.width=0"], "torch", "lightning", "sympy", "scipy.spatial")
 import runge.sweeps.launch, runge.training.member, runge.records.checkpoints
 from runge import *
-print("loaded", *{"lightning", "hydra", "sklearn"} & sys.modules.keys())
+print("loaded", *{{"lightning", "hydra", "sklearn"}} & sys.modules.keys())
 """
-    done, loaded = run(code)
-    assert loaded == [[], ["hydra"]], done.stderr
-
-
-def test_a_wrong_value_is_reported_before_lightning_is_loaded(tmp_path):
-    """Lightning takes half of the start of a command; sympy is for formulas, and scipy.spatial for tables."""
-    modules = "torch", "lightning", "sympy", "scipy.spatial"
-    done, loaded = run(f'{AFTER}\nloaded_after(["train", "model.width=0"], *{modules})', tmp_path)
-    assert loaded == [["1", "torch"]], done.stderr
+    done, loaded = run(code, tmp_path)
+    assert loaded == [[], ["1", "torch"], ["hydra"]], done.stderr
     assert "model.width: should be greater than or equal to 1, got 0" in done.stderr
 
 
