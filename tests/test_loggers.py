@@ -67,16 +67,13 @@ class Recorder(Logger):
 
 
 class Full(Recorder):
-    """A logger that fails, for one seed, from step 60 on, and writes nothing."""
+    """A logger that fails, in the second run of a sweep, from step 60 on, and writes nothing."""
 
     def write(self, *_):
         pass
 
-    def log_hyperparams(self, params, *args, **kwargs):
-        self.seed = params["seed"]
-
     def log_metrics(self, metrics, step=None):
-        if self.seed == 1 and step >= 60:
+        if self.path.parent.name == "1" and step >= 60:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "remote")
 
 
@@ -110,27 +107,41 @@ def check_calls(directory, *, start_step=0, note="none"):
     assert calls(directory, "end") == [["success"]]
 
 
-def test_a_logger_of_the_user_s_own(fit, trained):
-    run = fit("run", *SHORT, "pictures=true", RECORDER, "+logger.recorder.note=mine")
+def test_a_logger_of_the_user_s_own_and_those_of_lightning_work_as_they_are(fit, trained):
+    other = "+logger.other._target_=lightning.pytorch.loggers.TensorBoardLogger"  # which takes any further argument
+    own = (RECORDER, "+logger.recorder.note=mine")
+    run = fit("run", *SHORT, "pictures=true", "logger=[tensorboard,csv]", other, *own)
     plain = only_run(trained(*SHORT)[0])
     check_calls(run, note="mine")
     assert len(calls(run, "image")) == 2
     check_equal(run, plain)  # which has another logger
+    assert list((run / "tensorboard").iterdir())
+    with (run / "csv" / "version_0" / "metrics.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert [int(row["step"]) for row in rows] == [*STEPS, 120]
+    assert float(rows[-2]["val/loss"]) == float(history(run)[-1]["val/loss"])
+    assert float(rows[-1]["test/mse_df"]) == figures(run)["test/mse_df"]
 
 
-def test_each_member_of_a_stack_has_its_own_and_a_failing_one_costs_no_run(finish, tmp_path):
+@pytest.fixture(params=["hydra.launcher.processes=1", "hydra/launcher=basic"])
+def sweep(request, trained):
+    """A sweep of two runs, with several loggers, of which one fails in the second run."""
     loggers = (RECORDER, "+logger.full._target_=tests.test_loggers.Full")
-    sweep = ("-m", "seed=0,1", "hydra.launcher.processes=1", *SHORT, *loggers, "hydra.sweep.dir=sweep")
-    finish(*sweep, "search.compare=false")
-    runs = [tmp_path / "sweep" / number for number in "01"]
-    for seed, run in enumerate(runs):
+    fixed = ("optimizer.lr=1e-3", "model.standardize=true", "seed=3")  # jobs have 0.001 and True
+    swept = ("-m", "sampling=random,stratified", *fixed, request.param, *SHORT, *loggers, "hydra.sweep.dir=sweep")
+    return trained(*swept, "search.compare=false")[0] / "sweep"
+
+
+def test_each_run_of_a_sweep_has_its_own_and_a_failing_one_costs_no_run(sweep):
+    runs = [sweep / number for number in "01"]
+    for name, run in zip(("random", "stratified"), runs, strict=True):
         check_calls(run)
-        ((settings, name, *_),) = calls(run, "settings")
-        assert settings["seed"] == seed
-        assert name.startswith(f"seed={seed} ")
+        ((settings, called, *_),) = calls(run, "settings")
+        assert settings["sampling"]["_target_"] == f"runge.sampling.{name.title()}"
+        assert called.startswith(f"sampling={name} ")
         assert state(run)["status"] == "finished"
     assert "No space left on device (remote)" in "".join((run / "train.log").read_text() for run in runs)
-    events = events_of(runs[1] / "tensorboard" / "1 seed 1")  # the other loggers have not noticed
+    events = events_of(runs[1] / "tensorboard" / "1 stratified")  # the other loggers have not noticed
     assert [event.step for event in events.Scalars("val/loss")] == STEPS
 
 
@@ -170,17 +181,6 @@ def test_a_diverged_run_has_failed(tmp_path):
     assert not calls(run, "image")
 
 
-def test_loggers_of_lightning_work_as_they_are(fit):
-    other = "+logger.other._target_=lightning.pytorch.loggers.TensorBoardLogger"  # which takes any further argument
-    run = fit("run", *SHORT, "trainer.log_every=60", "logger=[tensorboard,csv]", other)
-    assert list((run / "tensorboard").iterdir())
-    with (run / "csv" / "version_0" / "metrics.csv").open() as file:
-        rows = list(csv.DictReader(file))
-    assert [int(row["step"]) for row in rows] == [60, 120, 120]
-    assert float(rows[1]["val/loss"]) == float(history(run)[1]["val/loss"])
-    assert float(rows[2]["test/mse_df"]) == figures(run)["test/mse_df"]
-
-
 # One or two overrides: the key, what was given, and what is allowed.
 WRONG_SECTIONS = {
     "+logger.x.y=1": ("logger.x._target_", "None"),
@@ -201,22 +201,18 @@ def test_a_wrong_section_is_refused(overrides):
     check_refusal(str(explain(error.value)), *WRONG_SECTIONS[overrides])
 
 
-@pytest.mark.parametrize("launcher", ["hydra.launcher.processes=1", "hydra/launcher=basic"])
-def test_tensorboard_of_a_sweep(launcher, finish, tmp_path):
+def test_tensorboard_of_a_sweep(sweep):
     """Runs are called by what differs, which are also the columns of HPARAMS; logarithms of the errors come first."""
-    fixed = ("optimizer.lr=1e-3", "model.standardize=true", "seed=3")  # jobs have 0.001 and True
-    sweep = ("-m", "sampling=random,stratified", *fixed, launcher, *SHORT, "hydra.sweep.dir=sweep")
-    finish(*sweep, "search.compare=false")
-    runs = EventMultiplexer().AddRunsFromDirectory(str(tmp_path / "sweep")).Reload()
+    runs = EventMultiplexer().AddRunsFromDirectory(str(sweep)).Reload()
     names = ["0/tensorboard/0 random", "1/tensorboard/1 stratified"]
     assert sorted(runs.Runs()) == names
-    data = MultiplexerDataProvider(runs, str(tmp_path / "sweep"))
+    data = MultiplexerDataProvider(runs, str(sweep))
     context = Context(TBContext(data_provider=data))
     rows = context.hparams_metadata(RequestContext(), "")
     table = context.experiment_from_metadata(RequestContext(), "", True, rows, [])
     assert [info.name for info in table.hparam_infos] == ["sampling"]
     starts = [parse_session_start_info_plugin_data(rows[name][SESSION_START_INFO_TAG]) for name in names]
-    above = tmp_path.name
+    above = sweep.parent.name
     assert [start.group_name for start in starts] == [f"0 random ({above}/sweep)", f"1 stratified ({above}/sweep)"]
     assert [start.hparams["sampling"].string_value for start in starts] == ["random", "stratified"]
     first, metrics = sorted(set(LOGARITHMS.values())), [info.name.tag for info in table.metric_infos]
@@ -224,8 +220,7 @@ def test_tensorboard_of_a_sweep(launcher, finish, tmp_path):
     assert {"test/mse_df", "test/max_f/peak"} < {*metrics}
 
     for number, name in enumerate(names):
-        events = events_of(tmp_path / "sweep" / name)
-        rows, errors = history(tmp_path / "sweep" / str(number)), figures(tmp_path / "sweep" / str(number))
+        events, rows, errors = events_of(sweep / name), history(sweep / str(number)), figures(sweep / str(number))
         for tag in ("val/mse_df", "val/mse_f", "train/mse_df", "train/mse_f", "lambda_d"):
             expected = [(int(row["step"]), math.log10(float(row[tag]))) for row in rows if float(row[tag])]
             logged = [(event.step, event.value) for event in events.Scalars(LOGARITHMS[tag])]
