@@ -34,14 +34,20 @@ def test_a_run_returns_the_figures_of_its_best_weights(fit):
         assert Objective(keys, (), ["left"]).values(row) == pytest.approx(Objective(keys, (), ["left"]).values(metrics))
 
 
-@pytest.mark.parametrize("key", ["val/nrmse", "val/loss", "val/max_df/peak", "[val/nrmse_f,val/mse_df]"])
-def test_what_is_allowed(key, configuration):
-    member = Member(configuration(f"objective={key}"))
-    assert list(member.objective.keys) == key.strip("[]").split(",")
+OF_TWO = "target=expression target.expr=[x,x**2] objective="
 
 
-def test_the_outputs_of_several_are_allowed_in_place_of_regions(configuration):
-    several = ("target=expression", "target.expr=[x,x**2]")
-    assert Member(configuration(*several, "objective=val/mse_df/f2")).objective.keys == ("val/mse_df/f2",)
+@pytest.mark.parametrize(
+    "overrides",
+    [f"objective={key}" for key in ("val/nrmse", "val/loss", "val/max_df/peak", "[val/nrmse_f,val/mse_df]")]
+    + [f"{OF_TWO}val/mse_df/f2"],
+)
+def test_what_is_allowed(overrides, configuration):
+    """With several outputs these are allowed in place of regions."""
+    keys = overrides.rpartition("=")[2].strip("[]").split(",")
+    assert list(Member(configuration(*overrides.split())).objective.keys) == keys
+
+
+def test_regions_of_several_outputs_are_refused(configuration):
     with refuses("objective", "got 'val/mse_df/left'", "f1, f2, such as val/mse_df/f1"):
-        Member(configuration(*several, "objective=val/mse_df/left"))
+        Member(configuration(*f"{OF_TWO}val/mse_df/left".split()))
