@@ -118,7 +118,8 @@ def test_the_page_on_optimisation(tmp_path, monkeypatch):
     y = names["reactor"](np.array(best))
     assert_allclose(y[:, names["HOT"]], 490, atol=0.5)
     assert (y[:, names["Y"]] > 0.796).all()
-    subprocess.run(shlex.split(re.search("^    (gcc .*)$", page, re.MULTILINE)[1]), check=True)
+    compile_it = re.search("^    (gcc .*)$", page, re.MULTILINE)[1].replace("-O2", "-O0")  # which takes less time
+    subprocess.run(shlex.split(compile_it), check=True)
     exec(controlled, names)
     assert names["T"] == pytest.approx(505, abs=0.1)
     task = {"x0": 0, "p": [500, 490, *names["feed"]], "lbx": -4, "ubx": 4, "lbg": 470, "ubg": 510}
