@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+import numpy as np
 import torch
 
 from runge.optimizers import LevenbergMarquardt, Problem
@@ -90,3 +91,14 @@ def linearised(what, theta=None):
         what.network.theta.copy_(torch.as_tensor(theta))
     u, du, tape = what.network.propagate(what.points.x, with_derivative=what.lambda_d is not None)
     return *losses.least_squares(u, du, what.points, what.scale, what.lambda_d), tape, jacobian(what.network, tape)
+
+
+def last_layers(what, ridge=0.0):
+    """Return the last layer of least loss of each member, (M, K), by NumPy, where the present ones are 0."""
+    errors, weights, _, rows = linearised(what)
+    roots, outputs = weights.sqrt().numpy(), what.network.outputs
+    count = int(np.prod(what.network.shapes[-1])) + outputs
+    penalty = ridge**0.5 * np.eye(count - outputs, count)  # not of the biases
+    labels = np.pad(-roots * errors.numpy(), ((0, 0), (0, len(penalty))))
+    columns = roots[..., None] * rows.numpy()[..., -count:]
+    return [np.linalg.lstsq(np.vstack([a, penalty]), b)[0] for a, b in zip(columns, labels, strict=True)]

@@ -13,23 +13,7 @@ from runge.optimizers.least_squares import solve_last_layer
 from runge.sweeps.compose import compose
 from runge.training.member import Member
 from tests.refusals import refuses
-from tests.sums_of_squares import plane, problem
-
-
-def dense(what, member):
-    """Return the last layer's W and b of least loss, by NumPy on a problem of one output."""
-    with torch.no_grad():
-        _, _, tape = what.network.propagate(what.points.x, with_derivative=what.lambda_d is not None)
-    h, points = tape.hidden[-1][1][member].numpy(), what.points
-    columns = [np.c_[h, np.ones(len(h))]]
-    labels, weights = [points.f[member, :, 0].numpy()], [points.weight_f[member, :, 0].numpy()]
-    if what.lambda_d is not None:
-        g = tape.carried[-1][member].numpy()
-        columns.append(np.c_[g, np.zeros(len(g))])
-        labels.append(points.df[member, :, 0, 0].numpy())
-        weights.append(what.lambda_d[member].item() * points.weight_df[member, :, 0, 0].numpy())
-    root = np.sqrt(np.concatenate(weights))
-    return np.linalg.lstsq(root[:, None] * np.concatenate(columns), root * np.concatenate(labels))[0]
+from tests.sums_of_squares import last_layers, plane, problem
 
 
 @pytest.mark.parametrize("lambda_d", [0.1, None])
@@ -41,7 +25,7 @@ def test_the_last_layer_is_that_of_numpy(lambda_d):
     with torch.no_grad():
         for part in what.network.layers()[-1]:
             part.zero_()
-    expected = [dense(what, member) for member in range(3)]
+    expected = last_layers(what)
     solve_last_layer(what, 1e-15)
     start = what.network.theta.detach()
     np.testing.assert_allclose(start[:, -6:].numpy(), expected, rtol=1e-8, atol=1e-10)

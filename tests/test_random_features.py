@@ -13,7 +13,7 @@ from runge.optimizers.conjugate import improve_last_layer
 from runge.optimizers.least_squares import solve_last_layer
 from runge.optimizers.random_features import evidence
 from tests.conftest import generator
-from tests.sums_of_squares import made, plane
+from tests.sums_of_squares import last_layers, made, plane
 
 
 @pytest.mark.parametrize("of", ["features", "noise"])
@@ -37,20 +37,13 @@ def test_the_evidence_is_the_density_of_a_normal_distribution_and_has_its_gradie
 
 
 def test_a_ridge_is_that_of_numpy():
-    what, ridge, n = plane(members=1, width=6, n=5, outputs=1), 0.03, 5
+    what, ridge = plane(members=1, width=6, n=5, outputs=1), 0.03
     with torch.no_grad():
         for part in what.network.layers()[-1]:
             part.zero_()
-        _, _, tape = what.network.propagate(what.points.x, with_derivative=True)
-    h = np.vstack([tape.hidden[-1][1][0].numpy(), tape.carried[-1][0].numpy()])
-    columns = np.column_stack([h, np.repeat([1.0, 0.0], [n, 2 * n])])
-    labels = np.concatenate([what.points.f[0, :, 0], *what.points.df[0, :, 0].T])
-    weights = what.lambda_d.item() / what.scale.item() ** 2 * what.points.weight_df[0, :, 0].numpy().T
-    roots = np.sqrt(np.concatenate([what.points.weight_f[0, :, 0], *weights]))
-    matrix = np.vstack([roots[:, None] * columns, ridge**0.5 * np.eye(6, 7)])
-    expected = np.linalg.lstsq(matrix, np.append(roots * labels, np.zeros(6)))[0]
+    expected = last_layers(what, ridge)
     solve_last_layer(what, 1e-15, torch.tensor([ridge], dtype=torch.float64))
-    np.testing.assert_allclose(what.network.theta.detach()[0, -7:].numpy(), expected, rtol=1e-9, atol=1e-12)
+    np.testing.assert_allclose(what.network.theta.detach()[:, -7:].numpy(), expected, rtol=1e-9, atol=1e-12)
 
 
 def wave(members=1):
