@@ -86,21 +86,24 @@ def calls(directory, kind):
     return [arguments for what, *arguments in lines if what == kind]
 
 
+def promised(directory):
+    """Return what a logger is told of a finished run: its settings, the rows of its history, and its final figures."""
+    recorded, *_ = RunDirectory(directory).read_configuration()
+    settings = {key: value for key, value in recorded.items() if key not in ("logger", "resume", "search")}
+    rows = [{key: float(x) for key, x in row.items() if x} for row in history(directory)]
+    final = {key: x for key, x in figures(directory).items() if key.startswith("test/") or key == "switched_on_step"}
+    return settings, rows, {key: x for key, x in final.items() if x is not None}
+
+
 def check_calls(directory, *, start_step=0, note="none"):
     """Check the settings, the history after a step, the final test figures, the pictures and the end."""
-    ((settings, name, start, noted),) = calls(directory, "settings")
-    recorded, *_ = RunDirectory(directory).read_configuration()
-    assert settings == {key: value for key, value in recorded.items() if key not in ("logger", "resume", "search")}
+    ((settings, name, start, noted),), expected = calls(directory, "settings"), promised(directory)
+    *rows, last = calls(directory, "figures")
+    assert settings == expected[0]
     assert f"/{directory.name})" in name
     assert (start, noted) == (start_step, note)
-    *rows, (tested, end) = calls(directory, "figures")
-    expected = [row for row in history(directory) if int(row["step"]) > start_step]
-    assert [{"step": str(step)} | {k: repr(x) for k, x in row.items()} for row, step in rows] == [
-        {key: x for key, x in row.items() if x} for row in expected
-    ]
-    logged = {key: x for key, x in figures(directory).items() if key.startswith("test/") or key == "switched_on_step"}
-    assert tested == {key: x for key, x in logged.items() if x is not None}
-    assert end == 120
+    assert [{"step": step} | row for row, step in rows] == [row for row in expected[1] if row["step"] > start_step]
+    assert last == [expected[2], 120]
     drawn = [name for name in ("fit", "curves") if (directory / f"{name}.png").exists()]
     assert calls(directory, "image") == [[name, 120] for name in drawn]
     assert calls(directory, "save")

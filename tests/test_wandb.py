@@ -5,12 +5,12 @@ import struct
 import sys
 
 import pytest
-import yaml
 
 from runge.loggers.wandb import Wandb
 from tests.refusals import refuses
 from tests.sweeps.test_bad_input import prepare
-from tests.sweeps.test_run import SHORT, figures, history
+from tests.sweeps.test_run import SHORT
+from tests.test_loggers import promised
 
 OFFLINE = ("logger=[tensorboard,wandb]", "logger.wandb.mode=offline")
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::ResourceWarning")
@@ -64,16 +64,12 @@ def stored(tmp_path):
 
 
 def check(run, directory, sweep=None):
-    configuration = yaml.safe_load((directory / ".hydra" / "config.yaml").read_text())
-    settings = {key: x for key, x in configuration.items() if key not in ("logger", "resume", "search")}
+    settings, rows, final = promised(directory)
     assert {key: run["config"][key] for key in settings} == settings
     assert run["config"]["run_directory"] == str(directory)
     assert run["config"].get("sweep_directory") == sweep
     assert run["config"]["runge_version"]
-    rows = [{key: float(x) for key, x in row.items() if x} for row in history(directory)]
-    last = rows[-1]["step"]
-    logged = {key: x for key, x in figures(directory).items() if key.startswith("test/") or key == "switched_on_step"}
-    rows.append({key: x for key, x in logged.items() if x is not None} | {"step": last})
+    rows.append(final | {"step": rows[-1]["step"]})
     stored = [{key: x for key, x in row.items() if not key.startswith("_")} for row in run["rows"]]
     pictures = [row for row in stored if any(key.endswith("._type") for key in row)]
     assert [row | {"step": row.pop("trainer/global_step")} for row in stored if row not in pictures] == rows
