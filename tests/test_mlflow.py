@@ -4,12 +4,12 @@ import sys
 from pathlib import Path
 
 import pytest
-import yaml
 
 from runge.loggers.mlflow import MLflow
 from tests.refusals import refuses
 from tests.sweeps.test_bad_input import prepare
-from tests.sweeps.test_run import SHORT, at_step, figures, fit_alone, history
+from tests.sweeps.test_run import SHORT, at_step, fit_alone
+from tests.test_loggers import promised
 
 LOGGER = "logger=[tensorboard,mlflow]"
 pytestmark = pytest.mark.filterwarnings(
@@ -55,9 +55,9 @@ def rows(uri, run, key):
 
 def check(uri, directory, run, group, sweep=None):
     """Check a stored run against the files of its directory."""
-    configuration = yaml.safe_load((directory / ".hydra" / "config.yaml").read_text())
-    assert run.data.params["seed"] == str(configuration["seed"])
-    assert run.data.params["model/width"] == str(configuration["model"]["width"])
+    settings, measured, final = promised(directory)
+    assert run.data.params["seed"] == str(settings["seed"])
+    assert run.data.params["model/width"] == str(settings["model"]["width"])
     assert not any(key.startswith("logger") for key in run.data.params)
     assert run.info.status == "FINISHED"
     assert run.info.end_time >= run.info.start_time
@@ -65,12 +65,11 @@ def check(uri, directory, run, group, sweep=None):
     tags = {"run_directory": str(directory), "group": group, "sweep_directory": sweep and str(sweep)}
     assert {key: run.data.tags.get(key) for key in tags} == tags
     assert run.data.tags["runge_version"]
-    measured = history(directory)
-    for key in measured[0].keys() - {"step"}:
-        assert rows(uri, run, key) == [(int(row["step"]), float(row[key])) for row in measured if row[key]], key
-    tested = {key: x for key, x in figures(directory).items() if key.startswith("test/")}
-    assert {key: x for key, x in run.data.metrics.items() if key.startswith("test/")} == tested
-    assert all(rows(uri, run, key) == [(120, x)] for key, x in tested.items())
+    columns = {key for row in measured for key in row} - {"step"}
+    assert run.data.metrics.keys() == columns | final.keys()
+    for key in columns:
+        assert rows(uri, run, key) == [(row["step"], row[key]) for row in measured if key in row], key
+    assert all(rows(uri, run, key) == [(120, x)] for key, x in final.items())
 
 
 @pytest.mark.parametrize("processes", [1, pytest.param(2, marks=pytest.mark.nightly)])
@@ -79,9 +78,10 @@ def test_a_sweep(processes, store, finish, tmp_path, monkeypatch):
     if processes == 2:
         monkeypatch.delenv("MLFLOW_TRACKING_URI")
         store = "sqlite:///mlflow.db"
-    sweep = ("-m", "seed=range(3)", f"hydra.launcher.processes={processes}", "hydra.launcher.members=2", *SHORT, LOGGER)
-    group = " ".join(SHORT).replace("false", "False")  # as Hydra writes it for the jobs of a sweep
-    finish(*sweep, "search.compare=false", "hydra.sweep.dir=sweep")
+    launcher = f"hydra.launcher.processes={processes}", "hydra.launcher.members=2"
+    short = [option.replace("log_every=20", "log_every=60") for option in SHORT]  # a row takes long in this store
+    group = " ".join(short).replace("false", "False")  # as Hydra writes it for the jobs of a sweep
+    finish("-m", "seed=range(3)", *launcher, *short, LOGGER, "search.compare=false", "hydra.sweep.dir=sweep")
     stored = runs(store, tmp_path)
     assert len(stored) == 3
     for run in stored:
