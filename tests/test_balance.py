@@ -12,15 +12,12 @@ from tests.sobolev.test_losses import some_points
 from tests.sobolev.test_network import stack
 
 RATIOS = {"gradient_norms": GradNorm, "variances": Log}
+UNKNOWN = torch.full((2, 3, 2), torch.nan, dtype=torch.float64)
 each_ratio = pytest.mark.parametrize("figure", RATIOS)
 
 
 def column(*values):
     return torch.tensor(values, dtype=torch.float64)
-
-
-def unknown(members=1):
-    return torch.full((members, 3, 2), torch.nan, dtype=torch.float64)
 
 
 def weights(*lambdas):
@@ -59,7 +56,7 @@ def test_ratios_and_their_average(figure):
         assert name == figure
         return next(looks).double()
 
-    first, memory = policy.update(weights(0.1, 0.1), unknown(2), ask)
+    first, memory = policy.update(weights(0.1, 0.1), UNKNOWN, ask)
     assert torch.equal(first, weights(0.5, 0.1))  # where there is no ratio the weight stays
     second, _ = policy.update(first, memory, ask)
     assert torch.equal(second, weights(0.75 * 0.5 + 0.25 * 4, 2.0))
@@ -71,7 +68,7 @@ def test_the_larger_term_gets_the_smaller_weight(figure, look):
     policy, after = RATIOS[figure](every=1, smoothing=0.0), []
     for scale in (look.scale, look.scale / 10):
         at = Look(look.network, look.points, scale, look.chance)
-        after += policy.update(weights(1, 1), unknown(2), lambda name, at=at: getattr(at, name))[:1]
+        after += policy.update(weights(1, 1), UNKNOWN, lambda name, at=at: getattr(at, name))[:1]
     torch.testing.assert_close(after[0] / after[1], weights(100.0, 100.0))
 
 

@@ -51,11 +51,12 @@ def take_steps(method, what, first=0, last=6, optimizer=None):
     return optimizer
 
 
-def test_each_option_has_a_known_first_step_and_minimum():
-    """Those with a ridge, which their own tests compare with NumPy's, have neither."""
+def test_each_option_has_a_known_first_step_and_minimum_and_it_is_known_which_are_trained_alone():
+    """Those with a ridge, which their own tests compare with NumPy's, have no step and no minimum."""
     with_ridge = {"eliminate", "random_features"}
     assert {*OPTIONS} == {*FIRST_STEPS, *OF_LAST_LAYER, *with_ridge}
     assert {*OPTIONS} == {*STEPS_OF_A_QUADRATIC, *OF_LAST_LAYER, *with_ridge, "soap"}
+    assert {name for name in (*OPTIONS, *OF_TORCH) if not method_of(name).keeps_apart} == ALONE
 
 
 @pytest.mark.parametrize("name", FIRST_STEPS)
@@ -177,10 +178,6 @@ class Unknown(torch.optim.Optimizer):
 
 class Sign(Unknown):
     elementwise = True
-
-
-def test_known_options_are_trained_alone():
-    assert {name for name in (*OPTIONS, *OF_TORCH) if not method_of(name).keeps_apart} == ALONE
 
 
 @pytest.mark.parametrize(

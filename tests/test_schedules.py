@@ -22,7 +22,7 @@ def run(schedule, values, every=10):
 
 FALLING = [2.0**-i for i in range(10)]
 NOISY = [1.0, 0.5, 0.9, 0.4, 0.8, 0.3, 0.7, 0.2, 0.6, 0.1]
-AT_ONCE = {"smoothing": 0.0}
+AT_ONCE, SMOOTHED = {"smoothing": 0.0}, {"smoothing": 0.8}
 
 
 @pytest.mark.parametrize(
@@ -31,12 +31,8 @@ AT_ONCE = {"smoothing": 0.0}
         (AT_ONCE, FALLING, NEVER),
         (AT_ONCE, [1.0, 0.5, *[0.25] * 6], 50),
         (AT_ONCE | {"patience": 1}, NOISY, 30),
-        ({"smoothing": 0.8, "threshold": 0.02}, NOISY, NEVER),  # smoothing sees through noise
-        (
-            {"smoothing": 0.8, "threshold": 0.05, "patience": 1},
-            [1.0, 0.8, 0.8, 0.8],
-            20,
-        ),  # and counts what has fallen by 4 %
+        (SMOOTHED | {"threshold": 0.02}, NOISY, NEVER),  # smoothing sees through noise
+        (SMOOTHED | {"threshold": 0.05, "patience": 1}, [1.0, 0.8, 0.8, 0.8], 20),  # and counts what has fallen by 4 %
         ({"latest_step": 45}, FALLING, 45),  # a fallback
         (AT_ONCE | {"latest_step": 45}, [1.0] * 8, 30),
         (AT_ONCE, [1.0, torch.nan, torch.nan], 30),  # a value that is not finite is no improvement
