@@ -1,6 +1,7 @@
 """Records of a sweep that is made up, and parts of reports in a browser."""
 
 import base64
+import csv
 import json
 import re
 
@@ -30,6 +31,11 @@ def made_up(errors, seeds=5):
 def merge(path, **changes):
     """Change keys of a JSON file."""
     path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+
+
+def table(folder, name="comparison.csv"):
+    with (folder / name).open(newline="") as file:
+        return list(csv.DictReader(file))
 
 
 def data_in(page):

@@ -22,12 +22,8 @@ from runge.comparison.html_report import publish
 from runge.comparison.ranking import Ranking, collect
 from runge.comparison.tables import show
 from runge.records.reading import RunRecord
-from tests.comparison.pages import data_in, made_up, merge, numbers, page_data
+from tests.comparison.pages import data_in, made_up, merge, numbers, page_data, table
 from tests.conftest import ROOT
-
-
-def table(path, name="comparison.csv"):
-    return list(csv.DictReader((path / name).read_text().splitlines()))
 
 
 def test_end_of_a_sweep(sweep):

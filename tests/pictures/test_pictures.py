@@ -21,11 +21,11 @@ def fit(dimension=1, outputs=1, n=60, scale=1.0, offset=0.1, names=None):
     return SampledFit(inputs, tuple(names), x, f, df, f + offset, df + offset)
 
 
-def history(rows, value=0.1, parts=("left",)):
+def history(rows, parts=("left",), values=None):
     keys = ["train/loss", "val/loss", "grad_norm/f", "grad_norm/df", "grad_cosine", "share/left"]
     keys += [f"{split}/{name}" for split in ("train", "val") for name in ("mse_f", "mse_df", "nrmse_f", "nrmse_df")]
     keys += [f"val/mse_df/{part}" for part in parts]
-    return {"step": list(range(rows))} | {key: [value] * rows for key in keys}
+    return {"step": list(range(rows))} | {key: values or [0.1] * rows for key in keys}
 
 
 def moved(dimension=1):
@@ -284,9 +284,9 @@ def test_maps_with_intervals():
     assert "hatched: outside the data" in " ".join(texts(figure))
 
 
-@pytest.mark.parametrize(("rows", "value"), [(1, 0.1), (5, 0.0), (5, float("nan")), (5, float("inf")), (5, 1e-300)])
-def test_the_switch_is_marked_in_curves_of_any_value(rows, value):
-    figure = curves_picture(history(rows, value), 3, 3, ["f"], "")
+@pytest.mark.parametrize("values", [[0.1], [0.0] * 5, [float("nan"), float("inf")] * 3, [1e-300] * 5])
+def test_the_switch_is_marked_in_curves_of_any_value(values):
+    figure = curves_picture(history(len(values), values=values), 3, 3, ["f"], "")
     draw(figure)
     dashed = [sum(line.get_linestyle() == "--" for line in axes.lines) for axes in figure.axes]
     assert dashed == [1, 1, 1, 1, 0]  # the last axes are the scale of the cosine

@@ -1,6 +1,5 @@
 """Files and formulas from other people: none runs code, misleads a terminal, or ends in a traceback."""
 
-import csv
 import json
 import os
 import pickle
@@ -24,7 +23,7 @@ from runge.records.directories import RunDirectory
 from runge.records.files import printable
 from runge.sweeps.run import begin_run, make_stack
 from runge.targets import Expression
-from tests.comparison.pages import data_in, merge
+from tests.comparison.pages import data_in, merge, table
 from tests.conftest import composer
 from tests.sweeps.test_run import SHORT, figures, only_run
 
@@ -266,11 +265,6 @@ def test_hostile_files_stop_no_comparison(copy, tmp_path, capfd):
 
 NAMES = ["\x1b[31mred\x1b[0m", "\x1b]0;title\x07", "\x9b31m", "a\rb", "\u202eevil", "=1+1", "@SUM(A1)", "+1", "-1+1"]
 NAMES += ['=cmd|"/C calc"!A0', "<script>alert(1)</script>", "</script><script>alert(1)</script>", "[bold]x[/bold]"]
-
-
-def table(folder):
-    with (folder / "comparison.csv").open(newline="") as file:
-        return list(csv.DictReader(file))
 
 
 def test_names_are_data(copy, tmp_path, capfd):
