@@ -4,6 +4,7 @@ import os
 import re
 import signal
 import sys
+from contextlib import contextmanager
 
 import psutil
 import pytest
@@ -31,6 +32,17 @@ def command(tmp_path):
     for one in started:
         one.end("KILL", "all")
         one.wait()
+
+
+@contextmanager
+def stopped(command):
+    """Let the processes of a command wait meanwhile, which else train, and take the time of others."""
+    members = command.members()
+    for one in members:
+        one.suspend()
+    yield members
+    for one in members:
+        one.resume()
 
 
 def training(sweep):
@@ -65,14 +77,15 @@ def test_second_command_on_a_sweep_is_refused_and_its_workers_wait_for_others_an
     until(lambda: training(sweep))
     assert "is in use" not in first.printed()
     record = (sweep / "multirun.yaml").read_bytes()
-    status, printed = command(*words, "seed=range(9)").wait()
-    assert (status, printed.count("error: ")) == (1, 1)
-    assert f"hydra.sweep.dir: 'sweep' is in use by process {first.process.pid} of " in printed
-    assert (sweep / "multirun.yaml").read_bytes() == record
-    status, printed = command("resume=sweep/0").wait()
-    assert (status, printed.count("error: ")) == (1, 1)
-    assert re.search(r"error: resume: '.*sweep/0' is in use by process \d+ of ", printed)
-    assert len(first.members()) == 3  # with both workers
+    with stopped(first) as members:
+        assert len(members) == 3  # with both workers
+        status, printed = command(*words, "seed=range(9)").wait()
+        assert (status, printed.count("error: ")) == (1, 1)
+        assert f"hydra.sweep.dir: 'sweep' is in use by process {first.process.pid} of " in printed
+        assert (sweep / "multirun.yaml").read_bytes() == record
+        status, printed = command("resume=sweep/0").wait()
+        assert (status, printed.count("error: ")) == (1, 1)
+        assert re.search(r"error: resume: '.*sweep/0' is in use by process \d+ of ", printed)
     first.end("KILL", "command")
     assert "Traceback" not in first.wait()[1]  # which waits for the workers, too
     again = command(*words)
@@ -84,11 +97,12 @@ def test_second_command_on_a_sweep_is_refused_and_its_workers_wait_for_others_an
 def test_second_command_on_a_run_is_refused(command, tmp_path):
     first = command(*LONG, "hydra.run.dir=run")
     until((tmp_path / "run" / "checkpoints" / "last.ckpt").exists)
-    for words in (("resume=run",), (*LONG, "hydra.run.dir=run")):
-        status, printed = command(*words).wait()
-        assert (status, printed.count("error: ")) == (1, 1)
-        key = words[-1].partition("=")[0]
-        assert re.search(rf"error: {key}: '.*run' is in use by process {first.process.pid} of ", printed)
+    with stopped(first):
+        for words in (("resume=run",), (*LONG, "hydra.run.dir=run")):
+            status, printed = command(*words).wait()
+            assert (status, printed.count("error: ")) == (1, 1)
+            key = words[-1].partition("=")[0]
+            assert re.search(rf"error: {key}: '.*run' is in use by process {first.process.pid} of ", printed)
     first.end("KILL", "command")
     first.wait()
     third = command("resume=run")  # what a dead process leaves is no obstacle
