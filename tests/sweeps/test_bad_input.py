@@ -5,13 +5,14 @@ from pathlib import Path
 
 import pytest
 
+from runge.sweeps.compose import combinations
 from runge.sweeps.journal import Journal
 from runge.sweeps.launch import check_jobs
 from runge.sweeps.loop import policy_of
 from runge.sweeps.run import make_stack
 from runge.sweeps.session import check_overrides, explain, quoted
 from runge.training.member import Member
-from tests.conftest import compose
+from tests.conftest import compose, composer
 from tests.refusals import check_refusal
 from tests.sweeps.policies.made_up import read_command
 
@@ -175,14 +176,9 @@ def test_mistake_is_reported_in_one_message_and_leaves_nothing(mistake, train, t
 OF_SWEEPS = {
     "sampling=random,halton": ("sampling/halton",),
     "model.wdth=1,2": ("model.wdth",),
-    "optimizer=adam,lbfgs data.batch_size=null,16": ("data.batch_size",),
     "sampling=glob([u*,r*]) data.n_train=16,1": ("data.n_train",),
     "seed=${nowhere}": ("seed", "'nowhere'", "not found"),
-    "seed=range(0,3,0)": ("", "range() arg 3 must not be zero"),
-    "seed=interval(0,1)": ("seed", "", "values", "search=optuna"),
     "schedule=two_stage_step schedule.at_step=1,7": ("schedule", "", "trainer.max_steps=1"),
-    "seed=0,1,0": ("seed", "0, 1, 0", "different values"),
-    "optimizer=glob(nowhere)": ("", "", "at least one run"),
     "search.batch=0": ("search.batch", "0", "1"),
     "hydra.sweeper.params=3": ("hydra.sweeper.params", "3", "mapping"),
     "seed=0,1 search.batch=1,2": ("search.batch", "1,2", "one value"),
@@ -191,6 +187,12 @@ OF_SWEEPS = {
     "search.compare=flase": ("search.compare", "'flase'", "boolean"),
     "seed=0,1 hydra.sweep.subdir=s": ("hydra.sweep.subdir", "'sweep/s'", "differ from run to run"),
     "data.batch_size=8,300": ("data.batch_size", "got 300 (in the run data.batch_size=300", "128"),
+}
+OF_COMBINATIONS = {
+    "seed=range(0,3,0)": ("", "range() arg 3 must not be zero"),
+    "seed=interval(0,1)": ("seed", "", "values", "search=optuna"),
+    "seed=0,1,0": ("seed", "0, 1, 0", "different values"),
+    "optimizer=glob(nowhere)": ("", "", "at least one run"),
 }
 
 
@@ -201,15 +203,22 @@ def prepare_sweep(overrides):
     check_jobs(command.context, command.config, batch.jobs, 0)
 
 
-@pytest.mark.parametrize("mistake", [*MISTAKES, *OF_SWEEPS])
-def test_mistake_is_refused_before_anything_is_trained(mistake, in_folder):
+def combine(overrides):
+    """Combine the values of a sweep."""
+    combinations(overrides, composer()._loader)
+
+
+ALL = {prepare: MISTAKES, prepare_sweep: OF_SWEEPS, combine: OF_COMBINATIONS}
+
+
+@pytest.mark.parametrize(("make", "mistake"), [(make, mistake) for make, table in ALL.items() for mistake in table])
+def test_mistake_is_refused_before_anything_is_trained(make, mistake, in_folder):
     """Beside two files, the second of which is no table."""
     Path("a.csv").write_text("t,y,dy_dt,u_y\n" + "".join(f"{i},{i * i},{2 * i},1\n" for i in range(40)))
     Path("b.csv").write_text("t,y\n1\n")
-    make = prepare if mistake in MISTAKES else prepare_sweep
     with pytest.raises(Exception) as error:  # noqa: PT011, which of several classes is no matter to a user
         make(quoted(mistake.split()))
-    check_refusal(str(explain(error.value)), *(MISTAKES | OF_SWEEPS)[mistake])
+    check_refusal(str(explain(error.value)), *ALL[make][mistake])
     assert sorted(path.name for path in Path().iterdir()) == ["a.csv", "b.csv"]
 
 

@@ -22,11 +22,6 @@ from tests.sweeps.test_run import SHORT, before_step, figures, fit_alone, only_r
 from tests.sweeps.test_sweep import SWEEP
 
 
-@pytest.fixture
-def whole(trained):
-    return trained(*SWEEP, "hydra.sweep.dir=sweep")[0] / "sweep"
-
-
 def full_disk(monkeypatch, is_full):
     """Let the disk be full for each file for whose path this is true."""
     original = os.fsync
@@ -59,19 +54,6 @@ def test_full_disk(fail, finish, trained, tmp_path, monkeypatch):
     check_same(run, only_run(trained(*SHORT)[0]))
 
 
-def test_full_disk_in_a_sweep(fail, finish, whole, tmp_path, monkeypatch):
-    """Twice: when it begins, and when it is continued."""
-    for count in (5, 50):
-        with monkeypatch.context() as patch:
-            full_disk(patch, after(count))
-            out, err = fail(*SWEEP, "search.compare=true", "hydra.sweep.dir=sweep")
-        assert "No space left on device" in out + err
-        assert "failed" in out[out.index("3 runs by") :]
-    finish(*SWEEP, "hydra.sweep.dir=sweep")
-    for name in "012":
-        check_same(tmp_path / "sweep" / name, whole / name)
-
-
 def test_states_that_cannot_be_saved(fit, trained, monkeypatch, caplog):
     """The files of a run do not depend on its own checkpoints."""
     full_disk(monkeypatch, lambda path: "last.ckpt" in path)
@@ -81,14 +63,26 @@ def test_states_that_cannot_be_saved(fit, trained, monkeypatch, caplog):
     assert figures(run) == figures(only_run(trained(*SHORT)[0]))
 
 
-def test_runs_whose_files_cannot_be_written_or_are_gone(train, fail, finish, whole, tmp_path, monkeypatch):
-    """The weights of one run cannot be written, and the directory of another one goes while it is trained."""
-    sweep = tmp_path / "sweep"
+def test_full_disk_in_a_sweep_and_runs_whose_files_cannot_be_written_or_are_gone(
+    train, fail, finish, trained, tmp_path, monkeypatch
+):
+    """The disk is full when it begins, and when it is continued; then one run's weights cannot be written, and the
+    directory of another goes while it is trained.
+    """
+    sweep, whole = tmp_path / "sweep", trained(*SWEEP, "hydra.sweep.dir=sweep")[0] / "sweep"
+    compared = (*SWEEP, "search.compare=true", "hydra.sweep.dir=sweep")
+    for count in (5, 35):
+        with monkeypatch.context() as patch:
+            full_disk(patch, after(count))
+            out, err = fail(*compared)
+        assert "No space left on device" in out + err
+        assert "failed" in out[out.index("3 runs by") :]
     with monkeypatch.context() as patch:
         full_disk(patch, lambda path: "/1/checkpoints/" in path)
-        before_step(patch, 60, lambda: shutil.rmtree(sweep / "2"))
-        out, _ = fail(*SWEEP, "search.compare=true", "hydra.sweep.dir=sweep")
+        before_step(patch, 100, lambda: shutil.rmtree(sweep / "2"))
+        out, _ = fail(*compared)
     assert "failed: its files cannot be written" in " ".join(out[out.index("3 runs by") :].split())
+    assert not (sweep / "2").exists()
     assert "best.ckpt" in state(sweep / "1")["message"]
     assert [state(sweep / name)["status"] for name in "01"] == ["finished", "failed"]
     assert "hydra.sweep.dir=sweep" in train("resume=sweep/1")[2]

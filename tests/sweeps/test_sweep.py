@@ -40,12 +40,13 @@ def directories(sweep):
 
 @pytest.mark.parametrize("processes", ["1", pytest.param("2", marks=pytest.mark.nightly)])
 def test_jobs_are_left_as_hydra_s_own_launcher_leaves_them(processes, finish, trained, tmp_path):
-    sweep = ("-m", "model.activation=tanh,sin", "sampling=random,chebyshev", "trainer.precision=64", *SHORT)
+    """Two in a stack, and one alone."""
+    sweep = ("-m", "sampling=random,chebyshev,mixed", "trainer.precision=64", *SHORT)
     sweep += ("search.compare=false", "search.batch=2")
     finish(*sweep, f"hydra.launcher.processes={processes}", "hydra.sweep.dir=fused")
     fused = directories(tmp_path / "fused")
     basic = directories(trained(*sweep, "hydra/launcher=basic", "hydra.sweep.dir=basic")[0] / "basic")
-    assert sorted(fused) == sorted(basic) == [str(number) for number in range(4)]
+    assert sorted(fused) == sorted(basic) == ["0", "1", "2"]
     for name, theirs in basic.items():
         ours, files, hydra, said = fused[name], [], [], []
         for run in (ours, theirs):
@@ -57,7 +58,7 @@ def test_jobs_are_left_as_hydra_s_own_launcher_leaves_them(processes, finish, tr
             lines = (run / "train.log").read_text().splitlines()
             said.append([*dict.fromkeys(line.split("] - ")[1].split(";")[0] for line in lines)])
         # The state of a run that is trained alone, as each is with two processes.
-        assert files[1] - files[0] == ({"checkpoints/last.ckpt"} if processes == "1" else set())
+        assert files[1] - files[0] == ({"checkpoints/last.ckpt"} if processes == "1" and name in "01" else set())
         assert files[0] <= files[1]
         assert hydra[0] == hydra[1]
         assert said[0] == said[1]
@@ -265,9 +266,9 @@ def test_one_stack_at_a_time_is_in_memory_and_the_progress_is_shown(train, monke
 
     monkeypatch.setattr(Stack, "__init__", count)
     monkeypatch.setattr(Stack, "fit", train_one)
-    status, out, err = train("-m", "seed=0,1,2,3", "model.depth=1,2,3", *QUICK)
+    status, out, err = train("-m", "seed=0,1", "model.depth=1,2,3", *QUICK)
     assert status == 0
     assert counts == [1, 1, 1]
-    assert "more than chance needs 5 seeds, not 4" in out
-    assert "12 of 12 runs" in err
+    assert "more than chance needs 5 seeds, not 2" in out
+    assert "6 of 6 runs" in err
     assert "steps/s" in err
