@@ -58,17 +58,6 @@ def check_equal(begun, whole, files=("history.csv",)):
     assert all(torch.equal(best[0][key], best[1][key]) for key in best[0])
 
 
-def check_resumed(train, folder, overrides, step, files=("history.csv",)):
-    """Check that a run which is interrupted at a step and resumed ends as the uninterrupted one; return the latter."""
-    assert train(*overrides, "hydra.run.dir=whole")[0] == 0
-    assert train(*overrides, "hydra.run.dir=begun", interrupt=step)[0] == 1
-    whole, begun = folder / "whole", folder / "begun"
-    assert state(begun)["status"] == "interrupted"
-    assert train("resume=begun")[0] == 0
-    check_equal(begun, whole, files)
-    return whole
-
-
 def fit_alone(path, *overrides, interrupt=None):
     """Train or resume a run without the command, until a signal if `interrupt` patches what sends one."""
     configuration, directory = compose(*overrides), RunDirectory(path)
