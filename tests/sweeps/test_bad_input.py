@@ -45,7 +45,7 @@ MISTAKES = {
     # what Hydra itself does not accept
     "model.depth=${model.depth}": ("model.depth", "", "Recursive"),
     "hydra/launcher=5": ("Hydra does not accept the command line: Config group override", "int"),
-    "=3": ("Config group override", "int"),
+    "=3": ("Hydra does not accept the command line: Config group override", "int"),
     "hydra.x=1": ("hydra.x", "unknown key", "launcher"),
     "hydra.output_subdir=x": ("hydra.output_subdir", "must not be set"),
     "hydra.job.name=${nowhere}": ("hydra.job.name", "must not be set"),
