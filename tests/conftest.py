@@ -120,9 +120,14 @@ def shared(tmp_path_factory) -> Path:
     return folder.parent if "PYTEST_XDIST_WORKER" in os.environ else folder
 
 
-@pytest.fixture(scope="session", autouse=True)
+@pytest.fixture(autouse=True)
 def _frozen() -> None:
     """Keep what has been loaded out of the collections of garbage, of which a sweep makes one for each stack."""
+    _freeze("lightning" in sys.modules)
+
+
+@cache
+def _freeze(with_lightning: bool) -> None:  # at first, and again when a test has loaded Lightning
     gc.collect()
     gc.freeze()
     gc.enable()

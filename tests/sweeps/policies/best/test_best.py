@@ -1,7 +1,5 @@
 """The search of `search=best`: whole ones, and its decisions on made-up results, for which nothing is trained."""
 
-import gc
-import importlib
 import json
 import re
 from itertools import count
@@ -45,14 +43,6 @@ def rows(n=30):
 def save(table, header="a,b,y,dy_da,dy_db", path="t.csv"):
     text = [",".join("" if cell != cell else repr(float(cell)) for cell in row) for row in np.asarray(table)]
     Path(path).write_text("\n".join([header, *text]) + "\n")
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _frozen():
-    """Keep what searches load out of the collections of garbage, too, of which they make many."""
-    importlib.import_module("runge.training.stack")
-    gc.collect()
-    gc.freeze()
 
 
 @pytest.fixture(autouse=True)
