@@ -40,9 +40,9 @@ With 8 instead of 12, right labels are named in two more of these tables.
 
 _HARD, _FEW = 1 / 6, 1
 """The share of a residual that at most so many of the nearest rows in one input may have. Chosen with the borehole
-function, a derivative of which is large at one end of an input: of 939 rows of exact labels up to 13 were named, now
-none. Of 60 wrong labels in tables of 80 to 150 rows, where networks that saw it are also wrong near it, 52 are named
-instead of 54.
+function, a derivative of which is large at one end of the range of an input: up to 13 exact labels of 939 rows were
+named, now none. Of 60 wrong labels in tables of 80 to 150 rows, 52 are named instead of 54: networks that have seen a
+wrong label are also wrong near it.
 """
 
 _EXPLAINED = 0.5
