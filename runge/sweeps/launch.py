@@ -84,7 +84,9 @@ def launch(
 
         from runge.sweeps.run import train_jobs  # late, as in `check_jobs`
 
-        tasks = [partial(train_jobs, context.callbacks, [jobs[i] for i in chunk.jobs], chunk.state) for chunk in chunks]
+        searches = config.hydra.runtime.choices.get("search") == "best"  # which has checked the labels
+        train = partial(train_jobs, checks_labels=not searches)
+        tasks = [partial(train, context.callbacks, [jobs[i] for i in chunk.jobs], chunk.state) for chunk in chunks]
         start = (
             partial(run_jobs, tasks, executor=executor)
             if slurm

@@ -179,10 +179,11 @@ def make_stack(members: Sequence[Member]) -> "Stack":
         raise ConfigurationError(f"data, model: {message}") from error
 
 
-def announce(stack: "Stack", member: int) -> None:
+def announce(stack: "Stack", member: int, checks_labels: bool = True) -> None:
     """Log the data of one of a stack's runs, and warn of overrides without effect and of what may spoil its fit.
 
-    The data are the numbers of points, the device, the units, and what is unusual in the rows of a table.
+    The data are the numbers of points, the device, the units, and what is unusual in the rows of a table. Derivatives
+    that contradict its values are looked for unless the command has done it: 20 inputs can take longer than the run.
     """
     from runge.training.evaluation import point_counts  # late: it imports Lightning
 
@@ -194,7 +195,7 @@ def announce(stack: "Stack", member: int) -> None:
     if run.far:
         log.info("trained in standardised units, because far from size 1: %s", ", ".join(run.far))
     if run.rows is not None:
-        log_rows(run.rows, stack.data, member)
+        log_rows(run.rows, stack.data, member, checks_labels)
     outputs = len(stack.data.dataset.test.outputs)
     if useless := without_effect(run, lambda_d, float(stack.module.lambda_now[member]), outputs):
         log.warning("without effect on the training: %s", "; ".join(useless))
@@ -238,7 +239,11 @@ def check_members(members: Sequence[Member], _report: Callable[[int], object]) -
 
 
 def train_jobs(
-    callbacks: Any, jobs: Sequence[Job], state: Path | None, report: Callable[[int], object]
+    callbacks: Any,
+    jobs: Sequence[Job],
+    state: Path | None,
+    report: Callable[[int], object],
+    checks_labels: bool = True,
 ) -> list[JobReturn]:
     """Train jobs as one stack; each gets the directory, the log and the return that Hydra's own launcher would leave.
 
@@ -249,6 +254,7 @@ def train_jobs(
         jobs: the jobs.
         state: the file of their stack's state, if they have begun.
         report: called with the number of steps that the members have taken since the last call.
+        checks_labels: whether each run looks for derivatives that contradict the values of its table.
 
     Raises:
         ConfigurationError: another process trains one of the runs, and does not end soon.
@@ -263,7 +269,9 @@ def train_jobs(
         # Some runs of a resubmitted chunk may have ended already.
         ended = [ended_before(job.member, run) for job, run in zip(jobs, directories, strict=True)]
         returns = [
-            begin_job(callbacks, job, partial(announce, stack, i)) if value is None else job_return(job, value)
+            begin_job(callbacks, job, partial(announce, stack, i, checks_labels))
+            if value is None
+            else job_return(job, value)
             for i, (job, value) in enumerate(zip(jobs, ended, strict=True))
         ]
         state = state or state_path(directories, Path(jobs[0].config.hydra.sweep.dir))

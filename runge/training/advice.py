@@ -100,7 +100,7 @@ def _wrong_columns(rows: Rows) -> "list[Finding]":
     return _WRONG[rows.checksum]
 
 
-def log_rows(rows: Rows, data: "PointsDataModule", member: int) -> None:
+def log_rows(rows: Rows, data: "PointsDataModule", member: int, checks_labels: bool = True) -> None:
     """Log unused columns, contradictions and rows with the same inputs of a member's table, and outputs on few rows."""
     if rows.unused:
         log.info("columns not used: %s", listed(rows.unused))
@@ -108,7 +108,7 @@ def log_rows(rows: Rows, data: "PointsDataModule", member: int) -> None:
     if ignored and rows.table.derivatives == {}:
         what = "data.derivatives={} ignores %s; to measure their errors, use loss.lambda_d=0"
         log.info(what, listed(sorted(ignored)))
-    if wrong := describe_wrong_columns(rows):
+    if checks_labels and (wrong := describe_wrong_columns(rows)):
         log.warning("%s", wrong)
     what = "the inputs" if (group := rows.table.group) is None else f"the {group}"
     if rows.duplicates:
