@@ -12,12 +12,13 @@ import yaml
 from hydra.core.override_parser.overrides_parser import OverridesParser
 
 from runge.metrics import Objective
+from runge.sweeps.loop import policy_of
 from runge.sweeps.policies.grid import Grid
 from runge.sweeps.policies.space import read_space, rounded
 from runge.sweeps.session import explain
 from tests.conftest import ROOT, command
 from tests.refusals import check_refusal, refuses
-from tests.sweeps.policies.made_up import Launcher, policy, run
+from tests.sweeps.policies.made_up import Launcher, policy, read_command, run
 
 optuna = pytest.importorskip("optuna")
 
@@ -32,7 +33,7 @@ pytestmark = pytest.mark.usefixtures("in_folder")
 
 
 def parse(*overrides):
-    return read_space(OverridesParser.create().parse_overrides(overrides))
+    return read_space(OverridesParser.create().parse_overrides(list(overrides)))
 
 
 def found(folder=Path()):
@@ -170,6 +171,14 @@ def test_mistakes_are_refused_before_any_work(mistake):
         policy(*SEARCH, *mistake.split(" "), "hydra.sweep.dir=search")
     check_refusal(str(explain(error.value)), *MISTAKES[mistake])
     assert not Path("search").exists()
+
+
+@pytest.mark.parametrize("processes", [1, 2])
+def test_several_processes_begin_to_load_before_the_first_run(processes, monkeypatch):
+    begun = []
+    monkeypatch.setattr("runge.sweeps.policies.policy.start_loading", lambda: begun.append(processes))
+    policy_of(read_command(*SEARCH, *RANGES, "hydra.sweep.dir=search")._replace(processes=processes))
+    assert begun == [2][: processes - 1]
 
 
 def test_without_optuna(monkeypatch):

@@ -159,7 +159,7 @@ def test_the_answer_is_one_function_of_the_best(shared, trained):
 def test_ctrl_c_leaves_the_best_so_far(shared, trained, tmp_path, monkeypatch):
     search = *SMALL, share_table(shared)
     with monkeypatch.context() as patch:
-        patch.setattr("runge.optimizers.optimizer.Problem", interrupted_at(50))  # in the second round
+        patch.setattr("runge.optimizers.optimizer.Problem", interrupted_at(50))  # in the batch of the answer
         status, message = command(*search)
     assert status == 1
     how = "to continue, run the same command with hydra.sweep.dir=race"
