@@ -87,7 +87,7 @@ def calls(directory, kind):
 
 
 def promised(directory):
-    """Return what a logger is told of a finished run: its settings, the rows of its history, and its final figures."""
+    """Return what a logger receives from a finished run: settings, rows of the history, final figures."""
     recorded, *_ = RunDirectory(directory).read_configuration()
     settings = {key: value for key, value in recorded.items() if key not in ("logger", "resume", "search")}
     rows = [{key: float(x) for key, x in row.items() if x} for row in history(directory)]

@@ -52,7 +52,7 @@ def take_steps(method, what, first=0, last=6, optimizer=None):
 
 
 def test_each_option_has_a_known_first_step_and_minimum_and_it_is_known_which_are_trained_alone():
-    """Those with a ridge, which their own tests compare with NumPy's, have no step and no minimum."""
+    """Optimisers with a ridge have neither; their own tests compare them with NumPy."""
     with_ridge = {"eliminate", "random_features"}
     assert {*OPTIONS} == {*FIRST_STEPS, *OF_LAST_LAYER, *with_ridge}
     assert {*OPTIONS} == {*STEPS_OF_A_QUADRATIC, *OF_LAST_LAYER, *with_ridge, "soap"}

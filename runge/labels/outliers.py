@@ -70,9 +70,9 @@ def outliers(residuals: Floats, x: Floats, y: Floats, dydx: Floats) -> list[Outl
     The residual of such a label is more than 12 robust deviations, and more than a quarter of the standard deviation of
     the labels. In robust deviations, it is more than 12 times as large as each other residual of its row, in which some
     other label must be known. The label is larger, or smaller, than all labels of the column in the six nearest rows,
-    by at least a twentieth of the residual. In each input, at most one of the six nearest rows has more than a sixth of
-    the residual. Without all labels with such residuals, the networks explain three quarters of the variance of the
-    column. The hundred largest residuals are looked at.
+    by at least a twentieth of the residual. In each input, at most one of the six nearest rows has a residual in the
+    column that is more than a sixth of it. Without all labels with such residuals, the networks explain three quarters
+    of the variance of the column. The hundred largest residuals are looked at.
 
     Args:
         residuals: the errors at rows that the networks were trained without, (n, P + P D), those of values first; NaN:

@@ -271,7 +271,7 @@ def test_directory_of_another_run_is_left_alone(fail, copy):
 
 
 def test_a_resumed_run_may_be_shown_logged_and_saved_differently_only(fit, fail, finish, monkeypatch):
-    """It keeps its own objective and its way to draw, and says which loggers it lacks."""
+    """The run keeps the objective and the pictures of its own configuration, and the log names the loggers it lacks."""
     run, made = fit("run", *SHORT, "logger=csv", "objective=val/loss"), []
     monkeypatch.setattr(run_module, "Member", lambda *given, **more: made.append(Member(*given, **more)) or made[-1])
     expected = figures(run)

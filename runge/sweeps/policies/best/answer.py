@@ -18,7 +18,7 @@ __all__ = ["answer", "questioning_seconds", "seconds_anew"]
 _APART = 10.0  # times the judged error between two networks; that of independent errors of this size is sqrt(2)
 _LATE = 1.1  # over the time that is left, because the batch before may have ended a little late
 _QUESTIONING, _QUESTIONING_SET_UPS = 0.12, 4.0
-"""For the runs that only question labels: at most a share of the time, and for each so many times its set-up."""
+"""The time of the runs that only question labels: at most a share of the search, and a multiple of their set-up."""
 
 _WORSE, _ROUND_OFF = 3.0, 1e-12  # the loss and the error that a network may have, over those of the best one
 

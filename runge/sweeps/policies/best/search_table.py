@@ -18,7 +18,7 @@ FEW_ROWS = 50
 _MOST_FOLDS = 10  # unless each would have more than `_LEFT_OUT` rows
 _LEFT_OUT_OF_FEW, _LEFT_OUT = 100, 1000  # rows of a fold: about so many if there are enough, at most so many
 _ALONE = 60  # rows of a fold that judges alone
-_LABELS, _ROWS = 1000, 10  # labels, and rows for each input, that tell candidates apart
+_LABELS, _ROWS = 1000, 10  # the fewest labels, and rows for each input, of a comparison of candidates
 _JUDGES, _JUDGES_OF_FEW = 2, 4  # folds that judge, if one has too few rows
 
 
