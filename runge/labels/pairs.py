@@ -88,8 +88,7 @@ class Pairs(NamedTuple):
         rows = np.flatnonzero(~np.isnan(y).any(1))
         if len(rows) < LEAST_ROWS:
             return None
-        if len(rows) > _MOST_ROWS:
-            rows = np.sort(np.random.default_rng(0).choice(rows, _MOST_ROWS, replace=False))
+        rows = _drawn(rows)
         spread = x[rows].std(0)
         z = x[rows] / np.where(spread > 0, spread, 1)
         distance, near = map(np.asarray, KDTree(z).query(z, min(_NEAR + 1, len(rows))))
@@ -233,6 +232,13 @@ def _column(y: Floats, dydx: Floats, source: Source) -> Floats:
     return source.factor * np.roll(y[:, p] if d is None else dydx[:, p, d], -source.shift)
 
 
+def _drawn(rows: Integers) -> Integers:
+    """Return all of some rows, or 2000 of them, drawn at random."""
+    if len(rows) <= _MOST_ROWS:
+        return rows
+    return np.sort(np.random.default_rng(0).choice(rows, _MOST_ROWS, replace=False))
+
+
 def _is_coarse(x: Floats) -> list[bool]:
     """Return which inputs, of (n, D), have few levels."""
     return [len(np.unique(column)) < _LEVELS for column in x.T]
@@ -241,16 +247,17 @@ def _is_coarse(x: Floats) -> list[bool]:
 def left_by_neighbours(x: Floats, y: Floats, dydx: Floats) -> tuple[Floats, Floats, Floats]:
     """Return the unexplained parts of the differences to near rows, the means of their sizes in at most 200 rows.
 
-    The differences are explained by the partial derivatives, with the trapezoidal rule, by a plane through the values
-    of the row and of its other neighbours (least squares, with the leave-one-out error e / (1 - h)), or not at all.
-    Rows on different levels of an input with fewer than five levels are not compared.
+    At most 2000 rows are used, as in `Pairs`. The differences are explained by the partial derivatives, with the
+    trapezoidal rule, by a plane through the values of the row and of its other neighbours (least squares, with the
+    leave-one-out error e / (1 - h)), or not at all. Rows on different levels of an input with fewer than five levels
+    are not compared.
 
     Args:
         x: the inputs, (n, D).
         y: the values of an output, (n,); NaN: not known.
         dydx: its partial derivatives, (n, D); likewise.
     """
-    labelled = np.flatnonzero(~np.isnan(y))
+    labelled = _drawn(np.flatnonzero(~np.isnan(y)))
     labelled = labelled[np.sort(np.unique(x[labelled], axis=0, return_index=True)[1])]  # a repeated row is not left out
     spread = x[labelled].std(0)
     z = x / np.where(spread > 0, spread, 1)

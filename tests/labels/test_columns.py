@@ -129,6 +129,15 @@ def test_derivatives_that_explain_nothing(kind):
         assert verdict.unseen == [(1, 1)]
 
 
+def test_useless_derivatives_of_many_rows_are_found_by_a_sample():
+    random = np.random.default_rng(0)
+    x = random.uniform(-1, 1, (5000, 2))
+    y, dydx = waves(x)
+    assert not check_columns(x, y, dydx).mistakes
+    (mistake,) = check_columns(x, y, random.permutation(dydx)).mistakes
+    assert mistake.kind == "useless"
+
+
 def test_planes_are_compared_without_the_row_that_they_explain():
     random = np.random.default_rng(0)
     x = random.uniform(-1, 1, (13, 2))
