@@ -164,7 +164,10 @@ def test_the_split(val, test):
     parts, fewer = rows.split(0), table(**shares(0.2, val, test)).split(0)
     assert [len(part) for part in parts] == [100 * (1 - val - test), 100 * val, 100 * test]
     assert sorted(np.concatenate(parts)) == list(range(100))
-    assert all(map(np.array_equal, parts, rows.split(torch.Generator().manual_seed(0))))
+    generators = [torch.Generator().manual_seed(0) for _ in range(3)]
+    again = [table(**shares(None, val, test)).split(generators[0]), rows.draw(generators[1]), rows.split(generators[2])]
+    assert all(np.array_equal(part, other) for split in again for part, other in zip(parts, split, strict=True))
+    assert len({int(torch.randint(2**62, (), generator=generator)) for generator in generators}) == 1
     assert not np.array_equal(parts.val, rows.split(1).val)
     assert all(map(np.array_equal, fewer[1:], parts[1:]))
     assert len(fewer.train) == 20
@@ -248,6 +251,9 @@ def test_inputs_that_differ_by_round_off_are_the_same():
     twice = np.concatenate([x, (x + 0.1) - 0.1, x / 3 * 3])
     assert (number_points(twice) == np.tile(np.arange(60), 3)).all()
     assert len(np.unique(twice, axis=0)) > 60
+    grid = np.stack(np.meshgrid(np.arange(5.0), np.arange(4.0)), axis=2).reshape(20, 2)  # each value is repeated
+    assert (number_points(np.concatenate([grid, grid])) == np.tile(np.arange(20), 2)).all()
+    assert (number_points(np.c_[np.zeros(60), x]) == np.arange(60)).all()
     n = np.arange(500.0)
     for spread in (np.geomspace(1e-8, 1e2, 500), 1.7e9 + n / 100, n, np.linspace(-1, 1, 500)):
         assert (number_points(spread[:, None]) == np.arange(500)).all()
