@@ -28,11 +28,13 @@ class SearchTable(NamedTuple):
     Attributes:
         rows: its rows.
         test: the numbers of those for the test.
+        seen: the numbers of the others.
         channels: the sizes of values and derivatives, which make errors comparable.
     """
 
     rows: Rows
     test: NDArray[np.int64]
+    seen: NDArray[np.int64]
     channels: Channels
 
     @classmethod
@@ -42,7 +44,8 @@ class SearchTable(NamedTuple):
         rows, split = member.rows, member.rows.split(member.data_seed.generator("data"))
         chosen = np.sort(np.concatenate(split[:2]))  # of a run with a part of the rows fewer than `seen`
         x, y, dydx = (array[chosen] for array in (rows.x, rows.y, rows.dydx))
-        return cls(rows, split.test, Channels.of(x, y, dydx))
+        seen = np.setdiff1d(np.arange(len(rows.x)), split.test)
+        return cls(rows, split.test, seen, Channels.of(x, y, dydx))
 
     @property
     def without_values_alone(self) -> str:
@@ -60,11 +63,6 @@ class SearchTable(NamedTuple):
     def fewest_rows(self) -> float:
         """The rows of the first comparison of candidates, if there are more."""
         return max(_LABELS / self.labels_of_row, _ROWS * len(self.rows.inputs))
-
-    @property
-    def seen(self) -> NDArray[np.int64]:
-        """The numbers of the rows that are not for the test."""
-        return np.setdiff1d(np.arange(len(self.rows.x)), self.test)
 
     def count_folds(self) -> int:
         """Return how many folds the rows should have, unless the command has a number.

@@ -24,7 +24,7 @@ def table_of(x, y, dydx=None, outputs=("y",), group=None):
     dydx = np.full((*y.shape, x.shape[1]), np.nan) if dydx is None else dydx
     inputs = ("x",) if x.shape[1] == 1 else ("s", "t")
     rows = Rows.of((x, y, dydx), inputs, outputs, Table(file="t.csv", group=group))
-    return SearchTable(rows, np.empty(0, int), Channels.of(x, y, dydx))
+    return SearchTable(rows, np.empty(0, int), np.arange(len(x)), Channels.of(x, y, dydx))
 
 
 def error_of(values, table, groups=None):
