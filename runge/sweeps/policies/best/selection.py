@@ -26,7 +26,7 @@ __all__ = ["PlannedRun", "Selection"]
 _SET_UP = 0.2  # seconds of a run besides those that it measures
 _LONGER = 2  # times the steps of a run for one that continues it
 _FEW_STEPS = {False: 20, True: 2000}  # after which more do not help; by the gradient
-_STEPS_AT_LEAST, _MOST_GROWTH = 8, 4.0  # the steps on more rows for which there should be time, and how many more
+_STEPS_AT_LEAST, _STEPS_ON_MORE = 8, 16  # for which there should be time on all rows, and on more rows
 _OF_COMMAND = ("trainer.max_steps", "trainer.max_seconds", "data.split.train", "optimizer.damping")
 """The keys that the search sets, unless the command does."""
 
@@ -230,7 +230,7 @@ class Selection:
         before = start.used_share
         if before is None or (start.cut and not start.lacks_rows):
             return before
-        share = before * min(_MOST_GROWTH, max(1.0, seconds / (_STEPS_AT_LEAST * start.pace)))
+        share = before * max(1.0, seconds / (_STEPS_ON_MORE * start.pace))
         enough = share * len(self.table.rows.x) >= self.training_rows or share >= (run.share or 1.0)
         return run.share if enough else share
 

@@ -38,7 +38,7 @@ log = logging.getLogger(__name__)
 
 # No formula gives these; `benchmarks/problems` and its `more_rows.py` measure the search with them.
 _FOLDS = 5  # until the number of rows is known
-_GROWTH = 4.0  # of the rows from rung to rung, or more, so that there are no more rungs than the promotions need
+_GROWTH, _MOST_GROWTH = 4.0, 10.0  # of the rows from rung to rung, for no more rungs than the promotions need
 _COMPARED = 0.4  # of the time, after which the rungs end
 _PROMOTED = 2.5  # the candidates of a rung over those of the next one
 _BEGINNING = 4.0  # times the time of another rung for the first one
@@ -177,6 +177,7 @@ class Best(Policy):
         shares: list[float | None] = [None] * rounds
         if selection.table:
             rows, least = selection.training_rows, selection.table.fewest_rows
+            least = max(least, rows / _MOST_GROWTH ** (rounds - 1))
             growth = max(_GROWTH, (rows / least) ** (1 / (rounds - 1)))
             for i in range(smaller := max(0, round(math.log(rows / least, growth)))):
                 shares[i] = rows / growth ** (smaller - i) / len(selection.table.rows.x)
@@ -242,7 +243,9 @@ class Best(Policy):
             selection.candidates |= {candidate.name: candidate for candidate in near}
             folds = range(selection.judges)
             pairs = [(x, fold) for x in near for fold in folds if fold not in x.fits or x.fits[fold].may_gain]
-            seconds = max(seconds / 2, min(seconds, _SLICE)) * min(1, selection.processes / len(pairs))
+            if not best.member.optimizer.by_gradient:  # its rate falls in a run, and would rise again in the next one
+                seconds = max(seconds / 2, min(seconds, _SLICE))
+            seconds *= min(1, selection.processes / len(pairs))
             self._report(f"{' and '.join(candidate.name for candidate in near)} for {seconds:.0f} s, {why}")
             steps = fit.before + fit.steps  # those of a network with drawn weights, to be as good
             runs = list[PlannedRun]()

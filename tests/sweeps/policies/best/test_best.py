@@ -209,6 +209,12 @@ def test_candidates_begin_with_few_rows_and_the_best_two_of_five_continue_with_m
     assert runge.load("race").members >= 1
 
 
+def test_of_many_rows_the_first_comparison_has_a_hundredth(monkeypatch):
+    monkeypatch.setattr("runge.sweeps.policies.best.search_table._LABELS", 60)
+    save(rows(5000))
+    assert [rung.share for rung in policy(*HALVING)._rungs()] == [0.008, 0.08, None]
+
+
 def tables():
     table, nan = rows(), np.nan
     two = np.c_[table, table[:, 2] ** 2]
