@@ -219,7 +219,9 @@ class Best(Policy):
         while True:
             ranked = selection.ranked()
             best, fit = ranked[0], ranked[0].in_order[0]
-            why, until = "because more steps may reduce the error", improved_until(selection, best, self.end)
+            rivals = [x for x in ranked[1:] if x.continues and x.error <= _TIE * best.error]
+            until = improved_until(selection, best, rivals, self.end)
+            why = "because more steps may reduce the error"
             half = selection.left(until) / 2
             gaining = [x for x in ranked if selection.may_gain(x, half)]
             near = [x for x in gaining if x.error <= _TIE * best.error]

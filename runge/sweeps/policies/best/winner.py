@@ -1,5 +1,6 @@
 """Variations and further seeds of the best candidate of a search, and the time until which it is improved."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 from runge.sweeps.policies.best.answer import questioning_seconds, seconds_anew
@@ -15,23 +16,27 @@ _RESTARTS = 8  # with further seeds, at most
 _SAME = 2.0  # times the error of the best seed, up to which another one is said to have found the same minimum
 
 
-def improved_until(selection: Selection, best: Candidate, end: float) -> float:
+def improved_until(selection: Selection, best: Candidate, rivals: Sequence[Candidate], end: float) -> float:
     """Return the time until which candidates are improved, such that the networks of the answer have what is left.
 
     A winner that needs more steps can have all of the time if it does not lack rows, or has nearly all of them. New
-    networks of another one have at most a quarter of the time, unless it has fixed neurons, which cannot continue.
+    networks of another one have at most a quarter of the time. Fixed neurons, which cannot continue, have all that they
+    need, or with rivals one of them has.
 
     Args:
         selection: the candidates.
         best: the best one.
+        rivals: those that are as good, and may gain from more steps.
         end: the time at which training ends, in seconds.
     """
     fit = best.in_order[0]
     if selection.table is None:
         return end
     if not best.continues:
-        seconds = seconds_anew(selection, best)
-        return end - (seconds if best.member.optimizer.last_layer_alone else min(seconds, _ANEW * end))
+        seconds, most = seconds_anew(selection, best), _ANEW * end
+        if best.member.optimizer.last_layer_alone:
+            most = max(most, selection.seconds_of(best)) if rivals else seconds
+        return end - min(seconds, most)
     last = (1 - _WON) * end
     whole = fit.lacks_rows and selection.folds <= _MANY_FOLDS and selection.affords_all(best, fit, last)
     return end - last * whole - questioning_seconds(selection, best, end)

@@ -35,14 +35,22 @@ def test_fixed_neurons_are_varied_only_if_they_can_also_be_the_answer(left, tabl
 
 
 @pytest.mark.parametrize(
-    ("seconds", "fixed", "until"), [(8.0, False, 76.0), (8.4, False, 75.0), (40.0, False, 75.0), (40.0, True, -20.0)]
+    ("seconds", "fixed", "rivals", "until"),
+    [
+        (8.0, False, 0, 76.0),
+        (8.4, False, 0, 75.0),
+        (40.0, False, 1, 75.0),
+        (40.0, True, 0, -20.0),
+        (40.0, True, 1, 60.0),  # one of its networks
+        (8.4, True, 1, 75.0),
+    ],
 )
-def test_new_networks_of_a_winner_have_a_quarter_of_the_time_unless_it_has_fixed_neurons(seconds, fixed, until):
+def test_new_networks_of_a_winner_have_a_quarter_of_the_time_unless_it_has_fixed_neurons(seconds, fixed, rivals, until):
     """Five networks are trained in three rounds by two processes."""
     member = SimpleNamespace(optimizer=SimpleNamespace(last_layer_alone=fixed))
     best: Any = SimpleNamespace(continues=False, in_order=[None], fits={0: None}, member=member)
     selection: Any = SimpleNamespace(table=True, crossed=5, processes=2, seconds_of=lambda candidate: seconds)
-    assert improved_until(selection, best, 100.0) == until
+    assert improved_until(selection, best, [best] * rivals, 100.0) == until
 
 
 @pytest.mark.parametrize(
