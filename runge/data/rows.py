@@ -4,7 +4,7 @@ import hashlib
 import os
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import ClassVar, Self
 
@@ -23,7 +23,7 @@ _CLOSEST = 1 / FARTHEST
 """The least range of a column: the square of its inverse is a number."""
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True)
 class Rows:
     """The rows of a table in which some label is known.
 
@@ -56,6 +56,8 @@ class Rows:
     groups: np.ndarray
     numbers: np.ndarray
     d2ydx2: np.ndarray | None = None
+    _drawn: dict[bytes, tuple[Split, torch.Tensor]] = field(default_factory=dict, init=False, repr=False)
+    """The last sets, by the state of the generator before, with that after."""
 
     @classmethod
     def of(
@@ -161,11 +163,17 @@ class Rows:
             ConfigurationError: a set would be empty, or `check` refuses the training rows.
         """
         generator = seed if isinstance(seed, torch.Generator) else torch.Generator().manual_seed(seed)
-        chosen, state = _split(self, generator.get_state().numpy().tobytes())
-        generator.set_state(state)
+        state = generator.get_state().numpy().tobytes()
+        if state not in self._drawn:  # of 100,000 rows it takes 0.1 s, for each candidate and three times a run
+            self._drawn.clear()
+            self._drawn[state] = self._draw(generator), generator.get_state()
+            for numbers in self._drawn[state][0]:
+                numbers.setflags(write=False)  # all who ask share them
+        chosen, after = self._drawn[state]
+        generator.set_state(after)
         return chosen
 
-    def draw(self, generator: torch.Generator) -> Split:
+    def _draw(self, generator: torch.Generator) -> Split:
         """Return the sets of `split`, drawn again."""
         is_known, folds = ~np.isnan(self.y), self.folds
         _, val, test = self.table.shares
@@ -267,20 +275,6 @@ def _read_for(table: Table, stamp: object) -> Rows:
     """Return the same rows for the same section, whose split is remembered."""
     columns = replace(table, split=Table(file="").split, folds=None, fold=None, batch_size=None, seed=None)
     return replace(_read(columns, stamp), table=table)
-
-
-@lru_cache(maxsize=8)
-def _split(rows: Rows, state: bytes) -> tuple[Split, torch.Tensor]:
-    """Return the sets that a generator of this state draws, and its state then.
-
-    A run asks for them three times, a search for those of each candidate: of 100,000 rows they take 0.1 s.
-    """
-    generator = torch.Generator()
-    generator.set_state(torch.frombuffer(bytearray(state), dtype=torch.uint8))
-    chosen = rows.draw(generator)
-    for numbers in chosen:
-        numbers.setflags(write=False)
-    return chosen, generator.get_state()
 
 
 @lru_cache(maxsize=8)

@@ -165,7 +165,8 @@ def test_the_split(val, test):
     assert [len(part) for part in parts] == [100 * (1 - val - test), 100 * val, 100 * test]
     assert sorted(np.concatenate(parts)) == list(range(100))
     generators = [torch.Generator().manual_seed(0) for _ in range(3)]
-    again = [table(**shares(None, val, test)).split(generators[0]), rows.draw(generators[1]), rows.split(generators[2])]
+    first, second, third = generators
+    again = [table(**shares(None, val, test)).split(first), rows._draw(second), rows.split(third)]
     assert all(np.array_equal(part, other) for split in again for part, other in zip(parts, split, strict=True))
     assert len({int(torch.randint(2**62, (), generator=generator)) for generator in generators}) == 1
     assert not np.array_equal(parts.val, rows.split(1).val)
