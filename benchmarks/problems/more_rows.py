@@ -1,22 +1,18 @@
 """Measure whether more rows, or more time, give `runge fit` a smaller error, also compared with single runs by hand.
 
     python benchmarks/problems/more_rows.py [NAME ...] [--rows 100 400 1600] [--seconds 60] [--seed 0] [--noise 0]
-        [--by-hand] [--alone] [--process]
+        [--process]
 
 Each function has derivatives at random points, exact or with normal noise, whose size is a share of the standard
-deviation. Each fit has all cores, and the seconds; so have single runs by hand: Levenberg-Marquardt with three
-networks, and the default of `data=table`. With `--alone` only a search is measured whose one candidate is the best
-single run of those that are kept, which shows what the comparison of ten candidates costs. A Gaussian process with
-gradients has the time that it needs: GPyTorch's, a length scale for each input, L-BFGS. Errors are those at 2000 fresh
-points without noise, as on the page of the comparison. The rows are kept in
-`benchmarks/problems/figures/more_rows.json`, from which `studies.py` writes a page.
+deviation. Each fit has all cores, and the seconds. A Gaussian process with gradients has the time that it needs:
+GPyTorch's, a length scale for each input, L-BFGS. Errors are those at 2000 fresh points without noise, as on the page
+of the comparison. The rows are kept in `benchmarks/problems/figures/more_rows.json`, from which `studies.py` writes a
+page.
 """
 
 import argparse
-import json
 import time
 import warnings
-from collections.abc import Mapping
 from contextlib import suppress
 from functools import partial
 from itertools import product
@@ -25,25 +21,23 @@ from typing import Any
 
 import numpy as np
 from fresh import FRESH
-from functions import FUNCTIONS, N_TEST, Function, outputs
+from functions import FUNCTIONS as PUBLIC
+from functions import N_TEST, Function, outputs
 from hard import HARD
-from results import ALONE, FIT, PROCESS, keep, most_accurate, read
+from large_tables import RIDGES
+from results import FIT, PROCESS, keep
 from tables import Rows, errors, label, noisy
 from tools import adapter
 
 import runge
 
+FUNCTIONS = {**PUBLIC, **FRESH, **HARD, "ridges": RIDGES}
+"""The functions, by name."""
+
 NAMES = (
     *("otl_circuit", "borehole", "piston", "friedman", "wing_10"),
     *("ishigami", "exp_sum", "styblinski_tang", "six_hump_camel"),
 )
-LEVENBERG = ("optimizer=levenberg_marquardt", "trainer.max_steps=1000", "trainer.patience=100")
-BY_HAND = {
-    "LM, silu, 2 x 32": (*LEVENBERG, "model.activation=silu", "model.depth=2", "model.width=32"),
-    "LM, silu, 3 x 64": (*LEVENBERG, "model.activation=silu", "model.depth=3", "model.width=64"),
-    "LM, sin, 3 x 32": (*LEVENBERG, "model.activation=sin", "model.depth=3", "model.width=32"),
-    "AdamW": (),
-}
 STARTS, STEPS = (1.5, 5.0, 0.5), 200
 """The length scales at first, each if the likelihood cannot be computed from those before, and L-BFGS's steps."""
 
@@ -65,12 +59,6 @@ def fit(rows: Rows, test: Rows, *overrides: str, single: bool = False) -> dict[s
         function = call(data, *overrides, "trainer.progress_bar=false", directory=directory).function
         u, du = function(test.x).reshape(test.y.shape), function.derivative(test.x).reshape(test.dydx.shape)
     return errors(u, du, test)
-
-
-def best_by_hand(of: Mapping[str, object]) -> str | None:
-    """Return the best single run of a table, of those that are kept; None: there are none."""
-    kept = [row for row in read("more_rows")["rows"] if row["fit"] in BY_HAND and of.items() <= row.items()]
-    return most_accurate(kept)["fit"] if kept else None
 
 
 def process(rows: Rows, test: Rows, seed: int) -> dict[str, float]:
@@ -95,27 +83,15 @@ def main() -> None:
     parser.add_argument("--seconds", nargs="+", type=float, default=[60.0])
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--noise", type=float, default=0.0)
-    parser.add_argument("--by-hand", action="store_true")
-    parser.add_argument("--alone", action="store_true")
     parser.add_argument("--process", action="store_true")
     arguments = parser.parse_args()
     warnings.simplefilter("ignore")
     for name, n, seconds in product(arguments.names, arguments.rows, arguments.seconds):
-        function = {**FUNCTIONS, **FRESH, **HARD}[name]
+        function = FUNCTIONS[name]
         test = points(function, N_TEST, 10_000 + arguments.seed)
         rows = noisy(points(function, n, arguments.seed), arguments.noise, arguments.noise, arguments.seed)
         of = {"problem": name, "noise": arguments.noise, "rows": n, "limit": seconds, "seed": arguments.seed}
-        searched = partial(fit, rows, test, f"search.timeout={seconds:g}")
-        fits = {FIT: searched}
-        if arguments.alone:
-            if (best := best_by_hand(of)) is None:
-                print(f"no single run is kept of {of}")
-                continue
-            only = f"+search.tables={{alone:{json.dumps(BY_HAND[best])}}}"
-            fits = {f"{ALONE}{best}": partial(searched, "~search.tables", only)}
-        if arguments.by_hand:
-            settings = "data.split.test=0", f"trainer.max_seconds={seconds:g}", "pictures=false"
-            fits |= {tool: partial(fit, rows, test, *settings, *x, single=True) for tool, x in BY_HAND.items()}
+        fits = {FIT: partial(fit, rows, test, f"search.timeout={seconds:g}")}
         if arguments.process:
             fits[PROCESS] = partial(process, rows, test, arguments.seed)
         for tool, measured in fits.items():

@@ -11,8 +11,8 @@ from runge.machine import processor
 
 KEYS = "value", "derivative"
 
-FIT, ALONE, PROCESS = "runge fit", "runge fit, only ", "Gaussian process with gradients"
-"""The fits of `more_rows.py`; the single run that is the only candidate of a search follows its name."""
+FIT, DEFAULT, PROCESS = "runge fit", "AdamW", "Gaussian process with gradients"
+"""Fits of `more_rows.py` and `by_hand.py`: a search, the default of `data=table`, and another tool."""
 
 Figures = list[dict[str, Any]]
 """The rows that a study has kept."""

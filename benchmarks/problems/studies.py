@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 from matplotlib.figure import Figure
 from outliers import DEVIATIONS, FACTOR, NOISE, SHARP
 from results import KEYS, Answer, Figures, by, read
-from studies_of_fits import courses, gradients_alone, large_tables, last_of, more_rows, shipped
+from studies_of_fits import by_hand, courses, gradients_alone, large_tables, last_of, more_rows, shipped
 from studies_pictures import dots
 
 from runge.pictures.style import png
@@ -292,6 +292,7 @@ STUDIES = (
     Study("gradients_alone", gradients_alone),
     Study("large_tables", large_tables),
     Study("more_rows", more_rows, courses),
+    Study("by_hand", by_hand),
     Study("shipped", shipped),
 )
 
