@@ -1,4 +1,4 @@
-"""Measure whether more rows, or more time, give `runge fit` a smaller error, also compared with single runs by hand.
+"""Measure whether more rows, or more time, give `runge fit` a smaller error.
 
     python benchmarks/problems/more_rows.py [NAME ...] [--rows 100 400 1600] [--seconds 60] [--seed 0] [--noise 0]
         [--process]
