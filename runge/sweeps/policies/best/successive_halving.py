@@ -38,7 +38,7 @@ log = logging.getLogger(__name__)
 
 # No formula gives these; `benchmarks/problems` and its `more_rows.py` measure the search with them.
 _FOLDS = 5  # until the number of rows is known
-_GROWTH, _MOST_GROWTH = 4.0, 10.0  # of the rows from rung to rung, for no more rungs than the promotions need
+_GROWTH, _MOST_GROWTH = 4.0, 10.0  # of the rows from rung to rung, at least and at most
 _COMPARED = 0.4  # of the time, after which the rungs end
 _PROMOTED = 2.5  # the candidates of a rung over those of the next one
 _BEGINNING = 4.0  # times the time of another rung for the first one
