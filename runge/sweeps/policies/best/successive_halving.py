@@ -245,7 +245,8 @@ class Best(Policy):
             selection.candidates |= {candidate.name: candidate for candidate in near}
             folds = range(selection.judges)
             pairs = [(x, fold) for x in near for fold in folds if fold not in x.fits or x.fits[fold].may_gain]
-            if not best.member.optimizer.by_gradient:  # its rate falls in a run, and would rise again in the next one
+            # The rate of a gradient method falls in a run, and would rise again in the next one.
+            if not all(candidate.member.optimizer.by_gradient for candidate in near):
                 seconds = max(seconds / 2, min(seconds, _SLICE))
             seconds *= min(1, selection.processes / len(pairs))
             self._report(f"{' and '.join(candidate.name for candidate in near)} for {seconds:.0f} s, {why}")
