@@ -9,13 +9,12 @@ networks, and the default of `data=table`. Errors are those at 2000 fresh points
 """
 
 import argparse
-import time
 import warnings
 from functools import partial
 
 from functions import N_TEST
-from more_rows import FUNCTIONS, fit, points
-from results import DEFAULT, FIT, keep
+from more_rows import FUNCTIONS, fit, measure, points
+from results import DEFAULT, FIT
 from tables import noisy
 
 TABLES = {
@@ -56,11 +55,7 @@ def main() -> None:
         fits = {FIT: partial(fit, rows, test, f"search.timeout={arguments.seconds:g}")}
         fits |= {run: partial(fit, rows, test, *settings, *x, single=True) for run, x in BY_HAND.items()}
         of = {"problem": name, "rows": n, "noise": noise, "limit": arguments.seconds, "seed": arguments.seed}
-        for run, measured in fits.items():
-            began = time.perf_counter()
-            row = of | {"fit": run} | measured() | {"seconds": time.perf_counter() - began}
-            keep("by_hand", [row], COMMAND, (*of, "fit"))
-            print(row, flush=True)
+        measure("by_hand", of, fits, COMMAND)
 
 
 if __name__ == "__main__":

@@ -13,6 +13,7 @@ page.
 import argparse
 import time
 import warnings
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from functools import partial
 from itertools import product
@@ -76,6 +77,15 @@ def process(rows: Rows, test: Rows, seed: int) -> dict[str, float]:
     return errors(fitted.predict(test.x), fitted.predict_derivative(test.x), test)
 
 
+def measure(study: str, of: Mapping[str, object], fits: Mapping[str, Callable[[], dict[str, float]]], by: str) -> None:
+    """Keep and print the errors and the seconds of each fit to a table, by a command."""
+    for name, errors_of_fit in fits.items():
+        began = time.perf_counter()
+        row = {**of, "fit": name} | errors_of_fit() | {"seconds": time.perf_counter() - began}
+        keep(study, [row], by, (*of, "fit"))
+        print(row, flush=True)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("names", nargs="*", default=list(NAMES), metavar="NAME")
@@ -94,11 +104,7 @@ def main() -> None:
         fits = {FIT: partial(fit, rows, test, f"search.timeout={seconds:g}")}
         if arguments.process:
             fits[PROCESS] = partial(process, rows, test, arguments.seed)
-        for tool, measured in fits.items():
-            began = time.perf_counter()
-            figures = measured() | {"seconds": time.perf_counter() - began}
-            keep("more_rows", [of | {"fit": tool} | figures], COMMAND, (*of, "fit"))
-            print(of | {"fit": tool} | figures, flush=True)
+        measure("more_rows", of, fits, COMMAND)
 
 
 if __name__ == "__main__":

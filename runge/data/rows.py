@@ -4,7 +4,7 @@ import hashlib
 import os
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import ClassVar, Self
 
@@ -56,8 +56,6 @@ class Rows:
     groups: np.ndarray
     numbers: np.ndarray
     d2ydx2: np.ndarray | None = None
-    _drawn: dict[bytes, tuple[Split, torch.Tensor]] = field(default_factory=dict, init=False, repr=False)
-    """The last sets, by the state of the generator before, with that after."""
 
     @classmethod
     def of(
@@ -163,18 +161,6 @@ class Rows:
             ConfigurationError: a set would be empty, or `check` refuses the training rows.
         """
         generator = seed if isinstance(seed, torch.Generator) else torch.Generator().manual_seed(seed)
-        state = generator.get_state().numpy().tobytes()
-        if state not in self._drawn:  # of 100,000 rows it takes 0.1 s, for each candidate and three times a run
-            self._drawn.clear()
-            self._drawn[state] = self._draw(generator), generator.get_state()
-            for numbers in self._drawn[state][0]:
-                numbers.setflags(write=False)  # all who ask share them
-        chosen, after = self._drawn[state]
-        generator.set_state(after)
-        return chosen
-
-    def _draw(self, generator: torch.Generator) -> Split:
-        """Return the sets of `split`, drawn again."""
         is_known, folds = ~np.isnan(self.y), self.folds
         _, val, test = self.table.shares
         drawn = test, 0.0 if folds else val
@@ -267,12 +253,6 @@ def read(table: Table) -> Rows:
     with suppress(OSError, ValueError):  # `open_table` says why
         status = os.stat(table.file)
         stamp = os.path.abspath(table.file), status.st_mtime_ns, status.st_size
-    return _read_for(table, stamp)
-
-
-@lru_cache(maxsize=8)
-def _read_for(table: Table, stamp: object) -> Rows:
-    """Return the same rows for the same section, whose split is remembered."""
     columns = replace(table, split=Table(file="").split, folds=None, fold=None, batch_size=None, seed=None)
     return replace(_read(columns, stamp), table=table)
 

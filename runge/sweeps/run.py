@@ -183,7 +183,7 @@ def announce(stack: "Stack", member: int, checks_labels: bool = True) -> None:
     """Log the data of one of a stack's runs, and warn of overrides without effect and of what may spoil its fit.
 
     The data are the numbers of points, the device, the units, and what is unusual in the rows of a table. Derivatives
-    that contradict its values are looked for unless the command has done it: 20 inputs can take longer than the run.
+    that contradict its values are looked for unless the command has done it: with 20 inputs it takes a second.
     """
     from runge.training.evaluation import point_counts  # late: it imports Lightning
 
