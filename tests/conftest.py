@@ -29,6 +29,9 @@ from runge.records.directories import RunDirectory
 from runge.sobolev.network import Model
 from runge.sweeps.compose import Composer, plain_data, register_resolvers
 from runge.training.member import Member
+from tests.randomness import _seeded, fresh_seeds
+
+__all__ = ["_seeded", "fresh_seeds"]
 
 ROOT = Path(__file__).resolve().parent.parent
 

@@ -16,6 +16,7 @@ from runge.records.calibration import Calibration
 from runge.records.ensemble import write_answer
 from runge.sobolev.activations import ACTIVATIONS
 from runge.sobolev.units import Units
+from tests.conftest import generator
 from tests.sobolev.test_network import stack
 
 DOUBLE = torch.float64
@@ -34,8 +35,9 @@ def mixture(dimension=2, outputs=3, **first):
     """A mean of networks of several architectures."""
     shapes = [{"members": 1, "dimension": dimension, "outputs": outputs, **shape} for shape in MIXED]
     shapes[0] |= first
+    random = generator()
     for shape in shapes[1:]:
-        x, y = (1 + torch.rand(2, shape["members"], columns) for columns in (dimension, outputs))
+        x, y = (1 + torch.rand(2, shape["members"], columns, generator=random) for columns in (dimension, outputs))
         shape["units"] = Units(*x, *y)
     return Function([stack(**shape) for shape in shapes], inputs="ab"[:dimension], outputs="uvw"[:outputs])
 
@@ -48,7 +50,7 @@ def saved_and_loaded(u):
 
 
 def points(u, n=7):
-    x = torch.rand(n, u.networks[0].dimension, dtype=DOUBLE)
+    x = torch.rand(n, u.networks[0].dimension, dtype=DOUBLE, generator=generator())
     return x[:, 0] if u.networks[0].dimension == 1 else x
 
 
@@ -59,14 +61,14 @@ def same(found, expected, rtol=1e-14, atol=1e-15):
 def test_shapes():
     u = single()
     for shape in ((), (5, 1), (2, 3)):
-        x = torch.rand(shape, dtype=DOUBLE)
+        x = torch.rand(shape, dtype=DOUBLE, generator=generator())
         assert u(x).shape == u.derivative(x).shape == shape
     tenth = u(torch.tensor([0.1], dtype=DOUBLE))
     assert torch.equal(torch.cat([u(0.1)[None], u([0.1]), u([[0.1]])[0]]), tenth.expand(3))  # not rounded to float32
     u = single(dimension=2)
-    x = torch.rand(4, 3, 2, dtype=DOUBLE)
+    x = torch.rand(4, 3, 2, dtype=DOUBLE, generator=generator())
     assert (u(x).shape, u.derivative(x).shape) == ((4, 3), (4, 3, 2))
-    for wrong in (torch.rand(4), torch.tensor(1.0), torch.rand(4, 3)):
+    for wrong in (torch.ones(4), torch.tensor(1.0), torch.ones(4, 3)):
         with pytest.raises(ValueError, match="shape"):
             u(wrong)
 
@@ -133,7 +135,7 @@ def test_the_columns_of_a_table_are_taken_by_name():
 @pytest.mark.parametrize(("dimension", "outputs"), [(1, 1), (2, 3)])
 def test_a_mean_of_several_architectures(dimension, outputs):
     """The mean and the standard deviation of u and u' are those over the networks, one after the other."""
-    u, x = mixture(dimension, outputs), torch.rand(9, dimension, dtype=DOUBLE)
+    u, x = mixture(dimension, outputs), torch.rand(9, dimension, dtype=DOUBLE, generator=generator())
     points = x[:, 0] if dimension == 1 else x
     both = [*u.value_and_derivative(points), *u.value_and_derivative_std(points)]
     assert u.members == 4
@@ -157,7 +159,8 @@ AT_NIGHT = [pytest.param(name, marks=pytest.mark.nightly) for name in ACTIVATION
 @pytest.mark.filterwarnings("ignore:Guards may run slower on Python 3.13.0")
 @pytest.mark.parametrize("activation", ["tanh", *AT_NIGHT])
 def test_a_mean_of_several_architectures_keeps_what_a_function_promises(activation, monkeypatch):
-    u, x = mixture(outputs=1, activation=activation).double(), torch.rand(7, 2, dtype=DOUBLE, requires_grad=True)
+    u = mixture(outputs=1, activation=activation).double()
+    x = torch.rand(7, 2, dtype=DOUBLE, generator=generator(), requires_grad=True)
     (du,) = torch.autograd.grad(u(x).sum(), x, create_graph=True)
     same(u.derivative(x), du, 1e-12, 1e-13)
     same(torch.autograd.grad(u.derivative(x).sum(), x)[0], u.hessian(x.detach()).sum(-2), 1e-11, 1e-12)

@@ -38,7 +38,7 @@ SLOPES = np.cos(PLANE @ [1, 2])[:, None] * [1.0, 2.0]
 FRAME = pandas.DataFrame(PLANE, columns=["a", "b"], index=range(7, 127))
 DRAG = pandas.Series(WAVE, index=FRAME.index, name="drag")
 PARTIALS = pandas.DataFrame(SLOPES, columns=["ddrag_da", "ddrag_db"], index=FRAME.index)
-SMALL = {"width": 8, "max_steps": 5}
+SMALL = {"width": 8, "max_steps": 5, "random_state": 0}
 PRECISE = {"optimizer": "levenberg_marquardt", "max_steps": 60}
 BEST = {"search": "best", "timeout": 300, "width": None, "max_steps": None}
 
@@ -66,6 +66,7 @@ def nothing_left(monkeypatch, tmp_path):
 
 
 @pytest.mark.filterwarnings("ignore:an input is beyond its training range:RuntimeWarning")
+@pytest.mark.usefixtures("fresh_seeds")  # the checks shuffle by the global generator
 @parametrize_with_checks([SobolevRegressor(**SMALL)])
 def test_scikit_learns_own_checks(estimator, check):
     good = check.func.__name__ == "check_regressors_train"  # which asks for a good fit
@@ -79,8 +80,13 @@ def test_derivatives_improve_the_fit():
     assert full.score(BETWEEN, np.sin(6 * BETWEEN[:, 0])) > 0.999
     assert full.loss_curve_[-1] < 0.1 * full.loss_curve_[0]
     for same in ((DYDX, DYDX[:, 0]), (None, np.full_like(DYDX, np.nan))):
-        one, other = (SobolevRegressor(**SMALL, random_state=0).fit(X, Y, dydx=slopes) for slopes in same)
+        one, other = (SobolevRegressor(**SMALL).fit(X, Y, dydx=slopes) for slopes in same)
         assert np.array_equal(one.predict(X), other.predict(X))
+
+
+def test_without_a_random_state_each_fit_has_another_seed(fresh_seeds):
+    one, other = (SobolevRegressor(**SMALL | {"random_state": None}).fit(X, Y) for _ in range(2))
+    assert not np.array_equal(one.predict(X), other.predict(X))
 
 
 def test_units_do_not_matter():
@@ -179,14 +185,14 @@ def test_a_fit_has_the_bits_of_a_run(optimizer, fit):
 def test_an_optimizer_has_the_steps_and_the_precision_of_the_command(optimizer, steps, patience):
     composed.cache_clear()
     with hydra.initialize_config_dir(str(CONFIGURATIONS), version_base="1.3"):  # by the calling program
-        application, model = GlobalHydra.instance().hydra, SobolevRegressor(width=8, optimizer=optimizer)
+        application, model = GlobalHydra.instance().hydra, SobolevRegressor(width=8, optimizer=optimizer, random_state=0)
         training = model._member(PLANE, WAVE[:, None], SLOPES[:, None], ("a", "b"), ("y",)).training
         assert GlobalHydra.instance().hydra is application
     assert (training.max_steps, training.precision, training.patience) == (steps, 64, patience)
 
 
 def test_in_a_grid_search_a_bagging_and_behind_a_scaler():
-    search = GridSearchCV(SobolevRegressor(**SMALL), {"optimizer": ["adam", "levenberg_marquardt"]}, cv=2)
+    search = GridSearchCV(estimator(max_steps=60), {"optimizer": ["adam", "levenberg_marquardt"]}, cv=2)
     assert search.fit(FRAME, DRAG, dydx=PARTIALS).best_params_ == {"optimizer": "levenberg_marquardt"}
     pipeline, scale = make_pipeline(StandardScaler(), estimator(**PRECISE)), StandardScaler().fit(X).scale_
     pipeline.fit(X, Y, sobolevregressor__dydx=DYDX * scale)
@@ -224,7 +230,7 @@ def test_values_that_are_not_known():
 
 
 def test_the_columns_of_frames_are_found_by_name():
-    model = SobolevRegressor(**SMALL, random_state=0)
+    model = SobolevRegressor(**SMALL)
 
     def predicted(dydx):
         return model.fit(FRAME, DRAG, dydx=dydx).predict(FRAME)
@@ -273,7 +279,7 @@ def test_the_best_of_a_search(nothing_left):
 
 
 def test_the_standard_deviation_of_several_networks():
-    model, other = (SobolevRegressor(**SMALL, random_state=seed).fit(X, Y) for seed in (0, 1))
+    model, other = (SobolevRegressor(**SMALL | {"random_state": seed}).fit(X, Y) for seed in (0, 1))
     with pytest.raises(ValueError, match="return_std: needs several networks"):
         model.predict(X, return_std=True)
     each = model.predict(X), other.predict(X)
@@ -285,7 +291,7 @@ def test_the_standard_deviation_of_several_networks():
 
 
 def test_intervals_of_the_validation_rows():
-    model = SobolevRegressor(**SMALL, random_state=0, validation_fraction=0.5).fit(X, Y)
+    model = SobolevRegressor(**SMALL, validation_fraction=0.5).fit(X, Y)
     mean, low, high = model.predict(X, return_interval=0.8)
     np.testing.assert_allclose((low + high) / 2, mean, rtol=1e-9)
     assert np.sum((low <= Y) & (high >= Y)) >= 0.8 * 12

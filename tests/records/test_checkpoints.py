@@ -13,7 +13,7 @@ def test_members_are_rows_of_all_tensors():
     state = {
         "theta": torch.arange(6.0).view(3, 2),
         "step": torch.tensor(7),
-        "plateau": (torch.tensor([1, 2, 3]), [torch.rand(3, 4, 5)]),
+        "plateau": (torch.tensor([1, 2, 3]), [torch.arange(60.0).view(3, 4, 5)]),
         "names": ["a", "b"],
         "nothing": None,
     }

@@ -20,7 +20,7 @@ from runge.sobolev.units import Units
 from runge.training import member
 from runge.training.member import Member
 from runge.training.stack import Stack
-from tests.conftest import compose
+from tests.conftest import compose, generator
 from tests.refusals import refuses
 from tests.sums_of_squares import plane
 
@@ -97,7 +97,7 @@ def test_the_system_of_a_step_in_either_space(outputs, width, monkeypatch):
 
 def test_units_restore_what_they_standardise():
     points = problem().points
-    units = Units(*(torch.rand(2, size, dtype=DOUBLE) + 0.5 for size in (2, 2, 2, 2)))
+    units = Units(*torch.rand(4, 2, 2, dtype=DOUBLE, generator=generator()) + 0.5)
     standardised = units.standardise(points)
     factors = torch.stack([units.x_std[:, i] * units.x_std[:, j] for i, j in ((0, 0), (0, 1), (1, 1))], dim=1)
     expected = points.d2f * factors[:, None, None] / units.y_std[:, None, :, None]
