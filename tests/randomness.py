@@ -19,9 +19,13 @@ _DEFAULT_RNG, _TORCH_SEED = np.random.default_rng, torch.seed
 
 def _is_imported() -> bool:
     """Return whether a library draws while it is imported, as SciPy does for examples in its documentation."""
-    files = (frame.f_code.co_filename for frame, _ in traceback.walk_stack(None))
-    first = next(file for file in files if "importlib._bootstrap" in file or file.startswith(_OURS) and file != __file__)
-    return not first.startswith(_OURS)
+    for frame, _ in traceback.walk_stack(None):
+        file = frame.f_code.co_filename
+        if "importlib._bootstrap" in file:
+            return True
+        if file.startswith(_OURS) and file != __file__:
+            return False
+    return False
 
 
 def _seeded_rng(seed: Any = None) -> np.random.Generator:
@@ -38,13 +42,13 @@ np.random.default_rng, torch.seed = _seeded_rng, _unseeded
 
 
 def _seed_global_generators() -> None:
-    np.random.seed(0)
+    np.random.seed(0)  # noqa: NPY002
     torch.manual_seed(0)
 
 
 def _global_states() -> dict[str, Any]:
-    numpy = [part.tolist() if isinstance(part, np.ndarray) else part for part in np.random.get_state(legacy=True)]
-    return {"NumPy": numpy, "torch": torch.get_rng_state().tolist()}
+    name, key, *rest = np.random.get_state()  # noqa: NPY002
+    return {"NumPy": (name, key.tobytes(), *rest), "torch": torch.get_rng_state().numpy().tobytes()}
 
 
 _seed_global_generators()
@@ -65,5 +69,5 @@ def _seeded(request) -> Iterator[None]:
     drawn = [name for name, state in _global_states().items() if state != _STATES[name]]
     if drawn:
         _seed_global_generators()
-    allowed = "fresh_seeds" in request.fixturenames
-    assert allowed or not drawn, f"random numbers from the global generator of {' and '.join(drawn)}: use one of your own"
+    rule = "draw random numbers from a generator of your own, not from the global one of "
+    assert "fresh_seeds" in request.fixturenames or not drawn, rule + " and ".join(drawn)

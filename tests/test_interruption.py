@@ -1,6 +1,5 @@
 import gc
 import signal
-import time
 import weakref
 
 import pytest
@@ -27,15 +26,17 @@ def test_a_signal_in_the_callback_of_a_weak_reference_is_not_lost(monkeypatch):
 
 
 def test_what_does_not_look_is_interrupted_until_it_obeys(monkeypatch):
-    monkeypatch.setattr(Interruption, "PATIENCE", 0.1)
+    monkeypatch.setattr(Interruption, "PATIENCE", 600)
     interruption = Interruption()
     with interruption.handled():
         signal.raise_signal(signal.SIGTERM)
+        remaining, interval = signal.getitimer(signal.ITIMER_REAL)
+        assert remaining > interval == 1
         for _ in range(2):
             with pytest.raises(KeyboardInterrupt):
-                time.sleep(60)
+                signal.raise_signal(signal.SIGALRM)
         interruption.obey()
-        time.sleep(1.2)
+        assert signal.getitimer(signal.ITIMER_REAL) == (0, 0)
         with pytest.raises(KeyboardInterrupt):  # a second signal
             signal.raise_signal(signal.SIGTERM)
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler

@@ -130,7 +130,7 @@ def test_command(copy, tmp_path, capsys, monkeypatch):
     with ThreadPoolExecutor() as pool:  # a pipe is written to, not replaced
         read = pool.submit((tmp_path / "pipe").read_text)
         compare.main([str(copy), "--csv", "pipe"])
-        assert read.result(timeout=60) == (tmp_path / "table.csv").read_text()
+        assert read.result() == (tmp_path / "table.csv").read_text()
     where = "--where", "target.domain=[-1,1]", "--where", "trainer.progress_bar=false"
     compare.main([str(copy), *where, "--group-by", "model.activation, seed"])
     assert "model.activation=relu, seed=4" in capsys.readouterr().out

@@ -40,7 +40,7 @@ DRAG = pandas.Series(WAVE, index=FRAME.index, name="drag")
 PARTIALS = pandas.DataFrame(SLOPES, columns=["ddrag_da", "ddrag_db"], index=FRAME.index)
 SMALL = {"width": 8, "max_steps": 5, "random_state": 0}
 PRECISE = {"optimizer": "levenberg_marquardt", "max_steps": 60}
-BEST = {"search": "best", "timeout": 300, "width": None, "max_steps": None}
+BEST = {"search": "best", "timeout": 1e5, "width": None, "max_steps": None}
 
 
 def estimator(**changes):
@@ -185,7 +185,8 @@ def test_a_fit_has_the_bits_of_a_run(optimizer, fit):
 def test_an_optimizer_has_the_steps_and_the_precision_of_the_command(optimizer, steps, patience):
     composed.cache_clear()
     with hydra.initialize_config_dir(str(CONFIGURATIONS), version_base="1.3"):  # by the calling program
-        application, model = GlobalHydra.instance().hydra, SobolevRegressor(width=8, optimizer=optimizer, random_state=0)
+        application = GlobalHydra.instance().hydra
+        model = SobolevRegressor(width=8, optimizer=optimizer, random_state=0)
         training = model._member(PLANE, WAVE[:, None], SLOPES[:, None], ("a", "b"), ("y",)).training
         assert GlobalHydra.instance().hydra is application
     assert (training.max_steps, training.precision, training.patience) == (steps, 64, patience)
@@ -257,7 +258,7 @@ def test_derivatives_by_other_inputs_than_those_behind_a_scaler():
 
 
 def test_the_best_of_a_search(nothing_left):
-    model = SobolevRegressor(search="best", timeout=300, activation="silu", max_steps=40, random_state=5)
+    model = SobolevRegressor(search="best", timeout=1e5, activation="silu", max_steps=40, random_state=5)
     assert clone(model).get_params() == model.get_params()
     model.loss_curve_ = [1.0]  # of an earlier fit
     model.fit(FRAME[:40], DRAG[:40], dydx=PARTIALS[:40])

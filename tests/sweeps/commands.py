@@ -15,12 +15,15 @@ from runge.sweeps.processes import start_loading
 from tests.conftest import ROOT
 
 TINY_SEARCH = (
-    *("search=best", "search.timeout=300", "data=table", "data.folds=3", "trainer.progress_bar=false"),
+    *("search=best", "search.timeout=1e5", "data=table", "data.folds=3", "trainer.progress_bar=false"),
     *("~search.tables", '+search.tables={one: ["optimizer.lr=0.01"], two: ["optimizer.lr=0.003"]}'),
     *("trainer.max_steps=40", "model.width=8", "model.depth=2"),  # which are not varied then
     *("search.seeds=2", "hydra.launcher.processes=1"),  # others take seconds to start
 )
 """Overrides of a search that ends long before its time."""
+
+PATIENCE = 3600.0
+"""The seconds after which a command hangs, on any machine; no test waits for as long unless it fails."""
 
 SIGNALS = {"INT": signal.SIGINT, "TERM": signal.SIGTERM, "KILL": signal.SIGKILL}
 
@@ -39,14 +42,11 @@ class Command:
         self.process = server.Process(target=_run, args=(str(folder), arguments, dict(environment)))
         self.process.start()
 
-    def wait(self, seconds=120.0):
+    def wait(self):
         """Wait for the end of the command and all that it started; return the exit status and what was printed."""
-        self.process.join(seconds)
+        self.process.join(PATIENCE)
         assert self.process.exitcode is not None, f"still running: {self.printed()}"
-        deadline = time.monotonic() + seconds
-        while rest := self.members():
-            assert time.monotonic() < deadline, rest
-            time.sleep(0.05)
+        until(lambda: not self.members())
         return self.process.exitcode, self.printed()
 
     def printed(self):
@@ -75,9 +75,9 @@ class Command:
                         process.send_signal(SIGNALS[how])
 
 
-def until(condition, seconds=120):
+def until(condition):
     """Wait until something is true."""
-    deadline = time.monotonic() + seconds
+    deadline = time.monotonic() + PATIENCE
     while not condition():
         assert time.monotonic() < deadline
         time.sleep(0.02)

@@ -11,6 +11,8 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
+from tests.sweeps.commands import PATIENCE
+
 SEARCH_PATH = os.pathsep.join([os.environ.get("PATH", os.defpath), "/usr/sbin", "/usr/local/sbin"])
 
 CONFIGURATION = """\
@@ -134,7 +136,7 @@ class SlurmCluster:
             self.daemons[program] = subprocess.Popen(command, env=environment, start_new_session=True, **streams)
 
     def _wait(self, ready):
-        until = time.monotonic() + 60
+        until = time.monotonic() + PATIENCE
         while not ready():
             dead = [name for name, daemon in self.daemons.items() if daemon.poll() is not None]
             if dead or time.monotonic() > until:

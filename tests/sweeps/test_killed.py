@@ -31,7 +31,7 @@ RUNS = {
 def finish(folder, *arguments):
     """Train a run or a sweep to its end; return the seconds that it takes."""
     began = time.monotonic()
-    status, printed = Command(folder, *arguments).wait(300)
+    status, printed = Command(folder, *arguments).wait()
     assert status == 0, printed[-3000:]
     return time.monotonic() - began
 

@@ -7,7 +7,7 @@ import psutil
 import pytest
 import yaml
 
-from tests.sweeps.commands import Command
+from tests.sweeps.commands import PATIENCE, Command
 from tests.sweeps.slurm_cluster import SlurmCluster, available
 from tests.sweeps.test_killed import check_files, check_same
 from tests.sweeps.test_run import figures, state
@@ -40,8 +40,8 @@ def command(cluster, tmp_path):
         cluster.run("scancel", *left)
 
 
-def until(condition, process=None, seconds=300):
-    deadline = time.monotonic() + seconds
+def until(condition, process=None):
+    deadline = time.monotonic() + PATIENCE
     while not (value := condition()):
         assert process is None or process.process.is_alive(), process.printed()
         assert time.monotonic() < deadline
@@ -96,7 +96,7 @@ def test_all_runs_finish_though_jobs_are_requeued_and_preempted(command, cluster
         return not process.process.is_alive()
 
     until(over, seconds=240)
-    status, out = process.wait(300)
+    status, out = process.wait()
     assert status == 0, out
     assert "5 runs by test/mse_df" in out
     log = "".join(path.read_text() for path in (slurm / ".submitit" / preempted).glob("*_log.out"))
@@ -112,7 +112,7 @@ def test_commander_that_is_interrupted(command, cluster, tmp_path):
     process = command(*SLURM, *SMALL, *long, "hydra.launcher.processes=1")
     until(lambda: len(at_work(tmp_path / "sweep")) == 2, process)
     process.end("INT", "command")
-    status, out = process.wait(60)
+    status, out = process.wait()
     assert status == 1
     assert "interrupted; 0 of 2 runs are finished" in out
     until(lambda: {*jobs(cluster, earlier).values()} <= {"CANCELLED"})
@@ -125,7 +125,7 @@ def test_a_cancelled_job_is_reported_in_the_table(command, cluster, tmp_path):
     until(lambda: sorted(jobs(cluster, earlier).values()) == ["COMPLETED", "RUNNING"], process)
     (left,) = [job for job, state in jobs(cluster, earlier).items() if state == "RUNNING"]
     cluster.run("scancel", left)
-    status, out = process.wait(300)
+    status, out = process.wait()
     assert status == 1
     assert f"error: its Slurm job {left} ended as CANCELLED" in out
     assert [state(tmp_path / "sweep" / run)["status"] for run in "01"] == ["finished", "interrupted"]
@@ -134,7 +134,7 @@ def test_a_cancelled_job_is_reported_in_the_table(command, cluster, tmp_path):
 def test_submitit_slurm(command, finish, tmp_path):
     short = ("-m", *SMALL, "seed=0,1", "trainer.max_steps=200", "pictures=false")
     options = ("hydra/launcher=submitit_slurm", "hydra.launcher.partition=main", "hydra.sweep.dir=sweep")
-    status, out = command(*short, *options).wait(300)
+    status, out = command(*short, *options).wait()
     assert status == 0, out
     assert "2 runs by test/mse_df" in out
     finish(*short, "hydra/launcher=basic", "hydra.sweep.dir=basic")

@@ -39,7 +39,7 @@ def finished(sweep):
 def kill(folder, sweep, count, seconds, *arguments):
     """Start a sweep, and kill all of its processes some seconds after so many of its runs have finished."""
     command = Command(folder, *arguments)
-    until(lambda: not command.process.is_alive() or len(finished(sweep)) >= count, 300)
+    until(lambda: not command.process.is_alive() or len(finished(sweep)) >= count)
     command.process.join(seconds)
     command.end("KILL", "all")
     command.wait()
