@@ -6,7 +6,7 @@ It prints the errors of each on the test grid, median and worst over the seeds, 
 """
 
 import argparse
-import statistics
+from statistics import median
 
 from precision import fit
 
@@ -24,7 +24,6 @@ FORMULAS = {
     "exp(-x/3)*sin(2*x)": (0, 10),
     "atan(8*(x-3.5))+log(x)": (2, 5),
 }
-NAMES = ("mse_f", "mse_df")
 
 
 def main() -> None:
@@ -35,14 +34,10 @@ def main() -> None:
     machine.limit_threads(1)
     for expression, (low, high) in FORMULAS.items():
         target = ("target=expression", f"target.expr='{expression}'", f"target.domain=[{low},{high}]")
-        runs = [fit(*arguments.overrides, *target, f"seed={seed}")[0] for seed in range(arguments.seeds)]
-        errors = [[run[f"test/{name}"] for run in runs] for name in NAMES]
-        figures = [
-            f"{name} {statistics.median(values):.1e} (worst {max(values):.1e})"
-            for name, values in zip(NAMES, errors, strict=True)
-        ]
-        seconds = statistics.median(run["seconds/fit"] for run in runs)
-        print(f"{expression:32s} {', '.join(figures)}; {seconds:.1f} s")
+        runs = [fit(*arguments.overrides, *target, f"seed={seed}") for seed in range(arguments.seeds)]
+        columns = {name: [run[f"test/{name}"] for run in runs] for name in ("mse_f", "mse_df")}
+        figures = (f"{name} {median(values):.1e} (worst {max(values):.1e})" for name, values in columns.items())
+        print(f"{expression:32s} {', '.join(figures)}; {median(run['seconds/fit'] for run in runs):.1f} s")
 
 
 if __name__ == "__main__":

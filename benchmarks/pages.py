@@ -71,11 +71,8 @@ def _filled(text: str, indent: str) -> str:
     return lines.replace(_GLUE, " ")
 
 
-def write_pages(pages: Mapping[str, str], pictures: Mapping[str, bytes], docs: Path = DOCS) -> None:
-    """Write pages and pictures by their paths below the documentation."""
+def write_pages(pages: Mapping[str, str], docs: Path = DOCS) -> None:
+    """Write pages by their paths below the documentation."""
     for name, text in pages.items():
         (docs / name).parent.mkdir(parents=True, exist_ok=True)
         write(docs / name, text)
-    for name, picture in pictures.items():
-        (docs / name).parent.mkdir(parents=True, exist_ok=True)
-        write(docs / name, picture)

@@ -1,4 +1,4 @@
-"""The scripts of the benchmarks of speed: what they run, and that their loops take steps."""
+"""The scripts of the benchmarks of speed: what they run."""
 
 import importlib
 import sys
@@ -14,7 +14,7 @@ def script(monkeypatch):
     return importlib.import_module
 
 
-@pytest.mark.parametrize("names", [[], ["grid", "peers"], ["page"]])
+@pytest.mark.parametrize("names", [[], ["steps"], ["page"]])
 def test_the_page_is_written_after_the_benchmarks_that_are_named_or_all(script, monkeypatch, names):
     run, done = script("run"), []
     monkeypatch.setattr(run.subprocess, "run", lambda command, check: done.append(command[1:]))
@@ -22,18 +22,13 @@ def test_the_page_is_written_after_the_benchmarks_that_are_named_or_all(script, 
     monkeypatch.setattr(sys, "argv", ["run.py", *names])
     run.main()
     asked = [run.BENCHMARKS[name] for name in names or run.BENCHMARKS if name != "page"]
-    assert done == [[str(run.HERE / file), *more, "--keep"] for file, *more in asked] + ["page"]
+    assert done == [[str(run.HERE / file), "--keep"] for file in asked] + ["page"]
 
 
 def test_an_unknown_benchmark_is_refused_before_any_is_run(script, monkeypatch, capsys):
     run = script("run")
     monkeypatch.setattr(run.subprocess, "run", lambda *_, **__: pytest.fail("a benchmark was run"))
-    monkeypatch.setattr(sys, "argv", ["run.py", "grid", "gird"])
+    monkeypatch.setattr(sys, "argv", ["run.py", "steps", "setps"])
     with pytest.raises(SystemExit):
         run.main()
-    assert "no benchmark gird; there are seeds, grid, " in capsys.readouterr().err
-
-
-@pytest.mark.parametrize("loop", ["bare_loop", "torch_loop"])
-def test_the_loops_that_a_run_is_compared_with_take_steps(script, loop):
-    assert getattr(script("overhead"), loop)(2) > 0
+    assert "no benchmark setps; there are seeds, steps, " in capsys.readouterr().err

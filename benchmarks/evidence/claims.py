@@ -27,7 +27,7 @@ class Claim(NamedTuple):
         judged: the arms by which the claim is judged; empty: all except the baseline.
         metric: the figure to compare; smaller is better.
         also: further figures to show.
-        along: a swept key with numeric values, the picture's horizontal axis; empty: the picture shows the effects.
+        along: a swept key with numeric values, which are columns of the tables.
         matched: a figure that replaces `along`: the arms are compared at equal values of it, by interpolation.
         removed: a sentence on arms that `runge` no longer has, because of what these experiments showed.
     """
@@ -87,7 +87,6 @@ CLAIMS = (
         "A well-chosen weight lambda_d above 0 lowers the error of f' compared with fitting f alone.",
         ("loss.lambda_d",),
         "0",
-        along="loss.lambda_d",
     ),
     Claim(
         "two_stage",
@@ -155,8 +154,7 @@ CLAIMS = (
     Claim(
         "size",
         "Depth and number of parameters",
-        "With equally many parameters, another depth than two hidden layers lowers the error of f'. (The slopes below "
-        "show whether larger networks fit better, as universal approximation promises.)",
+        "With equally many parameters, another depth than two hidden layers lowers the error of f'.",
         ("model.depth",),
         "2",
         along="model.width",

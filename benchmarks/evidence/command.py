@@ -36,20 +36,16 @@ def main(arguments: Sequence[str] | None = None) -> None:
     try:
         ended = [] if options.page else train(options.claims, runs, options.quick)
         from findings import Findings  # late: their libraries would delay the first workers
-        from heatmap import draw
-        from page import compared, pages, pictures
+        from page import compared, pages
         from pages import write_pages
 
         if options.page:
-            findings, drawn = Findings.read(figures), {}
+            findings = Findings.read(figures)
         else:
             claims = [sweep.read() for sweep in ended]
             findings = Findings.of(claims, compared([record for one in claims for record in one.records]))
             findings.keep(figures)
-            drawn = pictures(claims)
-        if not options.quick:
-            drawn["evidence/heatmap.png"] = draw(findings)
-        write_pages(pages(findings, options.quick), drawn, out)
+        write_pages(pages(findings, options.quick), out)
         print(f"page: {os.path.relpath(out / 'evidence.md')}")
     except KeyboardInterrupt:
         sys.exit("error: interrupted; run the same command again to continue")

@@ -1,6 +1,6 @@
 """The effects of a claim's arms against its baseline: paired ratios, their spread over seeds, and their signs."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
 from typing import NamedTuple
 
@@ -21,14 +21,13 @@ Arm = tuple[Context, str]  # an arm in a context
 class Observation(NamedTuple):
     """A run as an observation for a claim.
 
-    The values of its arm are joined by ", "; `along` is empty if the claim has none. The status is `missing` if there
-    is no such run. The figures are those that the claim needs; they are infinite if the run did not finish.
+    The values of its arm are joined by ", ". The status is `missing` if there is no such run. The figures are those
+    that the claim needs; they are infinite if the run did not finish.
     """
 
     context: Context
     arm: str
     seed: str
-    along: str
     status: str
     figures: Mapping[str, float]
 
@@ -81,8 +80,8 @@ def arrange(runs: ClaimRuns) -> list[Observation]:
     for run in wanted:
         record = by_values.get(tuple(run.values()), RunRecord("", "missing"))
         figures = {name: figure(record.figures if record.status == "finished" else {}, name) for name in names}
-        arm, along = ", ".join(run[key] for key in claim.arms), run.get(claim.along, "")
-        observations.append(Observation(claim.context(run), arm, run[SEED], along, record.status, figures))
+        arm = ", ".join(run[key] for key in claim.arms)
+        observations.append(Observation(claim.context(run), arm, run[SEED], record.status, figures))
     return observations
 
 
@@ -109,16 +108,14 @@ def effects(runs: Sequence[Observation], claim: Claim, metric: str) -> list[Effe
     return compared
 
 
-def slopes(runs: Sequence[Observation], claim: Claim) -> dict[Arm, Quartiles]:
-    """Fit the slope of log metric over log `matched` by least squares; return its quartiles over seeds.
+def name_context(context: Iterable[tuple[str, str]]) -> str:
+    """Name a context: options by their name, numbers with the last part of their key.
 
-    A seed with a run that did not finish is left out.
+    Example:
+        >>> name_context([("target", "runge"), ("data.n_train", "24")])
+        'runge, n_train 24'
     """
-    fits: dict[Arm, Quartiles] = {}
-    for key, seeds in _by_seed(runs).items():
-        points = [_logs(own, claim, claim.metric) for own in seeds.values()]
-        fits[key] = quartiles([float(np.polyfit(x, y, 1)[0]) for x, y in points if np.isfinite(y).all()])
-    return fits
+    return ", ".join(f"{key.rpartition('.')[2]} {value}" if "." in key else value for key, value in context) or "all"
 
 
 def _by_seed(runs: Sequence[Observation]) -> dict[Arm, dict[str, list[Observation]]]:

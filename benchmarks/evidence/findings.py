@@ -11,22 +11,19 @@ from typing import NamedTuple, Self
 import numpy as np
 import torch
 from claims import CLAIMS, Claim, ClaimRuns
-from effects import Quartiles, arrange, effects, slopes
-from pictures import name_context
+from effects import Quartiles, arrange, effects, name_context
 
 from runge.machine import cores
 from runge.metrics import TOTAL_SECONDS
 from runge.records.files import write
 
 FIGURES = Path(__file__).parent / "figures"
-SLOPE = "slope"
-"""The metric of a slope over `matched`, instead of a ratio."""
 
 
 class Finding(NamedTuple):
-    """A ratio of errors, or a slope, of an arm in a context: quartiles over the seeds, and whether it is significant.
+    """A ratio of errors of an arm in a context: quartiles over the seeds, and whether it is significant.
 
-    The verdict is `helps`, `hurts` or `unclear`; it is empty for a slope, and with fewer than five seeds.
+    The verdict is `helps`, `hurts` or `unclear`; it is empty with fewer than five seeds.
     """
 
     claim: str
@@ -132,15 +129,10 @@ def judgements(findings: Sequence[Finding], claim: Claim) -> list[Judgement]:
 
 def _findings(runs: ClaimRuns) -> list[Finding]:
     claim, observations = runs.claim, arrange(runs)
-    ratios = [
+    return [
         Finding(claim.name, metric, name_context(effect.context), effect.arm, *effect.quartiles, effect.verdict)
         for metric in (claim.metric, *claim.also)
         for effect in effects(observations, claim, metric)
-    ]
-    fits = slopes(observations, claim) if claim.matched else {}
-    return ratios + [
-        Finding(claim.name, SLOPE, name_context(context), arm, *quartiles, "")
-        for (context, arm), quartiles in fits.items()
     ]
 
 

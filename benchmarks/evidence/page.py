@@ -1,31 +1,27 @@
-"""The pages of the evidence, a summary and a page for each claim, and the pictures of the claims."""
+"""The pages of the evidence, a summary and a page for each claim."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 import yaml
-from claims import SEED, Claim, ClaimRuns, typed
+from claims import SEED, Claim, typed
 from classical import classical
-from effects import LEVEL, arrange, effects, figure
+from effects import LEVEL, figure
 from factors import geometric_mean
-from findings import SLOPE, Finding, Findings, Judgement, judge, judgements
+from findings import Finding, Findings, Judgement, judge, judgements
 from pages import render
-from pictures import curves, forest
 
 from runge.comparison.lead import FEWEST_SEEDS
 from runge.configuration.objects import CONFIGURATIONS, SAME_RESULT, build
 from runge.metrics import TEST_MSE_DF, TEST_MSE_F
-from runge.pictures.style import png
 from runge.records.reading import RunRecord
-from runge.targets import Runge, Target
+from runge.targets import Target
 
 HERE = Path(__file__).parent
 POINTS = 48  # in the comparison with classical methods
 _RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
-_FAVOUR_ENDS = ("chebyshev", "endpoint", "mixed")
 
 
 def pages(findings: Findings, quick: bool = False) -> dict[str, str]:
@@ -53,27 +49,16 @@ def pages(findings: Findings, quick: bool = False) -> dict[str, str]:
         "sections": sections,
         "count": _counter(findings),
         "factor": format_factor,
-        "ends": _ends(findings),
         "points": POINTS,
         "classical": findings.classical,
     }
     written = {"evidence.md": render(HERE / "page.md.jinja", **values)}
-    for name in ("method", "ends", "classical"):
+    for name in ("method", "classical"):
         written[f"evidence/{name}.md"] = render(HERE / f"{name}.md.jinja", **values)
     for section in sections:
         path = f"evidence/{section['claim'].name}.md"
         written[path] = render(HERE / "claim.md.jinja", level=LEVEL, **section)
     return written
-
-
-def pictures(claims: Sequence[ClaimRuns]) -> dict[str, bytes]:
-    """Draw each claim's picture from its runs, as PNG, by its path below the documentation."""
-    drawn = {}
-    for runs in claims:
-        claim, observations = runs.claim, arrange(runs)
-        one = curves(observations, claim) if claim.along else forest(effects(observations, claim, claim.metric), claim)
-        drawn[f"evidence/{claim.name}.png"] = png(one)
-    return drawn
 
 
 def _section(findings: Findings, claim: Claim) -> dict[str, Any]:
@@ -88,7 +73,6 @@ def _section(findings: Findings, claim: Claim) -> dict[str, Any]:
         "runs": findings.runs[claim.name][0],
         "missing": findings.runs[claim.name][1],
         "tables": [(metric, _table(findings.on(claim, metric), claim)) for metric in (claim.metric, *claim.also)],
-        "slopes": _slopes(findings.on(claim, SLOPE)) if claim.matched else None,
     }
 
 
@@ -136,62 +120,18 @@ def _counter(findings: Findings) -> Callable[..., str]:
     return count
 
 
-def split(finding: Finding, claim: Claim) -> tuple[str, str]:
-    """Return a context without `along`, and the part of it that is `along`, which comes last."""
-    if not claim.along or claim.matched or claim.along in claim.arms:
-        return finding.context, ""
-    context, _, last = finding.context.rpartition(", ")
-    return context, last
-
-
 def _table(shown: Sequence[Finding], claim: Claim) -> dict[str, Any]:
     """Return effects as a table; if `along` is a part of the contexts, its values are columns."""
-    cells = {}
+    cells = dict[tuple[str, str], str]()
     for finding in shown:
-        row, last = split(finding, claim)
+        row, last = finding.context, ""
+        if claim.along and not claim.matched:  # it comes last
+            row, _, last = row.rpartition(", ")
         low, middle, high = map(format_factor, finding.quartiles)
         median = f"**{middle}**" if finding.verdict in ("helps", "hurts") else middle
         cells[row, ", ".join(filter(None, (finding.arm, last)))] = f"{median} ({low} to {high})"
-    return _grid(cells)
-
-
-def _slopes(fits: Sequence[Finding]) -> dict[str, Any]:
-    cells = {}
-    for fit in fits:
-        low, middle, high = (f"{value:.1f}".replace("-", "\N{MINUS SIGN}") for value in fit.quartiles)
-        cells[fit.context, fit.arm] = f"{middle} ({low} to {high})"
-    return _grid(cells)
-
-
-def _grid(cells: Mapping[tuple[str, str], str]) -> dict[str, Any]:
-    """Return a table from its cells by row and column, both in the order of their first cell."""
     rows, columns = (list(dict.fromkeys(names)) for names in zip(*cells, strict=True))
     return {"columns": columns, "rows": [[row, *(cells.get((row, c), "") for c in columns)] for row in rows]}
-
-
-def _ends(findings: Findings) -> dict[str, Any]:
-    """Return where Runge's function is steep, and the effects of sampling near the ends."""
-    x = torch.linspace(-1, 1, 200_001, dtype=torch.float64)[:, None]
-    slope, distance = Runge().derivative(x)[:, 0].abs(), x[:, 0].abs()
-    energy = slope.square() / slope.square().sum()
-    sampling = [claim for claim in findings.claims() if claim.name == "sampling"]
-    shown = [finding for claim in sampling for finding in findings.on(claim, claim.metric) if finding.verdict]
-    return {
-        "at": float(distance[slope.argmax()]),
-        "largest": float(slope.max()),
-        "last": float(slope[-1]),
-        "peak": 100 * float(energy[distance <= 0.25].sum()),
-        "outside": 100 * float(energy[distance > 0.8].sum()),
-        "rows": [
-            [finding.arm, finding.context, "lower" if finding.verdict == "helps" else "higher", _median(finding)]
-            for finding in sorted(shown, key=lambda one: _FAVOUR_ENDS.index(one.arm) if one.arm in _FAVOUR_ENDS else 9)
-            if finding.arm in _FAVOUR_ENDS and finding.verdict != "unclear"
-        ],
-    }
-
-
-def _median(finding: Finding) -> str:
-    return format_factor(finding.median)
 
 
 def compared(records: Sequence[RunRecord]) -> list[list[str]]:

@@ -43,34 +43,25 @@ FIELDS = (
 )
 
 
-def read(path: Path = TABLE, kind: Any = Cell) -> dict[Any, dict[str, str]]:
-    """Return the figures of the cells so far; a line that is cut off, or has more than its columns, is left out.
-
-    `kind` is the class of the cells, a named tuple of their columns.
-    """
+def read(path: Path = TABLE) -> dict[Cell, dict[str, str]]:
+    """Return the figures of the cells so far; a line that is cut off, or has more than its columns, is left out."""
     if not path.is_file():
         return {}
     with path.open(newline="") as file:
         rows = [row for row in csv.DictReader(file) if None not in row and None not in row.values()]
-    return {kind(*(row[key] for key in kind._fields)): row for row in rows}
+    return {Cell(*(row[key] for key in Cell._fields)): row for row in rows}
 
 
-def keep(
-    found: Mapping[Any, Mapping[str, Any]],
-    drop: Iterable[Any] = (),
-    path: Path = TABLE,
-    kind: Any = Cell,
-    fields: tuple[str, ...] = FIELDS,
-) -> None:
+def keep(found: Mapping[Cell, Mapping[str, Any]], drop: Iterable[Cell] = (), path: Path = TABLE) -> None:
     """Write figures into the file, which other processes may be filling too, and take some out of it.
 
-    A column that the file does not have yet is empty in its rows. `kind` is as in `read`.
+    A column that the file does not have yet is empty in its rows.
     """
     with FileLock(path.with_suffix(".lock")):
-        rows = {cell: row for cell, row in read(path, kind).items() if cell not in set(drop)}
+        rows = {cell: row for cell, row in read(path).items() if cell not in set(drop)}
         rows |= {cell: cell._asdict() | dict(row) for cell, row in found.items()}
         text = io.StringIO(newline="")
-        writer = csv.DictWriter(text, fields, restval="", extrasaction="ignore", lineterminator="\n")
+        writer = csv.DictWriter(text, FIELDS, restval="", extrasaction="ignore", lineterminator="\n")
         writer.writeheader()
         writer.writerows(rows[cell] for cell in sorted(rows))
         write(path, text.getvalue())

@@ -1,6 +1,8 @@
 """Problems of engineering for the public table: small models in SI units, by formula, with complex steps."""
 
-import airfoil
+from importlib.util import find_spec
+from pathlib import Path
+
 import numpy as np
 import pfr
 from fresh import FRESH
@@ -103,9 +105,25 @@ def reactor(n: int) -> Entry:
     return Entry("chemistry", rows, "notebook 43 of https://github.com/jkitchin/pounce", pfr.reactor)
 
 
+def read_airfoils() -> Rows:
+    """Return the drag of airfoils: 42 039 rows with 14 modes of the shape, the Mach number and the angle of attack.
+
+    The data are among the examples in the wheel of SMT, which is not imported.
+    """
+    spec = find_spec("smt")
+    if spec is None or spec.origin is None:
+        raise FileNotFoundError("the airfoils are in the package smt; pip install -e '.[bench]'")
+    source = Path(spec.origin).parent / "examples" / "airfoil_parameters"
+    xy, dy = (np.loadtxt(source / name, delimiter=";") for name in ("cd_x_y.csv", "cd_dy.csv"))
+    return Rows(xy[:, :-1], xy[:, -1:], dy[:, None, :])
+
+
 def airfoils(seed: int) -> tuple[Rows, Rows]:
-    """Return the drag of airfoils: about 34 000 rows seen and 8 400 of the test."""
-    return airfoil.problem(airfoil.read(airfoil.installed()), seed)
+    """Split the rows of airfoils at random: 80 % that a tool may see, and 20 % for the test."""
+    rows = read_airfoils()
+    order = np.random.default_rng(seed).permutation(len(rows.x))
+    seen, test = np.split(order, [len(order) * 8 // 10])
+    return rows.part(seen), rows.part(test)
 
 
 LIBRARY = "https://www.sfu.ca/~ssurjano"

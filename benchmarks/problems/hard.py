@@ -1,4 +1,4 @@
-"""Functions of engineering with inputs of very different sizes, and a spike.
+"""Functions of engineering with inputs of very different sizes.
 
 The points are as in `functions.py`; the functions of engineering are in https://www.sfu.ca/~ssurjano/.
 """
@@ -33,11 +33,6 @@ def piston(x: NDArray) -> NDArray:
     return 2 * np.pi * np.sqrt(mass / (spring + surface**2 * gas / reached**2))
 
 
-def spike(x: NDArray) -> NDArray:
-    distance = (x[:, 0] - 0.3) ** 2 + (x[:, 1] + 0.2) ** 2
-    return np.sin(2 * x[:, 0]) + x[:, 1] ** 2 + 0.5 * np.exp(-distance / 0.01)
-
-
 WING = (
     (150, 200),
     (220, 300),
@@ -52,11 +47,9 @@ WING = (
 )
 WELL = ((0.05, 0.15), (100, 50000), (63070, 115600), (990, 1110), (63.1, 116), (700, 820), (1120, 1680), (9855, 12045))
 CYLINDER = ((30, 60), (0.005, 0.02), (0.002, 0.01), (1000, 5000), (90000, 110000), (290, 296), (340, 360))
-SQUARE = ((-1.0, 1.0),) * 2
 
 HARD = {
     "borehole": Function(borehole, WELL, 120),
     "wing_10": Function(wing_weight, WING, 150),
     "piston": Function(piston, CYLINDER, 120),
-    "spike": Function(spike, SQUARE, 150),
 }

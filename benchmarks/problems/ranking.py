@@ -84,11 +84,9 @@ def medians(fits: Frame) -> Frame:
     common = fits[fits.groupby(["problem", "seed"]).tool.transform("nunique") == tools]
     groups = common.groupby(["problem", "tool"], sort=False)
     worst = groups[[*QUANTITIES]].max().add_prefix("worst_")
-    texts = groups.agg({"failure": "max", "settings_by": "max", "settings": lambda texts: texts.mode()[0]} | SEVERAL)
+    several = {"processor": lambda names: "; ".join(dict.fromkeys(names)), "settings": lambda texts: texts.mode()[0]}
+    texts = groups.agg({"failure": "max", "settings_by": "max"} | several)
     return groups[[*QUANTITIES, "seconds"]].median().join([worst, groups.size().rename("seeds"), texts])
-
-
-SEVERAL = {"processor": lambda names: "; ".join(dict.fromkeys(names))}
 
 
 def factors(middle: Frame, quantity: str) -> Frame:
@@ -105,15 +103,15 @@ def ranks(middle: Frame, quantity: str) -> Frame:
 def standings(middle: Frame) -> Frame:
     """Return a row per tool, the smallest sum of mean ranks first.
 
-    The columns are the number of its problems; by value and by derivative the number of first places (first_), the mean
-    rank (rank_) and the geometric mean of the factor over the first (factor_), over the problems that it fits; the
-    number of problems that fail; the median seconds.
+    The columns are the number of its problems; by value and by derivative the mean rank (rank_) and the geometric mean
+    of the factor over the first (factor_), over the problems that it fits; the number of problems that fail; the median
+    seconds.
     """
     columns = {}
     for quantity in QUANTITIES:
         over, rank = factors(middle, quantity), ranks(middle, quantity)
-        columns |= {f"first_{quantity}": (over == 1).sum(), f"rank_{quantity}": rank.mean()}
-        columns |= {f"factor_{quantity}": np.exp(np.log(over).where(np.isfinite(over)).mean())}
+        factor = np.exp(np.log(over).where(np.isfinite(over)).mean())
+        columns |= {f"rank_{quantity}": rank.mean(), f"factor_{quantity}": factor}
     tools = middle.groupby("tool", sort=False)
     columns |= {"problems": tools.size(), "seconds": tools.seconds.median()}
     columns |= {"fails": tools["value"].agg(lambda errors: np.isinf(errors).sum())}
@@ -131,9 +129,3 @@ def lost(middle: Frame, tool: str) -> Frame:
             rows.append((problem, quantity, first, row[first], row[tool], over.loc[problem, tool]))
     table = pd.DataFrame(rows, columns=["problem", "quantity", "first", "error", "own", "factor"])
     return table.sort_values("factor", ascending=False, kind="stable")
-
-
-def within(seconds: float, *views: Frame) -> Frame:
-    """Return the medians whose fits take at most some seconds, from the first of some views that has such ones."""
-    rows = pd.concat([view[view.seconds <= seconds] for view in views])
-    return rows[~rows.index.duplicated()]

@@ -1,20 +1,14 @@
 """The figures that the studies keep, `figures/NAME.json`, from which `studies.py` writes its page."""
 
 import json
-import math
 from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from runge.machine import processor
 
-KEYS = "value", "derivative"
-
-FIT, DEFAULT, PROCESS = "runge fit", "AdamW", "Gaussian process with gradients"
-"""Fits of `more_rows.py` and `by_hand.py`: a search, the default of `data=table`, and another tool."""
-
-Figures = list[dict[str, Any]]
+Rows = list[dict[str, Any]]
 """The rows that a study has kept."""
 
 FOLDER = Path(__file__).parent / "figures"
@@ -25,7 +19,7 @@ def read(name: str) -> dict[str, Any]:
     return json.loads((FOLDER / f"{name}.json").read_text())
 
 
-def keep(name: str, rows: list[dict[str, Any]], command: str, keys: Sequence[str] = ("problem",)) -> None:
+def keep(name: str, rows: Rows, command: str, keys: Sequence[str] = ("problem",)) -> None:
     """Keep the rows of a study, with the command and the processor; rows with other values of the keys stay."""
 
     def place(row: dict[str, Any]) -> list[Any]:
@@ -39,21 +33,9 @@ def keep(name: str, rows: list[dict[str, Any]], command: str, keys: Sequence[str
     path.write_text(json.dumps({"command": command, "processor": processor(), "rows": rows}, indent=1) + "\n")
 
 
-class Answer(NamedTuple):
-    """The tables of a study, with sentences about them, and its answer for the summary."""
-
-    tables: str
-    answer: str
-
-
-def by(key: str, rows: Figures) -> dict[Any, Figures]:
+def by(key: str, rows: Rows) -> dict[Any, Rows]:
     """Return the rows by one of their figures."""
     groups = defaultdict(list)
     for row in rows:
         groups[row[key]].append(row)
     return groups
-
-
-def most_accurate(rows: Figures) -> dict[str, Any]:
-    """Return the row with the smallest geometric mean of both errors."""
-    return min(rows, key=lambda row: math.sqrt(row["value"] * row["derivative"]))

@@ -1,14 +1,13 @@
-"""Compare each number and each reason that `runge check` and `runge fit` print with the truth, on twelve tables.
+"""Compare what `runge check` and `runge fit` state with the truth, on twelve tables of known functions.
 
-    python benchmarks/problems/stated.py [--tables NAME ...] [--seconds 60] [--seeds 3] [--jobs 1] [--again] [--page]
+    python benchmarks/problems/stated.py [--tables NAME ...] [--seconds 60] [--seeds 3] [--again] [--page]
 
 A table of `stated_tables.py` is written as CSV. `runge check FILE`, `runge fit FILE search.timeout=SECONDS`, and the
 commands that the fit prints at its end are run as a user runs them. The prediction of 4000 new rows of the same kind,
-with the same noise, gives the truth. All texts that are printed, and the sentences of `leaderboard.json`, are read
-(`statements.py`); a text that no pattern reads is listed as such. A stated error is true if that of the answer is at
-most 1.25 times as large, or within the interval that is stated with it. It is not compared if few rows are said to
-decide it. The errors in the table of candidates have the intervals of the sentences below it. A bound of 90 % is
-true if for each channel the share of new labels within it is at least 0.9 - 2 sqrt(0.09 / n), with n rows left out.
+with the same noise, gives the truth. The errors, the bounds, and the columns and labels that are named are compared
+with it. A stated error is true if that of the answer is at most 1.25 times as large, or within the interval that is
+stated with it. It is not compared if few rows are said to decide it. A bound of 90 % is true if for each channel the
+share of new labels within it is at least 0.9 - 2 sqrt(0.09 / n), with n rows left out.
 
 Figures are kept in `figures/stated.csv` as soon as a table is done, and are not measured again, unless with `--again`.
 The page is `docs/stated.md`.
@@ -17,58 +16,54 @@ The page is `docs/stated.md`.
 import argparse
 import csv
 import io
-import json
 import math
 import re
 import shutil
 import subprocess
 import sys
 import zlib
-from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
-from matplotlib.figure import Figure
 from stated_tables import N_NEW, TABLES, Stated, named
-from statements import (
-    MISSED,
-    NO,
-    OF_CHECK,
-    OF_LOG,
-    OF_TABLE,
-    UNCOMPARED,
-    UNREAD,
-    WORSE,
-    YES,
-    Judged,
-    Statement,
-    Truth,
-    judge,
-    logged,
-    paragraphs,
-    read_lines,
-    read_sentence,
-)
-from studies import markdown
-from studies_pictures import of_ratios
-from table_pictures import png
 from tables import Array
 
 from runge.commands.check import check
-from runge.machine import cores, processor
-from runge.records.directories import RunDirectory
-from runge.records.ensemble import read_answer
+from runge.comparison.leaderboard import OutputError, Suspect, read_leaderboard
+from runge.machine import processor
 from runge.records.files import write
 
+sys.path.append(str(Path(__file__).parents[1]))
+from pages import DOCS, table
+
 FIGURES = Path(__file__).parent / "figures" / "stated.csv"
-PAGE = Path(__file__).parents[2] / "docs" / "stated.md"
-PICTURE = PAGE.parent / "images" / "stated.png"
-FIELDS = "table", "seed", "seconds", *Judged._fields, "processor"
 RUNGE = Path(sys.executable).with_name("runge")
+WORSE, UNSURE = 1.25, math.e  # factors of a true error; of an interval, above which few rows are said to decide
+LEVEL = 0.9
+
+YES, NO, MISSED, UNCOMPARED = "yes", "no", "missed", "not compared"
+"""Stated truly; falsely; a mistake that nothing names; nothing to compare with."""
+
+KINDS = "value", "derivative"
+
+Residuals = Mapping[str, Mapping[str, Array]]
+"""Residuals of the answer in new rows, by kind and output, (m, C), over the standard deviations of the channels."""
+
+
+class Judged(NamedTuple):
+    """A statement beside the truth."""
+
+    statement: str
+    stated: str
+    true: str
+    verdict: str
+
+
+FIELDS = "table", "seed", "seconds", *Judged._fields, "processor"
 
 Row = dict[str, str]
 
@@ -78,96 +73,104 @@ def run(*arguments: str, work: Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run([str(RUNGE), *arguments], cwd=work, capture_output=True, text=True)
 
 
-def measure(name: str, seed: int, seconds: float, work: Path, *overrides: str) -> list[Judged]:
-    """Return all that is stated of a table, beside the truth; the overrides are those of the fit."""
+def measure(name: str, seed: int, seconds: float, work: Path) -> list[Judged]:
+    """Return what is stated of a table, beside the truth."""
     stated = TABLES[name](np.random.default_rng([seed, zlib.crc32(name.encode())]))
     shutil.rmtree(work, ignore_errors=True)
     work.mkdir(parents=True)
     stated.frame.to_csv(work / "table.csv", index=False)
     named(stated.new, stated.inputs, stated.outputs)[0].to_csv(work / "new.csv", index=False)
     checked = run("check", "table.csv", *stated.options, work=work)
-    options = f"search.timeout={seconds:g}", "hydra.sweep.dir=answer", *stated.options, *overrides
+    options = f"search.timeout={seconds:g}", "hydra.sweep.dir=answer", *stated.options
     fitted = run("fit", "table.csv", *options, work=work)
     if fitted.returncode:
         return [Judged("fit, exit status", (fitted.stdout + fitted.stderr)[-500:], "a sound table", NO)]
     status = int(bool(stated.columns))
     verdict = YES if checked.returncode == status else NO
-    text = " ".join(f"{checked.returncode} {checked.stderr}".split())
-    judged = [Judged("check, exit status", text, f"{status}", verdict)]
+    judged = [Judged("check, exit status", f"{checked.returncode} {checked.stderr}".strip(), f"{status}", verdict)]
     for command in re.findall(r"^    runge (.+)$", fitted.stdout, re.MULTILINE):
         ended = run(*command.replace("NEW_FILE", "new.csv").split(), work=work)
         verdict = YES if ended.returncode == 0 else NO
         judged.append(Judged("fit, command", f"runge {command}", f"exit status {ended.returncode}", verdict))
-    board = json.loads((work / "answer" / "leaderboard.json").read_text())
-    truth = truth_of(stated, work, board)
-    printed = " ".join(fitted.stdout.split())
-    titles = [match[0] for pattern in OF_TABLE.values() for match in re.finditer(pattern, printed)]
-    best, few = board["candidates"][0], any("may differ" in title for title in titles)
-    of_table = [
-        Statement("error", "", {"error": f"{best[key]:.1e}", "what": f"{key}s"} | limit_of(board, key, few))
-        for key in ("value", "derivative")
-        if best[key] is not None
-    ]
-    reasons = [Statement("reason", reason) for reason in board["left_out"]]
-    shown, whole = (sum(" ".join(one.split()) in printed for one in board["sentences"]), len(board["sentences"]))
-    judged.append(Judged("sentences, printed", f"{shown}", f"{whole}", YES if shown == whole else NO))
-    by_source = {
-        "check": read_lines(paragraphs(checked.stdout), OF_CHECK),
-        "log": read_lines([*logged(fitted.stdout), *filter(None, fitted.stderr.splitlines())], OF_LOG),
-        "table": [*read_lines(titles, OF_TABLE), *of_table, *reasons],
-        "sentences": [part for sentence in board["sentences"] for part in read_sentence(sentence)],
-    }
-    by_source["table"] += [part for part in by_source["sentences"] if part.kind == "not judged"]  # below the table
-    for source, statements in by_source.items():
-        judged += judge(statements, truth, source)
-    return judged
+    board = read_leaderboard([work / "answer"])
+    assert board is not None
+    residuals = residuals_of(stated, pd.read_csv(work / "answer" / "new_predicted.csv"))
+    findings = check(stated.frame, *stated.options).findings
+    judged += of_columns([(one.what, set(one.columns)) for one in findings], stated)
+    if folds := re.search(r"\((\d+) of (\d+) folds\)", " ".join(board.sentences)):
+        judged += of_errors(board.errors, residuals, round(len(stated.frame) * int(folds[1]) / int(folds[2])))
+    return [*judged, *of_suspects(board.suspects, stated)]
 
 
-def limit_of(board: dict[str, Any], key: str, few: bool) -> dict[str, str]:
-    """Return the most that the best error in the table of candidates may be, or that few rows, or the title, decide."""
-    factor = max((error[f"{key}_factor"] or 1.0 for error in board["errors"] if error[key] is not None), default=1.0)
-    return {"few": "yes"} if few or factor > math.e else {"most": f"{factor * board['candidates'][0][key]:.1e}"}
-
-
-def truth_of(stated: Stated, work: Path, board: dict[str, Any]) -> Truth:
-    """Return what is true of a table and of its answer, which has predicted the new rows."""
-    frame, new = stated.frame, stated.new
-    predicted = pd.read_csv(work / "answer" / "new_predicted.csv")
+def residuals_of(stated: Stated, predicted: pd.DataFrame) -> Residuals:
+    """Return the residuals of predictions of the new rows."""
+    frame, (_, labels) = stated.frame, named(stated.new, stated.inputs, stated.outputs)
     spread = dict(zip(stated.inputs, frame[stated.inputs].to_numpy().std(axis=0), strict=True))
-    _, labels = named(new, stated.inputs, stated.outputs)
-    residuals: dict[str, dict[str, Array]] = {"values": {}, "derivatives": {}}
-    parts = dict[str, float]()
+    residuals: dict[str, dict[str, Array]] = {kind: {} for kind in KINDS}
     for y in stated.outputs:
-        residuals["values"][y] = ((predicted[f"u_{y}"] - labels[y]) / frame[y].std(ddof=0)).to_numpy()[:, None]
+        residuals["value"][y] = ((predicted[f"u_{y}"] - labels[y]) / frame[y].std(ddof=0)).to_numpy()[:, None]
         known = [x for x in stated.inputs if f"d{y}_d{x}" in frame]
         if known:
             wrong = np.stack([spread[x] * (predicted[f"du_{y}_d{x}"] - labels[f"d{y}_d{x}"]) for x in known], axis=1)
             deviations = [spread[x] * frame[f"d{y}_d{x}"].std(ddof=0) for x in known]
-            residuals["derivatives"][y] = wrong / np.linalg.norm(deviations)
-            sizes = {f"d{y}_d{x}": float(spread[x] * np.sqrt((labels[f"d{y}_d{x}"] ** 2).mean())) for x in known}
-            parts |= {column: part / max(sizes.values()) for column, part in sizes.items()}
-    exact = {(c, i + 2): value for c in stated.exact for i, value in enumerate(stated.exact[c]) if not np.isnan(value)}
-    columns = {y: [y, *(f"d{y}_d{x}" for x in stated.inputs if f"d{y}_d{x}" in frame)] for y in stated.outputs}
-    runs = read_answer(work / "answer") or []
-    whole = sum(RunDirectory(run.path).read_configuration()[0]["data"].get("fold") is None for run in runs)
-    return Truth(
-        rows=len(frame),
-        labels={y: int(frame[names].notna().sum().sum()) for y, names in columns.items()},
-        residuals=residuals,
-        exact=exact,
-        columns=stated.columns,
-        cells=stated.cells,
-        signs={column: sign_is_seen(stated, column) for column in parts},
-        parts=parts,
-        networks=(len(runs), whole),
-        candidates=(len(board["candidates"]), len(board["left_out"])),
-    )
+            residuals["derivative"][y] = wrong / np.linalg.norm(deviations)
+    return residuals
 
 
-def sign_is_seen(stated: Stated, column: str) -> bool:
-    """Return whether `runge check` names a column of derivatives after its sign has been changed."""
-    frame = stated.frame.assign(**{column: -stated.frame[column]})
-    return any(column in finding.columns for finding in check(frame, *stated.options).findings)
+def of_errors(errors: Sequence[OutputError], residuals: Residuals, count: int) -> Iterator[Judged]:
+    """Yield the stated errors and bounds beside those of the answer.
+
+    Args:
+        errors: those of each output.
+        residuals: those of the answer in new rows.
+        count: the number of rows left out, by which the share within a bound is uncertain.
+    """
+    for kind in KINDS:
+        judged = {row.output: error for row in errors if (error := getattr(row, kind)) is not None}
+        if not judged:
+            continue
+        some = {output: residuals[kind][output] for output in judged}
+        stated = float(np.mean([*judged.values()]))
+        true = float(np.mean([np.sqrt((part**2).mean(axis=0).sum()) for part in some.values()]))
+        factor = max(getattr(row, f"{kind}_factor") or 1.0 for row in errors if row.output in judged)
+        limit = f", at most {factor * stated:.1e}" if WORSE < factor <= UNSURE else ""
+        verdict = UNCOMPARED if factor > UNSURE else NO
+        verdict = YES if true <= (max(WORSE, factor) if limit else WORSE) * stated else verdict
+        yield Judged(f"fit, error of the {kind}s", f"{stated:.1e}{limit}", f"{true:.1e}", verdict)
+        bounds = [getattr(row, f"{kind}_bound") for row in errors if row.output in judged]
+        if None not in bounds:
+            share = min(float((abs(part) <= max(bounds)).mean(axis=0).min()) for part in some.values())
+            verdict = YES if share >= LEVEL - 2 * math.sqrt(LEVEL * (1 - LEVEL) / count) else NO
+            yield Judged(f"fit, 90 % of the {kind}s within", f"{max(bounds):.1e}", f"{100 * share:.0f} %", verdict)
+
+
+def of_columns(findings: Iterable[tuple[str, set[str]]], stated: Stated) -> Iterator[Judged]:
+    """Yield what `runge check` says of columns, and the wrong columns that it does not name."""
+    missed = set(stated.columns)
+    for text, columns in findings:
+        missed -= columns
+        yield Judged("check, columns named", text, listed(stated.columns), YES if columns <= stated.columns else NO)
+    if missed:
+        yield Judged("check, wrong column", "not named", listed(missed), MISSED)
+
+
+def of_suspects(suspects: Iterable[Suspect], stated: Stated) -> Iterator[Judged]:
+    """Yield the labels that `runge fit` names, and the wrong labels that it does not name."""
+    missed = set(stated.cells)
+    for one in suspects:
+        cell = one.column, int(one.place.removeprefix("line "))
+        exact = float(stated.exact[one.column].to_numpy()[cell[1] - 2])
+        wrong = cell in stated.cells or one.column in stated.columns
+        nearer = abs(one.predicted - exact) < abs(one.label - exact)
+        missed.discard(cell)
+        true = f"{exact:.4g}, and the label is {'wrong' if wrong else 'right'}"
+        yield Judged("fit, label named", f"{one.column} in {one.place}", true, YES if wrong and nearer else NO)
+    for column, line in sorted(missed):
+        yield Judged("fit, wrong label", "not named", f"{column} in line {line}", MISSED)
+
+
+def listed(names: Iterable[str]) -> str:
+    return f"wrong: {', '.join(sorted(names)) or 'none'}"
 
 
 def read() -> list[Row]:
@@ -184,29 +187,22 @@ def keep(rows: Iterable[Row]) -> None:
     writer = csv.DictWriter(text, FIELDS, lineterminator="\n")
     writer.writeheader()
     writer.writerows(sorted(rows, key=lambda row: ([*TABLES].index(row["table"]), int(row["seed"]))))
-    FIGURES.parent.mkdir(exist_ok=True)
     write(FIGURES, text.getvalue())
 
 
 TEXT = """# What the commands state, and what is true
 
-`runge check` and `runge fit` ran on {tables} tables of known functions. Each number and each reason that they print is
-compared with {new} new rows of the same kind. A stated error is true if the error of the answer is at most {worse}
-times as large, or within the interval that is stated with it. It is not compared if few rows are said to decide it. A
-bound is true if it contains 90 % of the new labels of each channel, less two standard deviations of
-such a share in the rows that were left out. Texts without a number to compare with are not counted. The time of a fit
-was {seconds} s. Processor: {machines}.
+`runge check` and `runge fit` ran on {tables} tables of known functions. The errors and bounds that they state, and the
+columns and labels that they name, are compared with {new} new rows of the same kind. A stated error is true if the
+error of the answer is at most {worse} times as large, or within the interval that is stated with it. It is not compared
+if few rows are said to decide it. A bound is true if it contains 90 % of the new labels of each channel, less two
+standard deviations of such a share in the rows that were left out. The time of a fit was {seconds} s. Processor:
+{machines}.
 
 An error is the true one over the stated one, the largest of the seeds. A share is the smallest one that a bound of 90 %
 contains. *Missed* counts wrong labels and columns that nothing names.
 
-![Stated and true errors](images/stated.png)
-
-*Each dot is an error of the answer in new rows over the one that is stated, of a table and a seed; hollow: few rows
-decide the stated one.*
-
 """
-ERRORS = ("values", "derivatives")
 
 
 def ratio(row: Row) -> float:
@@ -214,42 +210,27 @@ def ratio(row: Row) -> float:
     return float(row["true"]) / float(row["stated"].partition(",")[0])
 
 
-def drawn(rows: Sequence[Row]) -> Figure:
-    """Return the picture of the errors of all tables and seeds."""
-    panels = dict[str, dict[str, list[tuple[float, bool]]]]()
-    for kind in ERRORS:
-        of_kind = [row for row in rows if row["statement"] == f"sentences, error of the {kind}"]
-        panels[f"Error of the {kind}"] = {
-            name: [(ratio(row), row["verdict"] != UNCOMPARED) for row in of_kind if row["table"] == name]
-            for name in TABLES
-        }
-    return of_ratios(panels, WORSE)
-
-
 def page(rows: Sequence[Row]) -> str:
     """Return the page: the errors, the shares and the verdicts of each table, and the false statements."""
     cells, names = list[list[str]](), [name for name in TABLES if any(row["table"] == name for row in rows)]
     for name in names:
         own = [row for row in rows if row["table"] == name]
-        about: dict[str, list[Row]] = defaultdict(list)
-        for row in own:
-            about[row["statement"]].append(row)
-        errors = ([ratio(row) for row in about[f"sentences, error of the {e}"]] for e in ERRORS)
-        shares = ([int(r["true"][:-2]) for r in about[f"sentences, 90 % of the {e} within"]] for e in ERRORS)
-        counts = Counter(row["verdict"] for row in own)
+        errors = ([ratio(row) for row in own if row["statement"] == f"fit, error of the {kind}s"] for kind in KINDS)
+        bounds = ([row for row in own if row["statement"] == f"fit, 90 % of the {kind}s within"] for kind in KINDS)
         numbers = [*(f"{max(some):.2g}" if some else "-" for some in errors)]
-        numbers += [f"{min(some)} %" if some else "-" for some in shares]
-        verdicts = [str(counts[word]) for word in (YES, NO, MISSED, UNREAD)]
+        numbers += [f"{min(int(row['true'][:-2]) for row in some)} %" if some else "-" for some in bounds]
+        counts = Counter(row["verdict"] for row in own)
+        verdicts = [str(counts[word]) for word in (YES, NO, MISSED)]
         cells.append([name, str(len({row["seed"] for row in own})), *numbers, *verdicts])
-    head = "table", "seeds", "value", "df/dx", "90 %, value", "90 %, df/dx", "true", "false", "missed", "not read"
+    head = "table", "seeds", "value", "df/dx", "90 %, value", "90 %, df/dx", "true", "false", "missed"
     seconds, machines = (sorted({row[key] for row in rows}) for key in ("seconds", "processor"))
     text = TEXT.format(
         tables=len(names), new=N_NEW, worse=WORSE, seconds=", ".join(seconds), machines="; ".join(machines)
     )
     keys = "table", "seed", "statement", "stated", "true", "verdict"
-    false = [[row[key].replace("|", "/") for key in keys] for row in rows if row["verdict"] in (NO, MISSED, UNREAD)]
-    parts = [text + markdown(head, cells), "## Statements that are not true"]
-    parts += [markdown([*keys[:-1], "holds"], false)] if false else ["There are none."]
+    false = [[row[key].replace("|", "/") for key in keys] for row in rows if row["verdict"] in (NO, MISSED)]
+    parts = [text + table(head, cells), "## Statements that are not true"]
+    parts += [table([*keys[:-1], "holds"], false)] if false else ["There are none."]
     options = f"--seconds {seconds[-1]} --seeds {len({row['seed'] for row in rows})}"
     return "\n\n".join([*parts, f"`python benchmarks/problems/stated.py {options}`\n"])
 
@@ -259,7 +240,6 @@ def main() -> None:
     parser.add_argument("--tables", nargs="+", choices=list(TABLES), default=list(TABLES), metavar="NAME")
     parser.add_argument("--seconds", type=float, default=60)
     parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--jobs", type=int, default=1, help="tables at a time, which share the processors")
     parser.add_argument("--again", action="store_true", help="measure again what is known")
     parser.add_argument("--page", action="store_true", help="only write the page")
     parser.add_argument("--work", type=Path, default=Path("outputs/stated"))
@@ -267,26 +247,17 @@ def main() -> None:
     seconds = f"{arguments.seconds:g}"
     pairs = [] if arguments.page else [(name, seed) for seed in range(arguments.seeds) for name in arguments.tables]
     known = {(row["table"], row["seed"], row["seconds"]) for row in read()}
-    pairs = [(name, seed) for name, seed in pairs if arguments.again or (name, str(seed), seconds) not in known]
-    shared = [f"hydra.launcher.processes={max(1, cores() // arguments.jobs)}"] if arguments.jobs > 1 else []
-
-    def measured(pair: tuple[str, int]) -> list[Judged]:
-        name, seed = pair
+    for name, seed in pairs:
+        if (name, f"{seed}", seconds) in known and not arguments.again:
+            continue
         work = arguments.work.resolve() / f"{name.replace(' ', '_').replace('%', 'percent')}_{seed}"
-        return measure(name, seed, arguments.seconds, work, *shared)
-
-    with ThreadPoolExecutor(arguments.jobs) as pool:
-        for (name, seed), judged in zip(pairs, pool.map(measured, pairs), strict=True):
-            own = {"table": name, "seed": str(seed), "seconds": seconds, "processor": processor()}
-            others = [row for row in read() if (row["table"], row["seed"]) != (name, str(seed))]
-            keep([*others, *(own | one._asdict() for one in judged)])
-            print(f"{name}, seed {seed}:", dict(Counter(one.verdict for one in judged)), flush=True)
-            for one in judged:
-                if one.verdict in (NO, UNREAD):
-                    print("   ", *one, sep=" | ", flush=True)
-    PICTURE.write_bytes(png(drawn(read())))
-    write(PAGE, page(read()))
-    print(f"page: {PAGE}")
+        judged = measure(name, seed, arguments.seconds, work)
+        own = {"table": name, "seed": f"{seed}", "seconds": seconds, "processor": processor()}
+        others = [row for row in read() if (row["table"], row["seed"]) != (name, f"{seed}")]
+        keep([*others, *(own | one._asdict() for one in judged)])
+        print(f"{name}, seed {seed}:", dict(Counter(one.verdict for one in judged)), flush=True)
+    write(DOCS / "stated.md", page(read()))
+    print(f"page: {DOCS / 'stated.md'}")
 
 
 if __name__ == "__main__":

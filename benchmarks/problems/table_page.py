@@ -1,9 +1,8 @@
-"""The pages of the table, `docs/benchmarks.md` and a page for each field, from the figures of its cells and checks."""
+"""The pages of the table, `docs/benchmarks.md` and a page for each field, from the figures of its cells."""
 
 import json
 import re
 from collections.abc import Mapping, Sequence
-from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -12,34 +11,16 @@ import pandas as pd
 import tables
 import tools
 from cell import SECONDS
-from checks import CHECKS
 from factors import Factor
 from pages import DOCS, render, write_pages
-from ranking import (
-    BEST,
-    QUANTITIES,
-    Advantage,
-    Frame,
-    advantage,
-    chosen,
-    factors,
-    lost,
-    medians,
-    read,
-    standings,
-    within,
-)
-from table_pictures import of_checks, of_factors, of_ranks, of_seconds, png
+from ranking import BEST, QUANTITIES, Advantage, Frame, advantage, chosen, lost, medians, read, standings
 from texts import cause, factor, number, plain, seconds, word
 
 HERE = Path(__file__).parent
 FIGURES, TEMPLATES = HERE / "figures", HERE / "templates"
-BUDGETS = 3, 30, SECONDS  # seconds
 COLUMNS = 5  # problems of a table, which fit the width of the page
 LEARNT = "tensor_exp", "tensor_cos", "tensor_tanh", "branin", "rastrigin", "cantilever_beam", "robot_arm"
 """The problems on which the candidates of `BEST` were learnt, with other points, when it was measured."""
-BEFORE = "46bbfd9", "f7a41f6"
-"""The commits of fits by `BEST` before it had one procedure for any number of rows."""
 LARGE, SMALL = 1000, 5  # factors that are counted
 OTHER = " †"
 """The mark of a fit whose record of the processor is not the one of most fits."""
@@ -48,15 +29,15 @@ Views = tuple[Frame, Frame]
 """The medians of the chosen settings, and of the defaults."""
 
 
-def pages(figures: Path, problems: Mapping[str, tables.Entry]) -> tuple[dict[str, str], dict[str, bytes]]:
+def pages(figures: Path, problems: Mapping[str, tables.Entry]) -> dict[str, str]:
     """Write the pages of the problems and tools that have figures.
 
     Args:
-        figures: the folder of `table.csv`, and of `conformance.csv` if there is one.
+        figures: the folder of `table.csv`.
         problems: the problems, in the order of their fields' pages.
 
     Returns:
-        The pages as Markdown, and the pictures as PNG, by their paths below the documentation.
+        The pages as Markdown, by their paths below the documentation.
 
     Raises:
         ValueError: no problem has figures.
@@ -70,37 +51,24 @@ def pages(figures: Path, problems: Mapping[str, tables.Entry]) -> tuple[dict[str
     for name, entry in problems.items():
         if name in middle.index.get_level_values("problem"):
             fields.setdefault(entry.field, []).append(name)
-    names = [name for members in fields.values() for name in members]
     present = set(middle.index.get_level_values("tool"))
     families = {tool: entry.family for tool, entry in tools.TOOLS.items() if tool in present}
-    pictures = {"ranks": of_ranks(middle, families)}
-    for quantity in QUANTITIES:
-        pictures[f"factors_{quantity}"] = of_factors(middle, list(fields.values()), quantity)
-        pictures[f"seconds_{quantity}"] = of_seconds((middle, default), names, families, quantity)
-    if not (checks := conformance(figures / "conformance.csv")).empty:
-        words = checks.word.unstack("check")
-        pictures["checks"] = of_checks(words.loc[checks.index.unique("tool"), [one for one in CHECKS if one in words]])
     usual = table.processor.mode()[0]
     values = {
         **about(table, middle, usual),
-        **findings(middle, default, families, fields),
+        **findings(middle, families),
         "standings": standing_rows(middle, usual),
         "fields": {name: slug(name) for name in fields},
-        "checked": not checks.empty,
-        "checks_known": len(checks),
-        "checks_all": len(tools.TOOLS) * len(CHECKS),
-        "not_held": not_held(checks),
         "limit": SECONDS,
         "large": LARGE,
         "small": SMALL,
     }
     written = {"benchmarks.md": render(TEMPLATES / "summary.md.jinja", **values)}
-    for name in ("method", "all", *(["checks"] if not checks.empty else [])):
-        written[f"benchmarks/{name}.md"] = render(TEMPLATES / f"{name}.md.jinja", **values)
+    written["benchmarks/method.md"] = render(TEMPLATES / "method.md.jinja", **values)
     for name, members in fields.items():
         section = field(name, members, problems, table, (middle, default), usual)
         written[f"benchmarks/{slug(name)}.md"] = render(TEMPLATES / "field.md.jinja", **section)
-    return written, {f"images/benchmarks_{name}.png": png(picture) for name, picture in pictures.items()}
+    return written
 
 
 def slug(name: str) -> str:
@@ -110,7 +78,6 @@ def slug(name: str) -> str:
 
 def about(table: Frame, middle: Frame, usual: str) -> dict[str, Any]:
     """Return what was measured: numbers of tools, problems, seeds and fits; machines, dates and commits."""
-    of_best = table[table.tool == BEST]
     dates, seeds = sorted(table.date.unique()), middle.seeds
     packages = table.tool.map({tool: entry.package for tool, entry in tools.TOOLS.items()})
     versions = (packages + " " + table.version)[table.version != ""].unique()
@@ -125,7 +92,6 @@ def about(table: Frame, middle: Frame, usual: str) -> dict[str, Any]:
         "usual": usual,
         "other_records": bool(middle.processor.ne(usual).any()),
         "machine": processors(table),
-        "before": bool(of_best.commit.isin(BEFORE).any()),
         "dates": dates[0] if len(dates) == 1 else f"{dates[0]} to {dates[-1]}",
         "commits": ", ".join(f"`{commit}`" for commit in sorted(table.commit.unique()) if commit),
     }
@@ -144,10 +110,8 @@ def processors(table: Frame) -> str:
     return "; ".join(parts)
 
 
-def findings(
-    middle: Frame, default: Frame, families: Mapping[str, str], fields: Mapping[str, Sequence[str]]
-) -> dict[str, Any]:
-    """Return what the figures say: how `BEST` compares with the others, and who is first by field and by time."""
+def findings(middle: Frame, families: Mapping[str, str]) -> dict[str, Any]:
+    """Return what the figures say: how `BEST` compares with the others, and where another tool is more accurate."""
     others = [tool for tool, family in families.items() if family != "runge"]
     compared = BEST in families and bool(others)
     against_others = middle[middle.index.isin([BEST, *others], level="tool")]
@@ -161,10 +125,6 @@ def findings(
             (plain(row.problem), row.quantity, row.first, number(row.error), number(row.own), factor(row.factor))
             for row in rows.itertuples()
         ],
-        "by_field": [(name, len(members), *leaders(middle.loc[members])) for name, members in fields.items()],
-        "by_time": [(budget, *leaders(within(budget, middle, default))) for budget in BUDGETS],
-        "price": price(middle, families),
-        "gain": gain(default, middle) if {BEST, "runge"} <= families.keys() else None,
     }
 
 
@@ -191,41 +151,13 @@ def with_interval(ratio: Factor) -> str:
     return middle if low == "-" else f"{middle} ({low} to {high})"
 
 
-def leaders(middle: Frame) -> list[str]:
-    """Return the four tools with the most first places, by value and by derivative, with their counts."""
-    texts = []
-    for quantity in QUANTITIES:
-        first = (
-            (factors(middle, quantity) == 1).sum().sort_values(ascending=False, kind="stable") if len(middle) else {}
-        )
-        texts.append(", ".join(f"{tool} {count}" for tool, count in list(first.items())[:4] if count) or "-")
-    return texts
-
-
-def price(middle: Frame, families: Mapping[str, str]) -> str | None:
-    """Return the median factor between the best errors of the value without and with derivatives; None without both."""
-    errors = middle["value"].unstack("tool").T.groupby(dict(families)).min().T
-    if "without derivatives" not in errors or len(errors.columns) < 2:
-        return None
-    return rounded((errors.pop("without derivatives") / errors.min(axis=1)).median())
-
-
-def gain(default: Frame, middle: Frame) -> dict[str, Any]:
-    """Return the factors between the errors of runge's default and its search, and the seconds of both."""
-    ours, best = (view.xs(tool, level="tool") for view, tool in ((default, "runge"), (middle, BEST)))
-    both = pd.concat({"runge": ours, BEST: best}, names=["tool"]).swaplevel()
-    return advantages(both, BEST, ["runge"]) | {"seconds": [f"{one.seconds.median():.0f}" for one in (ours, best)]}
-
-
 def standing_rows(middle: Frame, usual: str) -> list[list[str]]:
-    """Return the rows of the table of ranks."""
+    """Return the rows of the table of tools."""
     elsewhere = middle.processor.ne(usual).groupby("tool").any()
     return [
         [
             row.Index + OTHER * bool(elsewhere[row.Index]),
             str(row.problems - row.fails),
-            *(str(count) for count in (row.first_value, row.first_derivative)),
-            *(f"{rank:.1f}" for rank in (row.rank_value, row.rank_derivative)),
             *(rounded(ratio) for ratio in (row.factor_value, row.factor_derivative)),
             seconds(row.seconds),
         ]
@@ -313,30 +245,14 @@ def describe(name: str, entry: tables.Entry) -> str:
     return f"**{plain(name)}**: {inputs}, {outputs}, {count} rows{few} ({source})"
 
 
-def conformance(path: Path) -> Frame:
-    """Return the findings of the checks, by tool and check in the order of both; none without a file."""
-    if not path.is_file():
-        return pd.DataFrame()
-    checks = pd.read_csv(path, dtype=str, keep_default_na=False).set_index(["tool", "check"])
-    return checks.loc[[pair for pair in product(tools.TOOLS, CHECKS) if pair in checks.index]]
-
-
-def not_held(checks: Frame) -> list[tuple[str, ...]]:
-    """Return the checks that do not hold: tool, check, word, and the figure and the text."""
-    if checks.empty:
-        return []
-    some = checks[~checks.word.isin(["holds", "has none"])]
-    return [(*row.Index, row.word, ": ".join(filter(None, (row.figure, row.text)))) for row in some.itertuples()]
-
-
 def error(row: Any, quantity: str, prefix: str = "") -> str:
     """Return an error, or a word for why there is none."""
     return word(row.failure) if np.isinf(row[f"{prefix}value"]) else number(row[prefix + quantity])
 
 
 def write_page() -> Path:
-    """Write `docs/benchmarks.md`, the pages of the fields and the pictures, and return the path of the first."""
+    """Write `docs/benchmarks.md` and the pages of the fields, and return the path of the first."""
     from catalogue import CATALOGUE  # late: it computes what some problems need
 
-    write_pages(*pages(FIGURES, CATALOGUE))
+    write_pages(pages(FIGURES, CATALOGUE))
     return DOCS / "benchmarks.md"

@@ -59,11 +59,6 @@ def noisy(rows: Rows, value: float, slope: float, seed: int | np.random.Generato
     return Rows(rows.x, y, dydx)
 
 
-def relative_l2(u: Array, y: Array) -> float:
-    """Return |u - y| / |y|, over all points and channels."""
-    return float(np.linalg.norm(u - y) / np.linalg.norm(y))
-
-
 def nrmse(u: Array, y: Array) -> float:
     """Return the root mean square error over the standard deviation of y, per channel; the mean over the channels."""
     u, y = u.reshape(len(u), -1), y.reshape(len(y), -1)

@@ -1,6 +1,5 @@
 from functools import cache
 
-import airfoil
 import engineering
 import functions
 import numpy as np
@@ -16,7 +15,7 @@ def few_rows():
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(functions, "N_TEST", 100)
         patch.setattr(pfr, "N_TEST", 100)
-        patch.setattr(airfoil, "read", cache(airfoil.read))
+        patch.setattr(engineering, "read_airfoils", cache(engineering.read_airfoils))
         yield
 
 
@@ -73,6 +72,6 @@ def test_models_against_other_methods():
 
 
 def test_airfoils_without_smt(monkeypatch):
-    monkeypatch.setattr(airfoil, "find_spec", lambda name: None)
+    monkeypatch.setattr(engineering, "find_spec", lambda name: None)
     with pytest.raises(FileNotFoundError, match="package smt"):
         CATALOGUE["airfoils"].rows(0)

@@ -1,10 +1,9 @@
 """The contenders of `steps.py`: ways to take a training step of f and f', each started in its own process."""
 
-import itertools
 import multiprocessing
 import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
 from multiprocessing.connection import Connection
@@ -62,53 +61,39 @@ def plain_torch() -> TakeSteps:
     return take
 
 
-def jax_parts(sizes: Sequence[int], rate: float, cosine: int = 0, device: str = "cpu") -> tuple[Any, Any, Any, Any]:
-    """JAX; Adam's initial state from a key; a network of layers with these sizes; and a step of a scan, of a loss.
-
-    The rate falls along a cosine in so many steps, or stays. The loss is a function of the weights and of what a step
-    of the scan is given.
-    """
+def jax_network(device: str = "cpu") -> tuple[Any, Any, Any]:
+    """A network's initial state from a key, k steps from a state to the next, and JAX."""
     os.environ["JAX_PLATFORMS"] = device
     import jax  # pyright: ignore[reportMissingImports]: the extra `bench`
     import optax  # pyright: ignore[reportMissingImports]
 
-    shapes = list(itertools.pairwise(sizes))
-    optimizer = optax.adam(optax.cosine_decay_schedule(rate, cosine) if cosine else rate)
+    np, shapes, optimizer = jax.numpy, ((1, WIDTH), (WIDTH, WIDTH), (WIDTH, 1)), optax.adam(RATE)
+    x, f, df = (np.asarray(column.numpy()) for column in columns())
 
     def initial(key: Any) -> Any:
         keys = jax.random.split(key, len(shapes))
         weights = [
-            (jax.random.normal(key, (n, m)) / n**0.5, jax.numpy.zeros(m))
-            for key, (n, m) in zip(keys, shapes, strict=True)
+            (jax.random.normal(key, (n, m)) / n**0.5, np.zeros(m)) for key, (n, m) in zip(keys, shapes, strict=True)
         ]
         return weights, optimizer.init(weights)
 
     def network(weights: Any, x: Any) -> Any:
         *hidden, (w, b) = weights
         for v, c in hidden:
-            x = jax.numpy.tanh(x @ v + c)
+            x = np.tanh(x @ v + c)
         return x @ w + b
 
-    def step(loss: Any, state: Any, given: Any) -> Any:
-        weights, averages = state
-        updates, averages = optimizer.update(jax.grad(loss)(weights, given), averages)
-        return (optax.apply_updates(weights, updates), averages), None
-
-    return jax, initial, network, step
-
-
-def jax_network(device: str = "cpu") -> tuple[Any, Any, Any]:
-    """A network's initial state from a key, k steps from a state to the next, and JAX."""
-    jax, initial, network, step = jax_parts((1, WIDTH, WIDTH, 1), RATE, device=device)
-    np = jax.numpy
-    x, f, df = (np.asarray(column.numpy()) for column in columns())
-
-    def loss(weights: Any, _: None) -> Any:
+    def loss(weights: Any) -> Any:
         u, du = jax.jvp(partial(network, weights), (x,), (np.ones_like(x),))
         return np.mean((u - f) ** 2) + LAMBDA_D * np.mean((du - df) ** 2)
 
+    def step(state: Any, _: None) -> Any:
+        weights, averages = state
+        updates, averages = optimizer.update(jax.grad(loss)(weights), averages)
+        return (optax.apply_updates(weights, updates), averages), None
+
     def scan(k: int, state: Any) -> Any:
-        return jax.lax.scan(partial(step, loss), state, length=k)[0]
+        return jax.lax.scan(step, state, length=k)[0]
 
     return initial, scan, jax
 
@@ -126,43 +111,6 @@ def jax_scan(members: int, device: str = "cpu") -> TakeSteps:
     def take(k: int) -> None:
         nonlocal state
         state = jax.block_until_ready(run(k, state))
-
-    return take
-
-
-def deepxde() -> TakeSteps:
-    """Both residuals at the same points; as two `PointSetBC`, the network would be evaluated at each point twice."""
-    os.environ["DDE_BACKEND"] = "pytorch"
-    import deepxde as dde  # pyright: ignore[reportMissingImports]: the extra `bench`
-
-    torch.set_default_device(None)  # where there is a GPU, the import makes it torch's default
-    x, f, df = columns()
-    data = dde.data.PDE(
-        dde.geometry.Interval(-1, 1),
-        lambda x, u: [u - f, dde.grad.jacobian(u, x) - df],  # pyright: ignore[reportOptionalOperand]
-        bcs=[],
-        anchors=x.numpy(),
-    )
-    network = dde.nn.FNN([1, WIDTH, WIDTH, 1], "tanh", "Glorot normal")  # pyright: ignore[reportAttributeAccessIssue]
-    model = dde.Model(data, network)
-    model.compile("adam", lr=RATE, loss_weights=[1, LAMBDA_D], verbose=0)
-
-    def take(k: int) -> None:
-        model.train(iterations=k, display_every=10**9, verbose=0)
-
-    return take
-
-
-def jenn() -> TakeSteps:
-    from jenn import NeuralNet  # pyright: ignore[reportMissingImports]: the extra `bench`
-
-    x, f, df = (column.double().numpy().T for column in columns())
-    network = NeuralNet([1, WIDTH, WIDTH, 1], "tanh", "linear")
-
-    def take(k: int) -> None:
-        network.fit(x, f, df[None], alpha=RATE, gamma=LAMBDA_D, max_iter=k, random_state=0)
-        history: Any = network.history
-        assert len(history["epoch_0"]["batch_0"]) == k  # it has not stopped early
 
     return take
 
@@ -240,8 +188,6 @@ CONTENDERS = (
     Contender("JAX, jit and scan", 1, ("jax", "optax"), partial(jax_scan, 1)),
     Contender("JAX, vmap over 32 members, jit and scan", 32, ("jax", "optax"), partial(jax_scan, 32)),
     Contender("JAX, 32 members, pmap over cores, map and scan", 32, ("jax", "optax"), partial(jax_halves, 32)),
-    Contender("DeepXDE on torch", 1, ("deepxde",), deepxde),
-    Contender("JENN, float64", 1, ("jenn",), jenn),
     Contender("runge", 1, (), partial(stack, 1, "off")),
     Contender("runge, compiled", 1, (), partial(stack, 1, "on")),
     Contender("runge, 32 members", 32, (), partial(stacks, 32, "off")),

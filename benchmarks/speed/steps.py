@@ -1,11 +1,11 @@
-"""Compare the cost of one training step of f and f': a plain torch loop, JAX, DeepXDE, JENN and this package.
+"""Compare the cost of one training step of f and f': a plain torch loop, JAX and this package.
 
     pip install -e '.[bench]'
     python benchmarks/speed/steps.py [--rounds 5] [--steps 2000]
 
 All minimise MSE_f + 0.1 MSE_df of Runge's function on the same 256 evenly spaced points, full batch, with Adam and a
-1 -> 64 -> 64 -> 1 network with tanh, in float32; JENN has float64 only. The figure is the duration of a turn,
-divided by its optimiser steps and by the members that are trained together, in microseconds.
+1 -> 64 -> 64 -> 1 network with tanh, in float32. The figure is the duration of a turn, divided by its optimiser steps
+and by the members that are trained together, in microseconds.
 
 Each contender has its own process, because the libraries' threads and memory interfere with each other. One of them
 runs at a time. In a round, each takes one turn, so that other load on the machine affects all of them equally; the
@@ -13,8 +13,8 @@ medians over the rounds are compared. A first turn, for compilation and first ca
 installed is skipped.
 
 Each contender may use all cores; its library chooses the number of threads. Its busy cores are the processor time of a
-turn divided by its duration, including threads that wait in a busy loop. On two cores, torch, DeepXDE and JENN keep
-both busy, and JAX uses less.
+turn divided by its duration, including threads that wait in a busy loop. On two cores, torch keeps both busy, and JAX
+uses less.
 """
 
 import multiprocessing

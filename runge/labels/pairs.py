@@ -28,7 +28,7 @@ LEAST_ROWS = 20
 """The least number of rows of an output, and of the rows in its pairs."""
 
 _MOST_ROWS = 2000
-"""The most rows that are compared, a bound on the time: 0.4 s for 10,000 rows of 10 inputs (docs/studies.md)."""
+"""The most rows that are compared, a bound on the time: 0.4 s for 10,000 rows of 10 inputs on one core."""
 
 _NEAR = 12
 """The neighbours of a row: more of them average more noise, but are farther away, where curvature matters."""

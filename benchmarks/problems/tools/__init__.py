@@ -4,29 +4,14 @@ An adapter is a class. It is made with a seed and with settings, by keyword; wit
 defaults of its tool. `GRID` lists further settings, of which the validation may choose. It is imported only when it is
 used, so that a tool that is not installed hinders none of the others. To add or to mend one, write a module here and
 enter it in `TOOLS`.
+
+`fit` takes inputs x (m, D), outputs y (m, P) and their partial derivatives dydx (m, P, D); NaN is a label that is not
+known. A tool that cannot take them raises ValueError. `predict` returns (n, P) for points (n, D), and
+`predict_derivative` (n, P, D); it raises NotImplementedError if the tool has no derivatives.
 """
 
 from importlib import import_module
-from typing import Any, ClassVar, NamedTuple, Protocol
-
-from tables import Array
-
-
-class Tool(Protocol):
-    """A model of rows.
-
-    `fit` takes inputs x (m, D), outputs y (m, P) and their partial derivatives dydx (m, P, D); NaN is a label that is
-    not known. A tool that cannot take them raises ValueError. `predict` returns (n, P) for points (n, D), and
-    `predict_derivative` (n, P, D); it raises NotImplementedError if the tool has no derivatives.
-    """
-
-    GRID: ClassVar[tuple[dict[str, Any], ...]]
-
-    def fit(self, x: Array, y: Array, dydx: Array) -> Any: ...
-
-    def predict(self, x: Array) -> Array: ...
-
-    def predict_derivative(self, x: Array) -> Array: ...
+from typing import Any, NamedTuple
 
 
 class Entry(NamedTuple):

@@ -85,7 +85,7 @@ def trained(x: Tensor, labels: Tensor, how: Process) -> Gradients:
 
     def closure() -> Tensor:
         optimizer.zero_grad()
-        loss = loss_of(model, x, labels)
+        loss = -gpytorch.mlls.ExactMarginalLogLikelihood(model.likelihood, model)(model(x), labels)
         loss.backward()
         return loss
 
@@ -94,15 +94,10 @@ def trained(x: Tensor, labels: Tensor, how: Process) -> Gradients:
     return model.eval()
 
 
-def loss_of(model: Gradients, x: Tensor, labels: Tensor) -> Tensor:
-    """Return the negative logarithm of the marginal likelihood, for each label, of a process that is in training."""
-    return -gpytorch.mlls.ExactMarginalLogLikelihood(model.likelihood, model)(model(x), labels)
-
-
-def settings(policy: str, exactly: bool, variances: bool = False) -> ExitStack:
-    """Return GPyTorch's settings: what is done with NaN, whether by Cholesky's method, and whether with variances."""
+def settings(policy: str, exactly: bool) -> ExitStack:
+    """Return GPyTorch's settings, without variances: what is done with NaN, and whether by Cholesky's method."""
     stack, all_settings = ExitStack(), gpytorch.settings
-    chosen = [all_settings.skip_posterior_variances(not variances), all_settings.observation_nan_policy(policy)]
+    chosen = [all_settings.skip_posterior_variances(), all_settings.observation_nan_policy(policy)]
     if exactly:
         chosen += [all_settings.max_cholesky_size(10_000), all_settings.cholesky_jitter(double_value=1e-12)]
         chosen.append(all_settings.cholesky_max_tries(8))

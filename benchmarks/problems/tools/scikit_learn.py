@@ -21,7 +21,6 @@ class Regressor:
     """
 
     GRID: ClassVar[tuple[dict[str, Any], ...]] = ()
-    DIFFERENCES: ClassVar = True  # the derivative is ours, and not checked
 
     def __init__(self, seed: int = 0, **settings: Any) -> None:
         inner = make_pipeline(StandardScaler(), self.make(seed, **settings))

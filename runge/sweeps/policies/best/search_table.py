@@ -14,7 +14,7 @@ __all__ = ["FEW_ROWS", "SearchTable"]
 FEW_ROWS = 50
 """Fewer rows have ten folds, as 1000 rows have, and networks of the winner leave out each of them."""
 
-# No formula gives these; `benchmarks/problems` and its `more_rows.py` measure the search with them.
+# No formula gives these; `benchmarks/problems` measures the search with them.
 _MOST_FOLDS = 10  # unless each would have more than `_LEFT_OUT` rows
 _LEFT_OUT_OF_FEW, _LEFT_OUT = 100, 1000  # rows of a fold: about so many if there are enough, at most so many
 _ALONE = 60  # rows of a fold that judges alone

@@ -22,7 +22,7 @@ from runge.sweeps.policies.best.search_table import FEW_ROWS, SearchTable
 
 __all__ = ["PlannedRun", "Selection"]
 
-# No formula gives these; `benchmarks/problems` and its `more_rows.py` measure the search with them.
+# No formula gives these; `benchmarks/problems` measures the search with them.
 _SET_UP = 0.2  # seconds of a run besides those that it measures
 _LONGER = 2  # times the steps of a run for one that continues it
 _FEW_STEPS = {False: 20, True: 2000}  # after which more do not help; by the gradient
