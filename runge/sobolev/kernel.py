@@ -251,7 +251,8 @@ def _load(flags: Sequence[str]) -> ctypes.CDLL:
             cached.unlink()
     with tempfile.TemporaryDirectory(dir=folder, prefix="runge-") as private:
         compiled = Path(private) / "kernel.so"
-        call = [*command, str(_SOURCE), *flags, "-o", str(compiled), "-lm"]
+        # The user's options come last, so that their `-march` takes the place of ours.
+        call = [command[0], str(_SOURCE), *flags, *command[1:], "-o", str(compiled), "-lm"]
         if reason := _failure([*call, "-fopenmp"]):
             if _failure(call):
                 raise OSError(reason)

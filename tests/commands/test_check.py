@@ -121,10 +121,10 @@ def test_the_command_with_any_names_and_for_a_frame(printed):
 def test_an_output_alone_and_columns_with_other_names(printed):
     frame = beam().rename(columns={LOAD: "slope"})
     frame["slope"] *= -1
-    frame.to_parquet("beam.parquet")
+    frame.to_csv("beam.csv", index=False)
     roles = "data.inputs=[load,length,angle]", "data.outputs=[bend]"
     partials = "load:slope,length:dbend_dlength,angle:dbend_dangle"
-    text, status = printed("beam.parquet", *roles, f"data.derivatives={{bend:{{{partials}}}}}", "data.group=stress")
+    text, status = printed("beam.csv", *roles, f"data.derivatives={{bend:{{{partials}}}}}", "data.group=stress")
     assert status == 1
     assert "slope has the wrong sign." in text
     assert "data.derivatives={bend:{length:dbend_dlength,angle:dbend_dangle}}' data.group=stress" in text

@@ -34,8 +34,7 @@ def _browser():
     """
     if BROWSER is None:
         pytest.skip("no browser is installed")
-    from playwright.sync_api import sync_playwright
-
+    sync_playwright = pytest.importorskip("playwright.sync_api").sync_playwright
     wrong = []
 
     @cache
@@ -58,6 +57,12 @@ def _browser():
 
     with sync_playwright() as playwright:
         yield opened, wrong
+
+
+@pytest.fixture
+def axe():
+    """What finds barriers for people with disabilities."""
+    return pytest.importorskip("axe_playwright_python.sync_playwright").Axe()
 
 
 @pytest.fixture

@@ -6,7 +6,6 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from axe_playwright_python.sync_playwright import Axe
 from rich.console import Console
 
 from runge.comparison.html_report import render
@@ -107,7 +106,7 @@ def test_groups_are_the_candidates_and_runs_on_all_rows_are_not_ranked(ranking):
 
 
 @pytest.mark.nightly
-def test_the_report_begins_with_the_leaderboard(ranking, opened):
+def test_the_report_begins_with_the_leaderboard(ranking, opened, axe):
     page = opened(ranking)
     assert page.title() == "The best fit of rows.csv"
     assert page.locator("h1").all_inner_texts() == ["The best fit of rows.csv"]
@@ -147,7 +146,7 @@ def test_the_report_begins_with_the_leaderboard(ranking, opened):
     for width in (1300, 390):
         page.set_viewport_size({"width": width, "height": 900})
         assert page.evaluate("document.documentElement.scrollWidth") <= width
-        assert Axe().run(page, {"include": ["#race"]}).violations_count == 0
+        assert axe.run(page, {"include": ["#race"]}).violations_count == 0
 
 
 def test_files(tmp_path):

@@ -11,7 +11,6 @@ from urllib.parse import unquote
 
 import numpy as np
 import pytest
-from axe_playwright_python.sync_playwright import Axe
 from rich.console import Console
 
 import runge
@@ -27,7 +26,7 @@ from tests.comparison.pages import axis, data_in, drawn, made_up, merge, numbers
 EVIL = "<script>document.title='owned'</script>"
 
 
-def test_a_journey_in_a_browser(copy, opened):
+def test_a_journey_in_a_browser(copy, opened, axe):
     shutil.move(copy / "0", copy / EVIL.replace("/", "|"))
     model = RunDirectory(copy / "1").read_configuration()[0]["model"] | {"activation": EVIL}
     merge(copy / "1" / "run.json", model=model, **{"<img src=x onerror=document.title='owned'>": 1})
@@ -128,7 +127,7 @@ def test_a_journey_in_a_browser(copy, opened):
         page.emulate_media(color_scheme=scheme)
         drawn(page)
         page.locator("#runs thead").get_by_role("button", name=button).first.click()
-        found = Axe().run(page).response["violations"]
+        found = axe.run(page).response["violations"]
         assert [(one["impact"], one["id"], [node["html"] for node in one["nodes"]]) for one in found] == []
         page.keyboard.press("Escape")
     assert page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(22, 22, 24)"

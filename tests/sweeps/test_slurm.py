@@ -2,6 +2,7 @@
 
 import signal
 import time
+from importlib.util import find_spec
 
 import psutil
 import pytest
@@ -15,6 +16,7 @@ from tests.sweeps.test_run import figures, state
 pytestmark = [
     pytest.mark.nightly,
     pytest.mark.skipif(not available(), reason="needs Slurm's daemons and munge (Debian: slurm-wlm, munge)"),
+    pytest.mark.skipif(find_spec("submitit") is None, reason="needs submitit (the extra `slurm`)"),
 ]
 
 SMALL = ("data.n_train=16", "data.n_val=16", "data.n_test=101", "model.width=8", "trainer.progress_bar=false")

@@ -96,6 +96,7 @@ def test_a_stack_of_more_runs_than_files_may_be_open(finish):
 @pytest.mark.nightly
 def test_joblib_caps_threads(finish, tmp_path):
     """For one run, one of the two workers loads everything."""
+    pytest.importorskip("hydra_plugins.hydra_joblib_launcher")
     large = ("data.n_train=1024", "model.width=128", "trainer.max_steps=2", "data.n_val=16", "data.n_test=101")
     large += ("pictures=false", "search.compare=false")
     try:
