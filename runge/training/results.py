@@ -26,7 +26,6 @@ from runge.training.evaluation import (
     final_metrics,
     fit_columns,
     intervals_on_test,
-    point_counts,
     points_columns,
     training_region,
 )
@@ -167,7 +166,7 @@ class StackWriter:
             best = {f"network.{name}": take(x, [i]).cpu() for name, x in self.module.best.state_dict().items()}
             columns = {"inputs": list(self.data.inputs), "outputs": list(self.data.dataset.test.outputs)}
             content = {"state_dict": best, "configuration": run.member.configuration, "columns": columns}
-            content |= {"inside": training_region(run.member), "points": point_counts(run.member, self.data)}
+            content["inside"] = training_region(run.member)
             run.directory.best.parent.mkdir(exist_ok=True)
             write(run.directory.best, serialise(content))
             step = self.history.diverged(i, self.module.last_step(i))
