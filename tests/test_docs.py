@@ -108,6 +108,8 @@ def test_the_page_on_python_runs():
 @pytest.mark.skipif(shutil.which("gcc") is None, reason="the controller is compiled")
 def test_the_page_on_optimisation(tmp_path, monkeypatch):
     """All recipes find the same optimum, which the true reactor confirms, and the compiled controller is CasADi's."""
+    for package in ("casadi", "openmdao"):
+        pytest.importorskip(package, reason=f"needs the package {package}")
     page, names = (ROOT / "docs/howto/optimise.md").read_text(), {}
     monkeypatch.setattr(sys, "path", [str(tmp_path), *sys.path, str(ROOT / "benchmarks/problems")])
     *recipes, controlled = blocks("howto/optimise.md")

@@ -7,6 +7,7 @@ import math
 import os
 import re
 import shutil
+import sys
 import time
 from pathlib import Path
 
@@ -28,10 +29,11 @@ from runge.configuration.objects import digest
 from runge.loggers.tensorboard import LOGARITHMS, TensorBoard, label, settings
 from runge.records.directories import RunDirectory
 from runge.sweeps.session import explain
-from tests.refusals import check_refusal
+from tests.refusals import check_refusal, refuses
 from tests.sweeps.test_bad_input import prepare
 from tests.sweeps.test_run import SHORT, at_step, check_equal, figures, fit_alone, history, only_run, state
 
+SWEEP = ("search.compare=false", "hydra.sweep.dir=sweep")
 RECORDER = "+logger.recorder._target_=tests.test_loggers.Recorder"
 STEPS = [20, 40, 60, 80, 100, 120]
 
@@ -39,8 +41,8 @@ STEPS = [20, 40, 60, 80, 100, 120]
 class Recorder(Logger):
     """A user's logger that writes each call as a line of a file."""
 
-    def __init__(self, run_name, save_dir, start_step, overrides, note="none"):
-        assert " ".join(overrides) in run_name
+    def __init__(self, run_name, save_dir, start_step, note="none", name=None):
+        assert name == run_name
         self.path, self.about = Path(save_dir) / "calls.jsonl", [run_name, start_step, note]
 
     name, version = "recorder", 0
@@ -111,9 +113,10 @@ def check_calls(directory, *, start_step=0, note="none"):
 
 
 def test_a_logger_of_the_user_s_own_and_those_of_lightning_work_as_they_are(fit, trained):
-    other = "+logger.other._target_=lightning.pytorch.loggers.TensorBoardLogger"  # which takes any further argument
+    other = "+logger.other._target_=lightning.pytorch.loggers.TensorBoardLogger"
+    further = "+logger.other.max_queue=5"  # an argument of the writer in this logger
     own = (RECORDER, "+logger.recorder.note=mine")
-    run = fit("run", *SHORT, "pictures=true", "logger=[tensorboard,csv]", other, *own)
+    run = fit("run", *SHORT, "pictures=true", "logger=[tensorboard,csv]", other, further, *own)
     plain = only_run(trained(*SHORT)[0])
     check_calls(run, note="mine")
     assert len(calls(run, "image")) == 2
@@ -191,9 +194,6 @@ WRONG_SECTIONS = {
     "+logger.x._target_=runge.sampling.Random": ("logger.x._target_", "derived from Logger"),
     f"{RECORDER} +logger.recorder.colour=red": ("logger.recorder.colour", "unknown key", "note"),
     "logger=null": ("logger", "tensorboard", "[] for none"),
-    "logger=mlflow logger.mlflow.experiment=3": ("logger.mlflow.experiment", "string", "3"),
-    "logger=wandb logger.wandb.mode=later": ("logger.wandb.mode", "'offline'", "'later'"),
-    "logger=wandb logger.wandb.project=a/b": ("logger.wandb.project", "a/b"),
 }
 
 
@@ -202,6 +202,49 @@ def test_a_wrong_section_is_refused(overrides):
     with pytest.raises(Exception) as error:  # noqa: PT011, which of several classes is no matter to a user
         prepare([*SHORT, *overrides.split()])
     check_refusal(str(explain(error.value)), *WRONG_SECTIONS[overrides])
+
+
+@pytest.mark.parametrize("package", ["mlflow", "wandb"])
+def test_a_missing_package_is_reported_before_training(package, monkeypatch):
+    monkeypatch.setitem(sys.modules, package, None)
+    with refuses(f"logger.{package}", f"pip install -e '.[{package}]'"):
+        prepare([*SHORT, f"logger={package}"])
+
+
+@pytest.mark.nightly
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::ResourceWarning")
+def test_each_run_of_a_sweep_is_a_run_in_mlflow(finish, tmp_path, monkeypatch):
+    """The two processes of the sweep write to one store, which is new and which `mlflow ui` shows without an option."""
+    mlflow = pytest.importorskip("mlflow", reason="needs the package mlflow")
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    monkeypatch.setenv("MLFLOW_DISABLE_TELEMETRY", "true")
+    finish("-m", "seed=0,1", "hydra.launcher.processes=2", *SHORT, "logger=mlflow", *SWEEP)
+    client = mlflow.MlflowClient("sqlite:///mlflow.db")
+    runs = client.search_runs([client.get_experiment_by_name("runge").experiment_id])
+    assert sorted(run.data.params["seed"] for run in runs) == ["0", "1"]
+    for run in runs:
+        seed = run.data.params["seed"]
+        _, rows, final = promised(tmp_path / "sweep" / seed)
+        assert run.info.status == "FINISHED"
+        assert run.info.run_name.endswith(f"(sweep/{seed})")
+        logged = client.get_metric_history(run.info.run_id, "val/loss")
+        assert [(x.step, x.value) for x in logged] == [(row["step"], row["val/loss"]) for row in rows]
+        assert final.items() <= run.data.metrics.items()
+
+
+@pytest.mark.nightly
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::ResourceWarning")
+@pytest.mark.parametrize("processes", [1, 2])
+def test_each_run_of_a_sweep_is_a_run_in_wandb(processes, finish, tmp_path):
+    wandb = pytest.importorskip("wandb", reason="needs the package wandb")
+    offline = ("logger=wandb", "logger.wandb.offline=true")
+    finish("-m", "seed=0,1", f"hydra.launcher.processes={processes}", *SHORT, *offline, *SWEEP)
+    wandb.teardown()  # its process keeps the folder where it was started
+    files = sorted(tmp_path.glob("wandb/offline-run-*/run-*.wandb"))
+    contents = [file.read_bytes() for file in files]
+    names = [re.findall(rb"\(sweep/(\d)\)", content) for content in contents]
+    assert sorted(names) == [[b"0"], [b"1"]]
+    assert all(b"test/mse_df" in content for content in contents)
 
 
 def test_tensorboard_of_a_sweep(sweep):

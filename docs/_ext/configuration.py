@@ -34,8 +34,11 @@ OTHERS = {
     "pictures": "Draw a run's plots at its end: `true`, `false`, or `auto` (single runs only). "
     "`runge draw DIR` draws them later.",
     "resume": "The directory of a run that did not finish, to resume it.",
+    "logger.reinit": "As for `wandb.init`: each member of a stack is a run.",
+    "logger.settings": "As for `wandb.init`: the output and the load of the process, which belong to all members, are "
+    "not logged.",
 }
-"""The meaning of the keys at the top level, which no docstring explains."""
+"""The meaning of the keys that no docstring explains, first those at the top level."""
 
 
 class Option(NamedTuple):
@@ -52,7 +55,7 @@ def sections() -> str:
     """Write a table of each section of `conf/config.yaml`."""
     content = yaml.safe_load((CONFIGURATIONS / "config.yaml").read_text())
     lines = ["## Top level", "", *_head("key", "meaning", "default")]
-    lines += [_row(f"`{key}`", _meaning(key, {}), _value(content[key])) for key in OTHERS]
+    lines += [_row(f"`{key}`", _meaning(key, {}), _value(content[key])) for key in OTHERS if key in content]
     for section, name in SECTIONS.items():
         if section in content:
             part = _import(name)
@@ -248,6 +251,7 @@ def _share(found: re.Match[str]) -> str:
 def _markdown(text: str) -> str:
     """Turn the reStructuredText of a docstring into one line of Markdown."""
     text = re.sub(r":math:`([^`]*)`", r"$\1$", " ".join(text.split()))
+    text = re.sub(r"`([^`<]+) <([^>]+)>`_", r"[\1](\2)", text)
     return re.sub(r"\bNone\b", "`null`", text)
 
 

@@ -128,8 +128,9 @@ def function(key: str, values: Any) -> Callable[..., Any]:
 def _checked(key: str, names: Iterable[str], make: Callable[..., Any]) -> Mapping[str, inspect.Parameter]:
     """Return the parameters of a class or a function, all of these names among them."""
     allowed = inspect.signature(make).parameters
+    takes_any = any(parameter.kind == parameter.VAR_KEYWORD for parameter in allowed.values())
     for name in names:
-        if name not in allowed:
+        if name not in allowed and not takes_any:
             raise no_such_key(key, name, allowed)
     return allowed
 

@@ -1,4 +1,4 @@
-"""Write a trained function for other programs, its value and derivatives: as ONNX, PyTorch, NumPy, CasADi or C."""
+"""Write a trained function for other programs, its value and derivatives: as ONNX, NumPy, CasADi or C."""
 
 import errno
 import json
@@ -14,7 +14,6 @@ from runge.exports.card import LICENSE, card
 from runge.exports.casadi_source import casadi_source
 from runge.exports.numpy_source import numpy_source
 from runge.exports.onnx_model import onnx_model
-from runge.exports.program import torch_program
 from runge.function.function import Function
 from runge.records.files import read_json, write
 
@@ -22,14 +21,13 @@ __all__ = ["FORMATS", "card", "export"]
 
 FORMATS = {
     "onnx": onnx_model,
-    "torch": torch_program,
     "numpy": numpy_source,
     "casadi": casadi_source,
     "c": c_source,
 }
 """The formats by name: each returns the content of its files by their suffixes, last the file that a user opens."""
 
-_WITH_INTERVALS = ("onnx", "torch", "numpy")
+_WITH_INTERVALS = ("onnx", "numpy")
 """The formats with intervals."""
 
 _IMPORTED = ("numpy", "casadi")

@@ -168,9 +168,8 @@ def _facts(facts: Mapping[str, Any]) -> str:
     lines = list[str]()
     for variable, columns in (("x", facts["inputs"]), ("u", facts["outputs"])):
         for i, column in enumerate(columns):
-            entries = [f"{column['low']:.6g} to {column['high']:.6g}"] if "low" in column else []
-            entries += [f"{name} {column[name]:.6g}" for name in ("mean", "std") if name in column]
-            lines.append(f"   {variable}[{i}]  {column['name']}{': ' * bool(entries)}{', '.join(entries)}")
+            limits = f": {column['low']:.6g} to {column['high']:.6g}" if "low" in column else ""
+            lines.append(f"   {variable}[{i}]  {column['name']}{limits}")
     return printable("\n".join(lines), keep="\n").replace("*/", "* /").replace("/*", "/ *").replace("??", "? ?")
 
 

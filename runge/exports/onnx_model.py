@@ -1,5 +1,6 @@
 """Write the value and the Jacobian as an ONNX model."""
 
+import copy
 import json
 import logging
 import math
@@ -10,10 +11,11 @@ from typing import Any
 import torch
 from numpy.polynomial import chebyshev
 from scipy import special
+from torch import Tensor, nn
 
 from runge.exports.card import card
-from runge.exports.program import names, program
 from runge.function.function import Function
+from runge.sobolev.jet import mean_over, std_over
 
 __all__ = ["onnx_model"]
 
@@ -21,7 +23,7 @@ __all__ = ["onnx_model"]
 def onnx_model(
     function: Function, interval: float | None = None, hessian: bool = False, name: str = "function"
 ) -> dict[str, bytes]:
-    """Return a file with the input `x` and the outputs of `names`; its metadata are the keys of the card, as JSON."""
+    """Return a file with the input `x` and the outputs of `_names`; its metadata are the keys of the card, as JSON."""
     try:
         import onnx
         import onnxscript
@@ -32,11 +34,11 @@ def onnx_model(
         logging.disable(logging.WARNING)
         try:
             exported = torch.onnx.export(
-                program(function, interval, hessian),
+                _program(function, interval, hessian),
                 dynamo=True,
                 verbose=False,
                 input_names=["x"],
-                output_names=names(function, interval, hessian),
+                output_names=_names(function, interval, hessian),
                 optimize=False,  # its rules drop an added number below 1e-8, and a factor close to 1
                 custom_translation_table=_translations(),
             )
@@ -55,6 +57,46 @@ def onnx_model(
     onnx.helper.set_model_props(model, facts)
     onnx.checker.check_model(model, full_check=True)
     return {".onnx": model.SerializeToString()}
+
+
+class _ValueAndDerivative(nn.Module):
+    def __init__(self, function: Function, interval: float | None, order: int) -> None:
+        super().__init__()
+        self.interval, self.order = interval, order
+        self.function = copy.deepcopy(function).cpu().requires_grad_(False).eval()
+
+    def forward(self, x: Tensor) -> tuple[Tensor, ...]:
+        jet = self.function.jet(x[None], self.order)
+        means = [mean_over(tensor)[0] for tensor in jet]
+        results, pair = [*means], jet[:2]
+        if self.function.members > 1:
+            results += [std_over(tensor)[0] for tensor in pair]
+        if self.interval is not None:
+            halves = [half[0] for half in self.function.half_widths(pair, self.interval)]
+            results += [end for mean, half in zip(means, halves, strict=False) for end in (mean - half, mean + half)]
+        return tuple(tensor[:, 0] if len(self.function.outputs) == 1 else tensor for tensor in results)
+
+
+def _names(function: Function, interval: float | None, hessian: bool) -> list[str]:
+    """Return the names of the results."""
+    several = ["u_std", "du_std"] if function.members > 1 else []
+    return [
+        "u",
+        "du",
+        *["d2u"] * hessian,
+        *several,
+        *([] if interval is None else ["u_low", "u_high", "du_low", "du_high"]),
+    ]
+
+
+def _program(function: Function, interval: float | None, hessian: bool) -> torch.export.ExportedProgram:
+    """Return the results that `export` describes as a program of tensor operations, for any number of points.
+
+    Its input has the precision of the function's units, if it has any: 17 digits before their mean is subtracted.
+    """
+    x = torch.zeros(2, len(function.inputs), dtype=function.like.dtype)
+    module = _ValueAndDerivative(function, interval, 2 if hessian else 1)
+    return torch.export.export(module, (x,), dynamic_shapes=({0: torch.export.Dim("n")},))
 
 
 _MIDDLE = 3.0

@@ -31,7 +31,7 @@ def activations(function: Function, to: str, supported: Collection[str]) -> list
     names = [network.activation_name for network in function.networks]
     if unknown := [name for name in names if name not in supported]:
         rule = f"model.activation: {to} supports {', '.join(supported)}, got {unknown[0]!r}"
-        raise ConfigurationError(f"{rule}; onnx and torch support all")
+        raise ConfigurationError(f"{rule}; onnx supports all")
     return names
 
 

@@ -186,11 +186,6 @@ class Function(nn.Module):
     def calibration(self, calibration: Calibration) -> None:
         self._calibration = calibration
 
-    @property
-    def calibrated(self) -> bool:
-        """True if the calibration is known; otherwise the rows of a table are read for it."""
-        return self._calibration is not None
-
     def interval(self, x: Argument, level: float = 0.9) -> tuple[Any, Any]:
         """Return the lower and the upper end of an interval for the label at x, as `value_and_derivative_interval`."""
         return self.value_and_derivative_interval(x, level)[0]

@@ -136,7 +136,7 @@ def export(
     Args:
         run: the directory of a run or of a sweep, as for `runge.load`; or a function, from there, whose `to` changes
             its precision.
-        to: the format: `onnx`, `torch`, `numpy`, `casadi` or `c`.
+        to: the format: `onnx`, `numpy`, `casadi` or `c`.
         path: the file, to which the format's suffix is added if it is missing; None: `function` in the directory.
         interval: the level of intervals, such as 0.9, whose lower and upper ends follow, of u and then of du; None:
             without them.

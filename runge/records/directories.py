@@ -75,8 +75,6 @@ class RunDirectory:
         self.fit = self.path / "fit.csv"
         self.status = self.path / "status.json"
         self.tensorboard = self.path / "tensorboard"
-        self.mlflow = self.path / "mlflow.json"
-        self.wandb = self.path / "wandb.json"
         self.best = self.path / "checkpoints" / "best.ckpt"
         self.last = self.path / "checkpoints" / "last.ckpt"
         self.fit_picture = self.path / "fit.png"

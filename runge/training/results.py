@@ -9,7 +9,7 @@ import torch
 
 from runge.configuration.errors import DivergedError, RunError, describe
 from runge.configuration.objects import digest
-from runge.loggers import Logger, make_loggers
+from runge.loggers import Logger, finalize, make_loggers
 from runge.metrics import FIT_SECONDS, SWITCHED_ON_STEP, TOTAL_SECONDS, on_test
 from runge.pictures.drawing import draw_into
 from runge.records.checkpoints import serialise, take
@@ -26,7 +26,6 @@ from runge.training.evaluation import (
     final_metrics,
     fit_columns,
     intervals_on_test,
-    point_counts,
     points_columns,
     training_region,
 )
@@ -70,7 +69,9 @@ class RunWriter:
         """
         if self._loggers is None:
             self._loggers, member = [], self.member
-            name = " ".join([*member.overrides, f"({'/'.join(self.directory.path.resolve().parts[-2:])})"])
+            place = f"({'/'.join(self.directory.path.resolve().parts[-2:])})"
+            overrides = " ".join(member.overrides)[: 249 - len(place)]  # MLflow's tables have 250 characters for a name
+            name = f"{overrides} {place}".lstrip()
             settings = {key: value for key, value in member.configuration.items() if key != "logger"}
             with self.attempt():
                 self._loggers = make_loggers(
@@ -78,7 +79,6 @@ class RunWriter:
                     save_dir=str(self.directory.path),
                     run_name=name,
                     start_step=step,
-                    overrides=member.overrides,
                     varied=member.varied,
                 )
             self.to_loggers(lambda logger: logger.log_hyperparams(settings))
@@ -96,7 +96,7 @@ class RunWriter:
             figures[SWITCHED_ON_STEP] = switched_on
         if figures:
             self.to_loggers(lambda logger: logger.log_metrics(figures, step))
-        self.to_loggers(lambda logger: logger.finalize("failed" if metrics is None else "success"))
+        self.to_loggers(lambda logger: finalize(logger, "failed" if metrics is None else "success"))
 
 
 class StackWriter:
@@ -166,7 +166,7 @@ class StackWriter:
             best = {f"network.{name}": take(x, [i]).cpu() for name, x in self.module.best.state_dict().items()}
             columns = {"inputs": list(self.data.inputs), "outputs": list(self.data.dataset.test.outputs)}
             content = {"state_dict": best, "configuration": run.member.configuration, "columns": columns}
-            content |= {"inside": training_region(run.member), "points": point_counts(run.member, self.data)}
+            content["inside"] = training_region(run.member)
             run.directory.best.parent.mkdir(exist_ok=True)
             write(run.directory.best, serialise(content))
             step = self.history.diverged(i, self.module.last_step(i))

@@ -2,6 +2,7 @@
 
 import copy
 import ctypes
+import importlib
 import itertools
 import runpy
 import subprocess
@@ -9,7 +10,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
-import onnxruntime
+import pytest
 import torch
 
 from runge.exports import export
@@ -20,16 +21,14 @@ from runge.sobolev.units import Units
 from tests.conftest import model
 
 DOUBLE, SINGLE = torch.float64, torch.float32
-FORMATS = ("c", "casadi", "numpy", "onnx", "torch")
-TRACED = ("onnx", "torch")
-"""They compute in the precision of the network, and the others in double precision."""
+FORMATS = ("c", "casadi", "numpy", "onnx")
 STRICT = ("-std=c99", "-O2", "-Wall", "-Wextra", "-Werror", "-pedantic")
 # The activation, depth, inputs, outputs, units and precision of a network.
 KINDS = (False, DOUBLE), (True, SINGLE), (False, SINGLE)
 ALL = list(itertools.product(ACTIVATIONS, (1, 2, 3, 4), (1, 2, 3, 4, 5, 6), (1, 2, 3), KINDS))
 FEW = [(name, 1 + i % 3, 1 + i % 4, 1 + i % 3, KINDS[i % 3]) for i, name in enumerate(ACTIVATIONS)]
 # Its operations are not in ONNX Runtime in double precision, as those of softplus, which other tests export.
-FEW_TRACED = [("gelu", 2, 2, 3, (True, SINGLE))]
+FEW_ONNX = [("gelu", 2, 2, 3, (True, SINGLE))]
 
 
 def function(
@@ -73,20 +72,25 @@ def library(source: Path) -> ctypes.CDLL:
     return ctypes.CDLL(str(compiled(source, "-shared", "-fPIC", suffix=".so")))
 
 
+def needs(to: str) -> None:
+    """Skip a test if the packages of a format are missing."""
+    for package in {"casadi": ["casadi"], "onnx": ["onnx", "onnxscript", "onnxruntime"]}.get(to, []):
+        pytest.importorskip(package, reason=f"needs the package {package}")
+
+
 def load(u: Function, to: str, path: Path, *, hessian: bool = False, **options) -> Callable[[np.ndarray], list]:
     """Export u, and return the file's function of x, (N, D): a list of u, (N, P), du, (N, P, D), and so on.
 
-    The axis of one output is left out in files for tables of points (NumPy, ONNX and torch), and here for the others.
+    The axis of one output is left out in files for tables of points (NumPy and ONNX), and here for the others. The
+    test is skipped if the packages of the format are missing.
     """
+    needs(to)
     file = export(u, to, path, hessian=hessian, **options)
     if to == "numpy":
         return runpy.run_path(str(file))["value_and_derivative"]
     if to == "onnx":
-        session = onnxruntime.InferenceSession(file)
+        session = importlib.import_module("onnxruntime").InferenceSession(file)
         return lambda x: session.run(None, {"x": x})
-    if to == "torch":
-        program = torch.export.load(file).module()
-        return lambda x: [part.detach().numpy() for part in program(torch.from_numpy(x))]
     call = _of_c(file, len(u.outputs), hessian) if to == "c" else _of_casadi(file, len(u.outputs), hessian)
     return lambda x: [part[:, 0] if len(u.outputs) == 1 else part for part in call(x.astype(float))]
 
@@ -121,8 +125,8 @@ def _of_casadi(file: Path, outputs: int, hessian: bool) -> Callable[[np.ndarray]
 
 def exact(u: Function, to: str, x: np.ndarray, hessian: bool = False) -> tuple[np.ndarray, ...]:
     """Return what the file of u must give at x, in the precision in which the format computes."""
-    original = u if to in TRACED else copy.deepcopy(u).to(DOUBLE)
-    x = x if to in TRACED else x.astype(float)
+    original = u if to == "onnx" else copy.deepcopy(u).to(DOUBLE)  # ONNX has the precision of the network
+    x = x if to == "onnx" else x.astype(float)
     return original.value_derivative_hessian(x) if hessian else original.value_and_derivative(x)
 
 

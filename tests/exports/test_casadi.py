@@ -4,7 +4,6 @@ import runpy
 import subprocess
 import sys
 
-import casadi
 import numpy as np
 import pytest
 import torch
@@ -14,7 +13,12 @@ from runge.sobolev.activations import ACTIVATIONS
 from tests.exports.formats import function, points
 
 
-def test_the_saved_function_is_that_of_the_module(tmp_path):
+@pytest.fixture
+def casadi():
+    return pytest.importorskip("casadi", reason="needs the package casadi")
+
+
+def test_the_saved_function_is_that_of_the_module(tmp_path, casadi):
     u = function("silu", 3, 2, 3, units=True)
     module = runpy.run_path(str(export(u, "casadi", tmp_path / "u.py")))
     loaded, x = casadi.Function.load(str(tmp_path / "u.casadi")), points(u)
@@ -28,7 +32,7 @@ def test_the_saved_function_is_that_of_the_module(tmp_path):
 
 
 @pytest.mark.parametrize("activation", ACTIVATIONS)
-def test_derivatives_to_the_fourth_order(activation, tmp_path):
+def test_derivatives_to_the_fourth_order(activation, tmp_path, casadi):
     """Of an activation, also where exp(z) overflows: those of its closed second derivative in torch."""
     module = runpy.run_path(str(export(function(activation), "casadi", tmp_path / "u")))
     z, s = torch.tensor([-800.0, -41, -1.5, 0, 0.7, 38, 40, 41, 800]).double().requires_grad_(), casadi.SX.sym("z")
@@ -54,6 +58,7 @@ assert not {'torch', 'runge'} & set(sys.modules)
 """
 
 
+@pytest.mark.usefixtures("casadi")
 def test_the_module_needs_casadi_and_numpy_alone(tmp_path):
     export(function("silu", dimension=2), "casadi", tmp_path / "u")
     assert not [path for path in tmp_path.iterdir() if b"import runge" in path.read_bytes()]

@@ -6,9 +6,7 @@ import runpy
 import sys
 
 import numpy as np
-import onnx
 import pytest
-import torch
 
 from runge.exports import card, export
 from runge.function.function import Function
@@ -19,9 +17,8 @@ from tests.exports.formats import (
     ALL,
     DOUBLE,
     FEW,
-    FEW_TRACED,
+    FEW_ONNX,
     FORMATS,
-    TRACED,
     architectures,
     exact,
     function,
@@ -34,18 +31,18 @@ from tests.exports.formats import points as points_of
 def pytest_generate_tests(metafunc):
     if "network" in metafunc.fixturenames:
         every = metafunc.config.getoption("--exports") == "all"
-        cases = [(to, one) for to in FORMATS for one in (ALL if every else FEW_TRACED if to in TRACED else FEW)]
+        cases = [(to, one) for to in FORMATS for one in (ALL if every else FEW_ONNX if to == "onnx" else FEW)]
         metafunc.parametrize(("to", "network"), cases, ids=str)
 
 
 def test_a_file_matches_its_function(to, network, tmp_path):
     """At 50 points, one and none; in units, inputs far from zero keep their digits; NaN stays NaN."""
     *shape, (units, dtype) = network
-    for hessian in (units,) if to in TRACED else (False, True):  # tracing takes seconds
+    for hessian in (units,) if to == "onnx" else (False, True):  # tracing takes seconds
         u, far = function(*shape, units=units, dtype=dtype), 0.0
-        if units and (to in TRACED or (to == "numpy" and not hessian)):
+        if units and (to == "onnx" or (to == "numpy" and not hessian)):
             u.networks[0].units.x_mean += (far := 1e9)
-        tolerance = 5e-6 if far or (to in TRACED and dtype != DOUBLE) else 1e-12
+        tolerance = 5e-6 if far or (to == "onnx" and dtype != DOUBLE) else 1e-12
         compute = load(u, to, tmp_path / f"u{hessian}", hessian=hessian)
         many = exact(u, to, points_of(u) + far, hessian)
         for n in (50, 1, 0) if to != "casadi" else (50, 1):
@@ -61,7 +58,7 @@ def test_a_file_matches_its_function(to, network, tmp_path):
             assert all(np.isfinite(part).all() for part in compute(size * points_of(u).astype(float)))
 
 
-@pytest.mark.parametrize("to", [pytest.param(to, marks=pytest.mark.nightly) if to in TRACED else to for to in FORMATS])
+@pytest.mark.parametrize("to", [pytest.param(to, marks=pytest.mark.nightly) if to == "onnx" else to for to in FORMATS])
 def test_the_mean_of_several_architectures(to, tmp_path):
     """With the standard deviation, where the format has it.
 
@@ -79,12 +76,11 @@ def test_the_mean_of_several_architectures(to, tmp_path):
     parts = [one.value_and_derivative(x.astype(one.networks[0].theta.detach().numpy().dtype)) for one in alone]
     stacked = [np.stack(some) for some in zip(*parts, strict=True)]
     mean = [values.mean(0) for values in stacked]
-    deviation = [values.std(0, ddof=1) for values in stacked] if to in (*TRACED, "numpy") else []
+    deviation = [values.std(0, ddof=1) for values in stacked] if to in ("onnx", "numpy") else []
     compute = load(u, to, tmp_path / "u")
     for n in (50, 1):
         matches(compute(x[:n]), [part[:n] for part in (*mean, *deviation)], 5e-5)
-    assert [one["members"] for one in card(u)["networks"]] == [2, 1, 1]
-    if to not in (*TRACED, "numpy"):
+    if to not in ("onnx", "numpy"):
         matches(load(u, to, tmp_path / "whole", hessian=True)(x), exact(u, to, x, True))
 
 
@@ -104,53 +100,55 @@ def test_the_ends_of_intervals(outputs, local, tmp_path):
     first, last = (one.value_and_derivative(x)[0] for one in alone[::2])
     variance = (first - last) ** 2 / 2 * local
     np.testing.assert_allclose(high - low, 4 * np.sqrt(variance + np.array(floors[:outputs]) ** 2).reshape(low.shape))
-    for to in ("numpy", *TRACED) if local else ("numpy",):
+    for to in ("numpy", "onnx") if local else ("numpy",):
         result = load(u, to, tmp_path / "u", interval=0.8)(x)
         for part, end in zip(result[4:], (low, high, *slopes), strict=True):
             np.testing.assert_allclose(np.asarray(part), end, rtol=1e-11, atol=1e-12)
-    assert runpy.run_path(str(tmp_path / "u.py"))["CARD"]["intervals"]["level"] == 0.8
+    assert runpy.run_path(str(tmp_path / "u.py"))["CARD"]["interval"] == 0.8
     if local:
+        onnx = pytest.importorskip("onnx", reason="needs the package onnx")
         names = [one.name for one in onnx.load(tmp_path / "u.onnx").graph.output]
         assert names[4:] == ["u_low", "u_high", "du_low", "du_high"]
 
 
-def test_files_describe_themselves_and_are_read_without_runge(tmp_path, monkeypatch):
-    target = {"_target_": "runge.targets.Expression", "expr": 'x*y"""\nimport nothing\n'}
-    u = function("softplus", depth=1, dimension=2, target=target)
-    expected, x, extra = card(u), points_of(u), {"card.json": ""}
-    assert expected["data"] == {"target": "Expression", "formulas": {"f": target["expr"]}}
+def test_a_module_describes_itself_and_is_read_without_runge(tmp_path, monkeypatch):
+    names = ['x"""\nimport nothing\n', "y"]
+    u = Function(function("softplus", depth=1, dimension=2).networks[0], inputs=names)
+    x, source = points_of(u), export(u, "numpy", tmp_path / "u")
+    with monkeypatch.context() as patch:
+        for name in [name for name in sys.modules if name.partition(".")[0] in ("runge", "torch")]:
+            patch.setitem(sys.modules, name, None)
+        module = runpy.run_path(str(source))
+        results = module["value_and_derivative"](x)
+    matches(results, exact(u, "numpy", x))
+    assert module["CARD"] == json.loads((tmp_path / "u.json").read_text()) == card(u)
+    assert [one["name"] for one in module["CARD"]["inputs"]] == names
+
+
+def test_an_onnx_model_describes_itself(tmp_path):
+    onnx = pytest.importorskip("onnx", reason="needs the package onnx")
+    u = function("softplus", depth=1, dimension=2)
+    x = points_of(u)
     matches(load(u, "onnx", tmp_path / "u")(x), exact(u, "onnx", x))
     loaded = onnx.load(tmp_path / "u.onnx")
-    assert {entry.key: json.loads(entry.value) for entry in loaded.metadata_props} == expected
+    assert {entry.key: json.loads(entry.value) for entry in loaded.metadata_props} == card(u)
     axes = [axis.dim_param for value in loaded.graph.output for axis in value.type.tensor_type.shape.dim]
     assert axes == ["N", "N", ""]
-    source, file = export(u, "numpy", tmp_path / "u"), export(u, "torch", tmp_path / "u")
-    for content in (loaded.SerializeToString(), file.read_bytes()):
-        assert b"runge/" not in content, "it names source files of this machine"
-    with monkeypatch.context() as patch:
-        for name in [name for name in sys.modules if name.partition(".")[0] == "runge"]:
-            patch.setitem(sys.modules, name, None)
-        results = torch.export.load(file, extra_files=extra).module()(torch.from_numpy(x))
-        patch.setitem(sys.modules, "torch", None)
-        module = runpy.run_path(str(source))
-        matches(module["value_and_derivative"](x), [part.detach().numpy() for part in results])
-    matches([part.detach().numpy() for part in results], exact(u, "torch", x))
-    assert json.loads(extra["card.json"]) == json.loads((tmp_path / "u.json").read_text()) == expected
-    assert module["CARD"] == expected
+    assert b"runge/" not in loaded.SerializeToString(), "it names source files of this machine"
 
 
 def test_an_activation_of_ones_own(tmp_path, monkeypatch):
-    """The traced formats have it; the written ones refuse it, and say which do."""
+    """All formats but ONNX refuse it, and name ONNX, which has it."""
     softsign = Activation(lambda z: z / (1 + z.abs()) + 1e-9, lambda z, s: 1 / (1 + z.abs()) ** 2, lambda z, s, s1: z)
     monkeypatch.setitem(ACTIVATIONS, "softsign", softsign)
     u = function("softsign", depth=1)
-    x = points_of(u)
-    matches(load(u, "torch", tmp_path / "u")(x), exact(u, "torch", x), 1e-14)
     (tmp_path / "none").mkdir()
     for to in ("c", "casadi", "numpy"):
         with pytest.raises(ValueError, match=rf"model\.activation: {to} .*tanh, .*'softsign'.*onnx"):
             export(u, to, tmp_path / "none" / "u")
     assert not list((tmp_path / "none").iterdir())
+    x = points_of(u)
+    matches(load(u, "onnx", tmp_path / "u")(x), exact(u, "onnx", x), 1e-14)
 
 
 NO_MODULES = "Python can import: letters,", ["my-fit", "numpy.py", "math", "class", "2d.py"]
@@ -168,7 +166,7 @@ def test_names_that_no_function_or_module_can_have(to, rule, names, tmp_path):
 
 
 def test_what_cannot_be_exported(tmp_path, monkeypatch):
-    with pytest.raises(ValueError, match=r"to: .*onnx, torch, numpy, casadi, c.*'pdf'"):
+    with pytest.raises(ValueError, match=r"to: .*onnx, numpy, casadi, c.*'pdf'"):
         export(function(), "pdf", tmp_path / "u")
     with pytest.raises(IsADirectoryError):
         export(function(), "numpy", tmp_path)
@@ -177,7 +175,7 @@ def test_what_cannot_be_exported(tmp_path, monkeypatch):
     found = Calibration((0.1,) * 2, ((0.5, 1.0),) * 2, (2,) * 2, local=False)
     u = Function(function().networks[0], calibration=found)
     for to in ("c", "casadi"):
-        with pytest.raises(ValueError, match=f"interval: {to} .*onnx, torch, numpy"):
+        with pytest.raises(ValueError, match=f"interval: {to} .*onnx, numpy"):
             export(u, to, tmp_path / "u", interval=0.5)
     monkeypatch.setitem(sys.modules, "casadi", None)
     with pytest.raises(ImportError, match=r"casadi.*pip install -e '.\[interop\]'"):
