@@ -94,6 +94,7 @@ def test_second_command_on_a_sweep_is_refused_and_its_workers_wait_for_others_an
     assert "Traceback" not in again.wait()[1]
 
 
+@pytest.mark.nightly
 def test_second_command_on_a_run_is_refused(command, tmp_path):
     first = command(*LONG, "hydra.run.dir=run")
     until((tmp_path / "run" / "checkpoints" / "last.ckpt").exists)

@@ -54,6 +54,7 @@ def test_full_disk(fail, finish, trained, tmp_path, monkeypatch):
     check_same(run, only_run(trained(*SHORT)[0]))
 
 
+@pytest.mark.nightly
 def test_states_that_cannot_be_saved(fit, trained, monkeypatch, caplog):
     """The files of a run do not depend on its own checkpoints."""
     full_disk(monkeypatch, lambda path: "last.ckpt" in path)
@@ -63,6 +64,7 @@ def test_states_that_cannot_be_saved(fit, trained, monkeypatch, caplog):
     assert figures(run) == figures(only_run(trained(*SHORT)[0]))
 
 
+@pytest.mark.nightly
 def test_full_disk_in_a_sweep_and_runs_whose_files_cannot_be_written_or_are_gone(
     train, fail, finish, trained, tmp_path, monkeypatch
 ):
@@ -128,6 +130,7 @@ def test_full_event_file_stays_readable(tmp_path, monkeypatch):
     assert not run.exists()
 
 
+@pytest.mark.nightly
 def test_no_memory_in_one_stack(fail, finish, tmp_path, monkeypatch):
     original = SobolevRegression.training_step
 
@@ -147,6 +150,7 @@ def test_no_memory_in_one_stack(fail, finish, tmp_path, monkeypatch):
     finish(*sweep)
 
 
+@pytest.mark.nightly
 def test_killed_worker(finish, tmp_path):
     sweep = ("-m", *SHORT, "seed=range(4)", "trainer.max_steps=2000", "trainer.log_every=250", "hydra.sweep.dir=sweep")
     sweep += ("search.compare=false", "trainer.progress_bar=false")
@@ -166,6 +170,7 @@ def test_killed_worker(finish, tmp_path):
         assert state(run)["status"] == "finished"
 
 
+@pytest.mark.nightly
 def test_signal_during_a_drawing(trained, tmp_path):
     """A drawing may take some seconds to end; if it is interrupted, Matplotlib raises an error of its own."""
     draw, drawn, run = Figure.draw, [], tmp_path / "run"

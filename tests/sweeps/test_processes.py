@@ -43,7 +43,7 @@ def run(arguments, report, processes):
     return run_tasks([partial(work, argument) for argument in arguments], report, processes)
 
 
-@pytest.mark.parametrize("processes", [1, 2])
+@pytest.mark.parametrize("processes", [1, pytest.param(2, marks=pytest.mark.nightly)])
 def test_results_and_reports(processes):
     heard = []
     assert dict(run(range(5), heard.append, processes)) == {i: 2 * i for i in range(5)}
@@ -64,6 +64,7 @@ def test_a_process_that_dies_takes_no_other_task_with_it():
     assert results[6] or sys.platform != "linux"
 
 
+@pytest.mark.nightly
 def test_a_process_that_loses_an_interruption_is_interrupted_again():
     def stop(message):
         raise RuntimeError(str(message))

@@ -60,17 +60,15 @@ def answer(sweep):
     return content
 
 
-@pytest.mark.parametrize("policy", [*POLICIES, *(pytest.param(name, marks=pytest.mark.nightly) for name in LONG)])
-def test_a_sweep_that_is_killed_continues_to_the_same_answer(
-    policy, shared, in_folder, tmp_path, trained, pytestconfig, draws
-):
-    nightly, place = pytestconfig.getoption("nightly"), tmp_path / "whole"
+AT_NIGHT = [pytest.param(name, marks=pytest.mark.nightly) for name in ("optuna", "best", *LONG)]
+
+
+@pytest.mark.parametrize("policy", ["none", *AT_NIGHT])
+def test_a_sweep_that_is_killed_continues_to_the_same_answer(policy, shared, in_folder, tmp_path, pytestconfig, draws):
+    processes, place = (2 if pytestconfig.getoption("nightly") else 1), tmp_path / "whole"
     arguments = (*(POLICIES | LONG)[policy], *([share_table(shared)] if policy == "best" else []))
-    if policy in ("optuna", "best") and not nightly:  # other tests have trained them
-        place = trained(*arguments)[0] / {"optuna": "search", "best": "race"}[policy]
-    else:
-        arguments += (f"hydra.launcher.processes={2 if nightly else 1}",)
-        finish(tmp_path, *arguments, "hydra.sweep.dir=whole")
+    arguments += (f"hydra.launcher.processes={processes}",)
+    finish(tmp_path, *arguments, "hydra.sweep.dir=whole")
     whole = answer(place)
     for trial in range(pytestconfig.getoption("kills")):
         chance, sweep = draws(trial), tmp_path / f"sweep{trial}"
