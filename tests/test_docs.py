@@ -70,7 +70,7 @@ def test_a_trainer_of_ones_own():
     code = "\n".join(blocks("howto/lightning.md"))
     names = {}
     exec(code.replace("max_epochs=80", "max_epochs=2").replace("latest_step=2000", "latest_step=130"), names)
-    assert names["trainer"].global_step == 200
+    assert int(names["module"].step) == 200
     assert int(names["module"].switched_on) == 130
     assert names["u"](0.5).item() == pytest.approx(1 / (1 + 25 * 0.5**2), abs=0.5)
 

@@ -73,7 +73,7 @@ def checkpoint_seconds(members: int) -> float:
 def bare_loop(steps: int) -> float:
     made = experiment(steps)
     module = made.module
-    adam, optimizer, network = module.optimizer, module.configure_optimizers(), module.network
+    adam, optimizer, network = module.optimizer, module.configure_optimizers()[0], module.network
     weight = module.lambda_d.to(module.scale)
     problem = Problem(network, made.data.dataset.train, module.scale, weight, losses.loss_and_gradient)
     started = time.perf_counter()
