@@ -5,6 +5,7 @@ import math
 import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -154,8 +155,8 @@ def job_return(job: Job, value: Value | Exception) -> JobReturn:
 
 
 def value_or_error(returned: JobReturn) -> Any:
-    """Return the value or the error of a job; Hydra's property raises the error, and prints a message."""
-    return returned._return_value
+    """Return the value or the error of a job; of a failed one Hydra would raise the error, and print a message."""
+    return replace(returned, status=JobStatus.COMPLETED).return_value
 
 
 def interrupted(state: str, sweep: Path) -> SystemExit:
