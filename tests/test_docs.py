@@ -19,6 +19,7 @@ from runge.configuration.objects import build
 from runge.data.rows import read
 from runge.data.table import Table
 from runge.function.sensitivity import measure
+from runge.sweeps.compose import Composer
 from runge.sweeps.loop import policy_of
 from runge.sweeps.policies.best.successive_halving import Best
 from runge.sweeps.policies.policy import SweepCommand
@@ -189,7 +190,8 @@ def test_the_commands_of_the_page_on_the_best_fit(line, tables):
     with session(RunMode.MULTIRUN) as hydra:
         composed = hydra.compose_config("config", arguments, RunMode.MULTIRUN, with_log_configuration=False)
         context = HydraContext(config_loader=hydra.config_loader, callbacks=Callbacks())
-        command = SweepCommand(context, composed, list(composed.hydra.overrides.task), 0.0, 1)
+        compose, typed = Composer(hydra.config_loader, composed), list(composed.hydra.overrides.task)
+        command = SweepCommand(context, composed, typed, 0.0, compose, 1)
         policy = policy_of(command)
     assert isinstance(policy, Best)
     names, known = list(policy.selection.candidates), policy.selection.table
