@@ -7,11 +7,11 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from hydra._internal.callbacks import Callbacks
-from hydra.types import HydraContext, RunMode
+from hydra.types import RunMode
 from numpy.testing import assert_allclose
 
 from runge.commands import compare as compare
@@ -189,9 +189,8 @@ def test_the_commands_of_the_page_on_the_best_fit(line, tables):
     check_overrides(arguments)
     with session(RunMode.MULTIRUN) as hydra:
         composed = hydra.compose_config("config", arguments, RunMode.MULTIRUN, with_log_configuration=False)
-        context = HydraContext(config_loader=hydra.config_loader, callbacks=Callbacks())
         compose, typed = Composer(hydra.config_loader, composed), list(composed.hydra.overrides.task)
-        command = SweepCommand(context, composed, typed, 0.0, compose, 1)
+        command = SweepCommand(SimpleNamespace(config_loader=hydra.config_loader), composed, typed, 0.0, compose, 1)
         policy = policy_of(command)
     assert isinstance(policy, Best)
     names, known = list(policy.selection.candidates), policy.selection.table
