@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hydra.core.utils import JobReturn, JobStatus, configure_log, setup_globals
+from hydra.core.utils import JobReturn, JobStatus, setup_globals
 from omegaconf import DictConfig
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
@@ -32,6 +32,7 @@ from runge.sweeps.jobs import (
     ended_before,
     interrupted,
     job_return,
+    log_as_sweep,
     name_overrides,
     plan,
     value_or_error,
@@ -63,7 +64,7 @@ def launch(
     The messages of jobs whose directories cannot be written to are added to `failures`, by their directories. If a
     job's configuration is wrong, nothing is trained.
     """
-    configure_log(config.hydra.hydra_logging, config.hydra.verbose)
+    log_as_sweep(config)
     directory = Path(config.hydra.sweep.dir)
     try:
         launcher = build("hydra.launcher", settings, LauncherSettings)
@@ -94,7 +95,7 @@ def launch(
         )
         return watch_chunks(jobs, chunks, start, directory, failures, quiet)
     finally:
-        configure_log(config.hydra.hydra_logging, config.hydra.verbose)
+        log_as_sweep(config)
 
 
 def begin_processes(settings: Mapping[str, Any]) -> int:
