@@ -27,14 +27,17 @@ class FusedLauncher(Launcher):
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
         """Keep what the jobs need."""
-        self.hydra_context, self.config = hydra_context, config
+        from runge.sweeps.compose import Composer
+
+        self.callbacks, self.config = hydra_context.callbacks, config
+        self.compose = Composer(hydra_context.config_loader, config)
 
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
         """Run a batch of jobs."""
         from runge.sweeps.launch import launch
 
-        settings, first = self.settings, initial_job_idx
-        return launch(self.hydra_context, self.config, settings, job_overrides, first, self.failures, self.quiet)
+        parts, first = (self.callbacks, self.compose, self.config, self.settings), initial_job_idx
+        return launch(*parts, job_overrides, first, self.failures, self.quiet)
 
 
 class LoopSweeper(Sweeper):
@@ -56,6 +59,7 @@ class LoopSweeper(Sweeper):
 
     def sweep(self, arguments: list[str]) -> None:
         """Run the loop."""
+        from runge.sweeps.compose import Composer
         from runge.sweeps.launch import count_processes
         from runge.sweeps.loop import policy_of, sweep
         from runge.sweeps.policies.policy import SweepCommand
@@ -63,7 +67,8 @@ class LoopSweeper(Sweeper):
         began = time.monotonic()
         fused = self._launcher if isinstance(self._launcher, FusedLauncher) else None
         processes = count_processes(fused.settings) if fused else None
-        command = SweepCommand(self._context, self._config, arguments, began, processes)
+        compose = fused.compose if fused else Composer(self._context.config_loader, self._config)
+        command = SweepCommand(self._context, self._config, arguments, began, compose, processes)
         policy = policy_of(command)
         if fused:
             fused.quiet = policy.displays

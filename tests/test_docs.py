@@ -7,11 +7,11 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from hydra._internal.callbacks import Callbacks
-from hydra.types import HydraContext, RunMode
+from hydra.types import RunMode
 from numpy.testing import assert_allclose
 
 from runge.commands import compare as compare
@@ -19,6 +19,7 @@ from runge.configuration.objects import build
 from runge.data.rows import read
 from runge.data.table import Table
 from runge.function.sensitivity import measure
+from runge.sweeps.compose import Composer
 from runge.sweeps.loop import policy_of
 from runge.sweeps.policies.best.successive_halving import Best
 from runge.sweeps.policies.policy import SweepCommand
@@ -70,7 +71,7 @@ def test_a_trainer_of_ones_own():
     code = "\n".join(blocks("howto/lightning.md"))
     names = {}
     exec(code.replace("max_epochs=80", "max_epochs=2").replace("latest_step=2000", "latest_step=130"), names)
-    assert names["trainer"].global_step == 200
+    assert int(names["module"].step) == 200
     assert int(names["module"].switched_on) == 130
     assert names["u"](0.5).item() == pytest.approx(1 / (1 + 25 * 0.5**2), abs=0.5)
 
@@ -190,8 +191,8 @@ def test_the_commands_of_the_page_on_the_best_fit(line, tables):
     check_overrides(arguments)
     with session(RunMode.MULTIRUN) as hydra:
         composed = hydra.compose_config("config", arguments, RunMode.MULTIRUN, with_log_configuration=False)
-        context = HydraContext(config_loader=hydra.config_loader, callbacks=Callbacks())
-        command = SweepCommand(context, composed, list(composed.hydra.overrides.task), 0.0, 1)
+        compose, typed = Composer(hydra.config_loader, composed), list(composed.hydra.overrides.task)
+        command = SweepCommand(SimpleNamespace(config_loader=hydra.config_loader), composed, typed, 0.0, compose, 1)
         policy = policy_of(command)
     assert isinstance(policy, Best)
     names, known = list(policy.selection.candidates), policy.selection.table

@@ -3,12 +3,11 @@
 import copy
 import itertools
 from collections.abc import Sequence
-from typing import Annotated, Literal, NamedTuple, cast
+from typing import Annotated, Any, Literal, NamedTuple, cast
 
 import torch
 from pydantic import AfterValidator, Field
 from torch import Tensor, nn
-from torch.utils._pytree import tree_map  # private: torch has no public map over nested tensors
 
 from runge.configuration.validation import Count, checked
 from runge.sobolev.activations import Activation, activation
@@ -71,7 +70,11 @@ class Tape(NamedTuple):
 
     def take(self, members: Tensor) -> "Tape":
         """Return the tape of some members."""
-        return tree_map(lambda tensor: tensor[members], self)
+
+        def pick(part: Any) -> Any:
+            return part[members] if isinstance(part, Tensor) else type(part)(map(pick, part))
+
+        return Tape(*map(pick, self))
 
 
 class StackedMLP(nn.Module):
@@ -130,9 +133,11 @@ class StackedMLP(nn.Module):
     def take(self, members: Tensor) -> "StackedMLP":
         """Return a stack of some members, with a copy of their weights."""
         stack = copy.copy(self)
-        stack._parameters = {"theta": nn.Parameter(self.theta.detach()[members])}
-        stack._buffers = {name: None if x is None else x[members] for name, x in self._buffers.items()}
-        stack._modules = {"units": None if self.units is None else self.units.take(members)}
+        nn.Module.__init__(stack)  # without the tensors, which a copy shares
+        stack.theta = nn.Parameter(self.theta.detach()[members])
+        stack.register_buffer("scale", self.scale[members])
+        stack.register_buffer("shift", self.shift[members])
+        stack.register_module("units", None if self.units is None else self.units.take(members))
         return stack
 
     def layers(self, flat: Tensor | None = None) -> list[tuple[Tensor, Tensor]]:

@@ -8,10 +8,8 @@ whenever lambda_d is above 0. Its gradient is by autograd, through the second de
 the first two terms keep their closed forms, or the kernel.
 """
 
-import copy
-
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from runge.sobolev.jet import pairs
 from runge.sobolev.losses import LossAndGradient
@@ -34,14 +32,25 @@ def second_errors(network: StackedMLP, points: Points) -> tuple[Tensor, Tensor]:
     return errors.permute(0, 2, 3, 1).flatten(1), points.weight_d2f.permute(0, 2, 3, 1).flatten(1)
 
 
+class _Second(nn.Module):
+    """The second derivatives of a network, as a module whose weights `functional_call` replaces."""
+
+    def __init__(self, network: StackedMLP) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return u'', (M, N, P, K), at x, (M, N, D)."""
+        return pairs(self.network, x)[2]
+
+
 def second_jacobian(network: StackedMLP, x: Tensor) -> Tensor:
     """Return the Jacobian of u'' at x, (M, N, D), with respect to the weights, (M, P K N, W), by reverse mode."""
+    second = _Second(network)
 
     def at(theta: Tensor, scale: Tensor, shift: Tensor, point: Tensor) -> Tensor:
-        single = copy.copy(network)
-        single._parameters = {"theta": theta[None]}  # pyright: ignore[reportAttributeAccessIssue]
-        single._buffers = {"scale": scale[None], "shift": shift[None]}
-        return pairs(single, point[None, None])[2][0, 0]
+        tensors = {"network.theta": theta[None], "network.scale": scale[None], "network.shift": shift[None]}
+        return torch.func.functional_call(second, tensors, point[None, None])[0, 0]
 
     of_points = torch.func.vmap(torch.func.jacrev(at), in_dims=(None, None, None, 0), chunk_size=_AT_ONCE)
     rows = torch.func.vmap(of_points)(network.theta.detach(), network.scale, network.shift, x)

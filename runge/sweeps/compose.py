@@ -8,7 +8,6 @@ from functools import cache
 from typing import Any
 
 import hydra
-from hydra._internal import config_loader_impl  # private: jobs share its parsed choices of groups, see `Composer`
 from hydra.conf import HydraConf
 from hydra.core.config_loader import ConfigLoader
 from hydra.core.global_hydra import GlobalHydra
@@ -113,14 +112,14 @@ def options_of(hydra: HydraConf) -> dict[str, str]:
 class Composer:
     """A composer of the jobs of the sweep `master`, as Hydra's loader, but each choice of groups only once.
 
-    A job takes 1.6 ms instead of 82 ms, so that 64 runs take 5 s less, of 12 s.
+    A job takes 2 ms instead of 90 ms, so that 64 runs take 5 s less, of 12 s.
     """
 
     def __init__(self, loader: ConfigLoader, master: DictConfig) -> None:
         parser = OverridesParser.create(loader)
         self._loader, self._master = loader, master
         self._parse = cache(lambda override: parser.parse_overrides([override])[0])
-        self._base = cache(lambda *groups: pickle.dumps(loader.load_sweep_config(master, list(groups))))
+        self._base = cache(lambda *typed: pickle.dumps(loader.load_sweep_config(master, list(typed))))
 
     def __call__(self, overrides: Sequence[str], number: int) -> DictConfig:
         """Return the configuration of the job with this number."""
@@ -133,25 +132,36 @@ class Composer:
         return config
 
     def _compose(self, overrides: list[Override]) -> DictConfig:
-        values = [override for override in overrides if self._sets_value(override)]
-        groups = [str(override.input_line) for override in overrides if override not in values]
-        config = pickle.loads(self._base(*groups))  # three times as fast as a copy
+        values, others = list[Override](), list[Override]()
+        for override in reversed(overrides):
+            before = any(self._overlap(override, other) for other in others)
+            (others if before or not self._sets_value(override) else values).insert(0, override)
+        config = pickle.loads(self._base(*(str(override.input_line) for override in others)))  # a copy takes 5 ms
         for override in values:
             OmegaConf.update(config, override.key_or_group, override.value())
-        config.hydra.overrides.task = [str(override.input_line) for override in overrides]
-        naming = config.hydra.job.config.override_dirname
-        dirname = config_loader_impl.get_overrides_dirname  # pyright: ignore[reportPrivateImportUsage]
-        config.hydra.job.override_dirname = dirname(overrides, naming.exclude_keys, naming.item_sep, naming.kv_sep)
+        task = [override for override in overrides if not override.is_hydra_override()]
+        job, config.hydra.overrides.task = config.hydra.job, [str(override.input_line) for override in task]
+        if not OmegaConf.is_interpolation(job, "override_dirname"):  # as it is from Hydra 1.4 on
+            naming = job.config.override_dirname
+            lines = sorted(str(x.input_line) for x in task if x.key_or_group not in naming.exclude_keys)
+            job.override_dirname = naming.item_sep.join(lines).replace("=", naming.kv_sep)
         return config
 
     def _sets_value(self, override: Override) -> bool:
-        """Say if an override sets one existing key to a plain value."""
-        value = override.value()
+        """Say if an override sets one existing key of a run to a plain value."""
+        value, key = override.value(), override.key_or_group
         return (
             not (override.is_add() or override.is_force_add() or override.is_delete() or override.package)
-            and override.key_or_group not in self._master.hydra.runtime.choices
+            and not (override.is_hydra_override() or key in self._master.hydra.runtime.choices)
+            and not OmegaConf.is_config(self._master.get(key))
             and (value is None or isinstance(value, bool | int | float | str))
         )
+
+    def _overlap(self, override: Override, later: Override) -> bool:
+        """Say if a later override changes what this one sets. A choice of a group does not: Hydra makes it first."""
+        one, two = f"{override.key_or_group}.", f"{later.key_or_group}."
+        is_choice = later.package or later.key_or_group in self._master.hydra.runtime.choices
+        return not is_choice and (one.startswith(two) or two.startswith(one))
 
 
 def compose(*overrides: str) -> dict[str, Any]:

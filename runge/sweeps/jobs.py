@@ -5,6 +5,7 @@ import math
 import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -138,11 +139,37 @@ def begin_job(callbacks: Any, job: Job, announce: Callable[[], object]) -> JobRe
 
 
 def log_to_file(config: DictConfig) -> None:
-    """Configure logging as for a job, except on the console, which belongs to the sweep."""
+    """Configure logging as for a job, except on the console, which belongs to the sweep.
+
+    For a program that calls the package only the file is opened: `configure_log` would close the program's handlers.
+    """
     logging_config: Any = OmegaConf.to_container(config.hydra.job_logging, resolve=True)
     for logger in filter(None, (logging_config.get("root"), *(logging_config.get("loggers") or {}).values())):
         logger["handlers"] = [name for name in logger.get("handlers", []) if name != "console"]
+    file = (logging_config.get("handlers") or {}).get("file")
+    if logging_config["root"] is None and file:
+        handler = logging.FileHandler(file["filename"])
+        handler.setFormatter(logging.Formatter(logging_config["formatters"][file["formatter"]]["format"]))
+        set_handlers(handler)
     configure_log(DictConfig(logging_config), config.hydra.verbose)
+
+
+def log_as_sweep(config: DictConfig) -> None:
+    """Configure logging as for a sweep, after that of a job."""
+    if config.hydra.hydra_logging.root is None:
+        set_handlers()
+    configure_log(config.hydra.hydra_logging, config.hydra.verbose)
+
+
+def set_handlers(*handlers: logging.Handler) -> None:
+    """Log from the level INFO on, by these handlers only; close those of the job before."""
+    root = logging.getLogger()
+    root.setLevel(logging.INFO)
+    for handler in root.handlers[:]:
+        root.removeHandler(handler)
+        handler.close()
+    for handler in handlers:
+        root.addHandler(handler)
 
 
 def job_return(job: Job, value: Value | Exception) -> JobReturn:
@@ -154,8 +181,8 @@ def job_return(job: Job, value: Value | Exception) -> JobReturn:
 
 
 def value_or_error(returned: JobReturn) -> Any:
-    """Return the value or the error of a job; Hydra's property raises the error, and prints a message."""
-    return returned._return_value
+    """Return the value or the error of a job; of a failed one Hydra would raise the error, and print a message."""
+    return replace(returned, status=JobStatus.COMPLETED).return_value
 
 
 def interrupted(state: str, sweep: Path) -> SystemExit:

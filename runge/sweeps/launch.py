@@ -10,8 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hydra.core.utils import JobReturn, JobStatus, configure_log, setup_globals
-from hydra.types import HydraContext
+from hydra.core.utils import JobReturn, JobStatus, setup_globals
 from omegaconf import DictConfig
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
@@ -33,6 +32,7 @@ from runge.sweeps.jobs import (
     ended_before,
     interrupted,
     job_return,
+    log_as_sweep,
     name_overrides,
     plan,
     value_or_error,
@@ -50,7 +50,8 @@ _MOST, _MOST_ON_GPU = 32, 1024
 
 
 def launch(
-    context: HydraContext,
+    callbacks: Any,
+    compose: Composer,
     config: DictConfig,
     settings: Mapping[str, Any],
     job_overrides: Sequence[Sequence[str]],
@@ -63,7 +64,7 @@ def launch(
     The messages of jobs whose directories cannot be written to are added to `failures`, by their directories. If a
     job's configuration is wrong, nothing is trained.
     """
-    configure_log(config.hydra.hydra_logging, config.hydra.verbose)
+    log_as_sweep(config)
     directory = Path(config.hydra.sweep.dir)
     try:
         launcher = build("hydra.launcher", settings, LauncherSettings)
@@ -73,7 +74,7 @@ def launch(
         if not quiet:
             log.info("Launching %d jobs", len(job_overrides))
         # The runs of later batches have been checked, or differ from the first ones in what a policy has proposed.
-        jobs = check_jobs(context, config, job_overrides, first, processes, build_stacks=first == 0)
+        jobs = check_jobs(compose, config, job_overrides, first, processes, build_stacks=first == 0)
         if config.hydra.runtime.choices.get("search") == "none" and config.search.batch is None:  # these are all runs
             _warn_of_few_seeds(jobs)
         on_gpu = bool(launcher.gpus_per_node) if slurm else any(job.member.on_gpu() for job in jobs)
@@ -86,7 +87,7 @@ def launch(
 
         searches = config.hydra.runtime.choices.get("search") == "best"  # which has checked the labels
         train = partial(train_jobs, checks_labels=not searches)
-        tasks = [partial(train, context.callbacks, [jobs[i] for i in chunk.jobs], chunk.state) for chunk in chunks]
+        tasks = [partial(train, callbacks, [jobs[i] for i in chunk.jobs], chunk.state) for chunk in chunks]
         start = (
             partial(run_jobs, tasks, executor=executor)
             if slurm
@@ -94,7 +95,7 @@ def launch(
         )
         return watch_chunks(jobs, chunks, start, directory, failures, quiet)
     finally:
-        configure_log(config.hydra.hydra_logging, config.hydra.verbose)
+        log_as_sweep(config)
 
 
 def begin_processes(settings: Mapping[str, Any]) -> int:
@@ -112,7 +113,7 @@ def count_processes(settings: Mapping[str, Any]) -> int:
 
 
 def check_jobs(
-    context: HydraContext,
+    compose: Composer,
     config: DictConfig,
     overrides: Sequence[Sequence[str]],
     first: int,
@@ -127,8 +128,7 @@ def check_jobs(
     from runge.training.member import Member
 
     setup_globals()
-    compose, jobs = Composer(context.config_loader, config), list[Job]()
-    fixed = fixed_keys(config.hydra)
+    jobs, fixed = list[Job](), fixed_keys(config.hydra)
     for number, typed in enumerate(overrides, first):
         interruption.check()
         composed = compose(typed, number)

@@ -7,7 +7,7 @@ import re
 import traceback
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, redirect_stdout
-from typing import Any
+from typing import Any, cast
 
 import hydra
 from hydra.core.global_hydra import GlobalHydra
@@ -118,9 +118,11 @@ def _quote_expression(argument: str) -> str:
 
 def train_composed(configuration: DictConfig) -> Any:
     """Train one run, and return the value of its objective, or a tuple of several, for a sweeper to minimise."""
-    from runge.sweeps import run  # late: a mistake in the command line is reported before Lightning is loaded
+    from runge.sweeps import jobs, run  # late: a mistake in the command line is reported before Lightning is loaded
 
     interruption.check()
+    if HydraConfig.get().job_logging["root"] is None:
+        jobs.log_to_file(cast(DictConfig, HydraConfig.instance().cfg))
     return run.train_run(configuration)
 
 
@@ -194,15 +196,17 @@ def _restored() -> Iterator[None]:
         root, threads = logging.getLogger(), torch.get_num_threads()
         config = HydraConfig.instance().cfg
         handlers, level = root.handlers[:], root.level
-        # Hydra sets up logging again, and closes all handlers of this list, also those of the calling program.
-        listed = logging._handlerList  # pyright: ignore[reportAttributeAccessIssue]
-        earlier, listed[:] = listed[:], []
+        for handler in handlers:
+            root.removeHandler(handler)
+        root.setLevel(logging.INFO)
         try:
             yield
         finally:
-            for handler in set(root.handlers) - set(handlers):
+            for handler in root.handlers[:]:
+                root.removeHandler(handler)
                 handler.close()
-            listed[:0] = earlier
-            root.handlers[:], HydraConfig.instance().cfg = handlers, config
+            for handler in handlers:
+                root.addHandler(handler)
             root.setLevel(level)
+            HydraConfig.instance().cfg = config
             torch.set_num_threads(threads)

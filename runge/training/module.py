@@ -1,13 +1,15 @@
 """The LightningModule of a stack."""
 
 import copy
+import math
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from types import MappingProxyType
-from typing import Any
+from typing import Any, cast
 
 import lightning.pytorch as pl
 import torch
+from lightning.pytorch.core.optimizer import LightningOptimizer
 from torch import Tensor
 
 from runge import metrics
@@ -49,7 +51,7 @@ class SobolevRegression(pl.LightningModule):
         lambda_d: the full weight of MSE_df, or one per member, by which runs are judged.
         scale: the derivative's scale c inside the loss, or one per member.
         optimizer: the optimiser's settings; None: `Adam`.
-        max_steps: optimiser steps of the run; None: as many as the trainer takes.
+        max_steps: optimiser steps of the run; None: those of the trainer's `max_steps`, or of all blocks of its epochs.
         stop_at: the last step, whose weights `best` has then; None: `max_steps`, and those with the lowest loss.
         steps_per_block: the most optimiser steps of a `training_step`.
         diagnostics_every: steps between two evaluations of the gradients of both terms.
@@ -153,16 +155,16 @@ class SobolevRegression(pl.LightningModule):
 
     def _steps_of_trainer(self) -> int:
         """Return the steps that the trainer asks for, by its `max_steps` or by its epochs of blocks."""
-        self.trainer.fit_loop.setup_data()
-        blocks = int(self.trainer.num_training_batches) * (self.trainer.max_epochs or 0)
-        limits = [steps for steps in (self.trainer.max_steps, blocks * self.steps_per_block) if steps >= 0]
-        if not limits:
+        blocks, most = self.trainer.estimated_stepping_batches, self.trainer.max_steps  # -1: no limit
+        if not 0 <= blocks < math.inf:
             raise ValueError("max_steps: must be given to the module or to the Trainer if max_epochs is -1")
-        return min(limits)
+        steps = int(blocks) * self.steps_per_block
+        return steps if most < 0 else min(steps, most)
 
-    def configure_optimizers(self) -> torch.optim.Optimizer:
-        """Build the torch optimiser of the weights."""
-        return self.optimizer.build(self.optimizer.weights(self.network))
+    def configure_optimizers(self) -> list[torch.optim.Optimizer]:
+        """Build the torch optimiser of the weights, and one of nothing, whose steps the trainer counts: the blocks."""
+        nothing = torch.optim.SGD([torch.nn.Parameter(torch.zeros(()))])
+        return [self.optimizer.build(self.optimizer.weights(self.network)), nothing]
 
     @property
     def stopped(self) -> Tensor:
@@ -194,8 +196,7 @@ class SobolevRegression(pl.LightningModule):
         taken = self._take_steps(block, first, count)
         self.step += taken
         count = min(count, self.last - first)
-        # The trainer counts the steps of its own wrapper of the optimiser, which is not used.
-        self.trainer.fit_loop.epoch_loop.manual_optimization.optim_step_progress.increment_by(taken)
+        cast(list[LightningOptimizer], self.optimizers())[1].step()
         self.trainer.should_stop |= int(self.step) >= self.last
         self.block_ended = taken == count
         if self.block_ended:

@@ -200,7 +200,7 @@ def prepare_sweep(overrides):
     """Compose the runs of a sweep and make their stacks, as a command does before it trains."""
     command = read_command(*overrides, "hydra.sweep.dir=sweep", "trainer.max_steps=1")
     batch = next(policy_of(command).propose(Journal(Path(), {}, False, 0.0)))
-    check_jobs(command.context, command.config, batch.jobs, 0)
+    check_jobs(command.compose, command.config, batch.jobs, 0)
 
 
 def combine(overrides):

@@ -39,7 +39,7 @@ def proposed(*overrides):
     """Return the overrides of the runs of a grid, which are checked as those of a command are."""
     command = read_command(*SWEEP, *overrides, "hydra.sweep.dir=sweep")
     batch = next(policy_of(command).propose(Journal(Path(), {}, False, 0.0)))
-    check_jobs(command.context, command.config, batch.jobs, 0, build_stacks=False)
+    check_jobs(command.compose, command.config, batch.jobs, 0, build_stacks=False)
     return [overrides_of(job) for job in batch.jobs]
 
 

@@ -59,7 +59,7 @@ def launcher(at=None, error=None):
 
 def sweep(policy, launch):
     config = OmegaConf.create({"hydra": {"sweep": {"dir": str(FOLDER)}}})
-    loop.sweep(policy, SweepCommand(SimpleNamespace(), config, [], time.monotonic(), 1), launch, {})
+    loop.sweep(policy, SweepCommand(SimpleNamespace(), config, [], time.monotonic(), None, 1), launch, {})
 
 
 VALUES = [1.0, 2.0, 4.0, 5.0, 10.0, 11.0]

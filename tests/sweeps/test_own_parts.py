@@ -48,7 +48,7 @@ class Watch(Callback):
         if pl_module.block_ended:
             self.blocks += 1
             one, each = trainer.callback_metrics["val/mse_f"], pl_module.figures["val/mse_f"]
-            self.seen.append((trainer.global_step, self.blocks, float(one), each.tolist()))
+            self.seen.append((int(pl_module.step), self.blocks, float(one), each.tolist()))
             trainer.should_stop |= bool((each < self.goal).all())
 
     def state_dict(self):

@@ -9,6 +9,7 @@ from unittest.mock import Mock
 import pytest
 import torch
 import yaml
+from hydra.errors import HydraException
 from hydra.types import RunMode
 from joblib.externals.loky import get_reusable_executor
 from omegaconf import OmegaConf
@@ -181,10 +182,33 @@ def test_a_state_of_a_stack_that_cannot_be_read(configuration, tmp_path, monkeyp
 COMPOSED = [
     ["seed=3", "loss.lambda_d=1e-3", "model.activation=relu", "data.seed=null", "trainer.progress_bar=false"],
     ["sampling=mixed", "sampling.share=0.5"],
+    ["sampling.share=0.5", "sampling=mixed"],
     ["experiment=hw2", "model.width=7"],
     ["optimizer=sgd", "+optimizer.betas=[0.5,0.6]", "optimizer.lr=0.5"],
     ["~optimizer.betas"],
     ["target=expression", "target.expr='exp(-x)*sin(8*x)'", "target.domain=[0,1]"],
+    ["seed=1", "seed=2", "+new=1", "++new=2", "++seed=3", "new=4"],
+    ["loss.lambda_d=1", "loss={lambda_d: 3}"],
+    ["loss={lambda_d: 3}", "loss.lambda_d=1"],
+    ["seed=3", "~seed"],
+    ["+new=1", "~new"],
+    ["model=3", "objective=[val/mse_f,val/mse_df]"],
+    ["seed=", "resume='a, \\'b\\': ${seed}'", "trainer.patience=${trainer.max_steps}", "trainer.max_steps=???"],
+    ["+optimizer@second=sgd", "second.lr=0.5"],
+    ["~balance", "hydra.job.config.override_dirname.kv_sep=:", "seed=4"],
+]
+REFUSED = [
+    ["optimizer=sdg"],
+    ["nokey=1"],
+    ["seed.low=1"],
+    ["model.nokey=1", "seed=2"],
+    ["+seed=1"],
+    ["~nokey"],
+    ["~seed=5"],
+    ["seed=1,2"],
+    ["sampling@other=mixed"],
+    ["+sampling=mixed"],
+    ["data/nogroup=1"],
 ]
 
 
@@ -206,6 +230,16 @@ def test_composes_as_hydra_does(overrides, compose):
         OmegaConf.set_struct(config, False)
         config.hydra.job.num = config.hydra.job.id = 0
     assert OmegaConf.to_yaml(ours) == OmegaConf.to_yaml(theirs)
+
+
+@pytest.mark.parametrize("overrides", REFUSED, ids=" ".join)
+def test_refuses_as_hydra_does(overrides, compose):
+    with pytest.raises(HydraException) as theirs:
+        compose._loader.load_sweep_config(compose._master, overrides)
+    with pytest.raises(HydraException) as ours:
+        compose(overrides, 0)
+    assert (type(ours.value), str(ours.value)) == (type(theirs.value), str(theirs.value))
+    assert str(ours.value.__cause__) == str(theirs.value.__cause__)
 
 
 def test_options_are_those_of_the_run_and_not_of_the_sweep(compose):

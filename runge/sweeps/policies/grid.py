@@ -34,7 +34,7 @@ class Grid(Policy):
     def __init__(self, command: SweepCommand) -> None:
         self._command, self._settings = command, build("search", command.settings, GridSettings)
         self.compares = self._settings.compare
-        self._compose, self._runs = command.composer(), combinations(command.overrides, command.context.config_loader)
+        self._compose, self._runs = command.compose, combinations(command.overrides, command.context.config_loader)
         self._compose(self._runs[0], 0)  # a mistake in a key is reported before torch is loaded
         if len(self._runs) > 1:
             command.start_loading()
@@ -46,7 +46,7 @@ class Grid(Policy):
         batches = {first: runs[first : first + size] for first in range(0, len(runs), size)}
         if not command.processes or len(batches) > 1:  # else they are checked in the launcher's processes
             for first, batch in batches.items():
-                check_jobs(command.context, command.config, batch, first)
+                check_jobs(command.compose, command.config, batch, first)
         runs = list[EndedRun]()
         for batch in batches.values():
             runs += yield Batch(batch)

@@ -76,12 +76,12 @@ class Optuna(Policy):
         if settings.seeds > 1 and any(override.partition("=")[0] == "seed" for override in self.fixed):
             raise ConfigurationError("seed: must not be given with search.seeds, which sets it to 0, 1, ...")
         first, last = ({key: ends(x)[i] for key, x in self.space.items()} for i in (0, 1))
-        self._folds = folds(command.composer()(self._overrides(first), _NOWHERE))
+        self._folds = folds(command.compose(self._overrides(first), _NOWHERE))
         self._runs = settings.seeds * max(1, len(self._folds))  # of a trial
         command.start_loading()
         # All lower ends and first choices, and all upper ends and last choices.
         outermost = [[*self._overrides(params), *self._folds[:1]] for params in (first, last)]
-        jobs = check_jobs(command.context, command.config, outermost, _NOWHERE, command.processes or 1)
+        jobs = check_jobs(command.compose, command.config, outermost, _NOWHERE, command.processes or 1)
         self._objective = list(jobs[0].member.objective.keys)
         self._study = Study(self.space, len(self._objective), settings.sampler, settings.seed)
 

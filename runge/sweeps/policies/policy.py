@@ -28,6 +28,7 @@ class SweepCommand(NamedTuple):
         config: the sweep's configuration.
         arguments: the overrides of the command.
         began: the time at which it began, as `time.monotonic`.
+        compose: composes its runs, also for the launcher.
         processes: how many runs are trained at a time, in processes of the package's own launcher; None: the launcher
             is another one.
     """
@@ -36,6 +37,7 @@ class SweepCommand(NamedTuple):
     config: DictConfig
     arguments: Sequence[str]
     began: float
+    compose: Composer
     processes: int | None
 
     @property
@@ -69,10 +71,6 @@ class SweepCommand(NamedTuple):
         """Begin to load what the training processes need, as soon as no mistake in a key is expected."""
         if self.processes and self.processes > 1:
             start_loading()
-
-    def composer(self) -> Composer:
-        """Return a composer of the sweep's runs."""
-        return Composer(self.context.config_loader, self.config)
 
 
 Rounds = Generator[Batch, Sequence[EndedRun], None]

@@ -7,6 +7,7 @@ from typing import ClassVar
 from hydra.core.utils import JobReturn, JobStatus
 from hydra.types import RunMode
 
+from runge.sweeps.compose import Composer
 from runge.sweeps.loop import policy_of, sweep
 from runge.sweeps.policies.best.judge import Fit
 from runge.sweeps.policies.policy import SweepCommand
@@ -20,7 +21,8 @@ def read_command(*arguments):
     loader, ours = composer()._loader, [x for x in arguments if x != "-m"]
     config = loader.load_configuration("config", ours, RunMode.MULTIRUN)
     task = [x for x in ours if not x.startswith("hydra")]
-    return SweepCommand(SimpleNamespace(config_loader=loader), config, task, time.monotonic(), 1)
+    context, compose = SimpleNamespace(config_loader=loader), Composer(loader, config)
+    return SweepCommand(context, config, task, time.monotonic(), compose, 1)
 
 
 def policy(*arguments):

@@ -126,7 +126,7 @@ class CandidateFactory:
     """
 
     def __init__(self, command: SweepCommand) -> None:
-        self._command, self._compose = command, command.composer()
+        self._command, self._compose = command, command.compose
         parsed = OverridesParser.create(command.context.config_loader).parse_overrides(command.overrides)
         for override in parsed:
             if override.is_sweep_override():
