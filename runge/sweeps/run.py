@@ -18,11 +18,11 @@ from rich.console import Console
 from runge.comparison.tables import error_table
 from runge.configuration.errors import ConfigurationError, RunError, is_out_of_memory
 from runge.configuration.objects import SAME_BITS, digest, section, unimported
-from runge.configuration.words import command, key_of, setting
+from runge.configuration.words import command, key_of
 from runge.interruption import interruption
 from runge.machine import allow_open_files
 from runge.metrics import BEST_STEP, SWITCHED_ON_STEP, TOTAL_SECONDS
-from runge.records.checkpoints import stack_of, state_path
+from runge.records.checkpoints import state_path
 from runge.records.directories import FINDINGS, RunDirectory, RunState, resumable
 from runge.records.files import locked
 from runge.sweeps.compose import fixed_keys, options_of, plain_data
@@ -104,17 +104,10 @@ def _resumed(composed: dict[str, Any], resume: Any, directory: RunDirectory) -> 
     try:
         begun, *_ = directory.read_configuration()
         begun |= {key: section(key, begun.get(key)) for key in ("data", "trainer")}
-        stack = stack_of(directory)
     except ConfigurationError as error:
         raise ConfigurationError(f"resume: {error}") from error
-    if stack is not None:
-        how = setting("hydra.sweep.dir", os.path.relpath(stack.path.parent.parent))
-        raise ConfigurationError(
-            f"resume: {str(resume)!r} is trained in one stack with {len(stack.runs) - 1} other runs of its sweep; to "
-            f"continue them, repeat the sweep's command with {how}"
-        )
     if not directory.last.exists():
-        log.warning("the run has no checkpoint, and begins again")
+        log.warning("the run has no checkpoint of its own, and begins again")
     if digest(composed) == digest(begun):
         return composed
     return _merged(composed, begun)
