@@ -76,7 +76,7 @@ def launch(
         jobs = check_jobs(context, config, job_overrides, first, processes, build_stacks=first == 0)
         if config.hydra.runtime.choices.get("search") == "none" and config.search.batch is None:  # these are all runs
             _warn_of_few_seeds(jobs)
-        on_gpu = bool(launcher.gpus_per_node) if slurm else any(job.member.on_gpu() for job in jobs)
+        on_gpu = any(job.member.on_gpu() for job in jobs)
         if slurm or on_gpu:  # one process fills a GPU
             processes = (launcher.processes or PROCESSES) if slurm else 1
         most = launcher.members or (_MOST_ON_GPU if on_gpu else _MOST)

@@ -27,7 +27,6 @@ from runge.records.directories import FINDINGS, RunDirectory, RunState, resumabl
 from runge.records.files import locked
 from runge.sweeps.compose import fixed_keys, options_of, plain_data
 from runge.sweeps.jobs import Job, Value, begin_job, check_rows, ended_before, job_return, log_to_file, name_overrides
-from runge.training import gpu
 from runge.training.advice import advice, log_rows, without_effect
 from runge.training.member import Member
 
@@ -175,7 +174,7 @@ def make_stack(members: Sequence[Member]) -> "Stack":
 def announce(stack: "Stack", member: int, checks_labels: bool = True) -> None:
     """Log the data of one of a stack's runs, and warn of overrides without effect and of what may spoil its fit.
 
-    The data are the numbers of points, the device, the units, and what is unusual in the rows of a table. Derivatives
+    The data are the numbers of points, the units, and what is unusual in the rows of a table. Derivatives
     that contradict its values are looked for unless the command has done it: with 20 inputs it takes a second.
     """
     from runge.training.evaluation import point_counts  # late: it imports Lightning
@@ -183,8 +182,6 @@ def announce(stack: "Stack", member: int, checks_labels: bool = True) -> None:
     counts = point_counts(stack.members[member], stack.data)
     log.info("points: %s", ", ".join(f"{n} {split}" for split, n in counts.items()))
     run, lambda_d = stack.members[member], float(stack.module.lambda_d[member])
-    if run.training.accelerator == "auto" and (where := gpu.reason()):
-        log.info("%s", where)
     if run.far:
         log.info("trained in standardised units, because far from size 1: %s", ", ".join(run.far))
     if run.rows is not None:

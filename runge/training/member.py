@@ -24,7 +24,6 @@ from runge.sampling import Sampling
 from runge.schedules import Schedule
 from runge.sobolev.network import Model
 from runge.targets import Target, far_from_one
-from runge.training import gpu
 from runge.training.sections import Loss, Training
 
 OF_FORMULAS = ("target", "sampling")
@@ -160,7 +159,7 @@ class Member:
             what = f"the run's fit.csv would have two columns {twice[0]!r}, because u_y is the fit of y, and dy_dx its"
             key, how = ("data.outputs", "a column of the table") if table else ("target", "an output")
             yield f"{key}: {what} derivative with respect to x; rename or leave out {how}"
-        if self.training.accelerator == "gpu" and not self.on_gpu():
+        if self.on_gpu() and not torch.cuda.is_available():
             yield "trainer.accelerator: must be auto or cpu where there is no GPU, got 'gpu'"
         taken = ("loss", *QUANTITIES)
         for name in self.metrics:
@@ -218,7 +217,7 @@ class Member:
 
     def on_gpu(self) -> bool:
         """Return True if the run is trained on a GPU."""
-        return gpu.is_taken(self.training.accelerator)
+        return self.training.accelerator == "gpu"
 
     def shared(self) -> str:
         """Return all that members of one stack have in common, as text.
