@@ -37,7 +37,7 @@ from runge.sweeps.jobs import (
     plan,
     value_or_error,
 )
-from runge.sweeps.processes import Report, run_tasks, start_loading
+from runge.sweeps.processes import Report, run_tasks
 from runge.sweeps.slurm import PROCESSES, LauncherSettings, make_executor, run_jobs
 
 if TYPE_CHECKING:
@@ -69,7 +69,7 @@ def launch(
         launcher = build("hydra.launcher", settings, LauncherSettings)
         slurm = launcher.cluster == "slurm"
         executor = make_executor(launcher, (directory / ".submitit").absolute()) if slurm else None
-        processes = begin_processes(settings)
+        processes = count_processes(settings)
         if not quiet:
             log.info("Launching %d jobs", len(job_overrides))
         # The runs of later batches have been checked, or differ from the first ones in what a policy has proposed.
@@ -95,14 +95,6 @@ def launch(
         return watch_chunks(jobs, chunks, start, directory, failures, quiet)
     finally:
         configure_log(config.hydra.hydra_logging, config.hydra.verbose)
-
-
-def begin_processes(settings: Mapping[str, Any]) -> int:
-    """Return the number of processes of this machine that train, and begin to load what they need."""
-    processes = count_processes(settings)
-    if processes > 1:
-        start_loading()
-    return processes
 
 
 def count_processes(settings: Mapping[str, Any]) -> int:

@@ -19,7 +19,7 @@ from runge.data.table import Table, numbered
 from runge.metrics import QUANTITIES, VAL_NRMSE, Objective
 from runge.optimizers import Optimizer, adapt, has_own_rate
 from runge.records.fits import Columns
-from runge.resampling import Never, Periodic, Resampling
+from runge.resampling import Periodic, Resampling
 from runge.sampling import Sampling
 from runge.schedules import Schedule
 from runge.sobolev.network import Model
@@ -116,7 +116,7 @@ class Member:
     def _mistakes(self) -> Iterator[str]:
         """Yield what one section allows and another one does not."""
         table, penalty = self.rows is not None, self.penalty is not None
-        rule = type(self.resampling).__name__
+        rule, moves = type(self.resampling).__name__, isinstance(self.resampling, Periodic)
         sections = {"trainer": self.training, "model": self.model, "data": self.data, "loss": self.loss}
         for who, demands in (
             (type(self.optimizer).__name__, self.optimizer.demands),
@@ -143,11 +143,11 @@ class Member:
         at_step, steps = getattr(self.schedule, "at_step", None), self.training.max_steps
         if at_step is not None and at_step >= steps:
             yield f"schedule.at_step: must be below trainer.max_steps={steps}, or lambda_d is never on; got {at_step}"
-        if self.data.folds is not None and not isinstance(self.resampling, Never):
+        if self.data.folds is not None and moves:
             yield f"resampling: must be none with data.folds, because points would move into the fold; got {rule}"
-        if table and not isinstance(self.resampling, Never):
+        if table and moves:
             yield f"resampling: must be none with data=table, whose rows stay in place; got {rule}"
-        if not isinstance(self.resampling, Never | Periodic):
+        if not moves and type(self.resampling) is not Resampling:
             yield f"resampling._target_: must name a class derived from Periodic, got {rule}"
         for key in OF_FORMULAS if table else ():
             if (value := self.configuration.get(key)) is not None:
