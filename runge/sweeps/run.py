@@ -181,15 +181,14 @@ def announce(stack: "Stack", member: int, checks_labels: bool = True) -> None:
 
     counts = point_counts(stack.members[member], stack.data)
     log.info("points: %s", ", ".join(f"{n} {split}" for split, n in counts.items()))
-    run, lambda_d = stack.members[member], float(stack.module.lambda_d[member])
+    run = stack.members[member]
     if run.far:
         log.info("trained in standardised units, because far from size 1: %s", ", ".join(run.far))
     if run.rows is not None:
-        log_rows(run.rows, stack.data, member, checks_labels)
-    outputs = len(stack.data.dataset.test.outputs)
-    if useless := without_effect(run, lambda_d, float(stack.module.lambda_now[member]), outputs):
+        log_rows(run.rows, checks_labels)
+    if useless := without_effect(run):
         log.warning("without effect on the training: %s", "; ".join(useless))
-    for message in advice(stack.data, member, lambda_d):
+    for message in advice(stack.data, member, float(stack.module.lambda_d[member])):
         log.warning("%s", message)
 
 
