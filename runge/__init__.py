@@ -4,14 +4,23 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from runge.commands.check import check
-    from runge.function.function import Function
-    from runge.function.loading import load
-    from runge.interface.calls import fit, sweep, train
-    from runge.interface.outcomes import Answer, Comparison, Run
+    from runge.commands.check import check as check
+    from runge.function.function import Function as Function
+    from runge.function.loading import load as load
+    from runge.interface.calls import fit as fit
+    from runge.interface.calls import sweep as sweep
+    from runge.interface.calls import train as train
+    from runge.interface.outcomes import Answer as Answer
+    from runge.interface.outcomes import Comparison as Comparison
+    from runge.interface.outcomes import Run as Run
     from runge.interface.regressor import SobolevRegressor as SobolevRegressor
-    from runge.interface.verbs import compare, draw, export, predict, suggest
-    from runge.records.reading import history, runs
+    from runge.interface.verbs import compare as compare
+    from runge.interface.verbs import draw as draw
+    from runge.interface.verbs import export as export
+    from runge.interface.verbs import predict as predict
+    from runge.interface.verbs import suggest as suggest
+    from runge.records.reading import history as history
+    from runge.records.reading import runs as runs
 
 _NAMES = {
     "runge.commands.check": ["check"],
@@ -25,24 +34,8 @@ _NAMES = {
 }
 _MODULES = {name: module for module, names in _NAMES.items() for name in names}
 
-__all__ = [
-    "Answer",
-    "Comparison",
-    "Function",
-    "Run",
-    "check",
-    "compare",
-    "draw",
-    "export",
-    "fit",
-    "history",
-    "load",
-    "predict",
-    "runs",
-    "suggest",
-    "sweep",
-    "train",
-]
+# Without scikit-learn `from runge import *` must work.
+__all__ = sorted({*_MODULES} - {"SobolevRegressor"})  # pyright: ignore[reportUnsupportedDunderAll]
 __version__ = "0.3.0"
 
 
@@ -53,4 +46,4 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return [*__all__, "SobolevRegressor", "__version__"]  # without scikit-learn `from runge import *` must work
+    return [*_MODULES, "__version__"]

@@ -20,7 +20,7 @@ from runge.sampling import Density, SampledFunction, Sampling, fixed_ends
 from runge.sampling.domain import candidates
 from runge.schedules import due
 
-__all__ = ["Never", "Periodic", "Region", "Resampling", "Residual"]
+__all__ = ["Periodic", "Region", "Resampling", "Residual"]
 
 _MOST_AT_ONCE = 2.0
 """The largest factor of a region's share at a time: a larger one follows the noise of the errors."""
@@ -28,20 +28,14 @@ _MOST_AT_ONCE = 2.0
 
 @checked
 class Resampling:
-    """A rule for the times and places to which the training points move; by default never."""
+    """Training points that stay where they are.
 
-    def due(self, before: int, step: int) -> bool:
-        """Return whether the points move after `step` steps; the previous check was after `before` steps."""
-        return False
+    It is the base class of the rules by which they move.
+    """
 
     def rests_from(self) -> int:
         """Return the step from which the points stay where they are."""
         return 0
-
-
-@checked
-class Never(Resampling):
-    """Training points that stay where they are."""
 
 
 @checked
@@ -57,7 +51,10 @@ class Periodic(Resampling, ABC):
     last_step: Natural
 
     def due(self, before: int, step: int) -> bool:
-        """Return whether a multiple of `every` is after `before`, up to `step`, and `step` is at most `last_step`."""
+        """Return whether the points move after `step` steps; the previous check was after `before` steps.
+
+        They move if a multiple of `every` is after `before`, up to `step`, and `step` is at most `last_step`.
+        """
         return step <= self.last_step and due(max(self.every, 1), before, step)
 
     def rests_from(self) -> int:

@@ -5,7 +5,7 @@ import runpy
 import shutil
 import signal
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import redirect_stdout
 from functools import cache
 from hashlib import sha256
@@ -36,7 +36,6 @@ __all__ = ["_seeded", "fresh_seeds"]
 ROOT = Path(__file__).resolve().parent.parent
 
 gc.disable()  # while tests are collected, of which little is garbage
-collect_ignore = ["pretended.py"]  # which adds a device to torch
 torch.set_num_threads(1)
 MEMORY = Path("/dev/shm")
 if MEMORY.is_dir() and shutil.disk_usage(MEMORY).free > 4e9 and not os.statvfs(MEMORY).f_flag & os.ST_NOEXEC:
@@ -55,8 +54,6 @@ def pytest_addoption(parser):
     parser.addoption("--compositions", type=int, default=2, help="how many random compositions are compared")
     parser.addoption("--commands", type=int, default=2, help="how many random commands are tried")
     parser.addoption("--sequences", type=int, default=1, help="how many sequences of disturbances are tried")
-    where = {"choices": ["cpu", "gpu", "pretended"], "default": "cpu"}
-    parser.addoption("--accelerator", **where, help="where runs are trained; `tests/pretended.py` pretends a GPU")
     parser.addoption("--exports", choices=["few", "all"], default="few", help="which of all networks are exported")
     parser.addoption("--nightly", action="store_true", help="also the tests that take long or need a further tool")
 
@@ -166,27 +163,6 @@ def refusal(capsys) -> Callable[..., str]:
         return capsys.readouterr().err
 
     return refused
-
-
-@pytest.fixture(autouse=True)
-def _accelerator(request, monkeypatch) -> Iterator[None]:
-    """Train runs on the GPU, as if it had passed its test, or on one that is pretended, with `--accelerator`."""
-    if (chosen := request.config.getoption("accelerator")) == "cpu":
-        yield
-        return
-    monkeypatch.setattr("runge.training.gpu.passed_on", lambda: "this day")
-    if chosen == "gpu":
-        yield
-        return
-    try:
-        from tests import pretended
-    except ImportError as error:
-        raise pytest.UsageError("--accelerator pretended: this torch cannot have a device in Python") from error
-
-    monkeypatch.setattr("torch.cuda.is_available", lambda: True)
-    monkeypatch.setattr("runge.training.trainer.pl.Trainer", pretended.trainer)
-    with pretended.Card():
-        yield
 
 
 @pytest.fixture(scope="session", autouse=True)

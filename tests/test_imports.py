@@ -65,7 +65,7 @@ def test_commands_without_a_network_do_not_load_torch_and_a_run_resumes_after_th
     trainings = [["train", *arguments] for arguments in (["--help"], *mistakes)]
     tables = [["check", str(ROOT / "examples" / "wing.csv")], ["predict", "--help"]]
     commands = [[], *trainings, ["compare", "."], *tables, ["train", "resume=run"]]
-    late = "'torch', 'lightning', 'multiprocessing.forkserver'"
+    late = "'torch', 'lightning'"
     done, loaded = run(f"{AFTER}\nfor words in {commands}:\n    loaded_after(words, {late})", tmp_path)
     assert loaded == [*map(list, "00111000"), ["0", "torch", "lightning"]], done.stderr
     assert (run_of_others / "metrics.json").is_file()

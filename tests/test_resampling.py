@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from runge.resampling import Never, Region, Residual
+from runge.resampling import Region, Resampling, Residual
 from runge.sampling import Random, Uniform
 from runge.targets import Expression, Runge
 from tests.conftest import generator
@@ -110,5 +110,4 @@ def test_due():
     times = {(0, 9): False, (0, 10): True, (5, 25): True, (990, 1000): True, (1000, 1010): False}
     assert [rule.due(*steps) for steps in times] == [*times.values()]
     assert Residual(every=0, last_step=9, power=1.0, floor=1.0).due(3, 4)
-    assert not Never().due(0, 10**6)
-    assert (rule.rests_from(), Never().rests_from()) == (1000, 0)
+    assert (rule.rests_from(), Resampling().rests_from()) == (1000, 0)

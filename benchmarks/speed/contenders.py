@@ -61,9 +61,9 @@ def plain_torch() -> TakeSteps:
     return take
 
 
-def jax_network(device: str = "cpu") -> tuple[Any, Any, Any]:
+def jax_network() -> tuple[Any, Any, Any]:
     """A network's initial state from a key, k steps from a state to the next, and JAX."""
-    os.environ["JAX_PLATFORMS"] = device
+    os.environ["JAX_PLATFORMS"] = "cpu"
     import jax  # pyright: ignore[reportMissingImports]: the extra `bench`
     import optax  # pyright: ignore[reportMissingImports]
 
@@ -98,9 +98,9 @@ def jax_network(device: str = "cpu") -> tuple[Any, Any, Any]:
     return initial, scan, jax
 
 
-def jax_scan(members: int, device: str = "cpu") -> TakeSteps:
+def jax_scan(members: int) -> TakeSteps:
     """All steps of a turn in one compiled scan; with several members, under vmap."""
-    initial, scan, jax = jax_network(device)
+    initial, scan, jax = jax_network()
     keys = jax.random.split(jax.random.key(0), members)
     if members == 1:
         state, run = initial(keys[0]), jax.jit(scan, static_argnums=0)
@@ -131,18 +131,18 @@ def jax_halves(members: int) -> TakeSteps:
     return take
 
 
-def stack(members: int, how: Compile, n: int = N, width: int = WIDTH, depth: int = 2, device: str = "cpu") -> TakeSteps:
+def stack(members: int, how: Compile, n: int = N, width: int = WIDTH, depth: int = 2) -> TakeSteps:
     """This package: the arithmetic of a run, without the framework around it."""
     machine.keep_memory()
     target = Runge()
     data = sample(target, Uniform(), torch.Generator(), Data(n_train=n, n_val=2, n_test=2))
-    points = Points.stack([data.train.to(dtype=torch.float32)] * members).to(torch.device(device))
+    points = Points.stack([data.train.to(dtype=torch.float32)] * members)
     model = Model(activation="tanh", depth=depth, width=width, init="default", derivative="forward")
     generators = [torch.Generator().manual_seed(seed) for seed in range(members)]
-    network = StackedMLP(model, target.domain.expand(members, -1, -1), generators, torch.float32).to(device)
+    network = StackedMLP(model, target.domain.expand(members, -1, -1), generators, torch.float32)
     method = Adam(lr=RATE, lr_schedule="constant")
     optimizer = method.build([network.theta])
-    scale, lambda_d = torch.ones(members, device=device), torch.full((members,), LAMBDA_D, device=device)
+    scale, lambda_d = torch.ones(members), torch.full((members,), LAMBDA_D)
     loss_and_gradient = step_function(how, model, torch.float32, neurons=0, steps=0)
     machine.use_threads(members * n * 2 * width)
 
@@ -152,8 +152,6 @@ def stack(members: int, how: Compile, n: int = N, width: int = WIDTH, depth: int
         taken = 0
         while taken < k:
             taken += method.steps(optimizer, course, taken, k)
-        if device != "cpu":
-            torch.cuda.synchronize()  # the last steps are only begun
 
     return take
 

@@ -177,7 +177,6 @@ def _data(ranking: Ranking, directory: Path | None) -> dict[str, Any]:
         "race": ranking.race is not None,
         "profiles": [asdict(profile) for profile in ranking.race.profiles] if ranking.race else [],
         "level": ranking.race and ranking.race.level,
-        "search": ranking.search and {**asdict(ranking.search), "command": None},
     }
 
 

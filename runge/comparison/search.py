@@ -1,25 +1,22 @@
-"""Read the trials of `search=optuna` from the file in its directory."""
+"""Read the best trials of `search=optuna` from the file in its directory."""
 
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal
 
-from pydantic import ConfigDict, TypeAdapter, ValidationError
+from pydantic import TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass
 
 from runge.configuration.errors import ConfigurationError
 from runge.records.files import printable, read_json
 
 
-@dataclass(frozen=True, config=ConfigDict(allow_inf_nan=False))
+@dataclass(frozen=True)
 class Trial:
-    """A trial: its number, its status, the numbers of its runs, and its objective (None: unknown)."""
+    """A trial: its number, and the numbers of its runs."""
 
     number: int
-    status: Literal["finished", "diverged", "failed"]
     runs: list[int]
-    values: list[float] | None
 
 
 @dataclass(frozen=True)

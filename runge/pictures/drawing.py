@@ -147,8 +147,8 @@ def title_of(settings: Mapping[str, Any]) -> str:
         what = Path(settings["data.file"]).name
     elif "sampling" in settings:
         what = f"{what}, {settings['sampling'].lower()} sampling"
-        if (moved := settings.get("resampling", "Never")) != "Never":
-            what += f", then by {moved.lower()}"
+        if "resampling.every" in settings:
+            what += f", then by {settings['resampling'].lower()}"
         noise = [f"noise {level:g} in {label}" for key, label in _NOISE.items() if (level := settings.get(key))]
         what = ", ".join([what, *noise])
     facts = [f"{settings.get('model.activation')} {settings.get('model.depth')} × {settings.get('model.width')}"]

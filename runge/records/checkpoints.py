@@ -64,23 +64,6 @@ def read_state(path: Path) -> SavedStack:
         raise ConfigurationError(f"{path} does not hold a run's state ({type(error).__name__}: {error})") from error
 
 
-def latest_first(files: Iterable[Path]) -> list[Path]:
-    """Return files of states, the newest first: of a run that is in several files, the first one counts."""
-    return sorted(files, key=lambda file: (-file.stat().st_mtime_ns, file))
-
-
-def stack_of(run: RunDirectory) -> SavedStack | None:
-    """Return the state of the stack that trains a run together with others, or None.
-
-    Raises:
-        ConfigurationError: the file of a stack of its sweep is damaged.
-    """
-    path = run.path.resolve()
-    files = [file for above in path.parents for file in (above / STACKS).glob("*.ckpt")]
-    states = map(read_state, latest_first(files))
-    return next((state for state in states if str(path) in state.runs), None)
-
-
 def take(state: Any, members: Sequence[int]) -> Any:
     """Return some members' part of a stack's state: their rows of all tensors, whose first dimension is the members'.
 

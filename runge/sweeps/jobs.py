@@ -95,7 +95,7 @@ def ended_before(member: "Member", directory: RunDirectory) -> Value | RunError 
                 return member.objective.returned(metrics)
             raise ConfigurationError(f"{directory.metrics} is damaged (it has no {VAL_LOSS})")
     except (ConfigurationError, LookupError, FileNotFoundError) as error:
-        log.warning("%s: training the run again from its last checkpoint", error)
+        log.warning("%s: training the run again", error)
         directory.metrics.unlink(missing_ok=True)
     return DivergedError(f"diverged: {state.message}") if state.status == "diverged" else None
 
@@ -194,31 +194,33 @@ def interrupted(state: str, sweep: Path) -> SystemExit:
 def begun_chunks(jobs: Sequence[Job], sweep: Path) -> list[Chunk]:
     """Return the unfinished stacks of a sweep that have a saved state. A damaged file is set aside.
 
-    A run that was continued without others of its stack has two files, of which the later one counts.
+    Only whole stacks resume. The files of stacks come before those of runs trained alone, and the latest first: of a
+    run that is in several files, the first one counts.
     """
-    from runge.records.checkpoints import STACKS, latest_first, read_state
+    from runge.records.checkpoints import STACKS, read_state
 
     numbers = {os.path.normpath(job.directory): number for number, job in enumerate(jobs)}
     alone = [RunDirectory(job.directory).last for job in jobs if job.outcome is None]
+    stacks = sorted((sweep / STACKS).glob("*.ckpt"), key=lambda file: -file.stat().st_mtime_ns)
     chunks, taken = list[Chunk](), set[int]()
-    files = [*(sweep / STACKS).glob("*.ckpt"), *filter(Path.exists, alone)]
-    for path in latest_first(files):
+    for path in [*stacks, *filter(Path.exists, alone)]:
         try:
             saved = read_state(path)
         except ConfigurationError as error:
             log.warning("%s: set aside", error)
             path.replace(path.with_name(f"{path.name}.damaged"))
             continue
-        together = [numbers[run] for run in saved.runs if run in numbers and numbers[run] not in taken]
+        together = [numbers[run] for run in saved.runs if run in numbers]
         if all(jobs[i].outcome is not None for i in together):
             continue
         for run, identity in zip(saved.runs, saved.digests, strict=True):
             if run in numbers and digest(jobs[numbers[run]].member.configuration) != identity:
                 raise _foreign_run(RunDirectory(run))
         if len(together) < len(saved.runs):
-            _warn_of_fewer(len(saved.runs), "resumes", len(together), "the command lacks the others")
-        taken |= {*together}
-        chunks.append(Chunk(together, _steps(jobs, together) - saved.step, path))
+            log.warning("%s is not continued: the command has %d of its %d runs", path, len(together), len(saved.runs))
+        elif taken.isdisjoint(together):
+            taken |= {*together}
+            chunks.append(Chunk(together, _steps(jobs, together) - saved.step, path))
     return chunks
 
 
@@ -227,9 +229,9 @@ def plan(jobs: Sequence[Job], processes: int, most: int, begun: Sequence[Chunk] 
 
     With several processes the chunks that take longest come first.
 
-    Jobs that began in one stack resume in it (see `begun_chunks`), so their results are the same, bit for bit. All
-    others are divided as at the sweep's beginning, so that a resumed sweep has the stacks of an uninterrupted
-    one.
+    Whole stacks that have begun resume (see `begun_chunks`), so their results are the same, bit for bit. All other jobs
+    begin, divided as at the sweep's beginning, so that a resumed sweep has the stacks of an uninterrupted one. A job
+    that its stack lacks, such as one whose files are damaged, is trained without it.
     """
     fresh, chunks = _divide(jobs, processes, most), list(begun)
     settled = {number for number, job in enumerate(jobs) if job.outcome is not None}.union(*(c.jobs for c in chunks))
@@ -237,7 +239,8 @@ def plan(jobs: Sequence[Job], processes: int, most: int, begun: Sequence[Chunk] 
         if new := [number for number in chunk.jobs if number not in settled]:
             chunks.append(chunk._replace(jobs=new))
             if len(new) < len(chunk.jobs) and any(RunDirectory(jobs[i].directory).hydra.exists() for i in new):
-                _warn_of_fewer(len(chunk.jobs), "begins again", len(new), "they have no checkpoint")
+                what = f"a stack of {len(chunk.jobs)} runs begins again with {len(new)} of them"
+                log.warning("%s, whose figures are the same to round-off; they have no checkpoint", what)
     if processes > 1:
         chunks.sort(key=lambda chunk: len(chunk.jobs) * chunk.steps * jobs[chunk.jobs[0]].member.work(), reverse=True)
     return chunks, len(fresh) == 1
@@ -263,8 +266,3 @@ def _divide(jobs: Sequence[Job], processes: int, most: int) -> list[Chunk]:
 
 def _steps(jobs: Sequence[Job], numbers: Sequence[int]) -> int:
     return jobs[numbers[0]].member.training.steps
-
-
-def _warn_of_fewer(before: int, does: str, now: int, why: str) -> None:
-    what = f"a stack of {before} runs {does} with {now} of them"
-    log.warning("%s, whose figures are the same to round-off; %s", what, why)

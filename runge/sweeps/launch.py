@@ -37,7 +37,7 @@ from runge.sweeps.jobs import (
     plan,
     value_or_error,
 )
-from runge.sweeps.processes import Report, run_tasks, start_loading
+from runge.sweeps.processes import Report, run_tasks
 from runge.sweeps.slurm import PROCESSES, LauncherSettings, make_executor, run_jobs
 
 if TYPE_CHECKING:
@@ -70,14 +70,14 @@ def launch(
         launcher = build("hydra.launcher", settings, LauncherSettings)
         slurm = launcher.cluster == "slurm"
         executor = make_executor(launcher, (directory / ".submitit").absolute()) if slurm else None
-        processes = begin_processes(settings)
+        processes = count_processes(settings)
         if not quiet:
             log.info("Launching %d jobs", len(job_overrides))
         # The runs of later batches have been checked, or differ from the first ones in what a policy has proposed.
         jobs = check_jobs(compose, config, job_overrides, first, processes, build_stacks=first == 0)
         if config.hydra.runtime.choices.get("search") == "none" and config.search.batch is None:  # these are all runs
             _warn_of_few_seeds(jobs)
-        on_gpu = bool(launcher.gpus_per_node) if slurm else any(job.member.on_gpu() for job in jobs)
+        on_gpu = any(job.member.on_gpu() for job in jobs)
         if slurm or on_gpu:  # one process fills a GPU
             processes = (launcher.processes or PROCESSES) if slurm else 1
         most = launcher.members or (_MOST_ON_GPU if on_gpu else _MOST)
@@ -96,14 +96,6 @@ def launch(
         return watch_chunks(jobs, chunks, start, directory, failures, quiet)
     finally:
         log_as_sweep(config)
-
-
-def begin_processes(settings: Mapping[str, Any]) -> int:
-    """Return the number of processes of this machine that train, and begin to load what they need."""
-    processes = count_processes(settings)
-    if processes > 1:
-        start_loading()
-    return processes
 
 
 def count_processes(settings: Mapping[str, Any]) -> int:

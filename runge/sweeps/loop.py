@@ -17,6 +17,7 @@ from runge.records.files import discard, locked, printable, write
 from runge.sweeps.jobs import TIME_OVER, Launch, interrupted, value_or_error
 from runge.sweeps.journal import JOURNAL, Batch, Journal
 from runge.sweeps.policies.policy import Policy, Rounds, SweepCommand
+from runge.sweeps.processes import start_loading
 
 __all__ = ["policy_of", "sweep"]
 
@@ -24,10 +25,14 @@ __all__ = ["policy_of", "sweep"]
 def policy_of(command: SweepCommand) -> Policy:
     """Return the policy that the group `search` of a command names; if it refuses the command, no directory is left.
 
+    Meanwhile the processes that train begin to load what they need.
+
     Raises:
         ConfigurationError: a setting or an override is not allowed.
     """
     directory = command.directory  # which resolving makes, once: the configurations of runs copy it
+    if (command.processes or 1) > 1:
+        start_loading()
     try:
         return _policy_class(command)(command)
     except BaseException:
@@ -38,7 +43,6 @@ def policy_of(command: SweepCommand) -> Policy:
 def _policy_class(command: SweepCommand) -> Callable[[SweepCommand], Policy]:
     match command.config.hydra.runtime.choices.get("search"):
         case "best":
-            command.start_loading()
             from runge.sweeps.policies.best.successive_halving import Best  # late: a policy loads what it needs
 
             return Best

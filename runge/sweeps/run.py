@@ -18,16 +18,15 @@ from rich.console import Console
 from runge.comparison.tables import error_table
 from runge.configuration.errors import ConfigurationError, RunError, is_out_of_memory
 from runge.configuration.objects import SAME_BITS, digest, section, unimported
-from runge.configuration.words import command, key_of, setting
+from runge.configuration.words import command, key_of
 from runge.interruption import interruption
 from runge.machine import allow_open_files
 from runge.metrics import BEST_STEP, SWITCHED_ON_STEP, TOTAL_SECONDS
-from runge.records.checkpoints import stack_of, state_path
+from runge.records.checkpoints import state_path
 from runge.records.directories import FINDINGS, RunDirectory, RunState, resumable
 from runge.records.files import locked
 from runge.sweeps.compose import fixed_keys, options_of, plain_data
 from runge.sweeps.jobs import Job, Value, begin_job, check_rows, ended_before, job_return, log_to_file, name_overrides
-from runge.training import gpu
 from runge.training.advice import advice, log_rows, without_effect
 from runge.training.member import Member
 
@@ -104,17 +103,10 @@ def _resumed(composed: dict[str, Any], resume: Any, directory: RunDirectory) -> 
     try:
         begun, *_ = directory.read_configuration()
         begun |= {key: section(key, begun.get(key)) for key in ("data", "trainer")}
-        stack = stack_of(directory)
     except ConfigurationError as error:
         raise ConfigurationError(f"resume: {error}") from error
-    if stack is not None:
-        how = setting("hydra.sweep.dir", os.path.relpath(stack.path.parent.parent))
-        raise ConfigurationError(
-            f"resume: {str(resume)!r} is trained in one stack with {len(stack.runs) - 1} other runs of its sweep; to "
-            f"continue them, repeat the sweep's command with {how}"
-        )
     if not directory.last.exists():
-        log.warning("the run has no checkpoint, and begins again")
+        log.warning("the run has no checkpoint of its own, and begins again")
     if digest(composed) == digest(begun):
         return composed
     return _merged(composed, begun)
@@ -182,24 +174,21 @@ def make_stack(members: Sequence[Member]) -> "Stack":
 def announce(stack: "Stack", member: int, checks_labels: bool = True) -> None:
     """Log the data of one of a stack's runs, and warn of overrides without effect and of what may spoil its fit.
 
-    The data are the numbers of points, the device, the units, and what is unusual in the rows of a table. Derivatives
+    The data are the numbers of points, the units, and what is unusual in the rows of a table. Derivatives
     that contradict its values are looked for unless the command has done it: with 20 inputs it takes a second.
     """
     from runge.training.evaluation import point_counts  # late: it imports Lightning
 
     counts = point_counts(stack.members[member], stack.data)
     log.info("points: %s", ", ".join(f"{n} {split}" for split, n in counts.items()))
-    run, lambda_d = stack.members[member], float(stack.module.lambda_d[member])
-    if run.training.accelerator == "auto" and (where := gpu.reason()):
-        log.info("%s", where)
+    run = stack.members[member]
     if run.far:
         log.info("trained in standardised units, because far from size 1: %s", ", ".join(run.far))
     if run.rows is not None:
-        log_rows(run.rows, stack.data, member, checks_labels)
-    outputs = len(stack.data.dataset.test.outputs)
-    if useless := without_effect(run, lambda_d, float(stack.module.lambda_now[member]), outputs):
+        log_rows(run.rows, checks_labels)
+    if useless := without_effect(run):
         log.warning("without effect on the training: %s", "; ".join(useless))
-    for message in advice(stack.data, member, lambda_d):
+    for message in advice(stack.data, member, float(stack.module.lambda_d[member])):
         log.warning("%s", message)
 
 

@@ -19,12 +19,11 @@ from runge.data.table import Table, numbered
 from runge.metrics import QUANTITIES, VAL_NRMSE, Objective
 from runge.optimizers import Optimizer, adapt, has_own_rate
 from runge.records.fits import Columns
-from runge.resampling import Never, Periodic, Resampling
+from runge.resampling import Periodic, Resampling
 from runge.sampling import Sampling
 from runge.schedules import Schedule
 from runge.sobolev.network import Model
 from runge.targets import Target, far_from_one
-from runge.training import gpu
 from runge.training.sections import Loss, Training
 
 OF_FORMULAS = ("target", "sampling")
@@ -117,7 +116,7 @@ class Member:
     def _mistakes(self) -> Iterator[str]:
         """Yield what one section allows and another one does not."""
         table, penalty = self.rows is not None, self.penalty is not None
-        rule = type(self.resampling).__name__
+        rule, moves = type(self.resampling).__name__, isinstance(self.resampling, Periodic)
         sections = {"trainer": self.training, "model": self.model, "data": self.data, "loss": self.loss}
         for who, demands in (
             (type(self.optimizer).__name__, self.optimizer.demands),
@@ -144,11 +143,11 @@ class Member:
         at_step, steps = getattr(self.schedule, "at_step", None), self.training.max_steps
         if at_step is not None and at_step >= steps:
             yield f"schedule.at_step: must be below trainer.max_steps={steps}, or lambda_d is never on; got {at_step}"
-        if self.data.folds is not None and not isinstance(self.resampling, Never):
+        if self.data.folds is not None and moves:
             yield f"resampling: must be none with data.folds, because points would move into the fold; got {rule}"
-        if table and not isinstance(self.resampling, Never):
+        if table and moves:
             yield f"resampling: must be none with data=table, whose rows stay in place; got {rule}"
-        if not isinstance(self.resampling, Never | Periodic):
+        if not moves and type(self.resampling) is not Resampling:
             yield f"resampling._target_: must name a class derived from Periodic, got {rule}"
         for key in OF_FORMULAS if table else ():
             if (value := self.configuration.get(key)) is not None:
@@ -160,7 +159,7 @@ class Member:
             what = f"the run's fit.csv would have two columns {twice[0]!r}, because u_y is the fit of y, and dy_dx its"
             key, how = ("data.outputs", "a column of the table") if table else ("target", "an output")
             yield f"{key}: {what} derivative with respect to x; rename or leave out {how}"
-        if self.training.accelerator == "gpu" and not self.on_gpu():
+        if self.on_gpu() and not torch.cuda.is_available():
             yield "trainer.accelerator: must be auto or cpu where there is no GPU, got 'gpu'"
         taken = ("loss", *QUANTITIES)
         for name in self.metrics:
@@ -218,7 +217,7 @@ class Member:
 
     def on_gpu(self) -> bool:
         """Return True if the run is trained on a GPU."""
-        return gpu.is_taken(self.training.accelerator)
+        return self.training.accelerator == "gpu"
 
     def shared(self) -> str:
         """Return all that members of one stack have in common, as text.

@@ -15,7 +15,7 @@ from runge.pictures.drawing import draw_into
 from runge.records.checkpoints import serialise, take
 from runge.records.directories import FINDINGS, RunDirectory, RunState, Status
 from runge.records.files import WarnOnce, write
-from runge.training.advice import fit_findings, hardly_matters
+from runge.training.advice import fit_findings
 from runge.training.callbacks.history import History
 from runge.training.callbacks.resample import Resample
 from runge.training.datamodule import PointsDataModule
@@ -194,7 +194,7 @@ class StackWriter:
             run.directory.write(self._state(i, "running"), **tables)
             self._draw(i, metrics)
         run.close(self.module.last_step(i), metrics)
-        finished = self._state(i, "finished", message=self._findings(i, metrics, evaluation))
+        finished = self._state(i, "finished", message=self._findings(i, metrics))
         if member.rows is not None and member.has_test:
             metrics |= intervals_on_test(evaluation)
         metrics |= {FIT_SECONDS: fit_seconds, TOTAL_SECONDS: total_seconds + time.perf_counter() - began}
@@ -207,22 +207,15 @@ class StackWriter:
         self._leave(i, "diverged", message, step)
         return DivergedError(f"diverged: {message}")
 
-    def _findings(self, i: int, metrics: Metrics, evaluation: Evaluation) -> str:
+    def _findings(self, i: int, metrics: Metrics) -> str:
         """Return the warnings about a member's fit, as one text."""
-        member, index = self.runs[i].member, torch.tensor([i])
-        units = self.data.units
-        train = self.data.dataset.train.take(index)
-        x = train.x if units is None else units.take(index).restore_inputs(train.x)
-        hardly = hardly_matters(evaluation.du[None], x)[0].tolist()
-        unimportant = [name for name, holds in zip(self.data.inputs, hardly, strict=True) if holds and member.rows]
-        rate = getattr(member.optimizer, "lr_schedule", None)
+        member = self.runs[i].member
         findings = fit_findings(
             metrics,
             self._history(i),
-            train,
-            unimportant,
+            self.data.dataset.train.outputs,
             of_table=member.rows is not None,
-            rate=rate,
+            rate=getattr(member.optimizer, "lr_schedule", None),
             lambda_d=float(self.module.lambda_d[i]),
         )
         return FINDINGS.join(findings)

@@ -14,8 +14,8 @@ from lightning.pytorch.callbacks import Callback
 
 from runge.configuration.errors import ConfigurationError
 from runge.interruption import interruption
-from runge.records.checkpoints import STACKS, read_state, serialise, state_path, take
-from runge.records.directories import ENDED, RunDirectory
+from runge.records.checkpoints import STACKS, read_state, serialise
+from runge.records.directories import RunDirectory
 from runge.records.files import WarnOnce, write
 from runge.training.module import SobolevRegression
 
@@ -72,8 +72,7 @@ class Save(Callback):
 class StateFile(CheckpointIO):
     """The file of a stack's state: written atomically while it trains, removed when all of its runs have ended.
 
-    If it cannot be written, that is a warning: what the runs leave in the end does not depend on it. Runs that continue
-    without others of their stack get a file of their own; that of the stack stays until the others have ended.
+    If it cannot be written, that is a warning: what the runs leave in the end does not depend on it.
 
     Args:
         path: the file.
@@ -94,19 +93,12 @@ class StateFile(CheckpointIO):
         self.state: dict[str, Any] | None = None
         self.threads: int | None = None
         self._attempt = WarnOnce()
-        self._before, self._left_out = path, list[RunDirectory]()
         if path.exists():
             saved = read_state(path)
-            runs = [os.path.normpath(directory.path) for directory in directories]
-            places = [k for k, run in enumerate(saved.runs) if run in runs]
-            if [(saved.runs[k], saved.digests[k]) for k in places] != list(zip(runs, digests, strict=True)):
+            runs = tuple(os.path.normpath(directory.path) for directory in directories)
+            if (saved.runs, saved.digests) != (runs, tuple(digests)):
                 raise ConfigurationError(f"{path} holds the state of other runs; remove it to begin again")
-            # L-BFGS, which is alone in its stack, has a state without members in front.
-            whole = len(places) == len(saved.runs)
-            self.state, self.threads = saved.state if whole else take(saved.state, places), saved.threads
-            if not whole:
-                self._left_out = [RunDirectory(run) for run in saved.runs if run not in runs]
-                self.path = state_path(directories, path.parent.parent)
+            self.state, self.threads = saved.state, saved.threads
 
     @property
     def step(self) -> int:
@@ -130,9 +122,7 @@ class StateFile(CheckpointIO):
 
     def remove_checkpoint(self, path: Any) -> None:
         """Remove the file of several runs; that of a run trained alone stays, to finish it again if files are lost."""
-        ended = all((state := run.read_state()) and state.status in ENDED for run in self._left_out)
-        for path in {self.path, *([self._before] if ended else [])}:
-            if path.parent.name == STACKS:
-                path.unlink(missing_ok=True)
-                with suppress(OSError):  # there are others
-                    path.parent.rmdir()
+        if self.path.parent.name == STACKS:
+            self.path.unlink(missing_ok=True)
+            with suppress(OSError):  # there are others
+                self.path.parent.rmdir()

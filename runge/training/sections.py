@@ -9,7 +9,6 @@ from runge.configuration.validation import Count, NonNegative, Positive, checked
 from runge.data.sampled import SampleWeight
 from runge.sobolev.kernel import Compile
 from runge.sobolev.losses import DerivativeScale
-from runge.training.gpu import Accelerator
 
 __all__ = ["Loss", "Training"]
 
@@ -54,8 +53,7 @@ class Training:
             them. They are counted once lambda_d has its full value and points no longer move.
         precision: 32 or 64 bit.
         compile: `on` or `off`, or `auto`: compile the step if that is expected to save more time than it takes.
-        accelerator: `cpu` or `gpu`, or `auto`: a GPU that has passed `benchmarks/speed/gpu.py` on this machine, and
-            otherwise the CPU.
+        accelerator: `auto` or `cpu`: the CPU; `gpu`: a GPU, on which the code has never run.
         log_every: steps between two rows of the history, >= 1.
         diagnostics_every: steps between two evaluations of the gradients of both terms, >= 1.
         checkpoint_seconds: seconds between two checkpoints, in [0, 1e12].
@@ -65,7 +63,7 @@ class Training:
     max_steps: Count
     precision: Literal[32, 64]
     compile: Annotated[Compile, BeforeValidator(_as_word)]
-    accelerator: Accelerator
+    accelerator: Literal["auto", "cpu", "gpu"]
     log_every: Count
     diagnostics_every: Count
     checkpoint_seconds: NonNegative

@@ -150,11 +150,12 @@ def test_a_run_that_has_not_finished_has_curves(fit, refusal, capsys):
 UNIFORM, LAMBDA = {"sampling": "Uniform"}, {"loss.lambda_d": 0.1}
 NOISE = {"data.noise_f": 0.0, "data.noise_df": 0.05, **UNIFORM}
 PLANE = {"target": "Expression", "target.domain": "[[-1, 1], [0, 2]]"}
+BY_REGION = {"resampling": "Region", "resampling.every": 1}
 TITLES = {
     "Runge, uniform sampling: {}, lambda_d = 0.1": {"target": "Runge", **UNIFORM, **LAMBDA},
     "a = x, b = -x: {}, lambda_d by Log": {"target.expr.a": "x", "target.expr.b": "-x", "balance": "Log", **LAMBDA},
     r"\$.csv: {}": {"data.file": "/there/$.csv", **UNIFORM},
-    "x, random sampling, then by region: {}": {"target.expr": "x", "sampling": "Random", "resampling": "Region"},
+    "x, random sampling, then by region: {}": {"target.expr": "x", "sampling": "Random", **BY_REGION},
     "exp(x2)*x1, uniform sampling, noise 0.05 in f': {}": {"target.expr": "exp(y)*x", **PLANE, **NOISE},
 }
 

@@ -13,7 +13,7 @@ from runge.sweeps.run import make_stack
 from runge.sweeps.session import check_overrides, explain, quoted
 from runge.training.member import Member
 from tests.conftest import compose, composer
-from tests.refusals import check_refusal
+from tests.refusals import check_refusal, refuses
 from tests.sweeps.policies.made_up import read_command
 
 OWN = "tests.sweeps.test_own_parts"
@@ -220,6 +220,15 @@ def test_mistake_is_refused_before_anything_is_trained(make, mistake, in_folder)
         make(quoted(mistake.split()))
     check_refusal(str(explain(error.value)), *ALL[make][mistake])
     assert sorted(path.name for path in Path().iterdir()) == ["a.csv", "b.csv"]
+
+
+def test_a_gpu_is_used_only_if_it_is_asked_for_and_there(monkeypatch):
+    monkeypatch.setattr("torch.cuda.is_available", lambda: True)
+    accelerators = ("auto", "cpu", "gpu")
+    assert [Member(compose(f"trainer.accelerator={x}")).on_gpu() for x in accelerators] == [False, False, True]
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    with refuses("trainer.accelerator", "'gpu'", "auto or cpu"):
+        Member(compose("trainer.accelerator=gpu"))
 
 
 def test_full_traceback_on_request(train, monkeypatch):

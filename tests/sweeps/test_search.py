@@ -176,7 +176,7 @@ def test_mistakes_are_refused_before_any_work(mistake):
 @pytest.mark.parametrize("processes", [1, 2])
 def test_several_processes_begin_to_load_before_the_first_run(processes, monkeypatch):
     begun = []
-    monkeypatch.setattr("runge.sweeps.policies.policy.start_loading", lambda: begun.append(processes))
+    monkeypatch.setattr("runge.sweeps.loop.start_loading", lambda: begun.append(processes))
     policy_of(read_command(*SEARCH, *RANGES, "hydra.sweep.dir=search")._replace(processes=processes))
     assert begun == [2][: processes - 1]
 

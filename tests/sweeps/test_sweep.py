@@ -143,19 +143,34 @@ def test_a_run_that_diverges_or_a_mistake_in_a_later_batch(fail, tmp_path):
     assert sorted(directories(tmp_path / "sweep")) == ["1"]
 
 
-def test_some_runs_of_a_stack_resume_without_the_others(fail, finish, trained, tmp_path):
+def test_only_whole_stacks_resume_and_a_run_alone_begins_again(fail, finish, trained, tmp_path):
+    """The stack continues with a run that has finished without it, and with one that was only begun without it."""
     sweep = (*SWEEP[2:], "hydra.sweep.dir=sweep")
+    whole = directories(trained(*SWEEP, "hydra.sweep.dir=sweep")[0] / "sweep")
     fail("-m", "seed=0,1,2", *sweep, interrupt=80)
     (stack,) = (tmp_path / "sweep" / STACKS).iterdir()
     _, err = fail("-m", "seed=2,0", *sweep)
     assert "error: hydra.sweep.dir: " in err  # the second run has another number
-    assert "a stack of 3 runs resumes with 2 of them" in finish("-m", "seed=0,1", *sweep)
-    assert sorted(directories(tmp_path / "sweep")) == ["0", "1"]
+    assert "begins again" in finish("resume=sweep/0")
+    fail("resume=sweep/1", interrupt=10)
     assert [*stack.parent.iterdir()] == [stack]
     assert "begins again" not in finish("-m", "seed=0,1,2", *sweep)
     assert not stack.parent.exists()
-    for name, folder in directories(trained("-m", "seed=0,1,2", *sweep)[0] / "sweep").items():
-        assert figures(tmp_path / "sweep" / name) == pytest.approx(figures(folder), rel=1e-3)
+    ours = directories(tmp_path / "sweep")
+    assert figures(ours["0"]) == pytest.approx(figures(whole["0"]), rel=1e-3)
+    for name in "12":
+        assert figures(ours[name]) == figures(whole[name])
+
+
+def test_a_command_with_fewer_or_more_runs_than_its_stack_begins_them(fail, finish, trained, tmp_path):
+    sweep = (*SWEEP[2:], "hydra.sweep.dir=sweep")
+    whole = directories(trained(*SWEEP, "hydra.sweep.dir=sweep")[0] / "sweep")
+    fail("-m", "seed=0,1", *sweep, interrupt=80)
+    assert "is not continued: the command has 1 of its 2 runs" in finish("-m", "seed=0", *sweep)
+    finish("-m", "seed=0,1,2", *sweep)
+    for name, folder in directories(tmp_path / "sweep").items():
+        assert figures(folder) == pytest.approx(figures(whole[name]), rel=1e-3)
+    assert not (tmp_path / "sweep" / STACKS).exists()
 
 
 def test_a_state_of_a_stack_that_cannot_be_read(configuration, tmp_path, monkeypatch, caplog):

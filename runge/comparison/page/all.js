@@ -43,28 +43,6 @@ plot("bands", () => {
     {title: plain(key) + (single() ? "" : `: median and quartiles over ${data.over}`) + cut, xaxis: steps, yaxis: key === data.cosine ? named("") : logarithmic("")});
 });
 
-// A search: the trials in their order with the best so far, and two objectives against each other.
-const trials = () => data.search ? data.search.trials.filter(trial => trial.status === "finished" && trial.values) : [];
-const points = (some, x, y, colour, name) => ({type: "scatter", mode: "markers", name, x: some.map(x), y: some.map(y), text: some.map(trial => `trial ${trial.number}`),
-  hoverinfo: "text+y", marker: {color: colour, size: 7, opacity: 0.8}});
-plot("search", () => {
-  const some = trials();
-  if (!data.search || data.search.objective.length > 1 || !some.length) return null;
-  const number = trial => trial.number, first = trial => trial.values[0];
-  const so_far = some.map((_, i) => Math.min(...some.slice(0, i + 1).map(first)));
-  return {traces: [points(some, number, first, colours[0], "trials"),
-    {type: "scatter", mode: "lines", x: some.map(number), y: so_far, line: {color: ink(), width: 2, shape: "hv"}, hoverinfo: "y"}],
-  layout: {title: `${plain(data.search.objective[0])} of the trials, and the best so far`, xaxis: named("trial"), yaxis: logarithmic("")}};
-});
-plot("pareto", () => {
-  const some = trials();
-  if (!data.search || data.search.objective.length < 2 || !some.length) return null;
-  const best = some.filter(trial => data.search.best.includes(trial.number)).sort((a, b) => a.values[0] - b.values[0]);
-  const [first, second] = [0, 1].map(i => trial => trial.values[i]), [across, up] = data.search.objective.map(plain);
-  return {traces: [points(some, first, second, grey, "trials"), {...points(best, first, second, colours[1], "the best"), mode: data.search.objective.length > 2 ? "markers" : "lines+markers", line: {color: colours[1], shape: "hv"}}],
-    layout: {title: "Pareto front: no other trial is better in all objectives", xaxis: logarithmic(across, 3), yaxis: logarithmic(up)}};
-});
-
 // The numbers of a setting, and whether their axis is logarithmic; null: it has words.
 function scale(i, runs) {
   const values = runs.map(run => run.settings[i]);

@@ -36,8 +36,6 @@ class Grid(Policy):
         self.compares = self._settings.compare
         self._compose, self._runs = command.compose, combinations(command.overrides, command.context.config_loader)
         self._compose(self._runs[0], 0)  # a mistake in a key is reported before torch is loaded
-        if len(self._runs) > 1:
-            command.start_loading()
 
     def propose(self, journal: Journal) -> Rounds:
         """Yield all runs, and raise the error of the first one that has failed."""

@@ -78,7 +78,6 @@ class Optuna(Policy):
         first, last = ({key: ends(x)[i] for key, x in self.space.items()} for i in (0, 1))
         self._folds = folds(command.compose(self._overrides(first), _NOWHERE))
         self._runs = settings.seeds * max(1, len(self._folds))  # of a trial
-        command.start_loading()
         # All lower ends and first choices, and all upper ends and last choices.
         outermost = [[*self._overrides(params), *self._folds[:1]] for params in (first, last)]
         jobs = check_jobs(command.compose, command.config, outermost, _NOWHERE, command.processes or 1)

@@ -13,7 +13,6 @@ from omegaconf import DictConfig, OmegaConf
 from runge.configuration.errors import ConfigurationError
 from runge.sweeps.compose import Composer
 from runge.sweeps.journal import Batch, EndedRun, Journal
-from runge.sweeps.processes import start_loading
 
 __all__ = ["Policy", "Rounds", "SweepCommand"]
 
@@ -66,11 +65,6 @@ class SweepCommand(NamedTuple):
                 raise ConfigurationError(f"{override.key_or_group}: {rule}; got {override.input_line}")
         swept = [f"{key}={value}" for key, value in (params or {}).items()]
         return [*swept, *(argument for argument in self.arguments if argument not in ours)]
-
-    def start_loading(self) -> None:
-        """Begin to load what the training processes need, as soon as no mistake in a key is expected."""
-        if self.processes and self.processes > 1:
-            start_loading()
 
 
 Rounds = Generator[Batch, Sequence[EndedRun], None]
