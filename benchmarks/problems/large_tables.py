@@ -81,7 +81,7 @@ def fit(method: str, table: str, seed: int, seconds: float) -> dict[str, float]:
     module, points, minibatches = stack.module, stack.data.dataset.train, stack.data.minibatches
     network, optimizer = module.network.requires_grad_(False), module.optimizer
     lambda_d, count = module.lambda_d.to(module.scale), AT_ONCE if optimizer.by_gradient else 1
-    state, spent, taken = module.configure_optimizers(), 0.0, 0
+    state, spent, taken = optimizer.build(optimizer.weights(network)), 0.0, 0
     while spent < seconds:
         began, done = time.process_time(), 0
         batch = None if minibatches is None else minibatches.index(taken, count)
