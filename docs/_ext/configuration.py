@@ -34,11 +34,13 @@ OTHERS = {
     "pictures": "Draw a run's plots at its end: `true`, `false`, or `auto` (single runs only). "
     "`runge draw DIR` draws them later.",
     "resume": "The directory of a run that did not finish, to resume it.",
+    "logger.tracking_uri": "The store, a SQLite file or a server: `sqlite:///FILE`, `http://HOST:PORT`; `null`: that "
+    "of `MLFLOW_TRACKING_URI`, or else `sqlite:///mlflow.db`, which `mlflow ui` shows.",
     "logger.reinit": "As for `wandb.init`: each member of a stack is a run.",
     "logger.settings": "As for `wandb.init`: the output and the load of the process, which belong to all members, are "
     "not logged.",
 }
-"""The meaning of the keys that no docstring explains, first those at the top level."""
+"""The meaning of the keys that no docstring of ours explains, first those at the top level."""
 
 
 class Option(NamedTuple):
@@ -217,7 +219,7 @@ def _docstring(part: type) -> str:
 
 def _meaning(key: str, explained: dict[str, str]) -> str:
     name = key.rpartition(".")[2]
-    text = explained.get(name) or OTHERS.get(key) or _explained(Gradient).get(name)
+    text = OTHERS.get(key) or explained.get(name) or _explained(Gradient).get(name)
     if text is None:
         raise ValueError(f"{key}: no docstring explains this key")
     text = _markdown(text)

@@ -21,6 +21,7 @@ identity of a run depend on its loggers, so it can be resumed with others.
 """
 
 import inspect
+import os
 from collections.abc import Mapping, Sequence
 from importlib import import_module
 from typing import Any
@@ -72,7 +73,7 @@ def check_loggers(entries: Mapping[str, Any]) -> None:
         try:
             import_module(extra)
             make(**values)  # which begins nothing yet
-            if make is MLFlowLogger and "tracking_uri" in values:
+            if make is MLFlowLogger:
                 _make_experiment(values["tracking_uri"], values.get("experiment_name", "lightning_logs"))
         except ImportError as error:
             needs = f"needs a package that is not installed ({error}); install it with pip install -e '.[{extra}]'"
@@ -109,4 +110,6 @@ def _complete(name: str, entry: Any, run: Mapping[str, Any]) -> dict[str, Any]:
     accepted = {key: value for key, value in run.items() if key in parameters}
     if "name" in parameters and parameters["name"].default is None:
         accepted["name"] = run["run_name"]
+    if "tracking_uri" in parameters and values.get("tracking_uri") is None:  # not in YAML: it may hold a password
+        values["tracking_uri"] = os.environ.get("MLFLOW_TRACKING_URI") or "sqlite:///mlflow.db"
     return accepted | values
