@@ -78,16 +78,15 @@ def check(run, directory, sweep=None):
 
 
 def test_each_member_of_a_stack_is_a_run_which_continues(fail, finish, tmp_path):
-    """Both are interrupted, and one of them is resumed."""
+    """They are interrupted, and resumed."""
     sweep, options = tmp_path / "sweep", ("hydra.launcher.processes=1", *SHORT, *OFFLINE, "pictures=true")
     fail("-m", "seed=0,1", *options, "hydra.sweep.dir=sweep", interrupt=61)
-    finish("-m", "seed=0", *options, "hydra.sweep.dir=sweep")
+    finish("-m", "seed=0,1", *options, "hydra.sweep.dir=sweep")
     runs = stored(tmp_path)
-    ours, other = (runs.pop(json.loads((sweep / name / "wandb.json").read_text())["run"]) for name in "01")
-    check(ours, sweep / "0", str(sweep))
-    assert (ours["ends"], other["ends"]) == ([1, 0], [1])
-    assert (ours["config"]["seed"], other["config"]["seed"]) == (0, 1)
-    assert [row["trainer/global_step"] for row in other["rows"]] == [20, 40, 60]
+    for name in "01":
+        run = runs.pop(json.loads((sweep / name / "wandb.json").read_text())["run"])
+        check(run, sweep / name, str(sweep))
+        assert (run["ends"], run["config"]["seed"]) == ([1, 0], int(name))
     assert not runs
 
 
