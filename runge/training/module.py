@@ -189,6 +189,10 @@ class SobolevRegression(pl.LightningModule):
         first = int(self.step)
         return first, min(self.steps_per_block - first % self.steps_per_block, self.last - first)
 
+    def on_train_start(self) -> None:
+        """Take no step if a checkpoint is that of the last one."""
+        self.trainer.should_stop |= int(self.step) >= self.last
+
     def training_step(self, block: Block, block_index: int) -> None:
         """Take the steps of one block, or the rest of them; at its end, measure the training errors."""
         first, count = self.next_steps()
