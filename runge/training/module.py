@@ -202,7 +202,7 @@ class SobolevRegression(pl.LightningModule):
         count = min(count, self.last - first)
         cast(list[LightningOptimizer], self.optimizers())[1].step()
         self.trainer.should_stop |= int(self.step) >= self.last
-        self.block_ended = 0 < taken == count  # a run that is resumed after its last step takes none
+        self.block_ended = taken == count
         if self.block_ended:
             self._measure(self._once("sample", block.points, block.sample), first + count)
 
