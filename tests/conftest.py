@@ -1,8 +1,6 @@
-import gc
 import io
 import os
 import runpy
-import shutil
 import signal
 import sys
 from collections.abc import Callable, Sequence
@@ -35,12 +33,7 @@ __all__ = ["_seeded", "fresh_seeds"]
 
 ROOT = Path(__file__).resolve().parent.parent
 
-gc.disable()  # while tests are collected, of which little is garbage
 torch.set_num_threads(1)
-MEMORY = Path("/dev/shm")
-if MEMORY.is_dir() and shutil.disk_usage(MEMORY).free > 4e9 and not os.statvfs(MEMORY).f_flag & os.ST_NOEXEC:
-    # All files are written with fsync, which takes milliseconds on a disk; kernels are compiled there and loaded.
-    os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(MEMORY))
 # More examples: `pytest --hypothesis-profile default`. A busy machine may need longer for one than 0.2 s.
 settings.register_profile("default", deadline=None)
 settings.register_profile("few", settings.get_profile("default"), max_examples=25)
@@ -63,16 +56,11 @@ def pytest_configure(config):
 
 
 def pytest_collection_modifyitems(config, items):
-    """Skip what is for the night, unless `--nightly` is given.
-
-    Start with tests that take long, most of which fork commands from a server, which one process then starts.
-    """
+    """Skip what is for the night, unless `--nightly` is given."""
     if not config.getoption("nightly"):
         for item in items:
             if item.get_closest_marker("nightly"):
                 item.add_marker(pytest.mark.skip(reason="it takes long: `--nightly` runs it"))
-    first = ("test_slurm", "test_contract", "test_killed", "test_endings", "test_stateful", "test_best", "test_faults")
-    items.sort(key=lambda item: item.path.stem not in first)
 
 
 @cache
@@ -118,19 +106,6 @@ def shared(tmp_path_factory) -> Path:
     """A folder of all processes of the tests."""
     folder = tmp_path_factory.getbasetemp()
     return folder.parent if "PYTEST_XDIST_WORKER" in os.environ else folder
-
-
-@pytest.fixture(autouse=True)
-def _frozen() -> None:
-    """Keep what has been loaded out of the collections of garbage, of which a sweep makes one for each stack."""
-    _freeze("lightning" in sys.modules)
-
-
-@cache
-def _freeze(with_lightning: bool) -> None:  # at first, and again when a test has loaded Lightning
-    gc.collect()
-    gc.freeze()
-    gc.enable()
 
 
 @pytest.fixture
