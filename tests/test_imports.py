@@ -4,6 +4,8 @@ import shutil
 import subprocess
 import sys
 
+import pytest
+
 from tests.conftest import ROOT
 from tests.sweeps.test_run import SHORT, only_run
 
@@ -54,6 +56,7 @@ print("loaded", *{{"lightning", "hydra", "sklearn"}} & sys.modules.keys())
     assert "model.width: should be greater than or equal to 1, got 0" in done.stderr
 
 
+@pytest.mark.nightly
 def test_commands_without_a_network_do_not_load_torch_and_a_run_resumes_after_them(trained, tmp_path):
     """Importing torch takes as long as all of `runge check`.
 

@@ -129,7 +129,7 @@ def test_a_logger_of_the_user_s_own_and_those_of_lightning_work_as_they_are(fit,
     assert float(rows[-1]["test/mse_df"]) == figures(run)["test/mse_df"]
 
 
-@pytest.fixture(params=["hydra.launcher.processes=1", "hydra/launcher=basic"])
+@pytest.fixture(params=["hydra.launcher.processes=1", pytest.param("hydra/launcher=basic", marks=pytest.mark.nightly)])
 def sweep(request, trained):
     """A sweep of two runs, with several loggers, of which one fails in the second run."""
     loggers = (RECORDER, "+logger.full._target_=tests.test_loggers.Full")

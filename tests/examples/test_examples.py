@@ -53,6 +53,7 @@ def test_a_script_makes_its_table_fits_it_and_uses_the_fit(name, monkeypatch, ca
         assert_allclose(*effects, rtol=1e-4, atol=1e-6 * np.abs(effects).max())
 
 
+@pytest.mark.nightly
 def test_the_script_of_the_report_compares_its_experiments(monkeypatch, capsys, tmp_path):
     sweep = runge.sweep
     monkeypatch.setattr(runge, "sweep", lambda *given, **where: sweep(*given, "search.compare=false", **where))

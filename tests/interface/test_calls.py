@@ -163,6 +163,7 @@ def test_the_answer_for_a_table_in_memory(table, monkeypatch, capfd):
     np.testing.assert_allclose(spread, np.abs(each[0] - each[1]) / np.sqrt(2), rtol=1e-9)
 
 
+@pytest.mark.nightly
 def test_the_answer_for_a_file(table, monkeypatch):
     """It is that of the command, whose search is not repeated."""
     table.to_csv("lr=0.1.csv", index=False)

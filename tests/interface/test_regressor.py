@@ -257,6 +257,7 @@ def test_derivatives_by_other_inputs_than_those_behind_a_scaler():
     SobolevRegressor(**SMALL, check="off").fit(PLANE, WAVE, SLOPES * 1000)
 
 
+@pytest.mark.nightly
 def test_the_best_of_a_search(nothing_left):
     model = SobolevRegressor(search="best", timeout=1e5, activation="silu", max_steps=40, random_state=5)
     assert clone(model).get_params() == model.get_params()

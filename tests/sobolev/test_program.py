@@ -70,7 +70,11 @@ class Program:
 
 @pytest.fixture(
     params=[
-        pytest.param(SANITIZED, id="sanitized", marks=pytest.mark.skipif(no_kernel, reason="Linux only")),
+        pytest.param(
+            SANITIZED,
+            id="sanitized",
+            marks=[pytest.mark.nightly, pytest.mark.skipif(no_kernel, reason="Linux only")],
+        ),
         pytest.param(
             ARM,
             id="ARM",

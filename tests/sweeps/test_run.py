@@ -270,6 +270,7 @@ def test_directory_of_another_run_is_left_alone(fail, copy):
     assert content() == before
 
 
+@pytest.mark.nightly
 def test_a_resumed_run_may_be_shown_logged_and_saved_differently_only(fit, fail, finish, monkeypatch):
     """The run keeps the objective and the pictures of its own configuration, and the log names the loggers it lacks."""
     run, made = fit("run", *SHORT, "logger=csv", "objective=val/loss"), []

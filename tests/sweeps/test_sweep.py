@@ -162,6 +162,7 @@ def test_only_whole_stacks_resume_and_a_run_alone_begins_again(fail, finish, tra
         assert figures(ours[name]) == figures(whole[name])
 
 
+@pytest.mark.nightly
 def test_a_command_with_fewer_or_more_runs_than_its_stack_begins_them(fail, finish, trained, tmp_path):
     sweep = (*SWEEP[2:], "hydra.sweep.dir=sweep")
     whole = directories(trained(*SWEEP, "hydra.sweep.dir=sweep")[0] / "sweep")
@@ -302,6 +303,7 @@ def test_plan_puts_the_longest_first_and_lbfgs_alone_and_separates_what_cannot_s
         assert sorted(sorted(chunk.jobs) for chunk in chunks) == [[0, 2], [1]], other
 
 
+@pytest.mark.nightly
 def test_one_stack_at_a_time_is_in_memory_and_the_progress_is_shown(train, monkeypatch):
     """Also without the cyclic garbage collection, which commands make rare."""
     made, counts, make, fit = weakref.WeakSet(), [], Stack.__init__, Stack.fit

@@ -93,6 +93,7 @@ def only_sweep(folder):
     return directory
 
 
+@pytest.mark.nightly
 def test_a_search_without_a_directory_makes_one_and_names_a_candidate_that_fails(tmp_path):
     """Its runs are read from the directory in which they were trained, and no other one is left."""
     search = (x for x in SHORT if not x.startswith("hydra.sweep.dir"))
@@ -104,6 +105,7 @@ def test_a_search_without_a_directory_makes_one_and_names_a_candidate_that_fails
     assert "diverged" in message
 
 
+@pytest.mark.nightly
 def test_a_search_with_optuna_without_a_directory_makes_one(tmp_path):
     search = "search=optuna", "search.trials=1", "optimizer.lr=interval(1e-3,0.1)", "hydra.launcher.processes=1"
     assert command("-m", *search, "search.compare=false", "trainer.max_steps=20") == (0, "")
@@ -156,6 +158,7 @@ def test_the_answer_is_one_function_of_the_best(shared, trained):
     assert "2 candidates on 24 rows" in printed
 
 
+@pytest.mark.nightly
 def test_ctrl_c_leaves_the_best_so_far(shared, trained, tmp_path, monkeypatch):
     search = *SMALL, share_table(shared)
     with monkeypatch.context() as patch:
@@ -182,6 +185,7 @@ HALVING = [override for override in SHORT if "tables" not in override and not ov
 HALVING += ["data.folds=5", "search.seeds=1", "~search.tables", f"+search.tables={{{OWN}}}"]
 
 
+@pytest.mark.nightly
 def test_candidates_begin_with_few_rows_and_the_best_two_of_five_continue_with_more(monkeypatch):
     """All are judged on the same rows, and a repeated command takes the same decisions."""
     monkeypatch.setattr("runge.sweeps.policies.best.search_table._LABELS", 60)
@@ -235,7 +239,10 @@ def tables():
     }
 
 
-@pytest.mark.parametrize("name", tables())
+AT_PUSH = "two outputs, unknown labels, a column of sets", "gradients and one value"
+
+
+@pytest.mark.parametrize("name", [pytest.param(x, marks=[pytest.mark.nightly] * (x not in AT_PUSH)) for x in tables()])
 def test_any_table_has_an_answer(name):
     table, header, overrides, *sets = tables()[name]
     save(table, header)
@@ -265,6 +272,7 @@ def test_any_table_has_an_answer(name):
         assert found.left_out == [f"alone: {why}"]
 
 
+@pytest.mark.nightly
 def test_derivatives_that_contradict_the_values_are_kept_if_the_command_names_them():
     """The search looks for them, and not each run again, which would take longer than it with many inputs."""
     table, kept = rows(60), "data.derivatives={y:{a:dy_da,b:dy_db}}"
