@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from runge.optimizers import SGD, Adam, AdamW, Course, adapt, of_members
-from runge.sobolev import kernel, losses
+from runge.sobolev import losses
 from runge.sobolev.kernel import Kernel
 from tests.sobolev.test_kernel import DOUBLE, SINGLE, any_compiler, problem, suited, threads
 
@@ -77,7 +77,7 @@ def test_the_steps_by_any_compiler():
 
 @pytest.mark.parametrize("name", ["clipped", "own rates"])
 @pytest.mark.parametrize("points", [20, 1200])
-def test_a_member_has_the_same_bits_in_any_stack_with_any_threads_and_in_any_calls(name, points, monkeypatch, threads):
+def test_a_member_has_the_same_bits_in_any_stack_with_any_threads_and_in_any_calls(name, points, threads):
     method, function = METHODS[name], Kernel("tanh", SINGLE)
 
     def start():
@@ -88,9 +88,10 @@ def test_a_member_has_the_same_bits_in_any_stack_with_any_threads_and_in_any_cal
         threads(count)
         assert torch.equal(follow(method, start())[0], theta)
     threads(1)
-    monkeypatch.setattr(kernel, "_SECONDS", 0)
-    again, _, calls = follow(method, start())
-    assert (calls, torch.equal(again, theta)) == (STEPS, True)
+    again, its = start(), None
+    for step in range(STEPS):
+        _, its, _ = follow(method, again, its, step, step + 1)
+    assert torch.equal(again.network.theta, theta)
     whole = start()
     for i, index in enumerate(torch.arange(3)[:, None]):
         parts = {"network": whole.network.take(index), "points": whole.points.take(index), "scale": whole.scale[index]}
@@ -101,6 +102,11 @@ def test_a_member_has_the_same_bits_in_any_stack_with_any_threads_and_in_any_cal
         assert torch.equal(own, theta[i])
         for key in ("mean", "square"):
             assert torch.equal(its.state_dict()["state"][0][key][0], optimizer.state_dict()["state"][0][key][i])
+
+
+def test_a_call_ends_after_a_short_time():
+    method, one = METHODS["adam"], course(Kernel("tanh", SINGLE), points=40_000, width=64, dtype=SINGLE)
+    assert follow(method, one, end=2)[2] == 2
 
 
 def test_a_member_that_diverges_does_not_affect_its_neighbours():

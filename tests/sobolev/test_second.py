@@ -17,7 +17,6 @@ from runge.sobolev.jacobian import jacobian
 from runge.sobolev.jet import pairs
 from runge.sobolev.second import second_errors, second_jacobian, with_second
 from runge.sobolev.units import Units
-from runge.training import member
 from runge.training.member import Member
 from runge.training.stack import Stack
 from tests.conftest import compose, generator
@@ -135,16 +134,15 @@ def test_second_derivatives_of_a_table_lower_the_error():
 
 
 @pytest.mark.usefixtures("table")
-def test_mistakes(monkeypatch):
+def test_mistakes():
     with refuses("loss.lambda_dd: must be 0 without a table that has columns of second derivatives", "a formula"):
         Member(compose("loss.lambda_dd=1"))
     with refuses("optimizer: must be one by the gradient, or lev", "LeastSquares"):
         member_of("loss.lambda_dd=1", "optimizer=least_squares")
     with refuses("loss.lambda_dd", "-1"):
         member_of("loss.lambda_dd=-1")
-    monkeypatch.setattr(member, "_MOST", 1000)
     with refuses("loss.lambda_dd: must be 0 with ", "errors"):
-        member_of(LM, "loss.lambda_dd=1")
+        member_of(LM, "loss.lambda_dd=1", "model.width=1000")
 
 
 def test_columns_of_second_derivatives(table):

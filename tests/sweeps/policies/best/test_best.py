@@ -180,43 +180,43 @@ def test_a_time_that_is_too_short_gives_the_fastest_candidate(capsys):
     assert [entry["folds"] for entry in board()] == [1]
 
 
-OWN = ", ".join(f'{name}: ["optimizer.lr=0.0{i}"]' for i, name in enumerate("abcdefg", 1))
-HALVING = [override for override in SHORT if "tables" not in override and not override.startswith("data.folds")]
-HALVING += ["data.folds=5", "search.seeds=1", "~search.tables", f"+search.tables={{{OWN}}}"]
+def halving(count):
+    """Return a command of so many candidates, of which one fold judges."""
+    own = ", ".join(f'{name}: ["optimizer.lr=0.0{i}"]' for i, name in enumerate("abcdefg"[:count], 1))
+    dropped = "~search.tables", "+search.tables", "data.folds", "search.seeds"
+    kept = (override for override in SHORT if not override.startswith(dropped))
+    return [*kept, "data.folds=5", "search.seeds=1", "~search.tables", f"+search.tables={{{own}}}"]
 
 
 @pytest.mark.nightly
-def test_candidates_begin_with_few_rows_and_the_best_two_of_five_continue_with_more(monkeypatch):
+def test_candidates_begin_with_few_rows_and_the_best_continue_with_more():
     """All are judged on the same rows, and a repeated command takes the same decisions."""
-    monkeypatch.setattr("runge.sweeps.policies.best.search_table._LABELS", 60)
-    monkeypatch.setattr("runge.sweeps.policies.best.successive_halving._TIE", 1.0)  # or more of them may continue
-    save(rows(300))
-    assert command(*HALVING) == (0, "")
+    save(rows(900))
+    search = *halving(3), "trainer.max_steps=20"
+    assert command(*search) == (0, "")
     journal, candidates = Path("race/journal.json").read_text(), board()
-    batches = [batch["jobs"] for batch in json.loads(journal)["batches"][:3]]
-    rungs = [[dict(override.split("=", 1) for override in job) for job in batch] for batch in batches]
-    assert list(map(len, rungs)) == [7, 3, 2]
-    assert {job["data.fold"] for rung in rungs for job in rung} == {"0"}
-    assert [{job.get("data.split.train") for job in rung} for rung in rungs] == [{"0.05"}, {"0.2"}, {None}]
-    assert all("trainer.start" in job for rung in rungs[1:] for job in rung)
-    found = read_board()
-    assert len(found.promotions) >= 3
-    assert "5 have larger errors" in found.promotions[2]
-    splits = [rows_of(RunDirectory(Path("race", str(number))))[1] for number in range(12)]
-    assert [len(part) for part in splits[0][:2]] == [15, 60]
+    first, second = (
+        [dict(override.split("=", 1) for override in job) for job in batch["jobs"]]
+        for batch in json.loads(journal)["batches"][:2]
+    )
+    assert {job["data.fold"] for job in first + second} == {"0"}
+    assert [len(first), {job.get("data.split.train") for job in first}] == [3, {"0.2"}]
+    assert {job.get("data.split.train") for job in second} == {None}
+    assert all("trainer.start" in job for job in second)
+    splits = [rows_of(RunDirectory(Path("race", str(number))))[1] for number in range(len(first + second))]
+    assert [[len(part) for part in splits[number][:2]] for number in (0, 3)] == [[180, 180], [720, 180]]
     assert len({tuple(sorted(split.val)) for split in splits}) == 1
     assert runge.load("race").interval(rows()[:, :2])[0].shape == (30,)
     Path("race/answer.json").unlink()
-    assert command(*HALVING) == (0, "")
+    assert command(*search) == (0, "")
     assert Path("race/journal.json").read_text() == journal
     assert board() == candidates
     assert runge.load("race").members >= 1
 
 
-def test_of_many_rows_the_first_comparison_has_a_hundredth(monkeypatch):
-    monkeypatch.setattr("runge.sweeps.policies.best.search_table._LABELS", 60)
-    save(rows(5000))
-    assert [rung.share for rung in policy(*HALVING)._rungs()] == [0.008, 0.08, None]
+def test_of_many_rows_the_first_comparison_has_a_hundredth():
+    save(rows(42_000).round(3))
+    assert [rung.share for rung in policy(*halving(7))._rungs()] == [0.008, 0.08, None]
 
 
 def tables():
@@ -330,6 +330,15 @@ def made_up(monkeypatch):
     monkeypatch.setattr("runge.sweeps.policies.best.successive_halving.answer", lambda *_: iter(()))
     monkeypatch.setattr(Best, "conclude", lambda _: None)
     return launcher
+
+
+def test_of_seven_candidates_three_continue_with_more_rows_and_two_of_them_with_all(made_up):
+    save(rows(3400))
+    promotions = run(made_up, *halving(7)).promotions
+    rungs = made_up.batches[:3]
+    assert list(map(len, rungs)) == [7, 3, 2]
+    assert [{job.get("data.split.train") for job in rung} for rung in rungs] == [{"0.05"}, {"0.2"}, {None}]
+    assert "5 have larger errors" in promotions[2]
 
 
 def test_ctrl_c_while_runs_are_read_leaves_the_answer_of_the_candidates(made_up, monkeypatch):
