@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
-from tests.conftest import _kernels, _seeded, fresh_seeds, refusal, shared
+from tests.conftest import _frozen, _kernels, _seeded, fresh_seeds, refusal, shared
 
-__all__ = ["_kernels", "_seeded", "fresh_seeds", "refusal", "shared"]
+__all__ = ["_frozen", "_kernels", "_seeded", "fresh_seeds", "refusal", "shared"]
 
 # Doctests are collected from each module, and a benchmark imports packages that only its own page needs.
 collect_ignore = [
