@@ -3,7 +3,7 @@
 import sys
 from pathlib import Path
 
-import CoolProp.CoolProp as cp  # noqa: N813  # pyright: ignore[reportMissingImports]: the extra `examples`
+import CoolProp.CoolProp as cp  # noqa: N813  # the extra `examples`
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd

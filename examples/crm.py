@@ -7,11 +7,11 @@ from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
-import openmdao.api as om  # pyright: ignore[reportMissingImports]: the extra `examples`, as the next three
+import openmdao.api as om  # the extra `examples`, as the next three
 import pandas as pd
-from openaerostruct.aerodynamics.aero_groups import AeroPoint  # pyright: ignore[reportMissingImports]
-from openaerostruct.geometry.geometry_group import Geometry  # pyright: ignore[reportMissingImports]
-from openaerostruct.meshing.mesh_generator import generate_mesh  # pyright: ignore[reportMissingImports]
+from openaerostruct.aerodynamics.aero_groups import AeroPoint
+from openaerostruct.geometry.geometry_group import Geometry
+from openaerostruct.meshing.mesh_generator import generate_mesh
 from scipy.optimize import minimize
 from scipy.stats import qmc
 

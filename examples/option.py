@@ -6,7 +6,7 @@ from pathlib import Path
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
-import QuantLib as ql  # noqa: N813  # pyright: ignore[reportMissingImports]: the extra `examples`
+import QuantLib as ql  # noqa: N813  # the extra `examples`
 from scipy.stats import qmc
 
 import runge

@@ -6,7 +6,7 @@ from pathlib import Path
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
-from pyscf import gto, scf  # pyright: ignore[reportMissingImports]: the extra `examples`
+from pyscf import gto, scf  # the extra `examples`
 from scipy.optimize import minimize
 from scipy.stats import qmc
 

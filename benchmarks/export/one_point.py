@@ -38,7 +38,7 @@ from runge.sobolev.network import Model, StackedMLP
 try:
     import casadi
     import onnx
-    import onnx_ad  # pyright: ignore[reportMissingImports]: the extra `bench`
+    import onnx_ad
     import onnxruntime
 except ImportError as missing:
     sys.exit(f"{missing.name} is missing: pip install -e '.[bench,onnx,interop]'")

@@ -64,8 +64,8 @@ def plain_torch() -> TakeSteps:
 def jax_network() -> tuple[Any, Any, Any]:
     """A network's initial state from a key, k steps from a state to the next, and JAX."""
     os.environ["JAX_PLATFORMS"] = "cpu"
-    import jax  # pyright: ignore[reportMissingImports]: the extra `bench`
-    import optax  # pyright: ignore[reportMissingImports]
+    import jax
+    import optax
 
     np, shapes, optimizer = jax.numpy, ((1, WIDTH), (WIDTH, WIDTH), (WIDTH, 1)), optax.adam(RATE)
     x, f, df = (np.asarray(column.numpy()) for column in columns())

@@ -2,7 +2,7 @@
 
 from typing import Any, ClassVar, Self
 
-from jenn import NeuralNet  # pyright: ignore[reportMissingImports]: the extra `bench`
+from jenn import NeuralNet
 from tables import Array
 
 

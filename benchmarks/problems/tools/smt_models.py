@@ -3,7 +3,7 @@
 from typing import Any, ClassVar, Self
 
 import numpy as np
-from smt import surrogate_models as smt  # pyright: ignore[reportMissingImports]: the extra `bench`
+from smt import surrogate_models as smt
 from tables import Array
 
 
