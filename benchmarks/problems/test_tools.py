@@ -7,6 +7,8 @@ from tables import label
 from tools import adapter
 from tools.units import Units
 
+pytestmark = pytest.mark.usefixtures("fresh_seeds")  # a tool seeds the global generators itself
+
 SHORT = {
     "PyTorch by hand": {"steps": 300, "rate": 1e-2},
     "scikit-learn MLP": {"solver": "lbfgs", "max_iter": 300, "activation": "tanh"},

@@ -97,7 +97,7 @@ def test_all_runs_finish_though_jobs_are_requeued_and_preempted(command, cluster
                 cluster.run("scontrol", "update", f"JobId={job}", "StartTime=now")
         return not process.process.is_alive()
 
-    until(over, seconds=240)
+    until(over)
     status, out = process.wait()
     assert status == 0, out
     assert "5 runs by test/mse_df" in out
