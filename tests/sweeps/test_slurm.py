@@ -102,7 +102,8 @@ def test_all_runs_finish_though_jobs_are_requeued_and_preempted(command, cluster
     assert status == 0, out
     assert "5 runs by test/mse_df" in out
     log = "".join(path.read_text() for path in (slurm / ".submitit" / preempted).glob("*_log.out"))
-    assert f"Requeued job {preempted}" in log
+    assert "this job is preempted" in log
+    assert log.count("Starting with JobEnvironment") == 2  # before and after; its last words may be lost with it
     finish("-m", "hydra.launcher.processes=5", *sweep, "hydra.sweep.dir=local")
     for number in "01234":
         check_files(slurm / number)
