@@ -184,7 +184,8 @@ class Sign(Unknown):
     ("path", "apart"),
     [
         *(("torch.optim.RMSprop", True), ("tests.test_optimizers.Sign", True)),
-        *(("torch.optim.Adafactor", False), ("torch.optim.Muon", False), ("torch.optim.SparseAdam", False)),
+        *(("torch.optim.Adafactor", False), ("torch.optim.SparseAdam", False)),
+        *([("torch.optim.Muon", False)] if hasattr(torch.optim, "Muon") else []),  # from torch 2.9 on
         ("tests.test_optimizers.Unknown", False),
     ],
 )
