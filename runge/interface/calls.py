@@ -214,7 +214,7 @@ def _typed(hydra: Any, verb: Verb, arguments: Sequence[Any], directory: Director
     suffix, text = file_of(arguments[0]) if in_memory else ("", b"")
     key = "hydra.run.dir" if mode == RunMode.RUN else "hydra.sweep.dir"
     typed = [*quoted(overrides), f"hydra.mode={mode.name}"]
-    typed += ["hydra.hydra_logging.root=null", "hydra.job_logging.root=null"]  # it would close the program's handlers
+    typed += ["hydra.hydra_logging.root=null", "hydra.job_logging.root=null"]  # else Hydra closes its handlers
     check_overrides(typed)
     typed += [] if directory is None else [override_of(key, os.path.abspath(directory))]
     if in_memory:

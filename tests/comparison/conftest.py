@@ -61,7 +61,7 @@ def _browser():
 
 @pytest.fixture
 def axe():
-    """What finds barriers for people with disabilities."""
+    """Return axe-core, which finds errors of accessibility."""
     return pytest.importorskip("axe_playwright_python.sync_playwright").Axe()
 
 
