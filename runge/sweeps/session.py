@@ -25,6 +25,7 @@ from runge.configuration.words import override_of
 from runge.interruption import interruption
 from runge.records.files import printable
 from runge.sweeps.compose import LOCK, explain_value, register_resolvers
+from runge.sweeps.jobs import log_to_file, set_handlers
 
 __all__ = ["as_sweep", "check_overrides", "explain", "quoted", "session", "train_composed"]
 
@@ -118,11 +119,11 @@ def _quote_expression(argument: str) -> str:
 
 def train_composed(configuration: DictConfig) -> Any:
     """Train one run, and return the value of its objective, or a tuple of several, for a sweeper to minimise."""
-    from runge.sweeps import jobs, run  # late: a mistake in the command line is reported before Lightning is loaded
+    from runge.sweeps import run  # late: a mistake in the command line is reported before Lightning is loaded
 
     interruption.check()
     if HydraConfig.get().job_logging["root"] is None:
-        jobs.log_to_file(cast(DictConfig, HydraConfig.instance().cfg))
+        log_to_file(cast(DictConfig, HydraConfig.instance().cfg))
     return run.train_run(configuration)
 
 
@@ -202,11 +203,7 @@ def _restored() -> Iterator[None]:
         try:
             yield
         finally:
-            for handler in root.handlers[:]:
-                root.removeHandler(handler)
-                handler.close()
-            for handler in handlers:
-                root.addHandler(handler)
+            set_handlers(*handlers)
             root.setLevel(level)
             HydraConfig.instance().cfg = config
             torch.set_num_threads(threads)
