@@ -5,6 +5,7 @@ import gc
 import importlib
 import logging
 import os
+import re
 import sys
 import traceback
 from collections.abc import Callable, Sequence
@@ -57,6 +58,10 @@ errors on held-out rows, and the best one is trained on all rows. It is short fo
 """
 
 
+_NAMES_OWN = re.compile(r"_target_|activation=.*\w\.|pkg://|^(-cd|-cp|--config-|hydra\.searchpath)")
+"""Arguments that name a class, a function or a folder of configurations of the user's own."""
+
+
 @ending_quietly()
 def main(default: str = "") -> None:
     """Run the command: a verb with its arguments.
@@ -66,7 +71,6 @@ def main(default: str = "") -> None:
     """
     gc.set_threshold(1_000_000, 10, 10)  # importing and composing make many objects that stay
     atexit.register(gc.freeze)  # the last collection takes half a second once torch is loaded
-    sys.path.insert(0, os.getcwd())  # as `python -m` does, so that classes of the user's own are found
     words = sys.argv[1:]
     verb, arguments = (words[0], words[1:]) if words and words[0] in _VERBS else (default, words)
     if "--version" in arguments and verb in ("", "train"):
@@ -78,6 +82,8 @@ def main(default: str = "") -> None:
         sys.exit(f"error: {printable(mistake)}")
     elif verb in ("fit", "train"):
         sys.argv[1:] = _fit_arguments(arguments) if verb == "fit" else arguments
+        if any(map(_NAMES_OWN.search, sys.argv)):  # of a class, which may be in the working directory
+            sys.path.append(os.getcwd())
         register_resolvers()
         # A sweep calls the launcher of `hydra_plugins`, which trains stacks, and not `train_composed`.
         _report_mistakes(

@@ -4,9 +4,9 @@ import io
 import re
 from collections.abc import Iterable, Sequence
 
-import matplotlib
 import numpy as np
 from cycler import cycler
+from matplotlib import style
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.figure import Figure
@@ -25,7 +25,7 @@ COLOURS = (BLUE, ORANGE, GREEN, PINK, SKY, "#E69F00", "#7F7F7F", INK)
 MOST_OUTPUTS = 4
 """The most outputs in a plot."""
 
-styled = matplotlib.rc_context(
+styled = style.context(
     {
         "figure.constrained_layout.use": True,
         "figure.titlesize": 11,
@@ -46,7 +46,8 @@ styled = matplotlib.rc_context(
         "legend.handlelength": 1.6,
         "lines.linewidth": 1.4,
         "lines.markersize": 3,
-    }
+    },
+    after_reset=True,  # a file `matplotlibrc` in the working directory has no effect
 )
 """The decorator of functions that draw."""
 
