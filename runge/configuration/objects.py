@@ -5,6 +5,7 @@ import hashlib
 import inspect
 import json
 import pkgutil
+import re
 import sys
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -58,19 +59,43 @@ def digest(configuration: Mapping[str, Any]) -> str:
     return hashlib.sha256(json.dumps(relevant, sort_keys=True).encode()).hexdigest()
 
 
-def unimported(values: Any) -> list[str]:
-    """Return the names in a configuration file whose modules are not loaded: importing them would run unknown code.
+def foreign(values: Any) -> list[str]:
+    """Return the names in a file that are no class of `conf/`, no loaded activation, and not named by the command.
+
+    A file may be from anybody: nothing that it names is imported or called unless it is one of these.
 
     Example:
-        >>> unimported({"model": {"activation": "mine.gaussian"}, "target": {"_target_": "runge.targets.Runge"}})
+        >>> foreign({"model": {"activation": "mine.gaussian"}, "target": {"_target_": "runge.targets.Runge"}})
         ['mine.gaussian']
     """
     if isinstance(values, list | tuple):
-        return [name for value in values for name in unimported(value)]
+        return [name for value in values for name in foreign(value)]
     if not isinstance(values, Mapping):
         return []
-    paths = [str(value) for key, value in values.items() if key in ("_target_", "activation") and "." in str(value)]
-    return [path for path in paths if path.rpartition(".")[0] not in sys.modules] + unimported(list(values.values()))
+    target, activation = str(values.get("_target_", "")), str(values.get("activation"))
+    names = [target] if target not in _own_classes() | _NAMED else []
+    if "." in activation and loaded(activation) is None:  # a loaded one has to be an `Activation`
+        names.append(activation)
+    return names + foreign(list(values.values()))
+
+
+def loaded(path: str) -> Any:
+    """Return what a dotted path names in a loaded module, without importing anything; None: there is nothing."""
+    module, _, name = path.rpartition(".")
+    return vars(sys.modules[module]).get(name) if module in sys.modules else None
+
+
+_NAMED = set[str]()
+"""The names that have been imported, which the command has, or the program that calls `runge`."""
+
+
+@functools.cache
+def _own_classes() -> frozenset[str]:
+    """Return the classes that the options of the groups name, except loggers, which may write anywhere; and ''."""
+    texts = [
+        path.read_text(encoding="utf-8") for path in CONFIGURATIONS.glob("*/*.yaml") if path.parent.name != "logger"
+    ]
+    return frozenset({"", *re.findall(r"^ *_target_: *([\w.]+)$", "\n".join(texts), re.MULTILINE)})
 
 
 def section(key: str, values: Any) -> dict[str, Any]:
@@ -100,6 +125,17 @@ def build(key: str, values: Any, kind: type[T], adapt: Adapt = lambda _: None) -
     make, values = prepare(key, values, kind, adapt)
     with explained(key, inspect.signature(make).parameters):
         return make(**values)
+
+
+def build_of_file(key: str, values: Any, kind: type[T]) -> T:
+    """Make the object that a section of a file describes.
+
+    Raises:
+        ConfigurationError: as `build`; or it names what a file must not name (`foreign`).
+    """
+    if names := foreign(values):
+        raise ConfigurationError(f"{key}: refers to {', '.join(names)}, which files may not import or call, for safety")
+    return build(key, values, kind)
 
 
 def prepare(key: str, values: Any, kind: type[T], adapt: Adapt = lambda _: None) -> tuple[Callable[..., T], Any]:
@@ -205,7 +241,9 @@ def _import(key: str, path: Any) -> Any:
     try:
         if ":" in path:  # which would also import a module
             raise ValueError("a dotted path has no colon")
-        return pkgutil.resolve_name(path)
+        named = pkgutil.resolve_name(path)
+        _NAMED.add(path)
+        return named
     except Exception as error:  # a user's module may raise anything on import
         rule = f"must name what can be imported, got {path!r} ({error})"
         raise ConfigurationError(f"{key}._target_: {rule}") from error
@@ -224,6 +262,10 @@ def _join(*names: Any) -> str:
     return ".".join(str(name) for name in names if name != "")
 
 
+_LONGEST = 500
+"""The most letters of a key with those of its sections."""
+
+
 def flatten(configuration: Mapping[str, Any], prefix: str = "") -> dict[str, bool | float | int | str | None]:
     """Return a configuration as flat pairs; classes by their name, lists as text.
 
@@ -234,6 +276,8 @@ def flatten(configuration: Mapping[str, Any], prefix: str = "") -> dict[str, boo
     flat: dict[str, bool | float | int | str | None] = {}
     for name, value in configuration.items():
         key = _join(prefix, name)
+        if len(key) > _LONGEST:  # or nested keys of a file would stand for more text than it has
+            raise ValueError(f"{key[:40]}...: a key has more than {_LONGEST} letters")
         if isinstance(value, Mapping):
             flat |= flatten(value, key)
         elif name == "_target_":

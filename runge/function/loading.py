@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from runge.configuration.errors import ConfigurationError
-from runge.configuration.objects import unimported
+from runge.configuration.objects import foreign
 from runge.configuration.words import command, setting
 from runge.data.seed import Seed
 from runge.function.function import Function
@@ -146,7 +146,7 @@ def _network(runs: Sequence[RunDirectory], checkpoints: Sequence[Mapping[str, An
     """Return the networks of runs of one architecture as a stack."""
     first, prefix = checkpoints[0], "network."
     model = first["configuration"]["model"]
-    if named := unimported(model):
+    if named := foreign(model):
         how = f"for safety; import {named[0].rpartition('.')[0]} before"
         raise ConfigurationError(f"{runs[0].best} refers to {named[0]}, which is not imported automatically, {how}")
     with _explained(runs[0]):

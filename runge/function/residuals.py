@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from runge.configuration.errors import ConfigurationError
-from runge.configuration.objects import build, section
+from runge.configuration.objects import build_of_file, section
 from runge.data.channels import Channels
 from runge.data.rows import Rows, read
 from runge.data.seed import Seed
@@ -38,7 +38,7 @@ def rows_of(run: RunDirectory, file: str | None = None) -> tuple[Rows, Split]:
     """
     configuration, *_ = run.read_configuration()
     settings = section("data", configuration.get("data"))
-    table = build("data", settings if file is None else {**settings, "file": file}, Table)
+    table = build_of_file("data", settings if file is None else {**settings, "file": file}, Table)
     rows, state = read(table), run.read_state()
     if state is None or state.rows != rows.checksum:
         raise ConfigurationError(f"data.file: {table.file!r} does not hold the rows of the run {run.path}")

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from runge.configuration.errors import ConfigurationError
-from runge.configuration.objects import build, unimported
+from runge.configuration.objects import build_of_file
 from runge.data.sampled import Data, sample
 from runge.data.seed import Seed
 from runge.function.outside import OUTSIDE
@@ -79,15 +79,12 @@ def formula_of(configuration: Mapping[str, Any]) -> tuple[Target | None, tuple[A
     class whose module is not imported, or if another version wrote the keys, there are neither.
     """
     nothing = np.empty((0, 0)), np.empty((0, 0)), np.empty((0, 0, 0))
-    sections = {key: configuration.get(key) for key in ("target", "sampling")}
-    if not all(sections.values()) or unimported(sections):
+    if not (configuration.get("target") and configuration.get("sampling")):
         return None, nothing
     try:
-        target, sampling = (
-            build("target", sections["target"], Target),
-            build("sampling", sections["sampling"], Sampling),
-        )
-        data = build("data", configuration["data"], Data)
+        target = build_of_file("target", configuration["target"], Target)
+        sampling = build_of_file("sampling", configuration["sampling"], Sampling)
+        data = build_of_file("data", configuration.get("data"), Data)
         seed = Seed.of_data(configuration["seed"], data.seed, data.folds)
         train = sample(target, sampling, seed.generator("data"), data).train
     except ValueError:

@@ -22,6 +22,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from runge.configuration.errors import did_you_mean
+from runge.configuration.objects import loaded
 
 
 @dataclass(frozen=True)
@@ -83,7 +84,9 @@ def _imported(path: str) -> Activation:
     allowed = f"must be one of {', '.join(ACTIVATIONS)}, or the dotted path of an Activation"
     allowed += f" ({question})" if question else ""
     try:
-        activation = pkgutil.resolve_name(path) if "." in path and ":" not in path else None
+        activation = loaded(path)
+        if activation is None and "." in path and ":" not in path:
+            activation = pkgutil.resolve_name(path)
         if inspect.isclass(activation) and issubclass(activation, Activation):
             activation = activation()  # pyright: ignore[reportCallIssue]
     except Exception as error:  # a user's module may raise anything

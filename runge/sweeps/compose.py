@@ -3,7 +3,7 @@
 import itertools
 import pickle
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cache
 from typing import Any
 
@@ -80,15 +80,13 @@ def combinations(arguments: Sequence[str], loader: ConfigLoader | None = None) -
     return list(map(list, itertools.product(*choices.values())))
 
 
-def fixed_keys(hydra: DictConfig) -> set[str]:
+def fixed_keys(hydra: Mapping[str, Any]) -> set[str]:
     """Return the keys that have one value in all jobs of a sweep, given the section `hydra` of its command.
 
     Values cannot be compared, because Hydra writes those of jobs in its own way, such as 0.001 for 1e-3.
     """
-    sweeper: Any = OmegaConf.to_container(hydra.sweeper)
-    typed: Any = OmegaConf.to_container(hydra.overrides.task)
-    params = [f"{key}={value}" for key, value in (sweeper.get("params") or {}).items()]
-    overrides = OverridesParser.create().parse_overrides([*params, *typed])
+    params = [f"{key}={value}" for key, value in (hydra["sweeper"].get("params") or {}).items()]
+    overrides = OverridesParser.create().parse_overrides([*params, *hydra["overrides"]["task"]])
     swept = {override.get_key_element(): override.is_sweep_override() for override in overrides}  # the last one counts
     return {key for key, several in swept.items() if not several}
 

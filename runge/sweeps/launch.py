@@ -8,10 +8,10 @@ from contextlib import closing, suppress
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from hydra.core.utils import JobReturn, JobStatus, setup_globals
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
@@ -69,7 +69,7 @@ def launch(
     try:
         launcher = build("hydra.launcher", settings, LauncherSettings)
         slurm = launcher.cluster == "slurm"
-        executor = make_executor(launcher, (directory / ".submitit").absolute()) if slurm else None
+        executor = make_executor(launcher, directory.absolute() / ".submitit") if slurm else None
         processes = count_processes(settings)
         if not quiet:
             log.info("Launching %d jobs", len(job_overrides))
@@ -120,7 +120,7 @@ def check_jobs(
     from runge.training.member import Member
 
     setup_globals()
-    jobs, fixed = list[Job](), fixed_keys(config.hydra)
+    jobs, fixed = list[Job](), fixed_keys(cast(dict[str, Any], OmegaConf.to_container(config.hydra)))
     for number, typed in enumerate(overrides, first):
         interruption.check()
         composed = compose(typed, number)

@@ -7,24 +7,24 @@ from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.utils import JobReturn, JobStatus
 from hydra.types import RunMode
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 from rich.console import Console
 
 from runge.comparison.tables import error_table
 from runge.configuration.errors import ConfigurationError, RunError, is_out_of_memory
-from runge.configuration.objects import SAME_BITS, digest, section, unimported
+from runge.configuration.objects import SAME_BITS, digest, foreign, section
 from runge.configuration.words import command, key_of
 from runge.interruption import interruption
 from runge.machine import allow_open_files
 from runge.metrics import BEST_STEP, SWITCHED_ON_STEP, TOTAL_SECONDS
 from runge.records.checkpoints import state_path
 from runge.records.directories import FINDINGS, RunDirectory, RunState, resumable
-from runge.records.files import locked
+from runge.records.files import locked, printable, read_yaml
 from runge.sweeps.compose import fixed_keys, options_of, plain_data
 from runge.sweeps.jobs import Job, Value, begin_job, check_rows, ended_before, job_return, log_to_file, name_overrides
 from runge.training.advice import advice, log_rows, without_effect
@@ -127,10 +127,12 @@ def _merged(composed: dict[str, Any], begun: dict[str, Any]) -> dict[str, Any]:
     # Loggers are always the command's, because those of a file could write anywhere.
     left = sorted({*(begun.pop("logger", None) or {})} - {*(composed.get("logger") or {})})
     if left and not any(key.partition(".")[0] == "logger" for key in keys.values()):
-        log.warning("not continued: the run's loggers (%s), unless they are repeated with resume=", ", ".join(left))
-    if named := unimported(begun):
+        log.warning(
+            "not continued: the run's loggers (%s), unless they are repeated with resume=", printable(", ".join(left))
+        )
+    if named := foreign(begun):
         raise ConfigurationError(
-            f"resume: the run's files refer to {', '.join(named)}, which is not imported automatically, for safety; "
+            f"resume: the run's files refer to {', '.join(named)}, which files may not import or call, for safety; "
             "repeat the run's overrides together with resume="
         )
     trainer = {key: value for key, value in composed["trainer"].items() if f"trainer.{key}" in keys.values()}
@@ -145,11 +147,13 @@ def _merged(composed: dict[str, Any], begun: dict[str, Any]) -> dict[str, Any]:
 
 def _fixed(sweep: Path) -> set[str]:
     """Return the keys that have one value in a sweep, whose command Hydra's own launchers do not hand to its jobs."""
+    file = sweep / "multirun.yaml"
     try:
-        with (sweep / "multirun.yaml").open(encoding="utf-8") as file:
-            return fixed_keys(cast(DictConfig, OmegaConf.load(file)).hydra)
+        return fixed_keys(read_yaml(file)["hydra"])
     except FileNotFoundError:
         return set()
+    except (LookupError, TypeError, AttributeError) as error:
+        raise ConfigurationError(f"{file} is damaged (it has no overrides)") from error
 
 
 def make_stack(members: Sequence[Member]) -> "Stack":

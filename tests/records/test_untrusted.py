@@ -4,8 +4,10 @@ import json
 import os
 import pickle
 import shutil
+import sys
 import zipfile
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from types import ModuleType
 
 import pytest
 import torch
@@ -13,15 +15,17 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import open_dict
 
-import runge
+import runge.targets
 from runge.commands import compare as compare
 from runge.comparison.html_report import render
 from runge.comparison.ranking import Ranking, collect
 from runge.configuration.errors import ConfigurationError
 from runge.configuration.objects import build
-from runge.records.directories import RunDirectory
+from runge.pictures.drawing import draw
+from runge.records.directories import RunDirectory, refuse_links, resumable
 from runge.records.files import printable
 from runge.sweeps.run import begin_run, make_stack
+from runge.sweeps.session import check_overrides
 from runge.targets import Expression
 from tests.comparison.pages import data_in, merge, table
 from tests.conftest import composer
@@ -93,7 +97,36 @@ def in_zip(path):
     path.with_suffix(".new").replace(path)
 
 
+def deflated(path):
+    """Compress the members of a checkpoint, as a small file that stands for much memory has them."""
+    original = zipfile.ZipFile(path)
+    with zipfile.ZipFile(path.with_suffix(".new"), "w", zipfile.ZIP_DEFLATED) as archive:
+        for name in original.namelist():
+            archive.writestr(name, original.read(name))
+    path.with_suffix(".new").replace(path)
+
+
+def saved(path, **content):
+    """Replace parts of a checkpoint."""
+    torch.save(torch.load(path, weights_only=True) | content, path)
+
+
+def shared(depth):
+    """Return lists that have 2**depth parts, and take few bytes."""
+    part = ["x"]
+    for _ in range(depth):
+        part = [part, part]
+    return part
+
+
+SPARSE = torch.sparse_coo_tensor([[0]], [1.0], (10**11,), check_invariants=True)
 FAKES = {
+    "compressed members": deflated,
+    "a tensor of stride 0": lambda path: saved(path, state_dict={"network.theta": torch.ones(1).expand(10**11)}),
+    "shared tensors": lambda path: saved(path, state_dict=dict.fromkeys(map(str, range(100)), torch.ones(10**5))),
+    "shared lists": lambda path: saved(path, configuration={"model": {"activation": shared(60)}}, stack=shared(60)),
+    "a sparse tensor": lambda path: saved(path, state_dict={"x": SPARSE}),
+    "a pipe": lambda path: (path.unlink(), os.mkfifo(path)),
     "a pickle": lambda path: path.write_bytes(pickle.dumps(Evil())),
     "torch's old format": lambda path: torch.save(Evil(), path, _use_new_zipfile_serialization=False),
     "a pickle in torch's format": in_zip,
@@ -149,10 +182,32 @@ def check_refused(copy, reason):
 @pytest.mark.parametrize("name", FAKES)
 def test_fake_checkpoint(name, copy):
     FAKES[name](copy.best)
-    with pytest.raises(ConfigurationError if copy.best.is_file() else FileNotFoundError, match=r"best\.ckpt"):
+    refused = ConfigurationError if copy.best.is_file() else FileNotFoundError
+    with pytest.raises(refused, match=r"best\.ckpt"):
         runge.load(copy.path)
     FAKES[name](copy.last)
-    check_refused(copy, r"last\.ckpt")
+    check_refused(copy, r"(last|best)\.ckpt")
+
+
+@pytest.mark.parametrize(
+    "name", ["train.log", ".lock", "checkpoints", "checkpoints/last.ckpt", "tensorboard/x/events.1"]
+)
+def test_nothing_is_written_through_a_link_or_a_pipe(name, copy, tmp_path):
+    copy.metrics.unlink()
+    (tmp_path / "outside").mkdir()
+    for plant in (os.mkfifo, lambda path: path.symlink_to(tmp_path / "outside")):
+        entry = copy.path / name
+        entry.parent.mkdir(exist_ok=True)
+        shutil.rmtree(entry) if entry.is_dir() and not entry.is_symlink() else entry.unlink(missing_ok=True)
+        plant(entry)
+        for mistake in (
+            lambda: resumable(copy.path),
+            lambda: check_overrides([f"hydra.run.dir={copy.path}"]),
+            lambda: refuse_links(tmp_path, "hydra.sweep.dir", is_sweep=True),
+        ):
+            with pytest.raises(ConfigurationError, match=r"(resume|hydra\.\w+\.dir): .* is a link, a pipe"):
+                mistake()
+    assert not list((tmp_path / "outside").iterdir())
 
 
 @pytest.mark.parametrize("how", ["flipped bit", "missing end"])
@@ -181,18 +236,39 @@ STRANGERS = {
     "a parameter that takes no object": {"target": {"_target_": "runge.targets.Runge", "domain": POPEN}},
     "a function": {"target": {"_target_": "os.system", "command": "touch owned"}},
     "a class through a module of ours": {"target": {"_target_": "runge.machine.ctypes.CDLL", "name": "evil.so"}},
+    "a module without a dot": {"target": {"_target_": "evil"}},
+    "a part of a loaded package": {"model": {"activation": "evils.evil"}},
+    "a loaded class": {"target": {"_target_": "tests.records.test_untrusted.Loaded"}},
+    "a list of arguments": {"target": {"_target_": "os.system", "_args_": ["touch owned"], "_partial_": True}},
+    "a target far inside": {"callbacks": {"a": {"_target_": "runge.targets.Runge", "b": [{"c": POPEN}]}}},
 }
+SAVE = {"_target_": "torch.save", "f": "owned"}
+SECTIONS = ("target", "sampling", "data", "model", "loss", "schedule", "balance", "optimizer", "resampling", "trainer")
+SECTIONS += ("penalty", "metrics", "callbacks", "seed", "objective")
+STRANGERS |= {
+    f"a function in {key}": {key: {"own": SAVE} if key in ("metrics", "callbacks") else SAVE} for key in SECTIONS
+}
+
+
+class Loaded(runge.targets.Target):
+    """A class of a loaded module, which is a target."""
+
+    def __init__(self):
+        open("owned", "w").close()
 
 
 def strange(configuration, name):
     """Return a configuration with the sections of a stranger."""
     parts = STRANGERS[name]
-    return configuration | {key: configuration[key] | parts[key] if key == "model" else parts[key] for key in parts}
+    inside = ("model", "trainer", "data")
+    return configuration | {key: configuration[key] | parts[key] if key in inside else parts[key] for key in parts}
 
 
 @pytest.fixture
 def _evil(tmp_path, monkeypatch):
     (tmp_path / "evil.py").write_text("open('owned', 'w')\nclass Evil: pass\n")
+    monkeypatch.setitem(sys.modules, "evils", ModuleType("evils"))
+    monkeypatch.setattr(sys.modules["evils"], "__path__", [str(tmp_path)], raising=False)
     monkeypatch.syspath_prepend(str(tmp_path))
 
 
@@ -202,11 +278,14 @@ def test_configuration_of_a_file_imports_nothing(name, copy):
     checkpoint, configuration = torch.load(copy.best, weights_only=True), json.loads(copy.configuration.read_text())
     torch.save(checkpoint | {"configuration": strange(checkpoint["configuration"], name)}, copy.best)
     copy.configuration.write_text(json.dumps(strange(configuration, name)))
-    reason = r"not imported automatically|^(target|optimizer)\."
-    if name == "an activation":
-        reason = r"evil\.EVIL"
-        with pytest.raises(ConfigurationError, match=r"evil\.EVIL, which is not imported .* import evil before"):
+    reason = r"which files may not import or call|^(target|optimizer)\."
+    if "activation" in STRANGERS[name].get("model", {}):
+        reason = r"evils?\.(evil|EVIL)"
+        with pytest.raises(ConfigurationError, match=rf"{reason}, which is not imported .* import evils? before"):
             runge.load(copy.path)
+    with suppress(ConfigurationError):  # of a checkpoint that cannot be loaded
+        draw(copy.path)
+    assert not os.path.exists("owned")
     check_refused(copy, reason)
 
 
