@@ -23,7 +23,7 @@ from rich.text import Text
 from runge.comparison.sensitivity_table import Sensitivity
 from runge.configuration.errors import ConfigurationError
 from runge.configuration.words import command
-from runge.records.files import printable, write
+from runge.records.files import printable, read_bytes, write
 from runge.records.fits import Array, Section
 
 __all__ = [
@@ -253,6 +253,6 @@ def read_leaderboard(paths: Sequence[str | os.PathLike[str]]) -> Leaderboard | N
     if len(paths) > 1 or not file.is_file():
         return None
     try:
-        return TypeAdapter(Leaderboard).validate_json(file.read_bytes())
+        return TypeAdapter(Leaderboard).validate_json(read_bytes(file))
     except ValidationError as error:
         raise ConfigurationError(f"{file} is damaged ({error.errors()[0]['msg']})") from error

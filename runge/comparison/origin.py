@@ -6,13 +6,11 @@ from datetime import datetime
 from pathlib import Path
 from typing import NamedTuple
 
-import yaml
-
 from runge.comparison.naming import BETWEEN, as_text
 from runge.comparison.ranking import Ranking
 from runge.configuration.objects import SAME_BITS
 from runge.configuration.words import command, in_shell
-from runge.records.files import printable
+from runge.records.files import printable, read_yaml
 from runge.records.reading import RunRecord, find
 
 _MOST = 3
@@ -90,9 +88,11 @@ def _of_sweep(records: Sequence[RunRecord]) -> list[str] | None:
     if not {run.path.resolve() for run in find(folder)} <= {Path(record.path).resolve() for record in records}:
         return None
     try:
-        overrides = yaml.safe_load(file.read_text(encoding="utf-8"))["hydra"]["overrides"]
-        return [*map(str, overrides["hydra"]), *map(str, overrides["task"])]
-    except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError, yaml.YAMLError):
+        overrides = read_yaml(file)["hydra"]["overrides"]
+        if not all(isinstance(override, str) for override in (*overrides["hydra"], *overrides["task"])):
+            raise TypeError("overrides are texts")
+        return [*overrides["hydra"], *overrides["task"]]
+    except (OSError, ValueError, LookupError, TypeError):
         return None
 
 

@@ -60,7 +60,7 @@ def read_search(paths: Sequence[str | os.PathLike[str]]) -> Search | None:
     if len(paths) > 1 or not file.is_file():
         return None
     try:
-        return TypeAdapter(Search).validate_python(read_json(file))
+        return TypeAdapter(Search).validate_python(read_json(file, most=2**28))
     except ValidationError as error:
         where, message = ".".join(map(str, error.errors()[0]["loc"])), error.errors()[0]["msg"]
         raise ConfigurationError(f"{file} is damaged ({where}: {message})") from error

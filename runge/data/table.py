@@ -28,6 +28,7 @@ SETS = ("train", "val", "test")
 Folds = Annotated[int, Field(ge=2, le=1000)] | None
 Fold = Natural | None
 
+_MOST_BYTES = 2**33
 _LOSSY = 2.0**53  # from here on not every integer is a number in float64
 _SEPARATORS = ",;\t"  # the first wins a tie: a header of one column has none
 
@@ -156,10 +157,19 @@ def _csv(path: str) -> File:
     return File(path, frame.set_axis(names, axis=1), lines if matches else ())
 
 
+def _check_bytes(size: int) -> None:
+    """Raise ValueError if a compressed file, which may be small, stands for a table that does not fit into memory."""
+    if size > _MOST_BYTES:
+        raise ValueError(f"must hold at most {_MOST_BYTES} bytes of numbers, got {size}")
+
+
 def _parquet(path: str) -> File:
     """Read a Parquet file; an index with a name is a column."""
     import pandas
+    from pyarrow import parquet
 
+    facts = parquet.read_metadata(path)
+    _check_bytes(8 * facts.num_rows * facts.num_columns)
     frame = pandas.read_parquet(path, engine="pyarrow", dtype_backend="numpy_nullable")
     return File(path, frame if frame.index.names == [None] else frame.reset_index())
 
@@ -170,6 +180,8 @@ def _npz(path: str) -> File:
 
     if not zipfile.is_zipfile(path):
         raise ValueError("is not an NPZ file, which numpy.savez writes")
+    with zipfile.ZipFile(path) as archive:
+        _check_bytes(sum(member.file_size for member in archive.infolist()))
     with np.load(path, allow_pickle=False) as file:
         arrays = {name: array for name, array in file.items() if isinstance(array, np.ndarray)}
     if "x" not in arrays:

@@ -15,7 +15,7 @@ from runge.exports.casadi_source import casadi_source
 from runge.exports.numpy_source import numpy_source
 from runge.exports.onnx_model import onnx_model
 from runge.function.function import Function
-from runge.records.files import read_json, write
+from runge.records.files import read_bytes, read_json, write
 
 __all__ = ["FORMATS", "card", "export"]
 
@@ -110,7 +110,7 @@ def _check_existing(contents: Mapping[Path, bytes], to: str, force: bool) -> Non
     exported = card_file.exists() and _is_card(card_file)
     texts = {path: content for path, content in contents.items() if path.suffix in _TEXTS}
     openings = {path: _opening(content) for path, content in texts.items()}
-    same_format = all(path.exists() and _opening(path.read_bytes()) == first for path, first in openings.items())
+    same_format = all(path.exists() and _opening(read_bytes(path)) == first for path, first in openings.items())
     for path in filter(Path.exists, [*texts, *contents] if exported else contents):
         if not (exported and (same_format or path == card_file)) and not (force and path != card_file):
             how = "--out FILE names another" if path == card_file else "--force overwrites it"

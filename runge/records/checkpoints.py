@@ -14,6 +14,7 @@ from torch import Tensor
 
 from runge.configuration.errors import ConfigurationError
 from runge.records.directories import RunDirectory
+from runge.records.files import check_extent, printable, read_bytes
 
 STACKS = ".stacks"
 """The folder of a sweep's directory with the states of the stacks that are being trained."""
@@ -94,25 +95,32 @@ def serialise(checkpoint: Mapping[str, Any]) -> bytes:
 
 
 def read_checkpoint(path: Path, section: Literal["configuration", "stack"] = "configuration") -> dict[str, Any]:
-    """Read a checkpoint with weights and a section. Only tensors and plain data are unpickled.
+    """Read a checkpoint with weights and a section. Only tensors and plain data are unpickled, no larger than the file.
 
     Raises:
         ConfigurationError: the file is damaged, or is not a checkpoint.
         OSError: the file cannot be read at the moment, but may be intact.
     """
     try:
-        with zipfile.ZipFile(path) as archive:  # torch does not verify checksums
+        content = read_bytes(path, 2**36, path.parent.parent)
+        with zipfile.ZipFile(io.BytesIO(content)) as archive:  # torch does not verify checksums
+            members = archive.infolist()
+            if any(member.compress_type != zipfile.ZIP_STORED for member in members):
+                raise zipfile.BadZipFile("it has compressed members")
+            if sum(member.file_size for member in members) > len(content):
+                raise zipfile.BadZipFile("its members overlap")
             if (name := archive.testzip()) is not None:
                 raise zipfile.BadZipFile(f"the checksum of {name} is wrong")
-        checkpoint = torch.load(path, map_location="cpu", weights_only=True)
+        checkpoint = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
+        check_extent([checkpoint], len(content))
         if not (isinstance(checkpoint, dict) and {"state_dict", section} <= checkpoint.keys()):
             raise TypeError("it is not a checkpoint of a run")
-    except MemoryError:
+    except (MemoryError, ConfigurationError):
         raise
     except Exception as error:  # a damaged file can make the loaders raise anything
         # EINVAL: an offset in the file points before its beginning
         if isinstance(error, OSError) and error.errno not in (errno.EISDIR, errno.EINVAL):
             raise
         reason = f"{type(error).__name__}: {str(error).strip()}".splitlines()[0]
-        raise ConfigurationError(f"{path} cannot be read ({reason})") from error
+        raise ConfigurationError(f"{path} cannot be read ({printable(reason)})") from error
     return checkpoint

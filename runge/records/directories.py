@@ -15,14 +15,15 @@ import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, field, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import ConfigDict, ValidationError
+import yaml
+from pydantic import ConfigDict, Field, ValidationError
 from pydantic.dataclasses import dataclass
 
 from runge.configuration.errors import ConfigurationError
 from runge.configuration.words import setting
-from runge.records.files import discard, read_json, write
+from runge.records.files import LOCK, discard, read_bytes, read_json, read_yaml, without_secrets, write
 
 Status = Literal["running", "finished", "diverged", "interrupted", "failed"]
 ENDED: tuple[Status, ...] = ("finished", "diverged")
@@ -31,6 +32,9 @@ ENDED: tuple[Status, ...] = ("finished", "diverged")
 
 FINDINGS = " | "
 """The separator of the findings about a fit in the message of a finished run; each is `what: how`."""
+
+
+_Time = Annotated[float, Field(ge=0, lt=1e11)]  # until the year 5138
 
 
 @dataclass(frozen=True, config=ConfigDict(strict=True))
@@ -50,14 +54,14 @@ class RunState:
     """
 
     status: Status
-    step: int
+    step: Annotated[int, Field(ge=0, lt=2**53)]
     message: str = ""
     configuration: str = ""
     rows: str = ""
     checksums: Mapping[str, str] = field(default_factory=dict)
     versions: str = ""
-    began: float = 0
-    written: float = 0
+    began: _Time = 0
+    written: _Time = 0
 
 
 class RunDirectory:
@@ -85,13 +89,21 @@ class RunDirectory:
     def begin(self, configuration: Mapping[str, Any], overrides: Sequence[str], options: Mapping[str, str]) -> None:
         """Write the resolved configuration, and then rename Hydra's record of the job, which is complete, too.
 
+        A logger's passwords and tokens are in neither, because run directories are passed on.
+
         Args:
             configuration: the resolved configuration.
             overrides: the overrides of the run.
             options: the option of each group of the configuration, such as `two_stage_ramp` of `schedule`.
         """
-        content = {"overrides": list(overrides), "options": dict(options), **configuration}
+        shown = [without_secrets(x) if x.lstrip("+~").startswith("logger") else x for x in overrides]
+        content = {"overrides": shown, "options": dict(options), **configuration}
+        if "logger" in configuration:
+            content["logger"] = without_secrets(configuration["logger"])
         write(self.configuration, json.dumps(content, indent=2) + "\n")
+        if shown != list(overrides) or content.get("logger") != configuration.get("logger"):
+            for file in self.hydra_part.glob("*.yaml"):
+                write(file, yaml.safe_dump(without_secrets(read_yaml(file)), sort_keys=False))
         if self.hydra_part.is_dir() and not self.hydra.is_dir():
             self.hydra_part.rename(self.hydra)
 
@@ -159,22 +171,23 @@ class RunDirectory:
             OSError: it does not exist or cannot be read.
         """
         metrics = read_json(self.metrics)
-        self.verify(self.metrics)
+        self.read(self.metrics)
         for key, figure in metrics.items():
             if figure is not None and not (type(figure) in (int, float) and abs(figure) <= sys.float_info.max):
-                raise ConfigurationError(f"{self.metrics} is damaged ({key} is {str(figure)[:40]})")
+                raise ConfigurationError(f"{self.metrics} is damaged ({key!r:.80} is {str(figure)[:40]})")
         return metrics
 
-    def verify(self, path: Path) -> None:
-        """Compare one of the final files with its checksum.
+    def read(self, path: Path) -> bytes:
+        """Return the content of one of the final files.
 
         Raises:
-            ConfigurationError: they differ.
-            OSError: the file does not exist or cannot be read.
+            ConfigurationError: its checksum is not the recorded one, or it is no regular file.
+            OSError: it does not exist or cannot be read.
         """
-        state = self.read_state()
-        if state is not None and state.checksums.get(path.name, checksum := _checksum(path.read_bytes())) != checksum:
+        content, state = read_bytes(path, top=self.path), self.read_state()
+        if state is not None and state.checksums.get(path.name, checksum := _checksum(content)) != checksum:
             raise ConfigurationError(f"{path} is damaged (its checksum is not the one in {self.status.name})")
+        return content
 
     def discard(self) -> None:
         """Remove the directory if nothing was trained in it yet, and parents that this leaves empty."""
@@ -199,6 +212,29 @@ def _checksum(content: bytes) -> str:
     return f"{zlib.crc32(content):08x}"
 
 
+_IN_PLACE = (LOCK, "train.log", "checkpoints", "tensorboard", ".hydra", ".hydra.part")
+"""The entries of a run's directory that are not written by `write`, which follows no link."""
+
+
+def refuse_links(directory: Path, key: str, is_sweep: bool = False) -> None:
+    """Refuse to write into a directory in which something would be written through a link, a pipe or a device.
+
+    Args:
+        directory: the directory of a run, of which these names count; or of a sweep, in which each entry counts.
+        key: the key of the configuration that names it.
+        is_sweep: whether it is that of a sweep.
+
+    Raises:
+        ConfigurationError: there is such an entry.
+    """
+    for top in [directory] if is_sweep else map(directory.joinpath, _IN_PLACE):
+        for path in ([] if is_sweep else [top]) + ([*top.rglob("*")] if top.is_dir() else []):
+            if path.is_symlink() or not (path.is_file() or path.is_dir() or not path.exists()):
+                raise ConfigurationError(
+                    f"{key}: {str(path)!r} is a link, a pipe or a device, through which a run would write; remove it"
+                )
+
+
 def resumable(path: Any) -> RunDirectory:
     """Return the directory of a run that can be resumed.
 
@@ -217,4 +253,5 @@ def resumable(path: Any) -> RunDirectory:
         raise ConfigurationError(f"{rule}, which is finished")
     if (state := run.read_state()) is not None and state.status == "diverged":
         raise ConfigurationError(f"{rule}, which diverged: {state.message}")
+    refuse_links(run.path, "resume")
     return run

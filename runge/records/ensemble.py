@@ -13,7 +13,7 @@ from runge.configuration.errors import ConfigurationError
 from runge.configuration.objects import SAME_RESULT
 from runge.records.calibration import Calibration
 from runge.records.directories import RunDirectory
-from runge.records.files import write
+from runge.records.files import read_bytes, write
 from runge.records.reading import distinct, find, read
 
 __all__ = ["SEEDS", "members", "read_answer", "read_intervals", "write_answer"]
@@ -86,7 +86,7 @@ def read_intervals(sweep: str | os.PathLike[str]) -> Calibration | None:
 
 def _read(path: Path) -> _Answer | None:
     try:
-        return TypeAdapter(_Answer).validate_json(path.read_bytes()) if path.exists() else None
+        return TypeAdapter(_Answer).validate_json(read_bytes(path)) if path.exists() else None
     except ValidationError as error:
         first = error.errors()[0]
         reason = f"{'.'.join(map(str, first['loc']))}: {first['msg']}".removeprefix(": ")

@@ -1,15 +1,20 @@
-"""Files written atomically, directories that no two runs share, and text that is safe to show."""
+"""The one way to write a file and the one way to read it, directories of one run alone, and text safe to show."""
 
 import json
 import logging
 import os
 import platform
+import re
+import secrets
 import shutil
-from collections.abc import Collection, Iterator
+import stat
+import time
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+import yaml
 from filelock import FileLock, Timeout
 
 from runge.configuration.errors import ConfigurationError, describe
@@ -19,25 +24,67 @@ log = logging.getLogger(__name__)
 LOCK = ".lock"
 """The file by which a process keeps others out of a directory (`locked`)."""
 
+_DEEPEST = 50
+"""The most levels of nested data in a file."""
+
+_PART, _SECONDS_OF_PARTS = ".part", 3600.0
+"""The end of the name of a file that is being written, and the age at which nobody writes it any more."""
+
 
 def write(path: Path, content: str | bytes) -> None:
-    """Write a file atomically: it gets its name once its content is on the disk.
+    """Write a file atomically: it gets its name once its content is on the disk, and no link is followed.
+
+    Until then it has a random name, so that several processes publish whole files in turn.
 
     Raises:
         OSError: it cannot be written; the error names the file, and an older file of this name is unchanged.
     """
-    partial = path.with_name(f".{path.name}.part")
+    partial = path.with_name(f".{path.name}.{secrets.token_hex(4)}{_PART}")
     try:
-        with partial.open("wb") as file:
+        with partial.open("xb") as file:
             file.write(content.encode() if isinstance(content, str) else content)
             file.flush()
             os.fsync(file.fileno())
         partial.replace(path)
+        _sync(path.parent)
     except OSError as error:
         raise OSError(error.errno, error.strerror, str(path)) from error
     finally:
         with suppress(OSError):  # the original error is already being raised
             partial.unlink(missing_ok=True)
+
+
+def _sync(directory: Path) -> None:
+    """Write the names of a directory to the disk, so that after a power cut no later one is there without them."""
+    with suppress(OSError):  # Windows, and some file systems, have no such thing
+        descriptor = os.open(directory, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+def read_bytes(path: Path, most: int = 2**28, top: Path | None = None) -> bytes:
+    """Read a file of a directory that may be from somebody else.
+
+    Args:
+        path: the file.
+        most: the most bytes that it may have.
+        top: the directory out of which no link may lead; None: the file's own.
+
+    Raises:
+        ConfigurationError: it is no regular file, such as a pipe or a device; or it is larger, or out of `top`.
+        OSError: it cannot be read.
+    """
+    if not Path(os.path.realpath(path)).is_relative_to(os.path.realpath(top or path.parent)):
+        raise ConfigurationError(f"{path} is damaged (it is a link out of its directory)")
+    with open(path, "rb", opener=lambda name, flags: os.open(name, flags | getattr(os, "O_NONBLOCK", 0))) as file:
+        status = os.fstat(file.fileno())
+        if not stat.S_ISREG(status.st_mode):
+            raise ConfigurationError(f"{path} is damaged (it is no regular file)")
+        if status.st_size > most:
+            raise ConfigurationError(f"{path} is too large ({status.st_size} bytes; {most} are allowed)")
+        return file.read(status.st_size)
 
 
 class WarnOnce:
@@ -58,20 +105,64 @@ class WarnOnce:
                 log.warning("%s", message)
 
 
-def read_json(path: Path) -> dict[str, Any]:
-    """Read a file with one JSON object.
+def read_json(path: Path, most: int = 2**22) -> dict[str, Any]:
+    """Read a file with one JSON object, whose integers are of 64 bits.
+
+    Raises:
+        ConfigurationError: it is damaged, or no regular file of at most `most` bytes.
+        OSError: it cannot be read.
+    """
+    try:
+        text = read_bytes(path, most)
+        content = json.loads(text, parse_int=_integer)
+        if not isinstance(content, dict):
+            raise TypeError(f"it must contain an object, got a {type(content).__name__}")
+        check_extent(content, len(text))
+    except ConfigurationError:
+        raise
+    except (ValueError, TypeError, RecursionError) as error:
+        raise ConfigurationError(f"{path} is damaged ({error})") from error
+    return content
+
+
+def _integer(text: str) -> int:
+    if abs(number := int(text)) >= 2**64:
+        raise ValueError("an integer has more than 64 bits")
+    return number
+
+
+def check_extent(content: Any, size: int) -> None:
+    """Raise ValueError if plain data, and tensors, are nested too deeply or larger than the file that they are from.
+
+    They are larger if parts are shared, or if a tensor has strides of 0.
+    """
+    level, left = [content], size
+    for _ in range(_DEEPEST):
+        parts = [part for group in level for part in (*group, *(group.values() if isinstance(group, Mapping) else ()))]
+        left -= len(parts) + sum(getattr(part, "nbytes", 0) for part in parts)
+        if left < 0:
+            raise ValueError("its content is larger than the file")
+        level = [part for part in parts if isinstance(part, Mapping | list | tuple)]
+    if level:
+        raise ValueError(f"it is nested more than {_DEEPEST} deep")
+
+
+def read_yaml(path: Path) -> Any:
+    """Read a file of plain data; an alias, by which ten lines could stand for a billion, is not allowed.
 
     Raises:
         ConfigurationError: it is damaged.
         OSError: it cannot be read.
     """
     try:
-        content = json.loads(path.read_bytes())
-        if not isinstance(content, dict):
-            raise TypeError(f"it must contain an object, got a {type(content).__name__}")
-    except (ValueError, TypeError, RecursionError) as error:
-        raise ConfigurationError(f"{path} is damaged ({error})") from error
-    return content
+        text = read_bytes(path, 2**22).decode()
+        if any(isinstance(event, yaml.AliasEvent) for event in yaml.parse(text, yaml.SafeLoader)):
+            raise ValueError("it has an alias")
+        return yaml.safe_load(text)
+    except ConfigurationError:
+        raise
+    except (ValueError, RecursionError, yaml.YAMLError) as error:
+        raise ConfigurationError(f"{path} is damaged ({str(error).splitlines()[0]})") from error
 
 
 def claim(path: str | os.PathLike[str]) -> str:
@@ -113,6 +204,26 @@ def printable(text: str, keep: str = "") -> str:
     )
 
 
+_SECRET = r"\w*(?:token|password|secret|api_?key|credential)\w*"
+
+
+def without_secrets(content: Any) -> Any:
+    """Return plain data without the user and the password of a URL, and without the values of keys such as `token`.
+
+    Example:
+        >>> without_secrets({"uri": "https://me:1234@host/x", "api_key": "abc", "overrides": ["logger.w.token=abc"]})
+        {'uri': 'https://***@host/x', 'api_key': '***', 'overrides': ['logger.w.token=***']}
+    """
+    if isinstance(content, Mapping):
+        secret = {key for key, x in content.items() if isinstance(x, str) and re.fullmatch(_SECRET, str(key), re.I)}
+        return {key: "***" if key in secret else without_secrets(x) for key, x in content.items()}
+    if isinstance(content, list | tuple):
+        return [without_secrets(x) for x in content]
+    if not isinstance(content, str):
+        return content
+    return re.sub(rf"(?i)(?<=://)[^/\s@]+(?=@)|({_SECRET}['\"]?\s*[=:]\s*)[^,}}\s]+", r"\1***", content)
+
+
 @contextmanager
 def locked(directory: Path, key: str, seconds: float = 0) -> Iterator[None]:
     """Keep other processes out of a directory, which is made if necessary.
@@ -136,6 +247,9 @@ def locked(directory: Path, key: str, seconds: float = 0) -> Iterator[None]:
         message = f"{key}: {str(directory)!r} is in use by {owner}; wait for its end, or stop it first"
         raise ConfigurationError(message) from None
     with lock:
+        for part in directory.glob(f".*{_PART}"):  # of a process that was killed
+            if part.is_file() and time.time() - part.lstat().st_mtime > _SECONDS_OF_PARTS:
+                part.unlink(missing_ok=True)
         with suppress(OSError):  # the text is for the message alone
             path.write_text(f"process {os.getpid()} of {platform.node()}")
         yield

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from runge.configuration.errors import ConfigurationError, DivergedError, RunError, describe
-from runge.records.files import read_json, write
+from runge.records.files import read_json, without_secrets, write
 from runge.sweeps.jobs import Value
 
 __all__ = ["JOURNAL", "Batch", "EndedRun", "Journal"]
@@ -61,11 +61,11 @@ class Journal:
 
     def __init__(self, directory: Path, description: Mapping[str, Any], adaptive: bool, began: float) -> None:
         self._directory, self._file = directory, directory / JOURNAL
-        self._content: dict[str, Any] = {**json.loads(json.dumps(description)), "batches": []}
-        self._next, self._runs = 0, 0
+        self._content: dict[str, Any] = {**json.loads(json.dumps(without_secrets(description))), "batches": []}
+        self._next, self._runs, self._jobs = 0, 0, ()
         self._seconds, self._since = 0.0, began
         if self._file.exists():
-            begun = read_json(self._file)
+            begun = read_json(self._file, most=2**28)
             if not (isinstance(begun.get("batches"), list) and all(map(_is_batch, begun["batches"]))):
                 raise ConfigurationError(f"{self._file} is damaged (it must have a list of batches)")
             if adaptive:
@@ -99,10 +99,10 @@ class Journal:
         Raises:
             ConfigurationError: the sweep was begun with another batch.
         """
-        jobs, batches = [list(job) for job in batch.jobs], self._content["batches"]
+        jobs, batches = [without_secrets(job) for job in batch.jobs], self._content["batches"]
         if self._next == len(batches):
             batches.append({"jobs": jobs, "seconds": None, "results": []})
-        recorded = batches[self._next]
+        recorded, self._jobs = batches[self._next], batch.jobs
         # The last batch of a search has more or fewer trials if its command has.
         begun, last = recorded["jobs"], self._next + 1 == len(batches)
         if begun[: len(jobs)] != jobs[: len(begun)] or (not last and len(jobs) > len(begun)):
@@ -111,7 +111,7 @@ class Journal:
             batches[self._next] = {"jobs": jobs, "seconds": None, "results": []}
             self._write()
             return None
-        return self._advance(recorded)[: len(jobs)]
+        return self._advance(recorded)
 
     def end(self, values: Sequence[Any]) -> Sequence[EndedRun]:
         """Write the values, or the errors, of the batch that has been trained; return its runs."""
@@ -138,7 +138,7 @@ class Journal:
         first = self._runs
         self._next, self._runs = self._next + 1, first + len(recorded["jobs"])
         self._seconds, self._since = recorded["seconds"], time.monotonic()
-        pairs = zip(recorded["jobs"], recorded["results"], strict=True)
+        pairs = zip(self._jobs, recorded["results"], strict=False)  # a command with more runs had more results
         return [EndedRun(number, job, _value(result)) for number, (job, result) in enumerate(pairs, first)]
 
     def _write(self) -> None:

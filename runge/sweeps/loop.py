@@ -13,7 +13,8 @@ from omegaconf import OmegaConf
 
 from runge.configuration.errors import ConfigurationError, RunError
 from runge.interruption import interruption
-from runge.records.files import discard, locked, printable, write
+from runge.records.directories import refuse_links
+from runge.records.files import discard, locked, printable, without_secrets, write
 from runge.sweeps.jobs import TIME_OVER, Launch, interrupted, value_or_error
 from runge.sweeps.journal import JOURNAL, Batch, Journal
 from runge.sweeps.policies.policy import Policy, Rounds, SweepCommand
@@ -73,6 +74,7 @@ def sweep(policy: Policy, command: SweepCommand, launch: Launch, failures: dict[
         SystemExit: it was interrupted.
     """
     directory = command.directory
+    refuse_links(directory, "hydra.sweep.dir", is_sweep=True)
     with locked(directory, "hydra.sweep.dir"):
         ended, failure = train_batches(policy, command, launch)
         try:
@@ -105,7 +107,8 @@ def train_batches(policy: Policy, command: SweepCommand, launch: Launch) -> tupl
             while batch is not None:
                 runs = journal.replay(batch)
                 if runs is None:
-                    write(command.directory / "multirun.yaml", OmegaConf.to_yaml(command.config))
+                    record = OmegaConf.create(without_secrets(OmegaConf.to_container(command.config)))
+                    write(command.directory / "multirun.yaml", OmegaConf.to_yaml(record))
                     runs = journal.end(train_batch(launch, batch, journal))
                 ended = True
                 batch = _answer(rounds, runs)

@@ -7,6 +7,7 @@ import re
 import traceback
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, redirect_stdout
+from pathlib import Path
 from typing import Any, cast
 
 import hydra
@@ -23,6 +24,7 @@ from runge.configuration.errors import ConfigurationError, RunError, did_you_mea
 from runge.configuration.objects import CONFIGURATIONS, no_such_key
 from runge.configuration.words import override_of
 from runge.interruption import interruption
+from runge.records.directories import refuse_links
 from runge.records.files import printable
 from runge.sweeps.compose import LOCK, explain_value, register_resolvers
 from runge.sweeps.jobs import log_to_file, set_handlers
@@ -66,6 +68,8 @@ def check_overrides(arguments: Sequence[str]) -> None:
             raise ConfigurationError(f"{group}: must not be set; {_FIXED[group]}")
         if override.is_delete() and str(group).startswith("hydra."):  # Hydra says so after it has made the directory
             raise ConfigurationError(f"{group}: must not be deleted, because it is a key of Hydra's")
+        if group == "hydra.run.dir" and isinstance(choice, str):  # before Hydra opens the run's log there
+            refuse_links(Path(choice), group)
         options = sorted(path.stem for path in (CONFIGURATIONS / group).glob("*.yaml")) if group else []
         if not options or override.is_delete() or isinstance(choice, dict):
             continue

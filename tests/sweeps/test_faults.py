@@ -27,7 +27,8 @@ def full_disk(monkeypatch, is_full):
     original = os.fsync
 
     def fsync(descriptor):
-        if is_full(os.readlink(f"/proc/self/fd/{descriptor}")):
+        path = os.readlink(f"/proc/self/fd/{descriptor}")
+        if not os.path.isdir(path) and is_full(path):
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         original(descriptor)
 
