@@ -27,6 +27,9 @@ __all__ = ["fit_of_function", "formula_of", "plane_of", "profiles_of", "rows_see
 _PROFILE, _PLANE = 101, 61
 """The points of a line, and of each side of a plane: both end in the ends of the inputs."""
 
+_MOST_POINTS = 10**6
+"""The most points of a formula that a picture samples again."""
+
 _MOST_ROWS = 2000
 """The most rows that are drawn: more would cover each other."""
 
@@ -76,7 +79,7 @@ def formula_of(configuration: Mapping[str, Any]) -> tuple[Target | None, tuple[A
     """Return the formula of a run, and the x, f and df of its training points, (K, D), (K, P) and (K, P, D).
 
     The points are the first ones, which a resampling moves; NaN: they do not carry this label. Of a table, or of a
-    class whose module is not imported, or if another version wrote the keys, there are neither.
+    class that a file may not name, or if another version wrote the keys, or of too many points, there are neither.
     """
     nothing = np.empty((0, 0)), np.empty((0, 0)), np.empty((0, 0, 0))
     if not (configuration.get("target") and configuration.get("sampling")):
@@ -85,6 +88,8 @@ def formula_of(configuration: Mapping[str, Any]) -> tuple[Target | None, tuple[A
         target = build_of_file("target", configuration["target"], Target)
         sampling = build_of_file("sampling", configuration["sampling"], Sampling)
         data = build_of_file("data", configuration.get("data"), Data)
+        if data.n_train + data.n_val + data.n_test + data.boundary_points + (data.n_derivative or 0) > _MOST_POINTS:
+            raise ValueError("too many points for a picture")
         seed = Seed.of_data(configuration["seed"], data.seed, data.folds)
         train = sample(target, sampling, seed.generator("data"), data).train
     except ValueError:

@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import stat
 from collections.abc import Generator, Sequence
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
@@ -50,7 +51,7 @@ def make_executor(settings: LauncherSettings, folder: Path) -> Any:
     """Return submitit's executor, which keeps its files in a folder on a file system that all machines share.
 
     Raises:
-        ConfigurationError: Slurm or submitit is missing.
+        ConfigurationError: Slurm or submitit is missing, or others can write to the folder.
     """
     try:
         import submitit
@@ -60,6 +61,7 @@ def make_executor(settings: LauncherSettings, folder: Path) -> Any:
     if shutil.which("sbatch") is None:
         rule = "must be local on a machine without Slurm's sbatch, got 'slurm'"
         raise ConfigurationError(f"hydra.launcher.cluster: {rule}")
+    _make_private(folder)
     options = {f"slurm_{key}": getattr(settings, key) for key in ("partition", "additional_parameters")}
     options |= {key: getattr(settings, key) for key in ("timeout_min", "cpus_per_task", "gpus_per_node", "mem_gb")}
     options["slurm_array_parallelism"] = settings.processes or PROCESSES
@@ -67,6 +69,15 @@ def make_executor(settings: LauncherSettings, folder: Path) -> Any:
     executor = submitit.AutoExecutor(folder / "%j", cluster="slurm", slurm_max_num_timeout=10**6)
     executor.update_parameters(name="runge", **{key: x for key, x in options.items() if x is not None})
     return executor
+
+
+def _make_private(folder: Path) -> None:
+    """Make a folder that only this user can enter, because what submitit finds in it is unpickled."""
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    status = folder.lstat()
+    if not stat.S_ISDIR(status.st_mode) or status.st_uid != os.geteuid() or status.st_mode & 0o077:
+        rule = "must be a folder of yours that nobody else can enter (chmod 700), and no link"
+        raise ConfigurationError(f"hydra.sweep.dir: {str(folder)!r} {rule}; remove it, or choose another directory")
 
 
 def run_jobs(tasks: Sequence[Task], report: Report, executor: Any) -> Generator[tuple[int, Any], None, None]:

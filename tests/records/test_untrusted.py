@@ -26,6 +26,7 @@ from runge.records.directories import RunDirectory, refuse_links, resumable
 from runge.records.files import printable
 from runge.sweeps.run import begin_run, make_stack
 from runge.sweeps.session import check_overrides
+from runge.sweeps.slurm import LauncherSettings, make_executor
 from runge.targets import Expression
 from tests.comparison.pages import data_in, merge, table
 from tests.conftest import composer
@@ -340,6 +341,26 @@ def test_hostile_files_stop_no_comparison(copy, tmp_path, capfd):
     undrawn = {run["name"] for run in data_in(page)["runs"] if "error_f" not in run}
     assert undrawn == {"no numbers", "other columns", "a short row"}
     assert not os.path.exists("owned")
+
+
+@pytest.mark.parametrize("plant", ["a link", "a folder of a group"])
+def test_pickles_of_slurm_are_in_a_folder_of_ones_own(plant, tmp_path, monkeypatch):
+    pytest.importorskip("submitit")
+    for program in ("sbatch", "srun"):
+        (tmp_path / program).touch(mode=0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    settings = {"processes": None, "members": None, "cluster": "slurm", "partition": None, "timeout_min": 1}
+    settings |= {"cpus_per_task": 1, "gpus_per_node": None, "mem_gb": None, "additional_parameters": {}}
+    settings, folder = build("hydra.launcher", settings, LauncherSettings), tmp_path / ".submitit"
+    make_executor(settings, folder)
+    assert folder.stat().st_mode & 0o777 == 0o700
+    make_executor(settings, folder)  # of a sweep that is resumed
+    folder.rmdir()
+    folder.symlink_to(tmp_path) if plant == "a link" else folder.mkdir()
+    if plant != "a link":
+        folder.chmod(0o770)
+    with pytest.raises(ConfigurationError, match=r"hydra\.sweep\.dir: '.*submitit' must be a folder of yours"):
+        make_executor(settings, folder)
 
 
 NAMES = ["\x1b[31mred\x1b[0m", "\x1b]0;title\x07", "\x9b31m", "a\rb", "\u202eevil", "=1+1", "@SUM(A1)", "+1", "-1+1"]
