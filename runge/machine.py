@@ -8,6 +8,7 @@ import os
 import platform
 import shlex
 import shutil
+import stat
 import sys
 from pathlib import Path
 
@@ -95,14 +96,34 @@ def cache_folder() -> Path | None:
     """Return the cache directory, or None unless this user, and no other, can write to it: its files are trusted."""
     try:
         caches = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-        folder = Path(os.environ.get("RUNGE_CACHE_DIR") or Path(caches) / "runge").absolute()
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        status = folder.stat()
+        folder = Path(os.environ.get("RUNGE_CACHE_DIR") or Path(caches) / "runge").resolve()
+        for each in reversed([folder, *folder.parents]):
+            each.mkdir(mode=0o700, exist_ok=True)  # `parents=True` would let the umask decide on those above
+        return folder if own_folder(folder) and os.access(folder, os.W_OK) else None
     except (OSError, RuntimeError):  # RuntimeError: the user has no home
         return None
-    # Windows has other rights; a user's profile is its own there.
-    ours = sys.platform == "win32" or (status.st_uid == os.geteuid() and not status.st_mode & 0o022)
-    return folder if ours and os.access(folder, os.W_OK) else None
+
+
+def own_folder(path: Path) -> bool:
+    """Return whether a folder is this user's, and no other user can change what is in it, or put another in its place.
+
+    Links in the path are followed.
+    """
+    path = path.resolve()
+    return is_own(path) and (sys.platform == "win32" or all(map(_keeps, (folder.stat() for folder in path.parents))))
+
+
+def is_own(path: Path) -> bool:
+    """Return whether a file or folder, and no link, is this user's, and no other user can write to it."""
+    if sys.platform == "win32":  # it has other rights; a user's profile is its own there
+        return True
+    status = path.lstat()
+    return status.st_uid == os.geteuid() and not stat.S_ISLNK(status.st_mode) and not status.st_mode & 0o022
+
+
+def _keeps(folder: os.stat_result) -> bool:
+    """Return whether no other user, except root, can replace what this user has in a folder."""
+    return folder.st_uid in (0, os.geteuid()) and (not folder.st_mode & 0o022 or bool(folder.st_mode & stat.S_ISVTX))
 
 
 def allow_open_files(most: int) -> None:

@@ -2,7 +2,7 @@ import os
 
 import pytest
 
-from runge.machine import cache_folder, compiling_pays, processor
+from runge.machine import cache_folder, compiling_pays, is_own, own_folder, processor
 
 
 @pytest.mark.parametrize(
@@ -39,6 +39,48 @@ def test_the_cache_directory_is_this_users_alone(variables, folder, tmp_path, mo
     for mode in (0o770, 0o707, 0o500):
         (tmp_path / folder).chmod(mode)
         assert cache_folder() is None or (mode == 0o500 and os.geteuid() == 0)
+
+
+@pytest.mark.parametrize(
+    ("mode", "own"), [(0o700, True), (0o755, True), (0o1777, True), (0o770, False), (0o707, False), (0o777, False)]
+)
+def test_a_folder_is_ones_own_if_no_other_user_can_replace_it(mode, own, tmp_path):
+    """A sticky folder, such as /tmp, lets a user replace only what is the user's."""
+    folder = tmp_path / "above" / "middle" / "folder"
+    folder.mkdir(parents=True)
+    (tmp_path / "link").symlink_to(folder)
+    (tmp_path / "above").chmod(mode)
+    assert own_folder(folder) == own_folder(tmp_path / "link") == own
+    folder.chmod(0o1777)
+    assert not own_folder(folder)
+
+
+def test_what_is_another_users_is_not_ones_own(tmp_path, monkeypatch):
+    (tmp_path / "file").touch(mode=0o600)
+    (tmp_path / "link").symlink_to("file")
+    assert is_own(tmp_path / "file")
+    assert not is_own(tmp_path / "link")
+    user = os.geteuid()
+    monkeypatch.setattr(os, "geteuid", lambda: user + 1)
+    assert not is_own(tmp_path / "file")
+    assert not own_folder(tmp_path)
+
+
+@pytest.mark.skipif(os.name == "nt" or os.geteuid() != 0, reason="only root can give a folder away")
+def test_a_folder_below_one_of_another_user_is_not_ones_own(tmp_path):
+    (tmp_path / "above" / "folder").mkdir(parents=True)
+    assert own_folder(tmp_path / "above" / "folder")
+    os.chown(tmp_path / "above", 12345, -1)
+    assert not own_folder(tmp_path / "above" / "folder")
+
+
+def test_a_new_cache_directory_does_not_depend_on_the_umask(tmp_path, monkeypatch):
+    monkeypatch.setenv("RUNGE_CACHE_DIR", str(tmp_path / "new" / "cache"))
+    before = os.umask(0)
+    try:
+        assert cache_folder() == tmp_path / "new" / "cache"
+    finally:
+        os.umask(before)
 
 
 def test_windows_has_a_cache_directory(tmp_path, monkeypatch):

@@ -185,7 +185,7 @@ class Sign(Unknown):
     [
         *(("torch.optim.RMSprop", True), ("tests.test_optimizers.Sign", True)),
         *(("torch.optim.Adafactor", False), ("torch.optim.SparseAdam", False)),
-        *([("torch.optim.Muon", False)] if hasattr(torch.optim, "Muon") else []),  # from torch 2.9 on
+        ("torch.optim.Muon", False),
         ("tests.test_optimizers.Unknown", False),
     ],
 )

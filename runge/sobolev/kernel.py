@@ -23,7 +23,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from runge.machine import cache_folder, carried, compiler, compiling_pays, step_seconds
+from runge.machine import cache_folder, carried, compiler, compiling_pays, is_own, step_seconds
 from runge.sobolev import losses
 from runge.sobolev.losses import LossAndGradient
 from runge.sobolev.network import Model, StackedMLP
@@ -53,6 +53,7 @@ _ROWS, _BLOCKS = 8, 8
 _INPUTS = ("theta", "x", "f", "df", "weight_f", "weight_df", "input_scale", "input_shift", "scale", "lambda_d")
 _OUTPUTS = ("loss", "gradient", "u", "du")
 _SECONDS = 0.05  # the approximate time of the steps of one call
+_PATIENCE = 300.0  # the most seconds of the compiler, which needs less than one
 
 
 @dataclass(frozen=True)
@@ -244,7 +245,7 @@ def _load(flags: Sequence[str]) -> ctypes.CDLL:
         raise OSError("there is no C++ compiler")
     flags = [*flags, *_NATIVE[platform.machine()]]
     cached = None if (folder := cache_folder()) is None else folder / f"{_key(command, flags)}.so"
-    if cached is not None and cached.exists():
+    if cached is not None and cached.is_file() and is_own(cached):
         try:
             return ctypes.CDLL(str(cached))
         except OSError:  # it is damaged
@@ -259,13 +260,23 @@ def _load(flags: Sequence[str]) -> ctypes.CDLL:
             cached = None  # clang lacks OpenMP's library, which may be installed later; the step has one thread
         library = ctypes.CDLL(str(compiled))
         if cached is not None:
+            compiled.chmod(0o700)
+            with compiled.open("rb") as file:
+                os.fsync(file.fileno())  # a power cut could leave empty pages, which crash whoever loads them
             compiled.replace(cached)
         return library
 
 
 def _failure(call: Sequence[str]) -> str | None:
-    """Run the compiler, in a new session, which keeps Ctrl-C from it, and return why it failed."""
-    done = subprocess.run(call, capture_output=True, start_new_session=True)
+    """Run the compiler, in a new session, which keeps Ctrl-C from it, and return why it failed.
+
+    Raises:
+        OSError: it takes too long.
+    """
+    try:
+        done = subprocess.run(call, capture_output=True, start_new_session=True, timeout=_PATIENCE)
+    except subprocess.TimeoutExpired as error:
+        raise OSError(f"{call[0]} did not end within {_PATIENCE:g} seconds") from error
     if not done.returncode:
         return None
     lines = done.stderr.decode(errors="replace").strip().splitlines()

@@ -213,6 +213,46 @@ def test_the_file_is_compiled_once_and_again_if_it_is_damaged(fresh, monkeypatch
     assert list(fresh.iterdir()) == [compiled]
 
 
+@pytest.mark.parametrize("damage", ["others may write", "link", "another user"])
+def test_a_compiled_file_that_is_not_this_users_own_is_not_loaded(damage, fresh, tmp_path):
+    Kernel("relu", DOUBLE)
+    (compiled,) = fresh.iterdir()
+    if damage == "others may write":
+        compiled.chmod(0o770)
+    elif damage == "link":
+        compiled.rename(tmp_path / "planted.so")
+        compiled.symlink_to(tmp_path / "planted.so")
+    elif os.geteuid() == 0:
+        os.chown(compiled, 12345, -1)
+    else:
+        pytest.skip("only root can give a file away")
+    kernel._library.cache_clear()
+    Kernel("relu", DOUBLE)
+    assert list(fresh.iterdir()) == [compiled]
+    assert machine.is_own(compiled)
+
+
+def test_the_compiled_file_is_on_the_disk_before_it_gets_its_name(fresh, monkeypatch):
+    written = []
+
+    def fsync(number, fsync=os.fsync):
+        assert not list(fresh.glob("*.so"))
+        written.append(os.fstat(number).st_ino)
+        fsync(number)
+
+    monkeypatch.setattr(kernel.os, "fsync", fsync)
+    Kernel("relu", DOUBLE)
+    (compiled,) = fresh.iterdir()
+    assert written == [compiled.stat().st_ino]
+
+
+def test_a_compiler_that_does_not_end_is_stopped(fresh, monkeypatch, tmp_path, caplog):
+    monkeypatch.setenv("CXX", compiler_that(tmp_path, "exec tail -f /dev/null"))
+    monkeypatch.setattr(kernel, "_PATIENCE", 0.01)
+    assert step_function("auto", model(), DOUBLE, **LONG) is losses.loss_and_gradient
+    assert re.search(r"cannot be compiled: .*g\+\+ did not end within 0\.01 seconds; the run continues", caplog.text)
+
+
 @pytest.mark.parametrize(
     ("script", "reason"),
     [
