@@ -2,7 +2,6 @@
 
 import os
 import shutil
-import stat
 from collections.abc import Generator, Sequence
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
@@ -74,8 +73,7 @@ def make_executor(settings: LauncherSettings, folder: Path) -> Any:
 def _make_private(folder: Path) -> None:
     """Make a folder that only this user can enter, because what submitit finds in it is unpickled."""
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    status = folder.lstat()
-    if not stat.S_ISDIR(status.st_mode) or status.st_uid != os.geteuid() or status.st_mode & 0o077:
+    if not machine.is_own(folder) or folder.stat().st_mode & 0o077:
         rule = "must be a folder of yours that nobody else can enter (chmod 700), and no link"
         raise ConfigurationError(f"hydra.sweep.dir: {str(folder)!r} {rule}; remove it, or choose another directory")
 
