@@ -25,54 +25,10 @@ PLAIN = ["a", "b", "c", "d", "e", "f", "g"]
 OWNED = "extern int creat(const char *, unsigned); __attribute__((constructor)) static void f(void)"
 OWNED += '{ creat("owned", 384); }'
 EXPLOIT = f"y*\\\n/\n{OWNED}/\\\n*"
-TOKENS = [
-    "*/",
-    "/*",
-    "*\\\n/",
-    "*??/\n/",
-    "/",
-    "*",
-    "\\",
-    "?",
-    "??/",
-    "//",
-    '"',
-    "'",
-    '"""',
-    "\n",
-    "\r",
-    "\0",
-    "\x1b[31m",
-]
-TOKENS += [
-    "\u202e",
-    "\u2028",
-    "\ud800",
-    "${oc.env:HOME}",
-    "{{",
-    "{%",
-    "}}",
-    "%s",
-    "</script>",
-    "<!--",
-    "=1+1",
-    "@",
-    "#",
-    "-",
-]
-TOKENS += [
-    "\\N{DIGIT ONE}",
-    "\\u0031",
-    "\\x41",
-    "\n#include <evil.h>\n",
-    " [m]",
-    " (N)",
-    "(\\)",
-    "é",
-    "\U0001f600",
-    "x",
-    " ",
-]
+TOKENS = ["*/", "/*", "*\\\n/", "*??/\n/", "/", "*", "\\", "?", "??/", "//", '"', "'", '"""', "\n", "\r", "\0", "#"]
+TOKENS += ["\x1b[31m", "\u202e", "\u2028", "\ud800", "\U0001f600", "é", "x", " ", "=1+1", "@", "-", "%s", "{{", "{%"]
+TOKENS += ["${oc.env:HOME}", "</script>", "<!--", '<img onerror="1">', "\n#include <evil.h>\n", " [m]", " (N)", "(\\)"]
+TOKENS += ["\\N{DIGIT ONE}", "\\u0031", "\\x41"]
 ANY = st.lists(st.sampled_from(TOKENS) | st.text(max_size=3), max_size=6).map("".join)
 PRINTABLE = ANY.map(lambda text: "x" + "".join(filter(str.isprintable, text)))
 NAMES = st.lists(ANY | PRINTABLE, min_size=7, max_size=7) | st.lists(PRINTABLE, min_size=7, max_size=7, unique=True)
