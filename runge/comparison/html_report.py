@@ -1,9 +1,11 @@
 """The report of a comparison: a self-contained HTML file with its scripts and data inside."""
 
 import os
+from base64 import b64encode
 from collections import Counter, defaultdict
 from collections.abc import Mapping
 from dataclasses import asdict
+from hashlib import sha256
 from importlib.metadata import distribution
 from pathlib import Path
 from typing import Any
@@ -95,6 +97,7 @@ def render(ranking: Ranking, directory: Path | None = None) -> str:
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
     )
+    environment.filters["sha256"] = lambda text: b64encode(sha256(text.encode()).digest()).decode()
     environment.policies["json.dumps_kwargs"] = {"allow_nan": False}  # NaN is not valid JSON
     return environment.get_template("page.html").render(
         data=_data(ranking, directory),
@@ -107,7 +110,7 @@ def render(ranking: Ranking, directory: Path | None = None) -> str:
         headers=HEADERS,
         origin=origin_of(ranking),
         reason=ranking.reason,
-        commands=ranking.search.command[:MOST_GROUPS] if ranking.search else [],
+        commands=ranking.search.commands[:MOST_GROUPS] if ranking.search else [],
         counts=Counter(record.status for record in records),
         share=sum(map(_share, records)) / len(records),
         most_groups=MOST_GROUPS,

@@ -20,9 +20,10 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from runge.comparison.naming import command_of
 from runge.comparison.sensitivity_table import Sensitivity
 from runge.configuration.errors import ConfigurationError
-from runge.configuration.words import command
+from runge.configuration.words import command, key_of
 from runge.records.files import printable, read_bytes, write
 from runge.records.fits import Array, Section
 
@@ -53,7 +54,7 @@ class LeaderboardEntry:
 
     Attributes:
         name: its settings in words.
-        command: the command that cross-validates its settings.
+        overrides: the overrides of its settings.
         runs: the numbers of the runs on folds by which it is judged.
         refits: the numbers of its runs on all rows.
         folds: the number of folds that it was trained on.
@@ -67,7 +68,7 @@ class LeaderboardEntry:
     """
 
     name: str
-    command: str
+    overrides: list[str]
     runs: list[int]
     refits: list[int]
     folds: int
@@ -78,6 +79,11 @@ class LeaderboardEntry:
     steps: int
     calibrating: list[int] = field(default_factory=list)
     earlier: list[int] = field(default_factory=list)
+
+    @property
+    def command(self) -> str:
+        """The command that cross-validates its settings."""
+        return command_of(self.overrides, sweep="data.folds" in map(key_of, self.overrides))
 
     @property
     def cells(self) -> list[str]:

@@ -3,11 +3,12 @@
 import os
 import re
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 from runge.configuration.objects import OF_STEPS
+from runge.configuration.words import command, in_shell
 from runge.records.ensemble import SEEDS
 from runge.records.files import printable
 from runge.records.reading import RunRecord
@@ -21,6 +22,13 @@ OF_DATA = ("data", "data.file", "data.inputs", "data.outputs", "data.derivatives
 _CONDITIONS = ("data", "data.file", "data.outputs", "data.rows", "data.n_train", "data.noise_f", "data.noise_df")
 """The keys of conditions, which are not chosen, in addition to the keys of the target."""
 
+_TRUSTED = re.compile(
+    r"-|.*(_target_|\$\{|activation\W.*\.)"  # an option of Hydra, a class, a resolver, and a function's module
+    r"|[+~]*(hydra[^/\w]|logger\b)|[^.=@]*(@[^=]*)?=.*\.\.",  # and an option of a group in another folder
+    re.DOTALL,
+)
+"""The overrides that may run code or write elsewhere, because a command is trusted and a file is not."""
+
 MOST_KEYS = 4
 """The most differing settings that name a run; if more differ, its overrides name it."""
 
@@ -30,6 +38,17 @@ def as_text(value: object) -> str:
     if isinstance(value, float):
         return f"{value:g}" if float(f"{value:g}") == value else repr(value)
     return "null" if value is None else str(value)
+
+
+def command_of(overrides: Iterable[str], *, sweep: bool) -> str:
+    """Return the command that trains with the overrides of a file, without those that are trusted in a command.
+
+    Example:
+        >>> command_of(["seed=range(3)", "optimizer._target_=mine.Own", "--config-dir=mine"], sweep=True)
+        "runge train -m 'seed=range(3)'"
+    """
+    shown = [override for override in overrides if not _TRUSTED.match(override)]
+    return printable(" ".join([command(), *["-m"] * sweep, *map(in_shell, shown)]))
 
 
 def is_condition(key: str) -> bool:

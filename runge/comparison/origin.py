@@ -6,10 +6,9 @@ from datetime import datetime
 from pathlib import Path
 from typing import NamedTuple
 
-from runge.comparison.naming import BETWEEN, as_text
+from runge.comparison.naming import BETWEEN, as_text, command_of
 from runge.comparison.ranking import Ranking
 from runge.configuration.objects import SAME_BITS
-from runge.configuration.words import command, in_shell
 from runge.records.files import printable, read_yaml
 from runge.records.reading import RunRecord, find
 
@@ -17,14 +16,7 @@ _MOST = 3
 """The most fitted functions that are named, a line of the report."""
 
 _OF_SEARCH = ("search=", "search.")
-_NOT_SHOWN = (
-    *(key for key in SAME_BITS if key != "objective"),  # a logger's may be secret
-    "hydra.run.dir",
-    "hydra.sweep.dir",
-    "hydra.mode",
-    "hydra.job",
-    "hydra.launcher.processes",
-)
+_NOT_SHOWN = tuple(key for key in SAME_BITS if key != "objective")  # a logger's may be secret
 
 
 class Origin(NamedTuple):
@@ -69,14 +61,13 @@ def _fitted(record: RunRecord) -> str:
 
 def _command(records: Sequence[RunRecord]) -> str:
     """Return the command of a sweep, if these are all of its runs, or else the command of a single run."""
-    typed_in, flag = _of_sweep(records), ["-m"]
+    typed_in = of_sweep = _of_sweep(records)
     if typed_in is None and len(records) == 1 and (overrides := records[0].overrides) is not None:
         typed_in = [override for override in BETWEEN.split(overrides) if not override.startswith(_OF_SEARCH)]
-        flag = []
     if typed_in is None:
         return ""
     shown = [override for override in typed_in if override and not override.lstrip("+~").startswith(_NOT_SHOWN)]
-    return printable(" ".join([command(), *flag, *map(in_shell, shown)]))
+    return command_of(shown, sweep=of_sweep is not None)
 
 
 def _of_sweep(records: Sequence[RunRecord]) -> list[str] | None:

@@ -7,6 +7,7 @@ from pathlib import Path
 from pydantic import TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass
 
+from runge.comparison.naming import command_of
 from runge.configuration.errors import ConfigurationError
 from runge.records.files import printable, read_json
 
@@ -27,13 +28,20 @@ class Search:
         objective: the figures that it minimises.
         trials: the ended trials.
         best: the number of the best trial, or with several figures the trials that no other beats in all.
-        command: the command of each best trial.
+        overrides: the overrides of each best trial.
+        folds: the number of folds of a trial; 0: it is not cross-validated.
     """
 
     objective: list[str]
     trials: list[Trial]
     best: list[int]
-    command: list[str]
+    overrides: list[list[str]]
+    folds: int
+
+    @property
+    def commands(self) -> list[str]:
+        """The command of each best trial, which trains its settings once for each fold."""
+        return [command_of(overrides, sweep=self.folds > 0) for overrides in self.overrides]
 
     @property
     def sentence(self) -> str:

@@ -12,8 +12,8 @@ import numpy as np
 from runge.configuration.errors import ConfigurationError
 from runge.data.table import File, Table
 
-__all__ = ["Roles", "columns_override", "find_partials", "find_roles", "find_seconds", "listed", "of_columns"]
-__all__ += ["partial_name", "read_arrays", "read_seconds", "second_name"]
+__all__ = ["Roles", "columns_override", "find_partials", "find_roles", "find_seconds", "listed", "mistake_in"]
+__all__ += ["of_columns", "partial_name", "read_arrays", "read_seconds", "second_name"]
 
 _INDEX = re.compile(r"Unnamed: \d+|__index_level_\d+__")
 """The names that pandas gives to the column of an index without a name, in CSV and in Parquet."""
@@ -77,6 +77,21 @@ def of_columns(table: Table) -> list[str]:
     return [override for key, value in chosen.items() if (override := columns_override(f"data.{key}", value))]
 
 
+def mistake_in(names: Sequence[object]) -> str:
+    """Return what is wrong with the names of inputs and outputs, which files of others have; empty: nothing.
+
+    Example:
+        >>> mistake_in(["alpha [deg]", "lift"]), mistake_in(["x", "x"])
+        ('', "each column must have one role, got several for 'x'")
+    """
+    for name in names:
+        if not isinstance(name, str) or not name or not name.isprintable() or name.startswith(_RISKY):
+            rule = f"must not begin with one of {' '.join(_RISKY)} nor have control characters; rename the column"
+            return f"{rule}, got {name!r}"
+    twice = [name for name, count in Counter(names).items() if count > 1]
+    return f"each column must have one role, got several for {twice[0]!r}" if twice else ""
+
+
 def find_roles(file: File, table: Table) -> Roles:
     """Find the roles of the columns of a file, by the keys of a table.
 
@@ -107,9 +122,8 @@ def find_roles(file: File, table: Table) -> Roles:
         for name in names:
             if name not in every or not name:
                 raise _wrong(key, file, f"must be among its columns, {listed(columns)}; got {name!r}")
-            if not name.isprintable() or name.startswith(_RISKY):
-                rule = f"must not begin with one of {' '.join(_RISKY)} nor have control characters; rename the column"
-                raise _wrong(key, file, f"{rule}, got {name!r}")
+            if mistake := mistake_in([name]):
+                raise _wrong(key, file, mistake)
     uses = Counter(name for names in named.values() for name in names)
     unused = [name for name in columns if name and name not in uses]
     if inferred and (left := [name for name in unused if not _INDEX.fullmatch(name)]):
@@ -119,8 +133,8 @@ def find_roles(file: File, table: Table) -> Roles:
     if wrong := [pair for pair in partials if pair[0] not in of or pair[1] not in by]:
         allowed = f"an output of {listed(outputs)} by an input of {listed(inputs)}"
         raise _wrong("derivatives", file, f"must be of {allowed}, got {wrong[0][0]!r} by {wrong[0][1]!r}")
-    if twice := [name for name, count in uses.items() if count > 1]:
-        raise _wrong("inputs", file, f"each column must have one role, got several for {twice[0]!r}")
+    if mistake := mistake_in([*uses.elements()]):
+        raise _wrong("inputs", file, mistake)
     if derivatives is None:
         _check_strays(file, inputs, outputs, unused)
     return Roles(tuple(inputs), tuple(outputs), partials, tuple(unused), seconds)

@@ -4,6 +4,7 @@ import ctypes
 import json
 import math
 import os
+import re
 import textwrap
 from collections.abc import Mapping
 from typing import Any, NamedTuple
@@ -121,7 +122,7 @@ def c_source(
         "name": name,
         "title": f"its value{', Jacobian and Hessian' if hessian else ' and Jacobian'}",
         "facts": _facts(facts),
-        "card": [json.dumps(line).replace("??", r"?\?") for line in json.dumps(facts, indent=2).splitlines()],
+        "card": [json.dumps(line).replace("?", r"\?") for line in json.dumps(facts, indent=2).splitlines()],
         "stack": -(-8 * numbers // 1000) + 1,
         "prototype": f"void {name}({arguments})",
         "groups": groups,
@@ -169,8 +170,10 @@ def _facts(facts: Mapping[str, Any]) -> str:
     for variable, columns in (("x", facts["inputs"]), ("u", facts["outputs"])):
         for i, column in enumerate(columns):
             limits = f": {column['low']:.6g} to {column['high']:.6g}" if "low" in column else ""
-            lines.append(f"   {variable}[{i}]  {column['name']}{limits}")
-    return printable("\n".join(lines), keep="\n").replace("*/", "* /").replace("/*", "/ *").replace("??", "? ?")
+            # No name ends the comment, or its line by a backslash or a trigraph.
+            name = re.sub(r"\*(?=/)|/(?=\*)|\?(?=\?)", r"\g<0> ", printable(column["name"].replace("\\", r"\x5c")))
+            lines.append(f"   {variable}[{i}]  {name}{limits}")
+    return "\n".join(lines)
 
 
 def _text(values: np.ndarray) -> str:

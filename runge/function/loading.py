@@ -11,6 +11,7 @@ import torch
 from runge.configuration.errors import ConfigurationError
 from runge.configuration.objects import foreign
 from runge.configuration.words import command, setting
+from runge.data.roles import mistake_in
 from runge.data.seed import Seed
 from runge.function.function import Function
 from runge.function.outside import Box, thinned
@@ -87,9 +88,9 @@ def load_runs(runs: Sequence[RunDirectory], calibration: Calibration | None = No
         ConfigurationError: a checkpoint is damaged, or the runs have other inputs or outputs.
     """
     checkpoints, stacks = [read_checkpoint(run.best) for run in runs], dict[str, list[int]]()
-    columns = checkpoints[0].get("columns", {})
+    columns = _columns(runs[0], checkpoints[0])
     for i, (run, checkpoint) in enumerate(zip(runs, checkpoints, strict=True)):
-        if checkpoint.get("columns", {}) != columns:
+        if _columns(run, checkpoint) != columns:
             raise ConfigurationError(f"{run.path} must have the inputs and the outputs of {runs[0].path}")
         stacks.setdefault(_architecture(run, checkpoint), []).append(i)
     order = [i for stack in stacks.values() for i in stack]
@@ -135,6 +136,17 @@ def _inside(
     return None
 
 
+def _columns(run: RunDirectory, checkpoint: Mapping[str, Any]) -> dict[str, list[str]]:
+    """Return the names of the inputs and outputs, by the rule for those of a table: exported code and CSV have them."""
+    with _explained(run):
+        columns = {key: checkpoint["columns"][key] for key in ("inputs", "outputs")}
+        if not all(isinstance(names, list) for names in columns.values()):
+            raise TypeError("its columns must be lists")
+        if mistake := mistake_in([*columns["inputs"], *columns["outputs"]]):
+            raise ValueError(mistake)
+        return columns
+
+
 def _architecture(run: RunDirectory, checkpoint: Mapping[str, Any]) -> str:
     """Return what is equal of members that can share a stack."""
     with _explained(run):
@@ -157,10 +169,12 @@ def _network(runs: Sequence[RunDirectory], checkpoints: Sequence[Mapping[str, An
             domains=torch.tensor([-1.0, 1.0]).expand(*state["scale"].shape[::2], 2),
             generators=[torch.Generator()] * len(state["theta"]),
             dtype=state["theta"].dtype,
-            outputs=len(first.get("columns", {}).get("outputs", ["f"])),
+            outputs=len(first["columns"]["outputs"]),
             units=Units(*units) if (units := [state[name] for name in state if name.startswith("units.")]) else None,
         )
         network.load_state_dict(state)
+        if (count := len(first["columns"]["inputs"])) != network.dimension:
+            raise ValueError(f"it has {network.dimension} inputs, and the names of {count}")
     return network.requires_grad_(False).eval()
 
 

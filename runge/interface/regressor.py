@@ -202,7 +202,8 @@ class SobolevRegressor(RegressorMixin, BaseEstimator):
                 answer = fit({"x": x, "y": y, "dydx": dydx}, *overrides, directory=directory)
             except KeyboardInterrupt:  # its message names the directory
                 raise KeyboardInterrupt from None
-            self.leaderboard_, function = answer.leaderboard.drop(columns=["command", "runs"]), answer.function.double()
+            board, function = answer.leaderboard, answer.function.double()
+            self.leaderboard_ = board.drop(columns=["overrides", "runs"])
             function.calibration = function.calibration  # while its table is there
         function.inputs, function.outputs = inputs, outputs
         function.runs = ()

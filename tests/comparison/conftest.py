@@ -43,6 +43,8 @@ def _browser():
         page = browser.new_page()
         page.on("pageerror", lambda error: wrong.append(str(error)))
         page.on("console", lambda message: wrong.append(message.text) if message.type == "error" else None)
+        # Plotly catches the error of a script that the page's policy blocks.
+        page.add_init_script("addEventListener('securitypolicyviolation', x => console.error('blocked', x.blockedURI))")
         page.on("request", lambda one: wrong.append(one.url) if one.url.startswith("http") else None)
         return page
 

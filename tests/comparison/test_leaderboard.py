@@ -25,9 +25,10 @@ from runge.records.reading import RunRecord
 from tests.comparison.pages import data_in, drawn, plot
 
 LONG = "Levenberg-Marquardt, softplus, 3 x 64; [b]width"
+OVERRIDES = ["data.folds=5", "optimizer=levenberg_marquardt", "data.file='<b>.csv'"]
 COMMAND = "runge train -m data.folds=5 optimizer=levenberg_marquardt \"data.file='<b>.csv'\""
-FIRST = LeaderboardEntry(LONG, COMMAND, [0, 1], [4, 5], 2, 1.23e-6, 1.2e-5, 1e-5, 123.4, 16000)
-SECOND = LeaderboardEntry("Adam, silu, 3 x 64", "runge train -m seed=1", [2, 3], [], 2, 1e-3, None, 1e-3, 2.26, 100)
+FIRST = LeaderboardEntry(LONG, OVERRIDES, [0, 1], [4, 5], 2, 1.23e-6, 1.2e-5, 1e-5, 123.4, 16000)
+SECOND = LeaderboardEntry("Adam, silu, 3 x 64", ["seed=1"], [2, 3], [], 2, 1e-3, None, 1e-3, 2.26, 100)
 NAME = "<i>an_input_with_a_name_that_is_very_long_indeed"
 LEAST = Influence("y", "a", 0.0, 1e-4, 0.0, 0.0, None, *[None] * 5)
 MOST = Influence("y", NAME, 0.75, 2.5, 3.0, -9.0, 0.999, 25.0, 1.25, 3.0, -0.0123, 0.0004)

@@ -2,11 +2,17 @@ import shlex
 import shutil
 from datetime import datetime
 
+import hypothesis
 import pytest
 import yaml
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hypothesis import strategies as st
 
+from runge.comparison.leaderboard import LeaderboardEntry
+from runge.comparison.naming import command_of
 from runge.comparison.origin import origin_of
 from runge.comparison.ranking import Ranking, collect
+from runge.comparison.search import Search
 from runge.records.directories import RunDirectory, RunState
 
 BEGAN = datetime(2026, 3, 1, 9, 30).timestamp()
@@ -51,6 +57,73 @@ def test_the_only_run_of_a_sweep_or_one_of_a_race(sweep):
     assert given(run.path) == ["data=table", "data.file=a.csv", "data.fold=0"]
     shutil.rmtree(sweep / "0")
     assert given(run.path) == ["-m", "seed=range(3)", "objective=val/loss"]
+
+
+TRUSTED = ["--config-dir=mine", "-cd", "-cp=mine", "--config-path=mine", "--experimental-rerun=config.pickle"]
+TRUSTED += ["hydra.searchpath=[mine]", "hydra={searchpath: [mine]}", "+hydra.job.env_set.CXX=mine", "~hydra.job"]
+TRUSTED += ["penalty._target_=os.system", "+callbacks={mine: {_target_: os.system, command: id}}"]
+TRUSTED += [
+    "target=../../../tmp/mine",
+    "experiment=[one,../mine]",
+    "target@model=../mine",
+    "model.width=${oc.env:HOME}",
+]
+TRUSTED += ["model.activation=mine.gaussian", "model={activation: mine.gaussian}", "logger.csv.save_dir=/tmp"]
+OTHERS = ["target.expr='2.5 * x**2'", "data.file=../wing.csv", "hydra/launcher=slurm", "model.activation=tanh,relu"]
+OTHERS += ["optimizer.lr=0.1", "~callbacks.rich", "data.derivatives={lift: {alpha: a..b}}"]
+
+
+@pytest.mark.parametrize("override", TRUSTED)
+def test_a_command_to_copy_has_nothing_from_a_file_that_it_would_trust(override, sweep):
+    """It is left out of all three commands: of runs, of a candidate, and of a trial."""
+    RunDirectory(sweep / "1").begin({"seed": 1}, [override, *OTHERS], {})
+    overrides = [OTHERS[0], override, *OTHERS[1:]]
+    candidate = LeaderboardEntry("one", overrides, [0], [], 1, None, None, 1.0, 1.0, 1)
+    trial = Search([], [], [0], [overrides], 0)
+    for command in (origin(sweep / "1").command, candidate.command, *trial.commands):
+        assert shlex.split(command)[2:] == OTHERS
+
+
+KEYS = ["hydra", "logger", "target", "x", "_target_", ".", "/", "@"]
+VALUES = [
+    "_target_",
+    "..",
+    "/",
+    "{x:",
+    "}",
+    "[",
+    "]",
+    ",",
+    "'",
+    '"',
+    "`",
+    "$(id)",
+    "${x}",
+    ";",
+    "\\",
+    "!",
+    "#",
+    " ",
+    "1",
+]
+
+
+@hypothesis.given(
+    sign=st.sampled_from(["", "+", "++", "~", "-"]),
+    key=st.lists(st.sampled_from(KEYS), min_size=1, max_size=4).map("".join),
+    value=st.lists(st.sampled_from(VALUES), max_size=4).map("".join),
+)
+def test_a_command_to_copy_is_one_word_of_a_shell_for_each_override(sign, key, value):
+    override = f"{sign}{key}={value}"
+    words = shlex.split(command_of(["seed=1", override], sweep=False))
+    assert words[2:] in (["seed=1", override], ["seed=1"])
+    try:
+        parsed = OverridesParser.create().parse_override(override)
+    except Exception:  # Hydra refuses it
+        return
+    is_option = "." not in parsed.key_or_group and ".." in str(parsed.value())
+    if parsed.key_or_group.partition(".")[0] in ("hydra", "logger") or "_target_" in override or is_option:
+        assert words[2:] == ["seed=1"]
 
 
 @pytest.mark.parametrize("content", ["[" * 600, "hydra: 1", "hydra: {overrides: {hydra: [], task: 1}}", "a: [", "\0"])

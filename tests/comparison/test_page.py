@@ -1,6 +1,8 @@
 """The report: its data, and one journey in a browser; the drawings of special cases are tests of the night."""
 
+import base64
 import csv
+import hashlib
 import itertools
 import math
 import re
@@ -194,6 +196,50 @@ def ranking():
     settings = itertools.product(("relu", "tanh"), (0.1, 0.001), range(8, 20))
     errors = {one: 0.1 if one[0] == "relu" else 10 if one[1] == 0.1 else 1 / one[2] ** 3 for one in settings}
     return Ranking(made_up(errors))
+
+
+LINK = "<a href='https://example.org'>click</a>"
+FORMULA = "=HYPERLINK(1) <i>"
+
+
+@pytest.mark.nightly
+def test_texts_of_runs_are_no_markup_and_no_formulas(opened):
+    """In all plots of two settings, which are dots or cells, in the CSV file, and in a picture."""
+    names = ("model.activation", "optimizer.lr", FORMULA)
+    records = made_up({(("tanh", LINK, "<b>relu")[i % 3], 0.1**i, i): 1 + i for i in range(15)}, seeds=1)
+    settings = [dict(zip(names, record.settings.values(), strict=False)) for record in records]
+    page = opened(Ranking([replace(one, settings=x) for one, x in zip(records, settings, strict=True)]), webgl=True)
+    assert page.locator("#parallel .no-webgl").count() == 0
+    for across, down in itertools.permutations(names, 2):
+        page.locator("#across").select_option(label=across)
+        page.locator("#down").select_option(label=down)
+        drawn(page)
+        assert page.locator("svg a").count() == 0
+        heat = page.locator("#heat").inner_text()
+        assert across in heat
+        assert down in heat
+        assert (LINK in heat) == ("model.activation" in (across, down))
+    with page.expect_download() as download:
+        page.get_by_role("button", name="Download CSV").click()
+    rows = list(csv.DictReader(download.value.path().read_text("utf-8-sig").splitlines()))
+    assert [row["model.activation"] for row in rows[:3]] == ["tanh", LINK, "<b>relu"]
+    assert [row[f"'{FORMULA}"] for row in rows] == [str(i) for i in range(15)]
+    assert "test/mse_df" in rows[0]
+    page.locator("#front").hover()
+    with page.expect_download() as download:
+        page.locator("#front .modebar-btn").first.click()
+    assert download.value.path().read_bytes().startswith(b"\x89PNG")
+
+
+def test_only_the_scripts_of_the_page_run(ranking):
+    """The policy names the script that starts all others by its checksum, so that the browser runs no other."""
+    page = render(ranking)
+    (policy,) = re.findall(r'<meta http-equiv="Content-Security-Policy" content="([^"]*)">', page)
+    (script,) = re.findall(r'<script type="module">(.*?)</script>', page, re.DOTALL)
+    checksum = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    assert f"default-src 'none'; script-src 'sha256-{checksum}' " in policy
+    assert "'unsafe-inline'" not in policy.partition("style-src")[0]
+    assert page.index(policy) < page.index("<script")
 
 
 def test_all_parts_name_the_same_winner(ranking, capsys):

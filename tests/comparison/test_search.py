@@ -3,6 +3,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from markupsafe import escape
 
 from runge.comparison.html_report import render
 from runge.comparison.ranking import Ranking
@@ -11,11 +12,13 @@ from runge.configuration.errors import ConfigurationError
 from tests.comparison.pages import made_up, plot
 
 TRIALS = [{"number": i, "status": "finished", "runs": [i], "values": [1.0]} for i in range(5)]
-COMMAND = "python train.py optimizer.lr=0.01"
+OVERRIDES = ["optimizer.lr=0.01", "target.expr='x**2'"]
+COMMAND = "runge train optimizer.lr=0.01 \"target.expr='x**2'\""
 
 
 def search(path, best=(4,), objective=("val/nrmse",)):
-    content = {"objective": objective, "trials": TRIALS, "best": best, "command": [COMMAND] * len(best), "space": {}}
+    content = {"objective": objective, "trials": TRIALS, "best": best, "space": {}, "folds": 0}
+    content |= {"overrides": [OVERRIDES] * len(best)}
     (path / "search.json").write_text(json.dumps(content))
     return read_search([path])
 
@@ -36,7 +39,7 @@ def test_a_search_is_ranked_by_its_objective(ranking):
     assert ranking.records[0].figures["val/nrmse"] == pytest.approx(3 / 19)
     page = render(ranking)
     assert "5 trials of a search that minimises val/nrmse: the best trial is 4, run 4." in " ".join(page.split())
-    assert COMMAND in page
+    assert str(escape(COMMAND)) in page
 
 
 @pytest.mark.nightly
@@ -54,10 +57,14 @@ def test_damaged_file_of_a_search(tmp_path):
     assert read_search([tmp_path]) is None
     assert search(tmp_path) is not None
     assert read_search([tmp_path, tmp_path]) is None
-    content = '{"objective": ["a"], "trials": [{"number": "x"}], "best": [], "command": []}'
+    content = '{"objective": ["a"], "trials": [{"number": "x"}], "best": [], "overrides": [], "folds": 0}'
     (tmp_path / "search.json").write_text(content)
     with pytest.raises(ConfigurationError, match=r"search.json is damaged \(trials.0.number"):
         read_search([tmp_path])
+
+
+def test_a_cross_validated_trial_is_a_sweep():
+    assert Search([], [], [1], [["a=1", "b=2"]], 5).commands == ["runge train -m a=1 b=2"]
 
 
 def test_several_objectives_have_several_best_trials(tmp_path):
@@ -66,4 +73,4 @@ def test_several_objectives_have_several_best_trials(tmp_path):
 
 
 def test_nothing_found_yet():
-    assert Search(["val/nrmse"], [], [], []).sentence.endswith("none has finished.")
+    assert Search(["val/nrmse"], [], [], [], 0).sentence.endswith("none has finished.")

@@ -57,7 +57,7 @@ def test_the_card_of_an_answer_has_the_errors_of_networks_that_left_out_its_rows
     sweep = pair("seed", *ROWS, "data.split.val=0", "data.split.test=0")
     for of_all_rows in (sweep / "0", sweep):
         assert "errors" not in card(runge.load(of_all_rows))
-    best = LeaderboardEntry("one", "", [2, 3], [0, 1], 2, 0.1, 0.2, 0.1, 1.0, 3)
+    best = LeaderboardEntry("one", [], [2, 3], [0, 1], 2, 0.1, 0.2, 0.1, 1.0, 3)
     errors = [OutputError("y", 0.1, None, 0.25, None), OutputError("z", None, None, None, None)]
     Leaderboard([best], [], [], errors=errors).write(sweep)
     assert card(runge.load(sweep))["errors"] == {"set": "left out", "nrmse": {"y": {"value": 0.1}}}

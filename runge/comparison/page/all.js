@@ -33,14 +33,14 @@ plot("boxes", () => {
   if (single()) return null;
   return unlessEmpty(groups.map(({name, runs}, i) => ({type: "box", name: folded(name), x: [runs.map(value)], y: [i], boxpoints: "all", ...quartiles(runs.map(value)), jitter: 0.4, pointpos: 0,
     marker: {color: colourOfGroup(name), size: 4}, orientation: "h"})),
-  {title: `${plain(data.metric)} over ${data.over}${cut}`, xaxis: logarithmic("", 3), height: height(),
+  {title: `${data.metric} over ${data.over}${cut}`, xaxis: logarithmic("", 3), height: height(),
     yaxis: {autorange: "reversed", tickvals: groups.map((_, i) => i), ticktext: groups.map(group => folded(called(group)))}});
 });
 
 plot("bands", () => {
   const key = $("curve").value, {groups, cut} = best(most);
   return unlessEmpty(groups.flatMap(({name, runs}) => historical({type: "scatter", mode: "lines", name: folded(brief(name)), line: {color: colourOfGroup(name), width: 2}}, key, runs)),
-    {title: plain(key) + (single() ? "" : `: median and quartiles over ${data.over}`) + cut, xaxis: steps, yaxis: key === data.cosine ? named("") : logarithmic("")});
+    {title: key + (single() ? "" : `: median and quartiles over ${data.over}`) + cut, xaxis: steps, yaxis: key === data.cosine ? named("") : logarithmic("")});
 });
 
 // The numbers of a setting, and whether their axis is logarithmic; null: it has words.
@@ -67,7 +67,7 @@ plot("parallel", () => {
   const dimensions = axes.map(({name, i, values}) => {
     const label = plain(tail(name)), numeric = scale(i, runs);
     if (numeric) return dimension(label, numeric.values, numeric.log, values.length <= 8 && values.map(Number));
-    return {label, values: runs.map((run, at) => beside(values.indexOf(shown(run.settings[i])), at, runs.length)), tickvals: values.map((_, at) => at), ticktext: values.map(x => plain(short(x, 14))), range: [-0.3, values.length - 0.7]};
+    return {label, values: runs.map((run, at) => beside(values.indexOf(shown(run.settings[i])), at, runs.length)), tickvals: values.map((_, at) => at), ticktext: values.map(x => short(x, 14)), range: [-0.3, values.length - 0.7]};
   });
   return {traces: [{type: "parcoords", dimensions: [...dimensions, dimension(plain(data.metric), runs.map(value), true)], line: coloursOf(runs.map(run => Math.log10(value(run)))),
     labelfont: {color: ink()}, tickfont: {color: ink()}, rangefont: {color: "rgba(0,0,0,0)"}}],
@@ -86,12 +86,12 @@ plot("heat", () => {
   $("statistic").parentElement.hidden = scattered;
   if (scattered) {
     const some = runs.filter(run => rank(run) > 0 && rank(run) < Infinity), logs = some.map(run => Math.log10(rank(run)));
-    const [xaxis, yaxis] = [i, j].map((k, at) => scales[at] ? scales[at].log ? logarithmic(plain(data.settings[k])) : named(plain(data.settings[k])) : {type: "category", ...named(plain(data.settings[k]))});
-    const placed = (some, of, marker) => some.length ? [{type: "scatter", mode: "markers", x: some.map(run => scales[0] ? run.settings[i] : shown(run.settings[i])), y: some.map(run => scales[1] ? run.settings[j] : shown(run.settings[j])),
+    const [xaxis, yaxis] = [i, j].map((k, at) => scales[at] ? scales[at].log ? logarithmic(data.settings[k]) : named(data.settings[k]) : {type: "category", ...named(data.settings[k])});
+    const placed = (some, of, marker) => some.length ? [{type: "scatter", mode: "markers", x: some.map(run => scales[0] ? run.settings[i] : plain(shown(run.settings[i]))), y: some.map(run => scales[1] ? run.settings[j] : plain(shown(run.settings[j]))),
       text: some.map(run => plain(`${run.name}: ${of(run)}`)), hoverinfo: "x+y+text", marker: {size: 11, ...marker}}] : [];
     const crosses = placed(runs.filter(run => rank(run) === Infinity), run => run.status, {symbol: "x-thin", line: {color: ink(), width: 2}});
     return unlessEmpty([...placed(some, run => figure(rank(run)), {...coloursOf(logs), showscale: true, colorbar: {title: {text: "log10"}}}), ...crosses],
-    {title: `${plain(data.metric)} of every run${crosses.length ? " (crosses: diverged)" : ""}`, xaxis, yaxis});
+    {title: `${data.metric} of every run${crosses.length ? " (crosses: diverged)" : ""}`, xaxis, yaxis});
   }
   const statistics = {
     all: some => median(some.map(rank)),
@@ -106,5 +106,5 @@ plot("heat", () => {
   return unlessEmpty(runs.length ? [{type: "heatmap", x: across.map(plain), y: down.map(plain), z: cells.map(row => row.map(value => value > 0 && value < Infinity ? Math.log10(value) : null)),
     text: cells.map(row => row.map(value => value === null ? "" : value === Infinity ? "diverged" : figure(value))), texttemplate: "%{text}", hoverinfo: "x+y+text",
     colorscale: "Viridis", reversescale: dark.matches, colorbar: {title: {text: "log10"}}}] : [],
-  {title: `${plain(data.metric)} of ${$("statistic").selectedOptions[0].text}`, xaxis: {type: "category", ...named(plain(data.settings[i]))}, yaxis: {type: "category", ...named(plain(data.settings[j]))}});
+  {title: `${data.metric} of ${$("statistic").selectedOptions[0].text}`, xaxis: {type: "category", ...named(data.settings[i])}, yaxis: {type: "category", ...named(data.settings[j])}});
 });

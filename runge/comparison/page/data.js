@@ -6,7 +6,7 @@ const data = JSON.parse($("data").textContent);
 const storage = (() => { try { return sessionStorage; } catch { return null; } })();
 const place = `runge ${location.pathname}`, kept = JSON.parse(storage?.getItem(place) ?? "null");
 
-// Plotly interprets a few tags in texts; names are shown literally.
+// Plotly interprets a few tags in texts; names are shown literally. `draw` and `named` do this for titles.
 const plain = name => String(name).replace(/&/g, "&amp;").replace(/</g, "&lt;");
 const short = (text, most) => text.length > most ? text.slice(0, most) + "…" : text;
 // Breaks long names into lines.

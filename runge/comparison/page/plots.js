@@ -46,7 +46,7 @@ function draw(id) {
   const {traces, layout: {height = 0, ...layout}} = pending.get(id), line = dark.matches ? "#3c3c42" : "#d8d8dc";
   pending.delete(id);
   if (height) $(id).style.height = `${height}px`;
-  const title = lines(layout.title, $(id).clientWidth);
+  const title = lines(layout.title, $(id).clientWidth).map(plain);
   const axis = {gridcolor: line, zerolinecolor: line, automargin: true, exponentformat: "none"};
   Plotly.react(id, traces, {
     paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)", font: {color: ink(), size: 12}, showlegend: false, hoverlabel: {namelength: -1},
@@ -60,7 +60,7 @@ function draw(id) {
     modeBarButtonsToRemove: ["sendChartToCloud", "zoom2d", "pan2d", "select2d", "lasso2d", "zoomIn2d", "zoomOut2d", "autoScale2d"]});
 }
 
-const named = title => ({title: {text: title, standoff: 8}});
+const named = title => ({title: {text: plain(title), standoff: 8}});
 // Plotly writes the ticks between powers of ten smaller than these, or without their power: here they are 0.002, 2×10⁻⁴
 // and 10⁻⁴, and only 1, 2 and 5 have a label.
 const labelalias = Object.fromEntries(Array.from({length: 81}, (_, i) => i - 40).flatMap(power => [1, 2, 3, 4, 5, 6, 7, 8, 9].map(digit => {

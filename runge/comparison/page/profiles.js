@@ -31,11 +31,11 @@ ofProfiles.forEach((id, i) => plot(id, () => {
   const [low, high] = [ends.reduce((a, b) => Math.min(a, b)), ends.reduce((a, b) => Math.max(a, b))], pad = 0.05 * (high - low || 1);
   const note = (text, y) => ({text, x: 0, y, xref: "paper", yref: "paper", xanchor: "left", yanchor: "bottom", showarrow: false, font: {size: 11}});
   const shapes = outsideOf(curve), grey = shapes.length ? "grey: outside the data" : "";
-  const sign = all.length > 1 ? "∂" : "d", name = plain(short(output, 18));
+  const sign = all.length > 1 ? "∂" : "d", name = short(output, 18);
   return {traces: [...banded(x, u, around, {x: rows[0], y: rows[1]}, "y", ink(), "rgba(0,114,178,0.3)"),
     ...banded(x, du, around_du, {x: rows[0], y: rows[2]}, "y2", "#D55E00", "rgba(213,94,0,0.3)")],
-  layout: {margin: {t: 14}, title: `${plain(short(output, 40))} along ${plain(short(input, 40))}`, xaxis: {...named(plain(input)), anchor: "y2"}, shapes, hovermode: "closest",
-    yaxis: {...named(name), domain: [0.56, 1], range: [low - pad, high + pad]}, yaxis2: {...named(`${sign}${name}/${sign}${plain(short(input, 18))}`), domain: [0, 0.44]},
+  layout: {margin: {t: 14}, title: `${short(output, 40)} along ${short(input, 40)}`, xaxis: {...named(input), anchor: "y2"}, shapes, hovermode: "closest",
+    yaxis: {...named(name), domain: [0.56, 1], range: [low - pad, high + pad]}, yaxis2: {...named(`${sign}${name}/${sign}${short(input, 18)}`), domain: [0, 0.44]},
     annotations: [note([within(around), grey].filter(Boolean).join("; "), 1), note(within(around_du), 0.44)]}};
 }));
 $("profiled")?.addEventListener("change", () => refresh(ofProfiles));

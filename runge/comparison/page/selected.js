@@ -85,15 +85,15 @@ for (const [id, d, error] of [["value", null, false], ["derivative", 0, false], 
   plot(id, () => {
     const name = $("output").value, runs = overlaid().filter(run => isCurve(run) && functionOf(run).outputs.includes(name));
     const targets = distinct(runs.map(functionOf)), at = target => target.outputs.indexOf(name);
-    const label = (name === "f" ? "f" : plain(name)) + (d === null ? "" : "'"), fit = name === "f" ? (d === null ? "u" : "u'") : `fit of ${label}`;
+    const label = name + (d === null ? "" : "'"), fit = name === "f" ? (d === null ? "u" : "u'") : `fit of ${label}`;
     const lines = each((some, style) => targets.flatMap(target => {
       const own = some.filter(run => runs.includes(run) && functionOf(run) === target);
       if (!own.length) return [];
       return error ? lined(style, inputsOf(target), own.map(run => absolute(run, target, at(target), d)), trace => pointed(trace, target))
         : lined({...style, line: {...style.line, dash: "dash"}}, inputsOf(target), own.map(run => fits(run, target, at(target), d)));
     }));
-    const truth = error ? [] : targets.map(target => pointed({name: label, x: inputsOf(target), y: labels(target, at(target), d), line: {color: ink(), width: 3}, opacity: 0.5}, target));
-    const xaxis = named(plain(distinct(targets.map(target => target.inputs[0])).join(" or ")));
+    const truth = error ? [] : targets.map(target => pointed({name: plain(label), x: inputsOf(target), y: labels(target, at(target), d), line: {color: ink(), width: 3}, opacity: 0.5}, target));
+    const xaxis = named(distinct(targets.map(target => target.inputs[0])).join(" or "));
     return unlessEmpty([...truth, ...lines], error ? {title: `absolute error of ${name === "f" ? fit : label}`, xaxis, yaxis: logarithmic("")}
       : {title: `${fit} (dashed) and ${label} (${targets.some(target => target.rows) ? "dots" : "thick"})`, xaxis});
   });
@@ -109,7 +109,7 @@ const joined = (make, ...figures) => each((runs, style) => {
 });
 const input = (target, x) => inputsOf(target).filter((_, i) => i % target.inputs.length === target.inputs.indexOf(x));
 plot("parity", () => {
-  const drawn = joined((style, x, y) => dots(style, thinned(x), thinned(y)), (_, ...where) => labels(...where), fits), what = plain($("quantity").value);
+  const drawn = joined((style, x, y) => dots(style, thinned(x), thinned(y)), (_, ...where) => labels(...where), fits), what = $("quantity").value;
   const all = drawn.flatMap(trace => trace.x.flatMap((x, i) => [x, trace.y[i]])).filter(value => !Number.isNaN(value));
   const ends = all.length ? [all.reduce((a, b) => Math.min(a, b)), all.reduce((a, b) => Math.max(a, b))] : [];
   return drawn.length ? {traces: [{type: "scatter", mode: "lines", hoverinfo: "skip", x: ends, y: ends, line: {color: ink(), width: 1}}, ...drawn],
@@ -118,13 +118,13 @@ plot("parity", () => {
 plot("residual", () => unlessEmpty(joined((style, all) => {
   const sizes = all.filter(value => !Number.isNaN(value)).sort((a, b) => a - b);
   return {...style, x: thinned(sizes), y: thinned(sizes.map((_, i) => (i + 1) / sizes.length))};
-}, absolute), {title: `${plain($("quantity").value)}: distribution of the absolute error`, xaxis: logarithmic(`absolute error of ${plain($("quantity").value)}`),
+}, absolute), {title: `${$("quantity").value}: distribution of the absolute error`, xaxis: logarithmic(`absolute error of ${$("quantity").value}`),
   yaxis: {...named("share of the points below"), range: [0, 1.02]}}));
 plot("along", () => {
   const first = $("first").value;
   return unlessEmpty(joined((style, x, y) => dots(style, thinned(x), thinned(y)), (_, target) => input(target, first), (run, target, ...where) =>
     target.inputs.includes(first) ? absolute(run, target, ...where) : []),
-    {title: `${plain($("quantity").value)}: absolute error along ${plain(first)}`, xaxis: named(plain(first)), yaxis: logarithmic("")});
+    {title: `${$("quantity").value}: absolute error along ${first}`, xaxis: named(first), yaxis: logarithmic("")});
 });
 const logOf = values => {
   const least = Math.min(...values.map(Math.abs).filter(value => value > 0));
@@ -135,11 +135,11 @@ plot("map", () => {
   if (!one || first === second || ![first, second].every(x => target.inputs.includes(x))) return null;
   const what = $("surface").value, z = {error: absolute, predicted: fits, true: (_, ...where) => labels(...where)}[what](run, target, one.p, one.d);
   const at = z.map((_, i) => i).filter(i => !Number.isNaN(z[i])), [across, up] = [first, second].map(x => input(target, x)), values = at.map(i => z[i]);
-  const title = {error: "absolute error", predicted: "prediction", true: "true values"}[what] + (what === "true" ? "" : `, run ${plain(short(run.name, 30))}`);
+  const title = {error: "absolute error", predicted: "prediction", true: "true values"}[what] + (what === "true" ? "" : `, run ${short(run.name, 30)}`);
   return {traces: [{type: "scatter", mode: "markers", x: at.map(i => across[i]), y: at.map(i => up[i]), text: values.map(figure), hoverinfo: "x+y+text",
     marker: {size: 11, symbol: "square", color: what === "error" ? logOf(values) : values, colorscale: what === "error" ? "Cividis" : "Viridis", showscale: true,
       colorbar: {title: {text: what === "error" ? "log10 of<br>the error" : plain(one.name)}, thickness: 14}}}],
-  layout: {title: `${plain(one.name)}: ${title}`, xaxis: named(plain(first)), yaxis: named(plain(second))}};
+  layout: {title: `${one.name}: ${title}`, xaxis: named(first), yaxis: named(second)}};
 });
 
 const steps = {...named("optimiser step"), rangemode: "tozero"};
@@ -154,7 +154,7 @@ for (const [id, layout] of Object.entries({
   norms: {title: "gradient norms: MSE_f solid, MSE_df dashed", yaxis: logarithmic("")},
   cosine: {title: "cosine of the two gradients", yaxis: {range: [-1.05, 1.05]}},
 })) {
-  plot(id, () => unlessEmpty(Object.entries(data.curves[id]).flatMap(([key, dash]) => each((runs, style) => historical({...style, name: `${style.name}: ${key}`, line: {...style.line, dash}}, key, runs))),
+  plot(id, () => unlessEmpty(Object.entries(data.curves[id]).flatMap(([key, dash]) => each((runs, style) => historical({...style, name: `${style.name}: ${plain(key)}`, line: {...style.line, dash}}, key, runs))),
     {...layout, xaxis: steps, shapes: switches()}));
 }
 // Points, because a bar on a logarithmic axis would begin at an arbitrary value.

@@ -45,6 +45,7 @@ const setting = (title, i) => {
 };
 // A text that a spreadsheet would read as a formula gets an apostrophe.
 const literal = x => typeof x === "string" && /^[=+\-@\t\r]/.test(x) ? `'${x}` : x;
+const textOf = html => Object.assign(document.createElement("template"), {innerHTML: html}).content.textContent;
 const state = run => [run.status, run.message, run.progress].filter(Boolean).join(": ");
 const box = run => `<input type="checkbox" tabindex="-1" data-run="${data.runs.indexOf(run)}" aria-label="show ${text.display(run.name)}">`;
 // What a phone shows comes first: the errors of the ranking, and the status. Of r2_f it is the difference to 1, because a good fit has 0.999987.
@@ -77,7 +78,7 @@ const table = new DataTable("#runs", {data: data.runs, columns, order: [], pageL
       {text: "Select all", action: () => select(matching())},
       {text: "Clear the selection", action: () => select([])},
       {extend: "csv", text: "Download CSV", filename: "comparison",
-        exportOptions: {columns: ":gt(0)", orthogonal: "export", stripHtml: false, decodeEntities: false, format: {body: literal, header: title => title.replaceAll(/<\/?(span|wbr)[^>]*>/g, "").replace(/^1 - /, "")}, modifier: {search: "applied", order: "applied"}}},
+        exportOptions: {columns: ":gt(0)", orthogonal: "export", stripHtml: false, decodeEntities: false, format: {body: literal, header: title => literal(textOf(title).replace(/^1 - /, ""))}, modifier: {search: "applied", order: "applied"}}},
     ]},
     bottomStart: ["pageLength", "info"],
   }});

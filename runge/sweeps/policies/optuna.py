@@ -3,7 +3,6 @@
 import json
 import logging
 import math
-import shlex
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -13,7 +12,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from runge.configuration.errors import ConfigurationError, DivergedError, RunError
 from runge.configuration.objects import SAME_BITS, build
 from runge.configuration.validation import Count, Natural, Positive, checked
-from runge.configuration.words import command
+from runge.configuration.words import command, in_shell
 from runge.records.files import write
 from runge.sweeps.cross_validation import folds
 from runge.sweeps.journal import Batch, EndedRun, Journal
@@ -147,13 +146,10 @@ class Optuna(Policy):
             "space": self._ranges,
             "trials": figures,
             "best": [trial.number for trial in best],
-            "command": [self.command(trial.params) for trial in best],
+            "overrides": [self._overrides(trial.params) for trial in best],
+            "folds": len(self._folds),
         }
         write(self._command.directory / "search.json", json.dumps(content, indent=1) + "\n")
-
-    def command(self, params: Mapping[str, Any]) -> str:
-        """Return the command that trains a trial's settings alone, once for each fold."""
-        return f"{command()} {'-m ' if self._folds else ''}{shlex.join(self._overrides(params))}"
 
     def _show(self) -> None:
         best = self._study.best()
@@ -161,7 +157,8 @@ class Optuna(Policy):
             raise RunError("no trial has finished; see the messages of the runs in comparison.csv")
         for trial in best:
             print(f"{', '.join(self._objective)}: {_figures(trial)}")
-            print(f"  {self.command(trial.params)}")
+            words = ["-m"] * bool(self._folds) + [*map(in_shell, self._overrides(trial.params))]
+            print(f"  {' '.join([command(), *words])}")
 
 
 def _figures(trial: Any) -> str:

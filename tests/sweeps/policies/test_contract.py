@@ -46,17 +46,17 @@ def kill(folder, sweep, count, seconds, *arguments):
 
 
 def answer(sweep):
-    """Return the metrics and the history of all runs, and what the policy has concluded, without times and commands."""
+    """Return the metrics and the history of all runs, and what the policy has concluded, without times and places."""
     content = {
         path.parent.name: (figures(path.parent), (path.parent / "history.csv").read_text()) for path in finished(sweep)
     }
     for name in ("answer.json", "search.json", "leaderboard.json"):
         if (sweep / name).exists():
             content[name] = json.loads((sweep / name).read_text())
-    content.get("search.json", {}).pop("command", None)
+    content.get("search.json", {}).pop("overrides", None)  # which name the directory
     if "leaderboard.json" in content:
         candidates = content["leaderboard.json"]["candidates"]
-        content["leaderboard.json"] = [candidate | {"seconds": 0, "command": ""} for candidate in candidates]
+        content["leaderboard.json"] = [candidate | {"seconds": 0, "overrides": []} for candidate in candidates]
     return content
 
 

@@ -9,7 +9,6 @@ import numpy as np
 
 from runge.comparison.leaderboard import AnswerProfile, Leaderboard, LeaderboardEntry, OutputError
 from runge.configuration.validation import Floats
-from runge.configuration.words import command, in_shell
 from runge.data.roles import listed, partial_name
 from runge.data.rows import Rows
 from runge.metrics import ERRORS
@@ -122,11 +121,10 @@ def _entry(candidate: Candidate, errors: Sequence[OutputError]) -> LeaderboardEn
         else candidate.root_mean(name)
         for name, outputs in zip(ERRORS, judged, strict=True)
     )
-    line = f"{command()} {'-m ' if candidate.member.rows else ''}{' '.join(map(in_shell, candidate.overrides))}"
     runs = [fit.number for fit in candidate.in_order]
     return LeaderboardEntry(
         name=candidate.name,
-        command=line,
+        overrides=list(candidate.overrides),
         runs=runs,
         refits=list(candidate.refits),
         folds=len(candidate.fits),
