@@ -127,7 +127,9 @@ def _inside(
     for run, checkpoint in zip(runs, checkpoints, strict=True):
         with _explained(run):
             for name, tensor in checkpoint.get("inside", {}).items():
-                inputs.setdefault(name, []).append(tensor.double().numpy().reshape(shapes[name]))
+                inputs.setdefault(name, []).append(points := tensor.double().numpy().reshape(shapes[name]))
+                if not np.isfinite(points).all():
+                    raise ValueError(f"its {name} must be finite")
     if len(inputs.get("rows", ())) == len(runs):
         return thinned(np.concatenate(inputs["rows"]))
     if len(inputs.get("box", ())) == len(runs):
