@@ -9,9 +9,9 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from runge.targets import Expression, Runge
+from runge.targets import Expression, Runge, expression
 from runge.targets.expression import find_pole
-from runge.targets.formula import FUNCTIONS, parse
+from runge.targets.formula import FUNCTIONS, parse, work
 from tests.conftest import generator
 
 X1 = sympy.Symbol("x1", real=True)
@@ -175,6 +175,50 @@ def test_several_outputs(expr, names):
     assert torch.equal(target.value(x), torch.stack([one.value(x) for one in each], dim=-1))
     assert torch.equal(target.derivative(x), torch.stack([one.derivative(x) for one in each], dim=-2))
     assert target.regions(x).keys() == {"boundary", "interior"}
+
+
+@pytest.mark.parametrize(
+    "expr",
+    [
+        "*".join(f"sin({i}*x)" for i in range(1, 1700)),  # 19 000 characters
+        "exp(x*" * 40 + "x" + ")" * 40,
+        ["*".join(f"sin({i}*x)" for i in range(1, 40))] * 50,  # one of them is accepted
+    ],
+)
+def test_a_formula_that_takes_long_to_differentiate_is_refused_at_once(expr, monkeypatch):
+    monkeypatch.setattr(expression, "parse", None)
+    with pytest.raises(ValueError, match=r"^expr: the work of differentiating must be at most 300000, got \d+; use"):
+        Expression(expr)
+
+
+def test_long_formulas_that_are_simple_are_accepted():
+    """Use a polynomial of 100 terms in 3900 characters, and a product of 40 factors."""
+    weights = torch.randn(100, dtype=torch.float64, generator=generator()).tolist()
+    polynomial = Expression("+".join(f"{weight}*x**{k}*y**{99 - k}" for k, weight in enumerate(weights)), [[-1, 1]] * 2)
+    x, y = (points := torch.tensor([[0.9, -0.8], [0.7, 1.0]], dtype=torch.float64)).T
+    expected = sum(weight * x**k * y ** (99 - k) for k, weight in enumerate(weights))
+    torch.testing.assert_close(polynomial.value(points), expected)
+    product = Expression("*".join(f"cos(x/{k})" for k in range(1, 41)))
+    one = torch.tensor([[0.3]], dtype=torch.float64)
+    slope = -sum(math.tan(0.3 / k) / k for k in range(1, 41))
+    torch.testing.assert_close(product.derivative(one)[..., 0], slope * product.value(one))
+
+
+@pytest.mark.parametrize("number", ["sqrt(2)", "sin(1)", "log(2)", "2**(1/3)", "sqrt(pi)", "exp(sqrt(2)-1)"])
+def test_a_number_within_a_function_is_computed(number):
+    value = float(sympy.sympify(number))
+    target, x = Expression(f"sin(x*{number})", (-1.0, 1.0)), torch.tensor([[0.4]], dtype=torch.float64)
+    assert target.value(x).item() == pytest.approx(math.sin(0.4 * value), rel=1e-14)
+    assert target.derivative(x).item() == pytest.approx(value * math.cos(0.4 * value), rel=1e-14)
+
+
+def test_the_work_of_differentiating_grows_with_products_and_nested_functions():
+    """That of a sum is the sum of that of its terms."""
+    a_sum, a_product = "sin(x)+sin(x)+sin(x)+sin(x)", "sin(x)*sin(x)*sin(x)*sin(x)"
+    assert 4 * work("sin(x)") == pytest.approx(work(a_sum), rel=0.3)
+    assert work(a_product) > 1.5 * work(a_sum)
+    assert work("x" + "*x" * 200) > 3.5 * work("x" + "*x" * 100)
+    assert work("sin(" * 60 + "x" + ")" * 60) > 5 * work("sin(" * 30 + "x" + ")" * 30)
 
 
 def test_a_long_sum_is_not_nested():

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from runge.sampling.domain import onto, sobol
-from runge.targets.formula import parse
+from runge.targets.formula import parse, work
 from runge.targets.target import Target
 
 if TYPE_CHECKING:
@@ -30,6 +30,9 @@ _MOST_ON_A_GRID = 3
 _MOST_OUTPUTS = 100
 """The most formulas of a target, a bound on the time of sympy."""
 
+_MOST_WORK = 300_000
+"""The most work of differentiating all of them, likewise."""
+
 
 class Expression(Target):
     """A formula as a target, or one for each of several outputs; sympy differentiates it.
@@ -43,9 +46,9 @@ class Expression(Target):
         domain: (lower, upper), or one such pair for each input.
 
     Raises:
-        ValueError: `expr` is not such a formula or formulas, or one of them or its derivative is not defined, or larger
-            than 1e15, somewhere on the domain. So is 0 in sin(x)/x, although it has a limit there: such formulas lose
-            their digits next to the point.
+        ValueError: `expr` is not such a formula or formulas, or takes long to differentiate, or one of them or its
+            derivative is not defined, or larger than 1e15, somewhere on the domain. So is 0 in sin(x)/x, although it
+            has a limit there: such formulas lose their digits next to the point.
 
     Example:
         >>> Expression("x**2").derivative(torch.tensor([[3.0]]))
@@ -63,6 +66,11 @@ class Expression(Target):
         symbols = [sympy.Symbol(f"x{i + 1}", real=True) for i in range(self.dimension)]
         self.expr, formulas = expr, _named(expr, [symbol.name for symbol in symbols])
         self.outputs = tuple(formulas)
+        if (total := sum(map(work, formulas.values()))) > _MOST_WORK:
+            raise ValueError(
+                f"expr: the work of differentiating must be at most {_MOST_WORK}, got {total}; use fewer factors, and "
+                "fewer functions of functions, or a table of values"
+            )
         self._values: list[Callable[[Tensor], Tensor]] = []
         self._gradients: list[Callable[[Tensor], Tensor]] = []
         for text in formulas.values():
@@ -170,8 +178,14 @@ def _differentiate(
     import sympy
 
     try:
-        partials = [sympy.diff(formula, symbol) for symbol in symbols]
-        value, *gradient = [sympy.N(expression, 17) for expression in (formula, *partials)]
+        of_terms: dict[sympy.Basic, list[sympy.Expr]] = {symbol: [] for symbol in symbols}
+        for term in sympy.Add.make_args(formula):  # `diff` of the sum would look at each term for each symbol
+            for symbol in term.free_symbols:
+                of_terms[symbol].append(sympy.diff(term, symbol))
+        partials = [sympy.Add(*terms) for terms in of_terms.values()]
+        # `N` leaves what is in sin(x + sqrt(2)) as it is, and torch has no square root of a number.
+        numbers = {part: part.evalf(17) for part in formula.atoms(sympy.Pow, sympy.Function) if part.is_number}
+        value, *gradient = [sympy.N(expression.xreplace(numbers), 17) for expression in (formula, *partials)]
         of_value, of_gradient = (
             sympy.lambdify(symbols, expressions, modules="torch") for expressions in (value, gradient)
         )

@@ -95,6 +95,7 @@ MISTAKES = {
     "target=expression target.expr=''": ("target.expr", "''", "formula"),
     "target=expression target.expr='sqrt(x+1)'": ("target.expr", "sqrt(x+1)", "derivative", "finite on the domain"),
     "target=expression target.expr='sqrt(-1)*x'": ("target.expr", "sqrt(-1)*x", "real"),
+    f"target=expression target.expr='{'*'.join(f'sin({i}*x)' for i in range(80))}'": ("target.expr", "work", "300000"),
     # folds
     "data.folds=5": ("data.fold", "data.folds=5", "data.fold=0 trains one run", "-m a sweep"),
     "data.folds=5 data.fold=5": ("data.fold", "", "null or from 0 to 4 with data.folds=5"),
