@@ -98,15 +98,17 @@ def load_runs(runs: Sequence[RunDirectory], calibration: Calibration | None = No
     channels = networks[0].outputs * (1 + networks[0].dimension)
     if calibration is not None and len(calibration.floors) != channels:
         raise ConfigurationError(f"answer.json is damaged (its intervals must have {channels} channels)")
-    return Function(
-        networks,
-        checkpoints[order[0]]["configuration"],
-        **columns,
-        runs=[str(runs[i].path) for i in order],
-        inside=_inside(runs, checkpoints, networks[0].dimension),
-        rows=[_training_rows(checkpoints[i]["configuration"]) for i in order],
-        calibration=calibration,
-    )
+    inside = _inside(runs, checkpoints, networks[0].dimension)
+    with _explained(runs[order[0]]):
+        return Function(
+            networks,
+            checkpoints[order[0]]["configuration"],
+            **columns,
+            runs=[str(runs[i].path) for i in order],
+            inside=inside,
+            rows=[_training_rows(checkpoints[i]["configuration"]) for i in order],
+            calibration=calibration,
+        )
 
 
 def _training_rows(configuration: Mapping[str, Any]) -> str:
