@@ -89,7 +89,7 @@ class Stack:
         except (KeyboardInterrupt, SystemExit) as error:  # the latter from Lightning, on a second Ctrl-C
             raise self._interrupted(writer, file) from error
         except Exception as error:
-            raise self._failed(error, writer, file, save.began) from error
+            raise self._failed(error, writer, file) from error
         if not any(isinstance(outcome, UnwritableError) for outcome in outcomes):
             file.remove_checkpoint(file.path)
         if interruption.requested:  # after the last step: the runs are finished, but no other run may start
@@ -146,7 +146,13 @@ class Stack:
             trainer = make_trainer(first.training, first.on_gpu(), callbacks, file)
             self.module.pause = lambda: is_to_stop(trainer) or (save is not None and save.is_due())
             resumed = file.path if file and file.state else None
-            trainer.fit(self.module, self.data, ckpt_path=resumed, weights_only=True)
+            try:
+                trainer.fit(self.module, self.data, ckpt_path=resumed, weights_only=True)
+            except Exception as error:  # parts of a file may be of any type
+                if resumed is None or interruption.requested or (save is not None and save.began):
+                    raise
+                reason = str(error).partition("\n")[0]
+                raise ConfigurationError(f"{resumed} is not a checkpoint of this run ({reason})") from error
 
     def _observers(
         self, history: History, runs: Sequence[RunWriter], report: Callable[[int], object] | None
@@ -186,11 +192,9 @@ class Stack:
         # SystemExit, because Hydra would catch an Exception and start the next run of a sweep.
         return SystemExit(f"error: interrupted at step {int(self.module.step)}; {how}")
 
-    def _failed(self, error: Exception, writer: StackWriter, file: StateFile, began: bool) -> SystemExit | Exception:
-        """Leave the runs as failed, whose training `began` or did not; return what ends the command."""
+    def _failed(self, error: Exception, writer: StackWriter, file: StateFile) -> SystemExit | Exception:
+        """Leave the runs as failed; return what ends the command."""
         if interruption.requested:  # a library has turned it into an error of its own
             return self._interrupted(writer, file)
-        if file.state is not None and not began and not self._is_over():
-            error = ConfigurationError(f"{file.path} is not a checkpoint of this run ({error})")
         writer.leave("failed", describe(error))
         return error
