@@ -152,6 +152,7 @@ def few_ticks(axis: Axis) -> None:
     axis.set_minor_locator(NullLocator())
 
 
+@style.context({}, after_reset=True)  # labels of ticks are made late, here
 def png(figure: Figure) -> bytes:
     """Return a figure as a PNG image."""
     image = io.BytesIO()

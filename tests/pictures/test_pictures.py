@@ -1,5 +1,6 @@
 import itertools
 
+import matplotlib
 import numpy as np
 import pytest
 from matplotlib.collections import FillBetweenPolyCollection, LineCollection, TriMesh
@@ -8,6 +9,7 @@ from matplotlib.text import Text
 from runge.pictures.curves import curves_picture, points_picture
 from runge.pictures.fit import fit_picture, interval_maps
 from runge.pictures.profiles import profiles_picture
+from runge.pictures.style import png
 from runge.records.fits import SampledFit, Section
 
 
@@ -333,3 +335,10 @@ def test_points(dimension, panels):
             values, edges, _ = density.get_data()
             assert (values * np.diff(edges)).sum() == pytest.approx(1)
     assert shown[-1].lines[0].get_ydata().tolist() == [0.1] * 21
+
+
+def test_settings_of_matplotlib_beside_a_run_have_no_effect():
+    """Such as those of a file `matplotlibrc` in the working directory, by which LaTeX would run."""
+    plain = png(curves_picture(history(3), None, None, (), "t"))
+    with matplotlib.rc_context({"text.usetex": True, "font.size": 30, "axes.facecolor": "red", "savefig.dpi": 10}):
+        assert png(curves_picture(history(3), None, None, (), "t")) == plain
