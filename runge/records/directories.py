@@ -146,8 +146,8 @@ class RunDirectory:
         state = replace(state, checksums=checksums, written=time.time())
         texts[self.status] = json.dumps(asdict(state), indent=2) + "\n"
         for path in (*tables, self.status, self.metrics):
-            if path in texts:
-                write(path, texts[path])
+            if path in texts:  # after a power cut, too, `metrics.json` is there only with all others
+                write(path, texts[path], sync=metrics is not None and path in (self.status, self.metrics))
 
     def read_state(self) -> RunState | None:
         """Return the run's state, or None if there is no `status.json`.

@@ -31,10 +31,15 @@ _PART, _SECONDS_OF_PARTS = ".part", 3600.0
 """The end of the name of a file that is being written, and the age at which nobody writes it any more."""
 
 
-def write(path: Path, content: str | bytes) -> None:
+def write(path: Path, content: str | bytes, sync: bool = True) -> None:
     """Write a file atomically: it gets its name once its content is on the disk, and no link is followed.
 
     Until then it has a random name, so that several processes publish whole files in turn.
+
+    Args:
+        path: the file.
+        content: its content.
+        sync: whether its name, and those that the directory got before, must be on the disk when this returns.
 
     Raises:
         OSError: it cannot be written; the error names the file, and an older file of this name is unchanged.
@@ -46,7 +51,8 @@ def write(path: Path, content: str | bytes) -> None:
             file.flush()
             os.fsync(file.fileno())
         partial.replace(path)
-        _sync(path.parent)
+        if sync:
+            _sync(path.parent)
     except OSError as error:
         raise OSError(error.errno, error.strerror, str(path)) from error
     finally:

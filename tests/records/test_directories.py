@@ -153,7 +153,7 @@ def test_a_history_is_ahead_of_its_status_when_the_run_is_killed_between_them(tm
     run.write(RunState("running", 1), {"step": [1]})
     with monkeypatch.context() as patch:
         patch.setattr(
-            "runge.records.directories.write", lambda path, text: path == run.history and path.write_text(text)
+            "runge.records.directories.write", lambda path, text, **_: path == run.history and path.write_text(text)
         )
         run.write(RunState("finished", 2), {"step": [1, 2]})
     assert run.history.read_text() == "step\n1\n2\n"
