@@ -47,6 +47,7 @@ def pytest_addoption(parser):
     parser.addoption("--kills", type=int, default=1, help="how many runs of each kind are killed")
     parser.addoption("--compositions", type=int, default=2, help="how many random compositions are compared")
     parser.addoption("--commands", type=int, default=2, help="how many random commands are tried")
+    parser.addoption("--attacks", type=int, default=2, help="how many attacks on a directory are tried")
     parser.addoption("--sequences", type=int, default=1, help="how many sequences of disturbances are tried")
     parser.addoption("--exports", choices=["few", "all"], default="few", help="which of all networks are exported")
     parser.addoption("--nightly", action="store_true", help="also the tests that take long or need a further tool")

@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import hydra
+from hydra.core.utils import env_override
 
 from runge.commands.plumbing import ending_quietly
 from runge.configuration.errors import ConfigurationError, did_you_mean
@@ -82,13 +83,14 @@ def main(default: str = "") -> None:
         sys.exit(f"error: {printable(mistake)}")
     elif verb in ("fit", "train"):
         sys.argv[1:] = _fit_arguments(arguments) if verb == "fit" else arguments
-        if any(map(_NAMES_OWN.search, sys.argv)):  # of a class, which may be in the working directory
+        if names_own := any(map(_NAMES_OWN.search, sys.argv)):  # of a class, which may be in the working directory
             sys.path.append(os.getcwd())
         register_resolvers()
         # A sweep calls the launcher of `hydra_plugins`, which trains stacks, and not `train_composed`.
-        _report_mistakes(
-            hydra.main(version_base="1.3", config_path=str(CONFIGURATIONS), config_name="config")(train_composed)
-        )
+        train = hydra.main(version_base="1.3", config_path=str(CONFIGURATIONS), config_name="config")(train_composed)
+        # For other processes, which begin with `python -c` or `-m`, Python would put the working directory first.
+        with env_override({} if names_own else {"PYTHONSAFEPATH": "1"}):
+            _report_mistakes(train)
     else:
         importlib.import_module(f"runge.commands.{verb}").main(arguments, command(verb))
 
