@@ -179,6 +179,8 @@ def read_columns(run: RunDirectory, path: Path, names: Sequence[str] | None, mos
     content = run.read(path)
     try:
         head, *rows = csv.reader(content.decode().splitlines())
+        if path in (run.history, run.points):
+            head.index("step")
         rows = rows[:: -max(1, len(rows) // most)][::-1]
         places = {name: head.index(name) for name in names or head if name in head}
         return {name: [float(row[i]) if row[i] else math.nan for row in rows] for name, i in places.items()}
