@@ -23,7 +23,7 @@ from pydantic.dataclasses import dataclass
 
 from runge.configuration.errors import ConfigurationError
 from runge.configuration.words import setting
-from runge.records.files import LOCK, discard, read_bytes, read_json, read_yaml, without_secrets, write
+from runge.records.files import LOCK, discard, public, read_bytes, read_json, read_yaml, without_secrets, write
 
 Status = Literal["running", "finished", "diverged", "interrupted", "failed"]
 ENDED: tuple[Status, ...] = ("finished", "diverged")
@@ -96,7 +96,7 @@ class RunDirectory:
             overrides: the overrides of the run.
             options: the option of each group of the configuration, such as `two_stage_ramp` of `schedule`.
         """
-        shown = [without_secrets(x) if x.lstrip("+~").startswith("logger") else x for x in overrides]
+        shown = public(overrides)
         content = {"overrides": shown, "options": dict(options), **configuration}
         if "logger" in configuration:
             content["logger"] = without_secrets(configuration["logger"])

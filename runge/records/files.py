@@ -9,7 +9,7 @@ import secrets
 import shutil
 import stat
 import time
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -229,6 +229,11 @@ def without_secrets(content: Any) -> Any:
     if not isinstance(content, str):
         return content
     return re.sub(rf"(?i)(?<=://)[^/\s@]+(?=@)|({_SECRET}['\"]?\s*[=:]\s*)[^,}}\s]+", r"\1***", content)
+
+
+def public(overrides: Iterable[str]) -> list[str]:
+    """Return overrides without the secrets of loggers."""
+    return [without_secrets(x) if x.lstrip("+~").startswith("logger") else x for x in overrides]
 
 
 @contextmanager

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from runge.configuration.errors import ConfigurationError, DivergedError, RunError, describe
-from runge.records.files import read_json, without_secrets, write
+from runge.records.files import public, read_json, without_secrets, write
 from runge.sweeps.jobs import Value
 
 __all__ = ["JOURNAL", "Batch", "EndedRun", "Journal"]
@@ -99,7 +99,7 @@ class Journal:
         Raises:
             ConfigurationError: the sweep was begun with another batch.
         """
-        jobs, batches = [without_secrets(job) for job in batch.jobs], self._content["batches"]
+        jobs, batches = [public(job) for job in batch.jobs], self._content["batches"]
         if self._next == len(batches):
             batches.append({"jobs": jobs, "seconds": None, "results": []})
         recorded, self._jobs = batches[self._next], batch.jobs

@@ -145,3 +145,13 @@ def test_a_damaged_file_is_refused(content, tmp_path):
     (tmp_path / JOURNAL).write_text(content)
     with pytest.raises(ConfigurationError, match=r"journal\.json is damaged"):
         journal(tmp_path)
+
+
+def test_secrets_of_loggers_are_not_in_the_journal(tmp_path, clock):
+    """A policy has them again when the sweep is resumed."""
+    jobs = [["a=1", "+logger.wandb.api_key=abcdef"]]
+    begun = journal(tmp_path, overrides=jobs[0])
+    begun.replay(Batch(jobs))
+    begun.end([0.5])
+    assert "abcdef" not in (tmp_path / JOURNAL).read_text()
+    assert journal(tmp_path, overrides=jobs[0]).replay(Batch(jobs)) == [EndedRun(0, jobs[0], 0.5)]

@@ -13,7 +13,7 @@ from runge.configuration.errors import ConfigurationError, DivergedError, RunErr
 from runge.configuration.objects import SAME_BITS, build
 from runge.configuration.validation import Count, Natural, Positive, checked
 from runge.configuration.words import command, in_shell
-from runge.records.files import write
+from runge.records.files import public, write
 from runge.sweeps.cross_validation import folds
 from runge.sweeps.journal import Batch, EndedRun, Journal
 from runge.sweeps.launch import check_jobs
@@ -146,7 +146,7 @@ class Optuna(Policy):
             "space": self._ranges,
             "trials": figures,
             "best": [trial.number for trial in best],
-            "overrides": [self._overrides(trial.params) for trial in best],
+            "overrides": [public(self._overrides(trial.params)) for trial in best],
             "folds": len(self._folds),
         }
         write(self._command.directory / "search.json", json.dumps(content, indent=1) + "\n")

@@ -13,6 +13,7 @@ from runge.data.roles import listed, partial_name
 from runge.data.rows import Rows
 from runge.metrics import ERRORS
 from runge.records.ensemble import read_answer
+from runge.records.files import public
 from runge.records.fits import LEVEL
 from runge.sweeps.policies.best.candidates import Candidate
 from runge.sweeps.policies.best.influences import sensitivity_of
@@ -124,7 +125,7 @@ def _entry(candidate: Candidate, errors: Sequence[OutputError]) -> LeaderboardEn
     runs = [fit.number for fit in candidate.in_order]
     return LeaderboardEntry(
         name=candidate.name,
-        overrides=list(candidate.overrides),
+        overrides=public(candidate.overrides),
         runs=runs,
         refits=list(candidate.refits),
         folds=len(candidate.fits),
