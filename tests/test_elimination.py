@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from runge.optimizers.elimination import HiddenSpace, eliminate, relative_ridge
+from runge.optimizers.levenberg_marquardt.elimination import HiddenSpace, eliminate, relative_ridge
 from tests.sums_of_squares import ELIMINATE, LM, labels, linearised, plane, runge, train
 
 

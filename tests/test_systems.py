@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from runge.optimizers.linearised import Linearised, errors_and_weights
-from runge.optimizers.systems import COLUMNS, ErrorSpace, IterativeSpace, WeightSpace, space_of
+from runge.optimizers.levenberg_marquardt.linearised import Linearised, errors_and_weights
+from runge.optimizers.levenberg_marquardt.systems import COLUMNS, ErrorSpace, IterativeSpace, WeightSpace, space_of
 from runge.sobolev import losses
 from tests.sums_of_squares import LM, hypercube, linearised, plane, problem
 
@@ -74,8 +74,8 @@ def test_the_iterative_step_is_that_of_numpy(lambda_d, columns, monkeypatch):
         system.damp(mu)
         few = system.solve(errors)
         with monkeypatch.context() as patch:
-            patch.setattr("runge.optimizers.systems._ITERATIONS", 1000)
-            patch.setattr("runge.optimizers.systems._SHARE", 1e-22)
+            patch.setattr("runge.optimizers.levenberg_marquardt.systems._ITERATIONS", 1000)
+            patch.setattr("runge.optimizers.levenberg_marquardt.systems._SHARE", 1e-22)
             steps, chosen = system.solve(errors), system.take(second)
             close_to_numpy(steps, errors, weights, rows, damping)
             chosen.damp(mu[1:])
@@ -97,7 +97,7 @@ def many(members=1):
 
 def test_columns_grow_where_iterations_do_not_suffice(monkeypatch):
     """Let one member need them, while the other is at rest; and continue from the state, to the same bits."""
-    monkeypatch.setattr("runge.optimizers.systems._SHARE", 0)
+    monkeypatch.setattr("runge.optimizers.levenberg_marquardt.systems._SHARE", 0)
     final = []
     for restored in (False, True):
         what, optimizer = many(2)

@@ -2,7 +2,7 @@
 
 from runge.optimizers.gradient import SGD, Adam, AdamW, clip, has_own_rate, of_members
 from runge.optimizers.least_squares import LeastSquares
-from runge.optimizers.levenberg_marquardt import LevenbergMarquardt
+from runge.optimizers.levenberg_marquardt.method import LevenbergMarquardt
 from runge.optimizers.of_torch import LBFGS, TorchOptimizer, adapt
 from runge.optimizers.optimizer import Course, Optimizer, Problem
 from runge.optimizers.random_features import RandomFeatures

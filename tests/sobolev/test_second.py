@@ -10,8 +10,8 @@ import torch
 from runge.data.roles import find_roles, read_seconds
 from runge.data.table import Table, open_table
 from runge.optimizers import LevenbergMarquardt
-from runge.optimizers.explicit import ExplicitSpace
-from runge.optimizers.linearised import Linearised, errors_and_weights
+from runge.optimizers.levenberg_marquardt.explicit import ExplicitSpace
+from runge.optimizers.levenberg_marquardt.linearised import Linearised, errors_and_weights
 from runge.sobolev import losses
 from runge.sobolev.jacobian import jacobian
 from runge.sobolev.jet import pairs
@@ -80,8 +80,8 @@ def test_the_system_of_a_step_in_either_space(outputs, width, monkeypatch):
     for in_blocks in (False, True):
         if in_blocks:
             for module in ("linearised", "explicit"):
-                monkeypatch.setattr(f"runge.optimizers.{module}._NUMBERS_AT_ONCE", 500)
-            monkeypatch.setattr("runge.optimizers.linearised._LEAST", 10)
+                monkeypatch.setattr(f"runge.optimizers.levenberg_marquardt.{module}._NUMBERS_AT_ONCE", 500)
+            monkeypatch.setattr("runge.optimizers.levenberg_marquardt.linearised._LEAST", 10)
             *blocks, tape = errors_and_weights(at)
             assert tape is None
             torch.testing.assert_close(blocks, [errors, weights], rtol=1e-12, atol=1e-14)

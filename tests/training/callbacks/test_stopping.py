@@ -8,7 +8,7 @@ import torch
 
 import runge
 from runge.metrics import VAL_LOSS
-from runge.optimizers.levenberg_marquardt import LevenbergMarquardt
+from runge.optimizers.levenberg_marquardt.method import LevenbergMarquardt
 from runge.records.directories import RunDirectory
 from runge.training.member import Member
 from runge.training.module import SobolevRegression

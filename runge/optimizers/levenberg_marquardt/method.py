@@ -6,9 +6,9 @@ damping mu, a step is
 .. math:: v = -(J^T W J + \mu I)^{-1} J^T W e = -J^T (J J^T + \mu W^{-1})^{-1} e,
 
 computed by the second form, in the space of the errors, if there are at most as many errors as weights, and otherwise
-by the first; if there are more than 3000 of both, by deflated conjugate gradients (`runge.optimizers.systems`). The
+by the first; if there are more than 3000 of both, by deflated conjugate gradients (`systems`). The
 products of J^T W J are in 32 bits while mu is above their round-off. The errors and J^T W e are in 64 bits. With many
-points the first steps are on subsets of them, `runge.optimizers.subsets`.
+points the first steps are on subsets of them, `subsets`.
 Geodesic acceleration follows the curvature of e along v: with e'' = d^2 e(theta + t v) / dt^2 instead of e the same
 system gives a, and the step is v + a / 2.
 
@@ -20,7 +20,7 @@ succeeds multiplies it, within 1 / `decrease` and `increase`, by
 where rho compares the reduction of the loss with that of its model: 1 where the errors are linear. So mu is kept where
 a smaller one would fail. A member whose loss no damping reduces is at rest.
 
-The last layer can be eliminated (`runge.optimizers.elimination`): a step is then one of the other weights alone. Since
+The last layer can be eliminated (`elimination`): a step is then one of the other weights alone. Since
 J is approximate then, rho says little, and mu is divided by `decrease` if the first try of a step succeeds.
 """
 
@@ -32,13 +32,20 @@ from torch import Tensor
 from torch.nn import Parameter
 
 from runge.configuration.validation import NonNegative, Positive, checked
-from runge.optimizers.elimination import HiddenSpace, eliminate, relative_ridge
-from runge.optimizers.explicit import ExplicitSpace
 from runge.optimizers.least_squares import solve_last_layer
-from runge.optimizers.linearised import Linearised, errors_and_weights, has_second
+from runge.optimizers.levenberg_marquardt.elimination import HiddenSpace, eliminate, relative_ridge
+from runge.optimizers.levenberg_marquardt.explicit import ExplicitSpace
+from runge.optimizers.levenberg_marquardt.linearised import Linearised, errors_and_weights, has_second
+from runge.optimizers.levenberg_marquardt.subsets import first_size, generalises, grown, steps_on, subset
+from runge.optimizers.levenberg_marquardt.systems import (
+    COLUMNS,
+    ErrorSpace,
+    IterativeSpace,
+    System,
+    WeightSpace,
+    space_of,
+)
 from runge.optimizers.optimizer import LINEAR_ALGEBRA, Needs, Optimizer, Problem
-from runge.optimizers.subsets import first_size, generalises, grown, steps_on, subset
-from runge.optimizers.systems import COLUMNS, ErrorSpace, IterativeSpace, System, WeightSpace, space_of
 
 __all__ = ["LevenbergMarquardt"]
 

@@ -26,9 +26,9 @@ from typing import NamedTuple, Self
 import torch
 from torch import Tensor
 
-from runge.optimizers.linearised import Linearised
+from runge.optimizers.levenberg_marquardt.linearised import Linearised
+from runge.optimizers.levenberg_marquardt.systems import System
 from runge.optimizers.optimizer import Problem
-from runge.optimizers.systems import System
 from runge.sobolev import losses
 from runge.sobolev.jacobian import jacobian, readout
 from runge.sobolev.network import Tape

@@ -14,7 +14,7 @@ from typing import Self
 import torch
 from torch import Tensor
 
-from runge.optimizers.linearised import Linearised
+from runge.optimizers.levenberg_marquardt.linearised import Linearised
 from runge.sobolev.jacobian import Layer, gram, gram_columns, jacobian, linearise, product
 from runge.sobolev.network import StackedMLP
 from runge.sobolev.normal import normal_matrix

@@ -6,8 +6,8 @@ from typing import Self
 import torch
 from torch import Tensor
 
-from runge.optimizers.linearised import Linearised
-from runge.optimizers.systems import System, add_square
+from runge.optimizers.levenberg_marquardt.linearised import Linearised
+from runge.optimizers.levenberg_marquardt.systems import System, add_square
 from runge.sobolev.jacobian import jacobian
 from runge.sobolev.second import second_adjoint, second_jacobian
 
