@@ -144,14 +144,15 @@ def check_extent(content: Any, size: int) -> None:
     """
     level, left = [content], size
     for _ in range(_DEEPEST):
-        parts = [part for group in level for part in (*group, *(group.values() if isinstance(group, Mapping) else ()))]
+        parts = [part for group in level for part in (*group, *(group.values() if isinstance(group, dict) else ()))]
         sizes = (len(part.encode()) // 16 if isinstance(part, str) else getattr(part, "nbytes", 0) for part in parts)
         left -= len(parts) + sum(sizes)  # a word that is repeated is in a pickle once
         if left < 0:
             raise ValueError("its content is larger than the file")
-        level = [part for part in parts if isinstance(part, Mapping | list | tuple)]
-    if level:
-        raise ValueError(f"it is nested more than {_DEEPEST} deep")
+        level = [part for part in parts if isinstance(part, dict | list | tuple)]
+        if not level:
+            return
+    raise ValueError(f"it is nested more than {_DEEPEST} deep")
 
 
 def read_yaml(path: Path) -> Any:
