@@ -11,6 +11,7 @@ import os
 import pickle
 import re
 import shutil
+import stat
 import struct
 import zipfile
 from collections.abc import Sequence
@@ -412,16 +413,24 @@ def _forget_checksums(path: Path) -> None:
         status.write_text(json.dumps(json.loads(status.read_text()) | {"checksums": {}}))
 
 
+def _place(mail: Path, name: str, *, may_be_any: bool = False) -> Path:
+    """Return the path of a file that an attack reads or writes, which an earlier one may have made a pipe or a link."""
+    path = mail / name
+    if not path.parent.resolve().is_relative_to(mail.resolve() if name else mail.parent.resolve()):
+        raise FileExistsError(f"a link is above {path}")
+    if not may_be_any and os.path.lexists(path) and not stat.S_ISREG(path.lstat().st_mode):
+        raise FileExistsError(f"no file is at {path}")
+    return path
+
+
 def apply(mail: Path, outside: Path, attack: Attack) -> None:
     """Do an attack to a directory, whose texts are about the folder `outside`."""
-    kind, path = attack.kind, mail / attack.path
-    if kind in _NEW:
+    path = _place(mail, attack.path, may_be_any=attack.kind in ("link", "links", "pipe", "folder", "plant"))
+    if attack.kind in _NEW:
         path.parent.mkdir(parents=True, exist_ok=True)
-        if kind in ("link", "pipe", "folder"):
-            _remove(path)
-    if path.is_symlink() or not (path if kind == "links" else path.parent).resolve().is_relative_to(mail.resolve()):
-        raise FileExistsError(f"a link of an earlier attack is at {path}")  # through which this one would write
-    _DO[kind](path, attack.detail, outside, mail)
+    if attack.kind in ("link", "pipe", "folder"):
+        _remove(path)
+    _DO[attack.kind](path, attack.detail, outside, mail)
 
 
 def apply_all(mail: Path, outside: Path, several: Sequence[Attack]) -> None:
@@ -469,8 +478,7 @@ def _append(path, detail, outside, _):
 
 
 def _swap(path, detail, _, mail):
-    if (other := mail / detail).is_symlink():
-        raise FileExistsError(other)
+    other = _place(mail, detail)
     mine, theirs = path.read_bytes(), other.read_bytes()
     path.write_bytes(theirs)
     other.write_bytes(mine)
@@ -569,7 +577,7 @@ def _key(path, detail, outside, _):
 
 def _copy(path, detail, _, mail):
     """Plant a file of the directory under another name."""
-    content = (mail / detail).read_bytes()
+    content = _place(mail, detail).read_bytes()
     _remove(path)
     path.write_bytes(content)
 
