@@ -88,7 +88,7 @@ def main(default: str = "") -> None:
         register_resolvers()
         # A sweep calls the launcher of `hydra_plugins`, which trains stacks, and not `train_composed`.
         train = hydra.main(version_base="1.3", config_path=str(CONFIGURATIONS), config_name="config")(train_composed)
-        # For other processes, which begin with `python -c` or `-m`, Python would put the working directory first.
+        # For the jobs of clusters, which begin with `python -m`, Python would put the working directory first.
         with env_override({} if names_own else {"PYTHONSAFEPATH": "1"}):
             _report_mistakes(train)
     else:

@@ -13,7 +13,7 @@ from contextlib import suppress
 from multiprocessing.connection import Connection, wait
 from typing import Any
 
-from hydra.core.utils import setup_globals
+from hydra.core.utils import env_override, setup_globals
 
 from runge import machine
 from runge.configuration.errors import ConfigurationError, RunError, describe, is_out_of_memory
@@ -37,14 +37,16 @@ def start_loading() -> Any:
 
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["runge.sweeps.run", "runge.training.stack", "pandas"])
-    resource_tracker.ensure_running()  # it would let the signals through again
     # Signals to the whole group of processes, such as Ctrl-C, concern the commanding process alone, which passes
     # them on. The server and its children inherit the mask; the system keeps signals until a child lets them through.
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, ENDING)
-    try:
-        forkserver.ensure_running()
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+    # Both begin with `python -c`, for which Python would put the working directory first on the import path.
+    with env_override({"PYTHONSAFEPATH": "1"}):
+        resource_tracker.ensure_running()  # it would let the signals through again
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, ENDING)
+        try:
+            forkserver.ensure_running()
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
     return context
 
 

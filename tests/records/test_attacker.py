@@ -397,7 +397,9 @@ STANDING_IN_IT = {
     "resume": ["train", "resume=."],
     "train -m": ["train", "-m", "trainer.max_steps=2", "model.width=4,5", "hydra.sweep.dir=../out/swept"],
     "fit": ["fit", "table.csv", "search.timeout=1", "hydra.sweep.dir=../out/fitted"],
+    "a program of one's own": ["../out/program.py"],
 }
+PROGRAM = 'import runge\nrunge.sweep("trainer.max_steps=2", "model.width=4,5", "hydra.sweep.dir=../out/swept")\n'
 
 
 @pytest.mark.parametrize("verb", by_day(STANDING_IN_IT, {"compare"}))
@@ -409,7 +411,9 @@ def test_modules_in_the_directory_do_not_run(verb, mails, tmp_path):
     for name in MODULES:
         apply(scene.mail, scene.outside, Attack("module", name, name))
     environment = {"HOME": str(scene.home), "MPLCONFIGDIR": str(scene.out), "XDG_CACHE_HOME": str(scene.out)}
-    words = [str(Path(sys.executable).with_name("runge")), *STANDING_IN_IT[verb]]
+    (scene.out / "program.py").write_text(PROGRAM)
+    command = sys.executable if verb.startswith("a program") else str(Path(sys.executable).with_name("runge"))
+    words = [command, *STANDING_IN_IT[verb]]
     with scene.unchanged(verb):
         ended = subprocess.run(
             words,
