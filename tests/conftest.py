@@ -1,5 +1,6 @@
 import gc
 import io
+import logging
 import os
 import runpy
 import signal
@@ -88,6 +89,11 @@ def command(*arguments: str) -> tuple[int, str]:
             runpy.run_path(str(ROOT / "train.py"), run_name="__main__")
         except SystemExit as end:
             return (1, end.code) if isinstance(end.code, str) else (int(end.code or 0), "")
+        finally:  # the log of a directory that may be gone would be opened again by what the next test logs
+            for handler in logging.getLogger().handlers[:]:
+                if isinstance(handler, logging.FileHandler):
+                    logging.getLogger().removeHandler(handler)
+                    handler.close()
     return 0, ""
 
 

@@ -140,12 +140,12 @@ def _integer(text: str) -> int:
 def check_extent(content: Any, size: int) -> None:
     """Raise ValueError if plain data, and tensors, are nested too deeply or larger than the file that they are from.
 
-    They are larger if parts are shared, or if a tensor has strides of 0. Half a surrogate pair is no text.
+    They are larger if parts are shared, or if a tensor has strides of 0.
     """
     level, left = [content], size
     for _ in range(_DEEPEST):
         parts = [part for group in level for part in (*group, *(group.values() if isinstance(group, dict) else ()))]
-        sizes = (len(part.encode()) // 16 if isinstance(part, str) else getattr(part, "nbytes", 0) for part in parts)
+        sizes = (len(part) // 16 if isinstance(part, str) else getattr(part, "nbytes", 0) for part in parts)
         left -= len(parts) + sum(sizes)  # a word that is repeated is in a pickle once
         if left < 0:
             raise ValueError("its content is larger than the file")

@@ -64,6 +64,7 @@ class History(BlockCallback):
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Continue from the rows of the checkpoint."""
         self.keys, self.steps = list(state_dict["keys"]), list(state_dict["steps"])
+        "".join(self.keys).encode()  # raises if a key of a stranger's file is no text, which could not be written
         self.rows = [] if state_dict["rows"] is None else list(state_dict["rows"].unbind(2))
 
 
