@@ -38,15 +38,15 @@ def pytest_generate_tests(metafunc):
 def test_a_file_matches_its_function(to, network, tmp_path):
     """At 50 points, one and none; in units, inputs far from zero keep their digits; NaN stays NaN."""
     *shape, (units, dtype) = network
-    _, depth, *_ = shape
     for hessian in (units,) if to == "onnx" else (False, True):  # tracing takes seconds
         u, far = function(*shape, units=units, dtype=dtype), 0.0
         if units and (to == "onnx" or (to == "numpy" and not hessian)):
             u.networks[0].units.x_mean += (far := 1e9)
         tolerance = 5e-6 if far else 1e-12
         if to == "onnx" and dtype != DOUBLE:
-            # Each hidden layer and the last one round about 16 times, in the value and in two derivatives.
-            tolerance = 3 * 16 * (depth + 1) * 2**-24
+            # ONNX Runtime approximates sigmoid to about 5 roundings, which s'' multiplies by z, here up to 16, in each
+            # of 6 neurons.
+            tolerance = 6 * 16 * 5 * 2**-24
         compute = load(u, to, tmp_path / f"u{hessian}", hessian=hessian)
         many = exact(u, to, points_of(u) + far, hessian)
         for n in (50, 1, 0) if to != "casadi" else (50, 1):
