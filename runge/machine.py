@@ -97,8 +97,8 @@ def cache_folder() -> Path | None:
     try:
         caches = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
         folder = Path(os.environ.get("RUNGE_CACHE_DIR") or Path(caches) / "runge").resolve()
-        for each in reversed([folder, *folder.parents]):
-            each.mkdir(mode=0o700, exist_ok=True)  # `parents=True` would let the umask decide on those above
+        for ancestor in reversed([folder, *folder.parents]):
+            ancestor.mkdir(mode=0o700, exist_ok=True)  # `parents=True` would let the umask decide on those above
         return folder if own_folder(folder) and os.access(folder, os.W_OK) else None
     except (OSError, RuntimeError):  # RuntimeError: the user has no home
         return None

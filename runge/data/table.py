@@ -158,7 +158,7 @@ def _csv(path: str) -> File:
 
 
 def _check_bytes(size: int) -> None:
-    """Raise ValueError if a compressed file, which may be small, stands for a table that does not fit into memory."""
+    """Raise ValueError if the numbers of a compressed file take more memory than is allowed."""
     if size > _MOST_BYTES:
         raise ValueError(f"must hold at most {_MOST_BYTES} bytes of numbers, got {size}")
 

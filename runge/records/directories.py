@@ -23,7 +23,17 @@ from pydantic.dataclasses import dataclass
 
 from runge.configuration.errors import ConfigurationError
 from runge.configuration.words import setting
-from runge.records.files import LOCK, discard, public, read_bytes, read_json, read_yaml, without_secrets, write
+from runge.records.files import (
+    LOCK,
+    discard,
+    public,
+    read_bytes,
+    read_json,
+    read_yaml,
+    shareable,
+    without_secrets,
+    write,
+)
 
 Status = Literal["running", "finished", "diverged", "interrupted", "failed"]
 ENDED: tuple[Status, ...] = ("finished", "diverged")
@@ -96,12 +106,10 @@ class RunDirectory:
             overrides: the overrides of the run.
             options: the option of each group of the configuration, such as `two_stage_ramp` of `schedule`.
         """
-        shown = public(overrides)
-        content = {"overrides": shown, "options": dict(options), **configuration}
-        if "logger" in configuration:
-            content["logger"] = without_secrets(configuration["logger"])
+        shown, settings = public(overrides), shareable(configuration)
+        content = {"overrides": shown, "options": dict(options), **settings}
         write(self.configuration, json.dumps(content, indent=2) + "\n")
-        if shown != list(overrides) or content.get("logger") != configuration.get("logger"):
+        if shown != list(overrides) or settings != configuration:
             for file in self.hydra_part.glob("*.yaml"):
                 write(file, yaml.safe_dump(without_secrets(read_yaml(file)), sort_keys=False))
         if self.hydra_part.is_dir() and not self.hydra.is_dir():
@@ -227,8 +235,10 @@ def refuse_links(directory: Path, key: str, is_sweep: bool = False) -> None:
     Raises:
         ConfigurationError: there is such an entry.
     """
-    for top in [directory] if is_sweep else map(directory.joinpath, _IN_PLACE):
-        for path in ([] if is_sweep else [top]) + ([*top.rglob("*")] if top.is_dir() else []):
+    # Slurm's folder is checked where it is used; submitit leaves links in it.
+    tops = [entry for entry in directory.glob("*") if entry.name != ".submitit"] if is_sweep else []
+    for top in tops or map(directory.joinpath, _IN_PLACE):
+        for path in (top, *(top.rglob("*") if top.is_dir() and not top.is_symlink() else ())):
             if path.is_symlink() or not (path.is_file() or path.is_dir() or not path.exists()):
                 raise ConfigurationError(
                     f"{key}: {str(path)!r} is a link, a pipe or a device, through which a run would write; remove it"

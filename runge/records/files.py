@@ -232,6 +232,12 @@ def without_secrets(content: Any) -> Any:
     return re.sub(rf"(?i)(?<=://)[^/\s@]+(?=@)|({_SECRET}['\"]?\s*[=:]\s*)[^,}}\s]+", r"\1***", content)
 
 
+def shareable(configuration: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a configuration without the secrets of its loggers."""
+    loggers = {"logger": without_secrets(configuration["logger"])} if "logger" in configuration else {}
+    return {**configuration, **loggers}
+
+
 def public(overrides: Iterable[str]) -> list[str]:
     """Return overrides without the secrets of loggers."""
     return [without_secrets(x) if x.lstrip("+~").startswith("logger") else x for x in overrides]

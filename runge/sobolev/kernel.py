@@ -262,7 +262,7 @@ def _load(flags: Sequence[str]) -> ctypes.CDLL:
         if cached is not None:
             compiled.chmod(0o700)
             with compiled.open("rb") as file:
-                os.fsync(file.fileno())  # a power cut could leave empty pages, which crash whoever loads them
+                os.fsync(file.fileno())  # a power cut could leave empty pages, which crash each process that loads them
             compiled.replace(cached)
         return library
 

@@ -14,7 +14,7 @@ from runge.metrics import FIT_SECONDS, SWITCHED_ON_STEP, TOTAL_SECONDS, on_test
 from runge.pictures.drawing import draw_into
 from runge.records.checkpoints import serialise, take
 from runge.records.directories import FINDINGS, RunDirectory, RunState, Status
-from runge.records.files import WarnOnce, write
+from runge.records.files import WarnOnce, shareable, write
 from runge.training.advice import fit_findings
 from runge.training.callbacks.history import History
 from runge.training.callbacks.resample import Resample
@@ -165,7 +165,7 @@ class StackWriter:
         try:
             best = {f"network.{name}": take(x, [i]).cpu() for name, x in self.module.best.state_dict().items()}
             columns = {"inputs": list(self.data.inputs), "outputs": list(self.data.dataset.test.outputs)}
-            content = {"state_dict": best, "configuration": run.member.configuration, "columns": columns}
+            content = {"state_dict": best, "configuration": shareable(run.member.configuration), "columns": columns}
             content["inside"] = training_region(run.member)
             run.directory.best.parent.mkdir(exist_ok=True)
             write(run.directory.best, serialise(content))

@@ -363,6 +363,23 @@ def test_pickles_of_slurm_are_in_a_folder_of_ones_own(plant, tmp_path, monkeypat
         make_executor(settings, folder)
 
 
+def test_a_sweep_that_slurm_has_trained_resumes(tmp_path):
+    """In its folder submitit leaves links to its scripts; the folder itself may be none."""
+    (tmp_path / ".submitit").mkdir()
+    (tmp_path / ".submitit" / "submission_file_1.sh").symlink_to("1/script.sh")
+    refuse_links(tmp_path, "hydra.sweep.dir", is_sweep=True)
+    (tmp_path / "0").symlink_to(tmp_path / ".submitit")
+    with pytest.raises(ConfigurationError, match="is a link"):
+        refuse_links(tmp_path, "hydra.sweep.dir", is_sweep=True)
+
+
+def test_secrets_of_loggers_are_not_in_checkpoints(finish, tmp_path):
+    finish(*SHORT, "logger=csv", "+logger.csv.prefix='https://me:1234@host'", "hydra.run.dir=run")
+    run = RunDirectory(tmp_path / "run")
+    files = [run.best, run.last, run.configuration, *run.hydra.iterdir()]
+    assert [file.name for file in files if b"me:1234" in file.read_bytes()] == []
+
+
 NAMES = ["\x1b[31mred\x1b[0m", "\x1b]0;title\x07", "\x9b31m", "a\rb", "\u202eevil", "=1+1", "@SUM(A1)", "+1", "-1+1"]
 NAMES += ['=cmd|"/C calc"!A0', "<script>alert(1)</script>", "</script><script>alert(1)</script>", "[bold]x[/bold]"]
 
