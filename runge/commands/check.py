@@ -7,12 +7,12 @@ import textwrap
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
-from runge.commands.plumbing import ending_quietly, refusing
+from runge.commands.endings import ending_quietly, refusing
+from runge.configuration.command_line import command, in_shell, override_of
 from runge.configuration.errors import ConfigurationError
 from runge.configuration.objects import build
-from runge.configuration.words import command, in_shell, override_of
+from runge.data.column_roles import Roles, columns_override, find_roles, listed, read_arrays
 from runge.data.memory import FRAME, frame_of
-from runge.data.roles import Roles, columns_override, find_roles, listed, read_arrays
 from runge.data.table import FORMATS, Table, open_table
 from runge.labels.contradictions import ColumnNames, Finding, LabelReport, contradictions
 from runge.records.files import printable

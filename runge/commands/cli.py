@@ -14,10 +14,10 @@ from typing import Any
 import hydra
 from hydra.core.utils import env_override
 
-from runge.commands.plumbing import ending_quietly
+from runge.commands.endings import ending_quietly
+from runge.configuration.command_line import command, in_shell
 from runge.configuration.errors import ConfigurationError, did_you_mean
 from runge.configuration.objects import CONFIGURATIONS
-from runge.configuration.words import command, in_shell
 from runge.interruption import interruption
 from runge.records.files import printable
 from runge.sweeps.compose import register_resolvers

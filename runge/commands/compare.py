@@ -8,7 +8,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from runge.commands.plumbing import ending_quietly, refusing
+from runge.commands.endings import ending_quietly, refusing
 from runge.comparison.html_report import publish
 from runge.comparison.leaderboard import read_leaderboard
 from runge.comparison.ranking import Ranking, collect

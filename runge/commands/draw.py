@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from contextlib import nullcontext, suppress
 from pathlib import Path
 
-from runge.commands.plumbing import ending_quietly, refusing
+from runge.commands.endings import ending_quietly, refusing
 from runge.configuration.errors import ConfigurationError, describe
+from runge.function.ensemble import read_answer
 from runge.pictures.drawing import draw_answer, draw_into, write_pictures
 from runge.records.directories import RunDirectory
-from runge.records.ensemble import read_answer
 from runge.records.files import printable
 from runge.records.reading import find
 

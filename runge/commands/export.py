@@ -4,7 +4,7 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from runge.commands.plumbing import add_out, ending_quietly, refusing
+from runge.commands.endings import add_out, ending_quietly, refusing
 from runge.exports import FORMATS, export
 from runge.function.function import FLAT
 from runge.function.loading import load_finished

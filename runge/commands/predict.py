@@ -8,16 +8,16 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from runge.commands.plumbing import add_out, check_new, ending_quietly, refusing
+from runge.commands.endings import add_out, check_new, ending_quietly, refusing
 from runge.configuration.errors import ConfigurationError
-from runge.data.fit_errors import FitErrors
-from runge.data.roles import (
+from runge.data.column_roles import (
     listed,
     partial_name,
 )
+from runge.data.fit_errors import FitErrors
 from runge.data.table import FORMATS, SETS, open_table
+from runge.function.ensemble import read_answer
 from runge.function.predictions import Arrays, as_frame, columns_of, outside_of, parts_of, read_rows, sets_of
-from runge.records.ensemble import read_answer
 from runge.records.files import printable, write
 from runge.records.reading import find
 

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import numpy as np
 
-from runge.commands.plumbing import add_out, check_new, ending_quietly, refusing
+from runge.commands.endings import add_out, check_new, ending_quietly, refusing
+from runge.configuration.command_line import command, in_shell
 from runge.configuration.errors import ConfigurationError
-from runge.configuration.words import command, in_shell
-from runge.data.roles import find_roles, listed, of_columns
+from runge.data.column_roles import find_roles, listed, of_columns
 from runge.data.table import FORMATS, open_table
 from runge.function.next_rows import Interval, fitted, suggest_for
 from runge.records.files import printable, write

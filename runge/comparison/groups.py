@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from runge.comparison.naming import OF_DATA
-from runge.data.roles import listed
+from runge.data.column_roles import listed
 from runge.metrics import TEST_MSE_DF, TEST_MSE_F, TEST_NRMSE_DF, TEST_NRMSE_F, VAL_NRMSE, key, on_test
 from runge.records.reading import RunRecord
 

@@ -22,8 +22,8 @@ from rich.text import Text
 
 from runge.comparison.naming import command_of
 from runge.comparison.sensitivity_table import Sensitivity
+from runge.configuration.command_line import command, key_of
 from runge.configuration.errors import ConfigurationError
-from runge.configuration.words import command, key_of
 from runge.records.files import printable, read_bytes, write
 from runge.records.fits import Array, Section
 

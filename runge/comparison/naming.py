@@ -7,9 +7,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from runge.configuration.objects import OF_STEPS
-from runge.configuration.words import command, in_shell
-from runge.records.ensemble import SEEDS
+from runge.configuration.command_line import command, in_shell
+from runge.configuration.objects import OF_STEPS, SEEDS
 from runge.records.files import printable
 from runge.records.reading import RunRecord
 

@@ -15,10 +15,9 @@ from runge.comparison.lead import Difference, compare_groups, describe_lead
 from runge.comparison.leaderboard import Leaderboard
 from runge.comparison.naming import as_text, differing, is_condition, label, names_of, with_options, with_rows
 from runge.comparison.search import Search
-from runge.configuration.objects import SAME_RESULT
-from runge.data.roles import listed
+from runge.configuration.objects import SAME_RESULT, SEEDS
+from runge.data.column_roles import listed
 from runge.metrics import VAL_NRMSE, Objective
-from runge.records.ensemble import SEEDS
 from runge.records.files import printable
 from runge.records.reading import COLUMNS, RunRecord, distinct, find, read, table
 

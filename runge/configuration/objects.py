@@ -29,6 +29,9 @@ SAME_BITS = ("resume", "logger", "pictures", "objective", "trainer.progress_bar"
 SAME_RESULT = (*SAME_BITS, "trainer.compile")
 """The keys that comparisons ignore: `SAME_BITS`, and one that changes a result by round-off only."""
 
+SEEDS = ("seed", "data.seed", "data.fold")
+"""The keys in which the runs of one function may differ."""
+
 OF_STEPS = (
     "balance.every",
     "resampling.every",

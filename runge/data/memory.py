@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from runge.configuration.errors import ConfigurationError
-from runge.data.roles import listed, partial_name
+from runge.data.column_roles import listed, partial_name
 from runge.data.table import File, numbered
 
 __all__ = ["FRAME", "check_index", "column_names", "file_of", "frame_of", "partials_of", "unmasked"]

@@ -13,10 +13,10 @@ from torch import Tensor, nn
 
 from runge.data.table import numbered
 from runge.function.arguments import Argument, evaluate_in_chunks, without_single
+from runge.function.calibration import Calibration
 from runge.function.outside import Box, NearestRow, input_weights, thinned
 from runge.function.residuals import UnseenErrors, rows_of
 from runge.function.spread import groups_by_rows, spread_over
-from runge.records.calibration import Calibration
 from runge.records.directories import RunDirectory
 from runge.sobolev.jet import jet, mean_over, std_over
 from runge.sobolev.network import StackedMLP
@@ -198,7 +198,7 @@ class Function(nn.Module):
         """Return the ends of intervals for the labels at x, the value and each component of the derivative.
 
         Each of them holds the label of a new row with about this probability, if the new row comes from where the rows
-        of the table came from; see `runge.records.calibration`. NaN: too few labels of this kind are known.
+        of the table came from; see `runge.function.calibration`. NaN: too few labels of this kind are known.
 
         Args:
             x: the points.

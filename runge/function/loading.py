@@ -8,17 +8,17 @@ from typing import Any
 import numpy as np
 import torch
 
+from runge.configuration.command_line import command, setting
 from runge.configuration.errors import ConfigurationError
 from runge.configuration.objects import foreign
-from runge.configuration.words import command, setting
-from runge.data.roles import mistake_in
+from runge.data.column_roles import mistake_in
 from runge.data.seed import Seed
+from runge.function.calibration import Calibration
+from runge.function.ensemble import members, read_answer, read_intervals
 from runge.function.function import Function
 from runge.function.outside import Box, thinned
-from runge.records.calibration import Calibration
 from runge.records.checkpoints import join, read_checkpoint
 from runge.records.directories import RunDirectory
-from runge.records.ensemble import members, read_answer, read_intervals
 from runge.records.reading import find
 from runge.sobolev.network import Model, StackedMLP
 from runge.sobolev.units import Units

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from runge.configuration.command_line import command
 from runge.configuration.errors import ConfigurationError
 from runge.configuration.validation import Floats
-from runge.configuration.words import command
 from runge.data.channels import Channels
+from runge.data.column_roles import listed
 from runge.data.memory import frame_of
-from runge.data.roles import listed
 from runge.data.rows import Rows
 from runge.data.table import SETS, open_table
 from runge.function.function import Function

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from runge.configuration.errors import ConfigurationError
-from runge.data.roles import (
+from runge.data.column_roles import (
     Roles,
     find_partials,
     find_seconds,

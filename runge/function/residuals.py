@@ -16,9 +16,9 @@ from runge.data.rows import Rows, read
 from runge.data.seed import Seed
 from runge.data.split import Split
 from runge.data.table import Table
+from runge.function.calibration import Calibration
 from runge.function.outside import per_quantile
 from runge.function.spread import groups_by_rows, spread_over
-from runge.records.calibration import Calibration
 from runge.records.directories import RunDirectory
 
 __all__ = ["UnseenErrors", "errors_of", "rows_of"]

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any, Literal, Union
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
+from runge.configuration.command_line import key_of, override_of
 from runge.configuration.errors import ConfigurationError, RunError
-from runge.configuration.words import key_of, override_of
 from runge.data.memory import FRAME, file_of
 from runge.interface.outcomes import Answer, Comparison, Run
 from runge.records.directories import RunDirectory

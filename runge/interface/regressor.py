@@ -22,6 +22,7 @@ from runge.configuration.validation import Floats
 from runge.data.memory import check_index, column_names, unmasked
 from runge.data.rows import Rows
 from runge.data.table import Table
+from runge.function.calibration import Calibration
 from runge.function.function import Function
 from runge.function.residuals import errors_of
 from runge.interface.calls import fit
@@ -38,7 +39,6 @@ from runge.interface.checks import (
 )
 from runge.metrics import TRAIN_LOSS
 from runge.optimizers import Optimizer
-from runge.records.calibration import Calibration
 from runge.training.evaluation import training_region
 from runge.training.member import Member
 from runge.training.stack import Stack

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from runge.configuration.validation import Floats
-from runge.data.roles import listed, partial_name
+from runge.data.column_roles import listed, partial_name
 from runge.labels.columns import check_columns
 from runge.labels.mistakes import Mistake, usual_factor
 from runge.labels.pairs import Place, corrected

@@ -21,8 +21,8 @@ import yaml
 from pydantic import ConfigDict, Field, ValidationError
 from pydantic.dataclasses import dataclass
 
+from runge.configuration.command_line import setting
 from runge.configuration.errors import ConfigurationError
-from runge.configuration.words import setting
 from runge.records.files import (
     LOCK,
     discard,

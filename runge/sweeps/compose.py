@@ -18,9 +18,9 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
+from runge.configuration.command_line import key_of
 from runge.configuration.errors import ConfigurationError
 from runge.configuration.objects import CONFIGURATIONS
-from runge.configuration.words import key_of
 from runge.records.directories import RunDirectory, resumable
 from runge.records.files import claim
 

@@ -13,9 +13,9 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.core.utils import JobReturn, JobStatus, configure_log
 from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 
+from runge.configuration.command_line import setting
 from runge.configuration.errors import ConfigurationError, DivergedError, RunError
 from runge.configuration.objects import digest
-from runge.configuration.words import setting
 from runge.metrics import VAL_LOSS
 from runge.records.directories import RunDirectory
 from runge.sweeps.compose import options_of

@@ -16,9 +16,9 @@ from omegaconf import DictConfig
 from rich.console import Console
 
 from runge.comparison.tables import error_table
+from runge.configuration.command_line import command, key_of
 from runge.configuration.errors import ConfigurationError, RunError, is_out_of_memory
 from runge.configuration.objects import SAME_BITS, digest, foreign, section
-from runge.configuration.words import command, key_of
 from runge.interruption import interruption
 from runge.machine import allow_open_files
 from runge.metrics import BEST_STEP, SWITCHED_ON_STEP, TOTAL_SECONDS

@@ -20,9 +20,9 @@ from hydra.types import RunMode
 from omegaconf import DictConfig
 from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
 
+from runge.configuration.command_line import override_of
 from runge.configuration.errors import ConfigurationError, RunError, did_you_mean
 from runge.configuration.objects import CONFIGURATIONS, no_such_key
-from runge.configuration.words import override_of
 from runge.interruption import interruption
 from runge.records.directories import refuse_links
 from runge.records.files import printable

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from runge.balance import Log
-from runge.configuration.words import command, in_shell, key_of
-from runge.data.roles import columns_override, find_roles, listed, of_columns, partial_name
+from runge.configuration.command_line import command, in_shell, key_of
+from runge.data.column_roles import columns_override, find_roles, listed, of_columns, partial_name
 from runge.data.rows import Rows
 from runge.data.table import open_table
 from runge.metrics import SWITCHED_ON_STEP, TRAIN_LOSS, VAL_LOSS, key

@@ -9,9 +9,9 @@ from pathlib import Path
 from lightning.pytorch.callbacks import Callback
 
 from runge import machine
+from runge.configuration.command_line import command, setting
 from runge.configuration.errors import ConfigurationError, describe
 from runge.configuration.objects import digest
-from runge.configuration.words import command, setting
 from runge.interruption import interruption
 from runge.loggers import check_loggers
 from runge.records.checkpoints import state_path

@@ -22,7 +22,7 @@ from hypothesis import strategies as st
 
 import runge
 from runge.commands.cli import main
-from runge.configuration import words
+from runge.configuration import command_line
 from runge.training.member import Member
 from tests.commands.conftest import ONE
 from tests.compositions import draw_keys
@@ -311,4 +311,4 @@ def test_the_name_of_the_command(monkeypatch):
         *[(other, "runge train", "runge fit") for other in ("C:/bin/runge", "/lib/pytest/__main__.py", "")],
     ]:
         monkeypatch.setattr(sys, "argv", [script])
-        assert (words.command(), words.command("fit")) == (trains, fits)
+        assert (command_line.command(), command_line.command("fit")) == (trains, fits)

@@ -12,7 +12,7 @@ import torch
 import runge
 from runge.commands.export import main
 from runge.exports import FORMATS
-from runge.records.ensemble import write_answer
+from runge.function.ensemble import write_answer
 from tests.refusals import refuses
 
 

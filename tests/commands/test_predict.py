@@ -16,8 +16,8 @@ from runge.data.rows import read
 from runge.data.seed import Seed
 from runge.data.table import SETS, Table
 from runge.function import loading as module
+from runge.function.ensemble import write_answer
 from runge.function.function import Function
-from runge.records.ensemble import write_answer
 from tests.commands.conftest import SHORT, SWEEP
 from tests.exports.formats import function
 from tests.refusals import refuses

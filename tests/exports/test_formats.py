@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from runge.exports import card, export
+from runge.function.calibration import Calibration
 from runge.function.function import Function
-from runge.records.calibration import Calibration
 from runge.records.checkpoints import join
 from runge.sobolev.activations import ACTIVATIONS, Activation
 from tests.exports.formats import (

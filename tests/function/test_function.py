@@ -9,10 +9,10 @@ import pytest
 import torch
 
 import runge
+from runge.function.calibration import Calibration
+from runge.function.ensemble import write_answer
 from runge.function.function import Function
 from runge.function.outside import Box
-from runge.records.calibration import Calibration
-from runge.records.ensemble import write_answer
 from runge.sobolev.activations import ACTIVATIONS
 from runge.sobolev.units import Units
 from tests.conftest import generator

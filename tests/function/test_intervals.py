@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 
+from runge.function.calibration import Calibration
 from runge.function.spread import groups_by_rows, spread_over
-from runge.records.calibration import Calibration
 from runge.sobolev.jet import std_over
 
 

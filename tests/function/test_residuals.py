@@ -16,11 +16,11 @@ from runge.commands.predict import main
 from runge.configuration.errors import ConfigurationError
 from runge.data.rows import Rows
 from runge.data.table import Table
+from runge.function.ensemble import write_answer
 from runge.function.function import Function
 from runge.function.loading import _training_rows
 from runge.function.residuals import UnseenErrors, UnseenRows, rows_of
 from runge.records.directories import RunDirectory
-from runge.records.ensemble import write_answer
 from tests.conftest import compose
 from tests.refusals import refuses
 from tests.sobolev.test_network import stack

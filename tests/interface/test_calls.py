@@ -17,7 +17,7 @@ import torch
 
 import runge
 from runge.configuration.errors import RunError
-from runge.records.ensemble import write_answer
+from runge.function.ensemble import write_answer
 from tests.commands.conftest import ONE
 from tests.conftest import command, interrupted_at
 from tests.refusals import refuses

@@ -7,7 +7,7 @@ import pandas
 import pytest
 import torch
 
-from runge.data.roles import find_roles, read_seconds
+from runge.data.column_roles import find_roles, read_seconds
 from runge.data.table import Table, open_table
 from runge.optimizers import LevenbergMarquardt
 from runge.optimizers.levenberg_marquardt.explicit import ExplicitSpace

@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 from hydra.core.override_parser.overrides_parser import OverridesParser
 
+from runge.configuration.command_line import command, in_shell
 from runge.configuration.errors import ConfigurationError, DivergedError, RunError
 from runge.configuration.objects import SAME_BITS, build
 from runge.configuration.validation import Count, Natural, Positive, checked
-from runge.configuration.words import command, in_shell
 from runge.records.files import public, write
 from runge.sweeps.cross_validation import folds
 from runge.sweeps.journal import Batch, EndedRun, Journal

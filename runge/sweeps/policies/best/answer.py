@@ -5,8 +5,8 @@ from collections.abc import Sequence
 import numpy as np
 from scipy.spatial import KDTree
 
+from runge.function.calibration import Calibration
 from runge.metrics import ERRORS
-from runge.records.calibration import Calibration
 from runge.records.directories import RunDirectory
 from runge.sweeps.policies.best.candidates import Candidate
 from runge.sweeps.policies.best.judge import Fit

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from runge.comparison.sensitivity_table import Influence, Sensitivity
-from runge.data.roles import listed
+from runge.data.column_roles import listed
 from runge.data.rows import Rows
 from runge.function.sensitivity import measure, measure_function, total_indices, unevenness
 

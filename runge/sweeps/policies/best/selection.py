@@ -8,12 +8,12 @@ from typing import NamedTuple
 
 import numpy as np
 
+from runge.configuration.command_line import override_of
 from runge.configuration.errors import describe
 from runge.configuration.validation import Floats
-from runge.configuration.words import override_of
-from runge.records.calibration import Calibration
+from runge.function.calibration import Calibration
+from runge.function.ensemble import write_answer
 from runge.records.directories import RunDirectory
-from runge.records.ensemble import write_answer
 from runge.sweeps.journal import Batch, EndedRun, Journal
 from runge.sweeps.policies.best.candidates import Candidate, CandidateFactory
 from runge.sweeps.policies.best.display import Display

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from runge.comparison.leaderboard import Suspect
 from runge.configuration.validation import Floats
-from runge.data.roles import find_roles
+from runge.data.column_roles import find_roles
 from runge.data.rows import Rows
 from runge.data.table import open_table
 from runge.labels.contradictions import ColumnNames

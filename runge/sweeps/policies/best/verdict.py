@@ -9,10 +9,10 @@ import numpy as np
 
 from runge.comparison.leaderboard import AnswerProfile, Leaderboard, LeaderboardEntry, OutputError
 from runge.configuration.validation import Floats
-from runge.data.roles import listed, partial_name
+from runge.data.column_roles import listed, partial_name
 from runge.data.rows import Rows
+from runge.function.ensemble import read_answer
 from runge.metrics import ERRORS
-from runge.records.ensemble import read_answer
 from runge.records.files import public
 from runge.records.fits import LEVEL
 from runge.sweeps.policies.best.candidates import Candidate

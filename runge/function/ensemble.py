@@ -10,16 +10,13 @@ from pydantic import ConfigDict, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass
 
 from runge.configuration.errors import ConfigurationError
-from runge.configuration.objects import SAME_RESULT
-from runge.records.calibration import Calibration
+from runge.configuration.objects import SAME_RESULT, SEEDS
+from runge.function.calibration import Calibration
 from runge.records.directories import RunDirectory
 from runge.records.files import read_bytes, write
 from runge.records.reading import distinct, find, read
 
-__all__ = ["SEEDS", "members", "read_answer", "read_intervals", "write_answer"]
-
-SEEDS = ("seed", "data.seed", "data.fold")
-"""The keys in which the runs of one function may differ."""
+__all__ = ["members", "read_answer", "read_intervals", "write_answer"]
 
 _ANSWER = "answer.json"
 

@@ -183,10 +183,10 @@ class Sign(Unknown):
 @pytest.mark.parametrize(
     ("path", "apart"),
     [
-        *(("torch.optim.RMSprop", True), ("tests.test_optimizers.Sign", True)),
+        *(("torch.optim.RMSprop", True), ("tests.optimizers.test_optimizers.Sign", True)),
         *(("torch.optim.Adafactor", False), ("torch.optim.SparseAdam", False)),
         ("torch.optim.Muon", False),
-        ("tests.test_optimizers.Unknown", False),
+        ("tests.optimizers.test_optimizers.Unknown", False),
     ],
 )
 def test_only_what_is_known_to_be_elementwise_is_trained_in_stacks(path, apart):

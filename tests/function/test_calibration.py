@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.stats import laplace
 
-from runge.records.calibration import Calibration
+from runge.function.calibration import Calibration
 
 
 def test_floor_is_the_most_likely_one():

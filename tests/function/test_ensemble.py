@@ -5,8 +5,8 @@ import json
 import pytest
 
 from runge.configuration.errors import ConfigurationError
+from runge.function.ensemble import members, read_answer, write_answer
 from runge.records.directories import RunDirectory, RunState
-from runge.records.ensemble import members, read_answer, write_answer
 
 
 @pytest.fixture
