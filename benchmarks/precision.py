@@ -21,9 +21,9 @@ from pages import render, write_pages
 from runge import machine
 from runge.configuration.errors import RunError
 from runge.records.directories import RunDirectory
-from runge.sweeps.compose import compose
+from runge.composing.composition import compose
 from runge.training.member import Member
-from runge.training.stack import Stack
+from runge.training.train import Stack
 
 FORMULAS = "1/(1+25*x**2)", "1/(1+100*x**2)", "exp(-x)*sin(8*x)", "tanh(10*x)"
 METHODS = {

@@ -27,7 +27,7 @@ class FusedLauncher(Launcher):
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
         """Keep what the jobs need."""
-        from runge.sweeps.compose import Composer
+        from runge.composing.composition import Composer
 
         self.callbacks, self.config = hydra_context.callbacks, config
         self.compose = Composer(hydra_context.config_loader, config)
@@ -59,7 +59,7 @@ class LoopSweeper(Sweeper):
 
     def sweep(self, arguments: list[str]) -> None:
         """Run the loop."""
-        from runge.sweeps.compose import Composer
+        from runge.composing.composition import Composer
         from runge.sweeps.launch import count_processes
         from runge.sweeps.loop import policy_of, sweep
         from runge.sweeps.policies.policy import SweepCommand

@@ -17,7 +17,7 @@ from runge.configuration.errors import ConfigurationError
 from runge.configuration.objects import CONFIGURATIONS, flatten
 from runge.sobolev.activations import ACTIVATIONS
 from runge.training.member import SECTIONS, Member
-from runge.training.stack import Stack
+from runge.training.train import Stack
 from tests.conftest import compose
 
 GROUPS = {

@@ -27,7 +27,7 @@ from runge.configuration.objects import CONFIGURATIONS
 from runge.optimizers import Problem
 from runge.records.directories import RunDirectory
 from runge.sobolev.network import Model
-from runge.sweeps.compose import Composer, plain_data, register_resolvers
+from runge.composing.composition import Composer, plain_data, register_resolvers
 from runge.training.member import Member
 from tests.randomness import _seeded, fresh_seeds
 
@@ -171,7 +171,7 @@ def _kernels(shared) -> None:
 @pytest.fixture
 def fit(tmp_path, monkeypatch) -> Callable[..., Path]:
     """Train a run by its member and its stack, without the command; return its directory, in an empty folder."""
-    from runge.training.stack import Stack  # late: it loads Lightning
+    from runge.training.train import Stack  # late: it loads Lightning
 
     monkeypatch.chdir(tmp_path)
 

@@ -19,7 +19,7 @@ from runge.configuration.objects import build
 from runge.data.rows import read
 from runge.data.table import Table
 from runge.function.sensitivity import measure
-from runge.sweeps.compose import Composer
+from runge.composing.composition import Composer
 from runge.sweeps.loop import policy_of
 from runge.sweeps.policies.best.successive_halving import Best
 from runge.sweeps.policies.policy import SweepCommand

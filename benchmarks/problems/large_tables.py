@@ -28,9 +28,9 @@ from tables import Rows, errors, noisy
 
 from runge import machine
 from runge.optimizers import Course, Problem
-from runge.sweeps.compose import compose
+from runge.composing.composition import compose
 from runge.training.member import Member
-from runge.training.stack import Stack
+from runge.training.train import Stack
 
 
 def arm(x: NDArray) -> NDArray:

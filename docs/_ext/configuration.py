@@ -22,8 +22,8 @@ CONFIGURATIONS = Path(__file__).resolve().parents[2] / "conf"
 SECTIONS = {
     "data": "runge.data.sampled.Data",
     "model": "runge.sobolev.network.Model",
-    "loss": "runge.training.sections.Loss",
-    "trainer": "runge.training.sections.Training",
+    "loss": "runge.training.settings.Loss",
+    "trainer": "runge.training.settings.Training",
 }
 """The classes whose docstrings explain the keys of a section."""
 

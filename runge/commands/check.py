@@ -16,7 +16,7 @@ from runge.data.memory import FRAME, frame_of
 from runge.data.table import FORMATS, Table, open_table
 from runge.labels.contradictions import ColumnNames, Finding, LabelReport, contradictions
 from runge.records.files import printable
-from runge.sweeps.compose import compose
+from runge.composing.composition import compose
 from runge.sweeps.session import explain
 
 if TYPE_CHECKING:

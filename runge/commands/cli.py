@@ -20,7 +20,7 @@ from runge.configuration.errors import ConfigurationError, did_you_mean
 from runge.configuration.objects import CONFIGURATIONS
 from runge.interruption import interruption
 from runge.records.files import printable
-from runge.sweeps.compose import register_resolvers
+from runge.composing.composition import register_resolvers
 from runge.sweeps.session import as_sweep, check_overrides, explain, quoted, train_composed
 
 _VERBS = {

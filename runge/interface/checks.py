@@ -15,7 +15,7 @@ from runge.data.rows import Rows
 from runge.data.table import FARTHEST
 from runge.labels.contradictions import ColumnNames, wrong_columns
 from runge.optimizers import Optimizer
-from runge.sweeps.compose import compose
+from runge.composing.composition import compose
 
 __all__ = [
     "CHECK",

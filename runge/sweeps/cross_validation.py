@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from omegaconf import DictConfig, OmegaConf
 
 from runge.configuration.objects import build, section
-from runge.sweeps.compose import Composer
+from runge.composing.composition import Composer
 
 __all__ = ["expand_folds", "folds"]
 

@@ -18,7 +18,7 @@ from runge.configuration.errors import ConfigurationError, DivergedError, RunErr
 from runge.configuration.objects import digest
 from runge.metrics import VAL_LOSS
 from runge.records.directories import RunDirectory
-from runge.sweeps.compose import options_of
+from runge.composing.composition import options_of
 
 if TYPE_CHECKING:
     from runge.training.member import Member

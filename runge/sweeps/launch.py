@@ -22,7 +22,7 @@ from runge.configuration.objects import build, digest
 from runge.interruption import interruption
 from runge.records.directories import RunDirectory, RunState
 from runge.records.files import locked
-from runge.sweeps.compose import Composer, fixed_keys, plain_data
+from runge.composing.composition import Composer, fixed_keys, plain_data
 from runge.sweeps.jobs import (
     TIME_OVER,
     Chunk,

@@ -18,7 +18,7 @@ from hydra.core.utils import env_override, setup_globals
 from runge import machine
 from runge.configuration.errors import ConfigurationError, RunError, describe, is_out_of_memory
 from runge.interruption import ENDING, interruption
-from runge.sweeps.compose import register_resolvers
+from runge.composing.composition import register_resolvers
 
 Report = Callable[[Any], object]
 Task = Callable[[Report], Any]
@@ -36,7 +36,7 @@ def start_loading() -> Any:
     from multiprocessing import forkserver, resource_tracker
 
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["runge.sweeps.run", "runge.training.stack", "pandas"])
+    context.set_forkserver_preload(["runge.sweeps.run", "runge.training.train", "pandas"])
     # Signals to the whole group of processes, such as Ctrl-C, concern the commanding process alone, which passes
     # them on. The server and its children inherit the mask; the system keeps signals until a child lets them through.
     # Both begin with `python -c`, for which Python would put the working directory first on the import path.

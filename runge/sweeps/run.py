@@ -25,14 +25,14 @@ from runge.metrics import BEST_STEP, SWITCHED_ON_STEP, TOTAL_SECONDS
 from runge.records.checkpoints import state_path
 from runge.records.directories import FINDINGS, RunDirectory, RunState, resumable
 from runge.records.files import locked, printable, read_yaml
-from runge.sweeps.compose import fixed_keys, options_of, plain_data
+from runge.composing.composition import fixed_keys, options_of, plain_data
 from runge.sweeps.jobs import Job, Value, begin_job, check_rows, ended_before, job_return, log_to_file, name_overrides
 from runge.training.advice import advice, log_rows, without_effect
 from runge.training.member import Member
 
 if TYPE_CHECKING:
     from runge.training.evaluation import Metrics
-    from runge.training.stack import Outcome, Stack
+    from runge.training.train import Outcome, Stack
 
 log = logging.getLogger(__name__)
 
@@ -162,7 +162,7 @@ def make_stack(members: Sequence[Member]) -> "Stack":
     Raises:
         ConfigurationError: a size or a value is not allowed, or the stack does not fit into memory.
     """
-    from runge.training.stack import Stack  # late: a wrong value is reported before Lightning is loaded
+    from runge.training.train import Stack  # late: a wrong value is reported before Lightning is loaded
 
     try:
         stack = Stack(members)

@@ -26,7 +26,7 @@ from runge.configuration.objects import CONFIGURATIONS, no_such_key
 from runge.interruption import interruption
 from runge.records.directories import refuse_links
 from runge.records.files import printable
-from runge.sweeps.compose import LOCK, explain_value, register_resolvers
+from runge.composing.composition import LOCK, explain_value, register_resolvers
 from runge.sweeps.jobs import log_to_file, set_handlers
 
 __all__ = ["as_sweep", "check_overrides", "explain", "quoted", "session", "train_composed"]

@@ -24,7 +24,7 @@ from runge.sampling import Sampling
 from runge.schedules import Schedule
 from runge.sobolev.network import Model
 from runge.targets import Target, far_from_one
-from runge.training.sections import Loss, Training
+from runge.training.settings import Loss, Training
 
 OF_FORMULAS = ("target", "sampling")
 """The keys of sections that say what is sampled and where, which a table does not have."""

@@ -14,7 +14,7 @@ from runge.configuration.objects import build, locate, section
 from runge.sobolev.accuracy import Metric
 from runge.sobolev.points import Points
 from runge.training.saving import StateFile
-from runge.training.sections import Training
+from runge.training.settings import Training
 
 IGNORED = ".isinstance.treespec, LeafSpec.. is deprecated|The .srun. command is available|GPU available but not used"
 """Warnings of no use to the user: Lightning 2.6 uses torch's pytree in a deprecated way, and advertises

@@ -15,9 +15,9 @@ from runge.function.loading import load
 from runge.function.slices import formula_of, profiles_of
 from runge.pictures.drawing import draw, draw_answer, title_of
 from runge.sobolev.network import StackedMLP
-from runge.sweeps.compose import compose
+from runge.composing.composition import compose
 from runge.training.member import Member
-from runge.training.stack import Stack
+from runge.training.train import Stack
 from tests.conftest import model
 
 pytestmark = pytest.mark.usefixtures("in_folder")

@@ -24,7 +24,7 @@ from runge.function.function import Function
 from runge.interface.checks import OPTIMIZERS, composed
 from runge.interface.regressor import SobolevRegressor
 from runge.optimizers import SGD, LevenbergMarquardt
-from runge.sweeps.compose import compose
+from runge.composing.composition import compose
 from tests.conftest import interrupted_at
 from tests.sweeps.commands import TINY_SEARCH
 

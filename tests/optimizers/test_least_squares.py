@@ -10,7 +10,7 @@ import torch
 from runge.configuration.objects import flatten
 from runge.optimizers import LeastSquares, least_squares
 from runge.optimizers.least_squares import solve_last_layer
-from runge.sweeps.compose import compose
+from runge.composing.composition import compose
 from runge.training.member import Member
 from tests.refusals import refuses
 from tests.sums_of_squares import last_layers, plane, problem

@@ -18,7 +18,7 @@ from runge.sobolev.jet import pairs
 from runge.sobolev.second import second_errors, second_jacobian, with_second
 from runge.sobolev.units import Units
 from runge.training.member import Member
-from runge.training.stack import Stack
+from runge.training.train import Stack
 from tests.conftest import compose, generator
 from tests.refusals import refuses
 from tests.sums_of_squares import plane

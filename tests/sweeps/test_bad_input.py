@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from runge.sweeps.compose import combinations
+from runge.composing.composition import combinations
 from runge.sweeps.journal import Journal
 from runge.sweeps.launch import check_jobs
 from runge.sweeps.loop import policy_of

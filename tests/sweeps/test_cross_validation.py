@@ -14,7 +14,7 @@ from runge.sweeps.journal import Journal
 from runge.sweeps.launch import check_jobs
 from runge.sweeps.loop import policy_of
 from runge.training.member import Member
-from runge.training.stack import Stack
+from runge.training.train import Stack
 from tests.conftest import compose
 from tests.sweeps.policies.made_up import Launcher, overrides_of, read_command, run
 from tests.sweeps.test_differential import check_members

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from runge.configuration.errors import RunError
-from runge.training.stack import Stack
+from runge.training.train import Stack
 from tests.compositions import SMALL, accepted, draw_stack
 from tests.reference import expected
 from tests.sweeps.test_sweep import new_run

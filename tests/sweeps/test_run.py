@@ -20,7 +20,7 @@ from runge.sweeps import run as run_module
 from runge.sweeps.session import quoted
 from runge.training.member import Member
 from runge.training.module import SobolevRegression
-from runge.training.stack import Stack
+from runge.training.train import Stack
 from tests.conftest import ROOT, compose, interrupted_at
 from tests.refusals import check_refusal, refuses
 

@@ -14,7 +14,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from runge.metrics import Objective
 from runge.sweeps.loop import policy_of
 from runge.sweeps.policies.grid import Grid
-from runge.sweeps.policies.space import read_space, rounded
+from runge.composing.ranges import read_space, rounded
 from runge.sweeps.session import explain
 from tests.conftest import ROOT, command
 from tests.refusals import check_refusal, refuses

@@ -18,10 +18,10 @@ from runge.configuration.errors import DivergedError
 from runge.records.checkpoints import STACKS
 from runge.records.directories import RunDirectory
 from runge.sweeps import launch
-from runge.sweeps.compose import Composer, options_of
+from runge.composing.composition import Composer, options_of
 from runge.sweeps.jobs import Job, begun_chunks, plan
 from runge.training.member import Member
-from runge.training.stack import Stack
+from runge.training.train import Stack
 from tests.conftest import composer
 from tests.sweeps.commands import Command, until
 from tests.sweeps.test_run import SHORT, check_equal, figures, state

@@ -16,7 +16,7 @@ from runge.records.directories import RunDirectory
 from runge.sweeps.jobs import ended_before
 from runge.sweeps.run import announce, print_errors
 from runge.training.member import Member
-from runge.training.stack import Stack
+from runge.training.train import Stack
 from tests.conftest import compose
 from tests.refusals import check_refusal, refuses
 from tests.sweeps.test_differential import check_members

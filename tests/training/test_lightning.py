@@ -19,7 +19,7 @@ from runge.training.callbacks.derivative_loss import DerivativeLoss
 from runge.training.datamodule import SobolevDataModule
 from runge.training.member import Member
 from runge.training.module import SobolevRegression
-from runge.training.stack import Stack
+from runge.training.train import Stack
 from tests.sweeps.test_sweep import new_run
 
 SIZES = {"n_train": 16, "n_val": 16, "n_test": 31}

@@ -11,7 +11,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 import runge
 from runge.optimizers import LBFGS
 from runge.training.member import Member
-from runge.training.stack import Stack
+from runge.training.train import Stack
 from tests.refusals import refuses
 from tests.sweeps.test_run import REGIONS, SHORT, at_step, check_resumed_alone, figures, fit_alone, history, state
 from tests.sweeps.test_sweep import new_run

@@ -4,7 +4,7 @@ from typing import ClassVar
 
 from runge.configuration.objects import build
 from runge.configuration.validation import Count, checked
-from runge.sweeps.compose import combinations
+from runge.composing.composition import combinations
 from runge.sweeps.cross_validation import expand_folds
 from runge.sweeps.journal import Batch, EndedRun, Journal
 from runge.sweeps.launch import check_jobs

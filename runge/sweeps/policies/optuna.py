@@ -18,7 +18,7 @@ from runge.sweeps.cross_validation import folds
 from runge.sweeps.journal import Batch, EndedRun, Journal
 from runge.sweeps.launch import check_jobs
 from runge.sweeps.policies.policy import Policy, Rounds, SweepCommand
-from runge.sweeps.policies.space import ends, read_space
+from runge.composing.ranges import ends, read_space
 from runge.sweeps.policies.study import Result, Sampler, Study, import_optuna
 
 __all__ = ["Optuna", "OptunaSettings"]

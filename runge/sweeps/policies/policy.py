@@ -11,7 +11,7 @@ from hydra.types import HydraContext
 from omegaconf import DictConfig, OmegaConf
 
 from runge.configuration.errors import ConfigurationError
-from runge.sweeps.compose import Composer
+from runge.composing.composition import Composer
 from runge.sweeps.journal import Batch, EndedRun, Journal
 
 __all__ = ["Policy", "Rounds", "SweepCommand"]

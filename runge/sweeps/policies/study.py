@@ -12,7 +12,7 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 
 from runge.configuration.errors import ConfigurationError
-from runge.sweeps.policies.space import Space, rounded
+from runge.composing.ranges import Space, rounded
 
 Sampler = Literal["tpe", "random"]
 

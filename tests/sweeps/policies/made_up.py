@@ -7,7 +7,7 @@ from typing import ClassVar
 from hydra.core.utils import JobReturn, JobStatus
 from hydra.types import RunMode
 
-from runge.sweeps.compose import Composer
+from runge.composing.composition import Composer
 from runge.sweeps.loop import policy_of, sweep
 from runge.sweeps.policies.best.judge import Fit
 from runge.sweeps.policies.policy import SweepCommand

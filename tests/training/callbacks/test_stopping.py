@@ -13,7 +13,7 @@ from runge.records.directories import RunDirectory
 from runge.training.member import Member
 from runge.training.module import SobolevRegression
 from runge.training.saving import StateFile
-from runge.training.stack import Stack
+from runge.training.train import Stack
 from tests.sweeps.test_run import at_step, figures, fit_alone, history, state
 from tests.sweeps.test_sweep import new_run
 

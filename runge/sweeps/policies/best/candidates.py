@@ -10,7 +10,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from runge.configuration.errors import ConfigurationError
 from runge.data.rows import Rows
 from runge.records.directories import RunDirectory
-from runge.sweeps.compose import plain_data
+from runge.composing.composition import plain_data
 from runge.sweeps.jobs import current_job
 from runge.sweeps.policies.best.judge import Fit, error_of, root_mean
 from runge.sweeps.policies.policy import SweepCommand

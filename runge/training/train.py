@@ -18,7 +18,7 @@ from runge.records.checkpoints import state_path
 from runge.records.directories import RunDirectory
 from runge.resampling import Periodic
 from runge.sobolev.kernel import Kernel
-from runge.training.build import build, settled_from
+from runge.training.prepare import build, settled_from
 from runge.training.callbacks.balancing import Balancing
 from runge.training.callbacks.derivative_loss import DerivativeLoss
 from runge.training.callbacks.history import BlockReport, CallbackMetrics, Forecast, History, LoggedRows, Progress
@@ -26,7 +26,7 @@ from runge.training.callbacks.resample import Resample
 from runge.training.callbacks.stopping import StopEarly, TimeLimit
 from runge.training.datamodule import SobolevDataModule
 from runge.training.member import Member
-from runge.training.results import Outcome, RunWriter, StackWriter, UnwritableError
+from runge.training.record import Outcome, RunWriter, StackWriter, UnwritableError
 from runge.training.saving import Save, StateFile, is_to_stop
 from runge.training.trainer import IGNORED, make_callbacks, make_trainer
 
