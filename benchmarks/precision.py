@@ -19,11 +19,13 @@ from evidence.classical import classical
 from pages import render, write_pages
 
 from runge import machine
+from runge.composing.composition import compose
 from runge.configuration.errors import RunError
 from runge.records.directories import RunDirectory
-from runge.composing.composition import compose
 from runge.training.member import Member
-from runge.training.train import Stack
+from runge.training.prepare import Stack, prepare
+from runge.training.run import train_and_record
+from runge.training.settings import Settings
 
 FORMULAS = "1/(1+25*x**2)", "1/(1+100*x**2)", "exp(-x)*sin(8*x)", "tanh(10*x)"
 METHODS = {
@@ -38,13 +40,13 @@ FIELDS = "f", "by", "mse_f", "worst_mse_f", "mse_df", "worst_mse_df", "max_f", "
 
 
 def experiment(*overrides: str) -> Stack:
-    return Stack([Member(compose(*overrides, "trainer.progress_bar=false"))])
+    return prepare([Member(Settings.of(compose(*overrides, "trainer.progress_bar=false")))])
 
 
 def fit(*overrides: str) -> dict[str, Any]:
     """Return the final figures of a run."""
     with tempfile.TemporaryDirectory() as folder:
-        (outcome,) = experiment(*overrides).fit([RunDirectory(folder)])
+        (outcome,) = train_and_record(experiment(*overrides), [RunDirectory(folder)], lambda *_: [])
     if isinstance(outcome, RunError):
         raise outcome
     return outcome

@@ -1,6 +1,5 @@
 """Hydra's entry to `runge.sweeps`, imported late: the launcher `fused` and the sweeper `loop`."""
 
-import time
 from collections.abc import Sequence
 from typing import Any
 
@@ -27,17 +26,15 @@ class FusedLauncher(Launcher):
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
         """Keep what the jobs need."""
-        from runge.composing.composition import Composer
+        from runge.sweeps.launch import read_command
 
-        self.callbacks, self.config = hydra_context.callbacks, config
-        self.compose = Composer(hydra_context.config_loader, config)
+        self.command = read_command(hydra_context, config, self.settings)
 
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
-        """Run a batch of jobs."""
+        """Run a batch of jobs for any sweeper."""
         from runge.sweeps.launch import launch
 
-        parts, first = (self.callbacks, self.compose, self.config, self.settings), initial_job_idx
-        return launch(*parts, job_overrides, first, self.failures, self.quiet)
+        return launch(self.command, self.settings, job_overrides, initial_job_idx, self.failures, self.quiet)
 
 
 class LoopSweeper(Sweeper):
@@ -59,16 +56,12 @@ class LoopSweeper(Sweeper):
 
     def sweep(self, arguments: list[str]) -> None:
         """Run the loop."""
-        from runge.composing.composition import Composer
-        from runge.sweeps.launch import count_processes
+        from runge.sweeps.launch import read_command
         from runge.sweeps.loop import policy_of, sweep
-        from runge.sweeps.policies.policy import SweepCommand
 
-        began = time.monotonic()
         fused = self._launcher if isinstance(self._launcher, FusedLauncher) else None
-        processes = count_processes(fused.settings) if fused else None
-        compose = fused.compose if fused else Composer(self._context.config_loader, self._config)
-        command = SweepCommand(self._context, self._config, arguments, began, compose, processes)
+        command = fused.command if fused else read_command(self._context, self._config, None)
+        command = command._replace(arguments=arguments)
         policy = policy_of(command)
         if fused:
             fused.quiet = policy.displays

@@ -16,8 +16,9 @@ from annotated_types import Ge, Gt, Le, Lt
 from runge.configuration.errors import ConfigurationError
 from runge.configuration.objects import CONFIGURATIONS, flatten
 from runge.sobolev.activations import ACTIVATIONS
-from runge.training.member import SECTIONS, Member
-from runge.training.train import Stack
+from runge.training.member import Member
+from runge.training.prepare import prepare
+from runge.training.settings import SECTIONS, Settings
 from tests.conftest import compose
 
 GROUPS = {
@@ -86,16 +87,16 @@ def draw_keys(member: Member) -> dict[str, Callable[[Random], str]]:
                 found[key] = lambda chance, draw=draw: json.dumps(draw(chance))
 
     for section in SECTIONS:
-        add(section, getattr(member, {"trainer": "training"}.get(section, section)))
-    present = found.keys() | flatten(member.configuration).keys()
+        add(section, getattr(member.settings, section))
+    present = found.keys() | flatten(member.settings.configuration).keys()
     return found | {key: partial(Random.choice, seq=texts) for key, texts in UNTYPED.items() if key in present}
 
 
 def accepted(overrides: Sequence[str]) -> Member | None:
     """Return the member that these overrides compose, or None if it is refused."""
     try:
-        member = Member(compose(*overrides) | {"logger": {}})
-        Stack([member])
+        member = Member(Settings.of(compose(*overrides) | {"logger": {}}))
+        prepare([member])
     except ConfigurationError:
         return None
     return member

@@ -12,7 +12,7 @@ from hashlib import sha256
 from itertools import count
 from pathlib import Path
 from random import Random
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import torch
@@ -23,12 +23,13 @@ from hydra.types import RunMode
 from hypothesis import settings
 
 from runge import machine
+from runge.composing.composition import Composer, plain_data, register_resolvers
 from runge.configuration.objects import CONFIGURATIONS
 from runge.optimizers import Problem
 from runge.records.directories import RunDirectory
 from runge.sobolev.network import Model
-from runge.composing.composition import Composer, plain_data, register_resolvers
 from runge.training.member import Member
+from runge.training.settings import Settings
 from tests.randomness import _seeded, fresh_seeds
 
 __all__ = ["_seeded", "fresh_seeds"]
@@ -66,6 +67,11 @@ def pytest_collection_modifyitems(config, items):
                 item.add_marker(pytest.mark.skip(reason="it takes long: `--nightly` runs it"))
 
 
+if TYPE_CHECKING:
+    from runge.training.prepare import Stack
+    from runge.training.record import Outcome
+
+
 @cache
 def composer() -> Composer:
     """The composer of a sweep's jobs, to which a composition of the same options takes 2 ms instead of 90 ms."""
@@ -95,6 +101,14 @@ def command(*arguments: str) -> tuple[int, str]:
                     logging.getLogger().removeHandler(handler)
                     handler.close()
     return 0, ""
+
+
+def fit_stack(stack: "Stack", directories: Sequence[RunDirectory], **options: Any) -> "list[Outcome]":
+    """Train a stack without the command and without a progress bar; return the outcomes."""
+    from runge.pictures.drawing import draw_into
+    from runge.training.run import train_and_record  # late: it loads Lightning
+
+    return train_and_record(stack, directories, draw_into, lambda _: None, **options)
 
 
 def interrupted_at(step: int) -> Callable[..., Problem]:
@@ -171,7 +185,7 @@ def _kernels(shared) -> None:
 @pytest.fixture
 def fit(tmp_path, monkeypatch) -> Callable[..., Path]:
     """Train a run by its member and its stack, without the command; return its directory, in an empty folder."""
-    from runge.training.train import Stack  # late: it loads Lightning
+    from runge.training.prepare import prepare  # late: it loads Lightning
 
     monkeypatch.chdir(tmp_path)
 
@@ -179,7 +193,7 @@ def fit(tmp_path, monkeypatch) -> Callable[..., Path]:
         directory, configuration = RunDirectory(tmp_path / name), compose(*overrides)
         directory.path.mkdir()
         directory.begin(configuration, overrides, {})
-        (outcome,) = Stack([Member(configuration, overrides)]).fit([directory], lambda _: None, alone=True)
+        (outcome,) = fit_stack(prepare([Member(Settings.of(configuration), overrides)]), [directory], alone=True)
         assert isinstance(outcome, dict), outcome
         return directory.path
 

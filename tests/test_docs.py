@@ -15,15 +15,16 @@ from hydra.types import RunMode
 from numpy.testing import assert_allclose
 
 from runge.commands import compare as compare
+from runge.composing.command import SweepCommand
+from runge.composing.composition import Composer
+from runge.composing.overrides import as_sweep, check_overrides, quoted
+from runge.composing.session import session
 from runge.configuration.objects import build
 from runge.data.rows import read
 from runge.data.table import Table
 from runge.function.sensitivity import measure
-from runge.composing.composition import Composer
 from runge.sweeps.loop import policy_of
 from runge.sweeps.policies.best.successive_halving import Best
-from runge.sweeps.policies.policy import SweepCommand
-from runge.sweeps.session import as_sweep, check_overrides, quoted, session
 from tests.conftest import ROOT, command
 
 DATA, PAGE = ((ROOT / f"docs/howto/{name}.md").read_text() for name in ("data", "extend"))
@@ -189,7 +190,7 @@ TOGETHER = "wing.csv" + "".join(line.removeprefix("wing.csv") for line in PLAIN)
 def test_the_commands_of_the_page_on_the_best_fit(line, tables):
     _, *arguments = quoted(as_sweep(shlex.split(line)))
     check_overrides(arguments)
-    with session(RunMode.MULTIRUN) as hydra:
+    with session(is_sweep=True) as hydra:
         composed = hydra.compose_config("config", arguments, RunMode.MULTIRUN, with_log_configuration=False)
         compose, typed = Composer(hydra.config_loader, composed), list(composed.hydra.overrides.task)
         command = SweepCommand(SimpleNamespace(config_loader=hydra.config_loader), composed, typed, 0.0, compose, 1)

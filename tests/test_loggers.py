@@ -24,11 +24,11 @@ from tensorboard.plugins.custom_scalar.metadata import CONFIG_SUMMARY_TAG
 from tensorboard.plugins.hparams.backend_context import Context
 from tensorboard.plugins.hparams.metadata import SESSION_START_INFO_TAG, parse_session_start_info_plugin_data
 
+from runge.composing.overrides import explain
 from runge.configuration.errors import DivergedError
 from runge.configuration.objects import digest
 from runge.loggers.tensorboard import LOGARITHMS, TensorBoard, label, settings
 from runge.records.directories import RunDirectory
-from runge.sweeps.session import explain
 from tests.refusals import check_refusal, refuses
 from tests.sweeps.test_bad_input import prepare
 from tests.sweeps.test_run import SHORT, at_step, check_equal, figures, fit_alone, history, only_run, state

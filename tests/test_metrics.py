@@ -9,6 +9,7 @@ from runge.metrics import Objective
 from runge.records.directories import RunDirectory
 from runge.records.reading import read_columns
 from runge.training.member import Member
+from runge.training.settings import Settings
 from tests.refusals import refuses
 
 
@@ -45,9 +46,9 @@ OF_TWO = "target=expression target.expr=[x,x**2] objective="
 def test_what_is_allowed(overrides, configuration):
     """With several outputs these are allowed in place of regions."""
     keys = overrides.rpartition("=")[2].strip("[]").split(",")
-    assert list(Member(configuration(*overrides.split())).objective.keys) == keys
+    assert list(Member(Settings.of(configuration(*overrides.split()))).objective.keys) == keys
 
 
 def test_regions_of_several_outputs_are_refused(configuration):
     with refuses("objective", "got 'val/mse_df/left'", "f1, f2, such as val/mse_df/f1"):
-        Member(configuration(*f"{OF_TWO}val/mse_df/left".split()))
+        Member(Settings.of(configuration(*f"{OF_TWO}val/mse_df/left".split())))

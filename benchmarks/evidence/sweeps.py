@@ -7,13 +7,13 @@ from pathlib import Path
 import yaml
 from claims import SEED, Claim, ClaimRuns
 
+from runge.composing.composition import combinations as runs_of
+from runge.composing.composition import compose
 from runge.configuration.errors import ConfigurationError, RunError
 from runge.configuration.objects import CONFIGURATIONS, digest
 from runge.interface.calls import sweep
 from runge.records.directories import RunDirectory
 from runge.records.reading import find, read
-from runge.composing.composition import combinations as runs_of
-from runge.composing.composition import compose
 
 # The values that `--quick` sweeps over instead of the experiments', and its other overrides.
 QUICK = {SEED: "0", "target": "runge", "optimizer": "adam", "model.width": "8,16"}

@@ -27,10 +27,11 @@ from results import keep
 from tables import Rows, errors, noisy
 
 from runge import machine
-from runge.optimizers import Course, Problem
 from runge.composing.composition import compose
+from runge.optimizers import Course, Problem
 from runge.training.member import Member
-from runge.training.train import Stack
+from runge.training.prepare import Stack, prepare
+from runge.training.settings import Settings
 
 
 def arm(x: NDArray) -> NDArray:
@@ -67,7 +68,7 @@ def stack_of(rows: Rows, *overrides: str) -> Stack:
     with tempfile.TemporaryDirectory() as folder:
         np.savez(f"{folder}/rows.npz", **rows._asdict())
         table = ("data=table", f"data.file={folder}/rows.npz", "data.split.val=0", "data.split.test=0")
-        return Stack([Member(compose(*table, *overrides))])
+        return prepare([Member(Settings.of(compose(*table, *overrides)))])
 
 
 def fit(method: str, table: str, seed: int, seconds: float) -> dict[str, float]:

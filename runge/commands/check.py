@@ -8,6 +8,8 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from runge.commands.endings import ending_quietly, refusing
+from runge.composing.composition import compose
+from runge.composing.overrides import explain
 from runge.configuration.command_line import command, in_shell, override_of
 from runge.configuration.errors import ConfigurationError
 from runge.configuration.objects import build
@@ -16,8 +18,6 @@ from runge.data.memory import FRAME, frame_of
 from runge.data.table import FORMATS, Table, open_table
 from runge.labels.contradictions import ColumnNames, Finding, LabelReport, contradictions
 from runge.records.files import printable
-from runge.composing.composition import compose
-from runge.sweeps.session import explain
 
 if TYPE_CHECKING:
     import pandas

@@ -13,15 +13,18 @@ from typing import Any
 
 import hydra
 from hydra.core.utils import env_override
+from omegaconf import DictConfig
+from rich.console import Console
 
 from runge.commands.endings import ending_quietly
+from runge.composing.composition import register_resolvers
+from runge.composing.overrides import as_sweep, check_overrides, explain, quoted
+from runge.composing.task import train_composed
 from runge.configuration.command_line import command, in_shell
 from runge.configuration.errors import ConfigurationError, did_you_mean
 from runge.configuration.objects import CONFIGURATIONS
 from runge.interruption import interruption
 from runge.records.files import printable
-from runge.composing.composition import register_resolvers
-from runge.sweeps.session import as_sweep, check_overrides, explain, quoted, train_composed
 
 _VERBS = {
     "fit": "find the best fit of a table or a formula in a minute, without settings",
@@ -86,13 +89,27 @@ def main(default: str = "") -> None:
         if names_own := any(map(_NAMES_OWN.search, sys.argv)):  # of a class, which may be in the working directory
             sys.path.append(os.getcwd())
         register_resolvers()
-        # A sweep calls the launcher of `hydra_plugins`, which trains stacks, and not `train_composed`.
-        train = hydra.main(version_base="1.3", config_path=str(CONFIGURATIONS), config_name="config")(train_composed)
+        # A sweep calls the launcher of `hydra_plugins`, which trains stacks, and not `train`.
+        run = hydra.main(version_base="1.3", config_path=str(CONFIGURATIONS), config_name="config")(train)
         # For the jobs of clusters, which begin with `python -m`, Python would put the working directory first.
         with env_override({} if names_own else {"PYTHONSAFEPATH": "1"}):
-            _report_mistakes(train)
+            _report_mistakes(run)
     else:
         importlib.import_module(f"runge.commands.{verb}").main(arguments, command(verb))
+
+
+def train(configuration: DictConfig) -> Any:
+    """Train one run, print its errors, and return the values of its objective."""
+    from runge.pictures.drawing import draw_into  # late: other verbs do not need it
+
+    return train_composed(configuration, draw_into, _print_errors)
+
+
+def _print_errors(*errors: Any) -> None:
+    """Print the table of a run's errors, the arguments of `error_table`."""
+    from runge.comparison.tables import error_table  # late: a mistake is reported before
+
+    Console().print(error_table(*errors))
 
 
 def _without_verb(words: Sequence[str], default: str) -> str:

@@ -3,7 +3,8 @@
 import itertools
 import pickle
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import cache
 from typing import Any
 
@@ -14,6 +15,7 @@ from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
+from hydra.core.utils import setup_globals
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
@@ -29,7 +31,7 @@ LOCK = threading.RLock()
 
 
 def register_resolvers() -> None:
-    """Register the resolvers of the configuration.
+    """Register the resolvers of the configuration, and Hydra's.
 
     `${directory:RESUME,PATH}` is the run to resume, or else a new directory PATH, numbered if it exists already.
     `${share:SHARE,STEPS}` is a share of the steps, rounded; `${share:SHARE,STEPS,MOST}` rounded down, from 1 to MOST.
@@ -49,6 +51,7 @@ def register_resolvers() -> None:
         run = RunDirectory(path)
         return None if run.hydra.exists() or run.configuration.exists() else run.hydra_part.name
 
+    setup_globals()
     OmegaConf.register_new_resolver("directory", directory, use_cache=True, replace=True)
     OmegaConf.register_new_resolver("share", share, replace=True)
     OmegaConf.register_new_resolver("record", record, replace=True)
@@ -160,6 +163,17 @@ class Composer:
         one, two = f"{override.key_or_group}.", f"{later.key_or_group}."
         is_choice = later.package or later.key_or_group in self._master.hydra.runtime.choices
         return not is_choice and (one.startswith(two) or two.startswith(one))
+
+
+@contextmanager
+def current_job(config: DictConfig) -> Iterator[None]:
+    """Make a job's configuration Hydra's; `set_config` would copy it."""
+    state = HydraConfig.instance()
+    before, state.cfg = state.cfg, config  # pyright: ignore[reportAttributeAccessIssue]
+    try:
+        yield
+    finally:
+        state.cfg = before
 
 
 def compose(*overrides: str) -> dict[str, Any]:

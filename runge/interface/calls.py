@@ -5,20 +5,19 @@ import re
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Union
 
-from hydra.types import RunMode
-from omegaconf import DictConfig
-
+from runge.composing.overrides import as_sweep
+from runge.composing.session import Command, session
+from runge.composing.task import train_composed
 from runge.configuration.command_line import key_of, override_of
 from runge.configuration.errors import ConfigurationError, RunError
 from runge.data.memory import FRAME, file_of
 from runge.interface.outcomes import Answer, Comparison, Run
-from runge.records.directories import RunDirectory
-from runge.records.files import discard, write
-from runge.sweeps.journal import JOURNAL
-from runge.sweeps.session import as_sweep, check_overrides, quoted, session, train_composed
+from runge.records.directories import RunDirectory, discard_sweep
+from runge.records.files import write
 
 if TYPE_CHECKING:
     import pandas
@@ -113,18 +112,9 @@ def train(*arguments: str | InMemory, directory: Directory = None) -> Run:
         Traceback (most recent call last):
         runge.configuration.errors.ConfigurationError: model.width: should be greater than or equal to 1, got 0
     """
-
-    def attempt(configuration: DictConfig) -> Any:
-        try:
-            return train_composed(configuration)
-        except Exception as error:  # Hydra would write to the error output before it raises
-            return error
-
-    with session(RunMode.RUN) as hydra, _typed(hydra, "train", arguments, directory) as (typed, where):
-        job = hydra.run("config", attempt, typed)
-        if isinstance(job.return_value, Exception):
-            raise job.return_value
-        return Run(where)
+    with _commanded("train", arguments, directory) as command:
+        command.run(_train_job)
+    return Run(command.directory)
 
 
 def sweep(*arguments: str | InMemory, directory: Directory = None) -> Comparison:
@@ -170,14 +160,21 @@ def _trained(verb: Verb, arguments: Sequence[Any], directory: Directory) -> tupl
         RunError: nothing could be trained.
     """
     failure = ""
-    with session(RunMode.MULTIRUN) as hydra, _typed(hydra, verb, arguments, directory) as (typed, where):
+    with _commanded(verb, arguments, directory) as command:
         try:
-            hydra.multirun("config", train_composed, typed)
+            command.run(_train_job)
         except RunError as error:
             failure = str(error)
-    if not where.is_dir():
+    if not command.directory.is_dir():
         raise RunError(failure)
-    return where, failure
+    return command.directory, failure
+
+
+def _train_job(configuration: Any) -> Any:
+    """Train one run that Hydra has composed."""
+    from runge.pictures.drawing import draw_into  # late: a mistake in an argument is reported before
+
+    return train_composed(configuration, draw_into)
 
 
 def _check_texts(arguments: Sequence[Any]) -> None:
@@ -202,47 +199,39 @@ def _check_search(verb: Verb, search: str | None) -> None:
 
 
 @contextmanager
-def _typed(hydra: Any, verb: Verb, arguments: Sequence[Any], directory: Directory) -> Iterator[tuple[list[str], Path]]:
-    """Yield overrides as they would be typed, and the directory; a table in memory is written to it.
+def _commanded(verb: Verb, arguments: Sequence[Any], directory: Directory) -> Iterator[Command]:
+    """Yield the command that would be typed; a table in memory is written to its directory.
 
     If a mistake is raised, its message names the table and not the file, and a file that is new is removed again.
     """
-    mode = RunMode.RUN if verb == "train" else RunMode.MULTIRUN
-    in_memory = bool(arguments) and not isinstance(arguments[0], str)
-    overrides = list(arguments[1:] if in_memory else arguments)
     _check_texts(arguments)
+    is_sweep, in_memory = verb != "train", bool(arguments) and not isinstance(arguments[0], str)
     suffix, text = file_of(arguments[0]) if in_memory else ("", b"")
-    key = "hydra.run.dir" if mode == RunMode.RUN else "hydra.sweep.dir"
-    typed = [*quoted(overrides), f"hydra.mode={mode.name}"]
-    typed += ["hydra.hydra_logging.root=null", "hydra.job_logging.root=null"]  # else Hydra closes its handlers
-    check_overrides(typed)
-    typed += [] if directory is None else [override_of(key, os.path.abspath(directory))]
+    overrides = list(arguments[1:] if in_memory else arguments)
+    keys = {key_of(override) for override in overrides}
     if in_memory:
-        keys = {key_of(override) for override in overrides}
         for forbidden in sorted({"data.file", "resume"} & keys):
             raise ConfigurationError(f"{forbidden}: must not be set where the data are an argument")
-        typed = typed if "data" in keys else ["data=table", *typed]
-    composed = hydra.compose_config("config", typed, mode, with_log_configuration=False).hydra
-    _check_search(verb, composed.runtime.choices.get("search"))
-    where = Path(os.path.abspath(composed.run.dir if mode == RunMode.RUN else composed.sweep.dir))
-    typed.append(override_of(key, str(where)))
-    if not in_memory:
-        yield typed, where
-        return
-    path = where / f"data{suffix}"
-    if not (begun := path.exists()):
-        where.mkdir(parents=True, exist_ok=True)
-        write(path, text)
-    elif path.read_bytes() != text:
-        raise ConfigurationError(f"data: {str(path)!r} holds another table; choose another directory")
-    try:
-        yield [*typed, override_of("data.file", str(path))], where
-    except ConfigurationError as error:
-        if not (begun or any(where.rglob("status.json"))):
-            path.unlink()
-            RunDirectory(where).discard()
-            discard(where, {"multirun.yaml", JOURNAL})
-        name = FRAME if suffix == ".csv" else "the arrays"
-        message = str(error).replace(repr(str(path)), name)
-        message = re.sub(rf"{name}: line (\d+)", lambda line: f"{name}: row {int(line[1]) - 1}", message)
-        raise ConfigurationError(message) from error
+        overrides = overrides if "data" in keys else ["data=table", *overrides]
+    with session(is_sweep) as hydra:
+        command = Command.of(hydra, overrides, directory, is_sweep, partial(_check_search, verb))
+        if not in_memory:
+            yield command
+            return
+        path = command.directory / f"data{suffix}"
+        if not (begun := path.exists()):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            write(path, text)
+        elif path.read_bytes() != text:
+            raise ConfigurationError(f"data: {str(path)!r} holds another table; choose another directory")
+        try:
+            yield command._replace(overrides=[*command.overrides, override_of("data.file", str(path))])
+        except ConfigurationError as error:
+            if not (begun or any(path.parent.rglob("status.json"))):
+                path.unlink()
+                RunDirectory(path.parent).discard()
+                discard_sweep(path.parent)
+            name = FRAME if suffix == ".csv" else "the arrays"
+            message = str(error).replace(repr(str(path)), name)
+            message = re.sub(rf"{name}: line (\d+)", lambda line: f"{name}: row {int(line[1]) - 1}", message)
+            raise ConfigurationError(message) from error

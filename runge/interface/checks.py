@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from sklearn.utils import check_array, check_random_state
 
+from runge.composing.composition import compose
 from runge.configuration.objects import CONFIGURATIONS
 from runge.configuration.validation import Floats
 from runge.data.memory import partials_of
@@ -15,7 +16,6 @@ from runge.data.rows import Rows
 from runge.data.table import FARTHEST
 from runge.labels.contradictions import ColumnNames, wrong_columns
 from runge.optimizers import Optimizer
-from runge.composing.composition import compose
 
 __all__ = [
     "CHECK",

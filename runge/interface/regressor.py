@@ -4,6 +4,7 @@ import logging
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from numbers import Real
 from tempfile import TemporaryDirectory
 from typing import Any, Self, cast
@@ -17,7 +18,6 @@ from sklearn.utils import check_consistent_length
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from runge.configuration.errors import ConfigurationError, RunError
-from runge.configuration.objects import build
 from runge.configuration.validation import Floats
 from runge.data.memory import check_index, column_names, unmasked
 from runge.data.rows import Rows
@@ -41,7 +41,9 @@ from runge.metrics import TRAIN_LOSS
 from runge.optimizers import Optimizer
 from runge.training.evaluation import training_region
 from runge.training.member import Member
-from runge.training.train import Stack
+from runge.training.run import prepare
+from runge.training.settings import Settings
+from runge.training.train import train
 
 __all__ = ["SobolevRegressor"]
 
@@ -176,11 +178,14 @@ class SobolevRegressor(RegressorMixin, BaseEstimator):
             KeyboardInterrupt: it was interrupted.
         """
         member = self._member(x, y, dydx, inputs, outputs)
-        stack, rows = Stack([member]), cast(Rows, member.rows)
-        history = stack.fit_in_memory()
+        stack, rows = prepare([member]), cast(Rows, member.rows)
+        try:
+            train(stack)
+        except SystemExit as error:  # from Lightning, on a second Ctrl-C
+            raise KeyboardInterrupt from error
         if not stack.module.best_loss.isfinite().all():
             raise RunError("the loss is not finite; try an optimizer with a smaller lr, or a smaller lambda_d")
-        self.loss_curve_ = list(history.member(0)[TRAIN_LOSS])
+        self.loss_curve_ = list(stack.history.member(0)[TRAIN_LOSS])
         network = stack.module.best.requires_grad_(False).cpu().double().eval()
         function = Function(network, inputs=inputs, outputs=outputs, inside=training_region(member)["rows"].numpy())
         if self.validation_fraction:
@@ -225,17 +230,18 @@ class SobolevRegressor(RegressorMixin, BaseEstimator):
         if not (isinstance(share, Real) and 0 <= share < 1):
             raise ValueError(f"validation_fraction: must be in [0, 1), got {share!r}")
         steps = self._parameter("max_steps")
-        configuration = dict(composed(option_of(self.optimizer), steps if isinstance(steps, int) else None))
+        configuration = composed(option_of(self.optimizer), steps if isinstance(steps, int) else None)
         for section, names in _KEYS.items():
             values = {name: value for name in names if (value := self._parameter(name)) is not None}
-            configuration[section] = configuration[section] | values
-        configuration["data"]["split"] = {"train": None, "val": float(share), "test": 0.0}
-        configuration["seed"] = seed_of(self.random_state)
+            configuration = configuration | {section: configuration[section] | values}
+        split = {"split": {"train": None, "val": float(share), "test": 0.0}}
+        configuration |= {"data": configuration["data"] | split, "seed": seed_of(self.random_state)}
+        settings = Settings.of(configuration)
         if not isinstance(self.optimizer, str):
-            configuration["optimizer"] = self.optimizer
+            settings = replace(settings, optimizer=self.optimizer)
         copies = x.copy(), y.copy(), dydx.copy()  # which become read-only
-        table = build("data", configuration["data"], Table)
-        return Member(configuration, rows=RowsInMemory.of(copies, inputs, outputs, table))
+        rows = RowsInMemory.of(copies, inputs, outputs, cast(Table, settings.data))
+        return Member(settings, rows=rows)
 
     def __sklearn_tags__(self) -> Any:
         """Return scikit-learn's tags: several outputs are allowed."""

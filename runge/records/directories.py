@@ -202,6 +202,16 @@ class RunDirectory:
         discard(self.path, {self.hydra.name, self.hydra_part.name, self.configuration.name, self.log.name})
 
 
+JOURNAL = "journal.json"
+MULTIRUN = "multirun.yaml"
+"""The files of a sweep that are written before its first run."""
+
+
+def discard_sweep(directory: Path) -> None:
+    """Remove the directory of a sweep if nothing was trained in it yet, and parents that this leaves empty."""
+    discard(directory, {JOURNAL, MULTIRUN})
+
+
 def _csv(columns: Mapping[str, Sequence[float]]) -> str:
     """Return columns as CSV with all digits of a float, and empty cells for NaN."""
     text = io.StringIO()

@@ -1,27 +1,26 @@
 """The folds of a cross-validation as runs of a sweep."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
-from omegaconf import DictConfig, OmegaConf
-
-from runge.configuration.objects import build, section
-from runge.composing.composition import Composer
+from runge.composing.command import SweepCommand
+from runge.configuration.objects import build
 
 __all__ = ["expand_folds", "folds"]
 
 
-def expand_folds(compose: Composer, runs: Sequence[list[str]]) -> list[list[str]]:
+def expand_folds(command: SweepCommand, runs: Sequence[list[str]]) -> list[list[str]]:
     """Replace each run that has folds by one run for each of them."""
     expanded = list[list[str]]()
     for run in runs:
         # Composing a run that selects an option of a group takes 82 ms, so the others are not composed.
         may_have = any(override.lstrip("+").startswith(("data", "experiment")) for override in run)
-        expanded += [[*run, fold] for fold in (folds(compose(run, 0)) if may_have else ())] or [run]
+        expanded += [[*run, fold] for fold in (folds(command.data_of(run)) if may_have else ())] or [run]
     return expanded
 
 
-def folds(config: DictConfig) -> list[str]:
-    """Return the overrides that turn a run into the runs of its folds, one each, from its composed configuration.
+def folds(data: Mapping[str, Any]) -> list[str]:
+    """Return the overrides that turn a run into the runs of its folds, one each, from its section `data`.
 
     There are none if it has no `data.folds`, or says by `data.fold` which fold it leaves out. The rows of a table are
     read, because few rows have fewer folds.
@@ -29,14 +28,12 @@ def folds(config: DictConfig) -> list[str]:
     Raises:
         ConfigurationError: the table cannot be read, or there are too few rows or points.
     """
-    data = config.get("data") or {}
     if data.get("folds") is None or data.get("fold") is not None:
         return []
     from runge.data.rows import read  # late: it loads torch
     from runge.data.sampled import Data
     from runge.data.table import Table
 
-    content = section("data", OmegaConf.to_container(data, resolve=True))
-    of_table = "_target_" in content
-    number = read(build("data", content, Table)).folds if of_table else build("data", content, Data).fold_count
+    of_table = "_target_" in data
+    number = read(build("data", data, Table)).folds if of_table else build("data", data, Data).fold_count
     return [f"data.fold={fold}" for fold in range(number)]

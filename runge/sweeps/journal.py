@@ -5,15 +5,16 @@ import math
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from runge.configuration.errors import ConfigurationError, DivergedError, RunError, describe
+from runge.records.directories import JOURNAL
 from runge.records.files import public, read_json, without_secrets, write
-from runge.sweeps.jobs import Value
 
-__all__ = ["JOURNAL", "Batch", "EndedRun", "Journal"]
+if TYPE_CHECKING:
+    from runge.training.status import Value
 
-JOURNAL = "journal.json"
+__all__ = ["Batch", "EndedRun", "Journal"]
 
 
 class Batch(NamedTuple):
@@ -39,7 +40,7 @@ class EndedRun(NamedTuple):
 
     number: int
     overrides: Sequence[str]
-    value: Value | Exception
+    value: "Value | Exception"
 
 
 class Journal:

@@ -8,19 +8,21 @@ from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
 
-from hydra.core.utils import JobReturn
-from omegaconf import OmegaConf
-
+from runge.composing.command import SweepCommand
+from runge.composing.jobs import JobReturn, value_or_error
 from runge.configuration.errors import ConfigurationError, RunError
 from runge.interruption import interruption
-from runge.records.directories import refuse_links
-from runge.records.files import discard, locked, printable, without_secrets, write
-from runge.sweeps.jobs import TIME_OVER, Launch, interrupted, value_or_error
-from runge.sweeps.journal import JOURNAL, Batch, Journal
-from runge.sweeps.policies.policy import Policy, Rounds, SweepCommand
+from runge.records.directories import MULTIRUN, discard_sweep, refuse_links
+from runge.records.files import discard, locked, printable, write
+from runge.sweeps.journal import Batch, Journal
+from runge.sweeps.launch import TIME_OVER, interrupted
+from runge.sweeps.policies.policy import Policy, Rounds
 from runge.sweeps.processes import start_loading
 
 __all__ = ["policy_of", "sweep"]
+
+Launch = Callable[[Sequence[Sequence[str]], int], Sequence[JobReturn]]
+"""Trains the runs with some overrides, of which the first has a number, as a launcher of Hydra's does."""
 
 
 def policy_of(command: SweepCommand) -> Policy:
@@ -42,7 +44,7 @@ def policy_of(command: SweepCommand) -> Policy:
 
 
 def _policy_class(command: SweepCommand) -> Callable[[SweepCommand], Policy]:
-    match command.config.hydra.runtime.choices.get("search"):
+    match command.search:
         case "best":
             from runge.sweeps.policies.best.successive_halving import Best  # late: a policy loads what it needs
 
@@ -82,7 +84,7 @@ def sweep(policy: Policy, command: SweepCommand, launch: Launch, failures: dict[
         except Exception as error:
             raise error from failure  # both are shown
         with suppress(OSError):  # the error that is raised below matters more
-            discard(directory, {"multirun.yaml", JOURNAL})
+            discard_sweep(directory)
         stopped = isinstance(failure, KeyboardInterrupt | SystemExit)
         refused = isinstance(failure, ConfigurationError) and not ended  # the runs there may be of another sweep
         if policy.compares and directory.is_dir() and not (stopped or refused):
@@ -107,8 +109,7 @@ def train_batches(policy: Policy, command: SweepCommand, launch: Launch) -> tupl
             while batch is not None:
                 runs = journal.replay(batch)
                 if runs is None:
-                    record = OmegaConf.create(without_secrets(OmegaConf.to_container(command.config)))
-                    write(command.directory / "multirun.yaml", OmegaConf.to_yaml(record))
+                    write(command.directory / MULTIRUN, command.yaml)
                     runs = journal.end(train_batch(launch, batch, journal))
                 ended = True
                 batch = _answer(rounds, runs)
@@ -130,8 +131,7 @@ def train_batch(launch: Launch, batch: Batch, journal: Journal) -> list[Any]:
     interruption.check()
     interruption.deadline = time.monotonic() + batch.until - journal.elapsed
     try:
-        returns: Sequence[JobReturn] = launch(batch.jobs, journal.first)
-        return [value_or_error(returned) for returned in returns]
+        return [value_or_error(returned) for returned in launch(batch.jobs, journal.first)]
     except (KeyboardInterrupt, SystemExit):
         if not interruption.time_is_over:
             raise

@@ -13,12 +13,9 @@ from contextlib import suppress
 from multiprocessing.connection import Connection, wait
 from typing import Any
 
-from hydra.core.utils import env_override, setup_globals
-
 from runge import machine
 from runge.configuration.errors import ConfigurationError, RunError, describe, is_out_of_memory
 from runge.interruption import ENDING, interruption
-from runge.composing.composition import register_resolvers
 
 Report = Callable[[Any], object]
 Task = Callable[[Report], Any]
@@ -36,17 +33,22 @@ def start_loading() -> Any:
     from multiprocessing import forkserver, resource_tracker
 
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["runge.sweeps.run", "runge.training.train", "pandas"])
+    context.set_forkserver_preload(["runge.sweeps.worker", "pandas"])
     # Signals to the whole group of processes, such as Ctrl-C, concern the commanding process alone, which passes
     # them on. The server and its children inherit the mask; the system keeps signals until a child lets them through.
     # Both begin with `python -c`, for which Python would put the working directory first on the import path.
-    with env_override({"PYTHONSAFEPATH": "1"}):
+    is_given = bool(os.environ.get("PYTHONSAFEPATH"))
+    os.environ["PYTHONSAFEPATH"] = "1"
+    try:
         resource_tracker.ensure_running()  # it would let the signals through again
         before = signal.pthread_sigmask(signal.SIG_BLOCK, ENDING)
         try:
             forkserver.ensure_running()
         finally:
             signal.pthread_sigmask(signal.SIG_SETMASK, before)
+    finally:
+        if not is_given:
+            del os.environ["PYTHONSAFEPATH"]
     return context
 
 
@@ -154,8 +156,6 @@ def _work(connection: Connection, task: Task, threads: int) -> None:
 
 def attempt(task: Task, report: Report) -> Any:
     """Return what a task returns, or an error that can be sent to another process."""
-    setup_globals()
-    register_resolvers()
     try:
         return task(report)
     except (ConfigurationError, RunError) as error:

@@ -109,9 +109,9 @@ def without_effect(run: "Member") -> list[str]:
 
     A gradient method minimises the logarithm itself with `balance=log`.
     """
-    moves, steps = run.resampling, run.training.max_steps
-    look, reasons = run.balance.next_look(0), dict[str, str]()
-    if steps <= look < NEVER and not (run.optimizer.by_gradient and isinstance(run.balance, Log)):
+    moves, steps, balance = run.settings.resampling, run.settings.trainer.max_steps, run.settings.balance
+    look, reasons = balance.next_look(0), dict[str, str]()
+    if steps <= look < NEVER and not (run.settings.optimizer.by_gradient and isinstance(balance, Log)):
         reasons["balance"] = f"trainer.max_steps is {steps}, and it is first applied after {look}"
     if isinstance(moves, Periodic) and max(moves.every, 1) >= min(steps, moves.last_step + 1):
         reasons["resampling"] = f"trainer.max_steps is {steps}, and no point moves before the end"

@@ -1,18 +1,23 @@
-"""The networks and the points of a stack, made of its members in five steps, before anything is trained."""
+"""Make the stack of some runs, its points and its networks, in five steps, before anything is trained."""
 
+import time
 from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import partial
 from typing import cast
 
 import numpy as np
 import torch
+from lightning.pytorch.callbacks import Callback
 from torch import Tensor
 
-from runge.configuration.errors import ConfigurationError, describe
+from runge.configuration.errors import ConfigurationError, describe, is_out_of_memory
 from runge.configuration.objects import explained
 from runge.data.channels import row_points
 from runge.data.rows import Rows
 from runge.data.sampled import Data, Dataset
+from runge.interruption import interruption
+from runge.loggers import check_loggers
 from runge.optimizers import of_members
 from runge.records.directories import RunDirectory
 from runge.resampling import Periodic
@@ -20,30 +25,75 @@ from runge.schedules import NEVER
 from runge.sobolev import losses
 from runge.sobolev.kernel import Kernel, step_function
 from runge.sobolev.second import with_second
+from runge.training.callbacks.history import History
+from runge.training.callbacks.resample import Resample
 from runge.training.datamodule import PointsDataModule, SobolevDataModule
 from runge.training.member import Member
 from runge.training.module import SobolevRegression
-from runge.training.trainer import check_metrics
+from runge.training.trainer import check_metrics, make_callbacks
+
+__all__ = ["Stack", "prepare"]
 
 _ENDLESS = 10**9
 """The blocks of the only epoch: the run ends after its last step."""
 
 
-def build(members: Sequence[Member]) -> tuple[SobolevRegression, PointsDataModule]:
-    """Make the module of a stack, and its points.
+@dataclass(frozen=True, eq=False)
+class Stack:
+    """Some runs with their points and networks, which are trained together.
+
+    Attributes:
+        members: the runs.
+        module: their networks, with the loss and the optimiser.
+        data: their points.
+        history: the metrics at the end of every block, none before it is trained.
+        resample: the callback that moves the points; None: they do not move.
+        callbacks: the user's callbacks.
+        began: when its making began, as `time.perf_counter`.
+    """
+
+    members: Sequence[Member]
+    module: SobolevRegression
+    data: PointsDataModule
+    history: History
+    resample: Resample | None
+    callbacks: Sequence[Callback]
+    began: float
+
+
+def prepare(members: Sequence[Member]) -> Stack:
+    """Make the stack of some runs.
 
     Args:
         members: the runs, which agree in everything that `Member.shared` lists.
 
     Raises:
-        ConfigurationError: a size or a value is not allowed.
+        ConfigurationError: a size or a value is not allowed, or the stack does not fit into memory.
     """
-    data = place_points(members)
-    lambda_d, scale = weigh_derivatives(members, data)
-    loss_and_gradient = choose_step(members, data)
-    module = make_module(members, data, lambda_d, scale, loss_and_gradient)
-    set_start(module, members, data)
-    return module, data
+    began = time.perf_counter()
+    try:
+        for entries in {repr(member.settings.logger): member.settings.logger for member in members}.values():
+            check_loggers(entries)
+        callbacks = make_callbacks(members[0].settings.callbacks)
+        data = place_points(members)
+        lambda_d, scale = weigh_derivatives(members, data)
+        loss_and_gradient = choose_step(members, data)
+        module = make_module(members, data, lambda_d, scale, loss_and_gradient)
+        set_start(module, members, data)
+    except (RuntimeError, MemoryError) as error:
+        if not is_out_of_memory(error):
+            raise
+        message = "not enough memory for the points and the weights; reduce data.n_train or model.width"
+        raise ConfigurationError(f"data, model: {message}") from error
+    interruption.check()
+    return Stack(list(members), module, data, History(), _resample(members, data), callbacks, began)
+
+
+def _resample(members: Sequence[Member], data: PointsDataModule) -> Resample | None:
+    rule = members[0].settings.resampling
+    if not (isinstance(rule, Periodic) and isinstance(data, SobolevDataModule)):
+        return None
+    return Resample(rule, data, [member.data_seed for member in members])
 
 
 def place_points(members: Sequence[Member]) -> PointsDataModule:
@@ -52,7 +102,7 @@ def place_points(members: Sequence[Member]) -> PointsDataModule:
     Raises:
         ConfigurationError: a size is not allowed, or a metric cannot be computed at the test points.
     """
-    first = members[0]
+    first = members[0].settings
     with explained("data", vars(first.data)):
         data = _of_formulas(members) if isinstance(first.data, Data) else _of_tables(members)
         if isinstance(first.resampling, Periodic) and isinstance(data, SobolevDataModule):
@@ -62,18 +112,18 @@ def place_points(members: Sequence[Member]) -> PointsDataModule:
 
 
 def _of_formulas(members: Sequence[Member]) -> SobolevDataModule:
-    first = members[0]
+    first = members[0].settings
     targets, samplings = map(list, zip(*(member.formula for member in members), strict=True))
     lists = {
         "seed": [member.data_seed.seed for member in members],
-        "fold": [member.data.fold for member in members],
-        "sample_weight": [member.loss.sample_weight for member in members],
+        "fold": [member.settings.data.fold for member in members],
+        "sample_weight": [member.settings.loss.sample_weight for member in members],
     }
     return SobolevDataModule(
         targets,
         samplings,
-        standardize=first.standardize,
-        dtype=first.training.dtype,
+        standardize=members[0].standardize,
+        dtype=first.trainer.dtype,
         blocks_per_epoch=_ENDLESS,
         **vars(first.data) | lists,
     )
@@ -87,9 +137,9 @@ def _of_tables(members: Sequence[Member]) -> PointsDataModule:
         split = rows.split(generator)
         labels = [(rows.x[index], rows.y[index], rows.dydx[index]) for index in split]
         train, val, test = (row_points(*arrays, rows.outputs) for arrays in labels)
-        if member.loss.lambda_dd:
+        if member.settings.loss.lambda_dd:
             seconds = cast(np.ndarray, rows.d2ydx2)[split.train]
-            train = row_points(*labels[0], rows.outputs, seconds, member.loss.lambda_dd)
+            train = row_points(*labels[0], rows.outputs, seconds, member.settings.loss.lambda_dd)
         datasets.append(Dataset(train, val, test if member.has_test else val))
         seeds.append(int(torch.randint(2**62, (), generator=generator)))
     return PointsDataModule.of_rows(
@@ -97,7 +147,7 @@ def _of_tables(members: Sequence[Member]) -> PointsDataModule:
         cast(Rows, first.rows).inputs,
         seeds,
         standardize=first.standardize,
-        dtype=first.training.dtype,
+        dtype=first.settings.trainer.dtype,
         batch_size=first.batch_size,
         blocks_per_epoch=_ENDLESS,
     )
@@ -107,8 +157,8 @@ def weigh_derivatives(members: Sequence[Member], data: PointsDataModule) -> tupl
     """Return lambda_d of each member, 0 if it has no derivatives, and the scale c of its derivatives, both (M,)."""
     train = data.dataset.train
     has_derivatives = train.weight_df.flatten(1).any(1).tolist()  # without them nothing is computed for them
-    weights = [member.loss.lambda_d * has for member, has in zip(members, has_derivatives, strict=True)]
-    kinds: list[losses.DerivativeScale] = [member.loss.derivative_scale for member in members]
+    weights = [member.settings.loss.lambda_d * has for member, has in zip(members, has_derivatives, strict=True)]
+    kinds: list[losses.DerivativeScale] = [member.settings.loss.derivative_scale for member in members]
     scales = {kind: losses.derivative_scale(kind, train) for kind in dict.fromkeys(kinds)}
     return torch.tensor(weights, dtype=torch.float64), torch.stack([scales[kind][i] for i, kind in enumerate(kinds)])
 
@@ -119,15 +169,15 @@ def choose_step(members: Sequence[Member], data: PointsDataModule) -> losses.Los
     Raises:
         ConfigurationError: it is to be compiled, and cannot be.
     """
-    first, dimension = members[0], data.dataset.train.x.shape[2]
-    with explained("trainer", vars(first.training)):
+    first, dimension = members[0].settings, data.dataset.train.x.shape[2]
+    with explained("trainer", vars(first.trainer)):
         return step_function(
-            first.training.compile,
+            first.trainer.compile,
             first.model,
-            first.training.dtype,
+            first.trainer.dtype,
             neurons=len(members) * data.batch * first.model.width * (1 + dimension) * first.model.depth,
-            steps=first.training.max_steps if first.optimizer.by_gradient else 0,
-            on_gpu=first.on_gpu(),
+            steps=first.trainer.max_steps if first.optimizer.by_gradient else 0,
+            on_gpu=members[0].on_gpu(),
         )
 
 
@@ -139,21 +189,21 @@ def make_module(
     loss_and_gradient: losses.LossAndGradient,
 ) -> SobolevRegression:
     """Make the networks, with their loss and their optimiser."""
-    first = members[0]
+    first = members[0].settings
     compiled = loss_and_gradient if isinstance(loss_and_gradient, Kernel) else None
     if first.penalty is not None:
         loss_and_gradient = partial(losses.loss_and_gradient, penalty=first.penalty)
     objective = first.balance.objective(loss_and_gradient, first.penalty)
     module = SobolevRegression(
         data.box,
-        seed=[member.seed.seed for member in members],
+        seed=[member.settings.seed.seed for member in members],
         scale=scale,
         lambda_d=lambda_d,
-        optimizer=of_members([member.optimizer for member in members]),
-        max_steps=first.training.max_steps,
-        stop_at=first.training.stop_at,
-        steps_per_block=first.training.log_every,
-        diagnostics_every=first.training.diagnostics_every,
+        optimizer=of_members([member.settings.optimizer for member in members]),
+        max_steps=first.trainer.max_steps,
+        stop_at=first.trainer.stop_at,
+        steps_per_block=first.trainer.log_every,
+        diagnostics_every=first.trainer.diagnostics_every,
         loss_and_gradient=with_second(objective) if first.loss.lambda_dd else objective,
         compiled=compiled,
         penalty=first.penalty,
@@ -161,7 +211,7 @@ def make_module(
         outputs=len(data.dataset.train.outputs),
         units=data.units,
         log_figures=False,
-        dtype=first.training.dtype,
+        dtype=first.trainer.dtype,
         **vars(first.model),
     )
     if first.data.folds is not None:  # a fold may be too small to have a standard deviation that means something
@@ -177,16 +227,16 @@ def set_start(module: SobolevRegression, members: Sequence[Member], data: Points
     """
     first = members[0]
     for i, member in enumerate(members):
-        if member.training.start is not None:
-            _adopt(module, i, member.training.start)
-    module.set_lambda_d(first.balance.start(module.lambda_d, data.dataset.train, module.scale))
+        if member.settings.trainer.start is not None:
+            _adopt(module, i, member.settings.trainer.start)
+    module.set_lambda_d(first.settings.balance.start(module.lambda_d, data.dataset.train, module.scale))
     module.rests_from.fill_(settled_from(first))
 
 
 def settled_from(member: Member) -> int:
     """Return the step from which neither the points nor the policy's lambda_d change."""
-    look = member.balance.next_look(0)
-    return max(member.resampling.rests_from(), 0 if look == NEVER else look)
+    look = member.settings.balance.next_look(0)
+    return max(member.settings.resampling.rests_from(), 0 if look == NEVER else look)
 
 
 def _adopt(module: SobolevRegression, member: int, directory: str) -> None:

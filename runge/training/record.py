@@ -1,24 +1,22 @@
-"""The files that a training leaves in the run directory of each member."""
+"""Record what a training leaves in the directory of each run, while it trains and when it ends."""
 
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
 import torch
 
+from runge.configuration.command_line import command, setting
 from runge.configuration.errors import DivergedError, RunError, describe
 from runge.configuration.objects import digest
+from runge.interruption import interruption
 from runge.loggers import Logger, finalize, make_loggers
 from runge.metrics import FIT_SECONDS, SWITCHED_ON_STEP, TOTAL_SECONDS, on_test
-from runge.pictures.drawing import draw_into
-from runge.records.checkpoints import serialise, take
+from runge.records.checkpoints import serialise, state_path, take
 from runge.records.directories import FINDINGS, RunDirectory, RunState, Status
 from runge.records.files import WarnOnce, shareable, write
 from runge.training.advice import fit_findings
-from runge.training.callbacks.history import History
-from runge.training.callbacks.resample import Resample
-from runge.training.datamodule import PointsDataModule
 from runge.training.evaluation import (
     Evaluation,
     Metrics,
@@ -30,10 +28,14 @@ from runge.training.evaluation import (
     training_region,
 )
 from runge.training.member import Member
-from runge.training.module import SobolevRegression
+from runge.training.prepare import Stack
+from runge.training.saving import StateFile
 
 Outcome = Metrics | RunError
 """The content of a run's `metrics.json`, or the error that ended it."""
+
+Draw = Callable[[Path, Metrics], Iterable[Path]]
+"""Draws the pictures of a run, given its directory and its metrics, and returns their files."""
 
 
 class UnwritableError(RunError):
@@ -55,7 +57,8 @@ class RunWriter:
 
     def __init__(self, member: Member, directory: RunDirectory, alone: bool = False) -> None:
         self.member, self.directory = member, directory
-        self.draws = member.pictures is True or (member.pictures == "auto" and alone)
+        pictures = member.settings.pictures
+        self.draws = pictures is True or (pictures == "auto" and alone)
         state = directory.read_state()
         self.began = (state and state.began) or time.time()
         self._loggers: list[Logger] | None = None
@@ -72,10 +75,10 @@ class RunWriter:
             place = f"({'/'.join(self.directory.path.resolve().parts[-2:])})"
             overrides = " ".join(member.overrides)[: 249 - len(place)]  # MLflow's tables have 250 characters for a name
             name = f"{overrides} {place}".lstrip()
-            settings = {key: value for key, value in member.configuration.items() if key != "logger"}
+            settings = {key: value for key, value in member.settings.configuration.items() if key != "logger"}
             with self.attempt():
                 self._loggers = make_loggers(
-                    member.logger,
+                    member.settings.logger,
                     save_dir=str(self.directory.path),
                     run_name=name,
                     start_step=step,
@@ -99,34 +102,40 @@ class RunWriter:
         self.to_loggers(lambda logger: finalize(logger, "failed" if metrics is None else "success"))
 
 
-class StackWriter:
-    """The writer of a stack's runs: the status of each while they train, and all other files of those that end.
+class Recorder:
+    """What writes the directories of a stack's runs: their status while they train, and all files of those that end.
 
     Args:
-        runs: the runs.
-        module: the module that is trained.
-        data: the points.
-        history: the figures at the end of every block.
-        resample: the callback that moves the points, if they move.
+        stack: the stack.
+        directories: the directory of each run.
+        draw: draws the pictures of a run, given its directory and its metrics, and returns their files.
+        state: the file of the stack's state; None: that of `runge.records.checkpoints.state_path`.
+        alone: it is a single run, not one of a sweep, and is drawn if `pictures` is auto.
+
+    Raises:
+        ConfigurationError: the state in the file is not that of this stack.
     """
 
     def __init__(
         self,
-        runs: Sequence[RunWriter],
-        module: SobolevRegression,
-        data: PointsDataModule,
-        history: History,
-        resample: Resample | None,
+        stack: Stack,
+        directories: Sequence[RunDirectory],
+        draw: Draw,
+        state: Path | None = None,
+        alone: bool = False,
     ) -> None:
-        self.runs, self.module = runs, module
-        self.data, self.history = data, history
-        self.resample = resample
+        self.runs = [RunWriter(*pair, alone) for pair in zip(stack.members, directories, strict=True)]
+        self.module, self.data = stack.module, stack.data
+        self.history, self.resample = stack.history, stack.resample
+        self.draw, self.began = draw, stack.began
+        digests = [digest(member.settings.configuration) for member in stack.members]
+        self.file = StateFile(state or state_path(directories), directories, digests)
 
-    def begin(self, step: int) -> None:
-        """Write the status, and make the loggers, before the training starts after `step` steps."""
-        self.running(step)
+    def begin(self) -> None:
+        """Write the status, and make the loggers, before the training starts."""
+        self.running(self.file.step)
         for run in self.runs:
-            run.begin(step)
+            run.begin(self.file.step)
 
     def running(self, step: int) -> None:
         """Write the status and the history so far of all runs that are not finished."""
@@ -142,18 +151,37 @@ class StackWriter:
                 with run.attempt():
                     self._leave(i, status, message)
 
-    def end(self, fit_seconds: float, other_seconds: float) -> list[Outcome]:
-        """Write the files of all members, and return their outcomes. Each has an equal share of the stack's time.
+    def interrupted(self) -> SystemExit:
+        """Leave the runs as interrupted; return what ends the command."""
+        interruption.obey()
+        run, sweep = self.runs[0].directory, self.file.path.parent.parent
+        alone = self.file.path == run.last
+        again = f"{command()} {setting('resume', run.path)}" if alone else setting("hydra.sweep.dir", sweep)
+        self.leave("interrupted", how := f"continue with {again}")
+        # SystemExit, because Hydra would catch an Exception and start the next run of a sweep.
+        return SystemExit(f"error: interrupted at step {int(self.module.step)}; {how}")
+
+    def failed(self, error: Exception) -> SystemExit | Exception:
+        """Leave the runs as failed; return what ends the command."""
+        if interruption.requested:  # a library has turned it into an error of its own
+            return self.interrupted()
+        self.leave("failed", describe(error))
+        return error
+
+    def record(self, fit_seconds: float) -> list[Outcome]:
+        """Write the files of all runs, and return their outcomes. Each has an equal share of the stack's time.
 
         Args:
-            fit_seconds: the time of the stack's fit.
-            other_seconds: the time of its set-up.
+            fit_seconds: how long the training has taken.
         """
-        module = self.module
+        module, trained = self.module, time.perf_counter()
         module.network.load_state_dict(module.best.state_dict())
         metrics, evaluations = final_metrics(module, self.data), evaluate_members(module.network, self.data)
-        share, total = fit_seconds / len(self.runs), (fit_seconds + other_seconds) / len(self.runs)
-        return [self._end(i, metrics[i], evaluations[i], share, total) for i in range(len(self.runs))]
+        share, total = fit_seconds / len(self.runs), (trained - self.began) / len(self.runs)
+        outcomes = [self._end(i, metrics[i], evaluations[i], share, total) for i in range(len(self.runs))]
+        if not any(isinstance(outcome, UnwritableError) for outcome in outcomes):
+            self.file.remove_checkpoint(self.file.path)
+        return outcomes
 
     def _end(
         self, i: int, metrics: Metrics, evaluation: Evaluation, fit_seconds: float, total_seconds: float
@@ -165,8 +193,8 @@ class StackWriter:
         try:
             best = {f"network.{name}": take(x, [i]).cpu() for name, x in self.module.best.state_dict().items()}
             columns = {"inputs": list(self.data.inputs), "outputs": list(self.data.dataset.test.outputs)}
-            content = {"state_dict": best, "configuration": shareable(run.member.configuration), "columns": columns}
-            content["inside"] = training_region(run.member)
+            content = {"state_dict": best, "configuration": shareable(run.member.settings.configuration)}
+            content |= {"columns": columns, "inside": training_region(run.member)}
             run.directory.best.parent.mkdir(exist_ok=True)
             write(run.directory.best, serialise(content))
             step = self.history.diverged(i, self.module.last_step(i))
@@ -215,7 +243,7 @@ class StackWriter:
             self._history(i),
             self.data.dataset.train.outputs,
             of_table=member.rows is not None,
-            rate=getattr(member.optimizer, "lr_schedule", None),
+            rate=getattr(member.settings.optimizer, "lr_schedule", None),
             lambda_d=float(self.module.lambda_d[i]),
         )
         return FINDINGS.join(findings)
@@ -223,7 +251,7 @@ class StackWriter:
     def _draw(self, i: int, metrics: Metrics) -> None:
         """Write a member's pictures, and pass them to its loggers."""
         run = self.runs[i]
-        for path in draw_into(run.directory.path, metrics):
+        for path in self.draw(run.directory.path, metrics):
 
             def show(logger: Logger, path: Path = path) -> None:
                 if log_image := getattr(logger, "log_image", None):  # not every logger of Lightning takes pictures
@@ -248,7 +276,7 @@ class StackWriter:
             status,
             step,
             message,
-            configuration=digest(member.configuration),
+            configuration=digest(member.settings.configuration),
             rows=member.checksum,
             versions=f"runge {sys.modules['runge'].__version__}, torch {torch.__version__}",
             began=self.runs[i].began,

@@ -1,16 +1,42 @@
-"""The sections `loss` and `trainer` of a run's configuration."""
+"""The settings of a run: the sections of its configuration as checked objects."""
 
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, is_dataclass, replace
 from typing import Annotated, Any, Literal
 
 import torch
 from pydantic import BeforeValidator
 
+from runge.balance import Balance
+from runge.configuration.errors import ConfigurationError
+from runge.configuration.objects import build, function, no_such_key, section
 from runge.configuration.validation import Count, NonNegative, Positive, checked
-from runge.data.sampled import SampleWeight
+from runge.data.sampled import Data, SampleWeight
+from runge.data.seed import Seed
+from runge.data.table import Table
+from runge.metrics import VAL_NRMSE
+from runge.optimizers import Optimizer, adapt
+from runge.resampling import Resampling
+from runge.sampling import Sampling
+from runge.schedules import Schedule
+from runge.sobolev.accuracy import Metric
 from runge.sobolev.kernel import Compile
-from runge.sobolev.losses import DerivativeScale
+from runge.sobolev.losses import DerivativeScale, Penalty
+from runge.sobolev.network import Model
+from runge.targets import Target
 
-__all__ = ["Loss", "Training"]
+__all__ = ["OF_FORMULAS", "SECTIONS", "Loss", "Settings", "Training"]
+
+OF_FORMULAS = ("target", "sampling")
+"""The sections that say what is sampled and where, which a table does not have."""
+
+SECTIONS = (
+    *("seed", "data", "model", "loss", "trainer", "target", "sampling", "resampling", "schedule", "balance"),
+    "optimizer",
+)
+"""The keys of a run's configuration."""
+
+_OPTIONAL = ("logger", "metrics", "callbacks", "penalty", "objective", "pictures")
 
 
 @checked
@@ -82,3 +108,116 @@ class Training:
     def dtype(self) -> torch.dtype:
         """The precision, for torch."""
         return torch.float32 if self.precision == 32 else torch.float64
+
+
+@dataclass(frozen=True, eq=False)
+class Settings:
+    """What a run is: the sections of its configuration, each of which has been checked on its own.
+
+    `dataclasses.replace` changes sections; `configuration` is their plain form, also after that.
+
+    Attributes:
+        seed: the seed of the run.
+        data: the sizes of the sets of a formula, or a table.
+        model: the shape of the network.
+        loss: the weights of the loss.
+        trainer: the steps.
+        optimizer: how a step is taken.
+        schedule: when lambda_d is on.
+        balance: how large lambda_d is.
+        resampling: how the points move.
+        target: the formula; None: the run is on a table.
+        sampling: what places the points of a formula; None: the run is on a table.
+        logger: the section of the loggers, which are made when the run begins.
+        callbacks: the section of the user's callbacks, which are made with the stack.
+        metrics: the user's metrics, by their names.
+        penalty: what takes the place of the squares in the loss; None: nothing.
+        objective: the keys of the figures by which a sweeper chooses.
+        pictures: whether the run is drawn; `auto`: unless it is one of a sweep.
+        given: the sections as they were made, each with the plain data that it was made of.
+    """
+
+    seed: Seed
+    data: Data | Table
+    model: Model
+    loss: Loss
+    trainer: Training
+    optimizer: Optimizer
+    schedule: Schedule
+    balance: Balance
+    resampling: Resampling
+    target: Target | None
+    sampling: Sampling | None
+    logger: Mapping[str, Any]
+    callbacks: Mapping[str, Any]
+    metrics: Mapping[str, Metric]
+    penalty: Penalty | None
+    objective: Any
+    pictures: bool | Literal["auto"]
+    given: Mapping[str, tuple[Any, Any]] = field(default_factory=dict, repr=False)
+
+    @classmethod
+    def of(cls, configuration: Mapping[str, Any]) -> "Settings":
+        """Make the settings of a run from plain data with the sections of `conf/config.yaml`.
+
+        Raises:
+            ConfigurationError: a key is unknown or missing, or a value is not allowed.
+
+        Example:
+            >>> from runge.composing.composition import compose
+            >>> settings = Settings.of(compose("model.width=8"))
+            >>> wider = replace(settings, model=replace(settings.model, width=16))
+            >>> Settings.of(wider.configuration).model.width
+            16
+        """
+        sections = dict(configuration)
+        of_table = "_target_" in section("data", sections.get("data", {}))
+        if unknown := sections.keys() - {*SECTIONS, *_OPTIONAL}:
+            raise no_such_key("", min(unknown), (*SECTIONS, *_OPTIONAL))
+        for key in SECTIONS:
+            if key not in sections and not (of_table and key in OF_FORMULAS):
+                raise ConfigurationError(f"{key}: is missing")
+        pictures = sections.get("pictures", "auto")
+        if pictures != "auto" and not isinstance(pictures, bool):
+            raise ConfigurationError(f"pictures: must be auto, true or false, got {pictures!r}")
+        settings = cls(
+            seed=build("", {"seed": sections["seed"]}, Seed),
+            data=build("data", sections["data"], Table if of_table else Data),
+            trainer=build("trainer", sections["trainer"], Training),
+            loss=build("loss", sections["loss"], Loss),
+            schedule=build("schedule", sections["schedule"], Schedule),
+            balance=build("balance", sections["balance"], Balance),
+            resampling=build("resampling", sections["resampling"], Resampling),
+            optimizer=build("optimizer", sections["optimizer"], Optimizer, adapt),
+            model=build("model", sections["model"], Model),
+            target=None if of_table else build("target", sections["target"], Target),
+            sampling=None if of_table else build("sampling", sections["sampling"], Sampling),
+            logger=section("logger", sections.get("logger", {})),
+            callbacks=section("callbacks", sections.get("callbacks", {})),
+            penalty=function("penalty", sections["penalty"]) if sections.get("penalty") else None,
+            metrics={
+                name: function(f"metrics.{name}", entry)
+                for name, entry in section("metrics", sections.get("metrics", {})).items()
+            },
+            objective=sections.get("objective", VAL_NRMSE),
+            pictures=pictures,
+        )
+        return replace(settings, given={key: (getattr(settings, key), plain) for key, plain in sections.items()})
+
+    @property
+    def configuration(self) -> dict[str, Any]:
+        """The settings as plain data, the content of `run.json`."""
+        return {
+            key: plain if (now := getattr(self, key)) is made else _as_plain(now)
+            for key, (made, plain) in self.given.items()
+        }
+
+
+def _as_plain(made: Any) -> Any:
+    """Return a section that has taken the place of another one as plain data, which make it again."""
+    if isinstance(made, Seed):
+        return made.seed
+    if not is_dataclass(made) or isinstance(made, type):
+        return made
+    one_class = isinstance(made, Data | Model | Loss | Training)
+    return ({} if one_class else {"_target_": f"{type(made).__module__}.{type(made).__qualname__}"}) | asdict(made)

@@ -24,6 +24,7 @@ import runge
 from runge.commands.cli import main
 from runge.configuration import command_line
 from runge.training.member import Member
+from runge.training.settings import Settings
 from tests.commands.conftest import ONE
 from tests.compositions import draw_keys
 from tests.conftest import ROOT, compose
@@ -51,7 +52,7 @@ def read(path):
 @cache
 def usual_values(*options):
     """Return functions that draw a value of a key that is likely to be allowed, by its type."""
-    return draw_keys(Member(compose(*options)))
+    return draw_keys(Member(Settings.of(compose(*options))))
 
 
 TABLE = Path(__file__).with_name("table.csv")
@@ -276,7 +277,7 @@ def test_the_command_alone_lists_the_verbs(script, printed):
 def test_train_py_trains_without_arguments_and_with_the_verb(train, monkeypatch):
     status, _, err = train("train", "model.width=0")
     assert (status, "model.width: should be greater than or equal to 1, got 0" in err) == (1, True)
-    monkeypatch.setattr("runge.sweeps.run.train_run", lambda configuration: configuration.model.width)
+    monkeypatch.setattr("runge.commands.cli.train_composed", lambda configuration, *_: configuration.model.width)
     assert train()[0] == 0
     assert len(list(Path("outputs").rglob("train.log"))) == 1
 

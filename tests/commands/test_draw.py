@@ -10,14 +10,15 @@ from matplotlib.text import Text
 
 import runge
 from runge.commands.draw import main
+from runge.composing.composition import compose
 from runge.function.function import Function
 from runge.function.loading import load
 from runge.function.slices import formula_of, profiles_of
 from runge.pictures.drawing import draw, draw_answer, title_of
 from runge.sobolev.network import StackedMLP
-from runge.composing.composition import compose
 from runge.training.member import Member
-from runge.training.train import Stack
+from runge.training.prepare import prepare
+from runge.training.settings import Settings
 from tests.conftest import model
 
 pytestmark = pytest.mark.usefixtures("in_folder")
@@ -51,7 +52,7 @@ def test_the_pictures_of_runs_are_drawn_when_asked_and_again_from_their_files(re
 def test_the_training_points_of_a_formula_are_those_of_its_run():
     configuration = compose("target=expression", "target.expr='sin(x)'", "data.noise_f=0.1", "data.n_derivative=9")
     target, (x, f, df) = formula_of(configuration)
-    train = Stack([Member(configuration)]).data.dataset.train
+    train = prepare([Member(Settings.of(configuration))]).data.dataset.train
     np.testing.assert_allclose(x, train.x[0], atol=1e-7)  # which is in 32 bit
     known = train.weight_f[0] > 0
     np.testing.assert_allclose(f[known], train.f[0][known], atol=1e-6)

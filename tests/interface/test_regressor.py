@@ -18,13 +18,13 @@ from sklearn.preprocessing import MinMaxScaler, StandardScaler
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 import runge
+from runge.composing.composition import compose
 from runge.configuration.errors import RunError
 from runge.configuration.objects import CONFIGURATIONS
 from runge.function.function import Function
 from runge.interface.checks import OPTIMIZERS, composed
 from runge.interface.regressor import SobolevRegressor
 from runge.optimizers import SGD, LevenbergMarquardt
-from runge.composing.composition import compose
 from tests.conftest import interrupted_at
 from tests.sweeps.commands import TINY_SEARCH
 
@@ -187,7 +187,7 @@ def test_an_optimizer_has_the_steps_and_the_precision_of_the_command(optimizer, 
     with hydra.initialize_config_dir(str(CONFIGURATIONS), version_base="1.3"):  # by the calling program
         application = GlobalHydra.instance().hydra
         model = SobolevRegressor(width=8, optimizer=optimizer, random_state=0)
-        training = model._member(PLANE, WAVE[:, None], SLOPES[:, None], ("a", "b"), ("y",)).training
+        training = model._member(PLANE, WAVE[:, None], SLOPES[:, None], ("a", "b"), ("y",)).settings.trainer
         assert GlobalHydra.instance().hydra is application
     assert (training.max_steps, training.precision, training.patience) == (steps, 64, patience)
 

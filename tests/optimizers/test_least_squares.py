@@ -7,11 +7,12 @@ import numpy as np
 import pytest
 import torch
 
+from runge.composing.composition import compose
 from runge.configuration.objects import flatten
 from runge.optimizers import LeastSquares, least_squares
 from runge.optimizers.least_squares import solve_last_layer
-from runge.composing.composition import compose
 from runge.training.member import Member
+from runge.training.settings import Settings
 from tests.refusals import refuses
 from tests.sums_of_squares import last_layers, plane, problem
 
@@ -160,4 +161,4 @@ MISTAKES = "slopes=[1]", "slopes=[0,1]", "slopes=3", "per_input=2"
 )
 def test_mistakes_are_named(key):
     with refuses(key.partition("=")[0]):
-        Member(compose("experiment=readout", key))
+        Member(Settings.of(compose("experiment=readout", key)))

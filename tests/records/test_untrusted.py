@@ -14,22 +14,26 @@ import torch
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import open_dict
+from runge.sweeps.run import begin_run
 
 import runge.targets
 from runge.commands import compare as compare
 from runge.comparison.html_report import render
 from runge.comparison.ranking import Ranking, collect
+from runge.composing.overrides import check_overrides
 from runge.configuration.errors import ConfigurationError
 from runge.configuration.objects import build
 from runge.pictures.drawing import draw
 from runge.records.directories import RunDirectory, refuse_links, resumable
 from runge.records.files import printable
-from runge.sweeps.run import begin_run, make_stack
-from runge.sweeps.session import check_overrides
 from runge.sweeps.slurm import LauncherSettings, make_executor
 from runge.targets import Expression
+from runge.training.member import Member
+from runge.training.prepare import prepare
+from runge.training.settings import Settings
+from runge.training.status import check_rows
 from tests.comparison.pages import data_in, merge, table
-from tests.conftest import composer
+from tests.conftest import composer, fit_stack
 from tests.sweeps.test_run import SHORT, figures, only_run
 
 TRICKS = [
@@ -168,7 +172,9 @@ def resume(copy):
         job.hydra.mode = RunMode.RUN
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(HydraConfig.instance(), "cfg", job)
-        make_stack([begin_run(job, copy, sweep=False)]).fit([copy], alone=True)
+        member = Member(Settings.of(begin_run(job, copy, sweep=False)))
+        check_rows(member, copy, copy.read_state())
+        fit_stack(prepare([member]), [copy], alone=True)
 
 
 def check_refused(copy, reason):

@@ -18,7 +18,9 @@ from runge.sobolev.jet import pairs
 from runge.sobolev.second import second_errors, second_jacobian, with_second
 from runge.sobolev.units import Units
 from runge.training.member import Member
-from runge.training.train import Stack
+from runge.training.prepare import prepare
+from runge.training.settings import Settings
+from runge.training.train import train
 from tests.conftest import compose, generator
 from tests.refusals import refuses
 from tests.sums_of_squares import plane
@@ -118,15 +120,17 @@ def table(in_folder):
 def member_of(*overrides):
     """Return the member of a run on the table."""
     given = "data=table", "data.file=table.csv", "data.split.test=0", "model.width=8", *overrides
-    return Member(compose("trainer.progress_bar=false", *given), given)
+    return Member(Settings.of(compose("trainer.progress_bar=false", *given)), given)
 
 
 @pytest.mark.usefixtures("table")
 def test_second_derivatives_of_a_table_lower_the_error():
     def errors(weights, *overrides):
-        stack = Stack([member_of(f"loss.lambda_dd={weight}", "trainer.log_every=10", *overrides) for weight in weights])
-        history = stack.fit_in_memory()
-        return [history.member(i)["val/nrmse_df"][-1] for i in range(len(weights))]
+        stack = prepare(
+            [member_of(f"loss.lambda_dd={weight}", "trainer.log_every=10", *overrides) for weight in weights]
+        )
+        train(stack)
+        return [stack.history.member(i)["val/nrmse_df"][-1] for i in range(len(weights))]
 
     (without,), (little, much) = (errors(weights, LM, "trainer.max_steps=30") for weights in ([0], [0.1, 1]))
     assert little != much < 0.7 * without
@@ -136,7 +140,7 @@ def test_second_derivatives_of_a_table_lower_the_error():
 @pytest.mark.usefixtures("table")
 def test_mistakes():
     with refuses("loss.lambda_dd: must be 0 without a table that has columns of second derivatives", "a formula"):
-        Member(compose("loss.lambda_dd=1"))
+        Member(Settings.of(compose("loss.lambda_dd=1")))
     with refuses("optimizer: must be one by the gradient, or lev", "LeastSquares"):
         member_of("loss.lambda_dd=1", "optimizer=least_squares")
     with refuses("loss.lambda_dd", "-1"):

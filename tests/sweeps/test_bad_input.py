@@ -6,12 +6,14 @@ from pathlib import Path
 import pytest
 
 from runge.composing.composition import combinations
+from runge.composing.jobs import make_jobs
+from runge.composing.overrides import check_overrides, explain, quoted
 from runge.sweeps.journal import Journal
 from runge.sweeps.launch import check_jobs
 from runge.sweeps.loop import policy_of
-from runge.sweeps.run import make_stack
-from runge.sweeps.session import check_overrides, explain, quoted
 from runge.training.member import Member
+from runge.training.prepare import prepare
+from runge.training.settings import Settings
 from tests.conftest import compose, composer
 from tests.refusals import check_refusal, refuses
 from tests.sweeps.policies.made_up import read_command
@@ -156,10 +158,10 @@ WHOLE = {
 }
 
 
-def prepare(overrides):
+def prepare_run(overrides):
     """Check overrides, and compose a run and its stack, as a command does before it trains."""
     check_overrides(overrides)
-    make_stack([Member(compose(*overrides), overrides)])
+    prepare([Member(Settings.of(compose(*overrides)), overrides)])
 
 
 @pytest.mark.parametrize("mistake", WHOLE)
@@ -201,7 +203,7 @@ def prepare_sweep(overrides):
     """Compose the runs of a sweep and make their stacks, as a command does before it trains."""
     command = read_command(*overrides, "hydra.sweep.dir=sweep", "trainer.max_steps=1")
     batch = next(policy_of(command).propose(Journal(Path(), {}, False, 0.0)))
-    check_jobs(command.compose, command.config, batch.jobs, 0)
+    check_jobs(make_jobs(command, batch.jobs, 0))
 
 
 def combine(overrides):
@@ -209,7 +211,7 @@ def combine(overrides):
     combinations(overrides, composer()._loader)
 
 
-ALL = {prepare: MISTAKES, prepare_sweep: OF_SWEEPS, combine: OF_COMBINATIONS}
+ALL = {prepare_run: MISTAKES, prepare_sweep: OF_SWEEPS, combine: OF_COMBINATIONS}
 
 
 @pytest.mark.parametrize(("make", "mistake"), [(make, mistake) for make, table in ALL.items() for mistake in table])
@@ -226,10 +228,14 @@ def test_mistake_is_refused_before_anything_is_trained(make, mistake, in_folder)
 def test_a_gpu_is_used_only_if_it_is_asked_for_and_there(monkeypatch):
     monkeypatch.setattr("torch.cuda.is_available", lambda: True)
     accelerators = ("auto", "cpu", "gpu")
-    assert [Member(compose(f"trainer.accelerator={x}")).on_gpu() for x in accelerators] == [False, False, True]
+    assert [Member(Settings.of(compose(f"trainer.accelerator={x}"))).on_gpu() for x in accelerators] == [
+        False,
+        False,
+        True,
+    ]
     monkeypatch.setattr("torch.cuda.is_available", lambda: False)
     with refuses("trainer.accelerator", "'gpu'", "auto or cpu"):
-        Member(compose("trainer.accelerator=gpu"))
+        Member(Settings.of(compose("trainer.accelerator=gpu")))
 
 
 def test_full_traceback_on_request(train, monkeypatch):

@@ -10,11 +10,12 @@ import pandas
 import pytest
 
 import runge
+from runge.composing.jobs import make_jobs
 from runge.sweeps.journal import Journal
-from runge.sweeps.launch import check_jobs
 from runge.sweeps.loop import policy_of
 from runge.training.member import Member
-from runge.training.train import Stack
+from runge.training.prepare import prepare
+from runge.training.settings import Settings
 from tests.conftest import compose
 from tests.sweeps.policies.made_up import Launcher, overrides_of, read_command, run
 from tests.sweeps.test_differential import check_members
@@ -32,14 +33,14 @@ def write_table(m, **columns):
 
 
 def member(*overrides):
-    return Member(compose(*SHORT, *overrides) | {"logger": {}})
+    return Member(Settings.of(compose(*SHORT, *overrides) | {"logger": {}}))
 
 
 def proposed(*overrides):
     """Return the overrides of the runs of a grid, which are checked as those of a command are."""
     command = read_command(*SWEEP, *overrides, "hydra.sweep.dir=sweep")
     batch = next(policy_of(command).propose(Journal(Path(), {}, False, 0.0)))
-    check_jobs(command.compose, command.config, batch.jobs, 0, build_stacks=False)
+    make_jobs(command, batch.jobs, 0)
     return [overrides_of(job) for job in batch.jobs]
 
 
@@ -56,7 +57,7 @@ def test_a_stack_of_folds_equals_the_runs_alone(tmp_path):
 def test_relative_errors_of_a_fold_are_those_of_the_whole():
     write_table(30)
     for overrides in (TABLE, ("data.n_train=30", "sampling=random")):
-        stack = Stack([member(*overrides, "data.folds=6", "data.fold=2")])
+        stack = prepare([member(*overrides, "data.folds=6", "data.fold=2")])
         train, val = stack.data.dataset[:2]
         u, _ = stack.module.network.predict(val.x)
         found = stack.module.measure("val", val, stack.module.lambda_d)

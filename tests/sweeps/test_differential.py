@@ -11,8 +11,9 @@ import pytest
 import torch
 
 from runge.configuration.errors import RunError
-from runge.training.train import Stack
+from runge.training.prepare import prepare
 from tests.compositions import SMALL, accepted, draw_stack
+from tests.conftest import fit_stack
 from tests.reference import expected
 from tests.sweeps.test_sweep import new_run
 
@@ -52,12 +53,12 @@ def train(members, folder, change=0):
 
     With a `change`, each initial weight is changed at random by up to 4 units in its last place.
     """
-    stack, chance = Stack(members), torch.Generator().manual_seed(change)
+    stack, chance = prepare(members), torch.Generator().manual_seed(change)
     if change:
         theta = stack.module.network.theta.data
         theta *= 1 + 4 * torch.finfo(theta.dtype).eps * (2 * torch.rand(theta.shape, generator=chance).to(theta) - 1)
     directories = [new_run(folder / f"{len(members)}-{i}-{change}") for i in range(len(members))]
-    outcomes = stack.fit(directories, report=lambda _: None)
+    outcomes = fit_stack(stack, directories)
     figures = []
     for directory, outcome in zip(directories, outcomes, strict=True):
         figures.append({"error": str(outcome)} if isinstance(outcome, RunError) else dict(outcome))
@@ -78,7 +79,7 @@ def check_stack(member, together, folder):
     A figure that differs by more than the tolerance must also change when the initial weights change by round-off.
     """
     _, _, (alone,) = train([member], folder)
-    tolerance = TOLERANCES[member.training.precision]
+    tolerance = TOLERANCES[member.settings.trainer.precision]
     assert alone.keys() <= together.keys()
     known = {key: x for key, x in alone.items() if key != "error"}  # one that has diverged does so in the stack too
     differ = {k: gap(x, together[k]) for k, x in known.items() if gap(x, together[k]) > tolerance * abs(x or 0)}
@@ -109,10 +110,10 @@ def check(runs, folder):
             check_stack(accepted(runs[i]), figures[i], directory.path)
         if "error" not in figures[i]:
             for split, points in stack.data.dataset._asdict().items():
-                scale, target = float(stack.module.scale[i]), member.configuration["target"]
-                noise = split != "test" and bool(member.data.noise_f or member.data.noise_df)
+                scale, target = float(stack.module.scale[i]), member.settings.configuration["target"]
+                noise = split != "test" and bool(member.settings.data.noise_f or member.settings.data.noise_df)
                 points = points.take(torch.tensor([i]))
-                bounds = expected(directory, points, member.loss.lambda_d, scale, target, noise)
+                bounds = expected(directory, points, member.settings.loss.lambda_d, scale, target, noise)
                 for name, (least, most) in bounds.items():
                     assert least <= figures[i][f"{split}/{name}"] <= most, f"{split}/{name}"
 

@@ -7,7 +7,8 @@ from types import SimpleNamespace
 import pytest
 
 from runge.configuration.errors import ConfigurationError, DivergedError, RunError
-from runge.sweeps.journal import JOURNAL, Batch, EndedRun, Journal
+from runge.records.directories import JOURNAL
+from runge.sweeps.journal import Batch, EndedRun, Journal
 from tests.refusals import refuses
 
 FIRST, SECOND = Batch([["a=1"], ["a=2"]]), Batch([["a=3"], ["a=4"], ["a=5"]])

@@ -8,11 +8,12 @@ from types import SimpleNamespace
 import pytest
 from omegaconf import OmegaConf
 
+from runge.composing.command import SweepCommand
 from runge.configuration.errors import ConfigurationError, RunError
 from runge.interruption import interruption
 from runge.sweeps import loop
 from runge.sweeps.journal import Batch
-from runge.sweeps.policies.policy import Policy, SweepCommand
+from runge.sweeps.policies.policy import Policy
 from tests.sweeps.policies.made_up import Launcher
 
 FOLDER = Path("sweep")

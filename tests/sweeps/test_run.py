@@ -13,15 +13,15 @@ import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 import runge
+from runge.composing.overrides import quoted
 from runge.interruption import Interruption
 from runge.metrics import QUANTITIES, RELATIVE
 from runge.records.directories import RunDirectory, resumable
-from runge.sweeps import run as run_module
-from runge.sweeps.session import quoted
 from runge.training.member import Member
 from runge.training.module import SobolevRegression
-from runge.training.train import Stack
-from tests.conftest import ROOT, compose, interrupted_at
+from runge.training.prepare import prepare
+from runge.training.settings import Settings
+from tests.conftest import ROOT, compose, fit_stack, interrupted_at
 from tests.refusals import check_refusal, refuses
 
 SHORT = (
@@ -64,13 +64,13 @@ def fit_alone(path, *overrides, interrupt=None):
     if not path.exists():
         path.mkdir()
         directory.begin(configuration, overrides, {})
-    stack = Stack([Member(configuration, overrides)])
+    stack = prepare([Member(Settings.of(configuration), overrides)])
     with pytest.MonkeyPatch.context() as patch:
         if interrupt is None:
-            return stack.fit([directory], lambda _: None)[0]
+            return fit_stack(stack, [directory])[0]
         interrupt(patch)
         with pytest.raises(SystemExit, match="interrupted at step") as end:
-            stack.fit([directory], lambda _: None)
+            fit_stack(stack, [directory])
         return end.value
 
 
@@ -274,7 +274,7 @@ def test_directory_of_another_run_is_left_alone(fail, copy):
 def test_a_resumed_run_may_be_shown_logged_and_saved_differently_only(fit, fail, finish, monkeypatch):
     """The run keeps the objective and the pictures of its own configuration, and the log names the loggers it lacks."""
     run, made = fit("run", *SHORT, "logger=csv", "objective=val/loss"), []
-    monkeypatch.setattr(run_module, "Member", lambda *given, **more: made.append(Member(*given, **more)) or made[-1])
+    monkeypatch.setattr("runge.training.member.Member", lambda *x, **more: made.append(Member(*x, **more)) or made[-1])
     expected = figures(run)
 
     def resumed(*overrides):
@@ -288,7 +288,7 @@ def test_a_resumed_run_may_be_shown_logged_and_saved_differently_only(fit, fail,
     assert not (run / "fit.png").exists()
     asked = ("trainer.progress_bar=false", "++trainer.checkpoint_seconds=7", "logger=csv", "pictures=true")
     assert "not continued" not in resumed(*asked)
-    settings = made[1].training
+    settings = made[1].settings.trainer
     assert (settings.progress_bar, settings.checkpoint_seconds, settings.log_every) == (False, 7, 20)
     assert (run / "fit.png").exists()
     assert not (run / ".hydra").exists()  # it would be the record of `resume=run`, not of the run

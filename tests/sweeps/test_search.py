@@ -11,11 +11,11 @@ import pytest
 import yaml
 from hydra.core.override_parser.overrides_parser import OverridesParser
 
+from runge.composing.overrides import explain
+from runge.composing.ranges import read_space, rounded
 from runge.metrics import Objective
 from runge.sweeps.loop import policy_of
 from runge.sweeps.policies.grid import Grid
-from runge.composing.ranges import read_space, rounded
-from runge.sweeps.session import explain
 from tests.conftest import ROOT, command
 from tests.refusals import check_refusal, refuses
 from tests.sweeps.policies.made_up import Launcher, policy, read_command, run

@@ -14,15 +14,18 @@ from hydra.types import RunMode
 from joblib.externals.loky import get_reusable_executor
 from omegaconf import OmegaConf
 
+import runge.training.run as training_run
+from runge.composing.composition import Composer, options_of
+from runge.composing.jobs import Job
 from runge.configuration.errors import DivergedError
 from runge.records.checkpoints import STACKS
 from runge.records.directories import RunDirectory
 from runge.sweeps import launch
-from runge.composing.composition import Composer, options_of
-from runge.sweeps.jobs import Job, begun_chunks, plan
+from runge.sweeps.plan import begun_chunks, plan
 from runge.training.member import Member
-from runge.training.train import Stack
-from tests.conftest import composer
+from runge.training.prepare import Stack, prepare
+from runge.training.settings import Settings
+from tests.conftest import composer, fit_stack
 from tests.sweeps.commands import Command, until
 from tests.sweeps.test_run import SHORT, check_equal, figures, state
 
@@ -73,9 +76,11 @@ def test_a_diverging_member_leaves_its_neighbours_bits(configuration, tmp_path):
     options = ("optimizer=sgd", "optimizer.clip_norm=null", "model.activation=relu", *SHORT[:-1], "schedule=constant")
 
     def train(name, *weights):
-        members = [Member(configuration(*options, f"loss.lambda_d={weight}"), options) for weight in weights]
+        members = [
+            Member(Settings.of(configuration(*options, f"loss.lambda_d={weight}")), options) for weight in weights
+        ]
         runs = [new_run(tmp_path / f"{name}{i}") for i in range(len(members))]
-        return [run.path for run in runs], Stack(members).fit(runs, lambda _: None)
+        return [run.path for run in runs], fit_stack(prepare(members), runs)
 
     good, _ = train("good", 0.1, 0.2, 0.3)
     bad, outcomes = train("bad", 0.1, 1e12, 0.3)
@@ -267,7 +272,7 @@ def test_options_are_those_of_the_run_and_not_of_the_sweep(compose):
 
 
 def jobs(configuration, *overrides):
-    made = [Member(configuration(*own), list(own)) for own in overrides]
+    made = [Member(Settings.of(configuration(*own)), list(own)) for own in overrides]
     return [Job(None, [], str(i), member, None) for i, member in enumerate(made)]
 
 
@@ -306,18 +311,18 @@ def test_plan_puts_the_longest_first_and_lbfgs_alone_and_separates_what_cannot_s
 @pytest.mark.nightly
 def test_one_stack_at_a_time_is_in_memory_and_the_progress_is_shown(train, monkeypatch):
     """Also without the cyclic garbage collection, which commands make rare."""
-    made, counts, make, fit = weakref.WeakSet(), [], Stack.__init__, Stack.fit
+    made, counts, make, take_steps = weakref.WeakSet(), [], Stack.__init__, training_run.train
 
     def count(self, *given):
         made.add(self)
         make(self, *given)
 
-    def train_one(self, *given, **further):
+    def train_one(*given):
         counts.append(len(made))
-        return fit(self, *given, **further)
+        return take_steps(*given)
 
     monkeypatch.setattr(Stack, "__init__", count)
-    monkeypatch.setattr(Stack, "fit", train_one)
+    monkeypatch.setattr(training_run, "train", train_one)
     status, out, err = train("-m", "seed=0,1", "model.depth=1,2,3", *QUICK)
     assert status == 0
     assert counts == [1, 1, 1]

@@ -5,18 +5,21 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from rich.console import Console
 
 import runge
 from runge.comparison.ranking import Ranking, collect
+from runge.comparison.tables import error_table
 from runge.configuration.objects import CONFIGURATIONS
 from runge.data.rows import read
 from runge.data.table import Table
 from runge.interface.outcomes import Run
 from runge.records.directories import RunDirectory
-from runge.sweeps.jobs import ended_before
-from runge.sweeps.run import announce, print_errors
 from runge.training.member import Member
-from runge.training.train import Stack
+from runge.training.prepare import prepare
+from runge.training.run import announce
+from runge.training.settings import Settings
+from runge.training.status import ended
 from tests.conftest import compose
 from tests.refusals import check_refusal, refuses
 from tests.sweeps.test_differential import check_members
@@ -54,7 +57,7 @@ def one_output(m=40, scale=1.0, offset=0.0):
 
 
 def member(*overrides):
-    return Member(compose(*overrides) | {"logger": {}}, overrides)
+    return Member(Settings.of(compose(*overrides) | {"logger": {}}), overrides)
 
 
 @pytest.fixture
@@ -64,7 +67,7 @@ def said(caplog):
     def announced(*overrides):
         caplog.clear()
         with caplog.at_level("INFO"):
-            announce(Stack([member(*overrides)]), 0)
+            announce(prepare([member(*overrides)]), 0)
         return caplog.text
 
     return announced
@@ -76,7 +79,8 @@ def run(fit, said, capfd):
 
     def trained(*overrides):
         log, path = said(*overrides), fit("run", *overrides)
-        print_errors(figures(path), Stack([member(*overrides)]))
+        rows = member(*overrides).rows
+        Console().print(error_table(figures(path), (), rows.outputs, len(rows.inputs)))
         return path, log, capfd.readouterr().out
 
     return trained
@@ -120,7 +124,7 @@ def test_every_optimiser_and_balance_lowers_the_loss(optimizer, tmp_path):
     every += ["trainer.log_every=1", "trainer.max_steps=2"] if fixed_neurons else ["trainer.log_every=8"]
     chosen = (f"optimizer={optimizer}", f"balance={balance}")
     one = member(*EXACT, *chosen, *every, "data.inputs=[a,b]", "data.outputs=[y,z]")
-    stack = Stack([one])
+    stack = prepare([one])
     before = float(stack.module.measure("train", stack.data.dataset.train, stack.module.lambda_d)["train/loss"])
     stack, _, (found,) = train_stack([one], tmp_path)
     assert found["train/loss"] < before
@@ -144,7 +148,7 @@ def test_a_run_is_not_resumed_with_other_rows(fail, finish, fit, tmp_path):
     _, err = fail("resume=part")
     check_refusal(err[err.index("error: ") :], "data.file", "'a.csv'", "the rows with which the run in ", "has changed")
     with refuses("data.file", "'a.csv'", "part"):  # as in a sweep that is continued
-        ended_before(member(*options), RunDirectory(part))
+        ended(member(*options), RunDirectory(part))
     assert (part / "status.json").read_bytes() == state
     two_outputs().to_csv("moved.csv", index=False)
     _, err = fail("resume=part", "data=table", "data.file=moved.csv", "data.batch_size=3")
@@ -160,7 +164,7 @@ def test_the_test_rows_do_not_depend_on_the_size_of_the_training_set():
     options = ("data.split.train=0.2", "data.split.train=0.7", "data.file=b.csv")
     small, large, other = (member(*SHORT, option) for option in options)
     assert len({one.shared() for one in (small, large, other)}) == 3
-    data = [Stack([one]).data for one in (small, large)]
+    data = [prepare([one]).data for one in (small, large)]
     assert [[points.x.shape[1] for points in one.dataset] for one in data] == [[12, 9, 9], [42, 9, 9]]
     np.testing.assert_allclose(*(one.units.restore_inputs(one.dataset.test.x) for one in data), rtol=1e-6)
 

@@ -10,10 +10,11 @@ import torch
 
 from runge.data.rows import read
 from runge.data.table import Table
-from runge.sweeps.run import announce, make_stack
 from runge.training.advice import describe_wrong_columns, fit_findings
-from runge.training.callbacks.history import History
 from runge.training.member import Member
+from runge.training.run import announce, prepare
+from runge.training.settings import Settings
+from runge.training.train import train
 from tests.conftest import compose
 
 STEPS = list(range(100, 1100, 100))
@@ -91,9 +92,9 @@ WEIGHTS = {}  # of the overrides of cases before
 def trained(*overrides):
     """Return what is logged about a run's overrides, and its weights in the end."""
     if overrides not in WEIGHTS:
-        stack = make_stack([Member(compose(*SHORT, *overrides) | {"logger": {}}, overrides)])
+        stack = prepare([Member(Settings.of(compose(*SHORT, *overrides) | {"logger": {}}), overrides)])
         announce(stack, 0)
-        stack.take_steps(History(), stack._resample())
+        train(stack)
         WEIGHTS[overrides] = torch.cat([x.flatten().double() for x in stack.module.network.state_dict().values()])
     return WEIGHTS[overrides]
 
@@ -125,7 +126,7 @@ def test_derivatives_that_contradict_the_values_are_said_before_the_training(cap
     for name, sign in (("sound", 1), ("wrong", -1)):
         pd.DataFrame({"x": x, "y": np.sin(3 * x), "dy_dx": sign * 3 * np.cos(3 * x)}).to_csv(f"{name}.csv", index=False)
         caplog.clear()
-        announce(make_stack([Member(compose("data=table", f"data.file={name}.csv", "model.width=4"))]), 0)
+        announce(prepare([Member(Settings.of(compose("data=table", f"data.file={name}.csv", "model.width=4")))]), 0)
         said = [one.getMessage() for one in caplog.records if "Between near rows" in one.getMessage()]
         assert len(said) == (name == "wrong")
     assert said[0].startswith("dy_dx has the wrong sign. Between near rows, the derivatives leave")

@@ -19,7 +19,9 @@ from runge.training.callbacks.derivative_loss import DerivativeLoss
 from runge.training.datamodule import SobolevDataModule
 from runge.training.member import Member
 from runge.training.module import SobolevRegression
-from runge.training.train import Stack
+from runge.training.prepare import prepare
+from runge.training.settings import Settings
+from tests.conftest import fit_stack
 from tests.sweeps.test_sweep import new_run
 
 SIZES = {"n_train": 16, "n_val": 16, "n_test": 31}
@@ -41,13 +43,13 @@ def test_the_defaults_are_those_of_the_configuration(configuration):
     composed = configuration()
     assert Data() == build("data", composed["data"], Data)
     assert Model() == build("model", composed["model"], Model)
-    member = Member(composed)
-    assert Adam() == member.optimizer
-    assert LevenbergMarquardt() == Member(configuration("optimizer=levenberg_marquardt")).optimizer
-    assert TwoStage(latest_step=2000) == member.schedule
+    member = Member(Settings.of(composed))
+    assert Adam() == member.settings.optimizer
+    assert LevenbergMarquardt() == Settings.of(configuration("optimizer=levenberg_marquardt")).optimizer
+    assert TwoStage(latest_step=2000) == member.settings.schedule
     module = SobolevRegression(Runge().domain)
-    assert (module.steps_per_block, module.diagnostics_every) == (member.training.log_every, 200)
-    assert float(module.lambda_d) == member.loss.lambda_d
+    assert (module.steps_per_block, module.diagnostics_every) == (member.settings.trainer.log_every, 200)
+    assert float(module.lambda_d) == member.settings.loss.lambda_d
 
 
 def test_a_plain_trainer_takes_the_steps_of_a_run(tmp_path, configuration):
@@ -58,8 +60,8 @@ def test_a_plain_trainer_takes_the_steps_of_a_run(tmp_path, configuration):
     fit.fit(module, data)
     short = ("model.width=8", *(f"data.{key}={n}" for key, n in SIZES.items()), "trainer.compile=off", "logger=[]")
     composed = configuration(*short, "trainer.max_steps=40", "trainer.log_every=10", "trainer.progress_bar=false")
-    stack = Stack([Member(composed)])
-    stack.fit([new_run(tmp_path / "run")])
+    stack = prepare([Member(Settings.of(composed))])
+    fit_stack(stack, [new_run(tmp_path / "run")])
     for name, value in stack.module.best.state_dict().items():
         assert torch.equal(value, module.best.state_dict()[name])
     assert torch.equal(stack.module.switched_on, module.switched_on)

@@ -11,7 +11,10 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 import runge
 from runge.optimizers import LBFGS
 from runge.training.member import Member
-from runge.training.train import Stack
+from runge.training.prepare import prepare
+from runge.training.settings import Settings
+from runge.training.train import train
+from tests.conftest import fit_stack
 from tests.refusals import refuses
 from tests.sweeps.test_run import REGIONS, SHORT, at_step, check_resumed_alone, figures, fit_alone, history, state
 from tests.sweeps.test_sweep import new_run
@@ -104,7 +107,9 @@ def test_a_run_with_points_to_come_is_not_at_rest(fit):
 
 @pytest.mark.parametrize("policy", ["scale", "gradnorm", "log", "relobralo"])
 def test_lambda_d_is_what_the_policy_says(policy, configuration):
-    weights = Stack([Member(configuration(*SMALL, f"balance={policy}"))]).fit_in_memory().member(0)["lambda_d"]
+    stack = prepare([Member(Settings.of(configuration(*SMALL, f"balance={policy}")))])
+    train(stack)
+    weights = stack.history.member(0)["lambda_d"]
     assert weights[0] == (pytest.approx(0.0413, rel=0.2) if policy == "scale" else pytest.approx(0.1))
     assert (len(set(weights)) == 1) is (policy == "scale")
     assert all(weight > 0 for weight in weights)
@@ -176,7 +181,7 @@ def test_a_run_begins_with_the_function_of_another_one(standardize, precision, t
     """Its box, its points and its units differ."""
     options = ("target.domain=[[-0.5,2]]", "data.n_train=20", f"model.standardize={standardize}", "seed=3")
     options += (f"trainer.precision={precision}", f"trainer.start={started}")
-    network = Stack([Member(configuration(*DOUBLE, *options))]).module.network
+    network = prepare([Member(Settings.of(configuration(*DOUBLE, *options)))]).module.network
     x, units = torch.linspace(-0.5, 2, 50, dtype=torch.float64)[:, None], network.units
     with torch.no_grad():
         inputs = x[None].to(network.theta) if units is None else units.standardise_inputs(x[None]).to(network.theta)
@@ -188,12 +193,12 @@ def test_a_run_begins_with_the_function_of_another_one(standardize, precision, t
 
 def test_members_of_a_stack_may_begin_differently(started, configuration, tmp_path):
     starts = (f"trainer.start={started}", "trainer.start=null")
-    members = [Member(configuration(*DOUBLE, "model.standardize=true", start)) for start in starts]
+    members = [Member(Settings.of(configuration(*DOUBLE, "model.standardize=true", start))) for start in starts]
     assert members[0].shared() == members[1].shared()
     runs = [new_run(tmp_path / name) for name in ("0", "1", "alone0", "alone1")]
-    Stack(members).fit(runs[:2], report=lambda _: None)
+    fit_stack(prepare(members), runs[:2])
     for member, together, alone in zip(members, runs[:2], runs[2:], strict=True):
-        Stack([member]).fit([alone], report=lambda _: None)
+        fit_stack(prepare([member]), [alone])
         assert figures(together.path) == pytest.approx(figures(alone.path), rel=1e-6, abs=1e-12)
     first, second = (float(history(run.path)[0]["train/loss"]) for run in runs[:2])
     assert first < 0.9 * second
@@ -203,4 +208,4 @@ def test_members_of_a_stack_may_begin_differently(started, configuration, tmp_pa
 def test_what_has_no_such_network_is_refused(wrong, started, configuration):
     got = "'nowhere'" if "start" in wrong else "first'"
     with refuses("trainer.start: must be the directory of a finished run", got, "same network"):
-        Stack([Member(configuration(*DOUBLE, f"trainer.start={started}", wrong))])
+        prepare([Member(Settings.of(configuration(*DOUBLE, f"trainer.start={started}", wrong)))])

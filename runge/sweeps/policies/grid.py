@@ -2,13 +2,14 @@
 
 from typing import ClassVar
 
+from runge.composing.command import SweepCommand
+from runge.composing.jobs import make_jobs
 from runge.configuration.objects import build
 from runge.configuration.validation import Count, checked
-from runge.composing.composition import combinations
 from runge.sweeps.cross_validation import expand_folds
 from runge.sweeps.journal import Batch, EndedRun, Journal
 from runge.sweeps.launch import check_jobs
-from runge.sweeps.policies.policy import Policy, Rounds, SweepCommand
+from runge.sweeps.policies.policy import Policy, Rounds
 
 __all__ = ["Grid", "GridSettings"]
 
@@ -33,18 +34,17 @@ class Grid(Policy):
 
     def __init__(self, command: SweepCommand) -> None:
         self._command, self._settings = command, build("search", command.settings, GridSettings)
-        self.compares = self._settings.compare
-        self._compose, self._runs = command.compose, combinations(command.overrides, command.context.config_loader)
-        self._compose(self._runs[0], 0)  # a mistake in a key is reported before torch is loaded
+        self.compares, self._runs = self._settings.compare, command.runs()
 
     def propose(self, journal: Journal) -> Rounds:
         """Yield all runs, and raise the error of the first one that has failed."""
-        command, runs = self._command, expand_folds(self._compose, self._runs)
+        command = self._command
+        runs = expand_folds(command, self._runs)
         size = self._settings.batch or len(runs)
         batches = {first: runs[first : first + size] for first in range(0, len(runs), size)}
         if not command.processes or len(batches) > 1:  # else they are checked in the launcher's processes
             for first, batch in batches.items():
-                check_jobs(command.compose, command.config, batch, first)
+                check_jobs(make_jobs(command, batch, first))
         runs = list[EndedRun]()
         for batch in batches.values():
             runs += yield Batch(batch)

@@ -7,8 +7,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from hydra.core.override_parser.overrides_parser import OverridesParser
 
+from runge.composing.command import SweepCommand
+from runge.composing.jobs import make_jobs
+from runge.composing.ranges import ends, read_space
 from runge.configuration.command_line import command, in_shell
 from runge.configuration.errors import ConfigurationError, DivergedError, RunError
 from runge.configuration.objects import SAME_BITS, build
@@ -17,8 +19,7 @@ from runge.records.files import public, write
 from runge.sweeps.cross_validation import folds
 from runge.sweeps.journal import Batch, EndedRun, Journal
 from runge.sweeps.launch import check_jobs
-from runge.sweeps.policies.policy import Policy, Rounds, SweepCommand
-from runge.composing.ranges import ends, read_space
+from runge.sweeps.policies.policy import Policy, Rounds
 from runge.sweeps.policies.study import Result, Sampler, Study, import_optuna
 
 __all__ = ["Optuna", "OptunaSettings"]
@@ -66,8 +67,7 @@ class Optuna(Policy):
         optuna = import_optuna()
         self._command, self._settings = command, (settings := build("search", command.settings, OptunaSettings))
         self.compares = settings.compare
-        parser = OverridesParser.create(config_loader=command.context.config_loader)
-        self.space, self.fixed = read_space(parser.parse_overrides(command.overrides))
+        self.space, self.fixed = read_space(command.parsed)
         self._ranges = {key: json.loads(optuna.distributions.distribution_to_json(x)) for key, x in self.space.items()}
         for key in {"seed", "objective", "resume", "logger", "data.folds", "data.fold"} & self.space.keys():
             rule = "seeds are search.seeds=3; several objectives a list, 'objective=[val/mse_f,val/mse_df]'"
@@ -75,11 +75,12 @@ class Optuna(Policy):
         if settings.seeds > 1 and any(override.partition("=")[0] == "seed" for override in self.fixed):
             raise ConfigurationError("seed: must not be given with search.seeds, which sets it to 0, 1, ...")
         first, last = ({key: ends(x)[i] for key, x in self.space.items()} for i in (0, 1))
-        self._folds = folds(command.compose(self._overrides(first), _NOWHERE))
+        self._folds = folds(command.data_of(self._overrides(first)))
         self._runs = settings.seeds * max(1, len(self._folds))  # of a trial
         # All lower ends and first choices, and all upper ends and last choices.
         outermost = [[*self._overrides(params), *self._folds[:1]] for params in (first, last)]
-        jobs = check_jobs(command.compose, command.config, outermost, _NOWHERE, command.processes or 1)
+        jobs = make_jobs(command, outermost, _NOWHERE)
+        check_jobs(jobs, command.processes or 1)
         self._objective = list(jobs[0].member.objective.keys)
         self._study = Study(self.space, len(self._objective), settings.sampler, settings.seed)
 

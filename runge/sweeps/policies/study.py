@@ -11,8 +11,8 @@ from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
-from runge.configuration.errors import ConfigurationError
 from runge.composing.ranges import Space, rounded
+from runge.configuration.errors import ConfigurationError
 
 Sampler = Literal["tpe", "random"]
 

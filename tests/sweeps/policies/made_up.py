@@ -7,11 +7,11 @@ from typing import ClassVar
 from hydra.core.utils import JobReturn, JobStatus
 from hydra.types import RunMode
 
+from runge.composing.command import SweepCommand
 from runge.composing.composition import Composer
+from runge.composing.overrides import check_overrides
 from runge.sweeps.loop import policy_of, sweep
 from runge.sweeps.policies.best.judge import Fit
-from runge.sweeps.policies.policy import SweepCommand
-from runge.sweeps.session import check_overrides
 from tests.conftest import composer
 
 
@@ -21,7 +21,7 @@ def read_command(*arguments):
     loader, ours = composer()._loader, [x for x in arguments if x != "-m"]
     config = loader.load_configuration("config", ours, RunMode.MULTIRUN)
     task = [x for x in ours if not x.startswith("hydra")]
-    context, compose = SimpleNamespace(config_loader=loader), Composer(loader, config)
+    context, compose = SimpleNamespace(config_loader=loader, callbacks=None), Composer(loader, config)
     return SweepCommand(context, config, task, time.monotonic(), compose, 1)
 
 

@@ -12,8 +12,10 @@ from runge.optimizers.levenberg_marquardt.method import LevenbergMarquardt
 from runge.records.directories import RunDirectory
 from runge.training.member import Member
 from runge.training.module import SobolevRegression
+from runge.training.prepare import prepare
 from runge.training.saving import StateFile
-from runge.training.train import Stack
+from runge.training.settings import Settings
+from tests.conftest import fit_stack
 from tests.sweeps.test_run import at_step, figures, fit_alone, history, state
 from tests.sweeps.test_sweep import new_run
 
@@ -43,9 +45,9 @@ def stack(configuration, tmp_path):
     numbers = count()
 
     def run(own, *common):
-        members = [Member(configuration(*SMALL, *common, *options)) for options in own]
+        members = [Member(Settings.of(configuration(*SMALL, *common, *options))) for options in own]
         runs = [new_run(tmp_path / str(next(numbers))) for _ in own]
-        Stack(members).fit(runs, report=lambda _: None)
+        fit_stack(prepare(members), runs)
         return [run.path for run in runs]
 
     return run
@@ -93,8 +95,8 @@ def test_a_member_that_has_stopped_resumes_to_its_end(stack, configuration, monk
     before, rows = figures(runs[first]), history(runs[first])
     for name in ("metrics.json", "history.csv"):
         (runs[first] / name).unlink()
-    again = Stack([Member(configuration(*SMALL, *KINDS["adam"], f"seed={seed}")) for seed in (0, 1)])
-    again.fit([*map(RunDirectory, runs)], report=lambda _: None)
+    again = prepare([Member(Settings.of(configuration(*SMALL, *KINDS["adam"], f"seed={seed}"))) for seed in (0, 1)])
+    fit_stack(again, [*map(RunDirectory, runs)])
     assert int(again.module.step) == max(ends)
     assert figures(runs[first]) == before
     assert history(runs[first]) == rows

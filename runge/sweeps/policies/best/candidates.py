@@ -5,15 +5,11 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from hydra.core.override_parser.overrides_parser import OverridesParser
-
+from runge.composing.command import SweepCommand
 from runge.configuration.errors import ConfigurationError
 from runge.data.rows import Rows
 from runge.records.directories import RunDirectory
-from runge.composing.composition import plain_data
-from runge.sweeps.jobs import current_job
 from runge.sweeps.policies.best.judge import Fit, error_of, root_mean
-from runge.sweeps.policies.policy import SweepCommand
 from runge.training.advice import describe_wrong_columns, without_wrong_columns
 from runge.training.member import Member
 
@@ -72,7 +68,7 @@ class Candidate:
     @property
     def continues(self) -> bool:
         """True if more steps may help, from the present weights: fixed neurons cannot continue."""
-        return self.cut and not self.member.optimizer.last_layer_alone
+        return self.cut and not self.member.settings.optimizer.last_layer_alone
 
     @property
     def spent(self) -> float:
@@ -82,7 +78,7 @@ class Candidate:
     @property
     def values_alone(self) -> bool:
         """True if it is trained without the derivatives."""
-        return not self.member.loss.lambda_d
+        return not self.member.settings.loss.lambda_d
 
     def with_folds(self, folds: int) -> "Candidate":
         """Return the candidate with another number of folds."""
@@ -126,14 +122,13 @@ class CandidateFactory:
     """
 
     def __init__(self, command: SweepCommand) -> None:
-        self._command, self._compose = command, command.compose
-        parsed = OverridesParser.create(command.context.config_loader).parse_overrides(command.overrides)
+        self._command, parsed = command, command.parsed
         for override in parsed:
             if override.is_sweep_override():
                 what = "must have one value with search=best, for all candidates"
                 raise ConfigurationError(f"{override.get_key_element()}: {what}; got {override.input_line}")
         self.fixed = {override.get_key_element().lstrip("+~"): str(override.input_line) for override in parsed}
-        data: Any = command.config.get("data") or {}
+        data = command.data
         if data.get("fold") is not None:
             rule = "must be null with search=best, which leaves out each of them"
             raise ConfigurationError(f"data.fold: {rule}; got {data['fold']}")
@@ -195,10 +190,10 @@ class CandidateFactory:
 
     def variations(self, candidate: Candidate) -> list[Candidate]:
         """Return larger variations of a candidate, and for a formula variations with more points."""
-        model, fixed = candidate.member.model, candidate.member.optimizer.last_layer_alone
+        model, fixed = candidate.member.settings.model, candidate.member.settings.optimizer.last_layer_alone
         changes = [{"model.width": 2 * model.width}, *([] if fixed else [{"model.depth": model.depth + 1}])]
         if not self.of_table:
-            points = {"data.n_train": 2 * candidate.member.configuration["data"]["n_train"]}
+            points = {"data.n_train": 2 * candidate.member.settings.configuration["data"]["n_train"]}
             changes = [points | changes[0] if fixed else points]
         varied = list[Candidate]()
         for change in changes:
@@ -212,14 +207,12 @@ class CandidateFactory:
         """Return the run that some overrides make; of several folds the first one."""
         keys = {override.partition("=")[0] for override in overrides}
         fold = ["data.fold=0"] if "data.folds" in keys and "data.fold" not in keys else []
-        composed = self._compose([*overrides, *fold], 0)
-        with current_job(composed):
-            return Member(plain_data(composed)[0], [*overrides, *fold])
+        typed = [*overrides, *fold]
+        return Member(self._command.settings_of(typed), typed)
 
     def directory_of(self, number: int, overrides: Sequence[str]) -> RunDirectory:
         """Return the directory of a run, by its number."""
-        subdir = self._compose(overrides, number).hydra.sweep.subdir
-        return RunDirectory(self._command.directory / str(subdir))  # to resolve it again would make another one
+        return RunDirectory(self._command.directory_of(number, overrides))
 
     def _table_overrides(self, folds: int) -> list[str]:
         """Return the overrides of a table's test rows, folds and columns that the command lacks; none for a formula."""

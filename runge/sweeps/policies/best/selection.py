@@ -163,11 +163,12 @@ class Selection:
     def _read(self, run: PlannedRun, ended: EndedRun, threads: int) -> Fit | None:
         """Return the fit of a run that has ended, and keep it unless its candidate has a better one on that fold."""
         candidate, fit = self.candidates[run.candidate.name], None
-        slowness, by_gradient = candidate.slowness, candidate.member.optimizer.by_gradient
+        fixed_neurons = candidate.member.settings.optimizer.last_layer_alone
+        slowness, by_gradient = candidate.slowness, candidate.member.settings.optimizer.by_gradient
         failure = describe(ended.value) if isinstance(ended.value, Exception) else ""
         if not failure:
             # No further steps are asked of fixed neurons, or if the command limits them.
-            completes = candidate.member.optimizer.last_layer_alone or "trainer.max_steps" in self.factory.fixed
+            completes = fixed_neurons or "trainer.max_steps" in self.factory.fixed
             run_directory = self.factory.directory_of(ended.number, ended.overrides)
             fit = Fit.of(run_directory, ended.number, run.share, run.start, completes)
             of_search = self.table is not None and not completes and "data.split.train" not in self.factory.fixed
@@ -183,7 +184,7 @@ class Selection:
             before, kept = candidate.fits.get(fold), fit
             if before is not None and not (fit is not None and fit.error <= before.error):
                 # More steps do not help, unless these were few.
-                least = before.steps if candidate.member.optimizer.last_layer_alone else _FEW_STEPS[by_gradient]
+                least = before.steps if fixed_neurons else _FEW_STEPS[by_gradient]
                 few = fit is not None and fit.cut and fit.steps <= least
                 kept = before._replace(cut=few, grows=False)
                 if fit is not None:
@@ -197,7 +198,7 @@ class Selection:
         """Return the overrides of a run."""
         member, seconds = run.candidate.member, max(run.seconds - self.set_up, _LEAST)
         job, share = list(run.candidate.overrides), run.share
-        steps = run.steps or member.training.max_steps
+        steps = run.steps or member.settings.trainer.max_steps
         if run.fold is None and self.table:  # all rows; the test rows are those of the folds
             job = [override for override in job if override.partition("=")[0] not in ("data.folds", "data.seed")]
             job += ["data.split.val=0", f"data.seed={member.data_seed.seed}"]
@@ -206,17 +207,17 @@ class Selection:
         if run.start is not None:
             job.append(override_of("trainer.start", str(run.start.run.path)))
             steps = run.steps or max(steps, _LONGER * run.start.steps)
-            if not member.optimizer.by_gradient:
+            if not member.settings.optimizer.by_gradient:
                 least, most = _DAMPING
                 job.append(f"optimizer.damping={min(max(run.start.last('damping'), least), most):.3g}")
                 share = self._share(run, run.start, seconds) if run.fold is not None and self.table else share
         job += [] if share is None else [f"data.split.train={share:.6g}"]
-        if member.optimizer.by_gradient:  # its rate falls until the last step, which should fit into the time
+        if member.settings.optimizer.by_gradient:  # its rate falls until the last step, which should fit into the time
             pace = run.candidate.slowness * self.factory.member(job).work()
             steps = min(steps, max(_FEWEST_STEPS, int(_SAFETY * seconds / pace)))
         job += [f"trainer.max_steps={steps}", f"trainer.max_seconds={seconds:.3g}"]
         job += [] if run.stop_at is None else [f"trainer.stop_at={run.stop_at}"]
-        job += [f"seed={member.seed.seed + run.seed}"] if run.seed else []
+        job += [f"seed={member.settings.seed.seed + run.seed}"] if run.seed else []
         last = {override.partition("=")[0]: override for override in job}
         return [self.factory.fixed.get(key, x) if key in _OF_COMMAND else x for key, x in last.items()]
 
@@ -241,7 +242,7 @@ class Selection:
     def _pace_on_all(self, candidate: Candidate, fit: Fit) -> float:
         """Return the seconds that a step of a candidate on all rows should take, given a fit on some of them."""
         assert self.table
-        if candidate.member.optimizer.by_gradient:  # with mini-batches of many rows
+        if candidate.member.settings.optimizer.by_gradient:  # with mini-batches of many rows
             return candidate.slowness * candidate.member.work()
         if self.judges > 1:  # all of its runs had these rows, also the one after which a few steps were enough
             return fit.mean_pace * len(self.table.seen) / self.training_rows
@@ -253,7 +254,7 @@ class Selection:
 
         A step of fixed neurons is a fit of its own: it is the one that is best on all folds together.
         """
-        if candidate.member.optimizer.last_layer_alone:
+        if candidate.member.settings.optimizer.last_layer_alone:
             histories = [fit.history() for fit in candidate.in_order]
             shared = min(len(products) for _, products in histories)
             total = sum(products[:shared] for _, products in histories)
@@ -270,11 +271,11 @@ class Selection:
 
     def start_of(self, candidate: Candidate, fold: int) -> Fit | None:
         """Return the fit whose weights a further run of a candidate begins with; None: they are drawn."""
-        return None if candidate.member.optimizer.last_layer_alone else candidate.fits.get(fold)
+        return None if candidate.member.settings.optimizer.last_layer_alone else candidate.fits.get(fold)
 
     def may_gain(self, candidate: Candidate, seconds: float) -> bool:
         """Return whether more steps may help a candidate; one that begins anew needs more time than it has had."""
-        anew = candidate.member.optimizer.last_layer_alone
+        anew = candidate.member.settings.optimizer.last_layer_alone
         return candidate.cut and (not anew or seconds * self.processes > sum(fit.seconds for fit in candidate.in_order))
 
     def write(self, networks: Iterable[RunDirectory], intervals: Calibration | None = None) -> None:

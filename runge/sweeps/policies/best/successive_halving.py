@@ -19,6 +19,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, NamedTuple
 
+from runge.composing.command import SweepCommand
 from runge.configuration.errors import RunError
 from runge.configuration.objects import build
 from runge.configuration.validation import Count, Positive, checked
@@ -30,7 +31,7 @@ from runge.sweeps.policies.best.search_table import SearchTable
 from runge.sweeps.policies.best.selection import PlannedRun, Selection
 from runge.sweeps.policies.best.verdict import leaderboard
 from runge.sweeps.policies.best.winner import improved_until, restarts, variations
-from runge.sweeps.policies.policy import Policy, Rounds, SweepCommand
+from runge.sweeps.policies.policy import Policy, Rounds
 
 __all__ = ["Best", "BestSettings"]
 
@@ -158,7 +159,7 @@ class Best(Policy):
         selection = self.selection
         if self._wrong:
             log.warning("%s", self._wrong)
-        shown = next(iter(selection.candidates.values())).member.training.progress_bar
+        shown = next(iter(selection.candidates.values())).member.settings.trainer.progress_bar
         display = Display(selection.ranked, self._settings.timeout - journal.elapsed, shown)
         selection.begin(journal, display)
         with display.shown():
@@ -248,7 +249,7 @@ class Best(Policy):
             folds = range(selection.judges)
             pairs = [(x, fold) for x in near for fold in folds if fold not in x.fits or x.fits[fold].may_gain]
             # The rate of a gradient method falls in a run, and would rise again in the next one.
-            if not all(candidate.member.optimizer.by_gradient for candidate in near):
+            if not all(candidate.member.settings.optimizer.by_gradient for candidate in near):
                 seconds = max(seconds / 2, min(seconds, _SLICE))
             seconds *= min(1, selection.processes / len(pairs))
             self._report(f"{' and '.join(candidate.name for candidate in near)} for {seconds:.0f} s, {why}")

@@ -34,7 +34,7 @@ def improved_until(selection: Selection, best: Candidate, rivals: Sequence[Candi
         return end
     if not best.continues:
         seconds, most = seconds_anew(selection, best), _ANEW * end
-        if best.member.optimizer.last_layer_alone:
+        if best.member.settings.optimizer.last_layer_alone:
             most = max(most, selection.seconds_of(best)) if rivals else seconds
         return end - min(seconds, most)
     last = (1 - _WON) * end
@@ -53,7 +53,7 @@ def variations(selection: Selection, best: Candidate, end: float) -> list[Candid
     affordable = list[Candidate]()
     for variation in selection.factory.variations(_with_first_seed(selection, best)):
         seconds = best.seconds * variation.member.work() / best.member.work()
-        affords = not variation.member.optimizer.last_layer_alone or runs * seconds <= left
+        affords = not variation.member.settings.optimizer.last_layer_alone or runs * seconds <= left
         if affords and variation.name not in selection.candidates:
             affordable.append(variation)
     return affordable
@@ -73,14 +73,14 @@ def restarts(selection: Selection, best: Candidate, seeds: int, end: float) -> l
     first = _with_first_seed(selection, best)
     same = [x for x in selection.candidates.values() if _with_first_seed(selection, x) is first]
     equal = sum(x.error <= _SAME * best.error for x in same)
-    if selection.table is None or best.member.optimizer.last_layer_alone or equal > 1:
+    if selection.table is None or best.member.settings.optimizer.last_layer_alone or equal > 1:
         return []
     count = min(-(-selection.processes // selection.judges), _RESTARTS + 1 - len(same))
     # They also have steps after their best ones.
     runs = seeds * (selection.crossed + 1) + 2 * count * selection.judges
     if runs * selection.seconds_of(best) > selection.left(end) * selection.processes:
         return []
-    numbers = [first.member.seed.seed + seeds * (len(same) + i) for i in range(count)]
+    numbers = [first.member.settings.seed.seed + seeds * (len(same) + i) for i in range(count)]
     return [replace(selection.factory.changed(first, {"seed": seed}), first_seed=first.name) for seed in numbers]
 
 

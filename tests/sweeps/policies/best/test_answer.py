@@ -24,7 +24,7 @@ class Run(RunDirectory):
 def search(*folds: int, fixed: bool = False, cut: bool = False, **changes: Any) -> Any:
     """Return a search of 100 rows in five folds, of which these judge the winner; a network of it takes 1 s."""
     fit = Fit(Run("."), 0, {"val/nrmse_f": 1.0}, None, cut, 0, 0.0)
-    member: Any = SimpleNamespace(optimizer=SimpleNamespace(last_layer_alone=fixed))
+    member: Any = SimpleNamespace(settings=SimpleNamespace(optimizer=SimpleNamespace(last_layer_alone=fixed)))
     best = Candidate("any", [], member, dict.fromkeys(folds, fit))
     parts = {
         "table": SimpleNamespace(fewest_rows=10, rows=SimpleNamespace(x=np.zeros((100, 1)))),
@@ -93,7 +93,7 @@ def test_short_runs_of_a_winner_that_continues_question_the_labels_of_the_other_
 def test_a_network_of_all_rows_that_is_wrong_between_them_is_no_answer(monkeypatch):
     """Its error on these rows, which is none, does not tell."""
     judge, right, wrong = (Fit(Run(name), 0, {"val/nrmse_f": 0.1}, None, False, 0, 0.0) for name in "abc")
-    member: Any = SimpleNamespace(optimizer=None)
+    member: Any = SimpleNamespace(settings=SimpleNamespace(optimizer=None))
     x = np.linspace(0, 1, 11)[:, None]
     y = np.where(np.arange(11) < 5, -1000.0, 1200.0)[:, None] * [[1.0, 0.0]]  # its second output is constant
     channels = Channels.of(x, y, np.full((11, 2, 1), np.nan))

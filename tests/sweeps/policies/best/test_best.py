@@ -11,6 +11,7 @@ import torch
 
 import runge
 from runge.comparison.leaderboard import read_leaderboard
+from runge.composing.overrides import explain
 from runge.function.outside import OUTSIDE
 from runge.function.residuals import rows_of
 from runge.records.directories import RunDirectory
@@ -18,7 +19,6 @@ from runge.sweeps.journal import Batch, Journal
 from runge.sweeps.policies.best.judge import Fit
 from runge.sweeps.policies.best.selection import PlannedRun
 from runge.sweeps.policies.best.successive_halving import Best
-from runge.sweeps.session import explain
 from tests.comparison.pages import numbers
 from tests.conftest import command, interrupted_at
 from tests.refusals import check_refusal, refuses
@@ -404,7 +404,7 @@ def test_no_network_of_the_answer_is_trained_on_test_rows():
     tests = [member.rows.split(member.data_seed.generator("data")).test for member in members]
     assert {tuple(sorted(test)) for test in tests} == {tuple(sorted(best.selection.table.test))}
     assert len(tests[0]) == 6
-    assert {member.seed.seed for member in members} == {0, 1, 2}
+    assert {member.settings.seed.seed for member in members} == {0, 1, 2}
 
 
 def test_a_search_is_not_continued_on_other_rows(tmp_path):

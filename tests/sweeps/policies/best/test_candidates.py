@@ -7,6 +7,7 @@ import yaml
 
 from runge.configuration.objects import CONFIGURATIONS
 from runge.training.member import Member
+from runge.training.settings import Settings
 from tests.conftest import compose
 
 BEST = yaml.safe_load((CONFIGURATIONS / "search" / "best.yaml").read_text())
@@ -16,7 +17,7 @@ TARGETS = ["target=kink"], ["target=expression", "target.expr=x*y", "target.doma
 
 @pytest.mark.parametrize("name", FORMULAS)
 def test_each_can_be_trained_on_formulas_of_one_and_two_inputs(name):
-    members = [Member(compose(*FORMULAS[name], *target)) for target in TARGETS]
+    members = [Member(Settings.of(compose(*FORMULAS[name], *target))) for target in TARGETS]
     assert [member.sizes[1] for member in members] == [1024, 1024]  # compared on the same number of points
 
 

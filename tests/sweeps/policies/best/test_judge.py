@@ -52,7 +52,7 @@ def test_the_step_of_a_network_of_all_rows(fixed, step):
         SimpleNamespace(best_step=1, history=lambda: (np.arange(1, 5), np.array([-9.0, 0.0, -8.0, 0.0]))),
         SimpleNamespace(best_step=3, history=lambda: (np.arange(1, 4), np.array([-1.0, -2.0, -8.0]))),
     ]
-    member = SimpleNamespace(optimizer=SimpleNamespace(last_layer_alone=fixed))
+    member = SimpleNamespace(settings=SimpleNamespace(optimizer=SimpleNamespace(last_layer_alone=fixed)))
     candidate: Any = SimpleNamespace(member=member, in_order=fits, fits=fits)
     assert selection_of().step_of(candidate) == step
 
@@ -88,7 +88,9 @@ def test_a_network_at_rest_on_some_of_the_rows_may_gain_by_more_until_they_do_no
         def read_metrics(self) -> Any:
             return {FIT_SECONDS: 2.0, "val/nrmse_f": next(errors)}
 
-    member: Any = SimpleNamespace(optimizer=SimpleNamespace(last_layer_alone=False, by_gradient=False))
+    member: Any = SimpleNamespace(
+        settings=SimpleNamespace(optimizer=SimpleNamespace(last_layer_alone=False, by_gradient=False))
+    )
     candidate = Candidate("any", [], member)
     factory: Any = SimpleNamespace(fixed={fixed: ""}, directory_of=lambda number, overrides: Resting("."))
     selection = selection_of(candidate, table=table, factory=factory)

@@ -11,7 +11,7 @@ from runge.sweeps.policies.best.winner import improved_until, variations
 
 def candidate(work: float, *, last_layer_alone: bool) -> Any:
     optimizer = SimpleNamespace(last_layer_alone=last_layer_alone)
-    member = SimpleNamespace(optimizer=optimizer, work=lambda: work)
+    member = SimpleNamespace(settings=SimpleNamespace(optimizer=optimizer), work=lambda: work)
     return SimpleNamespace(name=f"{work:g}", first_seed="", seconds=2.0, member=member)
 
 
@@ -47,7 +47,7 @@ def test_fixed_neurons_are_varied_only_if_they_can_also_be_the_answer(left, tabl
 )
 def test_new_networks_of_a_winner_have_a_quarter_of_the_time_unless_it_has_fixed_neurons(seconds, fixed, rivals, until):
     """Five networks are trained in three rounds by two processes."""
-    member = SimpleNamespace(optimizer=SimpleNamespace(last_layer_alone=fixed))
+    member = SimpleNamespace(settings=SimpleNamespace(optimizer=SimpleNamespace(last_layer_alone=fixed)))
     best: Any = SimpleNamespace(continues=False, in_order=[None], fits={0: None}, member=member)
     selection: Any = SimpleNamespace(table=True, crossed=5, processes=2, seconds_of=lambda candidate: seconds)
     assert improved_until(selection, best, [best] * rivals, 100.0) == until
@@ -76,7 +76,7 @@ def test_who_is_improved_with_the_best_candidate(errors, resting, judges, proces
 
 def improving_runs(errors, resting, judges, processes, by_gradient):
     fit = SimpleNamespace(lacks_rows=False, before=0, steps=10, may_gain=True)
-    member = SimpleNamespace(optimizer=SimpleNamespace(by_gradient=by_gradient))
+    member = SimpleNamespace(settings=SimpleNamespace(optimizer=SimpleNamespace(by_gradient=by_gradient)))
     common = {"member": member, "fits": {0: fit}, "in_order": [fit], "continues": True, "spent": 1.0}
     ranked = [SimpleNamespace(name=name, error=error, **common) for name, error in zip("abc", errors, strict=False)]
     place = {"judges": judges, "processes": processes, "folds": 5, "crossed": 5, "table": True, "candidates": {}}

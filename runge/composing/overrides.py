@@ -1,35 +1,23 @@
-"""Shared by the command line and the interface: overrides and errors of Hydra, its state, and the training."""
+"""The overrides of a command: how they are typed and checked, and what a mistake of theirs is called."""
 
-import io
-import logging
 import os
 import re
 import traceback
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, redirect_stdout
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, cast
 
-import hydra
-from hydra.core.global_hydra import GlobalHydra
-from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import ChoiceSweep, QuotedString
 from hydra.errors import HydraException, MissingConfigException, OverrideParseException
-from hydra.types import RunMode
-from omegaconf import DictConfig
 from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
 
+from runge.composing.composition import explain_value
 from runge.configuration.command_line import override_of
 from runge.configuration.errors import ConfigurationError, RunError, did_you_mean
 from runge.configuration.objects import CONFIGURATIONS, no_such_key
-from runge.interruption import interruption
 from runge.records.directories import refuse_links
-from runge.records.files import printable
-from runge.composing.composition import LOCK, explain_value, register_resolvers
-from runge.sweeps.jobs import log_to_file, set_handlers
 
-__all__ = ["as_sweep", "check_overrides", "explain", "quoted", "session", "train_composed"]
+__all__ = ["as_sweep", "check_overrides", "explain", "quoted"]
 
 _FIXED = {
     "hydra.output_subdir": "a run's record is always in its folder .hydra",
@@ -121,16 +109,6 @@ def _quote_expression(argument: str) -> str:
     return key + equals + ",".join(f"'{formula}'" for formula in value.split(","))
 
 
-def train_composed(configuration: DictConfig) -> Any:
-    """Train one run, and return the value of its objective, or a tuple of several, for a sweeper to minimise."""
-    from runge.sweeps import run  # late: a mistake in the command line is reported before Lightning is loaded
-
-    interruption.check()
-    if HydraConfig.get().job_logging["root"] is None:
-        log_to_file(cast(DictConfig, HydraConfig.instance().cfg))
-    return run.train_run(configuration)
-
-
 def explain(error: Exception) -> str | None:
     """Return the message for a user's mistake, or None for any other error."""
     if isinstance(error, ConfigurationError | RunError):
@@ -162,52 +140,3 @@ def _explain_composition(error: HydraException) -> str:
         return str(no_such_key(section, name, [str(key) for key in cause.parent_node]))
     detail = f"; {str(cause).splitlines()[0]}" if isinstance(cause, OmegaConfBaseException) else ""
     return str(error).partition("\nConfig search path")[0].rstrip() + detail
-
-
-@contextmanager
-def session(mode: RunMode) -> Iterator[Any]:
-    """Set up Hydra for one thread at a time, and restore logging, threads and Hydra's state.
-
-    Nothing is printed but warnings and progress, which are on the error output, and those of a sweep's runs only in
-    their logs. What the command would print as a user's mistake is raised as ConfigurationError.
-    """
-    register_resolvers()
-    ours, shown = logging.getLogger("runge"), logging.StreamHandler()
-    shown.setLevel(logging.WARNING)
-    shown.addFilter(lambda record: mode == RunMode.RUN or record.name != "runge.sweeps.run")
-    try:
-        with _restored(), redirect_stdout(io.StringIO()):
-            ours.addHandler(shown)
-            with hydra.initialize_config_dir(str(CONFIGURATIONS), version_base="1.3"):
-                yield GlobalHydra.instance().hydra
-    except SystemExit as end:  # by which an interrupted run ends
-        raise KeyboardInterrupt(str(end.code).removeprefix("error: ")) from end
-    except (ConfigurationError, RunError):
-        raise
-    except Exception as error:
-        if (message := explain(error)) is None:
-            raise
-        raise ConfigurationError(printable(message, keep="\n")) from error
-    finally:
-        ours.removeHandler(shown)
-
-
-@contextmanager
-def _restored() -> Iterator[None]:
-    """Let one thread at a time log, compose and train as it likes, and leave the process as it was."""
-    import torch  # late, as in `train_composed`
-
-    with LOCK:
-        root, threads = logging.getLogger(), torch.get_num_threads()
-        config = HydraConfig.instance().cfg
-        handlers, level = root.handlers[:], root.level
-        for handler in handlers:
-            root.removeHandler(handler)
-        root.setLevel(logging.INFO)
-        try:
-            yield
-        finally:
-            set_handlers(*handlers)
-            root.setLevel(level)
-            HydraConfig.instance().cfg = config
-            torch.set_num_threads(threads)

@@ -1,0 +1,74 @@
+"""What a process of a sweep does: it checks runs, or trains the jobs of a chunk as one stack."""
+
+import gc
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from functools import partial
+from pathlib import Path
+
+from runge.composing.composition import register_resolvers
+from runge.composing.jobs import Job, begin_job, end_job, name_overrides
+from runge.configuration.errors import RunError
+from runge.machine import allow_open_files
+from runge.pictures.drawing import draw_into
+from runge.records.checkpoints import state_path
+from runge.records.directories import RunDirectory
+from runge.records.files import locked
+from runge.training.member import Member
+from runge.training.run import announce, prepare, train_and_record
+from runge.training.status import Value, ended
+
+__all__ = ["check_members", "train_jobs"]
+
+_SECONDS_FOR_OTHERS = 60.0
+"""How long to wait for another process that trains a run, such as a worker of a sweep that has just been killed."""
+
+_OTHER_FILES = 256
+"""How many files a process may have open besides the locks of its runs."""
+
+
+def check_members(members: Sequence[Member], _report: Callable[[int], object]) -> None:
+    """Make the stack of each of these runs without training it, and raise ConfigurationError if a value is wrong."""
+    for member in members:
+        with name_overrides(member.overrides):
+            prepare([member])
+
+
+def train_jobs(
+    jobs: Sequence[Job], state: Path | None, report: Callable[[int], object], checks_labels: bool = True
+) -> list[Value | RunError]:
+    """Train jobs as one stack; each gets the directory and the log that Hydra's own launcher would leave.
+
+    Messages logged while the stack is training, such as warnings, go to the last job's log.
+
+    Args:
+        jobs: the jobs.
+        state: the file of their stack's state, if they have begun.
+        report: called with the number of steps that the members have taken since the last call.
+        checks_labels: whether each run looks for derivatives that contradict the values of its table.
+
+    Returns:
+        The values of the objective of each job, or the error with which it ended.
+
+    Raises:
+        ConfigurationError: another process trains one of the runs, and does not end soon.
+    """
+    register_resolvers()
+    allow_open_files(len(jobs) + _OTHER_FILES)
+    with ExitStack() as locks:
+        for job in jobs:
+            locks.enter_context(locked(Path(job.directory), "hydra.sweep.dir", _SECONDS_FOR_OTHERS))
+        gc.collect()  # the stack before this one, of which nothing else is left
+        stack = prepare([job.member for job in jobs])
+        directories = [RunDirectory(job.directory) for job in jobs]
+        # Some runs of a resubmitted chunk may have ended already.
+        values = [ended(job.member, run) for job, run in zip(jobs, directories, strict=True)]
+        for i, (job, value) in enumerate(zip(jobs, values, strict=True)):
+            if value is None:
+                begin_job(job, partial(announce, stack, i, checks_labels))
+        state = state or state_path(directories, Path(jobs[0].config.hydra.sweep.dir))
+        outcomes = train_and_record(stack, directories, draw_into, lambda steps: report(steps * len(jobs)), state)
+        return [
+            end_job(job, outcome) if value is None else value
+            for job, value, outcome in zip(jobs, values, outcomes, strict=True)
+        ]

@@ -1,0 +1,105 @@
+"""The rules by which the sections of a run's settings depend on each other."""
+
+from collections.abc import Callable, Iterator
+
+import torch
+
+from runge.configuration.errors import ConfigurationError
+from runge.configuration.objects import flatten
+from runge.data.table import Table
+from runge.metrics import QUANTITIES
+from runge.resampling import Periodic, Resampling
+from runge.sobolev.losses import Penalty
+from runge.training.settings import OF_FORMULAS, Settings
+
+__all__ = ["RULES"]
+
+Mistakes = Iterator[str]
+"""The messages about what a run's settings break, each of which begins with a key."""
+
+
+def demands(settings: Settings) -> Mistakes:
+    """Find values that the optimiser, a table or a penalty excludes."""
+    for who, allowed_values in (
+        (type(settings.optimizer).__name__, settings.optimizer.demands),
+        ("data=table", {"loss.sample_weight": ("none",)} if isinstance(settings.data, Table) else {}),
+        ("a penalty", {"trainer.compile": ("auto", "off")} if settings.penalty else {}),
+    ):
+        for key, allowed in allowed_values.items():
+            section, _, field = key.partition(".")
+            if (value := getattr(getattr(settings, section), field)) not in allowed:
+                choices = " or ".join("null" if choice is None else str(choice) for choice in allowed)
+                yield f"{key}: must be {choices} with {who}, got {value!r}"
+
+
+def switch(settings: Settings) -> Mistakes:
+    """Find a lambda_d that is never on."""
+    at_step, steps = getattr(settings.schedule, "at_step", None), settings.trainer.max_steps
+    if at_step is not None and at_step >= steps:
+        yield f"schedule.at_step: must be below trainer.max_steps={steps}, or lambda_d is never on; got {at_step}"
+
+
+def moving_points(settings: Settings) -> Mistakes:
+    """Find points that must not move, and a rule that does not say when they do."""
+    resampling = settings.resampling
+    rule, moves = type(resampling).__name__, isinstance(resampling, Periodic)
+    if settings.data.folds is not None and moves:
+        yield f"resampling: must be none with data.folds, because points would move into the fold; got {rule}"
+    if isinstance(settings.data, Table) and moves:
+        yield f"resampling: must be none with data=table, whose rows stay in place; got {rule}"
+    if not moves and type(resampling) is not Resampling:
+        yield f"resampling._target_: must name a class derived from Periodic, got {rule}"
+
+
+def points_of_table(settings: Settings) -> Mistakes:
+    """Find a formula beside a table."""
+    for key in OF_FORMULAS if isinstance(settings.data, Table) else ():
+        if (value := settings.configuration.get(key)) is not None:
+            got = flatten({key: value}).get(key, value)
+            yield f"{key}: must be absent with data=table, whose rows are the points; got {got}"
+
+
+def accelerator(settings: Settings) -> Mistakes:
+    """Find a GPU that is asked for and missing."""
+    if settings.trainer.accelerator == "gpu" and not torch.cuda.is_available():
+        yield "trainer.accelerator: must be auto or cpu where there is no GPU, got 'gpu'"
+
+
+def own_metrics(settings: Settings) -> Mistakes:
+    """Find names of the user's metrics that are no names, or those of the package."""
+    taken = ("loss", *QUANTITIES)
+    for name in settings.metrics:
+        if name in taken or not name.isidentifier():
+            yield f"metrics.{name}: must be a name of letters, digits and _, other than {', '.join(taken)}"
+
+
+def own_penalty(settings: Settings) -> Mistakes:
+    """Find a penalty that the optimiser cannot minimise, or that is not finite."""
+    penalty, optimizer = settings.penalty, settings.optimizer
+    if penalty and not optimizer.by_gradient:
+        yield f"penalty: must be absent with {type(optimizer).__name__}, which needs squares"
+    if penalty is not None and not _is_finite(penalty):
+        yield "penalty: must return a finite number for each residual, of the same shape"
+
+
+def _is_finite(penalty: Penalty) -> bool:
+    """Return whether a penalty and its slope are finite and of the shape of the residuals."""
+    residual = torch.linspace(-1, 1, 6, dtype=torch.float64, requires_grad=True)
+    try:
+        rho = penalty(residual)
+        (slope,) = torch.autograd.grad(rho.sum(), residual)
+    except Exception as error:  # a user's function may raise anything
+        raise ConfigurationError(f"penalty: must be differentiable by autograd ({error})") from error
+    return rho.shape == slope.shape and bool((rho.isfinite() & slope.isfinite()).all())
+
+
+RULES: tuple[Callable[[Settings], Mistakes], ...] = (
+    demands,
+    switch,
+    moving_points,
+    points_of_table,
+    accelerator,
+    own_metrics,
+    own_penalty,
+)
+"""The rules, in the order in which they are checked."""
