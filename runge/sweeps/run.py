@@ -27,8 +27,9 @@ from runge.records.directories import FINDINGS, RunDirectory, RunState, resumabl
 from runge.records.files import locked, printable, read_yaml
 from runge.sweeps.compose import fixed_keys, options_of, plain_data
 from runge.sweeps.jobs import Job, Value, begin_job, check_rows, ended_before, job_return, log_to_file, name_overrides
-from runge.training.advice import advice, log_rows, without_effect
+from runge.training.announcement import advice, log_rows
 from runge.training.member import Member
+from runge.training.rules import without_effect
 
 if TYPE_CHECKING:
     from runge.training.evaluation import Metrics

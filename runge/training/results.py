@@ -15,7 +15,6 @@ from runge.pictures.drawing import draw_into
 from runge.records.checkpoints import serialise, take
 from runge.records.directories import FINDINGS, RunDirectory, RunState, Status
 from runge.records.files import WarnOnce, shareable, write
-from runge.training.advice import fit_findings
 from runge.training.callbacks.history import History
 from runge.training.callbacks.resample import Resample
 from runge.training.datamodule import PointsDataModule
@@ -29,6 +28,7 @@ from runge.training.evaluation import (
     points_columns,
     training_region,
 )
+from runge.training.findings import fit_findings
 from runge.training.member import Member
 from runge.training.module import SobolevRegression
 

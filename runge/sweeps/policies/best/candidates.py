@@ -9,12 +9,12 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 
 from runge.configuration.errors import ConfigurationError
 from runge.data.rows import Rows
+from runge.labels.wrong_columns import describe_wrong_columns, without_wrong_columns
 from runge.records.directories import RunDirectory
 from runge.sweeps.compose import plain_data
 from runge.sweeps.jobs import current_job
 from runge.sweeps.policies.best.judge import Fit, error_of, root_mean
 from runge.sweeps.policies.policy import SweepCommand
-from runge.training.advice import describe_wrong_columns, without_wrong_columns
 from runge.training.member import Member
 
 __all__ = ["Candidate", "CandidateFactory", "without_equal"]
