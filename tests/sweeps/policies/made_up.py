@@ -9,7 +9,7 @@ from hydra.types import RunMode
 
 from runge.sweeps.compose import Composer
 from runge.sweeps.loop import policy_of, sweep
-from runge.sweeps.policies.best.judge import Fit
+from runge.sweeps.policies.best.trained_runs import Fit
 from runge.sweeps.policies.policy import SweepCommand
 from runge.sweeps.session import check_overrides
 from tests.conftest import composer

@@ -9,8 +9,8 @@ from runge.function.calibration import Calibration
 from runge.metrics import ERRORS
 from runge.records.directories import RunDirectory
 from runge.sweeps.policies.best.candidates import Candidate
-from runge.sweeps.policies.best.judge import Fit
 from runge.sweeps.policies.best.selection import PlannedRun, Selection
+from runge.sweeps.policies.best.trained_runs import Fit
 from runge.sweeps.policies.policy import Rounds
 
 __all__ = ["answer", "questioning_seconds", "seconds_anew"]

@@ -13,7 +13,7 @@ from runge.labels.wrong_columns import describe_wrong_columns, without_wrong_col
 from runge.records.directories import RunDirectory
 from runge.sweeps.compose import plain_data
 from runge.sweeps.jobs import current_job
-from runge.sweeps.policies.best.judge import Fit, error_of, root_mean
+from runge.sweeps.policies.best.trained_runs import Fit, error_of, root_mean
 from runge.sweeps.policies.policy import SweepCommand
 from runge.training.member import Member
 

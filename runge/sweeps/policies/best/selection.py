@@ -17,8 +17,8 @@ from runge.records.directories import RunDirectory
 from runge.sweeps.journal import Batch, EndedRun, Journal
 from runge.sweeps.policies.best.candidates import Candidate, CandidateFactory
 from runge.sweeps.policies.best.display import Display
-from runge.sweeps.policies.best.judge import Fit
 from runge.sweeps.policies.best.search_table import FEW_ROWS, SearchTable
+from runge.sweeps.policies.best.trained_runs import Fit
 
 __all__ = ["PlannedRun", "Selection"]
 

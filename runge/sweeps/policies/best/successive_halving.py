@@ -3,7 +3,7 @@
 A held-out fold of the rows judges all candidates, or several folds if there are few rows. With many rows the candidates
 begin on some of them. After each rung the best two of five continue, from their weights, with twice the steps and more
 rows. The winner has the time that is left: for more steps as long as these reduce its error, then for variations of it
-and for further seeds (`runge.sweeps.policies.best.winner`), and for its networks of all rows
+and for further seeds (`runge.sweeps.policies.best.moves`), and for its networks of all rows
 (`runge.sweeps.policies.best.answer`). Each run has a share of the time, so that nothing is left out because it is
 expected to be slow, and a busy machine only takes fewer steps.
 
@@ -26,10 +26,10 @@ from runge.sweeps.journal import Journal
 from runge.sweeps.policies.best.answer import answer
 from runge.sweeps.policies.best.candidates import Candidate, CandidateFactory, without_equal
 from runge.sweeps.policies.best.display import Display
+from runge.sweeps.policies.best.moves import improved_until, restarts, variations
 from runge.sweeps.policies.best.search_table import SearchTable
 from runge.sweeps.policies.best.selection import PlannedRun, Selection
 from runge.sweeps.policies.best.verdict import leaderboard
-from runge.sweeps.policies.best.winner import improved_until, restarts, variations
 from runge.sweeps.policies.policy import Policy, Rounds, SweepCommand
 
 __all__ = ["Best", "BestSettings"]

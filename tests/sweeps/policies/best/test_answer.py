@@ -11,7 +11,7 @@ from runge.data.channels import Channels
 from runge.records.directories import RunDirectory
 from runge.sweeps.policies.best.answer import _agreeing, answer, questioning_seconds, seconds_anew
 from runge.sweeps.policies.best.candidates import Candidate
-from runge.sweeps.policies.best.judge import Fit
+from runge.sweeps.policies.best.trained_runs import Fit
 
 
 class Run(RunDirectory):

@@ -15,9 +15,9 @@ from runge.function.outside import OUTSIDE
 from runge.function.residuals import rows_of
 from runge.records.directories import RunDirectory
 from runge.sweeps.journal import Batch, Journal
-from runge.sweeps.policies.best.judge import Fit
 from runge.sweeps.policies.best.selection import PlannedRun
 from runge.sweeps.policies.best.successive_halving import Best
+from runge.sweeps.policies.best.trained_runs import Fit
 from runge.sweeps.session import explain
 from tests.comparison.pages import numbers
 from tests.conftest import command, interrupted_at

@@ -11,9 +11,9 @@ from runge.metrics import FIT_SECONDS
 from runge.records.directories import RunDirectory
 from runge.sweeps.journal import EndedRun
 from runge.sweeps.policies.best.candidates import Candidate
-from runge.sweeps.policies.best.judge import Fit, error_of
 from runge.sweeps.policies.best.search_table import SearchTable
 from runge.sweeps.policies.best.selection import PlannedRun, Selection
+from runge.sweeps.policies.best.trained_runs import Fit, error_of
 
 
 def fit(value: float | None, derivative: float | None) -> Fit:

@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
+from runge.sweeps.policies.best.moves import improved_until, variations
 from runge.sweeps.policies.best.successive_halving import Best
-from runge.sweeps.policies.best.winner import improved_until, variations
 
 
 def candidate(work: float, *, last_layer_alone: bool) -> Any:
