@@ -9,18 +9,20 @@ from runge.function.calibration import Calibration
 from runge.metrics import ERRORS
 from runge.records.directories import RunDirectory
 from runge.sweeps.policies.best.candidates import Candidate
+from runge.sweeps.policies.best.constants import (
+    DISAGREEMENT_FACTOR,
+    LATE_FACTOR,
+    LEAST_SET_UPS,
+    LOSS_ROUND_OFF,
+    QUESTIONING_SET_UPS,
+    QUESTIONING_SHARE,
+    WORSE_FACTOR,
+)
 from runge.sweeps.policies.best.selection import PlannedRun, Selection
 from runge.sweeps.policies.best.trained_runs import Fit
 from runge.sweeps.policies.policy import Rounds
 
 __all__ = ["answer", "questioning_seconds", "seconds_anew"]
-
-_APART = 10.0  # times the judged error between two networks; that of independent errors of this size is sqrt(2)
-_LATE = 1.1  # over the time that is left, because the batch before may have ended a little late
-_QUESTIONING, _QUESTIONING_SET_UPS = 0.12, 4.0
-"""The time of the runs that only question labels: at most a share of the search, and a multiple of their set-up."""
-
-_WORSE, _ROUND_OFF = 3.0, 1e-12  # the loss and the error that a network may have, over those of the best one
 
 
 def answer(selection: Selection, seeds: int, end: float) -> Rounds:
@@ -39,7 +41,7 @@ def answer(selection: Selection, seeds: int, end: float) -> Rounds:
     fits, left = best.in_order, max(selection.left(end), 0.0)  # the last batch may have ended late
     room = left * selection.processes
     selection.winner = best.name
-    count = selection.processes * int(_LATE * left / selection.seconds_of(best))
+    count = selection.processes * int(LATE_FACTOR * left / selection.seconds_of(best))
     if count and not best.continues:
         folds, step = range(selection.crossed), selection.step_of(best)
         # The intervals of the mean of some seeds follow from such means without a fold.
@@ -65,7 +67,7 @@ def answer(selection: Selection, seeds: int, end: float) -> Rounds:
     trained = yield from selection.train(runs)
     ended = [(run.fold, fit) for run, fit in zip(runs, trained, strict=True) if fit is not None]
     best = selection.candidates[best.name]
-    whole = _good([fit for fold, fit in ended if fold is None and fit.error <= max(best.error, _ROUND_OFF)])
+    whole = _good([fit for fold, fit in ended if fold is None and fit.error <= max(best.error, LOSS_ROUND_OFF)])
     whole = _agreeing(selection, best, whole)
     calibrating = list[RunDirectory]()
     for fold, fit in best.fits.items():
@@ -92,8 +94,8 @@ def _rounds(selection: Selection, networks: int) -> int:
 def questioning_seconds(selection: Selection, best: Candidate, end: float) -> float:
     """Return the seconds of the short runs that question the labels; 0: there are none, or they would be too short."""
     set_ups = selection.set_up * (selection.crossed - len(best.fits)) / selection.processes
-    seconds = min(_QUESTIONING_SET_UPS * set_ups, _QUESTIONING * end, selection.left(end))
-    return seconds if set_ups > 0 and seconds >= 2 * set_ups else 0.0
+    seconds = min(QUESTIONING_SET_UPS * set_ups, QUESTIONING_SHARE * end, selection.left(end))
+    return seconds if set_ups > 0 and seconds >= LEAST_SET_UPS * set_ups else 0.0
 
 
 def _questioning(selection: Selection, best: Candidate, seconds: float) -> list[PlannedRun]:
@@ -113,7 +115,7 @@ def _questioning(selection: Selection, best: Candidate, seconds: float) -> list[
 
 def _good(fits: Sequence[Fit]) -> list[Fit]:
     """Return the fits without those that have ended in a worse minimum than another one, which would spoil the mean."""
-    most = _WORSE * min((fit.loss for fit in fits), default=0.0) + _ROUND_OFF
+    most = WORSE_FACTOR * min((fit.loss for fit in fits), default=0.0) + LOSS_ROUND_OFF
     return [fit for fit in fits if fit.loss <= most]
 
 
@@ -140,7 +142,7 @@ def _agreeing(selection: Selection, best: Candidate, whole: Sequence[Fit]) -> li
     judged, agreeing = np.mean([values[str(fit.run.path)] for fit in best.in_order], axis=0), list[Fit]()
     for fit in whole:
         difference = factors * (values[str(fit.run.path)] - judged)
-        if np.sqrt((difference[:, factors > 0] ** 2).mean()) <= _APART * error + _ROUND_OFF:
+        if np.sqrt((difference[:, factors > 0] ** 2).mean()) <= DISAGREEMENT_FACTOR * error + LOSS_ROUND_OFF:
             agreeing.append(fit)
     return agreeing
 

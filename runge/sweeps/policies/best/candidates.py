@@ -13,6 +13,7 @@ from runge.labels.wrong_columns import describe_wrong_columns, without_wrong_col
 from runge.records.directories import RunDirectory
 from runge.sweeps.compose import plain_data
 from runge.sweeps.jobs import current_job
+from runge.sweeps.policies.best.constants import SLOWNESS_AT_FIRST
 from runge.sweeps.policies.best.trained_runs import Fit, error_of, root_mean
 from runge.sweeps.policies.policy import SweepCommand
 from runge.training.member import Member
@@ -42,7 +43,7 @@ class Candidate:
     overrides: Sequence[str]
     member: Member = field(repr=False, compare=False)
     fits: Mapping[int, Fit] = field(default_factory=dict)
-    slowness: float = 1.5
+    slowness: float = SLOWNESS_AT_FIRST
     failure: str = ""
     runs: Sequence[int] = ()
     refits: Sequence[int] = ()

@@ -5,15 +5,16 @@ from dataclasses import replace
 
 from runge.sweeps.policies.best.answer import questioning_seconds, seconds_anew
 from runge.sweeps.policies.best.candidates import Candidate
+from runge.sweeps.policies.best.constants import (
+    MANY_FOLDS,
+    REDRAWN_SHARE,
+    RESTARTS,
+    SAME_MINIMUM_FACTOR,
+    WINNER_STEPS_SHARE,
+)
 from runge.sweeps.policies.best.selection import Selection
 
 __all__ = ["improved_until", "restarts", "variations"]
-
-_WON = 0.86  # of the time, after which the steps of a winner on some of the rows end
-_ANEW = 0.25  # of the time, for the networks of a winner with drawn weights
-_MANY_FOLDS = 20  # of which one has so few of the rows that it need not be trained on
-_RESTARTS = 8  # with further seeds, at most
-_SAME = 2.0  # times the error of the best seed, up to which another one is said to have found the same minimum
 
 
 def improved_until(selection: Selection, best: Candidate, rivals: Sequence[Candidate], end: float) -> float:
@@ -33,12 +34,12 @@ def improved_until(selection: Selection, best: Candidate, rivals: Sequence[Candi
     if selection.table is None:
         return end
     if not best.continues:
-        seconds, most = seconds_anew(selection, best), _ANEW * end
+        seconds, most = seconds_anew(selection, best), REDRAWN_SHARE * end
         if best.member.optimizer.last_layer_alone:
             most = max(most, selection.seconds_of(best)) if rivals else seconds
         return end - min(seconds, most)
-    last = (1 - _WON) * end
-    whole = fit.lacks_rows and selection.folds <= _MANY_FOLDS and selection.affords_all(best, fit, last)
+    last = (1 - WINNER_STEPS_SHARE) * end
+    whole = fit.lacks_rows and selection.folds <= MANY_FOLDS and selection.affords_all(best, fit, last)
     return end - last * whole - questioning_seconds(selection, best, end)
 
 
@@ -72,10 +73,10 @@ def restarts(selection: Selection, best: Candidate, seeds: int, end: float) -> l
     """
     first = _with_first_seed(selection, best)
     same = [x for x in selection.candidates.values() if _with_first_seed(selection, x) is first]
-    equal = sum(x.error <= _SAME * best.error for x in same)
+    equal = sum(x.error <= SAME_MINIMUM_FACTOR * best.error for x in same)
     if selection.table is None or best.member.optimizer.last_layer_alone or equal > 1:
         return []
-    count = min(-(-selection.processes // selection.judges), _RESTARTS + 1 - len(same))
+    count = min(-(-selection.processes // selection.judges), RESTARTS + 1 - len(same))
     # They also have steps after their best ones.
     runs = seeds * (selection.crossed + 1) + 2 * count * selection.judges
     if runs * selection.seconds_of(best) > selection.left(end) * selection.processes:

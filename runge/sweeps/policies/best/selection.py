@@ -16,27 +16,32 @@ from runge.function.ensemble import write_answer
 from runge.records.directories import RunDirectory
 from runge.sweeps.journal import Batch, EndedRun, Journal
 from runge.sweeps.policies.best.candidates import Candidate, CandidateFactory
+from runge.sweeps.policies.best.constants import (
+    CROSSED_FOLDS,
+    FEW_GRADIENT_STEPS,
+    FEW_ROWS,
+    FEW_STEPS,
+    FEWEST_GRADIENT_STEPS,
+    LEAST_DAMPING,
+    LEAST_RUN_SECONDS,
+    LEAST_STEPS_ON_ALL_ROWS,
+    LEAST_STEPS_ON_MORE_ROWS,
+    MOST_DAMPING,
+    PATIENCE_FACTOR,
+    PATIENCE_SECONDS,
+    SCHEDULE_SHARE,
+    SET_UP_SECONDS,
+    STEPS_GROWTH,
+    TIME_MARGIN,
+)
 from runge.sweeps.policies.best.display import Display
-from runge.sweeps.policies.best.search_table import FEW_ROWS, SearchTable
+from runge.sweeps.policies.best.search_table import SearchTable
 from runge.sweeps.policies.best.trained_runs import Fit
 
 __all__ = ["PlannedRun", "Selection"]
 
-# No formula gives these; `benchmarks/problems` measures the search with them.
-_SET_UP = 0.2  # seconds of a run besides those that it measures
-_LONGER = 2  # times the steps of a run for one that continues it
-_FEW_STEPS = {False: 20, True: 2000}  # after which more do not help; by the gradient
-_STEPS_AT_LEAST, _STEPS_ON_MORE = 8, 16  # for which there should be time on all rows, and on more rows
-_OF_COMMAND = ("trainer.max_steps", "trainer.max_seconds", "data.split.train", "optimizer.damping")
+_OVERRIDABLE = ("trainer.max_steps", "trainer.max_seconds", "data.split.train", "optimizer.damping")
 """The keys that the search sets, unless the command does."""
-
-_DAMPING = 1e-12, 1.0  # with which a run may continue; without reduction of the loss it has grown far beyond
-_CROSSED = 5  # folds that networks of the winner leave out, unless there are few rows
-_LEAST = 0.3  # seconds of a run at least
-_PATIENCE, _PATIENCE_SECONDS = 3.0, 10.0  # times the time of a batch, plus seconds: how long it is waited for
-_SAFETY = 0.8  # of the steps that are expected to fit into a time, for a schedule that should end with them
-_FEWEST_STEPS = 50  # by the gradient
-_MARGIN = 1.3  # of the expected time of a network of all rows
 
 
 class PlannedRun(NamedTuple):
@@ -102,7 +107,7 @@ class Selection:
         self.candidates = {candidate.name: candidate for candidate in candidates}
         self.directory, self.timeout = directory, timeout
         self.processes = processes
-        self.set_up, self.winner = 2 * _SET_UP, ""
+        self.set_up, self.winner = 2 * SET_UP_SECONDS, ""
         self.residuals: Floats | None = None
         self.questioned: Floats | None = None
         self.journal: Journal
@@ -120,7 +125,7 @@ class Selection:
     @property
     def crossed(self) -> int:
         """The number of folds that networks of the winner leave out, to calibrate intervals and to question labels."""
-        return self.folds if self.training_rows < FEW_ROWS else min(self.folds, _CROSSED)
+        return self.folds if self.training_rows < FEW_ROWS else min(self.folds, CROSSED_FOLDS)
 
     def left(self, until: float) -> float:
         """Return the seconds until a time, in seconds since the beginning of the search."""
@@ -148,14 +153,14 @@ class Selection:
         if not runs or self.left(until or self.timeout) <= 0:
             return [None] * len(runs)
         if until is None:  # a step may take longer than the time of its run, but not all that is left
-            times = [max(run.seconds, self.set_up + _LEAST) for run in runs]
+            times = [max(run.seconds, self.set_up + LEAST_RUN_SECONDS) for run in runs]
             longest = sum(times) / min(self.processes, len(runs))
-            until = min(self.timeout, self.journal.seconds + _PATIENCE * longest + _PATIENCE_SECONDS)
+            until = min(self.timeout, self.journal.seconds + PATIENCE_FACTOR * longest + PATIENCE_SECONDS)
         ended = yield Batch([self._job(run) for run in runs], until)
         threads = self.processes if len(runs) == 1 else 1
         fits = [self._read(run, result, threads) for run, result in zip(runs, ended, strict=True)]
         besides = [fit.set_up for fit in fits if fit is not None]
-        self.set_up = _SET_UP + sum(besides) / len(besides) if besides else self.set_up
+        self.set_up = SET_UP_SECONDS + sum(besides) / len(besides) if besides else self.set_up
         if ranked := self.ranked():
             self.write(fit.run for fit in ranked[0].in_order)
         return fits
@@ -183,7 +188,8 @@ class Selection:
             before, kept = candidate.fits.get(fold), fit
             if before is not None and not (fit is not None and fit.error <= before.error):
                 # More steps do not help, unless these were few.
-                least = before.steps if candidate.member.optimizer.last_layer_alone else _FEW_STEPS[by_gradient]
+                few_steps = FEW_GRADIENT_STEPS if by_gradient else FEW_STEPS
+                least = before.steps if candidate.member.optimizer.last_layer_alone else few_steps
                 few = fit is not None and fit.cut and fit.steps <= least
                 kept = before._replace(cut=few, grows=False)
                 if fit is not None:
@@ -195,7 +201,7 @@ class Selection:
 
     def _job(self, run: PlannedRun) -> list[str]:
         """Return the overrides of a run."""
-        member, seconds = run.candidate.member, max(run.seconds - self.set_up, _LEAST)
+        member, seconds = run.candidate.member, max(run.seconds - self.set_up, LEAST_RUN_SECONDS)
         job, share = list(run.candidate.overrides), run.share
         steps = run.steps or member.training.max_steps
         if run.fold is None and self.table:  # all rows; the test rows are those of the folds
@@ -205,20 +211,19 @@ class Selection:
             job.append(f"data.fold={run.fold}")
         if run.start is not None:
             job.append(override_of("trainer.start", str(run.start.run.path)))
-            steps = run.steps or max(steps, _LONGER * run.start.steps)
+            steps = run.steps or max(steps, STEPS_GROWTH * run.start.steps)
             if not member.optimizer.by_gradient:
-                least, most = _DAMPING
-                job.append(f"optimizer.damping={min(max(run.start.last('damping'), least), most):.3g}")
+                job.append(f"optimizer.damping={min(max(run.start.last('damping'), LEAST_DAMPING), MOST_DAMPING):.3g}")
                 share = self._share(run, run.start, seconds) if run.fold is not None and self.table else share
         job += [] if share is None else [f"data.split.train={share:.6g}"]
         if member.optimizer.by_gradient:  # its rate falls until the last step, which should fit into the time
             pace = run.candidate.slowness * self.factory.member(job).work()
-            steps = min(steps, max(_FEWEST_STEPS, int(_SAFETY * seconds / pace)))
+            steps = min(steps, max(FEWEST_GRADIENT_STEPS, int(SCHEDULE_SHARE * seconds / pace)))
         job += [f"trainer.max_steps={steps}", f"trainer.max_seconds={seconds:.3g}"]
         job += [] if run.stop_at is None else [f"trainer.stop_at={run.stop_at}"]
         job += [f"seed={member.seed.seed + run.seed}"] if run.seed else []
         last = {override.partition("=")[0]: override for override in job}
-        return [self.factory.fixed.get(key, x) if key in _OF_COMMAND else x for key, x in last.items()]
+        return [self.factory.fixed.get(key, x) if key in _OVERRIDABLE else x for key, x in last.items()]
 
     def _share(self, run: PlannedRun, start: Fit, seconds: float) -> float | None:
         """Return the share of the rows of a run that continues, at most that of its rung.
@@ -230,13 +235,13 @@ class Selection:
         before = start.used_share
         if before is None or (start.cut and not start.lacks_rows):
             return before
-        share = before * max(1.0, seconds / (_STEPS_ON_MORE * start.pace))
+        share = before * max(1.0, seconds / (LEAST_STEPS_ON_MORE_ROWS * start.pace))
         enough = share * len(self.table.rows.x) >= self.training_rows or share >= (run.share or 1.0)
         return run.share if enough else share
 
     def affords_all(self, candidate: Candidate, fit: Fit, seconds: float) -> bool:
         """Return whether a candidate has time for some steps on all rows, given a fit on some of them."""
-        return seconds >= _STEPS_AT_LEAST * self._pace_on_all(candidate, fit)
+        return seconds >= LEAST_STEPS_ON_ALL_ROWS * self._pace_on_all(candidate, fit)
 
     def _pace_on_all(self, candidate: Candidate, fit: Fit) -> float:
         """Return the seconds that a step of a candidate on all rows should take, given a fit on some of them."""
@@ -266,7 +271,7 @@ class Selection:
         """Return the seconds that a network of all rows with drawn weights, and one thread, should take at most."""
         paces = [fit.threads * self._pace_on_all(candidate, fit) for fit in candidate.in_order]
         pace = sum(paces) / len(paces)
-        return _MARGIN * self.step_of(candidate) * pace + self.set_up
+        return TIME_MARGIN * self.step_of(candidate) * pace + self.set_up
 
     def start_of(self, candidate: Candidate, fold: int) -> Fit | None:
         """Return the fit whose weights a further run of a candidate begins with; None: they are drawn."""

@@ -8,10 +8,9 @@ from runge.data.column_roles import find_roles
 from runge.data.rows import Rows
 from runge.data.table import open_table
 from runge.labels.contradictions import ColumnNames
+from runge.sweeps.policies.best.constants import NAMED_LABELS
 
 __all__ = ["describe_suspects", "find_suspects"]
-
-_NAMED = 3  # labels in a sentence of a few lines
 
 
 def find_suspects(residuals: Floats, rows: Rows) -> list[Suspect]:
@@ -56,8 +55,8 @@ def describe_suspects(suspects: Sequence[Suspect]) -> str:
     labels = [
         f"{label.column} in {label.place} is {label.label:.4g}, predicted {label.predicted:.4g} "
         f"({label.deviations:.0f} robust deviations)"
-        for label in suspects[:_NAMED]
+        for label in suspects[:NAMED_LABELS]
     ]
-    if len(suspects) > _NAMED:
-        labels.append(f"{len(suspects) - _NAMED} more are in leaderboard.json")
+    if len(suspects) > NAMED_LABELS:
+        labels.append(f"{len(suspects) - NAMED_LABELS} more are in leaderboard.json")
     return f"Check {which}, which networks trained without {whose} do not predict: {'; '.join(labels)}."

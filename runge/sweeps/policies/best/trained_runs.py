@@ -19,12 +19,9 @@ from runge.configuration.validation import Floats
 from runge.metrics import ERRORS, FIT_SECONDS, TOTAL_SECONDS, TRAIN_LOSS, VAL_LOSS
 from runge.records.directories import RunDirectory
 from runge.records.reading import read_columns
+from runge.sweeps.policies.best.constants import LACKS_ROWS_RATIO, LOSS_IN_PLACE_OF_ZERO, USED_TIME_SHARE
 
 __all__ = ["Fit", "error_of", "root_mean"]
-
-_TINY = 1e-100  # in place of a loss of 0, by which the other one is divided
-_GAP = 1.5  # the ratio of losses above which rows are lacking; without enough steps it is about 1
-_NEARLY = 0.95  # of the time of a run, which begins a little before its first step
 
 
 class Fit(NamedTuple):
@@ -71,7 +68,7 @@ class Fit(NamedTuple):
         if state is not None and state.step >= training["max_steps"]:
             cut = not completes
         else:
-            cut = limit is not None and (figures[FIT_SECONDS] or 0.0) >= _NEARLY * limit
+            cut = limit is not None and (figures[FIT_SECONDS] or 0.0) >= USED_TIME_SHARE * limit
         if start is None:
             return cls(run, number, figures, share, cut, 0, figures[FIT_SECONDS] or 0.0)
         before, unused = start.best_step, start.unused + start.before + start.steps - start.best_step
@@ -124,12 +121,12 @@ class Fit(NamedTuple):
     @property
     def gap(self) -> float:
         """The ratio of its losses on the rows that were held out and on its training rows."""
-        return (self.figures[VAL_LOSS] or 0.0) / max(self.figures[TRAIN_LOSS] or 0.0, _TINY)
+        return (self.figures[VAL_LOSS] or 0.0) / max(self.figures[TRAIN_LOSS] or 0.0, LOSS_IN_PLACE_OF_ZERO)
 
     @property
     def lacks_rows(self) -> bool:
         """True if the held-out loss is much larger than the training loss: more rows help, not only more steps."""
-        return self.gap > _GAP
+        return self.gap > LACKS_ROWS_RATIO
 
     @property
     def loss(self) -> float:

@@ -1,6 +1,5 @@
 """The leaderboard of a search, with sentences on the answer, its errors and its sensitivity."""
 
-import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,6 +15,16 @@ from runge.metrics import ERRORS
 from runge.records.files import public
 from runge.records.fits import LEVEL
 from runge.sweeps.policies.best.candidates import Candidate
+from runge.sweeps.policies.best.constants import (
+    BAD_ERROR,
+    DECADES,
+    NARROW_FACTOR,
+    PROFILE_NUMBERS,
+    PROFILED_COLUMNS,
+    PROFILED_ROWS,
+    SURPRISE_PROBABILITY,
+    WIDE_FACTOR,
+)
 from runge.sweeps.policies.best.influences import sensitivity_of
 from runge.sweeps.policies.best.search_table import SearchTable
 from runge.sweeps.policies.best.selection import Selection
@@ -27,17 +36,7 @@ if TYPE_CHECKING:
 
 __all__ = ["leaderboard"]
 
-_BY_CHANCE_ALONE = 0.01  # the probability at which test rows differ from rows left out
-_DECADES = 3.0  # that an input spans
-_BAD = 0.1  # the error of such a fit: a network of all rows may be much worse between the rows than those of the folds
-_CERTAIN, _UNSURE = 1.25, math.e  # factors: the interval of an error is stated between them
 _KINDS = "value", "derivative"
-# Bounds on the size of the page.
-_MOST_PROFILES, _MOST_ROWS = 12, 200
-"""The most inputs, and the most outputs, with profiles; and the most rows that are drawn into a profile."""
-
-_NUMBERS = 6000
-"""About the numbers of all profiles, or of their Jacobians if these are more; a profile has 21 to 201 points."""
 
 
 def leaderboard(selection: Selection, left_out: Sequence[str], promotions: Sequence[str], wrong: str) -> Leaderboard:
@@ -99,7 +98,7 @@ def _of_decades(errors: list[OutputError], rows: Rows) -> tuple[list[OutputError
     """Return the errors, and the sentence on inputs over many decades; no errors if there are any and one is large."""
     sentence = _describe_decades(rows)
     numbers = [error for row in errors for kind in _KINDS if (error := getattr(row, kind)) is not None]
-    if not sentence or max(numbers, default=0.0) <= _BAD:
+    if not sentence or max(numbers, default=0.0) <= BAD_ERROR:
         return errors, sentence
     none = [OutputError(row.output, *[None] * 4) for row in errors]
     return none, f"{sentence} The errors in rows left out are too large to state an error in new rows."
@@ -108,7 +107,7 @@ def _of_decades(errors: list[OutputError], rows: Rows) -> tuple[list[OutputError
 def _describe_decades(rows: Rows) -> str:
     """Return a sentence on the inputs whose logarithm may be the better input; empty: there are none."""
     spans = {name: np.log10(x.max() / x.min()) for name, x in zip(rows.inputs, rows.x.T, strict=True) if x.min() > 0}
-    wide = [f"{name} spans {span:.0f} decades" for name, span in spans.items() if span > _DECADES]
+    wide = [f"{name} spans {span:.0f} decades" for name, span in spans.items() if span > DECADES]
     how = "a fit of the logarithm may have a much smaller error: replace x by log(x), and dy_dx by x dy_dx"
     return f"{listed(wide)}: {how}." if wide else ""
 
@@ -205,7 +204,7 @@ def _in_words(errors: Sequence[OutputError]) -> str:
         notes = list[str]()
         if len(judged) > 1:
             notes.append(f"{largest}: {_with_interval(judged[largest], factors[largest])}")
-        if factor > _UNSURE:
+        if factor > WIDE_FACTOR:
             notes.append("few rows decide it")
         mean = _with_interval(sum(judged.values()) / len(judged), factor)
         parts.append(f"{mean} for the {kind}s" + f" ({'; '.join(notes)})" * bool(notes))
@@ -215,7 +214,7 @@ def _in_words(errors: Sequence[OutputError]) -> str:
 
 def _with_interval(error: float, factor: float) -> str:
     """Return an error as text, with its interval unless that is narrow, or so wide that it means nothing."""
-    interval = f" [{error / factor:.1e}, {error * factor:.1e}]" if _CERTAIN < factor <= _UNSURE else ""
+    interval = f" [{error / factor:.1e}, {error * factor:.1e}]" if NARROW_FACTOR < factor <= WIDE_FACTOR else ""
     return f"{error:.1e}{interval}"
 
 
@@ -271,7 +270,7 @@ def _describe_surprise(test: Floats, left_out: Floats, table: SearchTable) -> st
                 (p, f"Only {within} of {m} test values of {name} are within the bound of 90 % in rows left out")
             )
     p, sentence = min(shortfalls, default=(1.0, ""))
-    if not shortfalls or p >= _BY_CHANCE_ALONE / len(shortfalls):
+    if not shortfalls or p >= SURPRISE_PROBABILITY / len(shortfalls):
         return ""
     return f"{sentence}, fewer than chance allows for independent rows: they may belong to groups (data.group)."
 
@@ -281,11 +280,11 @@ def _profiles(function: "Function", table: SearchTable) -> list[AnswerProfile]:
     from runge.function.slices import profiles_of  # late, as torch is
 
     rows, seen = table.rows, table.seen
-    outputs = range(min(len(rows.outputs), _MOST_PROFILES))
-    inputs = np.sort(np.argsort(-function.input_weights, kind="stable")[:_MOST_PROFILES]).tolist()
-    points = _NUMBERS // (len(inputs) * max(6 * len(outputs), len(rows.inputs)))
+    outputs = range(min(len(rows.outputs), PROFILED_COLUMNS))
+    inputs = np.sort(np.argsort(-function.input_weights, kind="stable")[:PROFILED_COLUMNS]).tolist()
+    points = PROFILE_NUMBERS // (len(inputs) * max(6 * len(outputs), len(rows.inputs)))
     sections = profiles_of(function, rows.x[seen], inputs, min(max(points, 21), 201))
-    shown = seen[:: -(-len(seen) // _MOST_ROWS)] if len(rows.inputs) == 1 else seen[:0]
+    shown = seen[:: -(-len(seen) // PROFILED_ROWS)] if len(rows.inputs) == 1 else seen[:0]
     labels = [[rows.x[shown, 0], rows.y[shown, p], rows.dydx[shown, p, 0]] for p in outputs]
     return [
         AnswerProfile.of((rows.outputs[p], rows.inputs[d]), section, p, labels[p])
