@@ -30,7 +30,7 @@ def improved_until(selection: Selection, best: Candidate, rivals: Sequence[Candi
         rivals: those that are as good, and may gain from more steps.
         end: the time at which training ends, in seconds.
     """
-    fit = best.in_order[0]
+    run = best.in_order[0]
     if selection.table is None:
         return end
     if not best.continues:
@@ -39,7 +39,7 @@ def improved_until(selection: Selection, best: Candidate, rivals: Sequence[Candi
             most = max(most, selection.seconds_of(best)) if rivals else seconds
         return end - min(seconds, most)
     last = (1 - WINNER_STEPS_SHARE) * end
-    whole = fit.lacks_rows and selection.folds <= MANY_FOLDS and selection.affords_all(best, fit, last)
+    whole = run.lacks_rows and selection.folds <= MANY_FOLDS and selection.affords_all(best, run, last)
     return end - last * whole - questioning_seconds(selection, best, end)
 
 

@@ -36,9 +36,9 @@ from runge.sweeps.policies.best.constants import (
 )
 from runge.sweeps.policies.best.display import Display
 from runge.sweeps.policies.best.search_table import SearchTable
-from runge.sweeps.policies.best.trained_runs import Fit
+from runge.sweeps.policies.best.trained_runs import TrainedRun, better_run, read_run
 
-__all__ = ["PlannedRun", "Selection"]
+__all__ = ["PlannedRun", "Selection", "merge"]
 
 _OVERRIDABLE = ("trainer.max_steps", "trainer.max_seconds", "data.split.train", "optimizer.damping")
 """The keys that the search sets, unless the command does."""
@@ -52,7 +52,7 @@ class PlannedRun(NamedTuple):
         fold: the fold that it leaves out; None: none.
         seconds: the time that it has, with its set-up.
         share: the share of the rows; None: all.
-        start: the fit whose weights it begins with; None: they are drawn.
+        start: the run whose weights it begins with; None: they are drawn.
         steps: its steps at most; None: those of its candidate, or twice those of `start` if these are more.
         stop_at: the step at which it ends, whatever its validation loss is; None: it has that of the best step.
         seed: what is added to the seed.
@@ -62,10 +62,36 @@ class PlannedRun(NamedTuple):
     fold: int | None
     seconds: float
     share: float | None = None
-    start: Fit | None = None
+    start: TrainedRun | None = None
     steps: int | None = None
     stop_at: int | None = None
     seed: int = 0
+
+
+def merge(before: Candidate, planned: PlannedRun, number: int, after: TrainedRun | Exception) -> Candidate:
+    """Return what a candidate is after a further run.
+
+    Args:
+        before: the candidate before the run.
+        planned: the run as it was planned.
+        number: the number of the run.
+        after: the run as it was trained, or the error with which it ended.
+    """
+    trained = None if isinstance(after, Exception) else after
+    failure = describe(after) if isinstance(after, Exception) else ""
+    slowness = before.slowness if trained is None or trained.slowness is None else trained.slowness
+    candidate = replace(before, failure=failure, slowness=slowness)
+    if planned.fold is None:
+        return replace(candidate, refits=[*before.refits, number])
+    if planned.seed:
+        return replace(candidate, calibrating=[*before.calibrating, number])
+    earlier, optimizer = before.by_fold.get(planned.fold), before.member.optimizer
+    few_steps = FEW_GRADIENT_STEPS if optimizer.by_gradient else FEW_STEPS
+    if earlier is not None and optimizer.last_layer_alone:
+        few_steps = earlier.steps
+    better = better_run(earlier, trained, few_steps)
+    by_fold = before.by_fold if better is None else {**before.by_fold, planned.fold: better}
+    return replace(candidate, by_fold=by_fold, runs=[*before.runs, number])
 
 
 class Selection:
@@ -133,22 +159,21 @@ class Selection:
 
     def ranked(self) -> list[Candidate]:
         """Return the candidates that have been trained: the winner, the best ones, and those that lack a fold."""
-        trained = [
-            candidate for candidate in list(self.candidates.values()) if candidate.fits
-        ]  # the display asks meanwhile
-        return sorted(trained, key=lambda x: (x.name != self.winner, -min(len(x.fits), self.judges), x.error))
+        candidates = list(self.candidates.values())  # the display asks while runs are merged
+        trained = [candidate for candidate in candidates if candidate.by_fold]
+        return sorted(trained, key=lambda x: (x.name != self.winner, -min(len(x.by_fold), self.judges), x.error))
 
     def train(
         self, runs: Sequence[PlannedRun], until: float | None = None
-    ) -> Generator[Batch, Sequence[EndedRun], list[Fit | None]]:
-        """Train runs, and keep the better fits of their candidates, and the best answer so far.
+    ) -> Generator[Batch, Sequence[EndedRun], list[TrainedRun | None]]:
+        """Train runs, keep the better ones of their candidates, and write the best answer so far.
 
         Args:
             runs: the runs.
             until: the time after which they are not waited for; None: that of the search.
 
         Returns:
-            Their fits; None: a run has failed, or its time was over before it began.
+            The trained runs; None: a run has failed, or its time was over before it began.
         """
         if not runs or self.left(until or self.timeout) <= 0:
             return [None] * len(runs)
@@ -158,46 +183,28 @@ class Selection:
             until = min(self.timeout, self.journal.seconds + PATIENCE_FACTOR * longest + PATIENCE_SECONDS)
         ended = yield Batch([self._job(run) for run in runs], until)
         threads = self.processes if len(runs) == 1 else 1
-        fits = [self._read(run, result, threads) for run, result in zip(runs, ended, strict=True)]
-        besides = [fit.set_up for fit in fits if fit is not None]
+        trained = list[TrainedRun | None]()
+        for planned, run in zip(runs, ended, strict=True):
+            after = run.value if isinstance(run.value, Exception) else self._read(planned, run, threads)
+            name = planned.candidate.name
+            self.candidates[name] = merge(self.candidates[name], planned, run.number, after)
+            trained.append(None if isinstance(after, Exception) else after)
+        besides = [run.set_up for run in trained if run is not None]
         self.set_up = SET_UP_SECONDS + sum(besides) / len(besides) if besides else self.set_up
         if ranked := self.ranked():
-            self.write(fit.run for fit in ranked[0].in_order)
-        return fits
+            self.write(run.directory for run in ranked[0].in_order)
+        return trained
 
-    def _read(self, run: PlannedRun, ended: EndedRun, threads: int) -> Fit | None:
-        """Return the fit of a run that has ended, and keep it unless its candidate has a better one on that fold."""
-        candidate, fit = self.candidates[run.candidate.name], None
-        slowness, by_gradient = candidate.slowness, candidate.member.optimizer.by_gradient
-        failure = describe(ended.value) if isinstance(ended.value, Exception) else ""
-        if not failure:
-            # No further steps are asked of fixed neurons, or if the command limits them.
-            completes = candidate.member.optimizer.last_layer_alone or "trainer.max_steps" in self.factory.fixed
-            run_directory = self.factory.directory_of(ended.number, ended.overrides)
-            fit = Fit.of(run_directory, ended.number, run.share, run.start, completes)
-            of_search = self.table is not None and not completes and "data.split.train" not in self.factory.fixed
-            fit = fit._replace(threads=threads, grows=of_search and fit.used_share is not None)
-            if by_gradient:
-                slowness = fit.pace / self.factory.member(ended.overrides).work()
-        if self.table and run.fold is None:
-            fits, numbers = candidate.fits, {"refits": [*candidate.refits, ended.number]}
-        elif run.seed:
-            fits, numbers = candidate.fits, {"calibrating": [*candidate.calibrating, ended.number]}
-        else:
-            fold = run.fold or 0
-            before, kept = candidate.fits.get(fold), fit
-            if before is not None and not (fit is not None and fit.error <= before.error):
-                # More steps do not help, unless these were few.
-                few_steps = FEW_GRADIENT_STEPS if by_gradient else FEW_STEPS
-                least = before.steps if candidate.member.optimizer.last_layer_alone else few_steps
-                few = fit is not None and fit.cut and fit.steps <= least
-                kept = before._replace(cut=few, grows=False)
-                if fit is not None:
-                    kept = kept._replace(spent=before.spent + fit.seconds, unused=before.unused + fit.steps)
-            fits = {**candidate.fits, **({} if kept is None else {fold: kept})}
-            numbers = {"runs": [*candidate.runs, ended.number]}
-        self.candidates[candidate.name] = replace(candidate, fits=fits, slowness=slowness, failure=failure, **numbers)
-        return fit
+    def _read(self, planned: PlannedRun, ended: EndedRun, threads: int) -> TrainedRun:
+        """Read a run that has finished."""
+        optimizer, fixed = planned.candidate.member.optimizer, self.factory.fixed
+        # No further steps are asked of fixed neurons, or if the command limits them.
+        completes = optimizer.last_layer_alone or "trainer.max_steps" in fixed
+        directory = self.factory.directory_of(ended.number, ended.overrides)
+        run = read_run(directory, ended.number, planned.share, planned.start, completes=completes)
+        may_grow = self.table is not None and not completes and "data.split.train" not in fixed
+        slowness = run.pace / self.factory.member(ended.overrides).work() if optimizer.by_gradient else None
+        return replace(run, slowness=slowness, threads=threads, grows=may_grow and run.used_share is not None)
 
     def _job(self, run: PlannedRun) -> list[str]:
         """Return the overrides of a run."""
@@ -210,10 +217,10 @@ class Selection:
         elif self.table:
             job.append(f"data.fold={run.fold}")
         if run.start is not None:
-            job.append(override_of("trainer.start", str(run.start.run.path)))
+            job.append(override_of("trainer.start", str(run.start.directory.path)))
             steps = run.steps or max(steps, STEPS_GROWTH * run.start.steps)
             if not member.optimizer.by_gradient:
-                job.append(f"optimizer.damping={min(max(run.start.last('damping'), LEAST_DAMPING), MOST_DAMPING):.3g}")
+                job.append(f"optimizer.damping={min(max(run.start.damping, LEAST_DAMPING), MOST_DAMPING):.3g}")
                 share = self._share(run, run.start, seconds) if run.fold is not None and self.table else share
         job += [] if share is None else [f"data.split.train={share:.6g}"]
         if member.optimizer.by_gradient:  # its rate falls until the last step, which should fit into the time
@@ -225,7 +232,7 @@ class Selection:
         last = {override.partition("=")[0]: override for override in job}
         return [self.factory.fixed.get(key, x) if key in _OVERRIDABLE else x for key, x in last.items()]
 
-    def _share(self, run: PlannedRun, start: Fit, seconds: float) -> float | None:
+    def _share(self, run: PlannedRun, start: TrainedRun, seconds: float) -> float | None:
         """Return the share of the rows of a run that continues, at most that of its rung.
 
         There are more than before if its error on the rows that were held out is larger than that on its own: otherwise
@@ -239,19 +246,19 @@ class Selection:
         enough = share * len(self.table.rows.x) >= self.training_rows or share >= (run.share or 1.0)
         return run.share if enough else share
 
-    def affords_all(self, candidate: Candidate, fit: Fit, seconds: float) -> bool:
-        """Return whether a candidate has time for some steps on all rows, given a fit on some of them."""
-        return seconds >= LEAST_STEPS_ON_ALL_ROWS * self._pace_on_all(candidate, fit)
+    def affords_all(self, candidate: Candidate, run: TrainedRun, seconds: float) -> bool:
+        """Return whether a candidate has time for some steps on all rows, given a run on some of them."""
+        return seconds >= LEAST_STEPS_ON_ALL_ROWS * self._pace_on_all(candidate, run)
 
-    def _pace_on_all(self, candidate: Candidate, fit: Fit) -> float:
-        """Return the seconds that a step of a candidate on all rows should take, given a fit on some of them."""
+    def _pace_on_all(self, candidate: Candidate, run: TrainedRun) -> float:
+        """Return the seconds that a step of a candidate on all rows should take, given a run on some of them."""
         assert self.table
         if candidate.member.optimizer.by_gradient:  # with mini-batches of many rows
             return candidate.slowness * candidate.member.work()
         if self.judges > 1:  # all of its runs had these rows, also the one after which a few steps were enough
-            return fit.mean_pace * len(self.table.seen) / self.training_rows
-        rows = self.training_rows if fit.used_share is None else fit.used_share * len(self.table.rows.x)
-        return fit.pace * len(self.table.seen) / rows
+            return run.mean_pace * len(self.table.seen) / self.training_rows
+        rows = self.training_rows if run.used_share is None else run.used_share * len(self.table.rows.x)
+        return run.pace * len(self.table.seen) / rows
 
     def step_of(self, candidate: Candidate) -> int:
         """Return the step at which a network of a candidate with drawn weights should end, by those of its folds.
@@ -259,28 +266,28 @@ class Selection:
         A step of fixed neurons is a fit of its own: it is the one that is best on all folds together.
         """
         if candidate.member.optimizer.last_layer_alone:
-            histories = [fit.history() for fit in candidate.in_order]
-            shared = min(len(products) for _, products in histories)
-            total = sum(products[:shared] for _, products in histories)
-            step = int(histories[0][0][int(np.argmin(total))])
+            runs = candidate.in_order
+            shared = min(len(run.logged_errors) for run in runs)
+            total = sum(run.logged_errors[:shared] for run in runs)
+            step = int(runs[0].logged_steps[int(np.argmin(total))])
         else:
-            step = math.ceil(sum(fit.best_step for fit in candidate.in_order) / len(candidate.fits))
+            step = math.ceil(sum(run.best_step for run in candidate.in_order) / len(candidate.by_fold))
         return max(1, step)
 
     def seconds_of(self, candidate: Candidate) -> float:
         """Return the seconds that a network of all rows with drawn weights, and one thread, should take at most."""
-        paces = [fit.threads * self._pace_on_all(candidate, fit) for fit in candidate.in_order]
+        paces = [run.threads * self._pace_on_all(candidate, run) for run in candidate.in_order]
         pace = sum(paces) / len(paces)
         return TIME_MARGIN * self.step_of(candidate) * pace + self.set_up
 
-    def start_of(self, candidate: Candidate, fold: int) -> Fit | None:
-        """Return the fit whose weights a further run of a candidate begins with; None: they are drawn."""
-        return None if candidate.member.optimizer.last_layer_alone else candidate.fits.get(fold)
+    def start_of(self, candidate: Candidate, fold: int) -> TrainedRun | None:
+        """Return the run whose weights a further run of a candidate begins with; None: they are drawn."""
+        return None if candidate.member.optimizer.last_layer_alone else candidate.by_fold.get(fold)
 
     def may_gain(self, candidate: Candidate, seconds: float) -> bool:
         """Return whether more steps may help a candidate; one that begins anew needs more time than it has had."""
         anew = candidate.member.optimizer.last_layer_alone
-        return candidate.cut and (not anew or seconds * self.processes > sum(fit.seconds for fit in candidate.in_order))
+        return candidate.cut and (not anew or seconds * self.processes > sum(run.seconds for run in candidate.in_order))
 
     def write(self, networks: Iterable[RunDirectory], intervals: Calibration | None = None) -> None:
         """Write the answer, the mean of some networks."""

@@ -196,7 +196,7 @@ class Best(Policy):
             chosen = [x for i, x in enumerate(ranked) if i < rung.most or (x.error <= most and i < 2 * rung.most)]
         time = rung.time_share * selection.left(COMPARISON_SHARE * self.end) - (0 if ranked else START_UP_SECONDS)
         seconds_each = time / max(len(chosen), 1)
-        lacking = [x for x in chosen if not x.in_order or any(fit.share != rung.share for fit in x.in_order)]
+        lacking = [x for x in chosen if not x.in_order or any(run.share != rung.share for run in x.in_order)]
         lacking += [x for x in chosen if x not in lacking and selection.may_gain(x, seconds_each)]
         pairs = [(candidate, fold) for candidate in lacking for fold in range(selection.judges)]
         seconds = time * selection.processes / max(len(pairs), 1)
@@ -222,7 +222,7 @@ class Best(Policy):
         selection = self.selection
         while True:
             ranked = selection.ranked()
-            best, fit = ranked[0], ranked[0].in_order[0]
+            best, run = ranked[0], ranked[0].in_order[0]
             rivals = [x for x in ranked[1:] if x.continues and x.error <= AS_GOOD_FACTOR * best.error]
             until = improved_until(selection, best, rivals, self.end)
             why = "because more steps may reduce the error"
@@ -232,7 +232,7 @@ class Best(Policy):
             if best in near and selection.table:
                 close = [x for x in gaining if x not in near and x.error <= CLOSE_FACTOR * best.error]
                 near += close[: max(0, selection.processes // selection.judges - len(near))]
-            if selection.table is None and fit.lacks_rows:
+            if selection.table is None and run.lacks_rows:
                 near = []  # more points help, not more steps
             if not near and selection.table:
                 near = [x for x in ranked[1 : 1 + RUNNERS_UP] if selection.may_gain(x, half) and x.spent < best.spent]
@@ -248,13 +248,13 @@ class Best(Policy):
                 return
             selection.candidates |= {candidate.name: candidate for candidate in near}
             folds = range(selection.judges)
-            pairs = [(x, fold) for x in near for fold in folds if fold not in x.fits or x.fits[fold].may_gain]
+            pairs = [(x, fold) for x in near for fold in folds if fold not in x.by_fold or x.by_fold[fold].may_gain]
             # The rate of a gradient method falls in a run, and would rise again in the next one.
             if not all(candidate.member.optimizer.by_gradient for candidate in near):
                 seconds = max(seconds / 2, min(seconds, LEAST_SLICE_SECONDS))
             seconds *= min(1, selection.processes / len(pairs))
             self._report(f"{' and '.join(candidate.name for candidate in near)} for {seconds:.0f} s, {why}")
-            steps = fit.before + fit.steps  # those of a network with drawn weights, to be as good
+            steps = run.before + run.steps  # those of a network with drawn weights, to be as good
             runs = list[PlannedRun]()
             for candidate, fold in pairs:
                 start = selection.start_of(candidate, fold)

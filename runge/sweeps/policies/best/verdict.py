@@ -51,7 +51,7 @@ def leaderboard(selection: Selection, left_out: Sequence[str], promotions: Seque
     ranked, table = selection.ranked(), selection.table
     sweep = selection.directory
     best = ranked[0]
-    late = [x for x in selection.candidates.values() if not x.fits]
+    late = [x for x in selection.candidates.values() if not x.by_fold]
     left_out = [*left_out, *(f"{x.name}: {x.failure or 'its time was over before it began'}" for x in late)]
     if table is None:
         errors = [("values", best.root_mean(ERRORS[0])), ("derivatives", best.root_mean(ERRORS[1]))]
@@ -66,7 +66,7 @@ def leaderboard(selection: Selection, left_out: Sequence[str], promotions: Seque
 
     function, residuals = load(sweep), selection.residuals
     if residuals is None:  # the search has ended before its answer
-        networks = load_runs([fit.run for fit in best.in_order])
+        networks = load_runs([run.directory for run in best.in_order])
         residuals = UnseenErrors.of(networks.jet, networks.runs, everywhere=False).mean(range(len(best.in_order)), True)
     questioned = residuals if selection.questioned is None else selection.questioned
     suspects, errors = find_suspects(questioned, table.rows), errors_of(residuals, table.rows.groups, table)
@@ -74,7 +74,7 @@ def leaderboard(selection: Selection, left_out: Sequence[str], promotions: Seque
     entries = [_entry(candidate, errors) for candidate in ranked]
     sentences = [
         _describe_answer(sweep, entries[0], len(table.seen), len(table.test), selection.folds),
-        _describe_errors(errors, residuals, table.rows, len(best.fits), selection.folds),
+        _describe_errors(errors, residuals, table.rows, len(best.by_fold), selection.folds),
         _describe_bounds(errors),
         *_describe_test(function, table, residuals),
     ]
@@ -121,18 +121,18 @@ def _entry(candidate: Candidate, errors: Sequence[OutputError]) -> LeaderboardEn
         else candidate.root_mean(name)
         for name, outputs in zip(ERRORS, judged, strict=True)
     )
-    runs = [fit.number for fit in candidate.in_order]
+    runs = [run.number for run in candidate.in_order]
     return LeaderboardEntry(
         name=candidate.name,
         overrides=public(candidate.overrides),
         runs=runs,
         refits=list(candidate.refits),
-        folds=len(candidate.fits),
+        folds=len(candidate.by_fold),
         value=value,
         derivative=derivative,
         error=candidate.error,
         seconds=candidate.seconds,
-        steps=max(fit.best_step for fit in candidate.in_order),
+        steps=max(run.best_step for run in candidate.in_order),
         calibrating=list(candidate.calibrating),
         earlier=[number for number in candidate.runs if number not in runs],
     )

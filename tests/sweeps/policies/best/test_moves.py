@@ -48,7 +48,7 @@ def test_fixed_neurons_are_varied_only_if_they_can_also_be_the_answer(left, tabl
 def test_new_networks_of_a_winner_have_a_quarter_of_the_time_unless_it_has_fixed_neurons(seconds, fixed, rivals, until):
     """Five networks are trained in three rounds by two processes."""
     member = SimpleNamespace(optimizer=SimpleNamespace(last_layer_alone=fixed))
-    best: Any = SimpleNamespace(continues=False, in_order=[None], fits={0: None}, member=member)
+    best: Any = SimpleNamespace(continues=False, in_order=[None], by_fold={0: None}, member=member)
     selection: Any = SimpleNamespace(table=True, crossed=5, processes=2, seconds_of=lambda candidate: seconds)
     assert improved_until(selection, best, [best] * rivals, 100.0) == until
 
@@ -75,9 +75,9 @@ def test_who_is_improved_with_the_best_candidate(errors, resting, judges, proces
 
 
 def improving_runs(errors, resting, judges, processes, by_gradient):
-    fit = SimpleNamespace(lacks_rows=False, before=0, steps=10, may_gain=True)
+    run = SimpleNamespace(lacks_rows=False, before=0, steps=10, may_gain=True)
     member = SimpleNamespace(optimizer=SimpleNamespace(by_gradient=by_gradient))
-    common = {"member": member, "fits": {0: fit}, "in_order": [fit], "continues": True, "spent": 1.0}
+    common = {"member": member, "by_fold": {0: run}, "in_order": [run], "continues": True, "spent": 1.0}
     ranked = [SimpleNamespace(name=name, error=error, **common) for name, error in zip("abc", errors, strict=False)]
     place = {"judges": judges, "processes": processes, "folds": 5, "crossed": 5, "table": True, "candidates": {}}
     policy: Any = object.__new__(Best)

@@ -1,5 +1,6 @@
 """How candidates are ranked."""
 
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -7,17 +8,16 @@ from typing import Any
 import numpy as np
 import pytest
 
-from runge.metrics import FIT_SECONDS
-from runge.records.directories import RunDirectory
 from runge.sweeps.journal import EndedRun
 from runge.sweeps.policies.best.candidates import Candidate
 from runge.sweeps.policies.best.search_table import SearchTable
-from runge.sweeps.policies.best.selection import PlannedRun, Selection
-from runge.sweeps.policies.best.trained_runs import Fit, error_of
+from runge.sweeps.policies.best.selection import PlannedRun, Selection, merge
+from runge.sweeps.policies.best.trained_runs import TrainedRun, error_of
+from tests.sweeps.policies.made_up import trained_run, written
 
 
-def fit(value: float | None, derivative: float | None) -> Fit:
-    return Fit(RunDirectory("."), 0, {"val/nrmse_f": value, "val/nrmse_df": derivative}, None, False, 0, 0.0)
+def run(value: float | None, derivative: float | None) -> TrainedRun:
+    return trained_run(metrics={"val/nrmse_f": value, "val/nrmse_df": derivative})
 
 
 def selection_of(*candidates: Any, table: Any = None, factory: Any = None) -> Selection:
@@ -25,20 +25,20 @@ def selection_of(*candidates: Any, table: Any = None, factory: Any = None) -> Se
 
 
 def test_noise_of_the_derivatives_does_not_hide_errors_of_the_values():
-    exact, rough = [fit(1e-8, 0.1)] * 2, [fit(1e-2, 0.0999)] * 2
+    exact, rough = [run(1e-8, 0.1)] * 2, [run(1e-2, 0.0999)] * 2
     assert error_of(exact) == pytest.approx(1e-9**0.5)
     assert error_of(exact) < 0.01 * error_of(rough)
-    assert error_of([fit(0.3, None)]) == pytest.approx(0.3)
-    assert error_of([fit(None, 0.5)]) == pytest.approx(0.5)
-    assert error_of([fit(0.3, 0.1), fit(0.4, 0.1)]) == pytest.approx((0.125**0.5 * 0.1) ** 0.5)
-    assert error_of([]) == error_of([fit(None, None)]) == np.inf
+    assert error_of([run(0.3, None)]) == pytest.approx(0.3)
+    assert error_of([run(None, 0.5)]) == pytest.approx(0.5)
+    assert error_of([run(0.3, 0.1), run(0.4, 0.1)]) == pytest.approx((0.125**0.5 * 0.1) ** 0.5)
+    assert error_of([]) == error_of([run(None, None)]) == np.inf
 
 
 def test_the_best_come_first_and_after_them_those_that_lack_a_fold():
     errors = {"a": (1.0, 5), "b": (0.9, 2), "c": (0.3, 2), "d": (0.01, 1), "e": (0.1, 1), "f": (0.0, 0)}
     member: Any = None
     candidates = [
-        Candidate(name, [], member, dict.fromkeys(range(folds), fit(error, error)))
+        Candidate(name, [], member, dict.fromkeys(range(folds), run(error, error)))
         for name, (error, folds) in errors.items()
     ]
     assert "".join(candidate.name for candidate in selection_of(*candidates).ranked()) == "cbade"
@@ -48,12 +48,12 @@ def test_the_best_come_first_and_after_them_those_that_lack_a_fold():
 @pytest.mark.parametrize(("fixed", "step"), [(True, 3), (False, 2)])
 def test_the_step_of_a_network_of_all_rows(fixed, step):
     """Each step of fixed neurons is another fit: the mean of the best ones of two folds is neither of them."""
-    fits = [
-        SimpleNamespace(best_step=1, history=lambda: (np.arange(1, 5), np.array([-9.0, 0.0, -8.0, 0.0]))),
-        SimpleNamespace(best_step=3, history=lambda: (np.arange(1, 4), np.array([-1.0, -2.0, -8.0]))),
+    runs = [
+        trained_run(logged_steps=np.arange(1, 1 + len(errors)), logged_errors=np.array(errors))
+        for errors in ([-9.0, 0.0, -8.0, 0.0], [-1.0, -2.0, -8.0])
     ]
     member = SimpleNamespace(optimizer=SimpleNamespace(last_layer_alone=fixed))
-    candidate: Any = SimpleNamespace(member=member, in_order=fits, fits=fits)
+    candidate: Any = SimpleNamespace(member=member, in_order=runs, by_fold=runs)
     assert selection_of().step_of(candidate) == step
 
 
@@ -75,24 +75,60 @@ def test_few_rows_need_several_folds_that_judge(rows, folds, judges):
         (0.25, True, "data.split.train", False),
     ],
 )
-def test_a_network_at_rest_on_some_of_the_rows_may_gain_by_more_until_they_do_not_help(share, table, fixed, grows):
-    errors = iter([1.0, 2.0])
-
-    class Resting(RunDirectory):
-        def read_configuration(self) -> Any:
-            return {"trainer": {"max_steps": 100, "max_seconds": 9.0}, "data": {"split": {"train": share}}}, []
-
-        def read_state(self) -> Any:
-            return SimpleNamespace(step=4)
-
-        def read_metrics(self) -> Any:
-            return {FIT_SECONDS: 2.0, "val/nrmse_f": next(errors)}
-
+def test_a_network_at_rest_on_some_of_the_rows_may_gain_by_more_until_they_do_not_help(
+    share, table, fixed, grows, tmp_path
+):
     member: Any = SimpleNamespace(optimizer=SimpleNamespace(last_layer_alone=False, by_gradient=False))
     candidate = Candidate("any", [], member)
-    factory: Any = SimpleNamespace(fixed={fixed: ""}, directory_of=lambda number, overrides: Resting("."))
+    factory: Any = SimpleNamespace(fixed={fixed: ""}, directory_of=lambda number, overrides: directory)
     selection = selection_of(candidate, table=table, factory=factory)
-    for expected in (grows, False):
-        selection._read(PlannedRun(candidate, 0, 9.0), EndedRun(0, [], 1.0), threads=1)
-        assert selection.candidates["any"].fits[0].error == 1.0
-        assert selection.candidates["any"].cut is expected
+    for number, error, expected in ((0, 1.0, grows), (1, 2.0, False)):
+        directory = written(tmp_path / str(number), error=error, share=share)
+        planned = PlannedRun(candidate, 0, 9.0)
+        run = selection._read(planned, EndedRun(number, [], 1.0), threads=1)
+        candidate = merge(candidate, planned, number, run)
+        assert (candidate.by_fold[0].error, candidate.by_fold[0].number) == (1.0, 0)
+        assert candidate.cut is expected
+    assert candidate.runs == [0, 1]
+
+
+GRADIENT, FIXED, NEWTON = (
+    SimpleNamespace(by_gradient=by_gradient, last_layer_alone=alone)
+    for by_gradient, alone in ((True, False), (False, True), (False, False))
+)
+
+
+def candidate_of(optimizer: Any = NEWTON, **changes: Any) -> Candidate:
+    member: Any = SimpleNamespace(optimizer=optimizer)
+    return Candidate("any", [], member, **changes)
+
+
+@pytest.mark.parametrize(
+    ("fold", "seed", "changed"),
+    [(None, 0, {"refits": [7]}), (None, 1, {"refits": [7]}), (2, 1, {"calibrating": [7]}), (2, 0, {"runs": [7]})],
+)
+@pytest.mark.parametrize("fails", [False, True])
+def test_a_further_run_is_kept_where_it_belongs(fold, seed, changed, fails):
+    before, trained = candidate_of(failure="before", slowness=1.5), trained_run(slowness=3.0)
+    after = merge(before, PlannedRun(before, fold, 9.0, seed=seed), 7, ValueError("why") if fails else trained)
+    judged = {2: trained} if "runs" in changed and not fails else {}
+    kept = {"refits": (), "calibrating": (), "runs": (), "by_fold": judged} | changed
+    kept |= {"failure": "ValueError: why", "slowness": 1.5} if fails else {"failure": "", "slowness": 3.0}
+    assert {name: getattr(after, name) for name in kept} == kept
+    assert (before.by_fold, before.runs) == ({}, ())
+
+
+@pytest.mark.parametrize(
+    ("optimizer", "steps", "cut"),
+    [
+        *((NEWTON, 20, True), (NEWTON, 21, False)),
+        *((GRADIENT, 2000, True), (GRADIENT, 2001, False)),
+        *((FIXED, 40, True), (FIXED, 41, False)),  # as many as it had before
+    ],
+)
+def test_steps_that_do_not_help_end_a_candidate_unless_they_were_few(optimizer, steps, cut):
+    earlier = run(1.0, 1.0)
+    before = candidate_of(optimizer, by_fold={0: earlier})
+    after = merge(before, PlannedRun(before, 0, 9.0), 7, replace(run(2.0, 1.0), steps=steps, cut=True))
+    assert after.by_fold[0].cut is cut
+    assert merge(before, PlannedRun(before, 0, 9.0), 7, ValueError("why")).by_fold[0].cut is False
