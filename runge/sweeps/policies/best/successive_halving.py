@@ -27,7 +27,6 @@ from runge.sweeps.policies.best.answer import answer
 from runge.sweeps.policies.best.candidates import Candidate, CandidateFactory, without_equal
 from runge.sweeps.policies.best.constants import (
     AS_GOOD_FACTOR,
-    CLOSE_FACTOR,
     COMPARISON_SHARE,
     FIRST_WEIGHT,
     FOLDS_AT_FIRST,
@@ -39,11 +38,10 @@ from runge.sweeps.policies.best.constants import (
     REPORT_SECONDS,
     REPORT_SET_UPS,
     REPORT_SHARE,
-    RUNNERS_UP,
     START_UP_SECONDS,
 )
 from runge.sweeps.policies.best.display import Display
-from runge.sweeps.policies.best.moves import improved_until, restarts, variations
+from runge.sweeps.policies.best.moves import Position, next_move
 from runge.sweeps.policies.best.search_table import SearchTable
 from runge.sweeps.policies.best.selection import PlannedRun, Selection
 from runge.sweeps.policies.best.verdict import leaderboard
@@ -215,51 +213,29 @@ class Best(Policy):
         yield from self.selection.train([PlannedRun(fastest, 0, 0.0)], until=math.inf)
 
     def _improve(self) -> Rounds:
-        """Give the time that is left to the best candidate and those that are nearly as good, while more steps help it.
-
-        Then come the next ones if their error was still falling when they had had less time, and variations.
-        """
+        """Make moves until none is affordable: train the best candidates further, or variations of the best one."""
         selection = self.selection
         while True:
-            ranked = selection.ranked()
-            best, run = ranked[0], ranked[0].in_order[0]
-            rivals = [x for x in ranked[1:] if x.continues and x.error <= AS_GOOD_FACTOR * best.error]
-            until = improved_until(selection, best, rivals, self.end)
-            why = "because more steps may reduce the error"
-            half = selection.left(until) / 2
-            gaining = [x for x in ranked if selection.may_gain(x, half)]
-            near = [x for x in gaining if x.error <= AS_GOOD_FACTOR * best.error]
-            if best in near and selection.table:
-                close = [x for x in gaining if x not in near and x.error <= CLOSE_FACTOR * best.error]
-                near += close[: max(0, selection.processes // selection.judges - len(near))]
-            if selection.table is None and run.lacks_rows:
-                near = []  # more points help, not more steps
-            if not near and selection.table:
-                near = [x for x in ranked[1 : 1 + RUNNERS_UP] if selection.may_gain(x, half) and x.spent < best.spent]
-                why = f"because {best.name} has had more time"
-            if not near:
-                near = variations(selection, best, self.end)
-                why = "because more steps do not reduce the error"
-            if not near:
-                near = restarts(selection, best, self._settings.seeds, self.end)
-                why = "because another seed may find another minimum"
-            near, seconds = near[: selection.processes], selection.left(until)
-            if not near or seconds <= LEAST_SET_UPS * selection.set_up:
+            position = Position.of(selection, self._settings.seeds, self.end)
+            chosen, why = next_move(position)
+            if not chosen:
                 return
-            selection.candidates |= {candidate.name: candidate for candidate in near}
+            selection.candidates |= {candidate.name: candidate for candidate in chosen}
             folds = range(selection.judges)
-            pairs = [(x, fold) for x in near for fold in folds if fold not in x.by_fold or x.by_fold[fold].may_gain]
+            pairs = [(x, fold) for x in chosen for fold in folds if fold not in x.by_fold or x.by_fold[fold].may_gain]
+            seconds = position.seconds
             # The rate of a gradient method falls in a run, and would rise again in the next one.
-            if not all(candidate.member.optimizer.by_gradient for candidate in near):
+            if not all(candidate.member.optimizer.by_gradient for candidate in chosen):
                 seconds = max(seconds / 2, min(seconds, LEAST_SLICE_SECONDS))
             seconds *= min(1, selection.processes / len(pairs))
-            self._report(f"{' and '.join(candidate.name for candidate in near)} for {seconds:.0f} s, {why}")
-            steps = run.before + run.steps  # those of a network with drawn weights, to be as good
+            self._report(f"{' and '.join(candidate.name for candidate in chosen)} for {seconds:.0f} s, {why}")
+            judged = position.best.in_order[0]
+            steps = judged.before + judged.steps  # those of a network with drawn weights, to be as good
             runs = list[PlannedRun]()
             for candidate, fold in pairs:
                 start = selection.start_of(candidate, fold)
                 if start is None and selection.table is None:  # the same neurons, with more points
-                    start = selection.start_of(best, fold)
+                    start = selection.start_of(position.best, fold)
                 runs.append(PlannedRun(candidate, fold, seconds, None, start, None if start else steps))
             yield from selection.train(runs)
 

@@ -5,7 +5,8 @@ from typing import Any
 
 import pytest
 
-from runge.sweeps.policies.best.moves import improved_until, variations
+from runge.sweeps.policies.best.candidates import Candidate
+from runge.sweeps.policies.best.moves import Position, improved_until, next_move, variations
 from runge.sweeps.policies.best.successive_halving import Best
 
 
@@ -26,7 +27,7 @@ def test_fixed_neurons_are_varied_only_if_they_can_also_be_the_answer(left, tabl
         place = {"judges": 2, "crossed": 5, "table": table or None, "processes": 2, "left": {100.0: left}.get}
         factory = SimpleNamespace(variations=lambda of: [variation] if of is best else [])
         selection: Any = SimpleNamespace(**place, factory=factory, candidates={one.name: one for one in (best, *known)})
-        return variations(selection, best, 100.0) == [variation]
+        return variations(Position(selection, [best], 0.0, 3, 100.0)) == [variation]
 
     fixed, larger = candidate(1.0, last_layer_alone=True), candidate(4.0, last_layer_alone=True)
     assert varied(fixed, larger) is affords
@@ -94,3 +95,56 @@ def improving_runs(errors, resting, judges, processes, by_gradient):
         **place,
     )
     return next(policy._improve())
+
+
+STEPS, VARIED, AGAIN = (
+    "because more steps may reduce the error",
+    "because more steps do not reduce the error",
+    "because another seed may find another minimum",
+)
+
+
+@pytest.mark.parametrize(
+    ("changes", "chosen", "why"),
+    [
+        ({}, "ab", STEPS),
+        ({"processes": 1}, "a", STEPS),
+        ({"gaining": "c"}, "c", "because a has had more time"),
+        ({"gaining": "c", "table": None}, "v", VARIED),
+        ({"lacks_rows": True}, "ab", STEPS),
+        ({"lacks_rows": True, "table": None}, "v", VARIED),
+        ({"gaining": ""}, "v", VARIED),
+        ({"gaining": "", "known": "v"}, "rr", AGAIN),
+        ({"gaining": "", "known": "v", "table": None}, "", ""),
+        ({"gaining": "", "known": "v", "left": 10.9}, "", ""),  # 3 seeds of 6 networks, and twice 2 restarts: 22 s
+        ({"seconds": 0.2}, "", ""),
+    ],
+)
+def test_the_first_affordable_move_is_made(changes, chosen, why):
+    given = {"gaining": "abc", "known": "", "processes": 2, "left": 11.0, "lacks_rows": False, "table": True} | changes
+    member = SimpleNamespace(
+        optimizer=SimpleNamespace(last_layer_alone=False), seed=SimpleNamespace(seed=0), work=lambda: 1.0
+    )
+    common = {"member": member, "first_seed": "", "seconds": 1.0, "in_order": [SimpleNamespace(**given)]}
+    ranked: Any = [
+        SimpleNamespace(name=name, error=error, spent=spent, **common)
+        for name, error, spent in (("a", 1.0, 2.0), ("b", 1.2, 2.0), ("c", 3.1, 1.0))
+    ]
+    selection: Any = SimpleNamespace(
+        candidates={**{one.name: one for one in ranked}, **dict.fromkeys(given["known"], ranked[2])},
+        factory=SimpleNamespace(
+            variations=lambda candidate: [SimpleNamespace(name="v", member=member)],
+            changed=lambda candidate, changes: Candidate("r", [], member),
+        ),
+        may_gain=lambda candidate, seconds: candidate.name in given["gaining"],
+        seconds_of=lambda candidate: 1.0,
+        left=lambda until: given["left"],
+        table=given["table"],
+        processes=given["processes"],
+        judges=1,
+        crossed=5,
+        set_up=0.1,
+    )
+    position = Position(selection, ranked, given.get("seconds", 9.0), 3, 100.0)
+    candidates, reason = next_move(position)
+    assert ("".join(candidate.name for candidate in candidates), reason) == (chosen, why)
