@@ -1,6 +1,6 @@
 """What a search does with the time that its comparisons leave: moves, of which the first affordable one is taken."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -19,7 +19,7 @@ from runge.sweeps.policies.best.constants import (
 )
 from runge.sweeps.policies.best.selection import Selection
 
-__all__ = ["MOVES", "Move", "Position", "improved_until", "next_move", "variations"]
+__all__ = ["MOVES", "Position", "improved_until", "next_move", "variations"]
 
 
 class Position(NamedTuple):
@@ -125,26 +125,17 @@ def _with_first_seed(selection: Selection, candidate: Candidate) -> Candidate:
     return selection.candidates[candidate.first_seed or candidate.name]
 
 
-class Move(NamedTuple):
-    """A use of the time that is left.
+MOVES: Mapping[Callable[[Position], list[Candidate]], str] = {
+    continued: "because more steps may reduce the error",
+    runners_up: "because {best} has had more time",
+    variations: "because more steps do not reduce the error",
+    restarts: "because another seed may find another minimum",
+}
+"""The moves, the preferred one first, and their reasons, in which `best` is the name of the best candidate.
 
-    Attributes:
-        candidates: returns the candidates that it trains; none: its condition is not met, or its cost is more than the
-            time that is left.
-        why: its reason, with the place `best` for the name of the best candidate.
-    """
-
-    candidates: Callable[[Position], list[Candidate]]
-    why: str
-
-
-MOVES = (
-    Move(continued, "because more steps may reduce the error"),
-    Move(runners_up, "because {best} has had more time"),
-    Move(variations, "because more steps do not reduce the error"),
-    Move(restarts, "because another seed may find another minimum"),
-)
-"""The moves, the preferred one first."""
+A move returns the candidates that it trains. There are none if its condition is not met, or if it costs more than the
+time that is left.
+"""
 
 
 def next_move(position: Position) -> tuple[list[Candidate], str]:
@@ -154,9 +145,9 @@ def next_move(position: Position) -> tuple[list[Candidate], str]:
     """
     selection = position.selection
     if position.seconds > LEAST_SET_UPS * selection.set_up:
-        for move in MOVES:
-            if candidates := move.candidates(position):
-                return candidates[: selection.processes], move.why.format(best=position.best.name)
+        for move, why in MOVES.items():
+            if candidates := move(position):
+                return candidates[: selection.processes], why.format(best=position.best.name)
     return [], ""
 
 

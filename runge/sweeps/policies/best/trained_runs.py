@@ -92,14 +92,10 @@ class TrainedRun:
         return self.before + int(self.logged_steps[int(np.argmin(self.logged_errors))])
 
     @property
-    def gap(self) -> float:
-        """The ratio of its losses on the rows that were held out and on its training rows."""
-        return (self.metrics[VAL_LOSS] or 0.0) / max(self.metrics[TRAIN_LOSS] or 0.0, LOSS_IN_PLACE_OF_ZERO)
-
-    @property
     def lacks_rows(self) -> bool:
         """True if the held-out loss is much larger than the training loss: more rows help, not only more steps."""
-        return self.gap > LACKS_ROWS_RATIO
+        training_loss = max(self.metrics[TRAIN_LOSS] or 0.0, LOSS_IN_PLACE_OF_ZERO)
+        return (self.metrics[VAL_LOSS] or 0.0) / training_loss > LACKS_ROWS_RATIO
 
     @property
     def loss(self) -> float:

@@ -11,6 +11,7 @@ from runge.configuration.validation import Floats
 from runge.data.column_roles import listed, partial_name
 from runge.data.rows import Rows
 from runge.function.ensemble import read_answer
+from runge.labels.unseen_rows import LEAST_GROUPS, count_groups, rank, sizes_of
 from runge.metrics import ERRORS
 from runge.records.files import public
 from runge.records.fits import LEVEL
@@ -28,8 +29,7 @@ from runge.sweeps.policies.best.constants import (
 from runge.sweeps.policies.best.influences import sensitivity_of
 from runge.sweeps.policies.best.search_table import SearchTable
 from runge.sweeps.policies.best.selection import Selection
-from runge.sweeps.policies.best.suspects import describe_suspects, find_suspects
-from runge.sweeps.policies.best.unseen import LEAST_JUDGED, count_groups, errors_of, rank, sizes_of
+from runge.sweeps.policies.best.unseen import describe_suspects, errors_of, find_suspects
 
 if TYPE_CHECKING:
     from runge.function.function import Function
@@ -183,7 +183,7 @@ def _describe_errors(errors: Sequence[OutputError], residuals: Floats, rows: Row
         columns = [p, *range(len(rows.outputs) + p * len(rows.inputs), len(rows.outputs) + (p + 1) * len(rows.inputs))]
         known = (~np.isnan(residuals[:, columns])).sum(axis=0)
         groups = count_groups(residuals[:, columns], rows.groups).max()
-        if groups < LEAST_JUDGED:
+        if groups < LEAST_GROUPS:
             of_groups = f", in {groups} groups" if rows.table.group is not None else ""
             sentences.append(f"{name} is not judged: these rows have {known.sum()} of its {labels} labels{of_groups}.")
     return " ".join(sentences)
@@ -263,7 +263,7 @@ def _describe_surprise(test: Floats, left_out: Floats, table: SearchTable) -> st
     for channel, name in enumerate(names):
         reference, errors = sizes_of(left_out, channel), sizes_of(test, channel)
         n, m = len(reference), len(errors)
-        if m and n and (k := rank(n, n)) <= n:
+        if m and n and (k := rank(n, n, LEVEL)) <= n:
             within = int((errors <= reference[k - 1]).sum())
             p = float(betabinom.cdf(within, m, k, n + 1 - k))
             shortfalls.append(
