@@ -22,15 +22,15 @@ from runge.sweeps.policies.best.selection import PlannedRun, Selection
 from runge.sweeps.policies.best.trained_runs import TrainedRun
 from runge.sweeps.policies.policy import Rounds
 
-__all__ = ["answer", "questioning_seconds", "seconds_anew"]
+__all__ = ["answer", "questioning_seconds", "redrawing_seconds"]
 
 
 def answer(selection: Selection, seeds: int, end: float) -> Rounds:
     """Yield the runs of the answer, and write it with its intervals.
 
-    A winner that needs no more steps is trained on all rows, with several seeds, and leaves out the other folds; one
-    whose error was still falling, or whose new networks would take too long, continues on all rows. Short runs then
-    leave out the other folds: they only question the labels there.
+    A winner that needs no more steps is trained with newly drawn weights: on all rows, with several seeds, and without
+    each of the other folds. A winner whose error was still falling, or whose new networks would take too long,
+    continues on all rows. Short runs then leave out the other folds: they only question the labels there.
 
     Args:
         selection: the candidates.
@@ -78,10 +78,11 @@ def answer(selection: Selection, seeds: int, end: float) -> Rounds:
     selection.write(networks, _calibrate(selection, best, calibrating, questioning))
 
 
-def seconds_anew(selection: Selection, best: Candidate) -> float:
-    """Return the seconds of a winner's network of all rows, and of those without the other folds, all of drawn weights.
+def redrawing_seconds(selection: Selection, best: Candidate) -> float:
+    """Return the seconds of the networks of the answer if all of them have newly drawn weights.
 
-    They are trained in rounds, one in each process.
+    They are a network of all rows, and one without each fold that has not judged the winner. They are trained in
+    rounds, one in each process.
     """
     return _rounds(selection, 1 + selection.crossed - len(best.by_fold)) * selection.seconds_of(best)
 
@@ -98,7 +99,7 @@ def questioning_seconds(selection: Selection, best: Candidate, end: float) -> fl
 
 
 def _questioning(selection: Selection, best: Candidate, seconds: float) -> list[PlannedRun]:
-    """Return short runs of a winner that leave out the folds of which no network of it has.
+    """Return short runs of a winner, one for each fold that no network of it has left out.
 
     They are on as few rows as the first comparison: in such a time a network of all rows would be far worse.
     """
@@ -108,7 +109,7 @@ def _questioning(selection: Selection, best: Candidate, seconds: float) -> list[
     used = best.in_order[0].used_share
     few = selection.table.fewest_rows / len(selection.table.rows.x)
     share = few if few < (used or 1.0) else used
-    # Another seed: with the same one, a further fold would be one more by which the candidate is judged.
+    # With its own seed, a run on a further fold would judge the candidate.
     return [PlannedRun(best, fold, seconds, share, seed=1) for fold in folds if seconds]
 
 

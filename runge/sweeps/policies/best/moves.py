@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
-from runge.sweeps.policies.best.answer import questioning_seconds, seconds_anew
+from runge.sweeps.policies.best.answer import questioning_seconds, redrawing_seconds
 from runge.sweeps.policies.best.candidates import Candidate
 from runge.sweeps.policies.best.constants import (
     AS_GOOD_FACTOR,
@@ -169,7 +169,7 @@ def improved_until(selection: Selection, best: Candidate, rivals: Sequence[Candi
     if selection.table is None:
         return end
     if not best.continues:
-        seconds, most = seconds_anew(selection, best), REDRAWN_SHARE * end
+        seconds, most = redrawing_seconds(selection, best), REDRAWN_SHARE * end
         if best.member.optimizer.last_layer_alone:
             most = max(most, selection.seconds_of(best)) if rivals else seconds
         return end - min(seconds, most)

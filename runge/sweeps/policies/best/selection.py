@@ -108,11 +108,11 @@ class Selection:
         processes: how many runs are trained at a time.
 
     Attributes:
-        set_up: the seconds of a run besides its steps, as those of the last batch had them.
+        set_up: the seconds of a run besides its steps, as the runs of the last batch have measured them.
         winner: the name of the candidate of which the answer is made; empty: it is not chosen yet.
         residuals: the mean error of the networks that judge it in the folds that they leave out, (n, P + P D); None: no
             answer yet.
-        questioned: that of all of its networks that leave out a fold, in all rows that they have not seen.
+        questioned: the mean error of all of its networks that leave out a fold, in all rows that they have not seen.
         journal: the journal of the sweep, from `begin` on.
         display: what the search shows, from `begin` on.
     """
@@ -235,8 +235,8 @@ class Selection:
     def _share(self, run: PlannedRun, start: TrainedRun, seconds: float) -> float | None:
         """Return the share of the rows of a run that continues, at most that of its rung.
 
-        There are more than before if its error on the rows that were held out is larger than that on its own: otherwise
-        steps are lacking, not rows. Some steps should fit into its time.
+        There are more than before if its error on the rows that were held out is larger than on its training rows:
+        otherwise steps are lacking, not rows. Some steps should fit into its time.
         """
         assert self.table
         before = start.used_share
@@ -285,9 +285,9 @@ class Selection:
         return None if candidate.member.optimizer.last_layer_alone else candidate.by_fold.get(fold)
 
     def may_gain(self, candidate: Candidate, seconds: float) -> bool:
-        """Return whether more steps may help a candidate; one that begins anew needs more time than it has had."""
-        anew = candidate.member.optimizer.last_layer_alone
-        return candidate.cut and (not anew or seconds * self.processes > sum(run.seconds for run in candidate.in_order))
+        """Return whether more steps may help a candidate; newly drawn weights need more time than it has had."""
+        needed = sum(run.seconds for run in candidate.in_order) if candidate.member.optimizer.last_layer_alone else None
+        return candidate.cut and (needed is None or seconds * self.processes > needed)
 
     def write(self, networks: Iterable[RunDirectory], intervals: Calibration | None = None) -> None:
         """Write the answer, the mean of some networks."""

@@ -132,7 +132,7 @@ class Best(Policy):
     def end(self) -> float:
         """The time at which training ends, in seconds from the beginning; the rest is for the report.
 
-        That takes as many times longer on a busy machine as the set-up of a run.
+        On a busy machine the report takes longer by the same factor as the set-up of a run.
         """
         timeout = self._settings.timeout
         return timeout - min(REPORT_SECONDS, REPORT_SHARE * timeout, REPORT_SET_UPS * self.selection.set_up)

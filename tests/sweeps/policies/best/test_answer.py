@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from runge.data.channels import Channels
-from runge.sweeps.policies.best.answer import _agreeing, answer, questioning_seconds, seconds_anew
+from runge.sweeps.policies.best.answer import _agreeing, answer, questioning_seconds, redrawing_seconds
 from runge.sweeps.policies.best.candidates import Candidate
 from tests.sweeps.policies.made_up import trained_run
 
@@ -58,7 +58,7 @@ def test_new_networks_of_a_winner_are_trained_in_rounds(left, processes, network
     runs = [run for run in runs_of(selection, left) if run.stop_at]
     assert [run.fold for run in runs] == [None, 0, 1, 3, 4][:networks]
     assert all(run.seconds == pytest.approx(seconds) for run in runs)
-    assert seconds_anew(selection, selection.ranked()[0]) == -(-5 // processes)
+    assert redrawing_seconds(selection, selection.ranked()[0]) == -(-5 // processes)
 
 
 @pytest.mark.parametrize(("rows", "share"), [(10, 0.1), (24, 0.24), (26, 0.25)])  # of 100; the winner had 25
