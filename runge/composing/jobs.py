@@ -37,7 +37,7 @@ __all__ += ["name_overrides", "set_handlers", "value_or_error"]
 
 log = logging.getLogger(__name__)
 
-OF_RUNS = ("runge.training.run", "runge.training.status")
+OF_RUNS = ("runge.training.announcement", "runge.training.status")
 """The loggers that say how a run begins and ends."""
 
 

@@ -64,7 +64,9 @@ def train_composed(configuration: DictConfig, draw: "Draw", show: "Show | None" 
                 if isinstance(value, RunError):
                     raise value
                 return value
-            from runge.training.run import announce, prepare, train_and_record
+            from runge.training.announcement import announce
+            from runge.training.prepare import prepare
+            from runge.training.run import train_and_record
 
             stack = prepare([member])
         except BaseException as error:

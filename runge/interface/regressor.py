@@ -41,7 +41,7 @@ from runge.metrics import TRAIN_LOSS
 from runge.optimizers import Optimizer
 from runge.training.evaluation import training_region
 from runge.training.member import Member
-from runge.training.run import prepare
+from runge.training.prepare import prepare
 from runge.training.settings import Settings
 from runge.training.train import train
 

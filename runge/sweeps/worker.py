@@ -14,8 +14,10 @@ from runge.pictures.drawing import draw_into
 from runge.records.checkpoints import state_path
 from runge.records.directories import RunDirectory
 from runge.records.files import locked
+from runge.training.announcement import announce
 from runge.training.member import Member
-from runge.training.run import announce, prepare, train_and_record
+from runge.training.prepare import prepare
+from runge.training.run import train_and_record
 from runge.training.status import Value, ended
 
 __all__ = ["check_members", "train_jobs"]

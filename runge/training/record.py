@@ -16,7 +16,6 @@ from runge.metrics import FIT_SECONDS, SWITCHED_ON_STEP, TOTAL_SECONDS, on_test
 from runge.records.checkpoints import serialise, state_path, take
 from runge.records.directories import FINDINGS, RunDirectory, RunState, Status
 from runge.records.files import WarnOnce, shareable, write
-from runge.training.advice import fit_findings
 from runge.training.evaluation import (
     Evaluation,
     Metrics,
@@ -27,6 +26,7 @@ from runge.training.evaluation import (
     points_columns,
     training_region,
 )
+from runge.training.findings import fit_findings
 from runge.training.member import Member
 from runge.training.prepare import Stack
 from runge.training.saving import StateFile

@@ -1,18 +1,21 @@
 """The rules by which the sections of a run's settings depend on each other."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 import torch
 
+from runge.balance import Log
+from runge.configuration.command_line import key_of
 from runge.configuration.errors import ConfigurationError
 from runge.configuration.objects import flatten
 from runge.data.table import Table
 from runge.metrics import QUANTITIES
 from runge.resampling import Periodic, Resampling
+from runge.schedules import NEVER
 from runge.sobolev.losses import Penalty
 from runge.training.settings import OF_FORMULAS, Settings
 
-__all__ = ["RULES"]
+__all__ = ["RULES", "without_effect"]
 
 Mistakes = Iterator[str]
 """The messages about what a run's settings break, each of which begins with a key."""
@@ -103,3 +106,18 @@ RULES: tuple[Callable[[Settings], Mistakes], ...] = (
     own_penalty,
 )
 """The rules, in the order in which they are checked."""
+
+
+def without_effect(settings: Settings, overrides: Sequence[str]) -> list[str]:
+    """Return the overrides of a balance or a resampling that is not applied before the run ends, each with the reason.
+
+    With a gradient method `balance=log` always has an effect, because the method minimises the logarithm itself.
+    """
+    moves, balance, steps = settings.resampling, settings.balance, settings.trainer.max_steps
+    look, reasons = balance.next_look(0), dict[str, str]()
+    if steps <= look < NEVER and not (settings.optimizer.by_gradient and isinstance(balance, Log)):
+        reasons["balance"] = f"trainer.max_steps is {steps}, and it is first applied after {look}"
+    if isinstance(moves, Periodic) and max(moves.every, 1) >= min(steps, moves.last_step + 1):
+        reasons["resampling"] = f"trainer.max_steps is {steps}, and no point moves before the end"
+    keys = {override: key_of(override).partition(".")[0] for override in overrides}
+    return [f"{override} ({reasons[key]})" for override, key in keys.items() if key in reasons]

@@ -15,9 +15,9 @@ from runge.data.rows import read
 from runge.data.table import Table
 from runge.interface.outcomes import Run
 from runge.records.directories import RunDirectory
+from runge.training.announcement import announce
 from runge.training.member import Member
 from runge.training.prepare import prepare
-from runge.training.run import announce
 from runge.training.settings import Settings
 from runge.training.status import ended
 from tests.conftest import compose

@@ -9,26 +9,28 @@ from runge.function.calibration import Calibration
 from runge.metrics import ERRORS
 from runge.records.directories import RunDirectory
 from runge.sweeps.policies.best.candidates import Candidate
-from runge.sweeps.policies.best.judge import Fit
+from runge.sweeps.policies.best.constants import (
+    DISAGREEMENT_FACTOR,
+    LATE_FACTOR,
+    LEAST_SET_UPS,
+    LOSS_ROUND_OFF,
+    QUESTIONING_SET_UPS,
+    QUESTIONING_SHARE,
+    WORSE_FACTOR,
+)
 from runge.sweeps.policies.best.selection import PlannedRun, Selection
+from runge.sweeps.policies.best.trained_runs import TrainedRun
 from runge.sweeps.policies.policy import Rounds
 
-__all__ = ["answer", "questioning_seconds", "seconds_anew"]
-
-_APART = 10.0  # times the judged error between two networks; that of independent errors of this size is sqrt(2)
-_LATE = 1.1  # over the time that is left, because the batch before may have ended a little late
-_QUESTIONING, _QUESTIONING_SET_UPS = 0.12, 4.0
-"""The time of the runs that only question labels: at most a share of the search, and a multiple of their set-up."""
-
-_WORSE, _ROUND_OFF = 3.0, 1e-12  # the loss and the error that a network may have, over those of the best one
+__all__ = ["answer", "questioning_seconds", "redrawing_seconds"]
 
 
 def answer(selection: Selection, seeds: int, end: float) -> Rounds:
     """Yield the runs of the answer, and write it with its intervals.
 
-    A winner that needs no more steps is trained on all rows, with several seeds, and leaves out the other folds; one
-    whose error was still falling, or whose new networks would take too long, continues on all rows. Short runs then
-    leave out the other folds: they only question the labels there.
+    A winner that needs no more steps is trained with newly drawn weights: on all rows, with several seeds, and without
+    each of the other folds. A winner whose error was still falling, or whose new networks would take too long,
+    continues on all rows. Short runs then leave out the other folds: they only question the labels there.
 
     Args:
         selection: the candidates.
@@ -36,23 +38,22 @@ def answer(selection: Selection, seeds: int, end: float) -> Rounds:
         end: the time at which it ends, in seconds.
     """
     best = selection.ranked()[0]
-    fits, left = best.in_order, max(selection.left(end), 0.0)  # the last batch may have ended late
-    room = left * selection.processes
+    left = max(selection.left(end), 0.0)  # the last batch may have ended late
     selection.winner = best.name
-    count = selection.processes * int(_LATE * left / selection.seconds_of(best))
+    count = selection.processes * int(LATE_FACTOR * left / selection.seconds_of(best))
     if count and not best.continues:
         folds, step = range(selection.crossed), selection.step_of(best)
         # The intervals of the mean of some seeds follow from such means without a fold.
-        pairs = [(fold, seed) for seed in range(seeds) for fold in (None, *folds) if seed or fold not in best.fits]
+        pairs = [(fold, seed) for seed in range(seeds) for fold in (None, *folds) if seed or fold not in best.by_fold]
         pairs = pairs[:count]
         selection.display.say(f"{best.name} on all rows and without each fold, {len(pairs)} networks")
         seconds = left / _rounds(selection, len(pairs))
-        limits = {"seconds": seconds, "steps": max(fit.planned for fit in fits), "stop_at": step}
+        limits = {"seconds": seconds, "steps": max(run.planned for run in best.in_order), "stop_at": step}
         runs = [PlannedRun(best, fold, seed=seed, **limits) for fold, seed in pairs]
     else:
         reserved = questioning_seconds(selection, best, end)
-        room -= reserved * selection.processes
-        starts = [start for fold in best.fits if (start := selection.start_of(best, fold)) and start.lacks_rows]
+        room = left * selection.processes - reserved * selection.processes
+        starts = [start for fold in best.by_fold if (start := selection.start_of(best, fold)) and start.lacks_rows]
         seconds = room / max(len(starts), selection.processes) - selection.set_up
         runs = [
             PlannedRun(best, None, seconds, start=start)
@@ -63,26 +64,27 @@ def answer(selection: Selection, seeds: int, end: float) -> Rounds:
             selection.display.say(f"{best.name} on all rows")
         runs += _questioning(selection, best, reserved)
     trained = yield from selection.train(runs)
-    ended = [(run.fold, fit) for run, fit in zip(runs, trained, strict=True) if fit is not None]
+    ended = [(planned.fold, run) for planned, run in zip(runs, trained, strict=True) if run is not None]
     best = selection.candidates[best.name]
-    whole = _good([fit for fold, fit in ended if fold is None and fit.error <= max(best.error, _ROUND_OFF)])
+    whole = _good([run for fold, run in ended if fold is None and run.error <= max(best.error, LOSS_ROUND_OFF)])
     whole = _agreeing(selection, best, whole)
     calibrating = list[RunDirectory]()
-    for fold, fit in best.fits.items():
-        further = [later for left_out, later in ended if left_out == fold and later is not fit]
-        calibrating += [good.run for good in _good([fit, *further])]
-    questioning = [fit.run for fold, fit in ended if fold is not None and fold not in best.fits]
-    networks = [fit.run for fit in whole or best.in_order]
+    for fold, run in best.by_fold.items():
+        further = [later for left_out, later in ended if left_out == fold and later is not run]
+        calibrating += [good.directory for good in _good([run, *further])]
+    questioning = [run.directory for fold, run in ended if fold is not None and fold not in best.by_fold]
+    networks = [run.directory for run in whole or best.in_order]
     selection.write(networks)  # `_calibrate` loads this answer
     selection.write(networks, _calibrate(selection, best, calibrating, questioning))
 
 
-def seconds_anew(selection: Selection, best: Candidate) -> float:
-    """Return the seconds of a winner's network of all rows, and of those without the other folds, all of drawn weights.
+def redrawing_seconds(selection: Selection, best: Candidate) -> float:
+    """Return the seconds of the networks of the answer if all of them have newly drawn weights.
 
-    They are trained in rounds, one in each process.
+    They are a network of all rows, and one without each fold that has not judged the winner. They are trained in
+    rounds, one in each process.
     """
-    return _rounds(selection, 1 + selection.crossed - len(best.fits)) * selection.seconds_of(best)
+    return _rounds(selection, 1 + selection.crossed - len(best.by_fold)) * selection.seconds_of(best)
 
 
 def _rounds(selection: Selection, networks: int) -> int:
@@ -91,33 +93,33 @@ def _rounds(selection: Selection, networks: int) -> int:
 
 def questioning_seconds(selection: Selection, best: Candidate, end: float) -> float:
     """Return the seconds of the short runs that question the labels; 0: there are none, or they would be too short."""
-    set_ups = selection.set_up * (selection.crossed - len(best.fits)) / selection.processes
-    seconds = min(_QUESTIONING_SET_UPS * set_ups, _QUESTIONING * end, selection.left(end))
-    return seconds if set_ups > 0 and seconds >= 2 * set_ups else 0.0
+    set_ups = selection.set_up * (selection.crossed - len(best.by_fold)) / selection.processes
+    seconds = min(QUESTIONING_SET_UPS * set_ups, QUESTIONING_SHARE * end, selection.left(end))
+    return seconds if set_ups > 0 and seconds >= LEAST_SET_UPS * set_ups else 0.0
 
 
 def _questioning(selection: Selection, best: Candidate, seconds: float) -> list[PlannedRun]:
-    """Return short runs of a winner that leave out the folds of which no network of it has.
+    """Return short runs of a winner, one for each fold that no network of it has left out.
 
-    They are on as few rows as the first comparison: in such a time a fit of all of them would be far worse.
+    They are on as few rows as the first comparison: in such a time a network of all rows would be far worse.
     """
     assert selection.table
-    folds = [fold for fold in range(selection.crossed) if fold not in best.fits]
+    folds = [fold for fold in range(selection.crossed) if fold not in best.by_fold]
     seconds *= selection.processes / max(len(folds), 1)
     used = best.in_order[0].used_share
     few = selection.table.fewest_rows / len(selection.table.rows.x)
     share = few if few < (used or 1.0) else used
-    # Another seed: with the same one, a further fold would be one more by which the candidate is judged.
+    # With its own seed, a run on a further fold would judge the candidate.
     return [PlannedRun(best, fold, seconds, share, seed=1) for fold in folds if seconds]
 
 
-def _good(fits: Sequence[Fit]) -> list[Fit]:
-    """Return the fits without those that have ended in a worse minimum than another one, which would spoil the mean."""
-    most = _WORSE * min((fit.loss for fit in fits), default=0.0) + _ROUND_OFF
-    return [fit for fit in fits if fit.loss <= most]
+def _good(runs: Sequence[TrainedRun]) -> list[TrainedRun]:
+    """Return the runs without those that have ended in a worse minimum than another one, which would spoil the mean."""
+    most = WORSE_FACTOR * min((run.loss for run in runs), default=0.0) + LOSS_ROUND_OFF
+    return [run for run in runs if run.loss <= most]
 
 
-def _agreeing(selection: Selection, best: Candidate, whole: Sequence[Fit]) -> list[Fit]:
+def _agreeing(selection: Selection, best: Candidate, whole: Sequence[TrainedRun]) -> list[TrainedRun]:
     """Return the networks of all rows that agree between these rows with the networks that were judged.
 
     A network that fits its rows may be far off between them. If it was trained on all rows, no row is left to test
@@ -134,14 +136,15 @@ def _agreeing(selection: Selection, best: Candidate, whole: Sequence[Fit]) -> li
     x, factors = table.rows.x[table.seen], table.channels.of_residuals[: len(table.channels.value)]
     scaled = x / np.where(x.std(axis=0) > 0, x.std(axis=0), 1.0)
     nearest = np.asarray(KDTree(scaled).query(scaled, k=2)[1])[:, 1]
-    networks = load_runs([fit.run for fit in (*best.in_order, *whole)])
+    networks = load_runs([run.directory for run in (*best.in_order, *whole)])
     middles = torch.from_numpy((x + x[nearest]) / 2)[None].to(networks.like)
     values = dict(zip(networks.runs, networks.jet(middles)[0].double().cpu().numpy(), strict=True))
-    judged, agreeing = np.mean([values[str(fit.run.path)] for fit in best.in_order], axis=0), list[Fit]()
-    for fit in whole:
-        difference = factors * (values[str(fit.run.path)] - judged)
-        if np.sqrt((difference[:, factors > 0] ** 2).mean()) <= _APART * error + _ROUND_OFF:
-            agreeing.append(fit)
+    judged = np.mean([values[str(run.directory.path)] for run in best.in_order], axis=0)
+    agreeing = list[TrainedRun]()
+    for run in whole:
+        difference = factors * (values[str(run.directory.path)] - judged)
+        if np.sqrt((difference[:, factors > 0] ** 2).mean()) <= DISAGREEMENT_FACTOR * error + LOSS_ROUND_OFF:
+            agreeing.append(run)
     return agreeing
 
 
@@ -152,7 +155,7 @@ def _calibrate(
     from runge.function.loading import load, load_runs  # late, as torch is
     from runge.function.residuals import UnseenErrors
 
-    judging = [fit.run for fit in best.in_order]
+    judging = [run.directory for run in best.in_order]
     networks = load_runs(list(dict.fromkeys([*judging, *calibrating, *questioning])))
     errors = UnseenErrors.of(networks.jet, networks.runs, everywhere=True)
     judges, calibrators = ([networks.runs.index(str(run.path)) for run in runs] for runs in (judging, calibrating))

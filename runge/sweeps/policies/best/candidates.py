@@ -8,9 +8,10 @@ from typing import Any
 from runge.composing.command import SweepCommand
 from runge.configuration.errors import ConfigurationError
 from runge.data.rows import Rows
+from runge.labels.wrong_columns import describe_wrong_columns, without_wrong_columns
 from runge.records.directories import RunDirectory
-from runge.sweeps.policies.best.judge import Fit, error_of, root_mean
-from runge.training.advice import describe_wrong_columns, without_wrong_columns
+from runge.sweeps.policies.best.constants import SLOWNESS_AT_FIRST
+from runge.sweeps.policies.best.trained_runs import TrainedRun, error_of, root_mean
 from runge.training.member import Member
 
 __all__ = ["Candidate", "CandidateFactory", "without_equal"]
@@ -24,7 +25,7 @@ class Candidate:
         name: its name.
         overrides: the overrides of its runs, without those of rows, folds and time.
         member: its run on all rows, as it would be.
-        fits: its present runs, by the fold that they leave out.
+        by_fold: its present runs, by the fold that they leave out.
         slowness: the time of its steps over what it was expected to be.
         failure: how its last run has failed; empty: it has not.
         runs: the numbers of all of its runs that leave out a fold, also of those on fewer rows.
@@ -37,8 +38,8 @@ class Candidate:
     name: str
     overrides: Sequence[str]
     member: Member = field(repr=False, compare=False)
-    fits: Mapping[int, Fit] = field(default_factory=dict)
-    slowness: float = 1.5
+    by_fold: Mapping[int, TrainedRun] = field(default_factory=dict)
+    slowness: float = SLOWNESS_AT_FIRST
     failure: str = ""
     runs: Sequence[int] = ()
     refits: Sequence[int] = ()
@@ -46,9 +47,9 @@ class Candidate:
     first_seed: str = ""
 
     @property
-    def in_order(self) -> list[Fit]:
-        """Its fits, in the order of the folds."""
-        return [self.fits[fold] for fold in sorted(self.fits)]
+    def in_order(self) -> list[TrainedRun]:
+        """Its present runs, in the order of the folds."""
+        return [self.by_fold[fold] for fold in sorted(self.by_fold)]
 
     @property
     def error(self) -> float:
@@ -58,12 +59,12 @@ class Candidate:
     @property
     def seconds(self) -> float:
         """The mean time of its present runs."""
-        return sum(fit.seconds for fit in self.in_order) / max(len(self.fits), 1)
+        return sum(run.seconds for run in self.in_order) / max(len(self.by_fold), 1)
 
     @property
     def cut(self) -> bool:
         """True if more steps or rows may reduce the error on some fold."""
-        return any(fit.may_gain for fit in self.fits.values())
+        return any(run.may_gain for run in self.by_fold.values())
 
     @property
     def continues(self) -> bool:
@@ -73,7 +74,7 @@ class Candidate:
     @property
     def spent(self) -> float:
         """The seconds that were spent on its networks."""
-        return sum(fit.spent for fit in self.fits.values())
+        return sum(run.spent for run in self.by_fold.values())
 
     @property
     def values_alone(self) -> bool:
@@ -86,7 +87,7 @@ class Candidate:
         return replace(self, overrides=[f"data.folds={folds}", *kept])
 
     def root_mean(self, name: str) -> float | None:
-        """Return the root mean square of a figure over its fits; None: it is not known."""
+        """Return the root mean square of a metric over its present runs; None: it is not known."""
         return root_mean(self.in_order, name)
 
 

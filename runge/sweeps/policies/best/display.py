@@ -14,12 +14,11 @@ from rich.text import Text
 from runge.metrics import ERRORS
 from runge.records.files import printable
 from runge.sweeps.policies.best.candidates import Candidate
+from runge.sweeps.policies.best.constants import SHOWN_CANDIDATES
 
 __all__ = ["Display"]
 
 log = logging.getLogger(__name__)
-
-_SHOWN = 5  # candidates
 
 
 class Display:
@@ -54,7 +53,7 @@ class Display:
         table.add_column("the best so far", no_wrap=True)
         for name in ("value", "df/dx"):
             table.add_column(name, justify="right")
-        for candidate in self._ranked()[:_SHOWN]:
+        for candidate in self._ranked()[:SHOWN_CANDIDATES]:
             errors = [candidate.root_mean(name) for name in ERRORS]
             table.add_row(Text(printable(candidate.name)), *("-" if x is None else f"{x:.1e}" for x in errors))
         return Group(Text(f"{left:.0f} s left: {printable(self._round)}"), *([table] if table.rows else []))

@@ -7,19 +7,20 @@ from numpy.typing import NDArray
 
 from runge.data.channels import Channels
 from runge.data.rows import Rows
+from runge.sweeps.policies.best.constants import (
+    FEW_ROWS,
+    JUDGES,
+    JUDGES_OF_FEW_ROWS,
+    LEAST_LABELS,
+    LEAST_ROWS_OF_INPUT,
+    MOST_FOLDS,
+    MOST_ROWS_OF_FOLD,
+    ROWS_OF_FOLD,
+    ROWS_OF_SINGLE_JUDGE,
+)
 from runge.training.member import Member
 
-__all__ = ["FEW_ROWS", "SearchTable"]
-
-FEW_ROWS = 50
-"""Fewer rows have ten folds, as 1000 rows have, and networks of the winner leave out each of them."""
-
-# No formula gives these; `benchmarks/problems` measures the search with them.
-_MOST_FOLDS = 10  # unless each would have more than `_LEFT_OUT` rows
-_LEFT_OUT_OF_FEW, _LEFT_OUT = 100, 1000  # rows of a fold: about so many if there are enough, at most so many
-_ALONE = 60  # rows of a fold that judges alone
-_LABELS, _ROWS = 1000, 10  # the fewest labels, and rows for each input, of a comparison of candidates
-_JUDGES, _JUDGES_OF_FEW = 2, 4  # folds that judge, if one has too few rows
+__all__ = ["SearchTable"]
 
 
 class SearchTable(NamedTuple):
@@ -62,7 +63,7 @@ class SearchTable(NamedTuple):
     @property
     def fewest_rows(self) -> float:
         """The rows of the first comparison of candidates, if there are more."""
-        return max(_LABELS / self.labels_of_row, _ROWS * len(self.rows.inputs))
+        return max(LEAST_LABELS / self.labels_of_row, LEAST_ROWS_OF_INPUT * len(self.rows.inputs))
 
     def count_folds(self) -> int:
         """Return how many folds the rows should have, unless the command has a number.
@@ -72,12 +73,12 @@ class SearchTable(NamedTuple):
         `Rows.most_folds`.
         """
         rows = len(self.seen)
-        most = _MOST_FOLDS if rows < FEW_ROWS else rows // _LEFT_OUT_OF_FEW
-        return min(self.rows.most_folds, max(self.rows.folds, min(_MOST_FOLDS, most), rows // _LEFT_OUT))
+        most = MOST_FOLDS if rows < FEW_ROWS else rows // ROWS_OF_FOLD
+        return min(self.rows.most_folds, max(self.rows.folds, min(MOST_FOLDS, most), rows // MOST_ROWS_OF_FOLD))
 
     def count_judges(self, folds: int) -> int:
         """Return how many of the folds judge the candidates."""
         rows = len(self.seen)
-        if rows >= folds * _ALONE:
+        if rows >= folds * ROWS_OF_SINGLE_JUDGE:
             return 1
-        return min(folds, _JUDGES_OF_FEW if rows < FEW_ROWS else _JUDGES)
+        return min(folds, JUDGES_OF_FEW_ROWS if rows < FEW_ROWS else JUDGES)

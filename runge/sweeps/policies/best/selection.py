@@ -16,27 +16,32 @@ from runge.function.ensemble import write_answer
 from runge.records.directories import RunDirectory
 from runge.sweeps.journal import Batch, EndedRun, Journal
 from runge.sweeps.policies.best.candidates import Candidate, CandidateFactory
+from runge.sweeps.policies.best.constants import (
+    CROSSED_FOLDS,
+    FEW_GRADIENT_STEPS,
+    FEW_ROWS,
+    FEW_STEPS,
+    FEWEST_GRADIENT_STEPS,
+    LEAST_DAMPING,
+    LEAST_RUN_SECONDS,
+    LEAST_STEPS_ON_ALL_ROWS,
+    LEAST_STEPS_ON_MORE_ROWS,
+    MOST_DAMPING,
+    PATIENCE_FACTOR,
+    PATIENCE_SECONDS,
+    SCHEDULE_SHARE,
+    SET_UP_SECONDS,
+    STEPS_GROWTH,
+    TIME_MARGIN,
+)
 from runge.sweeps.policies.best.display import Display
-from runge.sweeps.policies.best.judge import Fit
-from runge.sweeps.policies.best.search_table import FEW_ROWS, SearchTable
+from runge.sweeps.policies.best.search_table import SearchTable
+from runge.sweeps.policies.best.trained_runs import TrainedRun, better_run, read_run
 
-__all__ = ["PlannedRun", "Selection"]
+__all__ = ["PlannedRun", "Selection", "merge"]
 
-# No formula gives these; `benchmarks/problems` measures the search with them.
-_SET_UP = 0.2  # seconds of a run besides those that it measures
-_LONGER = 2  # times the steps of a run for one that continues it
-_FEW_STEPS = {False: 20, True: 2000}  # after which more do not help; by the gradient
-_STEPS_AT_LEAST, _STEPS_ON_MORE = 8, 16  # for which there should be time on all rows, and on more rows
-_OF_COMMAND = ("trainer.max_steps", "trainer.max_seconds", "data.split.train", "optimizer.damping")
+_OVERRIDABLE = ("trainer.max_steps", "trainer.max_seconds", "data.split.train", "optimizer.damping")
 """The keys that the search sets, unless the command does."""
-
-_DAMPING = 1e-12, 1.0  # with which a run may continue; without reduction of the loss it has grown far beyond
-_CROSSED = 5  # folds that networks of the winner leave out, unless there are few rows
-_LEAST = 0.3  # seconds of a run at least
-_PATIENCE, _PATIENCE_SECONDS = 3.0, 10.0  # times the time of a batch, plus seconds: how long it is waited for
-_SAFETY = 0.8  # of the steps that are expected to fit into a time, for a schedule that should end with them
-_FEWEST_STEPS = 50  # by the gradient
-_MARGIN = 1.3  # of the expected time of a network of all rows
 
 
 class PlannedRun(NamedTuple):
@@ -47,7 +52,7 @@ class PlannedRun(NamedTuple):
         fold: the fold that it leaves out; None: none.
         seconds: the time that it has, with its set-up.
         share: the share of the rows; None: all.
-        start: the fit whose weights it begins with; None: they are drawn.
+        start: the run whose weights it begins with; None: they are drawn.
         steps: its steps at most; None: those of its candidate, or twice those of `start` if these are more.
         stop_at: the step at which it ends, whatever its validation loss is; None: it has that of the best step.
         seed: what is added to the seed.
@@ -57,10 +62,36 @@ class PlannedRun(NamedTuple):
     fold: int | None
     seconds: float
     share: float | None = None
-    start: Fit | None = None
+    start: TrainedRun | None = None
     steps: int | None = None
     stop_at: int | None = None
     seed: int = 0
+
+
+def merge(before: Candidate, planned: PlannedRun, number: int, after: TrainedRun | Exception) -> Candidate:
+    """Return what a candidate is after a further run.
+
+    Args:
+        before: the candidate before the run.
+        planned: the run as it was planned.
+        number: the number of the run.
+        after: the run as it was trained, or the error with which it ended.
+    """
+    trained = None if isinstance(after, Exception) else after
+    failure = describe(after) if isinstance(after, Exception) else ""
+    slowness = before.slowness if trained is None or trained.slowness is None else trained.slowness
+    candidate = replace(before, failure=failure, slowness=slowness)
+    if planned.fold is None:
+        return replace(candidate, refits=[*before.refits, number])
+    if planned.seed:
+        return replace(candidate, calibrating=[*before.calibrating, number])
+    earlier, optimizer = before.by_fold.get(planned.fold), before.member.settings.optimizer
+    few_steps = FEW_GRADIENT_STEPS if optimizer.by_gradient else FEW_STEPS
+    if earlier is not None and optimizer.last_layer_alone:
+        few_steps = earlier.steps
+    better = better_run(earlier, trained, few_steps)
+    by_fold = before.by_fold if better is None else {**before.by_fold, planned.fold: better}
+    return replace(candidate, by_fold=by_fold, runs=[*before.runs, number])
 
 
 class Selection:
@@ -77,11 +108,11 @@ class Selection:
         processes: how many runs are trained at a time.
 
     Attributes:
-        set_up: the seconds of a run besides its steps, as those of the last batch had them.
+        set_up: the seconds of a run besides its steps, as the runs of the last batch have measured them.
         winner: the name of the candidate of which the answer is made; empty: it is not chosen yet.
         residuals: the mean error of the networks that judge it in the folds that they leave out, (n, P + P D); None: no
             answer yet.
-        questioned: that of all of its networks that leave out a fold, in all rows that they have not seen.
+        questioned: the mean error of all of its networks that leave out a fold, in all rows that they have not seen.
         journal: the journal of the sweep, from `begin` on.
         display: what the search shows, from `begin` on.
     """
@@ -102,7 +133,7 @@ class Selection:
         self.candidates = {candidate.name: candidate for candidate in candidates}
         self.directory, self.timeout = directory, timeout
         self.processes = processes
-        self.set_up, self.winner = 2 * _SET_UP, ""
+        self.set_up, self.winner = 2 * SET_UP_SECONDS, ""
         self.residuals: Floats | None = None
         self.questioned: Floats | None = None
         self.journal: Journal
@@ -120,7 +151,7 @@ class Selection:
     @property
     def crossed(self) -> int:
         """The number of folds that networks of the winner leave out, to calibrate intervals and to question labels."""
-        return self.folds if self.training_rows < FEW_ROWS else min(self.folds, _CROSSED)
+        return self.folds if self.training_rows < FEW_ROWS else min(self.folds, CROSSED_FOLDS)
 
     def left(self, until: float) -> float:
         """Return the seconds until a time, in seconds since the beginning of the search."""
@@ -128,75 +159,56 @@ class Selection:
 
     def ranked(self) -> list[Candidate]:
         """Return the candidates that have been trained: the winner, the best ones, and those that lack a fold."""
-        trained = [
-            candidate for candidate in list(self.candidates.values()) if candidate.fits
-        ]  # the display asks meanwhile
-        return sorted(trained, key=lambda x: (x.name != self.winner, -min(len(x.fits), self.judges), x.error))
+        candidates = list(self.candidates.values())  # the display asks while runs are merged
+        trained = [candidate for candidate in candidates if candidate.by_fold]
+        return sorted(trained, key=lambda x: (x.name != self.winner, -min(len(x.by_fold), self.judges), x.error))
 
     def train(
         self, runs: Sequence[PlannedRun], until: float | None = None
-    ) -> Generator[Batch, Sequence[EndedRun], list[Fit | None]]:
-        """Train runs, and keep the better fits of their candidates, and the best answer so far.
+    ) -> Generator[Batch, Sequence[EndedRun], list[TrainedRun | None]]:
+        """Train runs, keep the better ones of their candidates, and write the best answer so far.
 
         Args:
             runs: the runs.
             until: the time after which they are not waited for; None: that of the search.
 
         Returns:
-            Their fits; None: a run has failed, or its time was over before it began.
+            The trained runs; None: a run has failed, or its time was over before it began.
         """
         if not runs or self.left(until or self.timeout) <= 0:
             return [None] * len(runs)
         if until is None:  # a step may take longer than the time of its run, but not all that is left
-            times = [max(run.seconds, self.set_up + _LEAST) for run in runs]
+            times = [max(run.seconds, self.set_up + LEAST_RUN_SECONDS) for run in runs]
             longest = sum(times) / min(self.processes, len(runs))
-            until = min(self.timeout, self.journal.seconds + _PATIENCE * longest + _PATIENCE_SECONDS)
+            until = min(self.timeout, self.journal.seconds + PATIENCE_FACTOR * longest + PATIENCE_SECONDS)
         ended = yield Batch([self._job(run) for run in runs], until)
         threads = self.processes if len(runs) == 1 else 1
-        fits = [self._read(run, result, threads) for run, result in zip(runs, ended, strict=True)]
-        besides = [fit.set_up for fit in fits if fit is not None]
-        self.set_up = _SET_UP + sum(besides) / len(besides) if besides else self.set_up
+        trained = list[TrainedRun | None]()
+        for planned, run in zip(runs, ended, strict=True):
+            after = run.value if isinstance(run.value, Exception) else self._read(planned, run, threads)
+            name = planned.candidate.name
+            self.candidates[name] = merge(self.candidates[name], planned, run.number, after)
+            trained.append(None if isinstance(after, Exception) else after)
+        besides = [run.set_up for run in trained if run is not None]
+        self.set_up = SET_UP_SECONDS + sum(besides) / len(besides) if besides else self.set_up
         if ranked := self.ranked():
-            self.write(fit.run for fit in ranked[0].in_order)
-        return fits
+            self.write(run.directory for run in ranked[0].in_order)
+        return trained
 
-    def _read(self, run: PlannedRun, ended: EndedRun, threads: int) -> Fit | None:
-        """Return the fit of a run that has ended, and keep it unless its candidate has a better one on that fold."""
-        candidate, fit = self.candidates[run.candidate.name], None
-        fixed_neurons = candidate.member.settings.optimizer.last_layer_alone
-        slowness, by_gradient = candidate.slowness, candidate.member.settings.optimizer.by_gradient
-        failure = describe(ended.value) if isinstance(ended.value, Exception) else ""
-        if not failure:
-            # No further steps are asked of fixed neurons, or if the command limits them.
-            completes = fixed_neurons or "trainer.max_steps" in self.factory.fixed
-            run_directory = self.factory.directory_of(ended.number, ended.overrides)
-            fit = Fit.of(run_directory, ended.number, run.share, run.start, completes)
-            of_search = self.table is not None and not completes and "data.split.train" not in self.factory.fixed
-            fit = fit._replace(threads=threads, grows=of_search and fit.used_share is not None)
-            if by_gradient:
-                slowness = fit.pace / self.factory.member(ended.overrides).work()
-        if self.table and run.fold is None:
-            fits, numbers = candidate.fits, {"refits": [*candidate.refits, ended.number]}
-        elif run.seed:
-            fits, numbers = candidate.fits, {"calibrating": [*candidate.calibrating, ended.number]}
-        else:
-            fold = run.fold or 0
-            before, kept = candidate.fits.get(fold), fit
-            if before is not None and not (fit is not None and fit.error <= before.error):
-                # More steps do not help, unless these were few.
-                least = before.steps if fixed_neurons else _FEW_STEPS[by_gradient]
-                few = fit is not None and fit.cut and fit.steps <= least
-                kept = before._replace(cut=few, grows=False)
-                if fit is not None:
-                    kept = kept._replace(spent=before.spent + fit.seconds, unused=before.unused + fit.steps)
-            fits = {**candidate.fits, **({} if kept is None else {fold: kept})}
-            numbers = {"runs": [*candidate.runs, ended.number]}
-        self.candidates[candidate.name] = replace(candidate, fits=fits, slowness=slowness, failure=failure, **numbers)
-        return fit
+    def _read(self, planned: PlannedRun, ended: EndedRun, threads: int) -> TrainedRun:
+        """Read a run that has finished."""
+        optimizer, fixed = planned.candidate.member.settings.optimizer, self.factory.fixed
+        # No further steps are asked of fixed neurons, or if the command limits them.
+        completes = optimizer.last_layer_alone or "trainer.max_steps" in fixed
+        directory = self.factory.directory_of(ended.number, ended.overrides)
+        run = read_run(directory, ended.number, planned.share, planned.start, completes=completes)
+        may_grow = self.table is not None and not completes and "data.split.train" not in fixed
+        slowness = run.pace / self.factory.member(ended.overrides).work() if optimizer.by_gradient else None
+        return replace(run, slowness=slowness, threads=threads, grows=may_grow and run.used_share is not None)
 
     def _job(self, run: PlannedRun) -> list[str]:
         """Return the overrides of a run."""
-        member, seconds = run.candidate.member, max(run.seconds - self.set_up, _LEAST)
+        member, seconds = run.candidate.member, max(run.seconds - self.set_up, LEAST_RUN_SECONDS)
         job, share = list(run.candidate.overrides), run.share
         steps = run.steps or member.settings.trainer.max_steps
         if run.fold is None and self.table:  # all rows; the test rows are those of the folds
@@ -205,49 +217,48 @@ class Selection:
         elif self.table:
             job.append(f"data.fold={run.fold}")
         if run.start is not None:
-            job.append(override_of("trainer.start", str(run.start.run.path)))
-            steps = run.steps or max(steps, _LONGER * run.start.steps)
+            job.append(override_of("trainer.start", str(run.start.directory.path)))
+            steps = run.steps or max(steps, STEPS_GROWTH * run.start.steps)
             if not member.settings.optimizer.by_gradient:
-                least, most = _DAMPING
-                job.append(f"optimizer.damping={min(max(run.start.last('damping'), least), most):.3g}")
+                job.append(f"optimizer.damping={min(max(run.start.damping, LEAST_DAMPING), MOST_DAMPING):.3g}")
                 share = self._share(run, run.start, seconds) if run.fold is not None and self.table else share
         job += [] if share is None else [f"data.split.train={share:.6g}"]
         if member.settings.optimizer.by_gradient:  # its rate falls until the last step, which should fit into the time
             pace = run.candidate.slowness * self.factory.member(job).work()
-            steps = min(steps, max(_FEWEST_STEPS, int(_SAFETY * seconds / pace)))
+            steps = min(steps, max(FEWEST_GRADIENT_STEPS, int(SCHEDULE_SHARE * seconds / pace)))
         job += [f"trainer.max_steps={steps}", f"trainer.max_seconds={seconds:.3g}"]
         job += [] if run.stop_at is None else [f"trainer.stop_at={run.stop_at}"]
         job += [f"seed={member.settings.seed.seed + run.seed}"] if run.seed else []
         last = {override.partition("=")[0]: override for override in job}
-        return [self.factory.fixed.get(key, x) if key in _OF_COMMAND else x for key, x in last.items()]
+        return [self.factory.fixed.get(key, x) if key in _OVERRIDABLE else x for key, x in last.items()]
 
-    def _share(self, run: PlannedRun, start: Fit, seconds: float) -> float | None:
+    def _share(self, run: PlannedRun, start: TrainedRun, seconds: float) -> float | None:
         """Return the share of the rows of a run that continues, at most that of its rung.
 
-        There are more than before if its error on the rows that were held out is larger than that on its own: otherwise
-        steps are lacking, not rows. Some steps should fit into its time.
+        There are more than before if its error on the rows that were held out is larger than on its training rows:
+        otherwise steps are lacking, not rows. Some steps should fit into its time.
         """
         assert self.table
         before = start.used_share
         if before is None or (start.cut and not start.lacks_rows):
             return before
-        share = before * max(1.0, seconds / (_STEPS_ON_MORE * start.pace))
+        share = before * max(1.0, seconds / (LEAST_STEPS_ON_MORE_ROWS * start.pace))
         enough = share * len(self.table.rows.x) >= self.training_rows or share >= (run.share or 1.0)
         return run.share if enough else share
 
-    def affords_all(self, candidate: Candidate, fit: Fit, seconds: float) -> bool:
-        """Return whether a candidate has time for some steps on all rows, given a fit on some of them."""
-        return seconds >= _STEPS_AT_LEAST * self._pace_on_all(candidate, fit)
+    def affords_all(self, candidate: Candidate, run: TrainedRun, seconds: float) -> bool:
+        """Return whether a candidate has time for some steps on all rows, given a run on some of them."""
+        return seconds >= LEAST_STEPS_ON_ALL_ROWS * self._pace_on_all(candidate, run)
 
-    def _pace_on_all(self, candidate: Candidate, fit: Fit) -> float:
-        """Return the seconds that a step of a candidate on all rows should take, given a fit on some of them."""
+    def _pace_on_all(self, candidate: Candidate, run: TrainedRun) -> float:
+        """Return the seconds that a step of a candidate on all rows should take, given a run on some of them."""
         assert self.table
         if candidate.member.settings.optimizer.by_gradient:  # with mini-batches of many rows
             return candidate.slowness * candidate.member.work()
         if self.judges > 1:  # all of its runs had these rows, also the one after which a few steps were enough
-            return fit.mean_pace * len(self.table.seen) / self.training_rows
-        rows = self.training_rows if fit.used_share is None else fit.used_share * len(self.table.rows.x)
-        return fit.pace * len(self.table.seen) / rows
+            return run.mean_pace * len(self.table.seen) / self.training_rows
+        rows = self.training_rows if run.used_share is None else run.used_share * len(self.table.rows.x)
+        return run.pace * len(self.table.seen) / rows
 
     def step_of(self, candidate: Candidate) -> int:
         """Return the step at which a network of a candidate with drawn weights should end, by those of its folds.
@@ -255,28 +266,29 @@ class Selection:
         A step of fixed neurons is a fit of its own: it is the one that is best on all folds together.
         """
         if candidate.member.settings.optimizer.last_layer_alone:
-            histories = [fit.history() for fit in candidate.in_order]
-            shared = min(len(products) for _, products in histories)
-            total = sum(products[:shared] for _, products in histories)
-            step = int(histories[0][0][int(np.argmin(total))])
+            runs = candidate.in_order
+            shared = min(len(run.logged_errors) for run in runs)
+            total = sum(run.logged_errors[:shared] for run in runs)
+            step = int(runs[0].logged_steps[int(np.argmin(total))])
         else:
-            step = math.ceil(sum(fit.best_step for fit in candidate.in_order) / len(candidate.fits))
+            step = math.ceil(sum(run.best_step for run in candidate.in_order) / len(candidate.by_fold))
         return max(1, step)
 
     def seconds_of(self, candidate: Candidate) -> float:
         """Return the seconds that a network of all rows with drawn weights, and one thread, should take at most."""
-        paces = [fit.threads * self._pace_on_all(candidate, fit) for fit in candidate.in_order]
+        paces = [run.threads * self._pace_on_all(candidate, run) for run in candidate.in_order]
         pace = sum(paces) / len(paces)
-        return _MARGIN * self.step_of(candidate) * pace + self.set_up
+        return TIME_MARGIN * self.step_of(candidate) * pace + self.set_up
 
-    def start_of(self, candidate: Candidate, fold: int) -> Fit | None:
-        """Return the fit whose weights a further run of a candidate begins with; None: they are drawn."""
-        return None if candidate.member.settings.optimizer.last_layer_alone else candidate.fits.get(fold)
+    def start_of(self, candidate: Candidate, fold: int) -> TrainedRun | None:
+        """Return the run whose weights a further run of a candidate begins with; None: they are drawn."""
+        return None if candidate.member.settings.optimizer.last_layer_alone else candidate.by_fold.get(fold)
 
     def may_gain(self, candidate: Candidate, seconds: float) -> bool:
-        """Return whether more steps may help a candidate; one that begins anew needs more time than it has had."""
-        anew = candidate.member.settings.optimizer.last_layer_alone
-        return candidate.cut and (not anew or seconds * self.processes > sum(fit.seconds for fit in candidate.in_order))
+        """Return whether more steps may help a candidate; newly drawn weights need more time than it has had."""
+        is_redrawn = candidate.member.settings.optimizer.last_layer_alone
+        needed = sum(run.seconds for run in candidate.in_order) if is_redrawn else -math.inf
+        return candidate.cut and seconds * self.processes > needed
 
     def write(self, networks: Iterable[RunDirectory], intervals: Calibration | None = None) -> None:
         """Write the answer, the mean of some networks."""

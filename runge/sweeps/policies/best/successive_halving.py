@@ -3,7 +3,7 @@
 A held-out fold of the rows judges all candidates, or several folds if there are few rows. With many rows the candidates
 begin on some of them. After each rung the best two of five continue, from their weights, with twice the steps and more
 rows. The winner has the time that is left: for more steps as long as these reduce its error, then for variations of it
-and for further seeds (`runge.sweeps.policies.best.winner`), and for its networks of all rows
+and for further seeds (`runge.sweeps.policies.best.moves`), and for its networks of all rows
 (`runge.sweeps.policies.best.answer`). Each run has a share of the time, so that nothing is left out because it is
 expected to be slow, and a busy machine only takes fewer steps.
 
@@ -26,32 +26,31 @@ from runge.configuration.validation import Count, Positive, checked
 from runge.sweeps.journal import Journal
 from runge.sweeps.policies.best.answer import answer
 from runge.sweeps.policies.best.candidates import Candidate, CandidateFactory, without_equal
+from runge.sweeps.policies.best.constants import (
+    AS_GOOD_FACTOR,
+    COMPARISON_SHARE,
+    FIRST_WEIGHT,
+    FOLDS_AT_FIRST,
+    LEAST_ROW_GROWTH,
+    LEAST_SET_UPS,
+    LEAST_SLICE_SECONDS,
+    MOST_ROW_GROWTH,
+    PROMOTION_RATIO,
+    REPORT_SECONDS,
+    REPORT_SET_UPS,
+    REPORT_SHARE,
+    START_UP_SECONDS,
+)
 from runge.sweeps.policies.best.display import Display
+from runge.sweeps.policies.best.moves import Position, next_move
 from runge.sweeps.policies.best.search_table import SearchTable
 from runge.sweeps.policies.best.selection import PlannedRun, Selection
 from runge.sweeps.policies.best.verdict import leaderboard
-from runge.sweeps.policies.best.winner import improved_until, restarts, variations
 from runge.sweeps.policies.policy import Policy, Rounds
 
 __all__ = ["Best", "BestSettings"]
 
 log = logging.getLogger(__name__)
-
-# No formula gives these; `benchmarks/problems` measures the search with them. On 13 tables with 60 s, its errors are in
-# the median 1.2 times, and at most 57 times, the errors of the best of four single runs with all of this time, which
-# was chosen after the fact. The default of `data=table` has larger errors on all 13.
-_FOLDS = 5  # until the number of rows is known
-_GROWTH, _MOST_GROWTH = 4.0, 10.0  # of the rows from rung to rung, at least and at most
-_COMPARED = 0.4  # of the time, after which the rungs end
-_PROMOTED = 2.5  # the candidates of a rung over those of the next one
-_BEGINNING = 4.0  # times the time of another rung for the first one
-_SLICE = 8.0  # seconds at least, after which the rows of a run may grow
-_BEHIND = 2  # the candidates after the best one, which get as much time as it has had
-_TIE = 1.25  # times the error of the best, up to which candidates are as good on the rows of one fold
-_CLOSE = 3.0  # the same for those that have a free process beside the best one, which costs it little
-_START_UP = 4.0  # seconds before the first run, in which the processes load what they need
-# For the leaderboard and the report: at most some seconds, a share of the time, and some times the set-up of a run.
-_ENDING, _ENDING_SHARE, _ENDING_SET_UPS = 8.0, 0.13, 16.0
 
 
 @checked
@@ -102,10 +101,10 @@ class Best(Policy):
         self.compares, self._settings = settings.compare, settings
         factory = CandidateFactory(command)
         listed = settings.tables if factory.of_table else settings.formulas
-        candidates, left_out = factory.compose(listed, _FOLDS)
+        candidates, left_out = factory.compose(listed, FOLDS_AT_FIRST)
         self._wrong = factory.leave_out_wrong_columns(candidates[0].member.rows)
         if factory.columns:
-            candidates, left_out = factory.compose(listed, _FOLDS)
+            candidates, left_out = factory.compose(listed, FOLDS_AT_FIRST)
         table = None
         folds, judges = 1, 1
         if factory.of_table:
@@ -134,10 +133,10 @@ class Best(Policy):
     def end(self) -> float:
         """The time at which training ends, in seconds from the beginning; the rest is for the report.
 
-        That takes as many times longer on a busy machine as the set-up of a run.
+        On a busy machine the report takes longer by the same factor as the set-up of a run.
         """
         timeout = self._settings.timeout
-        return timeout - min(_ENDING, _ENDING_SHARE * timeout, _ENDING_SET_UPS * self.selection.set_up)
+        return timeout - min(REPORT_SECONDS, REPORT_SHARE * timeout, REPORT_SET_UPS * self.selection.set_up)
 
     def description(self) -> Mapping[str, Any]:
         """Return the overrides, the settings and the candidates."""
@@ -176,32 +175,33 @@ class Best(Policy):
     def _rungs(self) -> list[Rung]:
         """Return the comparisons, of fewer and fewer candidates on more and more rows."""
         selection, count = self.selection, len(self.selection.candidates)
-        rounds = max(2, math.ceil(math.log(count, _PROMOTED)))
+        rounds = max(2, math.ceil(math.log(count, PROMOTION_RATIO)))
         shares: list[float | None] = [None] * rounds
         if selection.table:
             rows, least = selection.training_rows, selection.table.fewest_rows
-            least = max(least, rows / _MOST_GROWTH ** (rounds - 1))
-            growth = max(_GROWTH, (rows / least) ** (1 / (rounds - 1)))
+            least = max(least, rows / MOST_ROW_GROWTH ** (rounds - 1))
+            growth = max(LEAST_ROW_GROWTH, (rows / least) ** (1 / (rounds - 1)))
             for i in range(smaller := max(0, round(math.log(rows / least, growth)))):
                 shares[i] = rows / growth ** (smaller - i) / len(selection.table.rows.x)
-        shares_of_time = [_BEGINNING / (_BEGINNING + rounds - 1), *(1 / (rounds - i) for i in range(1, rounds))]
-        return [Rung(shares_of_time[i], share, math.ceil(count / _PROMOTED**i)) for i, share in enumerate(shares)]
+        shares_of_time = [FIRST_WEIGHT / (FIRST_WEIGHT + rounds - 1), *(1 / (rounds - i) for i in range(1, rounds))]
+        return [Rung(shares_of_time[i], share, math.ceil(count / PROMOTION_RATIO**i)) for i, share in enumerate(shares)]
 
     def _climb(self, rung: Rung) -> Rounds:
         """Train the best candidates so far, at first all, on the rows of a rung."""
         selection, ranked = self.selection, self.selection.ranked()
         chosen = list(selection.candidates.values())
         if ranked:
-            most = _TIE * ranked[0].error
+            most = AS_GOOD_FACTOR * ranked[0].error
             chosen = [x for i, x in enumerate(ranked) if i < rung.most or (x.error <= most and i < 2 * rung.most)]
-        time = rung.time_share * selection.left(_COMPARED * self.end) - (0 if ranked else _START_UP)
+        time = rung.time_share * selection.left(COMPARISON_SHARE * self.end) - (0 if ranked else START_UP_SECONDS)
         seconds_each = time / max(len(chosen), 1)
-        lacking = [x for x in chosen if not x.in_order or any(fit.share != rung.share for fit in x.in_order)]
+        lacking = [x for x in chosen if not x.in_order or any(run.share != rung.share for run in x.in_order)]
         lacking += [x for x in chosen if x not in lacking and selection.may_gain(x, seconds_each)]
         pairs = [(candidate, fold) for candidate in lacking for fold in range(selection.judges)]
         seconds = time * selection.processes / max(len(pairs), 1)
-        # With less time for each of them the best ones should continue.
-        if pairs and selection.left(selection.timeout) > 0 and (not ranked or seconds >= 2 * selection.set_up):
+        # If each of them had less time, it would be of more use to the best ones, which `_improve` continues.
+        is_enough = not ranked or seconds >= LEAST_SET_UPS * selection.set_up
+        if pairs and selection.left(selection.timeout) > 0 and is_enough:
             self._report_rung(rung, ranked, chosen)
             runs = [PlannedRun(x, fold, seconds, rung.share, selection.start_of(x, fold)) for x, fold in pairs]
             yield from selection.train(runs)
@@ -214,51 +214,29 @@ class Best(Policy):
         yield from self.selection.train([PlannedRun(fastest, 0, 0.0)], until=math.inf)
 
     def _improve(self) -> Rounds:
-        """Give the time that is left to the best candidate and those that are nearly as good, while more steps help it.
-
-        Then come the next ones if their error was still falling when they had had less time, and variations.
-        """
+        """Make moves until none is affordable: train the best candidates further, or variations of the best one."""
         selection = self.selection
         while True:
-            ranked = selection.ranked()
-            best, fit = ranked[0], ranked[0].in_order[0]
-            rivals = [x for x in ranked[1:] if x.continues and x.error <= _TIE * best.error]
-            until = improved_until(selection, best, rivals, self.end)
-            why = "because more steps may reduce the error"
-            half = selection.left(until) / 2
-            gaining = [x for x in ranked if selection.may_gain(x, half)]
-            near = [x for x in gaining if x.error <= _TIE * best.error]
-            if best in near and selection.table:
-                close = [x for x in gaining if x not in near and x.error <= _CLOSE * best.error]
-                near += close[: max(0, selection.processes // selection.judges - len(near))]
-            if selection.table is None and fit.lacks_rows:
-                near = []  # more points help, not more steps
-            if not near and selection.table:
-                near = [x for x in ranked[1 : 1 + _BEHIND] if selection.may_gain(x, half) and x.spent < best.spent]
-                why = f"because {best.name} has had more time"
-            if not near:
-                near = variations(selection, best, self.end)
-                why = "because more steps do not reduce the error"
-            if not near:
-                near = restarts(selection, best, self._settings.seeds, self.end)
-                why = "because another seed may find another minimum"
-            near, seconds = near[: selection.processes], selection.left(until)
-            if not near or seconds <= 2 * selection.set_up:
+            position = Position.of(selection, self._settings.seeds, self.end)
+            chosen, why = next_move(position)
+            if not chosen:
                 return
-            selection.candidates |= {candidate.name: candidate for candidate in near}
+            selection.candidates |= {candidate.name: candidate for candidate in chosen}
             folds = range(selection.judges)
-            pairs = [(x, fold) for x in near for fold in folds if fold not in x.fits or x.fits[fold].may_gain]
+            pairs = [(x, fold) for x in chosen for fold in folds if fold not in x.by_fold or x.by_fold[fold].may_gain]
+            seconds = position.seconds
             # The rate of a gradient method falls in a run, and would rise again in the next one.
-            if not all(candidate.member.settings.optimizer.by_gradient for candidate in near):
-                seconds = max(seconds / 2, min(seconds, _SLICE))
+            if not all(candidate.member.settings.optimizer.by_gradient for candidate in chosen):
+                seconds = max(seconds / 2, min(seconds, LEAST_SLICE_SECONDS))
             seconds *= min(1, selection.processes / len(pairs))
-            self._report(f"{' and '.join(candidate.name for candidate in near)} for {seconds:.0f} s, {why}")
-            steps = fit.before + fit.steps  # those of a network with drawn weights, to be as good
+            self._report(f"{' and '.join(candidate.name for candidate in chosen)} for {seconds:.0f} s, {why}")
+            judged = position.best.in_order[0]
+            steps = judged.before + judged.steps  # those of a network with drawn weights, to be as good
             runs = list[PlannedRun]()
             for candidate, fold in pairs:
                 start = selection.start_of(candidate, fold)
                 if start is None and selection.table is None:  # the same neurons, with more points
-                    start = selection.start_of(best, fold)
+                    start = selection.start_of(position.best, fold)
                 runs.append(PlannedRun(candidate, fold, seconds, None, start, None if start else steps))
             yield from selection.train(runs)
 

@@ -1,113 +1,83 @@
-"""The errors of each output in rows that networks have not seen, and the bounds of their residuals."""
+"""What the rows of a table say that networks have not seen: their errors, and labels that may be wrong."""
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
-from numpy.typing import NDArray
 
-from runge.comparison.leaderboard import OutputError
+from runge.comparison.leaderboard import OutputError, Suspect
 from runge.configuration.validation import Floats
-from runge.data.channels import Channels
+from runge.data.column_roles import find_roles
+from runge.data.rows import Rows
+from runge.data.table import open_table
+from runge.labels.contradictions import ColumnNames
+from runge.labels.unseen_rows import LEAST_GROUPS, Integers, bounds_of, count_groups, factors_of
 from runge.records.fits import LEVEL
+from runge.sweeps.policies.best.constants import NAMED_LABELS
 from runge.sweeps.policies.best.search_table import SearchTable
 
-Integers = NDArray[np.integer]
-
-__all__ = ["LEAST_JUDGED", "count_groups", "errors_of", "rank", "sizes_of"]
-
-LEAST_JUDGED = 9
-"""The least number of groups in which a channel is known, which is that of a bound of 90 %.
-
-Rows with different inputs are groups, if none are named.
-"""
-
-_BLOCKS = 100  # of groups: a standard error of 100 of them has a relative error of 7 %
-_CONFIDENCE = 0.95
+__all__ = ["describe_suspects", "errors_of", "find_suspects"]
 
 
 def errors_of(residuals: Floats, groups: Integers, table: SearchTable) -> list[OutputError]:
     """Return the errors of each output; channels that are known in fewer than nine groups are not judged.
 
     Args:
-        residuals: those in rows that networks have not seen, (n, P + P D), values first; NaN: not known.
+        residuals: the residuals in rows that networks have not seen, (n, P + P D), values first; NaN: not known.
         groups: the group of each row, (n,).
         table: the table.
     """
-    residuals = np.where(count_groups(residuals, groups) < LEAST_JUDGED, np.nan, residuals)
-    errors, factors = table.channels.nrmse(residuals), _factors(residuals, groups, table.channels)
-    figures = np.concatenate([errors, _bounds(residuals, groups, table), factors]).T.tolist()
-    outputs = zip(table.rows.outputs, figures, strict=True)
-    return [OutputError(y, *(x if math.isfinite(x) else None for x in numbers)) for y, numbers in outputs]
+    residuals = np.where(count_groups(residuals, groups) < LEAST_GROUPS, np.nan, residuals)
+    errors, bounds = table.channels.nrmse(residuals), bounds_of(residuals, groups, table.channels, LEVEL)
+    numbers = np.concatenate([errors, bounds, factors_of(residuals, groups, table.channels)]).T.tolist()
+    outputs = zip(table.rows.outputs, numbers, strict=True)
+    return [OutputError(y, *(x if math.isfinite(x) else None for x in row)) for y, row in outputs]
 
 
-def count_groups(residuals: Floats, groups: Integers) -> Integers:
-    """Return in how many groups each channel is known, (P + P D,)."""
-    return np.array([len(np.unique(groups[known])) for known in ~np.isnan(residuals).T])
+def find_suspects(residuals: Floats, rows: Rows) -> list[Suspect]:
+    """Return the labels that may be wrong, the largest residual first.
 
-
-def _factors(residuals: Floats, groups: Integers, channels: Channels) -> Floats:
-    r"""Return the factors by which errors of values and derivatives may be larger or smaller, (2, P); NaN: not known.
-
-    The logarithm of a factor is half the 95 % confidence interval of that of the error E. With the errors
-    :math:`E_{(b)}` without block b of B blocks of groups it is
-
-    .. math:: \frac{t_{0.975,\, B - 1}}{E}
-              \sqrt{\tfrac{B - 1}{B} \textstyle\sum_b (E_{(b)} - \overline{E_{(\cdot)}})^2}
-
-    (the jackknife). The arguments are those of `errors_of`.
-
-    References:
-        B. Efron, C. Stein (1981). The jackknife estimate of variance. https://doi.org/10.1214/aos/1176345462
+    Args:
+        residuals: the residuals in rows that networks have not seen, (n, P + P D), values first; NaN: not known.
+        rows: the rows of the table.
     """
-    from scipy.stats import t  # late: it takes a while
+    from runge.labels.outliers import outliers  # late, as torch is
 
-    known = ~np.isnan(residuals)
-    judged = known.any(axis=1)
-    if not judged.any():
-        return np.full((2, len(channels.value)), np.nan)
-    block = np.unique(groups[judged], return_inverse=True)[1].ravel() % _BLOCKS
-    blocks = int(block.max()) + 1
-    squares, counts = np.zeros((2, blocks, residuals.shape[1]))
-    np.add.at(squares, block, np.where(known, residuals, 0)[judged] ** 2)
-    np.add.at(counts, block, known[judged])
-    with np.errstate(invalid="ignore"):
-        without = np.sqrt(np.maximum(squares.sum(axis=0) - squares, 0) / (counts.sum(axis=0) - counts))
-    errors = np.array([channels.nrmse(row[None]) for row in without])
-    variance = (blocks - 1) / blocks * ((errors - errors.mean(axis=0)) ** 2).sum(axis=0)
-    with np.errstate(invalid="ignore"):
-        return np.exp(t.ppf((1 + _CONFIDENCE) / 2, blocks - 1) * np.sqrt(variance) / channels.nrmse(residuals))
+    outlying = outliers(residuals, rows.x, rows.y, rows.dydx)
+    if not outlying:
+        return []
+    table, outputs = rows.table, len(rows.outputs)
+    file = open_table(table.file)
+    roles = find_roles(file, table)
+    names = ColumnNames(roles.inputs, roles.outputs, roles.partials, file.row_name)
+    suspects = list[Suspect]()
+    for row, column, deviations in outlying:
+        if column < outputs:
+            place, label = (column, None), rows.y[row, column]
+        else:
+            place = divmod(column - outputs, len(rows.inputs))
+            label = rows.dydx[row, *place]
+        residual = float(residuals[row, column])
+        where = names.row(int(rows.numbers[row])), names.column(place)
+        suspects.append(Suspect(*where, float(label), float(label) + residual, residual, deviations))
+    return suspects
 
 
-def _bounds(residuals: Floats, groups: Integers, table: SearchTable) -> Floats:
-    """Return the bounds of 90 % of the residuals of the values and the derivatives of each output, (2, P).
+def describe_suspects(suspects: Sequence[Suspect]) -> str:
+    """Return a sentence on the labels that may be wrong; empty: there are none.
 
-    Of the n residuals of a channel in G groups, over its standard deviation, the bound is the k-th smallest in size,
-    k = ceil(0.9 (G + 1) n / G). If each row is a group, k = ceil(0.9 (n + 1)), so that the residual of another such row
-    is within it with a probability of at least 0.9 (split conformal prediction). If groups have several rows, this
-    holds about, for the rows of another group (pooled distributions). The bound of several partial derivatives is the
-    largest. It is infinite if there are too few groups, k > n, and NaN without any.
-
-    References:
-        J. Lei et al. (2018). Distribution-free predictive inference for regression. https://arxiv.org/abs/1604.04173
-        R. Dunn et al. (2022). Distribution-free prediction sets for two-layer hierarchical models.
-        https://arxiv.org/abs/1809.07441
+    Example:
+        >>> describe_suspects([Suspect("line 17", "lift", 1.2, 0.8, -0.4, 41.3)]).partition(": ")[2]
+        'lift in line 17 is 1.2, predicted 0.8 (41 robust deviations).'
     """
-    outputs, sizes = len(table.channels.value), table.channels.of_residuals
-    counts = count_groups(residuals, groups)
-    bounds = np.full(len(sizes), np.nan)
-    for channel, size in enumerate(sizes):
-        errors = sizes_of(residuals, channel)
-        if size and len(errors):
-            k = rank(len(errors), int(counts[channel]))
-            bounds[channel] = size * errors[k - 1] if k <= len(errors) else math.inf
-    return np.stack([bounds[:outputs], np.fmax.reduce(bounds[outputs:].reshape(outputs, -1), axis=1)])
-
-
-def sizes_of(residuals: Floats, channel: int) -> Floats:
-    """Return the sizes of the known residuals of a channel, the smallest first."""
-    return np.sort(np.abs(residuals[~np.isnan(residuals[:, channel]), channel]))
-
-
-def rank(n: int, groups: int) -> int:
-    """Return the rank k of the bound of 90 % among n residuals in some groups; there is none if k > n."""
-    return math.ceil(LEVEL * (n * (groups + 1) / groups))
+    if not suspects:
+        return ""
+    which, whose = ("this label", "its row") if len(suspects) == 1 else ("these labels", "their rows")
+    labels = [
+        f"{label.column} in {label.place} is {label.label:.4g}, predicted {label.predicted:.4g} "
+        f"({label.deviations:.0f} robust deviations)"
+        for label in suspects[:NAMED_LABELS]
+    ]
+    if len(suspects) > NAMED_LABELS:
+        labels.append(f"{len(suspects) - NAMED_LABELS} more are in leaderboard.json")
+    return f"Check {which}, which networks trained without {whose} do not predict: {'; '.join(labels)}."

@@ -1,6 +1,5 @@
 """The leaderboard of a search, with sentences on the answer, its errors and its sensitivity."""
 
-import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,32 +11,32 @@ from runge.configuration.validation import Floats
 from runge.data.column_roles import listed, partial_name
 from runge.data.rows import Rows
 from runge.function.ensemble import read_answer
+from runge.labels.unseen_rows import LEAST_GROUPS, count_groups, rank, sizes_of
 from runge.metrics import ERRORS
 from runge.records.files import public
 from runge.records.fits import LEVEL
 from runge.sweeps.policies.best.candidates import Candidate
+from runge.sweeps.policies.best.constants import (
+    BAD_ERROR,
+    DECADES,
+    NARROW_FACTOR,
+    PROFILE_NUMBERS,
+    PROFILED_COLUMNS,
+    PROFILED_ROWS,
+    SURPRISE_PROBABILITY,
+    WIDE_FACTOR,
+)
 from runge.sweeps.policies.best.influences import sensitivity_of
 from runge.sweeps.policies.best.search_table import SearchTable
 from runge.sweeps.policies.best.selection import Selection
-from runge.sweeps.policies.best.suspects import describe_suspects, find_suspects
-from runge.sweeps.policies.best.unseen import LEAST_JUDGED, count_groups, errors_of, rank, sizes_of
+from runge.sweeps.policies.best.unseen import describe_suspects, errors_of, find_suspects
 
 if TYPE_CHECKING:
     from runge.function.function import Function
 
 __all__ = ["leaderboard"]
 
-_BY_CHANCE_ALONE = 0.01  # the probability at which test rows differ from rows left out
-_DECADES = 3.0  # that an input spans
-_BAD = 0.1  # the error of such a fit: a network of all rows may be much worse between the rows than those of the folds
-_CERTAIN, _UNSURE = 1.25, math.e  # factors: the interval of an error is stated between them
 _KINDS = "value", "derivative"
-# Bounds on the size of the page.
-_MOST_PROFILES, _MOST_ROWS = 12, 200
-"""The most inputs, and the most outputs, with profiles; and the most rows that are drawn into a profile."""
-
-_NUMBERS = 6000
-"""About the numbers of all profiles, or of their Jacobians if these are more; a profile has 21 to 201 points."""
 
 
 def leaderboard(selection: Selection, left_out: Sequence[str], promotions: Sequence[str], wrong: str) -> Leaderboard:
@@ -52,7 +51,7 @@ def leaderboard(selection: Selection, left_out: Sequence[str], promotions: Seque
     ranked, table = selection.ranked(), selection.table
     sweep = selection.directory
     best = ranked[0]
-    late = [x for x in selection.candidates.values() if not x.fits]
+    late = [x for x in selection.candidates.values() if not x.by_fold]
     left_out = [*left_out, *(f"{x.name}: {x.failure or 'its time was over before it began'}" for x in late)]
     if table is None:
         errors = [("values", best.root_mean(ERRORS[0])), ("derivatives", best.root_mean(ERRORS[1]))]
@@ -67,7 +66,7 @@ def leaderboard(selection: Selection, left_out: Sequence[str], promotions: Seque
 
     function, residuals = load(sweep), selection.residuals
     if residuals is None:  # the search has ended before its answer
-        networks = load_runs([fit.run for fit in best.in_order])
+        networks = load_runs([run.directory for run in best.in_order])
         residuals = UnseenErrors.of(networks.jet, networks.runs, everywhere=False).mean(range(len(best.in_order)), True)
     questioned = residuals if selection.questioned is None else selection.questioned
     suspects, errors = find_suspects(questioned, table.rows), errors_of(residuals, table.rows.groups, table)
@@ -75,7 +74,7 @@ def leaderboard(selection: Selection, left_out: Sequence[str], promotions: Seque
     entries = [_entry(candidate, errors) for candidate in ranked]
     sentences = [
         _describe_answer(sweep, entries[0], len(table.seen), len(table.test), selection.folds),
-        _describe_errors(errors, residuals, table.rows, len(best.fits), selection.folds),
+        _describe_errors(errors, residuals, table.rows, len(best.by_fold), selection.folds),
         _describe_bounds(errors),
         *_describe_test(function, table, residuals),
     ]
@@ -99,7 +98,7 @@ def _of_decades(errors: list[OutputError], rows: Rows) -> tuple[list[OutputError
     """Return the errors, and the sentence on inputs over many decades; no errors if there are any and one is large."""
     sentence = _describe_decades(rows)
     numbers = [error for row in errors for kind in _KINDS if (error := getattr(row, kind)) is not None]
-    if not sentence or max(numbers, default=0.0) <= _BAD:
+    if not sentence or max(numbers, default=0.0) <= BAD_ERROR:
         return errors, sentence
     none = [OutputError(row.output, *[None] * 4) for row in errors]
     return none, f"{sentence} The errors in rows left out are too large to state an error in new rows."
@@ -108,7 +107,7 @@ def _of_decades(errors: list[OutputError], rows: Rows) -> tuple[list[OutputError
 def _describe_decades(rows: Rows) -> str:
     """Return a sentence on the inputs whose logarithm may be the better input; empty: there are none."""
     spans = {name: np.log10(x.max() / x.min()) for name, x in zip(rows.inputs, rows.x.T, strict=True) if x.min() > 0}
-    wide = [f"{name} spans {span:.0f} decades" for name, span in spans.items() if span > _DECADES]
+    wide = [f"{name} spans {span:.0f} decades" for name, span in spans.items() if span > DECADES]
     how = "a fit of the logarithm may have a much smaller error: replace x by log(x), and dy_dx by x dy_dx"
     return f"{listed(wide)}: {how}." if wide else ""
 
@@ -122,18 +121,18 @@ def _entry(candidate: Candidate, errors: Sequence[OutputError]) -> LeaderboardEn
         else candidate.root_mean(name)
         for name, outputs in zip(ERRORS, judged, strict=True)
     )
-    runs = [fit.number for fit in candidate.in_order]
+    runs = [run.number for run in candidate.in_order]
     return LeaderboardEntry(
         name=candidate.name,
         overrides=public(candidate.overrides),
         runs=runs,
         refits=list(candidate.refits),
-        folds=len(candidate.fits),
+        folds=len(candidate.by_fold),
         value=value,
         derivative=derivative,
         error=candidate.error,
         seconds=candidate.seconds,
-        steps=max(fit.best_step for fit in candidate.in_order),
+        steps=max(run.best_step for run in candidate.in_order),
         calibrating=list(candidate.calibrating),
         earlier=[number for number in candidate.runs if number not in runs],
     )
@@ -184,7 +183,7 @@ def _describe_errors(errors: Sequence[OutputError], residuals: Floats, rows: Row
         columns = [p, *range(len(rows.outputs) + p * len(rows.inputs), len(rows.outputs) + (p + 1) * len(rows.inputs))]
         known = (~np.isnan(residuals[:, columns])).sum(axis=0)
         groups = count_groups(residuals[:, columns], rows.groups).max()
-        if groups < LEAST_JUDGED:
+        if groups < LEAST_GROUPS:
             of_groups = f", in {groups} groups" if rows.table.group is not None else ""
             sentences.append(f"{name} is not judged: these rows have {known.sum()} of its {labels} labels{of_groups}.")
     return " ".join(sentences)
@@ -205,7 +204,7 @@ def _in_words(errors: Sequence[OutputError]) -> str:
         notes = list[str]()
         if len(judged) > 1:
             notes.append(f"{largest}: {_with_interval(judged[largest], factors[largest])}")
-        if factor > _UNSURE:
+        if factor > WIDE_FACTOR:
             notes.append("few rows decide it")
         mean = _with_interval(sum(judged.values()) / len(judged), factor)
         parts.append(f"{mean} for the {kind}s" + f" ({'; '.join(notes)})" * bool(notes))
@@ -215,7 +214,7 @@ def _in_words(errors: Sequence[OutputError]) -> str:
 
 def _with_interval(error: float, factor: float) -> str:
     """Return an error as text, with its interval unless that is narrow, or so wide that it means nothing."""
-    interval = f" [{error / factor:.1e}, {error * factor:.1e}]" if _CERTAIN < factor <= _UNSURE else ""
+    interval = f" [{error / factor:.1e}, {error * factor:.1e}]" if NARROW_FACTOR < factor <= WIDE_FACTOR else ""
     return f"{error:.1e}{interval}"
 
 
@@ -264,14 +263,14 @@ def _describe_surprise(test: Floats, left_out: Floats, table: SearchTable) -> st
     for channel, name in enumerate(names):
         reference, errors = sizes_of(left_out, channel), sizes_of(test, channel)
         n, m = len(reference), len(errors)
-        if m and n and (k := rank(n, n)) <= n:
+        if m and n and (k := rank(n, n, LEVEL)) <= n:
             within = int((errors <= reference[k - 1]).sum())
             p = float(betabinom.cdf(within, m, k, n + 1 - k))
             shortfalls.append(
                 (p, f"Only {within} of {m} test values of {name} are within the bound of 90 % in rows left out")
             )
     p, sentence = min(shortfalls, default=(1.0, ""))
-    if not shortfalls or p >= _BY_CHANCE_ALONE / len(shortfalls):
+    if not shortfalls or p >= SURPRISE_PROBABILITY / len(shortfalls):
         return ""
     return f"{sentence}, fewer than chance allows for independent rows: they may belong to groups (data.group)."
 
@@ -281,11 +280,11 @@ def _profiles(function: "Function", table: SearchTable) -> list[AnswerProfile]:
     from runge.function.slices import profiles_of  # late, as torch is
 
     rows, seen = table.rows, table.seen
-    outputs = range(min(len(rows.outputs), _MOST_PROFILES))
-    inputs = np.sort(np.argsort(-function.input_weights, kind="stable")[:_MOST_PROFILES]).tolist()
-    points = _NUMBERS // (len(inputs) * max(6 * len(outputs), len(rows.inputs)))
+    outputs = range(min(len(rows.outputs), PROFILED_COLUMNS))
+    inputs = np.sort(np.argsort(-function.input_weights, kind="stable")[:PROFILED_COLUMNS]).tolist()
+    points = PROFILE_NUMBERS // (len(inputs) * max(6 * len(outputs), len(rows.inputs)))
     sections = profiles_of(function, rows.x[seen], inputs, min(max(points, 21), 201))
-    shown = seen[:: -(-len(seen) // _MOST_ROWS)] if len(rows.inputs) == 1 else seen[:0]
+    shown = seen[:: -(-len(seen) // PROFILED_ROWS)] if len(rows.inputs) == 1 else seen[:0]
     labels = [[rows.x[shown, 0], rows.y[shown, p], rows.dydx[shown, p, 0]] for p in outputs]
     return [
         AnswerProfile.of((rows.outputs[p], rows.inputs[d]), section, p, labels[p])

@@ -8,24 +8,16 @@ import pytest
 import torch
 
 from runge.data.channels import Channels
-from runge.records.directories import RunDirectory
-from runge.sweeps.policies.best.answer import _agreeing, answer, questioning_seconds, seconds_anew
+from runge.sweeps.policies.best.answer import _agreeing, answer, questioning_seconds, redrawing_seconds
 from runge.sweeps.policies.best.candidates import Candidate
-from runge.sweeps.policies.best.judge import Fit
-
-
-class Run(RunDirectory):
-    """A run that was to take 64 steps."""
-
-    def read_configuration(self) -> Any:
-        return {"trainer": {"max_steps": 64}, "data": {"split": {"train": 0.25}}}, []
+from tests.sweeps.policies.made_up import trained_run
 
 
 def search(*folds: int, fixed: bool = False, cut: bool = False, **changes: Any) -> Any:
     """Return a search of 100 rows in five folds, of which these judge the winner; a network of it takes 1 s."""
-    fit = Fit(Run("."), 0, {"val/nrmse_f": 1.0}, None, cut, 0, 0.0)
+    run = trained_run(metrics={"val/nrmse_f": 1.0}, cut=cut, max_steps=64, used_share=0.25)
     member: Any = SimpleNamespace(settings=SimpleNamespace(optimizer=SimpleNamespace(last_layer_alone=fixed)))
-    best = Candidate("any", [], member, dict.fromkeys(folds, fit))
+    best = Candidate("any", [], member, dict.fromkeys(folds, run))
     parts = {
         "table": SimpleNamespace(fewest_rows=10, rows=SimpleNamespace(x=np.zeros((100, 1)))),
         "ranked": lambda: [best],
@@ -66,7 +58,7 @@ def test_new_networks_of_a_winner_are_trained_in_rounds(left, processes, network
     runs = [run for run in runs_of(selection, left) if run.stop_at]
     assert [run.fold for run in runs] == [None, 0, 1, 3, 4][:networks]
     assert all(run.seconds == pytest.approx(seconds) for run in runs)
-    assert seconds_anew(selection, selection.ranked()[0]) == -(-5 // processes)
+    assert redrawing_seconds(selection, selection.ranked()[0]) == -(-5 // processes)
 
 
 @pytest.mark.parametrize(("rows", "share"), [(10, 0.1), (24, 0.24), (26, 0.25)])  # of 100; the winner had 25
@@ -92,7 +84,7 @@ def test_short_runs_of_a_winner_that_continues_question_the_labels_of_the_other_
 
 def test_a_network_of_all_rows_that_is_wrong_between_them_is_no_answer(monkeypatch):
     """Its error on these rows, which is none, does not tell."""
-    judge, right, wrong = (Fit(Run(name), 0, {"val/nrmse_f": 0.1}, None, False, 0, 0.0) for name in "abc")
+    judge, right, wrong = (trained_run(name, metrics={"val/nrmse_f": 0.1}) for name in "abc")
     member: Any = SimpleNamespace(settings=SimpleNamespace(optimizer=None))
     x = np.linspace(0, 1, 11)[:, None]
     y = np.where(np.arange(11) < 5, -1000.0, 1200.0)[:, None] * [[1.0, 0.0]]  # its second output is constant

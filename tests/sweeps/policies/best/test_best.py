@@ -16,14 +16,14 @@ from runge.function.outside import OUTSIDE
 from runge.function.residuals import rows_of
 from runge.records.directories import RunDirectory
 from runge.sweeps.journal import Batch, Journal
-from runge.sweeps.policies.best.judge import Fit
+from runge.sweeps.policies.best import selection
 from runge.sweeps.policies.best.selection import PlannedRun
 from runge.sweeps.policies.best.successive_halving import Best
 from tests.comparison.pages import numbers
 from tests.conftest import command, interrupted_at
 from tests.refusals import check_refusal, refuses
 from tests.sweeps.commands import TINY_SEARCH
-from tests.sweeps.policies.made_up import Launcher, MadeUpFit, policy, run
+from tests.sweeps.policies.made_up import Launcher, policy, run, trained_run
 
 RACE = ("-m", *TINY_SEARCH, "hydra.sweep.dir=race")
 SHORT = (*RACE, "data.file=t.csv", "search.compare=false")
@@ -317,16 +317,17 @@ def test_the_winner_of_a_formula_gets_more_points():
 
 @pytest.fixture
 def made_up(monkeypatch):
-    """Let runs have made-up fits, of candidate `one` with errors of 1 or of its seeds, else with 2, and no answer."""
+    """Let runs have made-up files, of candidate `one` with errors of 1 or of its seeds, else with 2, and no answer."""
     launcher = Launcher()
     launcher.errors = {}
 
-    def fit(directory, number, share, start, completes):
+    def read_run(directory, number, share, start, *, completes):
         overrides = [job for batch in launcher.batches for job in batch][number]
         error = launcher.errors.get(overrides.get("seed"), 1.0) if overrides["optimizer.lr"] == "0.01" else 2.0
-        return MadeUpFit(directory, number, {"val/nrmse_f": error}, share, not completes, 0, 0.1)
+        metrics = {"val/nrmse_f": error}
+        return trained_run(directory.path, number, metrics=metrics, share=share, cut=not completes)
 
-    monkeypatch.setattr(Fit, "of", fit)
+    monkeypatch.setattr(selection, "read_run", read_run)
     monkeypatch.setattr("runge.sweeps.policies.best.successive_halving.answer", lambda *_: iter(()))
     monkeypatch.setattr(Best, "conclude", lambda _: None)
     return launcher
@@ -342,20 +343,20 @@ def test_of_seven_candidates_three_continue_with_more_rows_and_two_of_them_with_
 
 
 def test_ctrl_c_while_runs_are_read_leaves_the_answer_of_the_candidates(made_up, monkeypatch):
-    calls, of = count(1), Fit.of
+    calls, read_run = count(1), selection.read_run
 
-    def interrupted(*arguments):
+    def interrupted(*arguments, completes):
         if next(calls) == 8:  # both candidates have three folds then
             raise KeyboardInterrupt
-        return of(*arguments)
+        return read_run(*arguments, completes=completes)
 
-    monkeypatch.setattr(Fit, "of", interrupted)
+    monkeypatch.setattr(selection, "read_run", interrupted)
     boards = []
     monkeypatch.setattr(Best, "conclude", lambda best: boards.append(best.selection.ranked()))
     short = [x for x in SHORT if not x.startswith("trainer.max_steps")]  # so that they continue
     with pytest.raises(SystemExit, match="interrupted; the best answer so far, one, is in race"):
         run(made_up, *short)
-    assert [(one.name, len(one.fits)) for one in boards[0]] == [("one", 3), ("two", 3)]
+    assert [(one.name, len(one.by_fold)) for one in boards[0]] == [("one", 3), ("two", 3)]
     assert json.loads(Path("race/answer.json").read_text())["runs"] == ["0", "1", "2"]
 
 

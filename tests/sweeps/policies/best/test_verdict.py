@@ -155,9 +155,9 @@ def test_cautions_on_the_rows():
 
 def test_a_candidate_has_the_errors_of_the_outputs_that_are_judged():
     errors = {"val/nrmse_f": 5.0, "val/nrmse_f/a": 1.0, "val/nrmse_f/b": 9.0, "val/nrmse_df": 3.0}
-    fit = SimpleNamespace(best_step=1, number=0)
+    run = SimpleNamespace(best_step=1, number=0)
     candidate: Any = SimpleNamespace(
-        name="c", overrides=[], member=SimpleNamespace(rows=None), in_order=[fit], fits=[fit], runs=[0], refits=[],
+        name="c", overrides=[], member=SimpleNamespace(rows=None), in_order=[run], by_fold=[run], runs=[0], refits=[],
         calibrating=[], error=1.0, seconds=1.0, root_mean=errors.get,
     )  # fmt: skip
     for a, b, expected in ((1.0, 9.0, 5.0), (1.0, None, 1.0), (None, None, 5.0)):

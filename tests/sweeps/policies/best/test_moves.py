@@ -5,8 +5,9 @@ from typing import Any
 
 import pytest
 
+from runge.sweeps.policies.best.candidates import Candidate
+from runge.sweeps.policies.best.moves import Position, improved_until, next_move, variations
 from runge.sweeps.policies.best.successive_halving import Best
-from runge.sweeps.policies.best.winner import improved_until, variations
 
 
 def candidate(work: float, *, last_layer_alone: bool) -> Any:
@@ -26,7 +27,7 @@ def test_fixed_neurons_are_varied_only_if_they_can_also_be_the_answer(left, tabl
         place = {"judges": 2, "crossed": 5, "table": table or None, "processes": 2, "left": {100.0: left}.get}
         factory = SimpleNamespace(variations=lambda of: [variation] if of is best else [])
         selection: Any = SimpleNamespace(**place, factory=factory, candidates={one.name: one for one in (best, *known)})
-        return variations(selection, best, 100.0) == [variation]
+        return variations(Position(selection, [best], 0.0, 3, 100.0)) == [variation]
 
     fixed, larger = candidate(1.0, last_layer_alone=True), candidate(4.0, last_layer_alone=True)
     assert varied(fixed, larger) is affords
@@ -48,7 +49,7 @@ def test_fixed_neurons_are_varied_only_if_they_can_also_be_the_answer(left, tabl
 def test_new_networks_of_a_winner_have_a_quarter_of_the_time_unless_it_has_fixed_neurons(seconds, fixed, rivals, until):
     """Five networks are trained in three rounds by two processes."""
     member = SimpleNamespace(settings=SimpleNamespace(optimizer=SimpleNamespace(last_layer_alone=fixed)))
-    best: Any = SimpleNamespace(continues=False, in_order=[None], fits={0: None}, member=member)
+    best: Any = SimpleNamespace(continues=False, in_order=[None], by_fold={0: None}, member=member)
     selection: Any = SimpleNamespace(table=True, crossed=5, processes=2, seconds_of=lambda candidate: seconds)
     assert improved_until(selection, best, [best] * rivals, 100.0) == until
 
@@ -75,9 +76,9 @@ def test_who_is_improved_with_the_best_candidate(errors, resting, judges, proces
 
 
 def improving_runs(errors, resting, judges, processes, by_gradient):
-    fit = SimpleNamespace(lacks_rows=False, before=0, steps=10, may_gain=True)
+    run = SimpleNamespace(lacks_rows=False, before=0, steps=10, may_gain=True)
     member = SimpleNamespace(settings=SimpleNamespace(optimizer=SimpleNamespace(by_gradient=by_gradient)))
-    common = {"member": member, "fits": {0: fit}, "in_order": [fit], "continues": True, "spent": 1.0}
+    common = {"member": member, "by_fold": {0: run}, "in_order": [run], "continues": True, "spent": 1.0}
     ranked = [SimpleNamespace(name=name, error=error, **common) for name, error in zip("abc", errors, strict=False)]
     place = {"judges": judges, "processes": processes, "folds": 5, "crossed": 5, "table": True, "candidates": {}}
     policy: Any = object.__new__(Best)
@@ -94,3 +95,56 @@ def improving_runs(errors, resting, judges, processes, by_gradient):
         **place,
     )
     return next(policy._improve())
+
+
+STEPS, VARIED, AGAIN = (
+    "because more steps may reduce the error",
+    "because more steps do not reduce the error",
+    "because another seed may find another minimum",
+)
+
+
+@pytest.mark.parametrize(
+    ("changes", "chosen", "why"),
+    [
+        ({}, "ab", STEPS),
+        ({"processes": 1}, "a", STEPS),
+        ({"gaining": "c"}, "c", "because a has had more time"),
+        ({"gaining": "c", "table": None}, "v", VARIED),
+        ({"lacks_rows": True}, "ab", STEPS),
+        ({"lacks_rows": True, "table": None}, "v", VARIED),
+        ({"gaining": ""}, "v", VARIED),
+        ({"gaining": "", "known": "v"}, "rr", AGAIN),
+        ({"gaining": "", "known": "v", "table": None}, "", ""),
+        ({"gaining": "", "known": "v", "left": 10.9}, "", ""),  # 3 seeds of 6 networks, and twice 2 restarts: 22 s
+        ({"seconds": 0.2}, "", ""),
+    ],
+)
+def test_the_first_affordable_move_is_made(changes, chosen, why):
+    given = {"gaining": "abc", "known": "", "processes": 2, "left": 11.0, "lacks_rows": False, "table": True} | changes
+    member = SimpleNamespace(
+        optimizer=SimpleNamespace(last_layer_alone=False), seed=SimpleNamespace(seed=0), work=lambda: 1.0
+    )
+    common = {"member": member, "first_seed": "", "seconds": 1.0, "in_order": [SimpleNamespace(**given)]}
+    ranked: Any = [
+        SimpleNamespace(name=name, error=error, spent=spent, **common)
+        for name, error, spent in (("a", 1.0, 2.0), ("b", 1.2, 2.0), ("c", 3.1, 1.0))
+    ]
+    selection: Any = SimpleNamespace(
+        candidates={**{one.name: one for one in ranked}, **dict.fromkeys(given["known"], ranked[2])},
+        factory=SimpleNamespace(
+            variations=lambda candidate: [SimpleNamespace(name="v", member=member)],
+            changed=lambda candidate, changes: Candidate("r", [], member),
+        ),
+        may_gain=lambda candidate, seconds: candidate.name in given["gaining"],
+        seconds_of=lambda candidate: 1.0,
+        left=lambda until: given["left"],
+        table=given["table"],
+        processes=given["processes"],
+        judges=1,
+        crossed=5,
+        set_up=0.1,
+    )
+    position = Position(selection, ranked, given.get("seconds", 9.0), 3, 100.0)
+    candidates, reason = next_move(position)
+    assert ("".join(candidate.name for candidate in candidates), reason) == (chosen, why)

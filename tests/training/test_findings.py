@@ -1,21 +1,12 @@
-"""The advice on a fit, and on overrides: without those that have no effect training ends with the same weights."""
+"""The sentences on a finished fit."""
 
 import json
 import math
 
 import numpy as np
-import pandas as pd
 import pytest
-import torch
 
-from runge.data.rows import read
-from runge.data.table import Table
-from runge.training.advice import describe_wrong_columns, fit_findings
-from runge.training.member import Member
-from runge.training.run import announce, prepare
-from runge.training.settings import Settings
-from runge.training.train import train
-from tests.conftest import compose
+from runge.training.findings import fit_findings
 
 STEPS = list(range(100, 1100, 100))
 GOOD = {"val/r2_f": 0.9999, "val/nrmse_f": 0.01, "val/nrmse_df": 0.01, "train/loss": 1e-4, "val/loss": 1e-4}
@@ -81,55 +72,3 @@ def test_a_run_says_so_in_its_log_and_its_status(train, tmp_path):
     assert "explains nothing (R2" in said["message"]
     assert metrics["test_low/nrmse_f"] < metrics["test/nrmse_f"] < metrics["test_high/nrmse_f"]
     assert "95 % from" in out
-
-
-SHORT = ("trainer.max_steps=20", "trainer.log_every=5", "model.width=4", "model.depth=1", "trainer.progress_bar=false")
-FORMULA = ("data.n_train=16", "data.n_val=16", "data.n_test=51")
-CONSTANT = (*FORMULA, "schedule=constant")
-WEIGHTS = {}  # of the overrides of cases before
-
-
-def trained(*overrides):
-    """Return what is logged about a run's overrides, and its weights in the end."""
-    if overrides not in WEIGHTS:
-        stack = prepare([Member(Settings.of(compose(*SHORT, *overrides) | {"logger": {}}), overrides)])
-        announce(stack, 0)
-        train(stack)
-        WEIGHTS[overrides] = torch.cat([x.flatten().double() for x in stack.module.network.state_dict().values()])
-    return WEIGHTS[overrides]
-
-
-@pytest.mark.parametrize(
-    ("override", "others", "reason"),
-    [
-        ("balance=gradnorm", (*CONSTANT, "balance.every=20"), "20, and it is first applied after 20"),
-        ("balance=gradnorm", (*CONSTANT, "balance.every=10"), None),
-        ("resampling=region", (*FORMULA, "resampling.every=20"), "20, and no point moves before the end"),
-        ("resampling=region", (*FORMULA, "resampling.every=10"), None),
-    ],
-)
-def test_an_override_has_no_effect_if_and_only_if_it_is_said(override, others, reason, caplog):
-    weights = trained(*others, override)
-    said = [one.getMessage() for one in caplog.records if "without effect" in one.getMessage()]
-    if reason is None:
-        assert not any(override in one for one in said)
-    else:
-        assert f"{override} (" in said[0]
-        assert f"{reason})" in said[0]
-    plain = [other for other in others if not other.startswith(f"{override.partition('=')[0]}.")]
-    assert torch.allclose(trained(*plain), weights, rtol=1e-3, atol=1e-4) == (reason is not None)
-
-
-@pytest.mark.usefixtures("in_folder")
-def test_derivatives_that_contradict_the_values_are_said_before_the_training(caplog):
-    x = np.random.default_rng(0).random(60)
-    for name, sign in (("sound", 1), ("wrong", -1)):
-        pd.DataFrame({"x": x, "y": np.sin(3 * x), "dy_dx": sign * 3 * np.cos(3 * x)}).to_csv(f"{name}.csv", index=False)
-        caplog.clear()
-        announce(prepare([Member(Settings.of(compose("data=table", f"data.file={name}.csv", "model.width=4")))]), 0)
-        said = [one.getMessage() for one in caplog.records if "Between near rows" in one.getMessage()]
-        assert len(said) == (name == "wrong")
-    assert said[0].startswith("dy_dx has the wrong sign. Between near rows, the derivatives leave")
-    assert said[0].endswith(" check wrong.csv")
-    rows = read(Table(file="wrong.csv", inputs=["x"], outputs=["y"]))  # the command names what the run was given
-    assert describe_wrong_columns(rows).endswith("wrong.csv 'data.inputs=[x]' 'data.outputs=[y]'")

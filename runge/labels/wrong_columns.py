@@ -1,0 +1,54 @@
+"""Say which columns of derivatives contradict the values of a table, and leave them out."""
+
+from typing import TYPE_CHECKING
+
+from runge.configuration.command_line import command, in_shell
+from runge.data.column_roles import columns_override, find_roles, of_columns, partial_name
+from runge.data.rows import Rows
+from runge.data.table import open_table
+
+if TYPE_CHECKING:
+    from runge.labels.contradictions import Finding
+
+__all__ = ["describe_wrong_columns", "without_wrong_columns"]
+
+_FINDINGS = dict[str, list["Finding"]]()
+"""The contradictions of the last table, by the checksum of its rows."""
+
+
+def describe_wrong_columns(rows: Rows) -> str:
+    """Return sentences on the columns of derivatives that contradict the values of a table, with the command for more.
+
+    The text is empty if there are no such columns.
+    """
+    if not (sentences := " ".join(f"{finding.what} {finding.evidence}" for finding in _wrong_columns(rows))):
+        return ""
+    return f"{sentences} More: {command('check')} {' '.join(map(in_shell, [rows.table.file, *of_columns(rows.table)]))}"
+
+
+def without_wrong_columns(rows: Rows) -> list[str]:
+    """Return the overrides that leave out the columns of derivatives that contradict the values of a table.
+
+    There are none if no column contradicts the values, or if the names of the other columns cannot be typed.
+    """
+    if not (wrong := {name for finding in _wrong_columns(rows) for name in finding.columns}):
+        return []
+    table = rows.table
+    roles = find_roles(open_table(table.file), table)
+    sound = dict[str, dict[str, str]]()
+    for (output, name), column in roles.partials.items():
+        if partial_name(output, name) not in wrong:
+            sound.setdefault(output, {})[name] = column
+    columns = {"inputs": rows.inputs, "outputs": rows.outputs, "derivatives": sound}
+    overrides = [columns_override(f"data.{key}", names) for key, names in columns.items()]
+    return overrides if all(overrides) else []
+
+
+def _wrong_columns(rows: Rows) -> "list[Finding]":
+    """Return the contradictions of a table; the runs of a sweep, whose rows are the same, search for them once."""
+    from runge.labels.contradictions import ColumnNames, wrong_columns  # late: only tables need scipy.spatial
+
+    if rows.checksum not in _FINDINGS:
+        _FINDINGS.clear()
+        _FINDINGS[rows.checksum] = wrong_columns(rows.x, rows.y, rows.dydx, ColumnNames(rows.inputs, rows.outputs))
+    return _FINDINGS[rows.checksum]

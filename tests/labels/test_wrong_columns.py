@@ -1,0 +1,28 @@
+"""The sentences on columns of derivatives that contradict the values of a table."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from runge.data.rows import read
+from runge.data.table import Table
+from runge.labels.wrong_columns import describe_wrong_columns
+from runge.training.member import Member
+from runge.training.run import announce, prepare
+from runge.training.settings import Settings
+from tests.conftest import compose
+
+
+@pytest.mark.usefixtures("in_folder")
+def test_derivatives_that_contradict_the_values_are_said_before_the_training(caplog):
+    x = np.random.default_rng(0).random(60)
+    for name, sign in (("sound", 1), ("wrong", -1)):
+        pd.DataFrame({"x": x, "y": np.sin(3 * x), "dy_dx": sign * 3 * np.cos(3 * x)}).to_csv(f"{name}.csv", index=False)
+        caplog.clear()
+        announce(prepare([Member(Settings.of(compose("data=table", f"data.file={name}.csv", "model.width=4")))]), 0)
+        said = [one.getMessage() for one in caplog.records if "Between near rows" in one.getMessage()]
+        assert len(said) == (name == "wrong")
+    assert said[0].startswith("dy_dx has the wrong sign. Between near rows, the derivatives leave")
+    assert said[0].endswith(" check wrong.csv")
+    rows = read(Table(file="wrong.csv", inputs=["x"], outputs=["y"]))  # the command names what the run was given
+    assert describe_wrong_columns(rows).endswith("wrong.csv 'data.inputs=[x]' 'data.outputs=[y]'")

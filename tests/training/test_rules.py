@@ -1,0 +1,46 @@
+"""Overrides without effect: without them training ends with the same weights."""
+
+import pytest
+import torch
+
+from runge.training.callbacks.history import History
+from runge.training.member import Member
+from runge.training.run import announce, prepare
+from runge.training.settings import Settings
+from tests.conftest import compose
+
+SHORT = ("trainer.max_steps=20", "trainer.log_every=5", "model.width=4", "model.depth=1", "trainer.progress_bar=false")
+FORMULA = ("data.n_train=16", "data.n_val=16", "data.n_test=51")
+CONSTANT = (*FORMULA, "schedule=constant")
+WEIGHTS = {}  # of the overrides of cases before
+
+
+def trained(*overrides):
+    """Return what is logged about a run's overrides, and its weights in the end."""
+    if overrides not in WEIGHTS:
+        stack = prepare([Member(Settings.of(compose(*SHORT, *overrides) | {"logger": {}}), overrides)])
+        announce(stack, 0)
+        stack.take_steps(History(), stack._resample())
+        WEIGHTS[overrides] = torch.cat([x.flatten().double() for x in stack.module.network.state_dict().values()])
+    return WEIGHTS[overrides]
+
+
+@pytest.mark.parametrize(
+    ("override", "others", "reason"),
+    [
+        ("balance=gradnorm", (*CONSTANT, "balance.every=20"), "20, and it is first applied after 20"),
+        ("balance=gradnorm", (*CONSTANT, "balance.every=10"), None),
+        ("resampling=region", (*FORMULA, "resampling.every=20"), "20, and no point moves before the end"),
+        ("resampling=region", (*FORMULA, "resampling.every=10"), None),
+    ],
+)
+def test_an_override_has_no_effect_if_and_only_if_it_is_said(override, others, reason, caplog):
+    weights = trained(*others, override)
+    said = [one.getMessage() for one in caplog.records if "without effect" in one.getMessage()]
+    if reason is None:
+        assert not any(override in one for one in said)
+    else:
+        assert f"{override} (" in said[0]
+        assert f"{reason})" in said[0]
+    plain = [other for other in others if not other.startswith(f"{override.partition('=')[0]}.")]
+    assert torch.allclose(trained(*plain), weights, rtol=1e-3, atol=1e-4) == (reason is not None)
