@@ -18,7 +18,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
@@ -45,14 +45,24 @@ _NATIVE = {"x86_64": ("-march=native",), "aarch64": ()}
 """The flags by processor with which the compiler uses all of its vectors; 64-bit ARM needs none."""
 _REAL = {torch.float32: "float", torch.float64: "double"}
 
-# A block of points has about 2**13 values and tangents per layer, so that all layers fit in the cache, but at least
-# about 64 points, so that the matrix products are efficient. It is padded to a multiple of 8 points, or of a divisor of
-# 8. A slice, the work of a thread, has at least 8 blocks, or a share of them with 15 inputs or more.
-_NUMBERS, _POINTS = 2**13, 64
-_ROWS, _BLOCKS = 8, 8
+_BLOCK_NUMBERS = 2**13
+"""The approximate values and tangents of a block of points in a layer, so that all layers fit in the cache."""
+
+_BLOCK_POINTS = 64
+"""The approximate least points of a block, so that the matrix products are efficient."""
+
+_PADDED_POINTS = 8
+"""The points of a block are a multiple of it, and so of the rows of a tile of the C++ file, which divide it."""
+
+_SLICE_BLOCKS = 8
+"""The least blocks of a slice, the work of a thread; with 15 inputs and outputs or more, a share of them."""
+
 _INPUTS = ("theta", "x", "f", "df", "weight_f", "weight_df", "input_scale", "input_shift", "scale", "lambda_d")
 _OUTPUTS = ("loss", "gradient", "u", "du")
-_SECONDS = 0.05  # the approximate time of the steps of one call
+
+_CALL_SECONDS = 0.05
+"""The approximate time of the steps of one call, between which Python reacts to signals."""
+
 _PATIENCE = 300.0  # the most seconds of the compiler, which needs less than one
 
 
@@ -88,13 +98,15 @@ class Kernel:
         self, network: StackedMLP, points: Points, scale: Tensor, lambda_d: Tensor | None
     ) -> tuple[Tensor, Tensor]:
         """Return the loss, (M,), and its gradient, (M, W), as `losses.loss_and_gradient` does."""
-        loss, gradient = self._call(network, points, scale, lambda_d, {"loss": (), "gradient": network.theta.shape[1:]})
+        inputs = {**points.tensors(), "scale": scale, "lambda_d": lambda_d}
+        loss, gradient = self._evaluate(network, inputs, {"loss": (), "gradient": network.theta.shape[1:]})
         return loss, gradient
 
     def predict(self, network: StackedMLP, x: Tensor) -> tuple[Tensor, Tensor]:
         """Return u, (M, N, P), and u', (M, N, P, D), at x, (M, N, D), as `StackedMLP.value_and_derivative` does."""
         unit, shape = torch.ones(len(x), dtype=self.dtype), (x.shape[1], network.outputs)
-        u, du = self._call(network, x, unit, unit, {"u": shape, "du": (*shape, x.shape[2])})
+        inputs = {"x": x, "scale": unit, "lambda_d": unit}
+        u, du = self._evaluate(network, inputs, {"u": shape, "du": (*shape, x.shape[2])})
         return u, du
 
     def adam(self, network: StackedMLP, points: Points, scale: Tensor, steps: AdamSteps) -> int:
@@ -102,56 +114,69 @@ class Kernel:
         size = points.x.shape[1] if steps.batch is None else steps.batch.shape[2]
         depth, (dimension, width) = len(network.shapes) - 1, network.shapes[0]
         seconds = len(points.x) * step_seconds(size, depth, width, dimension, network.outputs, self.activation)
-        count = max(1, min(len(steps.rates), int(_SECONDS / seconds)))
-        results = {"loss": (), "gradient": network.theta.shape[1:]}
-        self._call(network, points, scale, steps.lambda_d, results, steps, count)
+        count = max(1, min(len(steps.rates), int(_CALL_SECONDS / seconds)))
+        inputs = {**points.tensors(), "scale": scale, "lambda_d": steps.lambda_d}
+        shapes = {"loss": (), "gradient": network.theta.shape[1:]}  # the results of the last step, which nobody reads
+        stack, threads, _tensors = self._stack(network, inputs, shapes, steps.batch)
+        options = {"before": steps.taken, "decay": steps.decay, "longest": steps.longest, "count": count}
+        options |= {"beta_1": steps.betas[0], "beta_2": steps.betas[1]}
+        state = _addresses({"rates": steps.rates, "mean": steps.mean, "square": steps.square})
+        self._library.adam(stack, self._library.steps(**options, **state), self._workspace.data_ptr(), threads)
         torch.autograd.graph.increment_version(network.theta)
         return count
 
-    def _call(
+    def _evaluate(
+        self, network: StackedMLP, inputs: Mapping[str, Any], shapes: Mapping[str, tuple[int, ...]]
+    ) -> list[Tensor]:
+        """Return results, members in front, by the name and the shape of each for a member."""
+        stack, threads, tensors = self._stack(network, inputs, shapes)
+        self._library.loss_and_gradient(stack, self._workspace.data_ptr(), threads)
+        results, members = [tensors[name] for name in shapes], len(network.theta)
+        return [result.unflatten(0, (members, -1)).sum(1) if len(result) > members else result for result in results]
+
+    def _stack(
         self,
         network: StackedMLP,
-        points: Points | Tensor,
-        scale: Tensor,
-        lambda_d: Tensor | None,
-        results: Mapping[str, tuple[int, ...]],
-        steps: AdamSteps | None = None,
-        count: int = 1,
-    ) -> list[Tensor]:
-        """Return results by name, each of a member's shape, members in front; or take steps and return none."""
+        inputs: Mapping[str, Any],
+        shapes: Mapping[str, tuple[int, ...]],
+        batch: Tensor | None = None,
+    ) -> "tuple[Struct, int, dict[str, Any]]":
+        """Return the struct of a call, its threads, and the tensors that must be kept until the call ends.
+
+        The loss and the gradient are those of each slice, (M slices, ...), the other results are (M, ...).
+        """
         if network.theta.dtype != self.dtype:
             raise ValueError(f"the network must be in {self.dtype}, as its compiled step; got {network.theta.dtype}")
-        x, inputs = (points, {}) if isinstance(points, Tensor) else (points.x, points.tensors())
-        inputs |= {"theta": network.theta, "input_scale": network.scale, "input_shift": network.shift}
-        inputs |= {"x": x, "scale": scale, "lambda_d": lambda_d}
+        own = {"theta": network.theta, "input_scale": network.scale, "input_shift": network.shift}
+        inputs = {**inputs, **own}
         tensors = {name: _as(inputs.get(name), self.dtype) for name in _INPUTS}
-        batch = None if steps is None or steps.batch is None else steps.batch.contiguous()
-        (members, total, dimension), (_, width) = x.shape, network.shapes[0]
+        batch = None if batch is None else batch.contiguous()
+        (members, total, dimension), (_, width) = inputs["x"].shape, network.shapes[0]
         n = total if batch is None else batch.shape[2]
-        rows = carried(dimension, network.outputs)  # of a point
-        blocks = -(-n // max(_POINTS, _NUMBERS // (rows * width)))
-        block = -(-n // (blocks * _ROWS)) * _ROWS  # all blocks but the last are equal
-        blocks = -(-n // block)
-        slices = max(1, min(blocks, blocks * max(1, rows // 8) // _BLOCKS))
+        block, slices = layout(n, dimension, network.outputs, width)
         sizes = {"members": members, "points": n, "all": total, "dimension": dimension, "outputs": network.outputs}
         sizes |= {"depth": len(network.shapes) - 1, "width": width, "block": block, "slices": slices}
-        sizes_in_front = {name: members if name in ("u", "du") else members * slices for name in results}
-        outputs = {name: torch.empty(sizes_in_front[name], *shape, dtype=self.dtype) for name, shape in results.items()}
-        tensors |= {"batch": batch, **dict.fromkeys(_OUTPUTS), **outputs}
+        in_front = {name: members if name in ("u", "du") else members * slices for name in shapes}
+        results = {name: torch.empty(in_front[name], *shape, dtype=self.dtype) for name, shape in shapes.items()}
+        tensors |= {"batch": batch, **dict.fromkeys(_OUTPUTS), **results}
         stack = self._library.stack(**sizes, **_addresses(tensors))
         threads = min(torch.get_num_threads(), members * slices)
         needed = threads * self._library.workspace_of_a_thread(stack)
         if len(self._workspace) < needed:
             self._workspace = torch.empty(needed, dtype=self.dtype)
-        if steps is not None:
-            options = {"before": steps.taken, "decay": steps.decay, "longest": steps.longest, "count": count}
-            options |= {"beta_1": steps.betas[0], "beta_2": steps.betas[1]}
-            state = _addresses({"rates": steps.rates, "mean": steps.mean, "square": steps.square})
-            self._library.adam(stack, self._library.steps(**options, **state), self._workspace.data_ptr(), threads)
-            return []  # what lies in the outputs is of the last step, and of no use
-        self._library.loss_and_gradient(stack, self._workspace.data_ptr(), threads)
-        every = outputs.values()
-        return [result.unflatten(0, (members, -1)).sum(1) if len(result) > members else result for result in every]
+        return stack, threads, tensors
+
+
+def layout(points: int, dimension: int, outputs: int, width: int) -> tuple[int, int]:
+    """Return how many points a block has, and into how many slices the blocks of a member are divided.
+
+    A thread computes a slice, block by block. All blocks but the last have the same number of points.
+    """
+    rows = carried(dimension, outputs)  # of a point
+    blocks = -(-points // max(_BLOCK_POINTS, _BLOCK_NUMBERS // (rows * width)))
+    block = -(-points // (blocks * _PADDED_POINTS)) * _PADDED_POINTS
+    blocks = -(-points // block)
+    return block, max(1, min(blocks, blocks * max(1, rows // 8) // _SLICE_BLOCKS))
 
 
 def _as(tensor: Tensor | None, dtype: torch.dtype) -> Tensor | None:
