@@ -1,35 +1,26 @@
 """Compute the loss and its gradient, and steps of Adam, on a CPU, by the package's C++ file `kernel.cpp`.
 
 The reference is eager: `losses.loss_and_gradient`, and the steps of `runge.optimizers`. Both are equal to round-off.
-Compiling takes 0.4 s, once per activation and precision, for networks of any size. The result is cached on disk, in
-`RUNGE_CACHE_DIR` or in the user's cache directory. `torch.compile` is no alternative: with an activation of the user's
-own, 16 members, and 64 to 256 points in 1 -> 64 -> 64 -> 1, a step is 1.3 to 1.5 times as fast, but after 8 to 10 s.
+`torch.compile` is no alternative: with an activation of the user's own, 16 members, and 64 to 256 points in
+1 -> 64 -> 64 -> 1, a step is 1.3 to 1.5 times as fast, but after 8 to 10 s.
 """
 
-import ctypes
-import hashlib
 import logging
-import os
-import platform
-import subprocess
-import sys
-import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
-from pathlib import Path
 from typing import Any, Literal
 
 import torch
 from torch import Tensor
 
-from runge.machine import cache_folder, carried, compiler, compiling_pays, is_own, step_seconds
+from runge.machine import carried, compiling_pays, step_seconds
 from runge.sobolev import losses
+from runge.sobolev.library import Struct, library_of, suits_the_machine
 from runge.sobolev.losses import LossAndGradient
 from runge.sobolev.network import Model, StackedMLP
 from runge.sobolev.points import Points
 
-__all__ = ["ACTIVATIONS", "AdamSteps", "Compile", "Kernel", "step_function", "suits_the_machine"]
+__all__ = ["ACTIVATIONS", "AdamSteps", "Compile", "Kernel", "layout", "step_function"]
 
 log = logging.getLogger(__name__)
 
@@ -37,13 +28,6 @@ Compile = Literal["auto", "on", "off"]
 
 ACTIVATIONS = ("tanh", "relu", "gelu", "sigmoid", "silu", "softplus", "sin")
 """The activations in the C++ file; users may add others to `runge.sobolev.activations` only."""
-
-_SOURCE = Path(__file__).with_name("kernel.cpp")
-_PARTS = (_SOURCE, *sorted(_SOURCE.parent.glob("*.hpp")))
-_FLAGS = ("-std=c++17", "-O2", "-w", "-fno-math-errno", "-fno-trapping-math", "-shared", "-fPIC")
-_NATIVE = {"x86_64": ("-march=native",), "aarch64": ()}
-"""The flags by processor with which the compiler uses all of its vectors; 64-bit ARM needs none."""
-_REAL = {torch.float32: "float", torch.float64: "double"}
 
 _BLOCK_NUMBERS = 2**13
 """The approximate values and tangents of a block of points in a layer, so that all layers fit in the cache."""
@@ -62,8 +46,6 @@ _OUTPUTS = ("loss", "gradient", "u", "du")
 
 _CALL_SECONDS = 0.05
 """The approximate time of the steps of one call, between which Python reacts to signals."""
-
-_PATIENCE = 300.0  # the most seconds of the compiler, which needs less than one
 
 
 @dataclass(frozen=True)
@@ -92,7 +74,7 @@ class Kernel:
 
     def __init__(self, activation: str, dtype: torch.dtype) -> None:
         self.activation, self.dtype = activation, dtype
-        self._library, self._workspace = _library(activation, dtype), torch.empty(0, dtype=dtype)
+        self._library, self._workspace = library_of(activation, dtype), torch.empty(0, dtype=dtype)
 
     def __call__(
         self, network: StackedMLP, points: Points, scale: Tensor, lambda_d: Tensor | None
@@ -140,7 +122,7 @@ class Kernel:
         inputs: Mapping[str, Any],
         shapes: Mapping[str, tuple[int, ...]],
         batch: Tensor | None = None,
-    ) -> "tuple[Struct, int, dict[str, Any]]":
+    ) -> tuple[Struct, int, dict[str, Any]]:
         """Return the struct of a call, its threads, and the tensors that must be kept until the call ends.
 
         The loss and the gradient are those of each slice, (M slices, ...), the other results are (M, ...).
@@ -216,104 +198,3 @@ def step_function(
     if how == "on":
         raise ValueError(f"compile: must be auto or off, got 'on', but {reason}")
     return losses.loss_and_gradient
-
-
-def suits_the_machine() -> bool:
-    """Return whether the file is for this machine, Linux on x86 or ARM, and there is a compiler."""
-    return sys.platform == "linux" and platform.machine() in _NATIVE and compiler() is not None
-
-
-class Library:
-    """The functions of the compiled file, and its structs, which are made from its own list of their fields."""
-
-    def __init__(self, activation: str, dtype: torch.dtype) -> None:
-        file = _load(flags_of(activation, dtype))
-        file.fields_of_stack.restype = file.fields_of_steps.restype = ctypes.c_char_p
-        self.stack, self.steps = _struct(file.fields_of_stack()), _struct(file.fields_of_steps())
-        self.workspace_of_a_thread, self.loss_and_gradient = file.workspace_of_a_thread, file.loss_and_gradient
-        self.adam = file.adam
-        stack, steps = ctypes.POINTER(self.stack), ctypes.POINTER(self.steps)
-        workspace = ctypes.c_void_p, ctypes.c_int64
-        self.workspace_of_a_thread.argtypes, self.workspace_of_a_thread.restype = (stack,), ctypes.c_int64
-        self.loss_and_gradient.argtypes, self.loss_and_gradient.restype = (stack, *workspace), None
-        self.adam.argtypes, self.adam.restype = (stack, steps, *workspace), None
-
-
-class Struct(ctypes.Structure):
-    """A struct of the C++ file; a field that is missing or unknown is an error, not a corrupt memory."""
-
-    def __init__(self, **values: float | None) -> None:
-        if values.keys() != (names := {name for name, *_ in self._fields_}):
-            raise TypeError(f"the fields of the C++ struct are {sorted(names)}, got {sorted(values)}")
-        super().__init__(**values)
-
-
-def _struct(fields: bytes) -> type[Struct]:
-    """Return the struct with these fields, such as `Index count;Real *mean;`."""
-    kinds = {"Index": ctypes.c_int64, "double": ctypes.c_double}
-    pairs = [field.replace("*", "* ").rsplit(maxsplit=1) for field in fields.decode().split(";")[:-1]]
-    declared = [(name, ctypes.c_void_p if "*" in kind else kinds[kind]) for kind, name in pairs]
-    return type("Struct", (Struct,), {"_fields_": declared})
-
-
-_library = cache(Library)
-
-
-def flags_of(activation: str, dtype: torch.dtype) -> list[str]:
-    """Return the compiler's options, without those of the processor."""
-    return [*_FLAGS, f"-DACTIVATION={activation}_", f"-DReal={_REAL[dtype]}"]
-
-
-def _load(flags: Sequence[str]) -> ctypes.CDLL:
-    """Load the compiled file from the cache, or compile it."""
-    if (command := compiler()) is None:
-        raise OSError("there is no C++ compiler")
-    flags = [*flags, *_NATIVE[platform.machine()]]
-    cached = None if (folder := cache_folder()) is None else folder / f"{_key(command, flags)}.so"
-    if cached is not None and cached.is_file() and is_own(cached):
-        try:
-            return ctypes.CDLL(str(cached))
-        except OSError:  # it is damaged
-            cached.unlink()
-    with tempfile.TemporaryDirectory(dir=folder, prefix="runge-") as private:
-        compiled = Path(private) / "kernel.so"
-        # The user's options come last, so that their `-march` takes the place of ours.
-        call = [command[0], str(_SOURCE), *flags, *command[1:], "-o", str(compiled), "-lm"]
-        if reason := _failure([*call, "-fopenmp"]):
-            if _failure(call):
-                raise OSError(reason)
-            cached = None  # clang lacks OpenMP's library, which may be installed later; the step has one thread
-        library = ctypes.CDLL(str(compiled))
-        if cached is not None:
-            compiled.chmod(0o700)
-            with compiled.open("rb") as file:
-                os.fsync(file.fileno())  # a power cut could leave empty pages, which crash each process that loads them
-            compiled.replace(cached)
-        return library
-
-
-def _failure(call: Sequence[str]) -> str | None:
-    """Run the compiler, in a new session, which keeps Ctrl-C from it, and return why it failed.
-
-    Raises:
-        OSError: it takes too long.
-    """
-    try:
-        done = subprocess.run(call, capture_output=True, start_new_session=True, timeout=_PATIENCE)
-    except subprocess.TimeoutExpired as error:
-        raise OSError(f"{call[0]} did not end within {_PATIENCE:g} seconds") from error
-    if not done.returncode:
-        return None
-    lines = done.stderr.decode(errors="replace").strip().splitlines()
-    lines = lines or [f"{call[0]} ended with status {done.returncode} without a message"]
-    return next((line for line in lines if "error" in line), lines[0])
-
-
-def _key(command: Sequence[str], flags: Sequence[str]) -> str:
-    """Hash all that the compiled file depends on, CPU and C library too: machines may share a home directory."""
-    first_core = Path("/proc/cpuinfo").read_text().partition("\n\n")[0]
-    processor = [line for line in first_core.splitlines() if line.startswith(("model name", "flags"))]  # on x86
-    status = os.stat(command[0])
-    tools = [*command, str(status.st_size), str(status.st_mtime_ns), *platform.libc_ver()]
-    contents = [*(source.read_text() for source in _PARTS), *flags, *tools, *processor]
-    return hashlib.sha256("\0".join(contents).encode()).hexdigest()[:24]
