@@ -19,7 +19,7 @@ from runge.data.table import FARTHEST, SETS, File, Table, open_table
 
 __all__ = ["Rows", "read"]
 
-_CLOSEST = 1 / FARTHEST
+_LEAST_RANGE = 1 / FARTHEST
 """The least range of a column: the square of its inverse is a number."""
 
 
@@ -233,8 +233,8 @@ class Rows:
         for key, names, columns in (("inputs", self.inputs, self.x), ("outputs", self.outputs, self.y)):
             for name, column in zip(names, columns[rows].T, strict=True):
                 size = np.nanmax(column) - np.nanmin(column)
-                if 0 < size < _CLOSEST or (size == 0 and key == "inputs" and self.INPUTS_VARY):
-                    rule = f"{name!r} must have values that differ by at least {_CLOSEST:g}{where}"
+                if 0 < size < _LEAST_RANGE or (size == 0 and key == "inputs" and self.INPUTS_VARY):
+                    rule = f"{name!r} must have values that differ by at least {_LEAST_RANGE:g}{where}"
                     got = f"got {column[0]:g} in {len(column)} rows, within {size:g}"
                     raise self._wrong(key, f"{rule}; {got}: leave it out, add rows, or change its unit")
 

@@ -29,8 +29,13 @@ Folds = Annotated[int, Field(ge=2, le=1000)] | None
 Fold = Natural | None
 
 _MOST_BYTES = 2**33
-_LOSSY = 2.0**53  # from here on not every integer is a number in float64
-_SEPARATORS = ",;\t"  # the first wins a tie: a header of one column has none
+"""The most bytes of the numbers in a compressed file: 8 GB."""
+
+_INEXACT_INTEGERS = 2.0**53
+"""The number from which on not every integer is a number in float64."""
+
+_SEPARATORS = ",;\t"
+"""The separators of a CSV file; the first wins a tie, because a header of one column has none."""
 
 
 class File(NamedTuple):
@@ -76,7 +81,7 @@ class File(NamedTuple):
             converted: Any = pandas.to_numeric(column, errors="coerce")
             numbers = converted.to_numpy(float, na_value=np.nan)
         size, empty = np.abs(numbers), column.isna().to_numpy()
-        if (large := size >= _LOSSY).any():
+        if (large := size >= _INEXACT_INTEGERS).any():
             large &= column.astype(str).str.fullmatch(r"[-+]?\d+").to_numpy(bool)
         for rows, rule in (
             (np.isnan(numbers) & ~empty, "must be a number, with a decimal point, or empty"),

@@ -26,8 +26,11 @@ __all__ = ["FLAT", "Function"]
 FLAT = "the second derivatives of relu are 0: between its kinks it is linear"
 """The sentence that a command prints with the Hessian of such a network."""
 
-_FAR = 3.0  # of `Box.outside`: farther than the width of the range
-_CHUNK = 2**12  # points that are evaluated at a time; what a layer makes of them fits the CPU's cache
+_WARNED_OUTSIDE = 3.0
+"""The number of `Box.outside` above which u(x) warns: farther from the range than its width."""
+
+_CHUNK_POINTS = 2**12
+"""The points that are evaluated at a time, over the members: the numbers of a layer fit the CPU's cache."""
 
 
 class Function(nn.Module):
@@ -294,7 +297,7 @@ class Function(nn.Module):
         if self.inside is None or torch.compiler.is_compiling():
             return
         with suppress(RuntimeError):  # `torch.func.vmap` cannot ask
-            if (Box(*self.ranges).outside(x[0].detach().cpu()) > _FAR).any():
+            if (Box(*self.ranges).outside(x[0].detach().cpu()) > _WARNED_OUTSIDE).any():
                 far = "an input is beyond its training range by more than the width of this range"
                 # With the same text and the same line, Python's default filter prints it once in a process.
                 warnings.warn(f"{far}; u.outside(x) returns the distance of each point", RuntimeWarning, stacklevel=1)
@@ -349,6 +352,6 @@ class Function(nn.Module):
             along,
             inputs=self.inputs,
             like=self.like if like is None else like,
-            at_once=max(1, _CHUNK // (self.members * of_each)),
+            at_once=max(1, _CHUNK_POINTS // (self.members * of_each)),
             together=any(parameter.requires_grad for parameter in self.parameters()),
         )

@@ -18,7 +18,8 @@ from runge.sobolev.kernel import AdamSteps
 
 __all__ = ["SGD", "Adam", "AdamW", "Gradient", "clip", "has_own_rate", "of_members"]
 
-_EPSILON = 1e-8  # as in `adam.hpp`
+_EPSILON = 1e-8
+"""The number that is added to the root of the second average; `adam.hpp` has the same."""
 
 Betas = Annotated[list[BelowOne], Field(min_length=2, max_length=2)]
 

@@ -49,13 +49,13 @@ class Model:
     standardize: bool | Literal["auto"] = "auto"
 
 
-_FEW = 6
+_MOST_ADDED_INPUTS = 6
 """The most inputs for which a pass for each is faster than a matrix product."""
 
-_PAIRWISE = 2
+_MOST_SUMMED_OUTPUTS = 2
 """The most outputs for which `_sum_of_products` computes the last layer, more exactly than a matrix product."""
 
-_AT_ONCE = 512
+_PREDICTED_POINTS = 512
 """The points at which `predict` evaluates at a time, so that the memory does not grow with the test grid."""
 
 
@@ -212,7 +212,7 @@ class StackedMLP(nn.Module):
     @torch.no_grad()
     def predict(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Return u and u' as `value_and_derivative` does, without gradients and with less memory for many points."""
-        chunks = [self.value_and_derivative(chunk) for chunk in x.split(_AT_ONCE, dim=1)]
+        chunks = [self.value_and_derivative(chunk) for chunk in x.split(_PREDICTED_POINTS, dim=1)]
         u, du = (torch.cat(tensors, dim=1) for tensors in zip(*chunks, strict=True))
         return u, du
 
@@ -238,7 +238,7 @@ class StackedMLP(nn.Module):
         tape = Tape(layers, torch.addcmul(self.shift, x, self.scale), [], [], [])
         weight, z = layers[0]
         # At few points an exported program takes time for each operation.
-        if self.dimension > _FEW or torch.compiler.is_exporting():
+        if self.dimension > _MOST_ADDED_INPUTS or torch.compiler.is_exporting():
             z = torch.baddbmm(z, tape.x, weight)
         else:
             for d in range(self.dimension):
@@ -248,7 +248,7 @@ class StackedMLP(nn.Module):
             h = self.activation.value(z)
             tape.hidden.append((z, h, self.activation.first(z, h)))
             dz = None if dz is None else _carry(tape, dz)
-            exact = i == len(layers) - 1 and self.outputs <= _PAIRWISE
+            exact = i == len(layers) - 1 and self.outputs <= _MOST_SUMMED_OUTPUTS
             z = (_sum_of_products(h, weight) if exact else torch.bmm(h, weight)) + bias
         return z, None if dz is None else dz.permute(0, 2, 3, 1), tape
 

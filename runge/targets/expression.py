@@ -18,10 +18,10 @@ __all__ = ["Expression", "find_pole"]
 _LARGEST = 1e15
 """The largest value or derivative: its square, and the square of a gradient of the loss, are numbers in 32 bits."""
 
-_ONE_SIDE = 0.6
+_JUMP_SHARE = 0.6
 """The share of 9 points along an axis beside a jump: 4 are on one side of it, and 2 may be the closest to a pole."""
 
-_RISE = 1.02
+_LEAST_POLE_RISE = 1.02
 """The least rise from there to the closest points, a third as far from a pole; log|x| rises by log(3) / 28."""
 
 _MOST_ON_A_GRID = 3
@@ -119,7 +119,7 @@ def find_pole(function: Callable[[Tensor], Tensor], domain: Tensor) -> list[floa
         per_axis = round(len(x) ** (1 / len(domain)))
         spacing = (box[:, 1] - box[:, 0]) / (per_axis - 1 if grid else 4)
         if bool((spacing < 1e-12 * (upper - lower)).all()):
-            return peak.tolist() if size.max() > _RISE * size.quantile(_ONE_SIDE) else None
+            return peak.tolist() if size.max() > _LEAST_POLE_RISE * size.quantile(_JUMP_SHARE) else None
         box = torch.stack([torch.maximum(lower, peak - spacing), torch.minimum(upper, peak + spacing)], dim=1)
         if grid:
             axes = [torch.linspace(low, high, 9, dtype=torch.float64) for low, high in box.tolist()]
