@@ -26,6 +26,9 @@ log = logging.getLogger(__name__)
 
 Compile = Literal["auto", "on", "off"]
 
+Shapes = Mapping[str, tuple[int, ...]]
+"""The shape of each result of a member, by name."""
+
 ACTIVATIONS = ("tanh", "relu", "gelu", "sigmoid", "silu", "softplus", "sin")
 """The activations in the C++ file; users may add others to `runge.sobolev.activations` only."""
 
@@ -107,21 +110,15 @@ class Kernel:
         torch.autograd.graph.increment_version(network.theta)
         return count
 
-    def _evaluate(
-        self, network: StackedMLP, inputs: Mapping[str, Any], shapes: Mapping[str, tuple[int, ...]]
-    ) -> list[Tensor]:
-        """Return results, members in front, by the name and the shape of each for a member."""
+    def _evaluate(self, network: StackedMLP, inputs: Mapping[str, Any], shapes: Shapes) -> list[Tensor]:
+        """Return results, members in front, in the order of their shapes."""
         stack, threads, tensors = self._stack(network, inputs, shapes)
         self._library.loss_and_gradient(stack, self._workspace.data_ptr(), threads)
         results, members = [tensors[name] for name in shapes], len(network.theta)
         return [result.unflatten(0, (members, -1)).sum(1) if len(result) > members else result for result in results]
 
     def _stack(
-        self,
-        network: StackedMLP,
-        inputs: Mapping[str, Any],
-        shapes: Mapping[str, tuple[int, ...]],
-        batch: Tensor | None = None,
+        self, network: StackedMLP, inputs: Mapping[str, Any], shapes: Shapes, batch: Tensor | None = None
     ) -> tuple[Struct, int, dict[str, Any]]:
         """Return the struct of a call, its threads, and the tensors that must be kept until the call ends.
 
@@ -129,8 +126,7 @@ class Kernel:
         """
         if network.theta.dtype != self.dtype:
             raise ValueError(f"the network must be in {self.dtype}, as its compiled step; got {network.theta.dtype}")
-        own = {"theta": network.theta, "input_scale": network.scale, "input_shift": network.shift}
-        inputs = {**inputs, **own}
+        inputs = {**inputs, "theta": network.theta, "input_scale": network.scale, "input_shift": network.shift}
         tensors = {name: _as(inputs.get(name), self.dtype) for name in _INPUTS}
         batch = None if batch is None else batch.contiguous()
         (members, total, dimension), (_, width) = inputs["x"].shape, network.shapes[0]

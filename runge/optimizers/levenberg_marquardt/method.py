@@ -35,9 +35,9 @@ from runge.configuration.validation import NonNegative, Positive, checked
 from runge.optimizers.least_squares import solve_last_layer
 from runge.optimizers.levenberg_marquardt import limits
 from runge.optimizers.levenberg_marquardt.elimination import relative_ridge
-from runge.optimizers.levenberg_marquardt.linearised import errors_and_weights, has_second
+from runge.optimizers.levenberg_marquardt.linearised import Linearised, errors_and_weights, has_second
 from runge.optimizers.levenberg_marquardt.subsets import first_size, generalises, grown, steps_on, subset
-from runge.optimizers.levenberg_marquardt.trial import Trial
+from runge.optimizers.levenberg_marquardt.trial import Trial, system_of
 from runge.optimizers.optimizer import LINEAR_ALGEBRA, Needs, Optimizer, Problem
 
 __all__ = ["LevenbergMarquardt"]
@@ -130,8 +130,8 @@ class LevenbergMarquardt(Optimizer):
             best[waiting] = trial.start[waiting]  # with the last layer of this step's ridge
             smallest = limits.SMALLEST_DAMPING_ELIMINATED
         else:
-            trial = Trial.of(problem, errors, weights, tape, loss, state)
-            smallest = limits.SMALLEST_DAMPING
+            system = system_of(Linearised.of(problem, tape), weights, state)
+            trial, smallest = Trial(problem, system, theta.clone(), errors, weights, loss), limits.SMALLEST_DAMPING
         system = trial.system
         if len(waiting) < len(theta):
             trial = trial.take(waiting)

@@ -13,7 +13,6 @@ from runge.optimizers.levenberg_marquardt.explicit import ExplicitSpace
 from runge.optimizers.levenberg_marquardt.linearised import Linearised, errors_and_weights
 from runge.optimizers.levenberg_marquardt.systems import ErrorSpace, System, WeightSpace
 from runge.optimizers.optimizer import Problem
-from runge.sobolev.network import Tape
 
 __all__ = ["Trial", "system_of"]
 
@@ -40,20 +39,6 @@ class Trial(NamedTuple):
     weights: Tensor  # W, (M, R)
     loss: Tensor  # at the start, (M,)
     ridge: Tensor | None = None  # of an eliminated last layer, (M,)
-
-    @classmethod
-    def of(
-        cls,
-        problem: Problem,
-        errors: Tensor,
-        weights: Tensor,
-        tape: Tape | None,
-        loss: Tensor,
-        state: Mapping[str, Tensor],
-    ) -> "Trial":
-        """Return the trial of a step in all weights, from the result of `errors_and_weights` and the loss."""
-        system = system_of(Linearised.of(problem, tape), weights, state)
-        return cls(problem, system, problem.network.theta.clone(), errors, weights, loss)
 
     @classmethod
     def without_last_layer(cls, problem: Problem, ridge: Tensor) -> "Trial":
