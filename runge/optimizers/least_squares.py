@@ -16,7 +16,7 @@ from runge.configuration.validation import Floats, Positive, checked
 from runge.optimizers.optimizer import LINEAR_ALGEBRA, Needs, Optimizer, Problem
 from runge.sobolev import losses
 from runge.sobolev.jacobian import readout
-from runge.sobolev.network import Tape
+from runge.sobolev.tape import Tape
 
 __all__ = ["RANK", "Factorisation", "LeastSquares", "grid_point", "libraries", "solve_last_layer"]
 

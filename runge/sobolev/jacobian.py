@@ -16,7 +16,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from runge.sobolev.network import StackedMLP, Tape
+from runge.sobolev.network import StackedMLP
+from runge.sobolev.tape import Tape
 
 _CACHE_NUMBERS = 2**17
 """The numbers that fit the CPU's cache, a bound on the members that are multiplied at a time."""

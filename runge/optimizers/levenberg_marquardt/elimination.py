@@ -32,7 +32,7 @@ from runge.optimizers.levenberg_marquardt.systems import Factorised
 from runge.optimizers.optimizer import Problem
 from runge.sobolev import losses
 from runge.sobolev.jacobian import jacobian, readout
-from runge.sobolev.network import Tape
+from runge.sobolev.tape import Tape
 
 __all__ = ["Eliminated", "HiddenSpace", "eliminate", "relative_ridge"]
 

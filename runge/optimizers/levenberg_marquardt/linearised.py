@@ -13,8 +13,9 @@ from torch import Tensor
 from runge.optimizers.levenberg_marquardt import limits
 from runge.optimizers.optimizer import Problem
 from runge.sobolev import losses
-from runge.sobolev.network import StackedMLP, Tape
+from runge.sobolev.network import StackedMLP
 from runge.sobolev.second import second_errors
+from runge.sobolev.tape import Tape
 
 __all__ = ["Linearised", "errors_and_weights", "has_second", "joined_blocks"]
 
