@@ -46,7 +46,7 @@ class File(NamedTuple):
     lines: Sequence[int] = ()
     inputs: list[str] | None = None
     outputs: list[str] | None = None
-    key: str = "data.file"  # with which messages begin
+    key: str = "data.file"  # the beginning of messages
 
     @property
     def names(self) -> list[str]:

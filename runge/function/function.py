@@ -235,7 +235,8 @@ class Function(MeanNetwork):
         if isinstance(self.inside, Box):
             return self.inside.outside
         if self.groups:
-            with suppress(ValueError, OSError):  # no rows were left out, or the table is gone
+            # Without rows that were left out, or without the table, the nearest row decides.
+            with suppress(ValueError, OSError):
                 if any(self.calibration.outside):
                     return self._disagreement
         return NearestRow(self._training_inputs, self.input_weights).outside
@@ -244,7 +245,7 @@ class Function(MeanNetwork):
         """Warn if points, (1, N, D), are far beyond the ranges of the training inputs, if these need not be read."""
         if self.inside is None or torch.compiler.is_compiling():
             return
-        with suppress(RuntimeError):  # `torch.func.vmap` cannot ask
+        with suppress(RuntimeError):  # within `torch.func.vmap` the comparison has no single answer
             if (Box(*self.ranges).outside(x[0].detach().cpu()) > _WARNED_OUTSIDE).any():
                 far = "an input is beyond its training range by more than the width of this range"
                 # With the same text and the same line, Python's default filter prints it once in a process.

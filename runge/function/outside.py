@@ -134,7 +134,7 @@ class NearestRow:
         scale = np.divide(weights, x.std(0), where=x.max(0) > x.min(0), out=np.full_like(weights, np.inf))
         self._origin, self._scale = torch.from_numpy(x[0]), torch.from_numpy(scale)
         self._rows = torch.unique(self._scaled(torch.from_numpy(x)), dim=0)
-        self._unit = 0.0  # of one row, from which every distance is infinite
+        self._unit = 0.0  # with one row, every other point is infinitely far away
         if len(self._rows) > 1:
             between = _distances(self._rows, self._rows).fill_diagonal_(torch.inf)
             self._unit = _quantile(between.amin(1).numpy())

@@ -259,7 +259,8 @@ def left_by_neighbours(x: Floats, y: Floats, dydx: Floats) -> tuple[Floats, Floa
         dydx: its partial derivatives, (n, D); likewise.
     """
     labelled = _drawn(np.flatnonzero(~np.isnan(y)))
-    labelled = labelled[np.sort(np.unique(x[labelled], axis=0, return_index=True)[1])]  # a repeated row is not left out
+    # Keep distinct rows: a row that is left out must have no copy.
+    labelled = labelled[np.sort(np.unique(x[labelled], axis=0, return_index=True)[1])]
     spread = x[labelled].std(0)
     z = x / np.where(spread > 0, spread, 1)
     most = min(len(labelled), _MOST_PLANES, max(LEAST_ROWS, _MOST_PLANE_WORK // x.shape[1]))

@@ -118,7 +118,7 @@ class Adam(Elementwise):
     def _averages(self, state: dict[str, Any], theta: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Return the number of steps taken, (), and both averages, (M, W)."""
         if not state:
-            state |= {"step": torch.zeros((), dtype=torch.float32)}  # torch restores this name on the CPU
+            state |= {"step": torch.zeros((), dtype=torch.float32)}  # torch restores the state of this name on the CPU
             state |= {name: torch.zeros_like(theta) for name in ("mean", "square")}
         return state["step"], state["mean"], state["square"]
 

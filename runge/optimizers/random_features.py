@@ -204,7 +204,7 @@ def _systems(problem: Problem, level: Tensor) -> list[_System]:
 @torch.no_grad()
 def _learn(problem: Problem, start: Tensor, level: Tensor) -> Tensor:
     """Return the log scales and noise of higher evidence, (D + 2,), and divide the first layer of a member by them."""
-    from scipy.optimize import minimize  # late: it takes a tenth of a second, and no other optimiser needs it
+    from scipy.optimize import minimize  # late: it takes a tenth of a second, and only this optimiser needs it
 
     network, weight = problem.network, problem.network.layers()[0][0]
     dimension, width = network.dimension, network.shapes[-1][0]

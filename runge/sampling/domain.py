@@ -90,4 +90,4 @@ def cells(x: Tensor, domain: Tensor) -> Tensor:
         points, nodes = ((inputs - lower) / (upper - lower) for inputs in (candidates(n, domain), x))
         nearest = [torch.cdist(chunk, nodes).argmin(1) for chunk in points.split(max(1, _COMPARED_NUMBERS // n))]
         shares = torch.bincount(torch.cat(nearest), minlength=n).to(x) / len(points)
-    return shares.clamp_min(1e-6 / n)  # one of two equal nodes has an empty cell, and a weight of 0 would mean no data
+    return shares.clamp_min(1e-6 / n)  # the cell of a repeated node is empty, but a weight of 0 would mean no data

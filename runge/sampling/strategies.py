@@ -13,7 +13,7 @@ from runge.sampling.domain import MOST_ON_GRIDS, corners, onto, sobol
 __all__ = ["Chebyshev", "Endpoint", "LatinHypercube", "Mixed", "Random", "SampledFunction", "Sampling"]
 __all__ += ["Sobol", "Strength", "Uniform", "boundary_nodes", "check_count", "fixed_ends"]
 
-Strength = Annotated[float, Field(ge=0.2, le=5)]  # beyond, nodes coincide
+Strength = Annotated[float, Field(ge=0.2, le=5)]  # with stronger ones, nodes coincide
 _OUTER_SHARE = 0.1
 """The greatest depth of the nodes near the boundary, relative to the domain's length."""
 

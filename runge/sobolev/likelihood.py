@@ -72,7 +72,7 @@ class Likelihood:
         nu = label_counts(points).view_as(mse)
         nu[..., 1:] *= 0 if lambda_d is None else (lambda_d > 0)[:, None, None]
         variance = variances(points, mse)
-        fitted = (nu == 0) | (variance == 0)  # nothing is left to fit
+        fitted = (nu == 0) | (variance == 0)  # without labels, or without an error that is left
         weights = torch.where(fitted, 0, nu / (2 * variance))
         terms = torch.where(variance == mse, torch.where(fitted, 1, mse).log() * nu / 2, weights * mse)
         on = None if lambda_d is None else (lambda_d > 0).to(lambda_d)

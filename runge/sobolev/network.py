@@ -191,7 +191,7 @@ class StackedMLP(nn.Module):
             )
         return (u, du) if keep else (u.detach(), du.detach())
 
-    @torch.inference_mode(False)  # it forbids the derivative by autograd
+    @torch.inference_mode(False)  # inference mode forbids the derivative by autograd
     @torch.no_grad()
     def predict(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Return u and u' as `value_and_derivative` does, without gradients and with less memory for many points."""

@@ -60,7 +60,7 @@ class Expression(Target):
         expr: str | Sequence[str] | Mapping[str, str],
         domain: Sequence[float] | Sequence[Sequence[float]] = (-1.0, 1.0),
     ) -> None:
-        import sympy  # late, as in the functions below: it takes longer than all else that checking a run imports
+        import sympy  # late, here and below: it takes longer than all other imports that checking a run needs
 
         super().__init__(domain)
         symbols = [sympy.Symbol(f"x{i + 1}", real=True) for i in range(self.dimension)]
@@ -179,11 +179,12 @@ def _differentiate(
 
     try:
         of_terms: dict[sympy.Basic, list[sympy.Expr]] = {symbol: [] for symbol in symbols}
-        for term in sympy.Add.make_args(formula):  # `diff` of the sum would look at each term for each symbol
+        # `diff` of the whole sum would visit all terms for each symbol.
+        for term in sympy.Add.make_args(formula):
             for symbol in term.free_symbols:
                 of_terms[symbol].append(sympy.diff(term, symbol))
         partials = [sympy.Add(*terms) for terms in of_terms.values()]
-        # `N` leaves what is in sin(x + sqrt(2)) as it is, and torch has no square root of a number.
+        # `N` does not evaluate sqrt(2) in sin(x + sqrt(2)), and the square root of torch takes no number.
         numbers = {part: part.evalf(17) for part in formula.atoms(sympy.Pow, sympy.Function) if part.is_number}
         value, *gradient = [sympy.N(expression.xreplace(numbers), 17) for expression in (formula, *partials)]
         of_value, of_gradient = (

@@ -59,7 +59,7 @@ def work(expr: str) -> int:
     size: dict[ast.AST, int] = {}
     depth: dict[ast.AST, int] = {}
     total = 0
-    for node in reversed(list(ast.walk(_tree(expr)))):  # children first
+    for node in reversed(list(ast.walk(_tree(expr)))):  # children come before their parents
         children = list(ast.iter_child_nodes(node))
         size[node] = 1 + sum(size[child] for child in children)
         depth[node] = max((depth[child] + 1 for child in children), default=_LEAF_DEPTH)
@@ -93,7 +93,7 @@ class _Builder:
 
     def build(self, node: ast.expr) -> "sympy.Expr":
         """Return the term of a node."""
-        chain = []  # of a long sum, whose terms are nested as deeply as there are of them
+        chain = []  # the left operands are a loop, because a sum of n terms is n levels deep
         while isinstance(node, ast.BinOp) and type(node.op) in _OPERATORS:
             chain.append(node)
             node = node.left
