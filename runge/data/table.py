@@ -28,14 +28,9 @@ SETS = ("train", "val", "test")
 Folds = Annotated[int, Field(ge=2, le=1000)] | None
 Fold = Natural | None
 
-_MOST_BYTES = 2**33
-"""The most bytes of the numbers in a compressed file: 8 GB."""
-
-_INEXACT_INTEGERS = 2.0**53
-"""The number from which on not every integer is a number in float64."""
-
-_SEPARATORS = ",;\t"
-"""The separators of a CSV file; the first wins a tie, because a header of one column has none."""
+_MOST_BYTES = 2**33  # the most bytes of the numbers in a compressed file, 8 GB
+_INEXACT_INTEGERS = 2.0**53  # the number from which on not every integer is a number in float64
+_SEPARATORS = ",;\t"  # of a CSV file; the first wins a tie, because a header of one column has none
 
 
 class File(NamedTuple):
