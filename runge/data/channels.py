@@ -17,9 +17,14 @@ from runge.sobolev.points import Points
 __all__ = ["Channels", "batch_size", "channel_weights", "deviation", "relevance", "row_points", "second_weights"]
 
 
-_COMPONENTS = 22_000  # the values and partial derivatives of one output that a mini-batch may have
-_FLOOR = 0.1  # of the mean over the inputs; from 0.01 to 1 the errors differ by less than a factor of 2
+_BATCH_COMPONENTS = 22_000
+"""The most values and partial derivatives of one output in a mini-batch."""
+
+_LEAST_SQUARE = 0.1
+"""The least mean square, over the mean over the inputs; from 0.01 to 1 the errors differ by less than a factor of 2."""
+
 _LEAST_RELEVANCE = 0.03
+"""The least relevance of an input."""
 
 
 def row_points(
@@ -56,7 +61,7 @@ def batch_size(rows: int, dimension: int) -> int | None:
     A step that is not compiled takes a time proportional to B (1 + D). It is bounded, so that a run takes about as long
     for any table, and tables of up to twice that size are trained in full batches.
     """
-    size = 2 ** int(math.log2(max(_COMPONENTS / (1 + dimension), 1)))
+    size = 2 ** int(math.log2(max(_BATCH_COMPONENTS / (1 + dimension), 1)))
     return None if rows <= 2 * size else size
 
 
@@ -88,7 +93,7 @@ def second_weights(points: Points) -> Tensor:
 def _inverse(squares: Tensor, is_known: Tensor) -> Tensor:
     """Return the inverse of mean squares with the floor of a tenth of their mean over the last axis, or 1."""
     mean = (is_known * squares).sum(-1, keepdim=True) / is_known.sum(-1, keepdim=True).clamp_min(1)
-    return torch.where(is_known.bool() & (mean > 0), 1 / squares.maximum(_FLOOR * mean), 1)
+    return torch.where(is_known.bool() & (mean > 0), 1 / squares.maximum(_LEAST_SQUARE * mean), 1)
 
 
 def relevance(train: Points) -> Tensor:

@@ -18,7 +18,8 @@ __all__ += ["of_columns", "partial_name", "read_arrays", "read_seconds", "second
 _INDEX = re.compile(r"Unnamed: \d+|__index_level_\d+__")
 """The names that pandas gives to the column of an index without a name, in CSV and in Parquet."""
 
-_RISKY = ("=", "+", "-", "@")  # a spreadsheet would evaluate a cell that begins so, and the run's tables have the names
+_RISKY = ("=", "+", "-", "@")
+"""The beginnings of a cell that a spreadsheet would evaluate: the tables of a run contain the names of columns."""
 
 
 class Roles(NamedTuple):

@@ -10,7 +10,7 @@ __all__ = ["FEWEST_POINTS", "deal", "number_points"]
 FEWEST_POINTS = 8
 """The least points that can be divided into folds."""
 
-_ROUND_OFF = 1e-8
+_PRINTED_ROUND_OFF = 1e-8
 """The relative round-off of numbers that were rounded several times, or printed with nine digits."""
 
 _NEAR_ZERO = 1e-6
@@ -32,7 +32,7 @@ def number_points(x: np.ndarray) -> np.ndarray:
         order = np.argsort(column)
         values = column[order]
         size = values[-1] - values[0]
-        differ = np.diff(values) > _ROUND_OFF * np.clip(np.abs(values[1:]), _NEAR_ZERO * size, size)
+        differ = np.diff(values) > _PRINTED_ROUND_OFF * np.clip(np.abs(values[1:]), _NEAR_ZERO * size, size)
         level[order] = np.concatenate([[0], np.cumsum(differ)])
         if differ.all():  # no two rows have the same inputs
             return np.arange(len(x))

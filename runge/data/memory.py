@@ -42,7 +42,8 @@ def file_of(data: Any) -> tuple[str, bytes]:
     if isinstance(data, pandas.DataFrame):
         frame = frame_of(data).frame
         floats = frame.select_dtypes("floating").columns
-        return ".csv", frame.astype(dict.fromkeys(floats, float)).to_csv(index=False).encode()  # all digits of float32
+        # As float64, numbers in float32 are printed with all their digits.
+        return ".csv", frame.astype(dict.fromkeys(floats, float)).to_csv(index=False).encode()
     if not isinstance(data, Mapping):
         rule = "must be a DataFrame, or arrays by their names in a mapping, {'x': x, 'y': y, 'dydx': dydx}"
         raise ConfigurationError(f"data: {rule}; got a {type(data).__name__}")

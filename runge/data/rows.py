@@ -19,7 +19,7 @@ from runge.data.table import FARTHEST, SETS, File, Table, open_table
 
 __all__ = ["Rows", "read"]
 
-_CLOSEST = 1 / FARTHEST
+_LEAST_RANGE = 1 / FARTHEST
 """The least range of a column: the square of its inverse is a number."""
 
 
@@ -85,7 +85,7 @@ class Rows:
         contents = [x, y, dydx, *(array for array in (sets, seconds, groups) if array is not None)]
         checksum = hashlib.sha256(repr(([array.shape for array in contents], [*inputs, "", *outputs])).encode())
         for array in contents:
-            array.setflags(write=False)  # all readers of a file share it
+            array.setflags(write=False)  # all members that read the file share the array
             checksum.update(np.ascontiguousarray(array).data)
         rows = cls(
             x,
@@ -138,7 +138,7 @@ class Rows:
         """The least number of groups that are not for the test: each fold has one."""
         if self.sets is not None:
             return len(np.unique(self.groups[self.sets < SETS.index("test")]))
-        sizes = np.sort(np.bincount(self.groups))  # the test takes the smallest ones at worst
+        sizes = np.sort(np.bincount(self.groups))  # in the worst case the test takes the smallest groups
         room = np.rint(self.table.shares[2] * len(self.x))
         return len(sizes) - int(np.searchsorted(np.cumsum(sizes), room, side="right"))
 
@@ -210,7 +210,8 @@ class Rows:
             needed[np.flatnonzero(of_input != of_input[-1])[-1:]] = True
         if needed[:unused].any():
             return training[np.argsort(needed, kind="stable")][unused:]
-        first = np.flatnonzero(self.groups[training] == self.groups[training[unused]])[0]  # the whole group
+        # A group is kept or left out as a whole.
+        first = np.flatnonzero(self.groups[training] == self.groups[training[unused]])[0]
         return training[first:]
 
     def check(self, rows: np.ndarray | slice = slice(None), where: str = "") -> None:
@@ -233,8 +234,8 @@ class Rows:
         for key, names, columns in (("inputs", self.inputs, self.x), ("outputs", self.outputs, self.y)):
             for name, column in zip(names, columns[rows].T, strict=True):
                 size = np.nanmax(column) - np.nanmin(column)
-                if 0 < size < _CLOSEST or (size == 0 and key == "inputs" and self.INPUTS_VARY):
-                    rule = f"{name!r} must have values that differ by at least {_CLOSEST:g}{where}"
+                if 0 < size < _LEAST_RANGE or (size == 0 and key == "inputs" and self.INPUTS_VARY):
+                    rule = f"{name!r} must have values that differ by at least {_LEAST_RANGE:g}{where}"
                     got = f"got {column[0]:g} in {len(column)} rows, within {size:g}"
                     raise self._wrong(key, f"{rule}; {got}: leave it out, add rows, or change its unit")
 
@@ -250,7 +251,7 @@ def read(table: Table) -> Rows:
             the file, and the line and column if there is one.
     """
     stamp = None
-    with suppress(OSError, ValueError):  # `open_table` says why
+    with suppress(OSError, ValueError):  # `open_table` raises the error of a file that cannot be read
         status = os.stat(table.file)
         stamp = os.path.abspath(table.file), status.st_mtime_ns, status.st_size
     columns = replace(table, split=Table(file="").split, folds=None, fold=None, batch_size=None, seed=None)

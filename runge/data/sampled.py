@@ -192,7 +192,7 @@ def _noisy(
     """Return labels with the noise of `data`, in units of the standard deviations of the training points' labels."""
 
     def add(strength: float, label: Tensor, unit: Tensor) -> Tensor:
-        normal = torch.randn(label.shape, generator=noise, dtype=label.dtype)  # drawn in any case, for those after it
+        normal = torch.randn(label.shape, generator=noise, dtype=label.dtype)  # also for 0, so that later draws stay
         return label + strength * unit.std(0, correction=0) * normal if strength else label
 
     return add(data.noise_f, labels[0], train[0]), add(data.noise_df, labels[1], train[1])

@@ -23,13 +23,13 @@ def draw_sets(groups: np.ndarray, is_known: np.ndarray, test: float, val: float,
     sizes = np.bincount(groups)
     order = torch.randperm(len(sizes), generator=generator).numpy()
     anchors = set[int]()
-    for of_output in is_known.T:  # the training rows are the last ones
+    for of_output in is_known.T:  # the training rows are the last: move a known label of each output there
         last = np.flatnonzero(np.isin(order, groups[of_output]))[-1]
         anchors.add(int(order[last]))
         order = np.append(np.delete(order, last), order[last])
     ends = np.rint(np.cumsum([test, val]) * len(groups)).astype(int)
     sets, free = np.full(len(order), SETS.index("train")), order
-    if len(order) < len(groups):  # a set that is not full could take any of the last ones
+    if len(order) < len(groups):  # the test and validation sets, which take what fits, must not take these rows
         free = order[: len(order) - len(anchors)]
     for name, room in (("test", ends[0]), ("val", ends[1] - ends[0])):
         taken = _fitting(sizes[free], room)

@@ -28,9 +28,9 @@ SETS = ("train", "val", "test")
 Folds = Annotated[int, Field(ge=2, le=1000)] | None
 Fold = Natural | None
 
-_MOST_BYTES = 2**33
-_LOSSY = 2.0**53  # from here on not every integer is a number in float64
-_SEPARATORS = ",;\t"  # the first wins a tie: a header of one column has none
+_MOST_BYTES = 2**33  # the most bytes of the numbers in a compressed file, 8 GB
+_INEXACT_INTEGERS = 2.0**53  # the number from which on not every integer is a number in float64
+_SEPARATORS = ",;\t"  # of a CSV file; the first wins a tie, because a header of one column has none
 
 
 class File(NamedTuple):
@@ -41,7 +41,7 @@ class File(NamedTuple):
     lines: Sequence[int] = ()
     inputs: list[str] | None = None
     outputs: list[str] | None = None
-    key: str = "data.file"  # with which messages begin
+    key: str = "data.file"  # the beginning of messages
 
     @property
     def names(self) -> list[str]:
@@ -76,7 +76,7 @@ class File(NamedTuple):
             converted: Any = pandas.to_numeric(column, errors="coerce")
             numbers = converted.to_numpy(float, na_value=np.nan)
         size, empty = np.abs(numbers), column.isna().to_numpy()
-        if (large := size >= _LOSSY).any():
+        if (large := size >= _INEXACT_INTEGERS).any():
             large &= column.astype(str).str.fullmatch(r"[-+]?\d+").to_numpy(bool)
         for rows, rule in (
             (np.isnan(numbers) & ~empty, "must be a number, with a decimal point, or empty"),

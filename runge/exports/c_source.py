@@ -20,7 +20,8 @@ from runge.records.files import printable
 
 __all__ = ["c_source"]
 
-_LANES = 8  # the sizes of layers are multiples of it
+_LANES = 8
+"""The number of which the sizes of layers are multiples."""
 
 
 class _Formula(NamedTuple):

@@ -100,6 +100,8 @@ def _program(function: Function, interval: float | None, hessian: bool) -> torch
 
 
 _MIDDLE = 3.0
+"""The x at which y is 0, the middle of the polynomial."""
+
 _ERFCX = chebyshev.cheb2poly(
     chebyshev.chebinterpolate(lambda y: special.erfcx(2 * _MIDDLE / (1 + y) - _MIDDLE), 20)
 ).tolist()

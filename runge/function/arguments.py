@@ -48,7 +48,7 @@ def evaluate_in_chunks(
                 function, *tensors, inputs=inputs, like=like, at_once=at_once, together=together
             )
         return [result.numpy(force=True) for result in results]
-    # As float64 numbers are not rounded, and in standardised units inputs keep their precision for their mean.
+    # In float64 numbers are not rounded before standardised units subtract their mean.
     tensors = [
         argument if isinstance(argument, Tensor) else torch.as_tensor(argument, dtype=torch.float64)
         for argument in arguments

@@ -29,10 +29,10 @@ from runge.configuration.validation import Floats
 __all__ = ["Calibration"]
 
 
-_MOST = 1000
+_MOST_SCORES = 1000
 """The most scores of a channel in the file: the ends of an interval are then exact to a thousandth of its level."""
 
-_FLOORS = np.geomspace(0.01, 1000, 21)
+_RELATIVE_FLOORS = np.geomspace(0.01, 1000, 21)
 """The floors tau that are compared, over the median spread: their steps are factors of 10^0.25."""
 
 _LEAST_FLOOR = 0.1
@@ -81,8 +81,8 @@ class Calibration:
             error, s = column[is_known], np.zeros(is_known.sum()) if spread is None else spread[is_known, c]
             tau = 1.0 if spread is None else _floor(error, s)
             ordered = np.sort(error / np.sqrt(s**2 + tau**2))
-            if (n := len(ordered)) > _MOST:  # the larger neighbour of each quantile
-                ordered = ordered[np.ceil(np.arange(1, _MOST + 1) * n / _MOST).astype(int) - 1]
+            if (n := len(ordered)) > _MOST_SCORES:  # the larger neighbour of each quantile
+                ordered = ordered[np.ceil(np.arange(1, _MOST_SCORES + 1) * n / _MOST_SCORES).astype(int) - 1]
             floors.append(tau)
             scores.append(tuple(ordered.tolist()))
             counts.append(n)
@@ -110,7 +110,7 @@ def _floor(error: Floats, s: Floats) -> float:
     least = _LEAST_FLOOR * float(np.median(error)) if len(error) else 0.0
     if not (scale := float(np.median(s)) if len(s) else 0.0):
         return max(least, float(np.finfo(float).tiny) ** 0.5)
-    floors = np.maximum(scale * _FLOORS, least)
+    floors = np.maximum(scale * _RELATIVE_FLOORS, least)
     roots = np.sqrt(s**2 + floors[:, None] ** 2)
     with np.errstate(divide="ignore"):
         cost = np.log((error / roots).mean(axis=1)) + np.log(roots).mean(axis=1)

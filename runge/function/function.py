@@ -1,24 +1,24 @@
-"""A trained function, or the mean over several: an ordinary module."""
+"""A trained function, or the mean over several: an ordinary module that knows its errors and its training data."""
 
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from functools import cached_property
 from types import MappingProxyType
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from runge.data.table import numbered
-from runge.function.arguments import Argument, evaluate_in_chunks, without_single
+from runge.function.arguments import Argument
 from runge.function.calibration import Calibration
+from runge.function.mean import MeanNetwork
 from runge.function.outside import Box, NearestRow, input_weights, thinned
 from runge.function.residuals import UnseenErrors, rows_of
 from runge.function.spread import groups_by_rows, spread_over
 from runge.records.directories import RunDirectory
-from runge.sobolev.jet import jet, mean_over, std_over
+from runge.sobolev.jet import mean_over, std_over
 from runge.sobolev.network import StackedMLP
 
 __all__ = ["FLAT", "Function"]
@@ -26,11 +26,11 @@ __all__ = ["FLAT", "Function"]
 FLAT = "the second derivatives of relu are 0: between its kinks it is linear"
 """The sentence that a command prints with the Hessian of such a network."""
 
-_FAR = 3.0  # of `Box.outside`: farther than the width of the range
-_CHUNK = 2**12  # points that are evaluated at a time; what a layer makes of them fits the CPU's cache
+_WARNED_OUTSIDE = 3.0
+"""The number of `Box.outside` above which u(x) warns: farther from the range than its width."""
 
 
-class Function(nn.Module):
+class Function(MeanNetwork):
     """A trained u: R^D -> R^P with its derivative, in the units of the data.
 
     It is the mean over its members: the networks of runs that differ in their seeds, or of any runs that were fitted
@@ -79,30 +79,10 @@ class Function(nn.Module):
         calibration: Calibration | None = None,
         inside: np.ndarray | Box | None = None,
     ) -> None:
-        super().__init__()
-        stacks = [networks] if isinstance(networks, StackedMLP) else [*networks]
-        self.networks = cast(Sequence[StackedMLP], nn.ModuleList(stacks))
+        super().__init__(networks, inputs, outputs)
         self.configuration = dict(configuration)  # a mapping proxy cannot be pickled
-        self.inputs = numbered("x", stacks[0].dimension) if inputs is None else tuple(inputs)
-        self.outputs, self.runs = tuple(outputs), tuple(runs)
-        self.inside = inside
+        self.runs, self.inside = tuple(runs), inside
         self.groups, self._calibration = groups_by_rows(rows), calibration
-
-    @property
-    def members(self) -> int:
-        """The number of members M."""
-        return sum(network.members for network in self.networks)
-
-    @property
-    def flat(self) -> bool:
-        """True if the second derivatives of some members are 0, because their activation is relu."""
-        return any(network.activation_name == "relu" for network in self.networks)
-
-    @property
-    def like(self) -> Tensor:
-        """A tensor on the device and in the precision in which it takes x."""
-        tensors = [network.theta if network.units is None else network.units.x_mean for network in self.networks]
-        return next((tensor for tensor in tensors if tensor.dtype == torch.float64), tensors[0])
 
     def forward(self, x: Argument) -> Any:
         """Return the value u(x).
@@ -116,35 +96,6 @@ class Function(nn.Module):
             return [mean_over(channels) for channels in self.jet(points, 0)]
 
         return self._shaped(*self._evaluate(x, value))[0]
-
-    def derivative(self, x: Argument) -> Any:
-        """Return the derivative u'(x): with D inputs the gradient, with P outputs the Jacobian."""
-        return self.value_and_derivative(x)[1]
-
-    def value_and_derivative(self, x: Argument) -> tuple[Any, Any]:
-        """Return u(x) and u'(x) from one pass."""
-        return self._shaped(*self._means(x, 1))
-
-    def hessian(self, x: Argument) -> Any:
-        """Return the Hessian u''(x), (..., D, D) or with P outputs (..., P, D, D), as `value_derivative_hessian`."""
-        return self.value_derivative_hessian(x)[2]
-
-    def value_derivative_hessian(self, x: Argument) -> tuple[Any, Any, Any]:
-        """Return u(x), u'(x) and u''(x) from one pass.
-
-        With D inputs u'' has the shape (..., D, D), and is symmetric; with P outputs (..., P, D, D). With one input and
-        one output it has the shape of x. It is exact, by forward propagation, as `runge.sobolev.jet.second_order`; a
-        network with relu has 0 everywhere, although its slope jumps.
-        """
-        return self._shaped(*self._means(x, 2))
-
-    def hvp(self, x: Argument, v: Argument) -> Any:
-        """Return the product u''(x) v of the Hessian and directions v, of the shape of `derivative`, without u''.
-
-        Raises:
-            ValueError: v cannot be broadcast to the shape of x.
-        """
-        return self._shaped(*self._means(x, 2, v))[2]
 
     def std(self, x: Argument) -> Any:
         """Return the standard deviation of u(x), as `value_and_derivative_std`."""
@@ -284,7 +235,8 @@ class Function(nn.Module):
         if isinstance(self.inside, Box):
             return self.inside.outside
         if self.groups:
-            with suppress(ValueError, OSError):  # no rows were left out, or the table is gone
+            # Without rows that were left out, or without the table, the nearest row decides.
+            with suppress(ValueError, OSError):
                 if any(self.calibration.outside):
                     return self._disagreement
         return NearestRow(self._training_inputs, self.input_weights).outside
@@ -293,8 +245,8 @@ class Function(nn.Module):
         """Warn if points, (1, N, D), are far beyond the ranges of the training inputs, if these need not be read."""
         if self.inside is None or torch.compiler.is_compiling():
             return
-        with suppress(RuntimeError):  # `torch.func.vmap` cannot ask
-            if (Box(*self.ranges).outside(x[0].detach().cpu()) > _FAR).any():
+        with suppress(RuntimeError):  # within `torch.func.vmap` the comparison has no single answer
+            if (Box(*self.ranges).outside(x[0].detach().cpu()) > _WARNED_OUTSIDE).any():
                 far = "an input is beyond its training range by more than the width of this range"
                 # With the same text and the same line, Python's default filter prints it once in a process.
                 warnings.warn(f"{far}; u.outside(x) returns the distance of each point", RuntimeWarning, stacklevel=1)
@@ -312,43 +264,3 @@ class Function(nn.Module):
         u, du = self.jet(x[None].to(self.like))
         spread = spread_over(torch.cat([u, du.flatten(2)], dim=2), self.groups)
         return torch.linalg.vector_norm(spread * spread.new_tensor(self.calibration.outside), dim=1)
-
-    def _means(self, x: Argument, order: int, along: Argument | None = None) -> list[Any]:
-        """Return the means over members of u and its derivatives up to an order, or of the last along directions."""
-
-        def means(points: Tensor, along: Tensor | None = None) -> list[Tensor]:
-            return [mean_over(tensor) for tensor in self.jet(points, order, along)]
-
-        return self._evaluate(x, means, along=along, of_each=len(self.inputs) ** max(0, order - 1))
-
-    def _shaped(self, *results: Any) -> Any:
-        return results if len(self.outputs) > 1 else without_single(results, len(self.inputs))
-
-    def jet(self, x: Tensor, order: int = 1, along: Tensor | None = None) -> list[Tensor]:
-        """Return u, (M, N, P), u', (M, N, P, D), and u'', (M, N, P, D, D), up to an order, of each member.
-
-        The points x are (1, N, D), and so are directions v, if any, along which u'' v, (M, N, P, D), is returned.
-        """
-        jets = [jet(network, x, order, along) for network in self.networks]
-        if len(jets) == 1:
-            return jets[0]
-        return [torch.cat([tensor.to(self.like) for tensor in tensors]) for tensors in zip(*jets, strict=True)]
-
-    def _evaluate(
-        self,
-        x: Argument,
-        function: Callable[..., Sequence[Tensor]],
-        like: Tensor | None = None,
-        along: Argument | None = None,
-        of_each: int = 1,
-    ) -> list[Any]:
-        """Return the results of a function of points, of which each has `of_each` numbers."""
-        return evaluate_in_chunks(
-            function,
-            x,
-            along,
-            inputs=self.inputs,
-            like=self.like if like is None else like,
-            at_once=max(1, _CHUNK // (self.members * of_each)),
-            together=any(parameter.requires_grad for parameter in self.parameters()),
-        )

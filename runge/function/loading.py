@@ -169,7 +169,7 @@ def _network(runs: Sequence[RunDirectory], checkpoints: Sequence[Mapping[str, An
         weights = join(checkpoint["state_dict"] for checkpoint in checkpoints)
         state = {name.removeprefix(prefix): x for name, x in weights.items() if name.startswith(prefix)}
         network = StackedMLP(
-            Model(**model | {"derivative": "forward"}),  # which can be exported
+            Model(**model | {"derivative": "forward"}),  # autograd cannot be exported
             domains=torch.tensor([-1.0, 1.0]).expand(*state["scale"].shape[::2], 2),
             generators=[torch.Generator()] * len(state["theta"]),
             dtype=state["theta"].dtype,

@@ -30,7 +30,7 @@ __all__ = ["Interval", "fitted", "suggest", "suggest_for"]
 Interval = Sequence[float]
 
 _MOST_CANDIDATES = 2048
-_MOST_ROWS = 10_000
+_MOST_CORRELATED_ROWS = 10_000
 """The most candidates, and the most rows, whose correlations are a matrix of 800 MB."""
 
 
@@ -130,8 +130,8 @@ def fitted(directory: str) -> tuple[Function, Rows]:
         rule = "must be fitted to a table; a formula can be sampled anywhere"
         raise ConfigurationError(f"SWEEP: {rule}, got {directory!r}")
     rows, _ = rows_of(RunDirectory(function.runs[0]))
-    if len(rows.x) > _MOST_ROWS:
-        rule = f"must be fitted to at most {_MOST_ROWS} rows"
+    if len(rows.x) > _MOST_CORRELATED_ROWS:
+        rule = f"must be fitted to at most {_MOST_CORRELATED_ROWS} rows"
         raise ConfigurationError(f"SWEEP: {rule}; {rows.table.file!r} has {len(rows.x)}")
     return function, rows
 

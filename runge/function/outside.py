@@ -47,10 +47,10 @@ times. In an empty corner of the data the area under the ROC curve is 0.96, comp
 nearest row, and 0.94 for the standard deviation of a Gaussian process.
 """
 
-_LEVEL = 0.95
+_INSIDE_SHARE = 0.95
 """The share of the training data that is inside, by definition."""
 
-_MOST = 1000
+_MOST_KEPT_ROWS = 1000
 """The most rows in a checkpoint, to which distances are computed: a bound on its size and on the time."""
 
 _LEAST_WEIGHT = 0.01
@@ -60,11 +60,11 @@ _LEAST_WEIGHT = 0.01
 def thinned(x: Floats) -> Floats:
     """Return the distinct rows of inputs, (n, D), or of more than 1000 the ends of each input and a random sample."""
     x = np.unique(x, axis=0)
-    if len(x) <= _MOST:
+    if len(x) <= _MOST_KEPT_ROWS:
         return x
     ends = np.unique([x.argmin(0), x.argmax(0)])
     inner = np.setdiff1d(np.arange(len(x)), ends)
-    sample = np.random.default_rng(0).choice(inner, max(_MOST - len(ends), 0), replace=False)
+    sample = np.random.default_rng(0).choice(inner, max(_MOST_KEPT_ROWS - len(ends), 0), replace=False)
     return x[np.sort(np.concatenate([ends, sample]))]
 
 
@@ -94,7 +94,7 @@ def per_quantile(spread: Floats, factors: Floats) -> Floats:
 
 def _quantile(numbers: Floats) -> float:
     """Return the limit that a new number exceeds with the probability 1 / 20, or 1 / (n + 1) of n < 19 numbers."""
-    return float(np.quantile(numbers, _LEVEL, method="weibull"))
+    return float(np.quantile(numbers, _INSIDE_SHARE, method="weibull"))
 
 
 class Box(NamedTuple):
@@ -134,7 +134,7 @@ class NearestRow:
         scale = np.divide(weights, x.std(0), where=x.max(0) > x.min(0), out=np.full_like(weights, np.inf))
         self._origin, self._scale = torch.from_numpy(x[0]), torch.from_numpy(scale)
         self._rows = torch.unique(self._scaled(torch.from_numpy(x)), dim=0)
-        self._unit = 0.0  # of one row, from which every distance is infinite
+        self._unit = 0.0  # with one row, every other point is infinitely far away
         if len(self._rows) > 1:
             between = _distances(self._rows, self._rows).fill_diagonal_(torch.inf)
             self._unit = _quantile(between.amin(1).numpy())

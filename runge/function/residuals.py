@@ -25,8 +25,12 @@ __all__ = ["UnseenErrors", "errors_of", "rows_of"]
 
 Jet = Callable[[Tensor], Sequence[Tensor]]
 
-_CHUNK = 2**12  # points that are evaluated at a time
-_LEAST_LOCAL = 20  # rows that several networks of the same rows have not seen
+_EVALUATED_POINTS = 2**12
+"""The points that are evaluated at a time."""
+
+_LEAST_LOCAL_ROWS = 20
+"""The least rows that several networks of the same rows have not seen, with which intervals are local."""
+
 _SEEN, _UNUSED, _VALIDATED = range(3)  # what a run has used a row for: training, nothing or a test, validation
 
 
@@ -152,7 +156,7 @@ class UnseenErrors(NamedTuple):
             rule = "need rows that were left out of the training of some network, as data.folds does"
             raise ValueError(f"intervals {rule}")
         error, spread, has_spread = (np.concatenate(arrays) for arrays in (errors, spreads, several))
-        if local and has_spread.sum() >= _LEAST_LOCAL:
+        if local and has_spread.sum() >= _LEAST_LOCAL_ROWS:
             channels = Channels.of(rows.x, rows.y, rows.dydx)
             factors = per_quantile(spread[has_spread], np.append(channels.value, channels.slope))
             return replace(Calibration.of(error[has_spread], spread[has_spread]), outside=tuple(factors.tolist()))
@@ -167,7 +171,7 @@ def errors_of(jet: Jet, rows: Rows, index: np.ndarray) -> Tensor:
 def _predictions(jet: Jet, x: np.ndarray) -> Tensor:
     """Return the values and slopes of M networks at points, (M, n, P + P D)."""
     with torch.no_grad():
-        jets = [jet(chunk[None]) for chunk in torch.from_numpy(x).split(_CHUNK)]
+        jets = [jet(chunk[None]) for chunk in torch.from_numpy(x).split(_EVALUATED_POINTS)]
     u, du = (torch.cat(tensors, dim=1).double().cpu() for tensors in zip(*jets, strict=True))
     return torch.cat([u, du.flatten(2)], dim=2)
 

@@ -24,13 +24,13 @@ if TYPE_CHECKING:
 
 __all__ = ["fit_of_function", "formula_of", "plane_of", "profiles_of", "rows_seen", "section_of"]
 
-_PROFILE, _PLANE = 101, 61
+_LINE_POINTS, _SIDE_POINTS = 101, 61
 """The points of a line, and of each side of a plane: both end in the ends of the inputs."""
 
-_MOST_POINTS = 10**6
+_MOST_SAMPLED = 10**6
 """The most points of a formula that a picture samples again."""
 
-_MOST_ROWS = 2000
+_MOST_DRAWN_ROWS = 2000
 """The most rows that are drawn: more would cover each other."""
 
 
@@ -53,7 +53,7 @@ def profiles_of(
     function: "Function",
     x: Array,
     inputs: Sequence[int] | None = None,
-    points: int = _PROFILE,
+    points: int = _LINE_POINTS,
     target: Target | None = None,
 ) -> list[Section]:
     """Return a section along some inputs, by default all, between the ends of rows x, (m, D), through their median.
@@ -71,7 +71,7 @@ def profiles_of(
 
 def plane_of(function: "Function", x: Array) -> Section:
     """Return a section of a function of two inputs, on a grid over the box of rows x, (m, 2)."""
-    axes = np.linspace(x.min(0), x.max(0), _PLANE)
+    axes = np.linspace(x.min(0), x.max(0), _SIDE_POINTS)
     return section_of(function, np.stack(np.meshgrid(*axes.T), axis=-1).reshape(-1, 2))
 
 
@@ -88,7 +88,7 @@ def formula_of(configuration: Mapping[str, Any]) -> tuple[Target | None, tuple[A
         target = build_of_file("target", configuration["target"], Target)
         sampling = build_of_file("sampling", configuration["sampling"], Sampling)
         data = build_of_file("data", configuration.get("data"), Data)
-        if data.n_train + data.n_val + data.n_test + data.boundary_points + (data.n_derivative or 0) > _MOST_POINTS:
+        if data.n_train + data.n_val + data.n_test + data.boundary_points + (data.n_derivative or 0) > _MOST_SAMPLED:
             raise ValueError("too many points for a picture")
         seed = Seed.of_data(configuration["seed"], data.seed, data.folds)
         train = sample(target, sampling, seed.generator("data"), data).train
@@ -113,7 +113,7 @@ def rows_seen(function: "Function") -> tuple[Array, Array, Array]:
         fit = fit_of(read_columns(run, run.fit, None, sys.maxsize))
         return fit.x, fit.f, fit.df
     seen = np.union1d(split.train, split.val)
-    seen = seen[:: -(-len(seen) // _MOST_ROWS)]
+    seen = seen[:: -(-len(seen) // _MOST_DRAWN_ROWS)]
     return rows.x[seen], rows.y[seen], rows.dydx[seen]
 
 

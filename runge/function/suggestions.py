@@ -30,13 +30,13 @@ from runge.sampling.domain import sobol
 __all__ = ["choose", "draw_points", "relative"]
 
 
-_DRAWN = 2048
+_DRAWN_CANDIDATES = 2048
 """The number of candidates, a power of 2 as the Sobol sequence needs: their correlations are 2048^2 numbers, 34 MB."""
 
-_DECADES = 1e3
+_LOGARITHMIC_RATIO = 1e3
 """The ratio of the ends of an input from which on it is compared by its logarithm."""
 
-_RIDGE = 1e-6
+_NOISE_VARIANCE = 1e-6
 """The variance of the labels' noise, relative to the variance of the error: it keeps the Cholesky factor regular."""
 
 
@@ -64,7 +64,7 @@ def draw_points(rows_x: Floats, box: Floats, seed: int) -> Floats:
     """
     logs = _spans_decades(rows_x) & (box[:, 0] > 0)
     ends = np.log(box, where=logs[:, None], out=box.copy())
-    x = sobol(_DRAWN, torch.from_numpy(ends), seed).numpy()
+    x = sobol(_DRAWN_CANDIDATES, torch.from_numpy(ends), seed).numpy()
     points = np.exp(x, where=logs, out=x.copy()).clip(*box.T)
     is_integer = (rows_x == np.rint(rows_x)).all(axis=0) & (box[:, 0] < box[:, 1])
     points = np.rint(points, where=is_integer, out=points)
@@ -78,7 +78,7 @@ def draw_points(rows_x: Floats, box: Floats, seed: int) -> Floats:
 
 def _spans_decades(x: Floats) -> NDArray[np.bool_]:
     """Return whether inputs of rows, (n, D), are positive and span more than three decades, (D,)."""
-    return (x > 0).all(axis=0) & (x.max(axis=0) > _DECADES * x.min(axis=0))
+    return (x > 0).all(axis=0) & (x.max(axis=0) > _LOGARITHMIC_RATIO * x.min(axis=0))
 
 
 def choose(candidates: Floats, squares: Floats, rows_x: Floats, count: int) -> NDArray[np.int64]:
@@ -106,12 +106,12 @@ def choose(candidates: Floats, squares: Floats, rows_x: Floats, count: int) -> N
     def correlation(a: Floats, b: Floats) -> Floats:
         return np.exp(-cdist(a, b, "sqeuclidean") / (2 * length**2))
 
-    factor = cholesky(correlation(rows, rows) + _RIDGE * np.eye(len(rows)), lower=True)
+    factor = cholesky(correlation(rows, rows) + _NOISE_VARIANCE * np.eye(len(rows)), lower=True)
     explained = solve_triangular(factor, correlation(rows, x), lower=True)
     left, chosen = correlation(x, x) - explained.T @ explained, np.empty(count, np.int64)
     free = np.ones(len(x), bool)
     for i in range(count):
-        variance = np.maximum(left.diagonal(), 0) + _RIDGE
+        variance = np.maximum(left.diagonal(), 0) + _NOISE_VARIANCE
         reductions = squares @ np.square(left) / variance
         chosen[i] = j = int(np.argmax(np.where(free, reductions, -1)))
         free[j] = False

@@ -15,22 +15,22 @@ __all__ = ["ColumnCheck", "check_columns"]
 # half with noise of 5 %, exactly the wrong columns are named in 175 of 175 tables, and none in 100 of 100 sound ones.
 # Stricter limits miss mistakes, looser ones name right columns.
 
-_GAIN = 0.08
+_LEAST_GAIN = 0.08
 """The least decrease of log S that confirms a mistake: S is 8 % smaller."""
 
-_GAIN_UNRELATED = 0.7
+_LEAST_GAIN_UNRELATED = 0.7
 """The least decrease if the mistake is not a usual one: S halves."""
 
-_Z = 4.0
+_LEAST_Z = 4.0
 """The least decrease in its standard errors: a normal variable exceeds 4 with a probability of 3e-5."""
 
-_LEFT = 0.8
+_MOST_LEFT = 0.8
 """The largest share of the differences that a correction may leave unexplained."""
 
-_LEFT_LITTLE = 0.5
+_MOST_LEFT_IN_DOUBT = 0.5
 """The largest share if noise or curvature could also be the reason."""
 
-_EXCESS = 0.5
+_LEAST_EXCESS = 0.5
 """The least part of the error that curvature cannot cause, over the error after the correction.
 
 1856 sound tables had no mistake with it. They were of smooth, steep and rough functions, on grids, with missing labels,
@@ -42,31 +42,31 @@ _PER_COLUMN = 0.02
 _PER_FACTOR = 0.05
 _PER_UNRELATED = 0.3
 
-_MOST = 8
+_MOST_MISTAKES = 8
 """The most mistakes of a table, a bound on the time: each takes a search over all possible ones."""
 
-_EXACT = 1e-6
+_EXACT_ERROR = 1e-6
 """An error that is round-off, relative to the mean difference."""
 
-_TOGETHER = 0.5
+_LEAST_TOGETHER = 0.5
 """The least share of the rows of an output in which the other outputs are known too; else each is checked alone."""
 
 _USELESS = 0.4
 """The least share of the differences that useless derivatives leave."""
 
-_BY_VALUES = 0.55
+_BY_PLANE = 0.55
 """The largest share that a plane through near values leaves if derivatives are useless."""
 
-_BETTER = 0.6
+_RATIO_BY_PLANE = 0.6
 """The largest share that the plane leaves, over the share that the derivatives leave."""
 
-_WORSE, _OFTEN = 1.5, 1 / 3
+_WORSE_FACTOR, _WORSE_ROWS = 1.5, 1 / 3
 """The factor by which the error of derivatives exceeds that of the plane, and the least share of rows with it.
 
 Rows that are too far apart, kinks, fronts and noise increase both errors, so that neither is named then.
 """
 
-_SAME = 0.03
+_EQUAL_ERRORS = 0.03
 """The share of the mean difference below which two errors do not differ."""
 
 
@@ -105,7 +105,7 @@ def check_columns(x: Floats, y: Floats, dydx: Floats) -> ColumnCheck:
     if not len(outputs):
         return ColumnCheck([], [], [], {})
     together, most = is_known[:, outputs].all(1).sum(), is_known[:, outputs].sum(0).max()
-    pairs = Pairs.of(x, y[:, outputs], dydx[:, outputs]) if together >= _TOGETHER * most else None
+    pairs = Pairs.of(x, y[:, outputs], dydx[:, outputs]) if together >= _LEAST_TOGETHER * most else None
     if pairs is None and len(outputs) > 1:
         alone = [_numbered(check_columns(x, y[:, [p]], dydx[:, [p]]), [p]) for p in outputs.tolist()]
         return ColumnCheck(
@@ -145,7 +145,7 @@ def _search(labels: Labels) -> list[Mistake]:
     any more after later ones. `_confirmed` therefore tests all of them again.
     """
     mistakes = list[Mistake]()
-    while len(mistakes) < _MOST:
+    while len(mistakes) < _MOST_MISTAKES:
         gains = [
             (labels.gain(labels.errors(mistake.sources)) - _price(mistake), mistake) for mistake in possible(labels)
         ]
@@ -185,10 +185,10 @@ def _confirmed(labels: Labels, mistakes: Sequence[Mistake]) -> tuple[list[Mistak
             outputs = {p for p, _ in mistake.sources}
             errors = {p: corrected.error[p] for p in outputs}
             before, after = uncorrected.unexplained(outputs), corrected.unexplained(outputs)
-            enough = uncorrected.gain(errors) > (_GAIN_UNRELATED if mistake.kind == "unrelated" else _GAIN)
+            enough = uncorrected.gain(errors) > (_LEAST_GAIN_UNRELATED if mistake.kind == "unrelated" else _LEAST_GAIN)
             z = uncorrected.significance(errors) if enough and _is_sound(mistake, uncorrected, corrected) else 0.0
             evidence.append((z, mistake._replace(before=before, after=after)))
-        if all(z > _Z for z, _ in evidence):
+        if all(z > _LEAST_Z for z, _ in evidence):
             return [mistake for _, mistake in evidence], corrected
         weakest = min(range(len(evidence)), key=lambda i: evidence[i][0])
         mistakes = [mistake for i, mistake in enumerate(mistakes) if i != weakest]
@@ -207,15 +207,15 @@ def _is_sound(mistake: Mistake, wrong: Labels, right: Labels) -> bool:
     if not mistake.is_unit and any(_may_be_coarse(wrong, place) for place in mistake.sources):
         return False
     if mistake.kind != "factor" or min(factors) < 0 or max(factors) > 1:
-        return left < (_LEFT_LITTLE if mistake.kind == "unrelated" else _LEFT)
+        return left < (_MOST_LEFT_IN_DOUBT if mistake.kind == "unrelated" else _MOST_LEFT)
     excess = np.mean([np.log(wrong.excess(p) / right.size[p]) for p in outputs])
-    return left < _LEFT_LITTLE and bool(excess > np.log(_EXCESS))
+    return left < _MOST_LEFT_IN_DOUBT and bool(excess > np.log(_LEAST_EXCESS))
 
 
 def _explains_nearest(labels: Labels, p: int) -> bool:
     """Return whether the derivatives explain most of the nearest differences exactly, as of a step or a flag."""
     nearest = labels.error[p][labels.pairs.group == 0]
-    return bool(np.mean(np.abs(nearest) <= _EXACT * np.abs(labels.difference[p]).mean()) > 0.5)
+    return bool(np.mean(np.abs(nearest) <= _EXACT_ERROR * np.abs(labels.difference[p]).mean()) > 0.5)
 
 
 def _may_be_coarse(labels: Labels, place: Place, changes: bool = True) -> bool:
@@ -249,8 +249,8 @@ def _useless(x: Floats, labels: Labels, corrected: Labels, p: int) -> Mistake | 
         if len(total) < LEAST_ROWS:
             return None
         before, after = by_slopes.mean() / total.mean(), by_values.mean() / total.mean()
-        worse = np.mean(by_slopes > _WORSE * by_values + _SAME * total.mean())
-        if before < _USELESS or after > min(_BY_VALUES, _BETTER * before) or worse < _OFTEN:
+        worse = np.mean(by_slopes > _WORSE_FACTOR * by_values + _EQUAL_ERRORS * total.mean())
+        if before < _USELESS or after > min(_BY_PLANE, _RATIO_BY_PLANE * before) or worse < _WORSE_ROWS:
             return None
     return Mistake("useless", {(p, d): Source(None, np.nan) for d in inputs}, float(before), float(after))
 
@@ -265,7 +265,7 @@ def _matters(labels: Labels, place: Place) -> bool:
     """Return whether a wrong sign of a column would be visible."""
     p, d = place
     flipped = {p: labels.error[p] + 2 * labels.terms[p][:, d]}
-    return labels.gain(flipped) < -_GAIN and labels.significance(flipped) < -_Z
+    return labels.gain(flipped) < -_LEAST_GAIN and labels.significance(flipped) < -_LEAST_Z
 
 
 def _numbered(check: ColumnCheck, outputs: Sequence[int]) -> ColumnCheck:

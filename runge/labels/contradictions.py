@@ -16,13 +16,13 @@ from runge.labels.twins import Twin, check_twins
 
 __all__ = ["ColumnNames", "Finding", "LabelReport", "contradictions", "wrong_columns"]
 
-_NONE = 0.9
+_LEAST_LEFT_BY_NONE = 0.9
 """The least share of the differences that derivatives leave if a message calls their effect none, not little."""
 
-_CLOSE, _FAR = 0.02, 0.1
+_FACTOR_TOLERANCE, _MOST_FACTOR_TOLERANCE = 0.02, 0.1
 """The tolerances of the logarithm of a factor with exact labels, and at most: the unexplained share adds to it."""
 
-_ENOUGH = 5
+_LEAST_EQUAL_ROWS = 5
 """The least number of rows of two equal columns: fewer may be equal by chance, as zeros are."""
 
 _listed = partial(listed, most=5, last=" and ")  # columns in a sentence
@@ -209,7 +209,7 @@ def _copy(place: Place, dydx: Floats, wrong: Collection[Place], names: ColumnNam
     column = dydx[:, *place]
     for candidate in np.ndindex(dydx.shape[1:]):
         shared = ~np.isnan(column + dydx[:, *candidate])
-        varies = shared.sum() >= _ENOUGH and np.ptp(column[shared]) > 0
+        varies = shared.sum() >= _LEAST_EQUAL_ROWS and np.ptp(column[shared]) > 0
         if candidate not in wrong and varies and (column[shared] == dydx[shared, *candidate]).all():
             return f"{names.column(place)} equals {names.column(candidate)} in {shared.sum()} of {shared.sum()} rows."
     return ""
@@ -221,7 +221,7 @@ def _words(mistake: Mistake, x: Floats, names: ColumnNames) -> tuple[str, dict[s
     moved = {changed: right.place for changed, right in mistake.sources.items() if right.place is not None}
     match mistake.kind:
         case "useless":
-            share = "none" if mistake.before > _NONE else "little"
+            share = "none" if mistake.before > _LEAST_LEFT_BY_NONE else "little"
             return "useless", {"output": names.outputs[place[0]], "part": share, "left": _percent(mistake.before)}
         case "factor" if source.factor == -1:
             return "sign", {}
@@ -251,7 +251,7 @@ def _factor(mistake: Mistake, x: Floats, names: ColumnNames) -> tuple[str, dict[
     name, spread = ("the input", 0.0) if len(by) > 1 else (names.inputs[d := by.pop() or 0], float(x[:, d].std()))
     also = " and the wrong sign" if factor < 0 else ""
     wrong = f"{'large' if large else 'small'} by a factor of {size:.3g}{also}"
-    usual = usual_factor(factor, spread, min(_CLOSE + mistake.after, _FAR))
+    usual = usual_factor(factor, spread, min(_FACTOR_TOLERANCE + mistake.after, _MOST_FACTOR_TOLERANCE))
     if usual is None or mistake.after > mistake.before / 2:
         return "other factor", {"wrong": wrong}
     degrees = ("radian", "degree") if large else ("degree", "radian")

@@ -37,22 +37,22 @@ __all__ = ["Mistake", "possible", "usual_factor"]
 Kind = Literal["factor", "swapped", "transposed", "shifted", "unrelated", "useless"]
 
 _SHIFTS = 1, -1, 2, -2, 3, -3
-_FACTOR = 1.35
+_LEAST_FACTOR = 1.35
 """A factor between this and its inverse may come from curvature and noise."""
 
-_MOST = 50
+_MOST_SWAPPED = 50
 """The most columns, or lists of them, any two of which may be swapped: the number of pairs grows with the square."""
 
-_TOLERANCE = 0.08
+_FACTOR_SPREAD = 0.08
 """The tolerance of the logarithm of a usual factor: those of 2, 2 pi, 10, 180 / pi and 100 differ by 0.4 or more."""
 
-_SIGN = 0.1
+_SIGN_TOLERANCE = 0.1
 """The largest distance of the factor of a wrong sign from -1: what curvature changes."""
 
-_STEPS = 20
+_REWEIGHTINGS = 20
 """The steps of the reweighting, a bound on the time."""
 
-_MEDIANS = 3
+_MEDIAN_PASSES = 3
 """The passes of the weighted median, whose weights 1 / S follow from the factor of the pass before."""
 
 
@@ -90,7 +90,7 @@ class Mistake(NamedTuple):
         )
 
 
-def usual_factor(factor: float, deviation: float = 0.0, tolerance: float = _TOLERANCE) -> tuple[str, float] | None:
+def usual_factor(factor: float, deviation: float = 0.0, tolerance: float = _FACTOR_SPREAD) -> tuple[str, float] | None:
     """Return the name and the size of the usual factor that is next to another one or to its inverse; None: too far.
 
     Args:
@@ -171,7 +171,7 @@ def _exchanged(pairs: Iterable[tuple[Place, Place]]) -> dict[Place, Source]:
 
 def _pairs(items: Sequence[Any]) -> Iterable[tuple[Any, Any]]:
     """Return any two of a list, or only neighbours if it is long: the number of pairs grows with the square."""
-    return combinations(items, 2) if len(items) <= _MOST else pairwise(items)
+    return combinations(items, 2) if len(items) <= _MOST_SWAPPED else pairwise(items)
 
 
 def _transposed(outputs: int, inputs: int) -> Iterator[Mapping[Place, Source]]:
@@ -191,7 +191,7 @@ def _factor(labels: Labels, group: Sequence[Place]) -> float | None:
     unexplained = [labels.error[p] + term for p, term in zip(inputs, terms, strict=True)]
     v, u = np.concatenate(unexplained), np.concatenate(terms)
     factor = 1.0
-    for _ in range(_MEDIANS):
+    for _ in range(_MEDIAN_PASSES):
         errors = [difference - factor * term for difference, term in zip(unexplained, terms, strict=True)]
         sizes = [labels.size_of(p, error)[pairs.group] for p, error in zip(inputs, errors, strict=True)]
         factor = _rounded(_slope(v, u, np.concatenate(sizes)))
@@ -207,7 +207,7 @@ def _factors(labels: Labels, p: int) -> dict[Place, Source]:
     scale = np.abs(terms).max(0) + np.finfo(float).tiny
     columns, weight = terms / scale, 1 / size
     coefficients = np.zeros(terms.shape[1])
-    for _ in range(_STEPS):
+    for _ in range(_REWEIGHTINGS):
         weighted = columns * (weight / weight.mean())[:, None]
         coefficients = np.linalg.lstsq(weighted.T @ columns, weighted.T @ labels.difference[p], rcond=1e-10)[0]
         error = np.abs(labels.difference[p] - columns @ coefficients) / size
@@ -230,8 +230,8 @@ def _slope(v: Floats, u: Floats, size: Floats) -> float:
 
 def _rounded(factor: float) -> float:
     """Return -1 for a factor of about -1, which curvature changes a little, and any other factor unchanged."""
-    return -1.0 if abs(factor + 1) < _SIGN else float(factor)
+    return -1.0 if abs(factor + 1) < _SIGN_TOLERANCE else float(factor)
 
 
 def _is_wrong(factor: float) -> bool:
-    return factor < 0 or factor > _FACTOR or 0 < factor < 1 / _FACTOR
+    return factor < 0 or factor > _LEAST_FACTOR or 0 < factor < 1 / _LEAST_FACTOR

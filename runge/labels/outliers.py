@@ -29,31 +29,48 @@ from runge.configuration.validation import Floats
 
 __all__ = ["Outlier", "outliers"]
 
-_TIMES, _SIZE, _BEYOND, _NEAREST = 12.0, 0.25, 0.05, 6
-"""The least z, also relative to the others of the row; the least size of a residual, relative to the labels; and the
-share of it by which a label is beyond those of the nearest rows, and the number of these rows.
+# The next four were chosen with 18 tables with a wrong label and 37 without: 17 of the 18 are right, and one of the 37
+# names a label, in the only row at a spike. Of other functions, 60 to 150 rows each, 29 of 30 wrong labels are named,
+# and no label in 20 sound tables.
 
-They were chosen with 18 tables with a wrong label and 37 without: 17 of the 18 are right, and one of the 37 names a
-label, in the only row at a spike. With 8 instead of 12, right labels are named in two more of these tables. Of other
-functions, 60 to 150 rows each, 29 of 30 wrong labels are named, and no label in 20 sound tables.
+_LEAST_DEVIATIONS = 12.0
+"""The least z, also relative to the others of the row. With 8, right labels are named in two more of these tables."""
+
+_LEAST_SIZE = 0.25
+"""The least size of a residual, in standard deviations of the labels."""
+
+_LEAST_BEYOND = 0.05
+"""The least share of a residual by which its label is beyond those of the nearest rows."""
+
+_NEAREST_ROWS = 6
+"""The number of these rows."""
+
+_SIMILAR_SHARE, _MOST_SIMILAR = 1 / 6, 1
+"""The share of a residual that counts as similar, and the most nearest rows in one input with similar residuals.
+
+They were chosen with the borehole function, a derivative of which is large at one end of the range of an input: up to
+13 exact labels of 939 rows were named, now none. Of 60 wrong labels in tables of 80 to 150 rows, 52 are named instead
+of 54: networks that have seen a wrong label are also wrong near it.
 """
 
-_HARD, _FEW = 1 / 6, 1
-"""The share of a residual that at most so many of the nearest rows in one input may have. Chosen with the borehole
-function, a derivative of which is large at one end of the range of an input: up to 13 exact labels of 939 rows were
-named, now none. Of 60 wrong labels in tables of 80 to 150 rows, 52 are named instead of 54: networks that have seen a
-wrong label are also wrong near it.
+_MOST_UNEXPLAINED = 0.5
+"""The largest root mean square of the other residuals of a column, in standard deviations of their labels.
+
+The networks then explain at least 1 - 0.5^2 = 3/4 of the variance. Where they do not, a residual is no evidence on a
+label.
 """
 
-_EXPLAINED = 0.5
-"""The largest root mean square of the other residuals of a column, over the standard deviation of their labels: the
-networks explain at least 1 - 0.5^2 = 3/4 of the variance. Where they do not, a residual is no evidence on a label.
-"""
+_NORMAL_DEVIATION = 1 / 1.4826
+"""The median absolute deviation of a normal distribution, in standard deviations."""
 
-_NORMAL = 1 / 1.4826  # the median absolute deviation of a normal distribution, in standard deviations
-_MOST = 100  # residuals that are looked at: in many dimensions the nearest rows of one take up to a tenth of a second
-_FEWEST = 5  # known labels of a column, by which its robust deviation means something
-_MATTERS = 0.01  # the least size of a derivative, relative to the values: others are round-off
+_MOST_RESIDUALS = 100
+"""The most residuals that are tested: in many dimensions the nearest rows of one take up to a tenth of a second."""
+
+_LEAST_LABELS = 5
+"""The least known labels of a column, by which its robust deviation means something."""
+
+_LEAST_SLOPE = 0.01
+"""The least size of a derivative, relative to the values: others are round-off."""
 
 
 class Outlier(NamedTuple):
@@ -86,30 +103,30 @@ def outliers(residuals: Floats, x: Floats, y: Floats, dydx: Floats) -> list[Outl
     labels, is_known = np.c_[y, dydx.reshape(n, -1)], ~np.isnan(residuals)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)  # a column without any label
-        robust = np.nan_to_num(median_abs_deviation(residuals, axis=0, scale=_NORMAL, nan_policy="omit"))
-    size = np.where(is_known.sum(axis=0) < _FEWEST, 0, np.abs(np.nan_to_num(residuals)))
+        robust = np.nan_to_num(median_abs_deviation(residuals, axis=0, scale=_NORMAL_DEVIATION, nan_policy="omit"))
+    size = np.where(is_known.sum(axis=0) < _LEAST_LABELS, 0, np.abs(np.nan_to_num(residuals)))
     # Most residuals of a column may be equal, as those of a network with relu: the robust deviation is then 0.
     round_off = np.finfo(float).eps * size.max(axis=0) + np.finfo(float).tiny
     deviations = size / np.maximum(robust, round_off)
-    large = (deviations > _TIMES) & (size > _SIZE * _scale(labels, y.shape[1], unit))
+    large = (deviations > _LEAST_DEVIATIONS) & (size > _LEAST_SIZE * _scale(labels, y.shape[1], unit))
     usual = is_known & ~large
     unexplained = np.sqrt((size**2 * usual).sum(axis=0) / np.maximum(usual.sum(axis=0), 1))
-    large &= unexplained <= _EXPLAINED * _scale(np.where(large, np.nan, labels), y.shape[1], unit)
+    large &= unexplained <= _MOST_UNEXPLAINED * _scale(np.where(large, np.nan, labels), y.shape[1], unit)
     suspects, tree = list[Outlier](), KDTree(x / unit) if large.any() else None
     in_order = cache(lambda column: _in_order_of_inputs(x, is_known[:, column]))
-    order = np.argsort(-deviations[large], kind="stable")[:_MOST]
+    order = np.argsort(-deviations[large], kind="stable")[:_MOST_RESIDUALS]
     for row, column in np.argwhere(large)[order].tolist():
         of_row = np.delete(deviations[row], column)[np.delete(is_known[row], column)]
-        if tree is None or not len(of_row) or deviations[row, column] <= _TIMES * of_row.max():
+        if tree is None or not len(of_row) or deviations[row, column] <= _LEAST_DEVIATIONS * of_row.max():
             continue
         around = size[_near_in_one_input(in_order(column), row), column]  # with the row itself
-        if (around > _HARD * size[row, column]).sum(axis=0).max() > 1 + _FEW:
+        if (around > _SIMILAR_SHARE * size[row, column]).sum(axis=0).max() > 1 + _MOST_SIMILAR:
             continue
-        near = np.reshape(tree.query(x[row] / unit, min(1 + _NEAREST, n))[1], -1)
+        near = np.reshape(tree.query(x[row] / unit, min(1 + _NEAREST_ROWS, n))[1], -1)
         near = near[(near != row) & ~np.isnan(labels[near, column])]
         if len(near):
             low, high = labels[near, column].min(), labels[near, column].max()
-            if max(low - labels[row, column], labels[row, column] - high) > _BEYOND * size[row, column]:
+            if max(low - labels[row, column], labels[row, column] - high) > _LEAST_BEYOND * size[row, column]:
                 suspects.append(Outlier(row, column, float(deviations[row, column])))
     return suspects
 
@@ -122,9 +139,9 @@ def _in_order_of_inputs(x: Floats, which: NDArray[np.bool_]) -> NDArray[np.int64
 
 def _near_in_one_input(in_order: NDArray[np.int64], row: int) -> NDArray[np.int64]:
     """Return a row and the six nearest ones in the order of each input, (7, D); fewer if there are fewer."""
-    first = (in_order == row).argmax(axis=0) - _NEAREST // 2
-    first = first.clip(0, max(0, len(in_order) - 1 - _NEAREST))
-    return np.take_along_axis(in_order, first + np.arange(min(1 + _NEAREST, len(in_order)))[:, None], axis=0)
+    first = (in_order == row).argmax(axis=0) - _NEAREST_ROWS // 2
+    first = first.clip(0, max(0, len(in_order) - 1 - _NEAREST_ROWS))
+    return np.take_along_axis(in_order, first + np.arange(min(1 + _NEAREST_ROWS, len(in_order)))[:, None], axis=0)
 
 
 def _scale(labels: Floats, outputs: int, unit: Floats) -> Floats:
@@ -132,5 +149,5 @@ def _scale(labels: Floats, outputs: int, unit: Floats) -> Floats:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)  # a column without any label
         deviation = np.nan_to_num(np.nanstd(labels, axis=0))
-    least = _MATTERS * deviation[:outputs, None] / unit
+    least = _LEAST_SLOPE * deviation[:outputs, None] / unit
     return np.r_[deviation[:outputs], np.maximum(deviation[outputs:], least.ravel())]

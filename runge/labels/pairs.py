@@ -27,31 +27,31 @@ Place = tuple[int, int | None]
 LEAST_ROWS = 20
 """The least number of rows of an output, and of the rows in its pairs."""
 
-_MOST_ROWS = 2000
+_MOST_COMPARED_ROWS = 2000
 """The most rows that are compared, a bound on the time: 0.4 s for 10,000 rows of 10 inputs on one core."""
 
-_NEAR = 12
+_NEIGHBOURS = 12
 """The neighbours of a row: more of them average more noise, but are farther away, where curvature matters."""
 
-_GROUPS = 8
+_DISTANCE_GROUPS = 8
 """The groups of pairs by distance, in each of which S is a mean: more have fewer pairs, of a more equal distance."""
 
-_LEVELS = 5
+_LEAST_LEVELS = 5
 """The least number of values of an input: between fewer levels, a slope may do anything."""
 
-_LOCAL, _WORK = 200, 4000
+_MOST_PLANES, _MOST_PLANE_WORK = 200, 4000
 """The most rows with a plane through their neighbours, and planes times inputs: a plane takes time with D^3."""
 
-_RANK = 1e-6
+_LEAST_SINGULAR_VALUE = 1e-6
 """The least singular value of the steps to near rows, relative to the largest: below, they lie in a plane."""
 
-_EVEN = 1e-3
+_LEVEL_TOLERANCE = 1e-3
 """The largest deviation of evenly spaced levels from multiples of their distance: levels may be rounded."""
 
 _ROUND_OFF = 1e-7
 """The relative round-off of labels that were written with seven digits, or in float32."""
 
-_TINY = float(np.finfo(float).tiny)
+_SMALLEST = float(np.finfo(float).tiny)
 
 
 class Source(NamedTuple):
@@ -91,7 +91,7 @@ class Pairs(NamedTuple):
         rows = _drawn(rows)
         spread = x[rows].std(0)
         z = x[rows] / np.where(spread > 0, spread, 1)
-        distance, near = map(np.asarray, KDTree(z).query(z, min(_NEAR + 1, len(rows))))
+        distance, near = map(np.asarray, KDTree(z).query(z, min(_NEIGHBOURS + 1, len(rows))))
         ends = np.sort([np.repeat(np.arange(len(rows)), near.shape[1]), near.ravel()], axis=0)
         (a, b), first = np.unique(ends, axis=1, return_index=True)
         distance, step = distance.ravel()[first], x[rows[b]] - x[rows[a]]
@@ -100,7 +100,7 @@ class Pairs(NamedTuple):
         compared = (distance > 0) & (step[:, coarse] == 0).all(1) & ~(unknown[a] & unknown[b]).any((1, 2))
         if len(np.unique(np.r_[a[compared], b[compared]])) < LEAST_ROWS:
             return None
-        edges = np.quantile(distance[compared], np.linspace(0, 1, _GROUPS + 1)[1:-1])
+        edges = np.quantile(distance[compared], np.linspace(0, 1, _DISTANCE_GROUPS + 1)[1:-1])
         group = np.unique(np.searchsorted(edges, distance[compared]), return_inverse=True)[1]
         return cls(rows[a[compared]], rows[b[compared]], step[compared], group)
 
@@ -119,7 +119,7 @@ class Pairs(NamedTuple):
         if not len(step):
             return 0.0
         multiples = step / step.min()
-        return float(step.min()) if (np.abs(multiples - np.round(multiples)) < _EVEN).all() else 0.0
+        return float(step.min()) if (np.abs(multiples - np.round(multiples)) < _LEVEL_TOLERANCE).all() else 0.0
 
     def mean(self, error: Floats) -> Floats:
         """Return the mean of abs(error), (k,), in each group, (G,)."""
@@ -156,13 +156,14 @@ class Labels:
             )
         self.error = [self.difference[p] - self.terms[p].sum(1) for p in outputs]
         self.total = [
-            pairs.mean(difference) + _ROUND_OFF * np.abs(difference).mean() + _TINY for difference in self.difference
+            pairs.mean(difference) + _ROUND_OFF * np.abs(difference).mean() + _SMALLEST
+            for difference in self.difference
         ]
         self.size = [self.size_of(p, error) for p, error in enumerate(self.error)]
 
     def size_of(self, p: int, error: Floats) -> Floats:
         """Return S of an error of an output, (G,), with a floor at round-off."""
-        return self.pairs.mean(error) + _ROUND_OFF * self.total[p] + _TINY
+        return self.pairs.mean(error) + _ROUND_OFF * self.total[p] + _SMALLEST
 
     def excess(self, p: int) -> Floats:
         """Return S of the part of an error, (G,), that exceeds the largest error of the trapezoidal rule.
@@ -209,7 +210,7 @@ class Labels:
             gain += np.log(old / new) + np.abs(self.error[p]) / old - np.abs(error) / new
         centred = gain - gain.mean()
         of_row = np.bincount(np.r_[pairs.a, pairs.b], np.r_[centred, centred])
-        return float(gain.sum() / (np.linalg.norm(of_row) + _TINY))
+        return float(gain.sum() / (np.linalg.norm(of_row) + _SMALLEST))
 
     def unexplained(self, outputs: Iterable[int]) -> float:
         """Return S over the mean difference of the values of some outputs, in the geometric mean."""
@@ -234,14 +235,14 @@ def _column(y: Floats, dydx: Floats, source: Source) -> Floats:
 
 def _drawn(rows: Integers) -> Integers:
     """Return all of some rows, or 2000 of them, drawn at random."""
-    if len(rows) <= _MOST_ROWS:
+    if len(rows) <= _MOST_COMPARED_ROWS:
         return rows
-    return np.sort(np.random.default_rng(0).choice(rows, _MOST_ROWS, replace=False))
+    return np.sort(np.random.default_rng(0).choice(rows, _MOST_COMPARED_ROWS, replace=False))
 
 
 def _is_coarse(x: Floats) -> list[bool]:
     """Return which inputs, of (n, D), have few levels."""
-    return [len(np.unique(column)) < _LEVELS for column in x.T]
+    return [len(np.unique(column)) < _LEAST_LEVELS for column in x.T]
 
 
 def left_by_neighbours(x: Floats, y: Floats, dydx: Floats) -> tuple[Floats, Floats, Floats]:
@@ -258,15 +259,16 @@ def left_by_neighbours(x: Floats, y: Floats, dydx: Floats) -> tuple[Floats, Floa
         dydx: its partial derivatives, (n, D); likewise.
     """
     labelled = _drawn(np.flatnonzero(~np.isnan(y)))
-    labelled = labelled[np.sort(np.unique(x[labelled], axis=0, return_index=True)[1])]  # a repeated row is not left out
+    # Keep distinct rows: a row that is left out must have no copy.
+    labelled = labelled[np.sort(np.unique(x[labelled], axis=0, return_index=True)[1])]
     spread = x[labelled].std(0)
     z = x / np.where(spread > 0, spread, 1)
-    most = min(len(labelled), _LOCAL, max(LEAST_ROWS, _WORK // x.shape[1]))
+    most = min(len(labelled), _MOST_PLANES, max(LEAST_ROWS, _MOST_PLANE_WORK // x.shape[1]))
     rows = labelled[np.linspace(0, len(labelled) - 1, most).astype(int)]
-    count = min(max(_NEAR, 3 * x.shape[1]), len(labelled) - 1)
+    count = min(max(_NEIGHBOURS, 3 * x.shape[1]), len(labelled) - 1)
     near = labelled[np.asarray(KDTree(z[labelled]).query(z[rows], count + 1)[1])[:, 1:]]
     step, difference = z[near] - z[rows, None], y[near] - y[rows, None]
-    inverse = np.linalg.pinv(step, rcond=_RANK)
+    inverse = np.linalg.pinv(step, rcond=_LEAST_SINGULAR_VALUE)
     fitted = np.einsum("nkd,nde,ne->nk", step, inverse, difference)
     leverage = np.einsum("nkd,ndk->nk", step, inverse)
     of_plane = (difference - fitted) / np.maximum(1 - leverage, _ROUND_OFF)

@@ -9,17 +9,17 @@ from runge.labels.pairs import Place
 
 __all__ = ["Twin", "check_twins"]
 
-_ROBUST = 8 * 1.4826
+_USUAL_MEDIANS = 8 * 1.4826
 """Eight robust deviations, in medians of absolute differences.
 
 The median absolute deviation of a normal distribution is its standard deviation over 1.4826 (Hampel 1974,
 https://doi.org/10.1080/01621459.1974.10482962).
 """
 
-_LEAST = 0.03
+_LEAST_DIFFERENCE = 0.03
 """The share of a standard deviation below which two labels do not differ."""
 
-_ENOUGH = 5
+_LEAST_PAIRS = 5
 """The least number of differences whose median is used."""
 
 
@@ -61,8 +61,8 @@ def check_twins(x: Floats, y: Floats, dydx: Floats) -> list[Twin]:
         if not pairs:
             continue
         difference, deviation = np.abs([column[a] - column[b] for a, b in pairs]), float(column[rows].std())
-        usual = _ROBUST * np.median(difference) if len(pairs) >= _ENOUGH else deviation
-        differs = difference > max(usual, _LEAST * deviation)
+        usual = _USUAL_MEDIANS * np.median(difference) if len(pairs) >= _LEAST_PAIRS else deviation
+        differs = difference > max(usual, _LEAST_DIFFERENCE * deviation)
         twins += [
             Twin((p, d - 1 if d else None), pair, (float(column[pair[0]]), float(column[pair[1]])), deviation)
             for pair, is_different in zip(pairs, differs, strict=True)

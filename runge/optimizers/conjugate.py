@@ -14,7 +14,8 @@ from runge.sobolev.jacobian import readout
 
 __all__ = ["improve_last_layer"]
 
-_NUMBERS_AT_ONCE = 2**22  # of a member's features that are multiplied at a time, 32 MB
+_BLOCK_FEATURES = 2**22
+"""The most features of a member, numbers of H, that are multiplied at a time, 32 MB."""
 
 
 @torch.no_grad()
@@ -65,7 +66,7 @@ def improve_last_layer(problem: Problem, ridge: Tensor, sample: Sequence[Factori
 def _blocks(problem: Problem) -> Iterator[tuple[Floats, Floats, Floats]]:
     """Yield H, (M, R, C), of blocks of points, and the weights in the loss and the errors, both (M, R, P)."""
     rows, (width, outputs) = 1 + problem.network.dimension, problem.network.shapes[-1]
-    for points in problem.points.split(max(1, _NUMBERS_AT_ONCE // (rows * (width + 1)))):
+    for points in problem.points.split(max(1, _BLOCK_FEATURES // (rows * (width + 1)))):
         u, du, tape = problem.network.propagate(points.x, with_derivative=problem.lambda_d is not None)
         errors, squares = losses.least_squares(u, du, points, problem.scale, problem.lambda_d)
         squares, errors = (flat.unflatten(1, (outputs, -1)).mT.cpu().numpy() for flat in (squares, errors))

@@ -18,7 +18,8 @@ from runge.sobolev.kernel import AdamSteps
 
 __all__ = ["SGD", "Adam", "AdamW", "Gradient", "clip", "has_own_rate", "of_members"]
 
-_EPSILON = 1e-8  # as in `adam.hpp`
+_EPSILON = 1e-8
+"""The number that is added to the root of the second average; `adam.hpp` has the same."""
 
 Betas = Annotated[list[BelowOne], Field(min_length=2, max_length=2)]
 
@@ -117,7 +118,7 @@ class Adam(Elementwise):
     def _averages(self, state: dict[str, Any], theta: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Return the number of steps taken, (), and both averages, (M, W)."""
         if not state:
-            state |= {"step": torch.zeros((), dtype=torch.float32)}  # torch restores this name on the CPU
+            state |= {"step": torch.zeros((), dtype=torch.float32)}  # torch restores the state of this name on the CPU
             state |= {name: torch.zeros_like(theta) for name in ("mean", "square")}
         return state["step"], state["mean"], state["square"]
 

@@ -16,17 +16,25 @@ from runge.configuration.validation import Floats, Positive, checked
 from runge.optimizers.optimizer import LINEAR_ALGEBRA, Needs, Optimizer, Problem
 from runge.sobolev import losses
 from runge.sobolev.jacobian import readout
-from runge.sobolev.network import Tape
+from runge.sobolev.tape import Tape
 
 __all__ = ["RANK", "Factorisation", "LeastSquares", "grid_point", "libraries", "solve_last_layer"]
 
 Slopes = Annotated[list[Positive], Field(min_length=2, max_length=2)]
 
-RANK = 1e-15  # nearly dependent columns help: with 1e-14 the errors on 1/(1+100x^2) are several times larger
+RANK = 1e-15
+"""The least pivot of a column, over the largest: with 1e-14 the errors on 1/(1+100x^2) are several times larger."""
+
+_BLOCK_ROWS = 8
+"""The rows over the columns that are reduced to a triangle at a time."""
+
+_REDUCED_ROWS = 2
+"""The rows over the columns above which a first reduction to a triangle saves time."""
+
+_BLOCK_REFLECTIONS = 64
+"""The most reflections in a block of LAPACK."""
+
 _lapack: Any = scipy.linalg.lapack
-_TALL = 8  # how many times more rows than columns are reduced to a triangle at a time
-_TALLER = 2  # how many times more there are where this saves time, whatever the memory
-_AT_ONCE = 64  # the most reflections in a block of LAPACK's
 
 
 @checked
@@ -142,7 +150,7 @@ def solve_last_layer(problem: Problem, rank: float, ridge: Tensor | None = None)
     """
     theta = problem.network.theta
     width, outputs = problem.network.shapes[-1]
-    points = max(1, _TALL * (width + 1) // (1 + problem.network.dimension))
+    points = max(1, _BLOCK_ROWS * (width + 1) // (1 + problem.network.dimension))
     blocks = [replace(problem, points=block) for block in problem.points.split(points)]
     start = theta.clone()
 
@@ -220,7 +228,7 @@ class Factorisation:
         if not self._regular:
             return
         qr: Any = scipy.linalg.qr
-        if len(matrix) > _TALLER * self._columns:  # pivoting takes several times as long
+        if len(matrix) > _REDUCED_ROWS * self._columns:  # pivoting takes several times as long
             raw, triangle = qr(matrix, mode="raw", check_finite=False)
             matrix = triangle[: self._columns]
             self._reflections.append(raw)
@@ -228,7 +236,7 @@ class Factorisation:
         self._reflections.append(raw)
         pivots = np.abs(triangle.diagonal())
         self._rank = int((pivots > rank * pivots[0]).sum())
-        self._factor, self._beyond, _ = _lapack.dtzrzf(triangle[: self._rank], lwork=_AT_ONCE * self._rank)
+        self._factor, self._beyond, _ = _lapack.dtzrzf(triangle[: self._rank], lwork=_BLOCK_REFLECTIONS * self._rank)
 
     def solve(self, right: Floats) -> Floats:
         """Return the x of least norm that minimises |A x - b|, (C,), from b, (R,)."""

@@ -139,7 +139,7 @@ def _keep_precision(optimizer: torch.optim.Optimizer) -> None:
     precisions = dict[tuple[int, str], torch.dtype]()
 
     def note(_: torch.optim.Optimizer, saved: dict[str, Any]) -> None:
-        precisions.clear()  # of a state that was restored before
+        precisions.clear()  # those of an earlier restored state
         for number, state in saved["state"].items():
             tensors = {name: value for name, value in state.items() if isinstance(value, Tensor)}
             precisions.update({(number, name): tensor.dtype for name, tensor in tensors.items()})

@@ -126,12 +126,12 @@ class Optimizer(ABC):
         """Discard state that a change of the loss (lambda_d or the points) invalidates; does nothing by default."""
 
     def at_rest(self, optimizer: torch.optim.Optimizer, parameter: Parameter) -> bool:
-        """Return whether the optimiser cannot improve any member further; false by default."""
+        """Return whether all members are at rest: no step would improve them; false by default."""
         return False
 
-    def resting(self, optimizer: torch.optim.Optimizer, parameter: Parameter) -> Tensor:
-        """Return which members it cannot improve further, (M,); none by default."""
+    def members_at_rest(self, optimizer: torch.optim.Optimizer, parameter: Parameter) -> Tensor:
+        """Return which members are at rest, (M,); none by default."""
         return torch.zeros_like(parameter[:, 0], dtype=torch.bool)
 
-    def rest(self, optimizer: torch.optim.Optimizer, parameter: Parameter, members: Tensor) -> None:  # noqa: B027
-        """Learn which members need no more steps, (M,); does nothing by default."""
+    def put_to_rest(self, optimizer: torch.optim.Optimizer, parameter: Parameter, members: Tensor) -> None:  # noqa: B027
+        """Put members to rest, (M,), which need no more steps; does nothing by default."""

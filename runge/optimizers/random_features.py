@@ -20,15 +20,32 @@ from runge.sobolev.jacobian import readout
 
 __all__ = ["RandomFeatures", "evidence"]
 
-_FIRST, _LAST = 200, 400  # residuals of one output in the evidence, at the first step and from the second on
-_ITERATIONS = 20  # of L-BFGS at a step
-_SCALES = (-5.0, 8.0)  # bounds of log l, of an input in [-1, 1]: 0.007, and 3000, with which an input hardly matters
-_NOISE = (-60.0, 2.0)  # bounds of the logarithm of a variance of the noise: sqrt(exp(-60)) = 1e-13, near round-off
-_START = -14.0  # the logarithm at the start, a noise of 1e-3
-_DECOMPOSED = 4  # times as many residuals of an output as weights, for which a QR decomposition is computed
-_FIRST_SHARE = 32  # the same at the first step, whose last layer is on no more: sqrt(1 + 1/32) of the error of all rows
-_CONJUGATE = 6  # iterations on all rows, after which the errors are those of a decomposition of all of them
-_BIAS = 10.0  # the standard deviation of the last layer's bias, in multiples of that of the sum over neurons
+_FIRST_RESIDUALS, _MOST_RESIDUALS = 200, 400
+"""The residuals of one output in the evidence, at the first step, and from the second on."""
+
+_ITERATIONS = 20
+"""The iterations of L-BFGS at a step."""
+
+_LOG_SCALES = (-5.0, 8.0)
+"""The bounds of log l, of an input in [-1, 1]: 0.007, and 3000, with which an input hardly matters."""
+
+_LOG_NOISES = (-60.0, 2.0)
+"""The bounds of the logarithm of a variance of the noise: sqrt(exp(-60)) = 1e-13 is near round-off."""
+
+_FIRST_LOG_NOISE = -14.0
+"""The logarithm of a variance of the noise at the start, a noise of 1e-3."""
+
+_DECOMPOSED_PER_WEIGHT = 4
+"""The residuals of an output over its weights of which a QR decomposition is computed."""
+
+_FIRST_PER_WEIGHT = 32
+"""The residuals of an output over its weights at the first step: sqrt(1 + 1/32) of the error of all rows."""
+
+_CONJUGATE_ITERATIONS = 6
+"""The iterations on all rows, after which the errors are those of a decomposition of all of them."""
+
+_BIAS_DEVIATION = 10.0
+"""The standard deviation of the last layer's bias, over the standard deviation of the sum over neurons."""
 
 
 class Evidence(NamedTuple):
@@ -87,9 +104,9 @@ class RandomFeatures(Optimizer):
 
     def products(self, errors: int, weights: int, width: int) -> float:
         """Estimate the multiplications: of the evidence at each iteration, and of the last layer."""
-        rows = min(errors, _LAST)
-        decomposed = min(errors, _DECOMPOSED * width)
-        solution = 4.0 * (decomposed + width) * width**2 + 4.0 * _CONJUGATE * errors * width
+        rows = min(errors, _MOST_RESIDUALS)
+        decomposed = min(errors, _DECOMPOSED_PER_WEIGHT * width)
+        solution = 4.0 * (decomposed + width) * width**2 + 4.0 * _CONJUGATE_ITERATIONS * errors * width
         return _ITERATIONS * 6.0 * (rows + width) * rows**2 + solution
 
     @torch.no_grad()
@@ -101,8 +118,8 @@ class RandomFeatures(Optimizer):
         state = optimizer.state[network.theta]
         if first := not state:
             state["learnt"] = network.theta.new_zeros(len(network.theta), dimension + 2)
-            state["learnt"][:, -2:] = _START
-            state["residuals"] = torch.full_like(network.theta[:, 0], _FIRST)
+            state["learnt"][:, -2:] = _FIRST_LOG_NOISE
+            state["residuals"] = torch.full_like(network.theta[:, 0], _FIRST_RESIDUALS)
         learnt, residuals = state["learnt"], state["residuals"]
         levels = _levels(problem)
         rows = 1 + dimension * (problem.lambda_d is not None)  # of an output at a point
@@ -111,17 +128,17 @@ class RandomFeatures(Optimizer):
             member = problem.take(torch.tensor([i], device=learnt.device))
             learnt[i] = _learn(replace(member, points=member.points.minibatch(chosen[None])), learnt[i], levels[i])
             network.theta[i] = member.network.theta[0]
-        residuals.mul_(2).clamp_(max=_LAST)
+        residuals.mul_(2).clamp_(max=_MOST_RESIDUALS)
         variances = learnt[:, -2:].exp() * levels  # of values and derivatives in the units of the loss
         lambda_d = None if problem.lambda_d is None else problem.lambda_d * variances[:, 0] / variances[:, 1]
         width = network.shapes[-1][0]
         whole, ridge = replace(problem, lambda_d=lambda_d), variances[:, 0] * width / 2
         if first:
-            whole = _on(whole, _random(points, int(_FIRST_SHARE * (width + 1)) // rows))
-        chosen = _random(whole.points.x.shape[1], _DECOMPOSED * (width + 1) // rows)
+            whole = _on(whole, _random(points, int(_FIRST_PER_WEIGHT * (width + 1)) // rows))
+        chosen = _random(whole.points.x.shape[1], _DECOMPOSED_PER_WEIGHT * (width + 1) // rows)
         factorisations = solve_last_layer(_on(whole, chosen), RANK, ridge)
         if len(chosen) < whole.points.x.shape[1]:
-            improve_last_layer(whole, ridge, factorisations, _CONJUGATE)
+            improve_last_layer(whole, ridge, factorisations, _CONJUGATE_ITERATIONS)
 
     def figures(self, optimizer: torch.optim.Optimizer, parameter: Parameter, progress: float) -> dict[str, Tensor]:
         """Return the length scale of each input, l_1, l_2, ..., in a domain of [-1, 1]^D."""
@@ -187,12 +204,12 @@ def _systems(problem: Problem, level: Tensor) -> list[_System]:
 @torch.no_grad()
 def _learn(problem: Problem, start: Tensor, level: Tensor) -> Tensor:
     """Return the log scales and noise of higher evidence, (D + 2,), and divide the first layer of a member by them."""
-    from scipy.optimize import minimize  # late: it takes a tenth of a second, and no other optimiser needs it
+    from scipy.optimize import minimize  # late: it takes a tenth of a second, and only this optimiser needs it
 
     network, weight = problem.network, problem.network.layers()[0][0]
     dimension, width = network.dimension, network.shapes[-1][0]
     drawn = weight * start[:dimension, None].exp()
-    deviations = np.append(np.full(width, (2 / width) ** 0.5), _BIAS)
+    deviations = np.append(np.full(width, (2 / width) ** 0.5), _BIAS_DEVIATION)
     systems = _systems(problem, level)
 
     def objective(at: Floats) -> tuple[float, Floats]:
@@ -214,7 +231,7 @@ def _learn(problem: Problem, start: Tensor, level: Tensor) -> Tensor:
 
     at = start.cpu().numpy()
     if systems and np.isfinite(network.theta.cpu().numpy()).all():
-        bounds = [_SCALES] * dimension + [_NOISE] * 2
+        bounds = [_LOG_SCALES] * dimension + [_LOG_NOISES] * 2
         with libraries().limit(limits=1, user_api="blas"):  # for the same bits with any number of threads
             at = minimize(objective, at, jac=True, method="L-BFGS-B", bounds=bounds, options={"maxiter": _ITERATIONS}).x
     learnt = torch.from_numpy(at).to(start)

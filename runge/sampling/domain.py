@@ -12,10 +12,10 @@ __all__ = ["MOST_ON_GRIDS", "candidates", "cells", "corners", "onto", "sobol"]
 MOST_ON_GRIDS = 2
 """The largest number of inputs for which points are on a grid, and the corners of the box among the nodes."""
 
-_CANDIDATES = 64
+_NODE_CANDIDATES = 64
 """The candidates for each node: more follow the density more closely, and take more time."""
 
-_AT_ONCE = 2**22
+_COMPARED_NUMBERS = 2**22
 """The most numbers at a time, a bound on the memory: 34 MB."""
 
 
@@ -60,10 +60,10 @@ def candidates(n: int, domain: Tensor) -> Tensor:
     """
     dimension = len(domain)
     if dimension > MOST_ON_GRIDS:
-        x = sobol(max(4 * n, min(_CANDIDATES * n, _AT_ONCE // dimension)), domain, seed=0)
+        x = sobol(max(4 * n, min(_NODE_CANDIDATES * n, _COMPARED_NUMBERS // dimension)), domain, seed=0)
         halvings = (n - 1).bit_length()
     else:
-        per_axis = int((_CANDIDATES * n) ** (1 / dimension)) + 1
+        per_axis = int((_NODE_CANDIDATES * n) ** (1 / dimension)) + 1
         axis = (2 * torch.arange(per_axis, dtype=torch.float64) + 1) / per_axis - 1
         x = onto(domain, torch.cartesian_prod(*[axis] * dimension).reshape(-1, dimension))
         halvings = dimension * (per_axis - 1).bit_length()
@@ -88,6 +88,6 @@ def cells(x: Tensor, domain: Tensor) -> Tensor:
         shares[order] = torch.cat([lower, middles, upper]).diff() / (upper - lower)
     else:
         points, nodes = ((inputs - lower) / (upper - lower) for inputs in (candidates(n, domain), x))
-        nearest = [torch.cdist(chunk, nodes).argmin(1) for chunk in points.split(max(1, _AT_ONCE // n))]
+        nearest = [torch.cdist(chunk, nodes).argmin(1) for chunk in points.split(max(1, _COMPARED_NUMBERS // n))]
         shares = torch.bincount(torch.cat(nearest), minlength=n).to(x) / len(points)
-    return shares.clamp_min(1e-6 / n)  # one of two equal nodes has an empty cell, and a weight of 0 would mean no data
+    return shares.clamp_min(1e-6 / n)  # the cell of a repeated node is empty, but a weight of 0 would mean no data

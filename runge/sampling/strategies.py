@@ -13,8 +13,9 @@ from runge.sampling.domain import MOST_ON_GRIDS, corners, onto, sobol
 __all__ = ["Chebyshev", "Endpoint", "LatinHypercube", "Mixed", "Random", "SampledFunction", "Sampling"]
 __all__ += ["Sobol", "Strength", "Uniform", "boundary_nodes", "check_count", "fixed_ends"]
 
-Strength = Annotated[float, Field(ge=0.2, le=5)]  # beyond, nodes coincide
-_OUTER = 0.1
+Strength = Annotated[float, Field(ge=0.2, le=5)]  # with stronger ones, nodes coincide
+_OUTER_SHARE = 0.1
+"""The greatest depth of the nodes near the boundary, relative to the domain's length."""
 
 
 class SampledFunction(Protocol):
@@ -246,7 +247,7 @@ def boundary_nodes(n: int, domain: Tensor) -> Tensor:
     dimension = len(domain)
     j = torch.arange(n)
     face, k = j % (2 * dimension), j // (2 * dimension)
-    depth = _OUTER * ((k + 1) / (n // (2 * dimension) + 2)).to(torch.float64) ** 2
+    depth = _OUTER_SHARE * ((k + 1) / (n // (2 * dimension) + 2)).to(torch.float64) ** 2
     if dimension > MOST_ON_GRIDS:
         t = sobol(n, domain.new_tensor([[-1.0, 1.0]] * dimension), seed=0)
     else:

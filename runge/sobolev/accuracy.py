@@ -28,9 +28,17 @@ __all__ = ["Metric", "Reference", "errors", "intervals", "own_errors", "partial_
 Metric = Callable[[Tensor, Tensor, Points], Tensor]
 """A function of u, (M, N, P), u', (M, N, P, D), and the points, in the user's units; it returns (M,)."""
 
-_RESAMPLES, _AT_ONCE = 1000, 2**20  # numbers at a time
-_LEVEL = 0.95
-_CONSTANT = 1e-12  # as for the units of an output (`runge.sobolev.units`)
+_RESAMPLES = 1000
+"""The sets of points that the bootstrap draws."""
+
+_RESAMPLED_NUMBERS = 2**20
+"""The most numbers of these sets that are in memory at a time."""
+
+_BOOTSTRAP_LEVEL = 0.95
+"""The level of the bootstrap intervals."""
+
+_CONSTANT_DEVIATION = 1e-12
+"""The standard deviation, over the largest number, up to which an output is constant in 64 bits."""
 
 
 class Reference(NamedTuple):
@@ -82,7 +90,7 @@ def variance(f: Tensor, mask: Tensor) -> Tensor:
     It is constant up to round-off: with a standard deviation of at most 1e-12 of its largest number, of 1e-7 in 32 bit.
     A partial derivative of at most 1e-10 of the output's largest one counts as constant, too.
     """
-    precision = torch.finfo(f.dtype).eps if f.dtype == torch.float32 else _CONSTANT
+    precision = torch.finfo(f.dtype).eps if f.dtype == torch.float32 else _CONSTANT_DEVIATION
     f, mask = f.double(), mask.double()
     count = mask.sum(1, keepdim=True).clamp_min(1)
     variance = (mask * (f - (mask * f).sum(1, keepdim=True) / count).square()).sum(1) / count[:, 0]
@@ -179,10 +187,10 @@ def intervals(u: Tensor, du: Tensor, points: Points) -> tuple[dict[str, Tensor],
     n, generator = points.x.shape[1], torch.Generator().manual_seed(0)
     draws = torch.randint(n, (_RESAMPLES, n), generator=generator).to(u.device)
     resampled: list[dict[str, Tensor]] = []
-    for index in draws.split(max(1, _AT_ONCE // du.numel())):
+    for index in draws.split(max(1, _RESAMPLED_NUMBERS // du.numel())):
         sample = points.take(torch.zeros(len(index), dtype=torch.long)).minibatch(index)
         resampled.append(errors(u[0, index], du[0, index], sample, Reference.of(sample)))
-    ends = torch.tensor([(1 - _LEVEL) / 2, (1 + _LEVEL) / 2], dtype=torch.float64, device=u.device)
+    ends = torch.tensor([(1 - _BOOTSTRAP_LEVEL) / 2, (1 + _BOOTSTRAP_LEVEL) / 2], dtype=torch.float64, device=u.device)
     low, high = {}, {}
     for name in resampled[0]:
         if not name.startswith("max_"):

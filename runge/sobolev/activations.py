@@ -106,6 +106,7 @@ def _compare(activation: Activation) -> dict[str, bool]:
     s1 = activation.first(z, s)
     right = {}
     for derivative, y, expected in (("first", s, s1), ("second", s1, activation.second(z, s, s1))):
-        (slope,) = torch.autograd.grad((y + 0 * z).sum(), z, retain_graph=True)  # 0 z: also of a constant
+        # A constant y does not depend on z, and y + 0 z does.
+        (slope,) = torch.autograd.grad((y + 0 * z).sum(), z, retain_graph=True)
         right[derivative] = torch.allclose(slope, expected, rtol=1e-5, atol=1e-7)
     return right

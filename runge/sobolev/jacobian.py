@@ -16,10 +16,14 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from runge.sobolev.network import StackedMLP, Tape
+from runge.sobolev.network import StackedMLP
+from runge.sobolev.tape import Tape
 
-_CACHED = 2**17  # the numbers that fit the CPU's cache; it limits the members that are multiplied at a time
-_ROWS = 320  # the approximate rows and columns of a large Gram matrix that are computed at a time
+_CACHE_NUMBERS = 2**17
+"""The numbers that fit the CPU's cache, a bound on the members that are multiplied at a time."""
+
+_GRAM_ROWS = 320
+"""The approximate rows and columns of a large Gram matrix that are computed at a time."""
 
 
 class Layer(NamedTuple):
@@ -105,11 +109,11 @@ def gram(network: StackedMLP, tape: Tape) -> tuple[Tensor, Tensor]:
     layers = linearise(network, tape)
     n, outputs = tape.x.shape[1], network.outputs
     members, rows = len(tape.x), outputs * (layers[-1].inputs.shape[1] // n)
-    points = n if rows * n < 2 * _ROWS else max(1, _ROWS // rows)
+    points = n if rows * n < 2 * _GRAM_ROWS else max(1, _GRAM_ROWS // rows)
     blocks = [slice(first, first + points) for first in range(0, n, points)]
     orders = [torch.arange(rows * n, device=tape.x.device).view(rows, n)[:, block].flatten() for block in blocks]
     total, sizes = tape.x.new_zeros(members, rows * n, rows * n), [len(order) for order in orders]
-    together = max(1, _CACHED // sizes[0] ** 2)
+    together = max(1, _CACHE_NUMBERS // sizes[0] ** 2)
     for first in range(0, members, together):
         members_at_once = slice(first, first + together)
         of_members = [Layer(*(tensor[members_at_once] for tensor in layer)) for layer in layers]
@@ -135,7 +139,7 @@ def gram_columns(layers: list[Layer], n: int, points: Tensor) -> Tensor:
     rows = layers[-1].inputs.shape[1] // n
     total = points.new_zeros(members, outputs, rows, n, outputs, rows, len(points), dtype=layers[-1].inputs.dtype)
     few = [layer.at(points, n) for layer in layers]
-    together = max(1, 2 * _CACHED // total[0, :, :, 0].numel())
+    together = max(1, 2 * _CACHE_NUMBERS // total[0, :, :, 0].numel())
     for rows_at_once in torch.arange(n, device=points.device).split(together):
         for layer, columns in zip(layers, few, strict=True):
             _add_gram(layer.at(rows_at_once, n), columns, total[:, :, :, rows_at_once[0] : rows_at_once[-1] + 1])

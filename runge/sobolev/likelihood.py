@@ -25,7 +25,7 @@ from runge.sobolev.losses import LossAndGradient, Penalty, channel_errors
 from runge.sobolev.network import StackedMLP
 from runge.sobolev.points import Points
 
-_ZERO = 1e-6
+_NO_EFFECT = 1e-6
 """The size of a change of an output that counts as 0, relative to the largest one by an input."""
 
 
@@ -48,7 +48,7 @@ def variances(points: Points, mse: Tensor) -> Tensor:
     lower, upper = points.x.aminmax(dim=1, keepdim=True)
     sizes = torch.where(points.weight_df > 0, points.df.abs(), 0).amax(1) * (upper - lower)
     is_zero = torch.zeros_like(is_known)
-    is_zero[..., 1:] = sizes <= _ZERO * sizes.amax(2, keepdim=True)
+    is_zero[..., 1:] = sizes <= _NO_EFFECT * sizes.amax(2, keepdim=True)
     is_used = is_known & ~is_zero
     mean = torch.where(is_used, mse, 0).sum((1, 2)) / is_used.sum((1, 2)).clamp_min(1)
     return torch.where(is_zero & is_used.any(2).any(1)[:, None, None], mean[:, None, None], mse)
@@ -72,7 +72,7 @@ class Likelihood:
         nu = label_counts(points).view_as(mse)
         nu[..., 1:] *= 0 if lambda_d is None else (lambda_d > 0)[:, None, None]
         variance = variances(points, mse)
-        fitted = (nu == 0) | (variance == 0)  # nothing is left to fit
+        fitted = (nu == 0) | (variance == 0)  # without labels, or without an error that is left
         weights = torch.where(fitted, 0, nu / (2 * variance))
         terms = torch.where(variance == mse, torch.where(fitted, 1, mse).log() * nu / 2, weights * mse)
         on = None if lambda_d is None else (lambda_d > 0).to(lambda_d)

@@ -24,7 +24,8 @@ from runge.metrics import DIAGNOSTICS
 from runge.sobolev.network import StackedMLP
 from runge.sobolev.points import Points
 
-_AT_ONCE = 4096  # points whose pass through the network is kept at a time in `term_gradients`
+_PASSED_POINTS = 4096
+"""The points whose pass through the network `term_gradients` keeps at a time."""
 
 DerivativeScale = Literal["none", "max", "std"]
 
@@ -155,7 +156,7 @@ def term_gradients(
 ) -> tuple[Tensor, Tensor]:
     """Return the gradients of MSE_f and of MSE_df with respect to the weights, each (M, W)."""
     gradients, on = [], torch.ones_like(scale)
-    for chunk in points.split(_AT_ONCE):
+    for chunk in points.split(_PASSED_POINTS):
         of_df = replace(chunk, weight_f=torch.zeros_like(chunk.weight_f))
         gradients.append((function(network, chunk, scale, None)[1], function(network, of_df, scale, on)[1]))
     gradient_f, gradient_df = (torch.stack(of_chunks).sum(0) for of_chunks in zip(*gradients, strict=True))

@@ -3,7 +3,7 @@
 import copy
 import itertools
 from collections.abc import Sequence
-from typing import Annotated, Any, Literal, NamedTuple, cast
+from typing import Annotated, Literal, cast
 
 import torch
 from pydantic import AfterValidator, Field
@@ -13,6 +13,7 @@ from runge.configuration.validation import Count, checked
 from runge.sobolev.activations import Activation, activation
 from runge.sobolev.initial_weights import Init, draw_weights
 from runge.sobolev.points import Points
+from runge.sobolev.tape import Tape
 from runge.sobolev.units import Units
 
 DerivativeMode = Literal["forward", "autograd"]
@@ -49,32 +50,14 @@ class Model:
     standardize: bool | Literal["auto"] = "auto"
 
 
-_FEW = 6
+_MOST_ADDED_INPUTS = 6
 """The most inputs for which a pass for each is faster than a matrix product."""
 
-_PAIRWISE = 2
+_MOST_SUMMED_OUTPUTS = 2
 """The most outputs for which `_sum_of_products` computes the last layer, more exactly than a matrix product."""
 
-_AT_ONCE = 512
+_PREDICTED_POINTS = 512
 """The points at which `predict` evaluates at a time, so that the memory does not grow with the test grid."""
-
-
-class Tape(NamedTuple):
-    """The intermediate results of a forward pass that its adjoint needs; without tangents the last two are empty."""
-
-    layers: list[tuple[Tensor, Tensor]]  # W and b of each layer
-    x: Tensor  # the points in [-1, 1]^D, (M, N, D)
-    hidden: list[tuple[Tensor, Tensor, Tensor]]  # z, h = s(z) and s'(z) of each hidden layer, each (M, N, out)
-    tangents: list[Tensor]  # z' of each hidden layer along K directions, the D inputs, (M, K, N or 1, out)
-    carried: list[Tensor]  # g = s'(z) z' of each hidden layer, (M, K N, out)
-
-    def take(self, members: Tensor) -> "Tape":
-        """Return the tape of some members."""
-
-        def pick(part: Any) -> Any:
-            return part[members] if isinstance(part, Tensor) else type(part)(map(pick, part))
-
-        return Tape(*map(pick, self))
 
 
 class StackedMLP(nn.Module):
@@ -208,11 +191,11 @@ class StackedMLP(nn.Module):
             )
         return (u, du) if keep else (u.detach(), du.detach())
 
-    @torch.inference_mode(False)  # it forbids the derivative by autograd
+    @torch.inference_mode(False)  # inference mode forbids the derivative by autograd
     @torch.no_grad()
     def predict(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Return u and u' as `value_and_derivative` does, without gradients and with less memory for many points."""
-        chunks = [self.value_and_derivative(chunk) for chunk in x.split(_AT_ONCE, dim=1)]
+        chunks = [self.value_and_derivative(chunk) for chunk in x.split(_PREDICTED_POINTS, dim=1)]
         u, du = (torch.cat(tensors, dim=1) for tensors in zip(*chunks, strict=True))
         return u, du
 
@@ -238,7 +221,7 @@ class StackedMLP(nn.Module):
         tape = Tape(layers, torch.addcmul(self.shift, x, self.scale), [], [], [])
         weight, z = layers[0]
         # At few points an exported program takes time for each operation.
-        if self.dimension > _FEW or torch.compiler.is_exporting():
+        if self.dimension > _MOST_ADDED_INPUTS or torch.compiler.is_exporting():
             z = torch.baddbmm(z, tape.x, weight)
         else:
             for d in range(self.dimension):
@@ -247,8 +230,8 @@ class StackedMLP(nn.Module):
         for i, (weight, bias) in enumerate(layers[1:], start=1):
             h = self.activation.value(z)
             tape.hidden.append((z, h, self.activation.first(z, h)))
-            dz = None if dz is None else _carry(tape, dz)
-            exact = i == len(layers) - 1 and self.outputs <= _PAIRWISE
+            dz = None if dz is None else tape.carry(dz)
+            exact = i == len(layers) - 1 and self.outputs <= _MOST_SUMMED_OUTPUTS
             z = (_sum_of_products(h, weight) if exact else torch.bmm(h, weight)) + bias
         return z, None if dz is None else dz.permute(0, 2, 3, 1), tape
 
@@ -275,7 +258,7 @@ class StackedMLP(nn.Module):
             tape = tape._replace(tangents=[], carried=[])
             dz = torch.bmm(directions, layers[0][0]).unflatten(1, (self.outputs, n))
             for _ in tape.hidden:
-                dz = _carry(tape, dz)
+                dz = tape.carry(dz)
             eps = torch.eye(self.outputs).to(delta)[None, :, None].expand(len(delta), -1, n, -1).flatten(1, 2)
         for i in reversed(range(1, len(layers))):
             weight, (z, h, s1) = layers[i][0].mT, tape.hidden[i - 1]
@@ -295,18 +278,6 @@ class StackedMLP(nn.Module):
         elif eps is not None and directions is not None:
             first = first + torch.bmm(directions.mT, eps)
         return torch.cat([first.flatten(1), delta.sum(1), *reversed(gradients)], dim=1)
-
-
-def _carry(tape: Tape, dz: Tensor) -> Tensor:
-    """Carry the tangents z' of the next hidden layer, (M, K, N or 1, in), onto the tape, and return those after it."""
-    i = len(tape.tangents)
-    s1, weight = tape.hidden[i][2], tape.layers[i + 1][0]
-    g = s1[:, None] * dz
-    tape.tangents.append(dz)
-    tape.carried.append(g.flatten(1, 2))
-    if torch.compiler.is_exporting():
-        return torch.matmul(g, weight[:, None])
-    return torch.bmm(tape.carried[-1], weight).unflatten(1, g.shape[1:3])
 
 
 def _sum_of_products(h: Tensor, weight: Tensor) -> Tensor:

@@ -24,7 +24,7 @@ from runge.sobolev.network import StackedMLP
 
 __all__ = ["normal_matrix"]
 
-_POINTS_AT_ONCE, _NUMBERS_AT_ONCE = 256, 2**22
+_PRODUCT_POINTS, _PRODUCT_NUMBERS = 256, 2**22
 """The most points, and numbers of the factors of a member's outer products, that are multiplied at a time."""
 
 
@@ -47,7 +47,7 @@ def normal_matrix(network: StackedMLP, x: Tensor, weights: Tensor, dtype: torch.
     # The square of the last bias is a sum of equal numbers, whose round-off has the same sign each time.
     blocks |= {(last, last): _Symmetric.zeros(by_point, shapes[-1], shapes[-1])}
     numbers = 4 * network.outputs * max(shape[0] for shape in shapes) * max(shape[1] for shape in shapes)
-    together = min(_POINTS_AT_ONCE, max(1, _NUMBERS_AT_ONCE // numbers))
+    together = min(_PRODUCT_POINTS, max(1, _PRODUCT_NUMBERS // numbers))
     for at, of_errors in zip(x.split(together, dim=1), by_point.split(together, dim=1), strict=True):
         *_, tape = network.propagate(at, with_derivative=by_point.shape[3] > 1)
         layers = [_Rows.of(layer, of_errors) for layer in linearise(network, tape)]

@@ -16,9 +16,10 @@ from runge.sobolev.losses import LossAndGradient
 from runge.sobolev.network import StackedMLP
 from runge.sobolev.points import Points
 
-_AT_ONCE = 32  # points whose second derivatives are differentiated at a time
-
 __all__ = ["second_adjoint", "second_errors", "second_jacobian", "with_second"]
+
+_DIFFERENTIATED_POINTS = 32
+"""The points whose second derivatives are differentiated at a time."""
 
 
 def second_errors(network: StackedMLP, points: Points) -> tuple[Tensor, Tensor]:
@@ -52,7 +53,7 @@ def second_jacobian(network: StackedMLP, x: Tensor) -> Tensor:
         tensors = {"network.theta": theta[None], "network.scale": scale[None], "network.shift": shift[None]}
         return torch.func.functional_call(second, tensors, point[None, None])[0, 0]
 
-    of_points = torch.func.vmap(torch.func.jacrev(at), in_dims=(None, None, None, 0), chunk_size=_AT_ONCE)
+    of_points = torch.func.vmap(torch.func.jacrev(at), in_dims=(None, None, None, 0), chunk_size=_DIFFERENTIATED_POINTS)
     rows = torch.func.vmap(of_points)(network.theta.detach(), network.scale, network.shift, x)
     return rows.permute(0, 2, 3, 1, 4).flatten(1, 3)
 

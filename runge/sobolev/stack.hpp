@@ -8,7 +8,7 @@
 
 namespace {
 
-// The structs that Python fills. Each list is also exported as text, from which `kernel.py` makes its struct.
+// The structs that Python fills. Each list is also exported as text, from which `library.py` makes its struct.
 #define DECLARE(field) field;
 #define DESCRIBE(field) #field ";"
 

@@ -18,10 +18,10 @@ __all__ = ["Expression", "find_pole"]
 _LARGEST = 1e15
 """The largest value or derivative: its square, and the square of a gradient of the loss, are numbers in 32 bits."""
 
-_ONE_SIDE = 0.6
+_JUMP_SHARE = 0.6
 """The share of 9 points along an axis beside a jump: 4 are on one side of it, and 2 may be the closest to a pole."""
 
-_RISE = 1.02
+_LEAST_POLE_RISE = 1.02
 """The least rise from there to the closest points, a third as far from a pole; log|x| rises by log(3) / 28."""
 
 _MOST_ON_A_GRID = 3
@@ -60,7 +60,7 @@ class Expression(Target):
         expr: str | Sequence[str] | Mapping[str, str],
         domain: Sequence[float] | Sequence[Sequence[float]] = (-1.0, 1.0),
     ) -> None:
-        import sympy  # late, as in the functions below: it takes longer than all else that checking a run imports
+        import sympy  # late, here and below: it takes longer than all other imports that checking a run needs
 
         super().__init__(domain)
         symbols = [sympy.Symbol(f"x{i + 1}", real=True) for i in range(self.dimension)]
@@ -119,7 +119,7 @@ def find_pole(function: Callable[[Tensor], Tensor], domain: Tensor) -> list[floa
         per_axis = round(len(x) ** (1 / len(domain)))
         spacing = (box[:, 1] - box[:, 0]) / (per_axis - 1 if grid else 4)
         if bool((spacing < 1e-12 * (upper - lower)).all()):
-            return peak.tolist() if size.max() > _RISE * size.quantile(_ONE_SIDE) else None
+            return peak.tolist() if size.max() > _LEAST_POLE_RISE * size.quantile(_JUMP_SHARE) else None
         box = torch.stack([torch.maximum(lower, peak - spacing), torch.minimum(upper, peak + spacing)], dim=1)
         if grid:
             axes = [torch.linspace(low, high, 9, dtype=torch.float64) for low, high in box.tolist()]
@@ -179,11 +179,12 @@ def _differentiate(
 
     try:
         of_terms: dict[sympy.Basic, list[sympy.Expr]] = {symbol: [] for symbol in symbols}
-        for term in sympy.Add.make_args(formula):  # `diff` of the sum would look at each term for each symbol
+        # `diff` of the whole sum would visit all terms for each symbol.
+        for term in sympy.Add.make_args(formula):
             for symbol in term.free_symbols:
                 of_terms[symbol].append(sympy.diff(term, symbol))
         partials = [sympy.Add(*terms) for terms in of_terms.values()]
-        # `N` leaves what is in sin(x + sqrt(2)) as it is, and torch has no square root of a number.
+        # `N` does not evaluate sqrt(2) in sin(x + sqrt(2)), and the square root of torch takes no number.
         numbers = {part: part.evalf(17) for part in formula.atoms(sympy.Pow, sympy.Function) if part.is_number}
         value, *gradient = [sympy.N(expression.xreplace(numbers), 17) for expression in (formula, *partials)]
         of_value, of_gradient = (

@@ -19,13 +19,13 @@ FUNCTIONS += ["exp", "log", "sqrt", "erf", "abs", "Abs"]
 _OPERATORS: dict[type[ast.AST], Callable[..., Any]] = {ast.UAdd: operator.pos, ast.USub: operator.neg}
 _OPERATORS |= {ast.Add: operator.add, ast.Sub: operator.sub, ast.Mult: operator.mul, ast.Div: operator.truediv}
 
-_LONGEST = 20_000
+_MOST_CHARACTERS = 20_000
 """The most characters of a formula, a bound on the time of Python's parser."""
 
-_DEPTH = 6
+_LEAF_DEPTH = 6
 """The depth of a leaf, in `work`: with it the seconds of sympy are about proportional."""
 
-_MOST_SHOWN = 4
+_MOST_INTERVALS = 4
 """The most intervals in a message."""
 
 
@@ -59,10 +59,10 @@ def work(expr: str) -> int:
     size: dict[ast.AST, int] = {}
     depth: dict[ast.AST, int] = {}
     total = 0
-    for node in reversed(list(ast.walk(_tree(expr)))):  # children first
+    for node in reversed(list(ast.walk(_tree(expr)))):  # children come before their parents
         children = list(ast.iter_child_nodes(node))
         size[node] = 1 + sum(size[child] for child in children)
-        depth[node] = max((depth[child] + 1 for child in children), default=_DEPTH)
+        depth[node] = max((depth[child] + 1 for child in children), default=_LEAF_DEPTH)
         if isinstance(node, ast.BinOp) and type(node.op) in _OPERATORS:
             depth[node] = max(depth[node.left], depth[node.right] + 1)
         if not isinstance(getattr(node, "op", None), ast.Add | ast.Sub):
@@ -74,8 +74,8 @@ def _tree(expr: str) -> ast.Expression:
     """Return the syntax tree of a formula, the grammar of which is that of Python."""
     if not isinstance(expr, str) or not expr.strip():
         raise ValueError(f"expr: must be a formula such as 'exp(-x)*sin(8*x)', got {expr!r}")
-    if len(expr) > _LONGEST:
-        raise ValueError(f"expr: must have at most {_LONGEST} characters, got {len(expr)}")
+    if len(expr) > _MOST_CHARACTERS:
+        raise ValueError(f"expr: must have at most {_MOST_CHARACTERS} characters, got {len(expr)}")
     if product := re.search(r"(?<![\w.])(\d++\.?\d*+)\s*(?!e[+-]?\d)([a-z]\w*|\()", expr, re.ASCII | re.IGNORECASE):
         raise ValueError(f"expr: write {product[1]}*{product[2]} for {product[0]}, in {expr!r}")
     try:
@@ -93,7 +93,7 @@ class _Builder:
 
     def build(self, node: ast.expr) -> "sympy.Expr":
         """Return the term of a node."""
-        chain = []  # of a long sum, whose terms are nested as deeply as there are of them
+        chain = []  # the left operands are a loop, because a sum of n terms is n levels deep
         while isinstance(node, ast.BinOp) and type(node.op) in _OPERATORS:
             chain.append(node)
             node = node.left
@@ -162,7 +162,7 @@ class _Builder:
 def _further_input(name: str, expr: str, tree: ast.AST) -> ValueError:
     """Return the error for the name of an input that the domain does not have."""
     needed = max(_number(node.id) for node in ast.walk(tree) if isinstance(node, ast.Name))
-    intervals = ["[-1,1]"] * needed if needed <= _MOST_SHOWN else ["[-1,1]", "[-1,1]", "..."]
+    intervals = ["[-1,1]"] * needed if needed <= _MOST_INTERVALS else ["[-1,1]", "[-1,1]", "..."]
     how = f"give an interval for each of {needed} inputs, such as target.domain=[{','.join(intervals)}]"
     return ValueError(f"expr: the domain has no input {name!r}, which is in {expr!r}; {how}")
 

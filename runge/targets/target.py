@@ -17,13 +17,13 @@ _END_SHARE = 0.1
 MOST_INPUTS = 1000
 """The most inputs, which is far below the 21201 dimensions of the Sobol sequences of torch."""
 
-_FARTHEST = 1e12
+_LARGEST_BOUND = 1e12
 """The largest bound of a domain: its squares are numbers in 32 bits."""
 
-_PROBES = 256
+_PROBE_POINTS = 256
 """The points of a Sobol sequence, a power of 2, whose standard deviation is the size of an output."""
 
-_LEAST_SIZE, _MOST_SIZE = 0.1, 5.0
+_LEAST_OWN_SIZE, _MOST_OWN_SIZE = 0.1, 5.0
 """The sizes, in their own units, that a network with its initial weights fits well (`far_from_one`)."""
 
 
@@ -53,8 +53,8 @@ class Target(ABC):
             raise ValueError(f"domain: must be (lower, upper), or one such pair per input; got {domain!r}") from error
         if len(box) > MOST_INPUTS:
             raise ValueError(f"domain: must have at most {MOST_INPUTS} inputs, got {len(box)}")
-        if not (box.abs() <= _FARTHEST).all() or not (box[:, 1] - box[:, 0] > 1 / _FARTHEST).all():
-            rule = f"lower < upper, within {_FARTHEST:g} of 0 and more than {1 / _FARTHEST:g} apart"
+        if not (box.abs() <= _LARGEST_BOUND).all() or not (box[:, 1] - box[:, 0] > 1 / _LARGEST_BOUND).all():
+            rule = f"lower < upper, within {_LARGEST_BOUND:g} of 0 and more than {1 / _LARGEST_BOUND:g} apart"
             raise ValueError(f"domain: must have finite bounds with {rule}; got {domain!r}")
         self.domain: Tensor = box
 
@@ -125,12 +125,12 @@ def far_from_one(target: Target) -> list[str]:
     0.1 to 5, and the mean at most 5 sizes away from 0: `10*sin(3*x)` and `sin(3*x)+10` are fitted 18 and 9000 times
     worse in their own units than in standardised ones.
     """
-    values = target.value(sobol(_PROBES, target.domain, seed=None)).reshape(_PROBES, -1)
+    values = target.value(sobol(_PROBE_POINTS, target.domain, seed=None)).reshape(_PROBE_POINTS, -1)
     inputs = [f"x{d + 1}" for d in range(target.dimension)] if target.dimension > 1 else ["x"]
     sizes = dict(zip(inputs, zip(target.domain.mean(1), target.domain.diff(dim=1)[:, 0] / 2, strict=True), strict=True))
     sizes |= dict(zip(target.outputs, zip(values.mean(0), values.std(0, correction=0), strict=True), strict=True))
     return [
         f"{name} (mean {mean:.3g}, size {size:.3g})"
         for name, (mean, size) in sizes.items()
-        if (size and not _LEAST_SIZE <= size <= _MOST_SIZE) or abs(mean) > _MOST_SIZE * (size or 1)
+        if (size and not _LEAST_OWN_SIZE <= size <= _MOST_OWN_SIZE) or abs(mean) > _MOST_OWN_SIZE * (size or 1)
     ]

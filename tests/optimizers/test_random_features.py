@@ -82,7 +82,7 @@ def test_an_input_that_does_not_matter_has_a_large_scale():
 @pytest.mark.parametrize("lambda_d", [0.3, None])
 def test_conjugate_gradients_from_a_sample_end_at_the_solution_for_all_points(lambda_d, monkeypatch):
     """After as many iterations as weights, in several blocks, and where some labels are missing."""
-    monkeypatch.setattr("runge.optimizers.conjugate._NUMBERS_AT_ONCE", 300)
+    monkeypatch.setattr("runge.optimizers.conjugate._BLOCK_FEATURES", 300)
     what, ridge = plane(n=60, width=6, lambda_d=lambda_d), torch.tensor([1e-3, 0.1], dtype=torch.float64)
     sample = replace(what, points=what.points.minibatch(torch.arange(0, 60, 2).expand(2, -1)))
     factorisations = solve_last_layer(sample, 1e-15, ridge)

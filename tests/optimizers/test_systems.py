@@ -6,8 +6,11 @@ import numpy as np
 import pytest
 import torch
 
+from runge.optimizers.levenberg_marquardt import limits
+from runge.optimizers.levenberg_marquardt.deflated import IterativeSpace
 from runge.optimizers.levenberg_marquardt.linearised import Linearised, errors_and_weights
-from runge.optimizers.levenberg_marquardt.systems import COLUMNS, ErrorSpace, IterativeSpace, WeightSpace, space_of
+from runge.optimizers.levenberg_marquardt.systems import ErrorSpace, WeightSpace
+from runge.optimizers.levenberg_marquardt.trial import system_of
 from runge.sobolev import losses
 from tests.sums_of_squares import LM, hypercube, linearised, plane, problem
 
@@ -33,9 +36,18 @@ def test_the_step_of_a_factorised_system_is_that_of_numpy(space, lambda_d):
         close_to_numpy(system.solve(errors), errors, weights, rows, damping)
 
 
-def test_a_system_is_factorised_in_the_smaller_space_or_iterative():
-    assert (space_of(3000, 10_000), space_of(10_000, 3000)) == (ErrorSpace, WeightSpace)
-    assert space_of(6144, 4804) is IterativeSpace
+@pytest.mark.parametrize(
+    ("n", "limit", "space"),
+    [(9, 54, ErrorSpace), (10, 57, WeightSpace), (9, 53, IterativeSpace), (10, 56, IterativeSpace)],
+)
+@torch.no_grad()
+def test_a_system_is_factorised_in_the_smaller_space_or_iterative(n, limit, space, monkeypatch):
+    """The network has 57 weights and six errors at each of n points; `limit` is the largest factorised system."""
+    monkeypatch.setattr(limits, "LARGEST_FACTORISED", limit)
+    what = plane(n=n)
+    _, weights, tape, _ = linearised(what)
+    state = {"columns": torch.full_like(what.scale, 24), "single": torch.zeros_like(what.scale)}
+    assert type(system_of(Linearised.of(what, tape), weights, state)) is space
 
 
 @torch.no_grad()
@@ -50,7 +62,7 @@ def test_many_errors_and_their_adjoint_are_computed_in_blocks():
     torch.testing.assert_close(pulled, of_whole, rtol=1e-12, atol=1e-12)
 
 
-def iterative(what, columns=COLUMNS):
+def iterative(what, columns=limits.FIRST_COLUMNS):
     """Return the iterative system, and e, W and J."""
     errors, weights, tape, rows = linearised(what)
     size = torch.full_like(what.scale, columns)
@@ -74,8 +86,8 @@ def test_the_iterative_step_is_that_of_numpy(lambda_d, columns, monkeypatch):
         system.damp(mu)
         few = system.solve(errors)
         with monkeypatch.context() as patch:
-            patch.setattr("runge.optimizers.levenberg_marquardt.systems._ITERATIONS", 1000)
-            patch.setattr("runge.optimizers.levenberg_marquardt.systems._SHARE", 1e-22)
+            patch.setattr(limits, "MOST_ITERATIONS", 1000)
+            patch.setattr(limits, "LEAST_GAIN", 1e-22)
             steps, chosen = system.solve(errors), system.take(second)
             close_to_numpy(steps, errors, weights, rows, damping)
             chosen.damp(mu[1:])
@@ -90,18 +102,18 @@ def many(members=1):
     """Return a problem with too many errors and weights for a factorisation, and its optimiser, with few columns."""
     what = plane(members, n=510, width=54)
     optimizer = DAMPED.build([what.network.theta])
-    DAMPED.rest(optimizer, what.network.theta, torch.zeros(members, dtype=torch.bool))
+    DAMPED.put_to_rest(optimizer, what.network.theta, torch.zeros(members, dtype=torch.bool))
     optimizer.state[what.network.theta]["columns"].fill_(24)
     return what, optimizer
 
 
 def test_columns_grow_where_iterations_do_not_suffice(monkeypatch):
     """Let one member need them, while the other is at rest; and continue from the state, to the same bits."""
-    monkeypatch.setattr("runge.optimizers.levenberg_marquardt.systems._SHARE", 0)
+    monkeypatch.setattr(limits, "LEAST_GAIN", 0)
     final = []
     for restored in (False, True):
         what, optimizer = many(2)
-        LM.rest(optimizer, what.network.theta, torch.tensor([True, False]))
+        LM.put_to_rest(optimizer, what.network.theta, torch.tensor([True, False]))
         for columns in (24 * 1.1, 24 * 1.1**2):
             DAMPED.step(optimizer, what, 0.0)
             state = optimizer.state_dict()

@@ -14,7 +14,7 @@ import pytest
 import torch
 
 from runge import machine
-from runge.sobolev import kernel, losses
+from runge.sobolev import library, losses
 from runge.sobolev.activations import ACTIVATIONS, Activation
 from runge.sobolev.kernel import Kernel, step_function
 from runge.sobolev.points import Points
@@ -23,7 +23,7 @@ from tests.sobolev.test_losses import some_points
 from tests.sobolev.test_network import stack
 
 DOUBLE, SINGLE = torch.float64, torch.float32
-no_kernel = not kernel.suits_the_machine()
+no_kernel = not library.suits_the_machine()
 suited = pytest.mark.skipif(no_kernel, reason="the kernel needs Linux, x86 or ARM, and a compiler")
 COMPILERS = ["clang++"] if shutil.which("clang++") else []
 if platform.machine() == "x86_64":
@@ -73,18 +73,18 @@ def fresh(monkeypatch, tmp_path):
     """Compile in less time, without the kernels that other tests have compiled, and with a cache of its own."""
     monkeypatch.setenv("RUNGE_CACHE_DIR", str(tmp_path / "cache"))
     monkeypatch.setenv("CXX", shlex.join([*machine.compiler(), "-O0"]))
-    kernel._library.cache_clear()
+    library.library_of.cache_clear()
     yield tmp_path / "cache"
-    kernel._library.cache_clear()
+    library.library_of.cache_clear()
 
 
 @pytest.fixture(params=["", *(pytest.param(compiler, marks=pytest.mark.nightly) for compiler in COMPILERS)])
 def any_compiler(request, monkeypatch):
     """Compile by the usual compiler, or another one, once for all tests."""
     monkeypatch.setenv("CXX", request.param)
-    kernel._library.cache_clear()
+    library.library_of.cache_clear()
     yield
-    kernel._library.cache_clear()
+    library.library_of.cache_clear()
 
 
 @pytest.fixture
@@ -123,7 +123,7 @@ def test_the_kernel_takes_any_width_and_number_of_points(width, points):
 
 @pytest.mark.parametrize("activation", ["gelu", "softplus", "sin"])
 def test_a_c_library_without_functions_of_vectors(activation, fresh, monkeypatch, tmp_path):
-    for part in Path(kernel.__file__).parent.glob("*.[ch]pp"):
+    for part in Path(library.__file__).parent.glob("*.[ch]pp"):
         (tmp_path / part.name).write_text(re.sub(r"#if SINCE\(.*\)", "#if 0", part.read_text()))
     monkeypatch.setenv(
         "CXX", compiler_that(tmp_path, f'shift\nexec {os.environ["CXX"]} {tmp_path}/kernel.cpp "$@" -O0')
@@ -185,7 +185,7 @@ def test_a_member_that_diverges_affects_neither_its_neighbour_nor_the_next_call(
 
 def test_the_fields_of_a_struct_are_those_of_the_c_file():
     """Python has no list of its own: a name that is missing or unknown is an error."""
-    steps = kernel._library("tanh", DOUBLE).steps
+    steps = library.library_of("tanh", DOUBLE).steps
     assert [name for name, _ in steps._fields_][-3:] == ["rates", "mean", "square"]
     whole = {name: 0 for name, _ in steps._fields_}
     for wrong in ({**whole, "epsilon": 0.0}, {name: 0 for name in whole if name != "mean"}):
@@ -198,17 +198,17 @@ def test_the_file_is_compiled_once_and_again_if_it_is_damaged(fresh, monkeypatch
     fresh.mkdir()
     for mode, damage in ((0o770, False), (0o700, True)):
         fresh.chmod(mode)
-        kernel._library.cache_clear()
+        library.library_of.cache_clear()
         Kernel("relu", DOUBLE)
         assert len(list(fresh.iterdir())) == damage
     (compiled,) = fresh.iterdir()
     compiled.unlink()  # what is loaded must not shrink
     compiled.touch()
-    kernel._library.cache_clear()
+    library.library_of.cache_clear()
     Kernel("relu", DOUBLE)
     assert compiled.stat().st_size > 0
-    monkeypatch.setattr(kernel.subprocess, "run", None)
-    kernel._library.cache_clear()
+    monkeypatch.setattr(library.subprocess, "run", None)
+    library.library_of.cache_clear()
     Kernel("relu", DOUBLE)
     assert list(fresh.iterdir()) == [compiled]
 
@@ -226,7 +226,7 @@ def test_a_compiled_file_that_is_not_this_users_own_is_not_loaded(damage, fresh,
         os.chown(compiled, 12345, -1)
     else:
         pytest.skip("only root can give a file away")
-    kernel._library.cache_clear()
+    library.library_of.cache_clear()
     Kernel("relu", DOUBLE)
     assert list(fresh.iterdir()) == [compiled]
     assert machine.is_own(compiled)
@@ -240,7 +240,7 @@ def test_the_compiled_file_is_on_the_disk_before_it_gets_its_name(fresh, monkeyp
         written.append(os.fstat(number).st_ino)
         fsync(number)
 
-    monkeypatch.setattr(kernel.os, "fsync", fsync)
+    monkeypatch.setattr(library.os, "fsync", fsync)
     Kernel("relu", DOUBLE)
     (compiled,) = fresh.iterdir()
     assert written == [compiled.stat().st_ino]
@@ -248,7 +248,7 @@ def test_the_compiled_file_is_on_the_disk_before_it_gets_its_name(fresh, monkeyp
 
 def test_a_compiler_that_does_not_end_is_stopped(fresh, monkeypatch, tmp_path, caplog):
     monkeypatch.setenv("CXX", compiler_that(tmp_path, "exec tail -f /dev/null"))
-    monkeypatch.setattr(kernel, "_PATIENCE", 0.01)
+    monkeypatch.setattr(library, "_COMPILER_SECONDS", 0.01)
     assert step_function("auto", model(), DOUBLE, **LONG) is losses.loss_and_gradient
     assert re.search(r"cannot be compiled: .*g\+\+ did not end within 0\.01 seconds; the run continues", caplog.text)
 
@@ -271,12 +271,12 @@ def test_without_a_compiler_that_works_the_run_continues(script, reason, fresh, 
 
 
 def test_the_machines_that_the_kernel_is_for(monkeypatch):
-    monkeypatch.setattr(kernel, "compiler", lambda: ["g++"])
+    monkeypatch.setattr(library, "compiler", lambda: ["g++"])
     machines = ("linux", "x86_64"), ("linux", "aarch64"), ("linux", "riscv64"), ("darwin", "arm64"), ("win32", "AMD64")
     for k, (system, processor) in enumerate(machines):
         monkeypatch.setattr(sys, "platform", system)
         monkeypatch.setattr(platform, "machine", lambda processor=processor: processor)
-        assert kernel.suits_the_machine() == (k < 2)
+        assert library.suits_the_machine() == (k < 2)
 
 
 def test_the_choice_of_the_step(monkeypatch):

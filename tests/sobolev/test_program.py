@@ -9,7 +9,7 @@ from functools import cache
 import pytest
 import torch
 
-from runge.sobolev import kernel, losses
+from runge.sobolev import kernel, library, losses
 from runge.sobolev.kernel import Kernel
 from tests.conftest import ROOT
 from tests.sobolev.test_adam import METHODS, course, follow
@@ -21,14 +21,14 @@ missing = [name for name in (ARM[0][0], ARM[1][0]) if shutil.which(name) is None
 
 
 class Program:
-    """A program with the functions of `kernel.Library`, whose data it reads from a file and writes back."""
+    """A program with the functions of `library.Library`, whose data it reads from a file and writes back."""
 
     def __init__(self, compiler, runner, activation, dtype, folder):
         self.run, self.arguments = [*runner, str(folder / f"{activation}-{dtype}")], folder / "data"
         self.size = dtype.itemsize
-        own = kernel.Library(activation, dtype)
+        own = library.Library(activation, dtype)
         self.stack, self.steps = own.stack, own.steps
-        flags = [flag for flag in kernel.flags_of(activation, dtype) if flag not in ("-shared", "-O2")]
+        flags = [flag for flag in library.flags_of(activation, dtype) if flag not in ("-shared", "-O2")]
         source = ROOT / "tests" / "sobolev" / "program.cpp"
         paths = [f"-I{ROOT / 'runge' / 'sobolev'}", str(source), "-o", self.run[-1]]
         subprocess.run([*compiler, "-O0", "-fopenmp", *flags, *paths, "-lm"], check=True)
@@ -83,7 +83,7 @@ class Program:
     ]
 )
 def _program(request, monkeypatch, tmp_path):
-    monkeypatch.setattr(kernel, "_library", cache(lambda *kind: Program(*request.param, *kind, tmp_path)))
+    monkeypatch.setattr(kernel, "library_of", cache(lambda *kind: Program(*request.param, *kind, tmp_path)))
     monkeypatch.setattr(torch, "get_num_threads", lambda: 2)
 
 

@@ -10,6 +10,7 @@ import torch
 from runge.data.column_roles import find_roles, read_seconds
 from runge.data.table import Table, open_table
 from runge.optimizers import LevenbergMarquardt
+from runge.optimizers.levenberg_marquardt import limits
 from runge.optimizers.levenberg_marquardt.explicit import ExplicitSpace
 from runge.optimizers.levenberg_marquardt.linearised import Linearised, errors_and_weights
 from runge.sobolev import losses
@@ -81,9 +82,9 @@ def test_the_system_of_a_step_in_either_space(outputs, width, monkeypatch):
     expected = torch.linalg.solve(system, (rows.mT @ (weights * errors)[..., None])[..., 0])
     for in_blocks in (False, True):
         if in_blocks:
-            for module in ("linearised", "explicit"):
-                monkeypatch.setattr(f"runge.optimizers.levenberg_marquardt.{module}._NUMBERS_AT_ONCE", 500)
-            monkeypatch.setattr("runge.optimizers.levenberg_marquardt.linearised._LEAST", 10)
+            for numbers in ("PASS_NUMBERS", "EXPLICIT_NUMBERS"):
+                monkeypatch.setattr(limits, numbers, 500)
+            monkeypatch.setattr(limits, "PASS_LEAST_ERRORS", 10)
             *blocks, tape = errors_and_weights(at)
             assert tape is None
             torch.testing.assert_close(blocks, [errors, weights], rtol=1e-12, atol=1e-14)

@@ -59,7 +59,7 @@ def test_the_steps_that_the_kernel_takes_at_once_are_those_of_torch(batch_size):
     states = (one.optimizers[0].state_dict()["state"] for one in (its_trainer, trainer))
     torch.testing.assert_close(*states, rtol=1e-8, atol=1e-10)
     pause = partial(random.Random(0).choice, [False, True])
-    with patch.object(kernel, "_SECONDS", 4 * 3 * step_seconds(batch_size or 24, 2, 12, 1, 1, "tanh")):
+    with patch.object(kernel, "_CALL_SECONDS", 4 * 3 * step_seconds(batch_size or 24, 2, 12, 1, 1, "tanh")):
         paused, _ = run(loss_and_gradient=own, pause=pause)
     for name, now in kernels.state_dict().items():
         assert torch.equal(paused.state_dict()[name], now)

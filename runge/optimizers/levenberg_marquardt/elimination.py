@@ -26,18 +26,15 @@ from typing import NamedTuple, Self
 import torch
 from torch import Tensor
 
+from runge.optimizers.levenberg_marquardt import limits
 from runge.optimizers.levenberg_marquardt.linearised import Linearised
-from runge.optimizers.levenberg_marquardt.systems import System
+from runge.optimizers.levenberg_marquardt.systems import Factorised
 from runge.optimizers.optimizer import Problem
 from runge.sobolev import losses
 from runge.sobolev.jacobian import jacobian, readout
-from runge.sobolev.network import Tape
+from runge.sobolev.tape import Tape
 
 __all__ = ["Eliminated", "HiddenSpace", "eliminate", "relative_ridge"]
-
-_SHARE = 0.3
-"""The ridge, in units of the relative error: 1 needs fewer steps, but may fit few points by steep hidden layers."""
-_SMALLEST = 1e-16
 
 
 class Eliminated(NamedTuple):
@@ -51,7 +48,8 @@ class Eliminated(NamedTuple):
 
 def relative_ridge(problem: Problem, loss: Tensor) -> Tensor:
     """Return the ridge for a loss, (M,): a share of the root of the loss over that of u = 0."""
-    return (_SHARE * (loss / _labels(problem)[0].square().sum(1)).nan_to_num().sqrt()).clamp(_SMALLEST, 1)
+    relative = (loss / _labels(problem)[0].square().sum(1)).nan_to_num().sqrt()
+    return (limits.RIDGE * relative).clamp(limits.SMALLEST_RIDGE, 1)
 
 
 def _labels(problem: Problem) -> tuple[Tensor, Tensor]:
@@ -81,7 +79,7 @@ def eliminate(problem: Problem, ridge: Tensor) -> Eliminated:
 
 
 @dataclass
-class HiddenSpace(System):
+class HiddenSpace(Factorised):
     """The system (J^T J + mu I) v = J^T r with the projected Jacobian J; `matrix` is the smaller of J J^T and J^T J."""
 
     jacobian: Tensor  # (M, R, W - K), without the K weights of the last layer, which a step leaves to `eliminate`

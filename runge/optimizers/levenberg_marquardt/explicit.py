@@ -6,30 +6,29 @@ from typing import Self
 import torch
 from torch import Tensor
 
+from runge.optimizers.levenberg_marquardt import limits
 from runge.optimizers.levenberg_marquardt.linearised import Linearised
-from runge.optimizers.levenberg_marquardt.systems import System, add_square
+from runge.optimizers.levenberg_marquardt.systems import Factorised, add_square
 from runge.sobolev.jacobian import jacobian
 from runge.sobolev.second import second_adjoint, second_jacobian
 
 __all__ = ["ExplicitSpace"]
 
-_NUMBERS_AT_ONCE = 2**25  # of a member's Jacobian, 256 MB, that of 300 points with 70 errors each and 1500 weights
-
 
 @dataclass
-class ExplicitSpace(System):
+class ExplicitSpace(Factorised):
     """The system of errors of u, u' and u'', in the smaller of both spaces."""
 
     rows: Tensor | None  # their Jacobian J, (M, R, W); None: there are more errors than weights, and J is too large
 
     @classmethod
     def of(cls, at: Linearised, weights: Tensor) -> Self:
-        """Return the system of a linearised network, given the weights of its errors."""
+        """Return the system of a linearised network, from the weights of its errors, (M, R)."""
         n, columns = at.x.shape[1], at.network.theta.shape[1]
         if weights.shape[1] <= columns:
             rows = _jacobian(at, slice(n))
             return cls(at, rows @ rows.mT, (1 / weights).clamp_max(1e200), weights, rows)
-        size = max(1, _NUMBERS_AT_ONCE // (weights.shape[1] // n * columns))
+        size = max(1, limits.EXPLICIT_NUMBERS // (weights.shape[1] // n * columns))
         roots, rows = weights.sqrt().unflatten(1, (-1, n)), None
         matrix = weights.new_zeros(len(weights), columns, columns)
         for first in range(0, n, size):

@@ -10,15 +10,14 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
+from runge.optimizers.levenberg_marquardt import limits
 from runge.optimizers.optimizer import Problem
 from runge.sobolev import losses
-from runge.sobolev.network import StackedMLP, Tape
+from runge.sobolev.network import StackedMLP
 from runge.sobolev.second import second_errors
+from runge.sobolev.tape import Tape
 
 __all__ = ["Linearised", "errors_and_weights", "has_second", "joined_blocks"]
-
-_NUMBERS_AT_ONCE = 2**22  # of a member that the pass of a block keeps, 32 MB: more take no less time per point
-_LEAST = 3000  # errors of a block with more, so that a system in the space of the errors has one block
 
 
 def has_second(problem: Problem) -> bool:
@@ -63,8 +62,8 @@ def _points_at_once(network: StackedMLP, directions: int, *, second: bool) -> in
     """Return the most points of a block."""
     neurons = sum(fan_out for _, fan_out in network.shapes[:-1])
     numbers = neurons * (3 + 2 * directions + (directions * (directions + 1) if second else 0))
-    least = -(-_LEAST // (network.outputs * (1 + directions)))
-    return max(least, _NUMBERS_AT_ONCE // numbers)
+    least = -(-limits.PASS_LEAST_ERRORS // (network.outputs * (1 + directions)))
+    return max(least, limits.PASS_NUMBERS // numbers)
 
 
 @dataclass(frozen=True)

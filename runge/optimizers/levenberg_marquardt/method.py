@@ -6,7 +6,7 @@ damping mu, a step is
 .. math:: v = -(J^T W J + \mu I)^{-1} J^T W e = -J^T (J J^T + \mu W^{-1})^{-1} e,
 
 computed by the second form, in the space of the errors, if there are at most as many errors as weights, and otherwise
-by the first; if there are more than 3000 of both, by deflated conjugate gradients (`systems`). The
+by the first; if there are more than 3000 of both, by deflated conjugate gradients (`deflated`). The
 products of J^T W J are in 32 bits while mu is above their round-off. The errors and J^T W e are in 64 bits. With many
 points the first steps are on subsets of them, `subsets`.
 Geodesic acceleration follows the curvature of e along v: with e'' = d^2 e(theta + t v) / dt^2 instead of e the same
@@ -24,7 +24,7 @@ The last layer can be eliminated (`elimination`): a step is then one of the othe
 J is approximate then, rho says little, and mu is divided by `decrease` if the first try of a step succeeds.
 """
 
-from typing import Annotated, ClassVar, Literal, NamedTuple
+from typing import Annotated, ClassVar, Literal
 
 import torch
 from pydantic import Field
@@ -33,30 +33,16 @@ from torch.nn import Parameter
 
 from runge.configuration.validation import NonNegative, Positive, checked
 from runge.optimizers.least_squares import solve_last_layer
-from runge.optimizers.levenberg_marquardt.elimination import HiddenSpace, eliminate, relative_ridge
-from runge.optimizers.levenberg_marquardt.explicit import ExplicitSpace
+from runge.optimizers.levenberg_marquardt import limits
+from runge.optimizers.levenberg_marquardt.elimination import relative_ridge
 from runge.optimizers.levenberg_marquardt.linearised import Linearised, errors_and_weights, has_second
 from runge.optimizers.levenberg_marquardt.subsets import first_size, generalises, grown, steps_on, subset
-from runge.optimizers.levenberg_marquardt.systems import (
-    COLUMNS,
-    ErrorSpace,
-    IterativeSpace,
-    System,
-    WeightSpace,
-    space_of,
-)
+from runge.optimizers.levenberg_marquardt.trial import Trial, system_of
 from runge.optimizers.optimizer import LINEAR_ALGEBRA, Needs, Optimizer, Problem
 
 __all__ = ["LevenbergMarquardt"]
 
 Factor = Annotated[float, Field(gt=1, le=1e12, allow_inf_nan=False)]
-
-_ALL_FROM = 0.5  # the share of the steps from which all points are used
-_TRIES = 40  # the most dampings tried in one step
-_SMALLEST, _SMALLEST_PROJECTED = 1e-22, 1e-30
-"""The smallest damping, whose inverse is the largest; with the last layer eliminated, most of J is projected away."""
-_RANK = 1e-13  # of the last layer, as of a singular value decomposition; with less, u has more noise of round-off
-_DIFFERENCE = 0.1  # the t of the central differences that give J v and e''
 
 
 @checked
@@ -101,7 +87,7 @@ class LevenbergMarquardt(Optimizer):
         if "points" not in state:
             state["points"] = first_size(problem)
         size = state["points"]
-        if progress >= _ALL_FROM:
+        if progress >= limits.ALL_POINTS_FROM:
             size.fill_(n)
         if (size >= n).all():
             return self._step(state, problem)
@@ -132,64 +118,49 @@ class LevenbergMarquardt(Optimizer):
             state[name][members] = value
 
     def _step(self, state: dict[str, Tensor], problem: Problem) -> None:
-        """Take a step with the state of a problem's members."""
-        theta = problem.network.theta
-        errors, weights, tape = errors_and_weights(problem)
+        """Take a step with the state of a problem's members: raise the damping of each until its loss is reduced."""
+        theta, (errors, weights, tape) = problem.network.theta, errors_and_weights(problem)
         loss = (weights * errors.square()).sum(1)
-        damping, waiting = state["damping"], loss.isfinite() & ~state["at_rest"].bool()
-        if not waiting.any():
+        waiting = (loss.isfinite() & (state["at_rest"] == 0)).nonzero()[:, 0]  # those whose loss no try has reduced
+        if not len(waiting):
             return
-        rows, best = waiting.nonzero()[:, 0], theta.clone()
+        best, damping = theta.clone(), state["damping"]
         if self.readout == "eliminate":
-            trial, least = _without_last_layer(problem, relative_ridge(problem, loss)), _SMALLEST_PROJECTED
-            best[rows] = trial.start[rows]  # with the last layer of this step's ridge
+            trial = Trial.without_last_layer(problem, relative_ridge(problem, loss))
+            best[waiting] = trial.start[waiting]  # with the last layer of this step's ridge
+            smallest = limits.SMALLEST_DAMPING_ELIMINATED
         else:
-            at = Linearised.of(problem, tape)
-            space, least = space_of(weights.shape[1], theta.shape[1]), _SMALLEST
-            if has_second(problem):
-                system = ExplicitSpace.of(at, weights)
-            elif space is IterativeSpace:
-                system = IterativeSpace.of(at, weights, state["columns"])
-            elif space is WeightSpace:
-                system = WeightSpace.of(at, weights, state["single"])
-            else:
-                system = ErrorSpace.of(at, weights)
-            trial = _Trial(problem, system, best.clone(), errors, weights, loss)
-        whole = trial.system
-        if len(rows) < len(theta):
-            trial = trial.take(rows)
-        for tries in range(_TRIES):
-            trial.system.damp(damping[rows])
+            system = system_of(Linearised.of(problem, tape), weights, state)
+            trial, smallest = Trial(problem, system, theta.clone(), errors, weights, loss), limits.SMALLEST_DAMPING
+        system = trial.system
+        if len(waiting) < len(theta):
+            trial = trial.take(waiting)
+        for tries in range(limits.MOST_TRIES):
+            trial.system.damp(damping[waiting])
             change, model = self._change(trial)
-            trial.problem.network.theta.copy_(trial.start + change)
-            reduction = trial.loss - trial.loss_now()
+            reduction = trial.loss - trial.loss_of(trial.errors_at(trial.start + change))
             better = reduction > 0
-            best[rows[better]] = trial.problem.network.theta[better]
-            damping[rows[better]] *= self._factor(reduction / (trial.loss - model), tries)[better]
-            rows = rows[~better]
-            damping[rows] *= self.increase
-            damping.clamp_(least, 1 / least)
-            if not len(rows):
+            done, waiting = waiting[better], waiting[~better]
+            best[done] = trial.problem.network.theta[better]
+            damping[done] *= self._factor(reduction / (trial.loss - model), tries)[better]
+            damping[waiting] *= self.increase
+            damping.clamp_(smallest, 1 / smallest)
+            if not len(waiting):
                 break
-            if better.any():
+            if len(done):
                 trial = trial.take((~better).nonzero()[:, 0])
-        state["at_rest"][rows] = 1
-        if isinstance(whole, WeightSpace):
-            state["single"].copy_(whole.allows_single(damping))
+        state["at_rest"][waiting] = 1
+        system.keep(state)
         theta.copy_(best)
 
-    def _change(self, trial: "_Trial") -> tuple[Tensor, Tensor]:
+    def _change(self, trial: Trial) -> tuple[Tensor, Tensor]:
         """Return the step v + a / 2, or v for members whose a is too large, and the loss of the linear model at v."""
-        theta, velocity = trial.problem.network.theta, -trial.system.solve(trial.errors)
-        ends = []
-        for t in (_DIFFERENCE, -_DIFFERENCE):
-            theta.copy_(trial.start + t * velocity)
-            ends.append(trial.errors_now())
-        model = trial.loss_of(trial.errors + (ends[0] - ends[1]) / (2 * _DIFFERENCE))
+        velocity, t = -trial.system.solve(trial.errors), limits.DIFFERENCE
+        ahead, behind = (trial.errors_at(trial.start + side * velocity) for side in (t, -t))
+        model = trial.loss_of(trial.errors + (ahead - behind) / (2 * t))
         if not self.acceleration:
             return velocity, model
-        curvature = (ends[0] + ends[1] - 2 * trial.errors) / _DIFFERENCE**2
-        acceleration = -trial.system.solve(curvature)
+        acceleration = -trial.system.solve((ahead + behind - 2 * trial.errors) / t**2)
         small = acceleration.norm(dim=1) <= self.acceleration * velocity.norm(dim=1)
         return torch.where(small[:, None], velocity + acceleration / 2, velocity), model
 
@@ -207,7 +178,7 @@ class LevenbergMarquardt(Optimizer):
         it stays as it is.
         """
         if self.readout is True and not has_second(problem):
-            solve_last_layer(problem, _RANK)
+            solve_last_layer(problem, limits.READOUT_RANK)
 
     def takes_second(self) -> bool:
         """Return whether the last layer is not eliminated, which the errors of second derivatives would have to be."""
@@ -230,18 +201,23 @@ class LevenbergMarquardt(Optimizer):
         """Return whether all members are at rest."""
         return parameter in optimizer.state and bool(optimizer.state[parameter]["at_rest"].all())
 
-    def resting(self, optimizer: torch.optim.Optimizer, parameter: Parameter) -> Tensor:
+    def members_at_rest(self, optimizer: torch.optim.Optimizer, parameter: Parameter) -> Tensor:
         """Return which members are at rest, (M,)."""
         return self._state(optimizer, parameter)["at_rest"].bool()
 
-    def rest(self, optimizer: torch.optim.Optimizer, parameter: Parameter, members: Tensor) -> None:
+    def put_to_rest(self, optimizer: torch.optim.Optimizer, parameter: Parameter, members: Tensor) -> None:
         """Put members to rest."""
         self._state(optimizer, parameter)["at_rest"].masked_fill_(members, 1)
 
     def _state(self, optimizer: torch.optim.Optimizer, theta: Parameter) -> dict[str, Tensor]:
+        """Return the state of each member, (M,), by name; `step` adds `points`, how many it uses.
+
+        `damping` is mu, `at_rest` is 1 if no damping reduces the loss, `columns` are about those of F (`DeflatedCG`),
+        and `single` is 1 if the products of the next step are in 32 bits (`WeightSpace`). Torch restores state in the
+        dtype of the weights, so that flags and counts are floats.
+        """
         state = optimizer.state[theta]
-        # Torch restores state in the weights' dtype, so that these are 0 or 1, or whole numbers.
-        start = {"damping": self.damping, "at_rest": 0.0, "columns": COLUMNS, "single": 0.0}
+        start = {"damping": self.damping, "at_rest": 0.0, "columns": limits.FIRST_COLUMNS, "single": 0.0}
         for name, value in start.items():
             state.setdefault(name, torch.full_like(theta[:, 0], value))
         return state
@@ -251,38 +227,3 @@ def _loss(problem: Problem) -> Tensor:
     """Return the loss of each member, (M,)."""
     errors, weights, _ = errors_and_weights(problem)
     return (weights * errors.square()).sum(1)
-
-
-class _Trial(NamedTuple):
-    """The members that still need a step; `ridge`, (M,), is that of an eliminated last layer."""
-
-    problem: Problem
-    system: System | IterativeSpace
-    start: Tensor
-    errors: Tensor
-    weights: Tensor
-    loss: Tensor
-    ridge: Tensor | None = None
-
-    def take(self, members: Tensor) -> "_Trial":
-        tensors = [None if tensor is None else tensor[members] for tensor in self[2:]]
-        return _Trial(self.problem.take(members), self.system.take(members), *tensors)  # pyright: ignore[reportArgumentType]
-
-    def errors_now(self) -> Tensor:
-        """Return the errors at the network's present weights, of which it sets the last layer if it is eliminated."""
-        return errors_and_weights(self.problem)[0] if self.ridge is None else eliminate(self.problem, self.ridge).errors
-
-    def loss_of(self, errors: Tensor) -> Tensor:
-        """Return the weighted sum of squares of some errors, (M,)."""
-        return (self.weights * errors.square()).sum(1)
-
-    def loss_now(self) -> Tensor:
-        """Return the loss at the network's present weights."""
-        return self.loss_of(self.errors_now())
-
-
-def _without_last_layer(problem: Problem, ridge: Tensor) -> _Trial:
-    """Return the trial of a step in the other weights."""
-    at, theta = eliminate(problem, ridge), problem.network.theta
-    system, ones = HiddenSpace.of(problem, at), torch.ones_like(at.errors)
-    return _Trial(problem, system, theta.clone(), at.errors, ones, at.errors.square().sum(1), ridge)

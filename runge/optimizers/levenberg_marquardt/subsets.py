@@ -17,15 +17,10 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
+from runge.optimizers.levenberg_marquardt import limits
 from runge.optimizers.optimizer import Problem
 
 __all__ = ["first_size", "generalises", "grown", "steps_on", "subset"]
-
-_LEAST = 256  # the least errors of a subset
-_FIRST = 3  # the errors of the first subset over the weights; with fewer, noise of 5 % is fitted too
-_SHARE = 4  # with fewer times as many points as the first subset has, all are used from the beginning
-_STEPS = 4  # on a subset before fresh points are looked at
-_REDUCTION = 0.7  # the ratio of the losses on fresh points after and before these steps above which the subset grows
 
 
 def first_size(problem: Problem) -> Tensor:
@@ -33,10 +28,12 @@ def first_size(problem: Problem) -> Tensor:
     points, derivative = problem.points, problem.lambda_d is not None
     n, outputs = points.weight_f.shape[1:]
     errors = outputs * (1 + points.x.shape[2]) if derivative else outputs
-    size = -(-max(_FIRST * problem.network.theta.shape[1], _LEAST) // errors)
+    size = -(
+        -max(limits.SUBSET_ERRORS_PER_WEIGHT * problem.network.theta.shape[1], limits.SUBSET_LEAST_ERRORS) // errors
+    )
     labels = [points.weight_f, points.weight_df] if derivative else [points.weight_f]
     complete = torch.stack([(label > 0).flatten(1).all(1) for label in labels]).all(0)
-    fewer = complete & (_SHARE * size <= n) & (points.d2f is None)
+    fewer = complete & (limits.SUBSET_LEAST_FRACTION * size <= n) & (points.d2f is None)
     return torch.where(fewer, size, n).to(points.x)
 
 
@@ -49,7 +46,7 @@ def subset(problem: Problem, first: int, end: int) -> Problem:
 
 def steps_on(size: int, n: int) -> int:
     """Return how many steps on a subset take the place of one on all N points: few, so that they do not overfit it."""
-    return max(1, min(n // (2 * size), _STEPS))
+    return max(1, min(n // (2 * size), limits.SUBSET_STEPS))
 
 
 def grown(size: int, n: int) -> int:
@@ -59,4 +56,4 @@ def grown(size: int, n: int) -> int:
 
 def generalises(before: Tensor, after: Tensor) -> Tensor:
     """Return which members reduced their loss on fresh points, (M,), by enough."""
-    return after < _REDUCTION * before
+    return after < limits.SUBSET_REDUCTION * before

@@ -56,8 +56,10 @@ class StopEarly(BlockCallback):
         stale = step - module.waiting_since >= patience
         if bool(stale.any()):
             optimized = _optimized(module)
-            module.stopped_at.masked_fill_(stale & ~module.stopped & ~module.optimizer.resting(*optimized), step)
-            module.optimizer.rest(*optimized, module.stopped)
+            module.stopped_at.masked_fill_(
+                stale & ~module.stopped & ~module.optimizer.members_at_rest(*optimized), step
+            )
+            module.optimizer.put_to_rest(*optimized, module.stopped)
 
 
 class TimeLimit(Callback):
