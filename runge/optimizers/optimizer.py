@@ -129,9 +129,9 @@ class Optimizer(ABC):
         """Return whether the optimiser cannot improve any member further; false by default."""
         return False
 
-    def resting(self, optimizer: torch.optim.Optimizer, parameter: Parameter) -> Tensor:
+    def members_at_rest(self, optimizer: torch.optim.Optimizer, parameter: Parameter) -> Tensor:
         """Return which members it cannot improve further, (M,); none by default."""
         return torch.zeros_like(parameter[:, 0], dtype=torch.bool)
 
-    def rest(self, optimizer: torch.optim.Optimizer, parameter: Parameter, members: Tensor) -> None:  # noqa: B027
-        """Learn which members need no more steps, (M,); does nothing by default."""
+    def put_to_rest(self, optimizer: torch.optim.Optimizer, parameter: Parameter, members: Tensor) -> None:  # noqa: B027
+        """Take no more steps for these members, (M,); does nothing by default."""

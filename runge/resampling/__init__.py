@@ -33,7 +33,7 @@ class Resampling:
     It is the base class of the rules by which they move.
     """
 
-    def rests_from(self) -> int:
+    def settled_from(self) -> int:
         """Return the step from which the points stay where they are."""
         return 0
 
@@ -57,7 +57,7 @@ class Periodic(Resampling, ABC):
         """
         return step <= self.last_step and due(max(self.every, 1), before, step)
 
-    def rests_from(self) -> int:
+    def settled_from(self) -> int:
         """Return `last_step`."""
         return self.last_step
 

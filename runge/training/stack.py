@@ -21,13 +21,13 @@ from runge.sobolev.kernel import Kernel
 from runge.training.build import build, settled_from
 from runge.training.callbacks.balancing import Balancing
 from runge.training.callbacks.derivative_loss import DerivativeLoss
-from runge.training.callbacks.history import BlockReport, CallbackMetrics, Forecast, History, LoggedRows, Progress
+from runge.training.callbacks.history import BlockReport, CallbackMetrics, Forecast, History, LoggedRows, ProgressBar
 from runge.training.callbacks.resample import Resample
 from runge.training.callbacks.stopping import StopEarly, TimeLimit
 from runge.training.datamodule import SobolevDataModule
 from runge.training.member import Member
 from runge.training.results import Outcome, RunWriter, StackWriter, UnwritableError
-from runge.training.saving import Save, StateFile, is_to_stop
+from runge.training.saving import Save, StateFile
 from runge.training.trainer import IGNORED, make_callbacks, make_trainer
 
 
@@ -144,7 +144,6 @@ class Stack:
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", IGNORED)
             trainer = make_trainer(first.training, first.on_gpu(), callbacks, file)
-            self.module.pause = lambda: is_to_stop(trainer) or (save is not None and save.is_due())
             resumed = file.path if file and file.state else None
             try:
                 trainer.fit(self.module, self.data, ckpt_path=resumed, weights_only=True)
@@ -158,7 +157,7 @@ class Stack:
         self, history: History, runs: Sequence[RunWriter], report: Callable[[int], object] | None
     ) -> list[Callback]:
         """Return the callbacks that show the training, and the user's own, which act on the figures of a block."""
-        progress = [Progress()] if self.members[0].training.progress_bar else []
+        progress = [ProgressBar()] if self.members[0].training.progress_bar else []
         return [
             *([BlockReport(report)] if report else [Forecast(), *progress]),
             LoggedRows(history, [run.to_loggers for run in runs]),

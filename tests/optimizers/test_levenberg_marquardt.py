@@ -108,7 +108,7 @@ def test_a_member_at_rest_keeps_its_weights(method):
     what = runge(members=2)
     optimizer = train(what, 3, method)
     theta = copy(what)
-    method.rest(optimizer, what.network.theta, torch.tensor([True, False]))
+    method.put_to_rest(optimizer, what.network.theta, torch.tensor([True, False]))
     method.step(optimizer, what, 0.0)
     assert (what.network.theta == theta).all(1).tolist() == [True, False]
 
@@ -153,7 +153,7 @@ def test_the_points_of_a_step_grow_to_all():
     state["points"].fill_(first)
     LM.step(optimizer, late, 0.0)
     assert sizes(optimizer, late) == [86, 86]
-    assert not LM.resting(optimizer, late.network.theta).any()
+    assert not LM.members_at_rest(optimizer, late.network.theta).any()
     few, many = hypercube(n=160), hypercube(n=500)  # members with few points or a missing label use all
     many.points.weight_f[0, 7] = 0
     assert sizes(train(few, 1), few) == [160, 160]

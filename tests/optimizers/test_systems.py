@@ -90,7 +90,7 @@ def many(members=1):
     """Return a problem with too many errors and weights for a factorisation, and its optimiser, with few columns."""
     what = plane(members, n=510, width=54)
     optimizer = DAMPED.build([what.network.theta])
-    DAMPED.rest(optimizer, what.network.theta, torch.zeros(members, dtype=torch.bool))
+    DAMPED.put_to_rest(optimizer, what.network.theta, torch.zeros(members, dtype=torch.bool))
     optimizer.state[what.network.theta]["columns"].fill_(24)
     return what, optimizer
 
@@ -101,7 +101,7 @@ def test_columns_grow_where_iterations_do_not_suffice(monkeypatch):
     final = []
     for restored in (False, True):
         what, optimizer = many(2)
-        LM.rest(optimizer, what.network.theta, torch.tensor([True, False]))
+        LM.put_to_rest(optimizer, what.network.theta, torch.tensor([True, False]))
         for columns in (24 * 1.1, 24 * 1.1**2):
             DAMPED.step(optimizer, what, 0.0)
             state = optimizer.state_dict()

@@ -19,6 +19,7 @@ from runge.training.callbacks.derivative_loss import DerivativeLoss
 from runge.training.datamodule import SobolevDataModule
 from runge.training.member import Member
 from runge.training.module import SobolevRegression
+from runge.training.plan import Plan
 from runge.training.stack import Stack
 from tests.sweeps.test_sweep import new_run
 
@@ -26,7 +27,7 @@ SIZES = {"n_train": 16, "n_val": 16, "n_test": 31}
 
 
 def parts(seed=0, dtype=torch.float32, **settings):
-    settings = {"width": 8, "steps_per_block": 10, "dtype": dtype} | settings
+    settings = {"width": 8, "plan": Plan(steps_per_block=10, diagnostics_every=20), "dtype": dtype} | settings
     data = SobolevDataModule(Runge(), seed=seed, dtype=dtype, **SIZES)
     return SobolevRegression(Runge().domain, seed=seed, **settings), data
 
@@ -46,7 +47,7 @@ def test_the_defaults_are_those_of_the_configuration(configuration):
     assert LevenbergMarquardt() == Member(configuration("optimizer=levenberg_marquardt")).optimizer
     assert TwoStage(latest_step=2000) == member.schedule
     module = SobolevRegression(Runge().domain)
-    assert (module.steps_per_block, module.diagnostics_every) == (member.training.log_every, 200)
+    assert (module.plan.steps_per_block, module.plan.diagnostics_every) == (member.training.log_every, 200)
     assert float(module.lambda_d) == member.loss.lambda_d
 
 
@@ -72,7 +73,7 @@ def test_a_plain_trainer_takes_the_steps_of_a_run(tmp_path, configuration):
 
 
 def test_callbacks_and_loggers_of_lightning(tmp_path):
-    module, data = parts(diagnostics_every=20)
+    module, data = parts()
     checkpoint = ModelCheckpoint(tmp_path / "best", monitor="val/mse_df", save_top_k=1)
     monitors = [checkpoint, EarlyStopping("train/loss", patience=100), LearningRateMonitor()]
     logger = CSVLogger(tmp_path, name="csv")

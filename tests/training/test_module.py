@@ -20,6 +20,7 @@ from runge.targets import Runge
 from runge.training.callbacks.derivative_loss import DerivativeLoss
 from runge.training.datamodule import Block, Minibatches, Repeated, SobolevDataModule
 from runge.training.module import SobolevRegression
+from runge.training.plan import Plan, SobolevLoss
 from tests.conftest import model
 from tests.sobolev.test_kernel import suited
 from tests.sobolev.test_losses import some_points
@@ -30,16 +31,27 @@ PLATEAU = TwoStage(at_step=None, smoothing=0.0, threshold=0.05, patience=1, late
 OFF = ("logger", "enable_checkpointing", "enable_progress_bar", "enable_model_summary", "use_distributed_sampler")
 
 
-def fit(seeds, lambdas, *, schedule=None, batch_size=None, steps=60, every=10, pause=lambda: False, **settings):
-    """Train a stack; the other settings are the module's."""
+class Pause(pl.Callback):
+    """Leaves a block at random."""
+
+    def __init__(self):
+        self.choose = partial(random.Random(0).choice, [None, "pause"])
+
+    def after_step(self):
+        return self.choose()
+
+
+def fit(seeds, lambdas, *, schedule=None, batch_size=None, steps=60, every=10, callbacks=(), **settings):
+    """Train a stack; the other settings are those of the module's plan, or of its loss, or its own."""
     sizes = {"n_train": 24, "n_val": 16, "n_test": 31, "batch_size": batch_size}
     data = SobolevDataModule(Runge(), Random(), seed=seeds, dtype=torch.float64, blocks_per_epoch=10**9, **sizes)
-    own = {"max_steps": steps, "steps_per_block": every, "diagnostics_every": 20, "dtype": torch.float64}
+    plan = Plan(every, settings.pop("stop_at", None), diagnostics_every=20)
+    loss = SobolevLoss(loss_and_gradient=settings.pop("loss_and_gradient", None))
+    own = {"max_steps": steps, "plan": plan, "loss": loss, "dtype": torch.float64}
     own |= {"optimizer": ADAM, **settings, **vars(model(width=12))}
     module = SobolevRegression(Runge().domain, seed=seeds, lambda_d=torch.tensor(lambdas), **own)
-    module.pause = pause
     once = {"max_epochs": 1, "max_steps": steps, "val_check_interval": 1, "num_sanity_val_steps": 0}
-    callbacks = [] if schedule is None else [DerivativeLoss(schedule)]
+    callbacks = [*callbacks, *([] if schedule is None else [DerivativeLoss(schedule)])]
     common = {"accelerator": "cpu", "devices": 1, "callbacks": callbacks, "log_every_n_steps": 1}
     trainer = pl.Trainer(**common, **once, **dict.fromkeys(OFF, False))
     trainer.fit(module, data)
@@ -58,9 +70,8 @@ def test_the_steps_that_the_kernel_takes_at_once_are_those_of_torch(batch_size):
     torch.testing.assert_close(kernels.state_dict(), torchs.state_dict(), rtol=1e-8, atol=1e-10)
     states = (one.optimizers[0].state_dict()["state"] for one in (its_trainer, trainer))
     torch.testing.assert_close(*states, rtol=1e-8, atol=1e-10)
-    pause = partial(random.Random(0).choice, [False, True])
     with patch.object(kernel, "_SECONDS", 4 * 3 * step_seconds(batch_size or 24, 2, 12, 1, 1, "tanh")):
-        paused, _ = run(loss_and_gradient=own, pause=pause)
+        paused, _ = run(loss_and_gradient=own, callbacks=[Pause()])
     for name, now in kernels.state_dict().items():
         assert torch.equal(paused.state_dict()[name], now)
 

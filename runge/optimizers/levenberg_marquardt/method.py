@@ -230,11 +230,11 @@ class LevenbergMarquardt(Optimizer):
         """Return whether all members are at rest."""
         return parameter in optimizer.state and bool(optimizer.state[parameter]["at_rest"].all())
 
-    def resting(self, optimizer: torch.optim.Optimizer, parameter: Parameter) -> Tensor:
+    def members_at_rest(self, optimizer: torch.optim.Optimizer, parameter: Parameter) -> Tensor:
         """Return which members are at rest, (M,)."""
         return self._state(optimizer, parameter)["at_rest"].bool()
 
-    def rest(self, optimizer: torch.optim.Optimizer, parameter: Parameter, members: Tensor) -> None:
+    def put_to_rest(self, optimizer: torch.optim.Optimizer, parameter: Parameter, members: Tensor) -> None:
         """Put members to rest."""
         self._state(optimizer, parameter)["at_rest"].masked_fill_(members, 1)
 

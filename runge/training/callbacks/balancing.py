@@ -7,16 +7,16 @@ uninterrupted one.
 from collections.abc import Sequence
 from typing import Any
 
+import lightning.pytorch as pl
 import torch
 
 from runge.balance import REMEMBERED, Balance, Look, joined, separated
 from runge.data.seed import Seed
-from runge.training.callbacks.block import BlockCallback
 from runge.training.datamodule import PointsDataModule
 from runge.training.module import SobolevRegression
 
 
-class Balancing(BlockCallback):
+class Balancing(pl.Callback):
     """A callback that sets each member's lambda_d, and the weights of its channels, by a policy."""
 
     def __init__(self, balance: Balance, data: PointsDataModule, seeds: Sequence[Seed]) -> None:
@@ -29,20 +29,19 @@ class Balancing(BlockCallback):
     def at_block_end(self, module: SobolevRegression) -> None:
         """Update lambda_d if the policy is due."""
         step, next_look = int(module.step), self.balance.next_look
-        if not next_look(module.block_start) <= step < module.last:
+        if next_look(module.block_start) > step or module.is_over:
             return
         chance = torch.cat([torch.rand(1, generator=seed.generator("balance", step)) for seed in self.seeds])
         look = Look(module.network, self.data.dataset.train, module.scale, chance.to(module.scale.device))
         before = joined(module.channels, module.lambda_now)
         weights, memory = self.balance.update(before, self.memory.to(before), lambda figure: getattr(look, figure))
-        weights = torch.where(module.stopped[:, None, None], before, weights)
+        weights = torch.where(module.progress.stopped[:, None, None], before, weights)
         channels, lambda_d = separated(weights, module.channels)
-        module.channels.copy_(channels)
-        module.set_lambda_d(lambda_d)
+        module.set_lambda_d(lambda_d, channels)
         self.memory = memory.cpu()
         if not torch.equal(before, joined(module.channels, module.lambda_now)):
             module.reset_optimizer()
-            module.rests_from.clamp_min_(next_look(step))
+            module.settle(next_look(step))
 
     def state_dict(self) -> dict[str, Any]:
         """Return the policy's memory."""

@@ -6,6 +6,7 @@ The points are saved, and the random numbers follow from the step, so that a res
 from collections.abc import Sequence
 from typing import Any
 
+import lightning.pytorch as pl
 import torch
 from torch import Tensor
 
@@ -14,12 +15,11 @@ from runge.metrics import share_key
 from runge.resampling import Periodic
 from runge.sampling import Sampling
 from runge.sobolev import losses
-from runge.training.callbacks.block import BlockCallback
 from runge.training.datamodule import SobolevDataModule
 from runge.training.module import SobolevRegression
 
 
-class Resample(BlockCallback):
+class Resample(pl.Callback):
     """A callback that moves each member's training points by a rule, and logs the share of each region.
 
     Attributes:
@@ -37,8 +37,7 @@ class Resample(BlockCallback):
         train = self.data.dataset.train
         shares = train.masks[:, 1:].double().mean(2).unbind(1)
         module.figures |= {share_key(region): share for region, share in zip(train.regions, shares, strict=True)}
-        step = int(module.step)
-        if step < module.last and self.resampling.due(module.block_start, step):
+        if self.resampling.due(module.block_start, int(module.step)) and not module.is_over:
             self._place(module)
 
     def _place(self, module: SobolevRegression) -> None:
