@@ -4,6 +4,7 @@ import logging
 import time
 import warnings
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 from lightning.pytorch.callbacks import Callback
@@ -133,7 +134,11 @@ class Stack:
             DerivativeLoss([member.schedule for member in self.members]),
             *([resample] if resample else []),
             history,
-            Balancing(first.balance, self.data, [member.seed for member in self.members]),
+            Balancing(
+                first.balance,
+                lambda: self.data.dataset.train,
+                [partial(member.seed.generator, "balance") for member in self.members],
+            ),
             StopEarly(first.training.patience, settled_from(first)),
             *([TimeLimit(seconds * len(self.members))] if (seconds := first.training.max_seconds) else []),
             *observers,
@@ -176,7 +181,8 @@ class Stack:
         rule = self.members[0].resampling
         if not (isinstance(rule, Periodic) and isinstance(self.data, SobolevDataModule)):
             return None
-        return Resample(rule, self.data, [member.data_seed for member in self.members])
+        generators = [partial(member.data_seed.generator, "resampling") for member in self.members]
+        return Resample(rule, self.data, generators)
 
     def _is_over(self) -> bool:
         return bool(self.module.ended) or int(self.module.step) >= self.members[0].training.steps
