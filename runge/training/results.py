@@ -15,9 +15,9 @@ from runge.pictures.drawing import draw_into
 from runge.records.checkpoints import serialise, take
 from runge.records.directories import FINDINGS, RunDirectory, RunState, Status
 from runge.records.files import WarnOnce, shareable, write
+from runge.resampling.resample import Resample
 from runge.training.advice import fit_findings
 from runge.training.callbacks.history import History
-from runge.training.callbacks.resample import Resample
 from runge.training.datamodule import PointsDataModule
 from runge.training.evaluation import (
     Evaluation,

@@ -10,6 +10,7 @@ from pathlib import Path
 from lightning.pytorch.callbacks import Callback
 
 from runge import machine
+from runge.balance.balancing import Balancing
 from runge.configuration.command_line import command, setting
 from runge.configuration.errors import ConfigurationError, describe
 from runge.configuration.objects import digest
@@ -18,12 +19,11 @@ from runge.loggers import check_loggers
 from runge.records.checkpoints import state_path
 from runge.records.directories import RunDirectory
 from runge.resampling import Periodic
+from runge.resampling.resample import Resample
+from runge.schedules.derivative_loss import DerivativeLoss
 from runge.sobolev.kernel import Kernel
 from runge.training.build import build, settled_from
-from runge.training.callbacks.balancing import Balancing
-from runge.training.callbacks.derivative_loss import DerivativeLoss
 from runge.training.callbacks.history import BlockReport, CallbackMetrics, Forecast, History, LoggedRows, ProgressBar
-from runge.training.callbacks.resample import Resample
 from runge.training.callbacks.stopping import StopEarly, TimeLimit
 from runge.training.datamodule import SobolevDataModule
 from runge.training.member import Member

@@ -13,9 +13,9 @@ from runge.configuration.objects import build
 from runge.data.sampled import Data
 from runge.optimizers import Adam, LevenbergMarquardt
 from runge.schedules import Constant, TwoStage
+from runge.schedules.derivative_loss import DerivativeLoss
 from runge.sobolev.network import Model
 from runge.targets import Runge
-from runge.training.callbacks.derivative_loss import DerivativeLoss
 from runge.training.datamodule import SobolevDataModule
 from runge.training.member import Member
 from runge.training.module import SobolevRegression

@@ -13,11 +13,11 @@ from runge.machine import step_seconds
 from runge.optimizers import LBFGS, Adam
 from runge.sampling import Random
 from runge.schedules import TwoStage
+from runge.schedules.derivative_loss import DerivativeLoss
 from runge.sobolev import kernel
 from runge.sobolev.kernel import Kernel
 from runge.sobolev.network import StackedMLP
 from runge.targets import Runge
-from runge.training.callbacks.derivative_loss import DerivativeLoss
 from runge.training.datamodule import Block, Minibatches, Repeated, SobolevDataModule
 from runge.training.module import SobolevRegression
 from runge.training.plan import Plan, SobolevLoss

@@ -14,7 +14,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from runge.records.checkpoints import take
 from runge.schedules import NEVER, Constant, TwoStage
-from runge.training.callbacks.derivative_loss import DerivativeLoss
+from runge.schedules.derivative_loss import DerivativeLoss
 from runge.training.module import SobolevRegression
 from tests.training.test_lightning import parts, trainer
 

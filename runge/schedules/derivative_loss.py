@@ -34,7 +34,7 @@ class DerivativeLoss(pl.Callback):
     .. code-block:: yaml
 
         callbacks:
-          - _target_: runge.training.callbacks.derivative_loss.DerivativeLoss
+          - _target_: runge.schedules.derivative_loss.DerivativeLoss
             schedule:
               _target_: runge.schedules.TwoStage
               patience: 3
