@@ -67,7 +67,7 @@ class Resample(pl.Callback):
         """Log the shares, and move the points if the rule is due."""
         train = self.data.dataset.train
         shares = train.masks[:, 1:].double().mean(2).unbind(1)
-        module.figures |= {share_key(region): share for region, share in zip(train.regions, shares, strict=True)}
+        module.figures.update({share_key(region): share for region, share in zip(train.regions, shares, strict=True)})
         if self.resampling.due(module.block_start, int(module.step)) and not module.is_over:
             self._place(module)
 

@@ -181,7 +181,7 @@ class SobolevRegression(pl.LightningModule):
         self.set_progress(progress._replace(settled_from=progress.settled_from.clamp_min(step)))
 
     def on_train_start(self) -> None:
-        """Take no step if the fit was over when the checkpoint was saved."""
+        """Take no step if the fit was over when the checkpoint was saved; at a signal, at least one is taken."""
         self.trainer.should_stop |= self.is_over
 
     def training_step(self, block: Block, block_index: int) -> None:
@@ -251,8 +251,8 @@ class SobolevRegression(pl.LightningModule):
         """Record the figures at the end of a block, after `step` steps."""
         lambda_d = self.factor * self.lambda_now
         self.figures = self.measure("train", points, lambda_d) | {metrics.LAMBDA_D: lambda_d}
-        progress = (step - 1) / self.max_steps
-        self.figures |= self.optimizer.figures(self.trainer.optimizers[0], self.network.theta, progress)
+        before = (step - 1) / self.max_steps
+        self.figures |= self.optimizer.figures(self.trainer.optimizers[0], self.network.theta, before)
         diagnostics: dict[str, Tensor] = {}
         if due(self.plan.diagnostics_every, self.block_start, step):
             gradients = losses.term_gradients(self.network, points, self.scale, self.compiled)

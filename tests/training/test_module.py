@@ -76,6 +76,37 @@ def test_the_steps_that_the_kernel_takes_at_once_are_those_of_torch(batch_size):
         assert torch.equal(paused.state_dict()[name], now)
 
 
+class Recorder(pl.Callback):
+    """Records the calls of a block, halves lambda_d, and gives one of some answers after each step."""
+
+    def __init__(self, answers):
+        self.answers, self.calls = iter(answers), []
+
+    def at_block_start(self, module, steps):
+        self.calls.append(("start", steps.tolist()))
+        return module.factor.new_full((len(steps), len(module.factor)), 0.5)
+
+    def after_step(self):
+        answer = next(self.answers, None)
+        self.calls.append(answer)
+        return answer
+
+    def at_block_end(self, module):
+        self.calls.append(("end", int(module.step), module.figures["val/mse_f"].shape))
+
+
+def test_a_block_calls_the_callbacks_which_may_leave_it_and_end_the_fit():
+    recorder = Recorder([None, None, None, "pause", None, "end"])
+    module, trainer = fit([0, 1], [0.1, 0.2], steps=9, every=3, callbacks=[recorder, Recorder([])])
+    assert recorder.calls == [
+        *(("start", [0, 1, 2]), None, None, None, ("end", 3, (2,))),
+        *(("start", [3, 4, 5]), "pause", ("start", [4, 5]), None, "end", ("end", 6, (2,))),
+    ]
+    assert (int(module.step), bool(module.ended), module.is_over, trainer.should_stop) == (6, True, True, True)
+    assert module.factor.tolist() == [0.25, 0.25]  # the product of both
+    torch.testing.assert_close(module.figures["lambda_d"], torch.tensor([0.025, 0.05], dtype=torch.float64))
+
+
 def test_lambda_zero_is_values_alone(monkeypatch):
     """Against a plain loop that knows of no derivative, which is not computed in training, with a schedule either."""
     asked, step = [], Adam.step
