@@ -26,10 +26,11 @@ from runge.sobolev import losses
 from runge.sobolev.kernel import Kernel, step_function
 from runge.sobolev.second import with_second
 from runge.training.callbacks.history import History
-from runge.training.callbacks.resample import Resample
+from runge.resampling.resample import Resample
 from runge.training.datamodule import PointsDataModule, SobolevDataModule
 from runge.training.member import Member
 from runge.training.module import SobolevRegression
+from runge.training.plan import Labels, Plan, SobolevLoss
 from runge.training.trainer import check_metrics, make_callbacks
 
 __all__ = ["Stack", "prepare"]
@@ -93,7 +94,7 @@ def _resample(members: Sequence[Member], data: PointsDataModule) -> Resample | N
     rule = members[0].settings.resampling
     if not (isinstance(rule, Periodic) and isinstance(data, SobolevDataModule)):
         return None
-    return Resample(rule, data, [member.data_seed for member in members])
+    return Resample(rule, data, [partial(member.data_seed.generator, "resampling") for member in members])
 
 
 def place_points(members: Sequence[Member]) -> PointsDataModule:
@@ -194,29 +195,31 @@ def make_module(
     if first.penalty is not None:
         loss_and_gradient = partial(losses.loss_and_gradient, penalty=first.penalty)
     objective = first.balance.objective(loss_and_gradient, first.penalty)
-    module = SobolevRegression(
+    # A fold may be too small to have a standard deviation that means something.
+    beside = {} if first.data.folds is None else {"val": [data.dataset.train]}
+    return SobolevRegression(
         data.box,
         seed=[member.settings.seed.seed for member in members],
-        scale=scale,
         lambda_d=lambda_d,
+        loss=SobolevLoss(
+            scale=scale,
+            penalty=first.penalty,
+            loss_and_gradient=with_second(objective) if first.loss.lambda_dd else objective,
+            compiled=compiled,
+        ),
         optimizer=of_members([member.settings.optimizer for member in members]),
         max_steps=first.trainer.max_steps,
-        stop_at=first.trainer.stop_at,
-        steps_per_block=first.trainer.log_every,
-        diagnostics_every=first.trainer.diagnostics_every,
-        loss_and_gradient=with_second(objective) if first.loss.lambda_dd else objective,
-        compiled=compiled,
-        penalty=first.penalty,
-        own_metrics=first.metrics,
-        outputs=len(data.dataset.train.outputs),
-        units=data.units,
-        log_figures=False,
+        plan=Plan(
+            steps_per_block=first.trainer.log_every,
+            stop_at=first.trainer.stop_at,
+            diagnostics_every=first.trainer.diagnostics_every,
+            own_metrics=first.metrics,
+            log_figures=False,
+        ),
+        labels=Labels(len(data.dataset.train.outputs), data.units, beside),
         dtype=first.trainer.dtype,
         **vars(first.model),
     )
-    if first.data.folds is not None:  # a fold may be too small to have a standard deviation that means something
-        module.beside = {"val": [data.dataset.train]}
-    return module
 
 
 def set_start(module: SobolevRegression, members: Sequence[Member], data: PointsDataModule) -> None:
@@ -230,13 +233,13 @@ def set_start(module: SobolevRegression, members: Sequence[Member], data: Points
         if member.settings.trainer.start is not None:
             _adopt(module, i, member.settings.trainer.start)
     module.set_lambda_d(first.settings.balance.start(module.lambda_d, data.dataset.train, module.scale))
-    module.rests_from.fill_(settled_from(first))
+    module.settle(settled_from(first))
 
 
 def settled_from(member: Member) -> int:
     """Return the step from which neither the points nor the policy's lambda_d change."""
     look = member.settings.balance.next_look(0)
-    return max(member.settings.resampling.rests_from(), 0 if look == NEVER else look)
+    return max(member.settings.resampling.settled_from(), 0 if look == NEVER else look)
 
 
 def _adopt(module: SobolevRegression, member: int, directory: str) -> None:

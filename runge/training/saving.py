@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import lightning.pytorch as pl
 import torch
@@ -18,12 +18,6 @@ from runge.records.checkpoints import STACKS, read_state, serialise
 from runge.records.directories import RunDirectory
 from runge.records.files import WarnOnce, write
 from runge.training.module import SobolevRegression
-
-
-def is_to_stop(trainer: pl.Trainer) -> bool:
-    """Return whether the training is to stop; at a signal or a deadline, ask the trainer to stop after this step."""
-    trainer.should_stop |= interruption.requested
-    return trainer.should_stop
 
 
 class Save(Callback):
@@ -50,7 +44,7 @@ class Save(Callback):
         """Save if it is time, or the run ends."""
         if trainer.state.fn == "fit" and isinstance(pl_module, SobolevRegression):
             step = int(pl_module.step)
-            if is_to_stop(trainer) or not self.seconds or self.is_due() or step >= pl_module.last:
+            if pl_module.is_to_stop() or not self.seconds or self._is_due():
                 self._save(trainer, step)
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
@@ -59,8 +53,11 @@ class Save(Callback):
         if int(pl_module.step) > self.saved_step:
             self._save(trainer, int(pl_module.step))
 
-    def is_due(self) -> bool:
-        """Return whether it is time to save, also within a block."""
+    def after_step(self) -> Literal["pause"] | None:
+        """Leave the block if it is time to save."""
+        return "pause" if self._is_due() else None
+
+    def _is_due(self) -> bool:
         return self.seconds > 0 and time.monotonic() - self.saved_at >= self.seconds
 
     def _save(self, trainer: pl.Trainer, step: int) -> None:

@@ -4,6 +4,7 @@ import logging
 import time
 import warnings
 from collections.abc import Callable
+from functools import partial
 
 from lightning.pytorch.callbacks import Callback
 
@@ -11,13 +12,13 @@ from runge import machine
 from runge.configuration.errors import ConfigurationError
 from runge.interruption import interruption
 from runge.sobolev.kernel import Kernel
-from runge.training.callbacks.balancing import Balancing
-from runge.training.callbacks.derivative_loss import DerivativeLoss
-from runge.training.callbacks.history import BlockReport, CallbackMetrics, Forecast, LoggedRows, Progress
+from runge.balance.balancing import Balancing
+from runge.schedules.derivative_loss import DerivativeLoss
+from runge.training.callbacks.history import BlockReport, CallbackMetrics, Forecast, LoggedRows, ProgressBar
 from runge.training.callbacks.stopping import StopEarly, TimeLimit
 from runge.training.prepare import Stack, settled_from
 from runge.training.record import Recorder
-from runge.training.saving import Save, is_to_stop
+from runge.training.saving import Save
 from runge.training.trainer import IGNORED, make_trainer
 
 __all__ = ["train"]
@@ -27,12 +28,8 @@ __all__ = ["train"]
 def train(stack: Stack, recorder: Recorder | None = None, report: Callable[[int], object] | None = None) -> float:
     """Take steps until the end or a signal, from the saved state if there is one; return the seconds that it took.
 
-    A block is left early, after the current step, at a signal or if it is time to save.
-
-    The callbacks act at the end of a block, in this order: DerivativeLoss decides on lambda_d for the next one;
-    Resample logs shares of the points, which History records; Balancing looks at the points as they are then.
-    StopEarly asks after all of these, which may give an optimiser that is at rest new work. Then the training is shown,
-    the user's callbacks act, and the state is saved.
+    A block is left early, after the current step, at a signal or if it is time to save. `runge.training.callbacks` says
+    in which order the callbacks act at the end of a block, and why.
 
     Args:
         stack: the stack, whose networks are trained and whose history grows.
@@ -53,7 +50,11 @@ def train(stack: Stack, recorder: Recorder | None = None, report: Callable[[int]
         DerivativeLoss([member.settings.schedule for member in stack.members]),
         *([stack.resample] if stack.resample else []),
         stack.history,
-        Balancing(first.balance, stack.data, [member.settings.seed for member in stack.members]),
+        Balancing(
+            first.balance,
+            lambda: stack.data.dataset.train,
+            [partial(member.settings.seed.generator, "balance") for member in stack.members],
+        ),
         StopEarly(first.trainer.patience, settled_from(stack.members[0])),
         *([TimeLimit(seconds * members)] if (seconds := first.trainer.max_seconds) else []),
         *(_observers(stack, recorder, report) if recorder else []),
@@ -65,7 +66,6 @@ def train(stack: Stack, recorder: Recorder | None = None, report: Callable[[int]
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", IGNORED)
         trainer = make_trainer(first.trainer, stack.members[0].on_gpu(), callbacks, file)
-        stack.module.pause = lambda: is_to_stop(trainer) or (save is not None and save.is_due())
         resumed = file.path if file and file.state else None
         try:
             trainer.fit(stack.module, stack.data, ckpt_path=resumed, weights_only=True)
@@ -82,7 +82,7 @@ def train(stack: Stack, recorder: Recorder | None = None, report: Callable[[int]
 
 def _observers(stack: Stack, recorder: Recorder, report: Callable[[int], object] | None) -> list[Callback]:
     """Return the callbacks that show the training, and the user's own, which act on the metrics of a block."""
-    progress = [Progress()] if stack.members[0].settings.trainer.progress_bar else []
+    progress = [ProgressBar()] if stack.members[0].settings.trainer.progress_bar else []
     return [
         *([BlockReport(report)] if report else [Forecast(), *progress]),
         LoggedRows(stack.history, [run.to_loggers for run in recorder.runs]),

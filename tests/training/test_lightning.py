@@ -13,22 +13,23 @@ from runge.configuration.objects import build
 from runge.data.sampled import Data
 from runge.optimizers import Adam, LevenbergMarquardt
 from runge.schedules import Constant, TwoStage
+from runge.schedules.derivative_loss import DerivativeLoss
 from runge.sobolev.network import Model
 from runge.targets import Runge
-from runge.training.callbacks.derivative_loss import DerivativeLoss
 from runge.training.datamodule import SobolevDataModule
 from runge.training.member import Member
 from runge.training.module import SobolevRegression
 from runge.training.prepare import prepare
 from runge.training.settings import Settings
 from tests.conftest import fit_stack
+from runge.training.plan import Plan
 from tests.sweeps.test_sweep import new_run
 
 SIZES = {"n_train": 16, "n_val": 16, "n_test": 31}
 
 
 def parts(seed=0, dtype=torch.float32, **settings):
-    settings = {"width": 8, "steps_per_block": 10, "dtype": dtype} | settings
+    settings = {"width": 8, "plan": Plan(steps_per_block=10, diagnostics_every=20), "dtype": dtype} | settings
     data = SobolevDataModule(Runge(), seed=seed, dtype=dtype, **SIZES)
     return SobolevRegression(Runge().domain, seed=seed, **settings), data
 
@@ -48,7 +49,8 @@ def test_the_defaults_are_those_of_the_configuration(configuration):
     assert LevenbergMarquardt() == Settings.of(configuration("optimizer=levenberg_marquardt")).optimizer
     assert TwoStage(latest_step=2000) == member.settings.schedule
     module = SobolevRegression(Runge().domain)
-    assert (module.steps_per_block, module.diagnostics_every) == (member.settings.trainer.log_every, 200)
+    plan = module.plan
+    assert (plan.steps_per_block, plan.diagnostics_every) == (member.settings.trainer.log_every, 200)
     assert float(module.lambda_d) == member.settings.loss.lambda_d
 
 
@@ -74,7 +76,7 @@ def test_a_plain_trainer_takes_the_steps_of_a_run(tmp_path, configuration):
 
 
 def test_callbacks_and_loggers_of_lightning(tmp_path):
-    module, data = parts(diagnostics_every=20)
+    module, data = parts()
     checkpoint = ModelCheckpoint(tmp_path / "best", monitor="val/mse_df", save_top_k=1)
     monitors = [checkpoint, EarlyStopping("train/loss", patience=100), LearningRateMonitor()]
     logger = CSVLogger(tmp_path, name="csv")

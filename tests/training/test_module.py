@@ -13,13 +13,14 @@ from runge.machine import step_seconds
 from runge.optimizers import LBFGS, Adam
 from runge.sampling import Random
 from runge.schedules import TwoStage
+from runge.schedules.derivative_loss import DerivativeLoss
 from runge.sobolev import kernel
 from runge.sobolev.kernel import Kernel
 from runge.sobolev.network import StackedMLP
 from runge.targets import Runge
-from runge.training.callbacks.derivative_loss import DerivativeLoss
 from runge.training.datamodule import Block, Minibatches, Repeated, SobolevDataModule
 from runge.training.module import SobolevRegression
+from runge.training.plan import Plan, SobolevLoss
 from tests.conftest import model
 from tests.sobolev.test_kernel import suited
 from tests.sobolev.test_losses import some_points
@@ -30,16 +31,27 @@ PLATEAU = TwoStage(at_step=None, smoothing=0.0, threshold=0.05, patience=1, late
 OFF = ("logger", "enable_checkpointing", "enable_progress_bar", "enable_model_summary", "use_distributed_sampler")
 
 
-def fit(seeds, lambdas, *, schedule=None, batch_size=None, steps=60, every=10, pause=lambda: False, **settings):
-    """Train a stack; the other settings are the module's."""
+class Pause(pl.Callback):
+    """Leaves a block at random."""
+
+    def __init__(self):
+        self.choose = partial(random.Random(0).choice, [None, "pause"])
+
+    def after_step(self):
+        return self.choose()
+
+
+def fit(seeds, lambdas, *, schedule=None, batch_size=None, steps=60, every=10, callbacks=(), **settings):
+    """Train a stack; the other settings are those of the module's plan, or of its loss, or its own."""
     sizes = {"n_train": 24, "n_val": 16, "n_test": 31, "batch_size": batch_size}
     data = SobolevDataModule(Runge(), Random(), seed=seeds, dtype=torch.float64, blocks_per_epoch=10**9, **sizes)
-    own = {"max_steps": steps, "steps_per_block": every, "diagnostics_every": 20, "dtype": torch.float64}
+    plan = Plan(every, settings.pop("stop_at", None), diagnostics_every=20)
+    loss = SobolevLoss(loss_and_gradient=settings.pop("loss_and_gradient", None))
+    own = {"max_steps": steps, "plan": plan, "loss": loss, "dtype": torch.float64}
     own |= {"optimizer": ADAM, **settings, **vars(model(width=12))}
     module = SobolevRegression(Runge().domain, seed=seeds, lambda_d=torch.tensor(lambdas), **own)
-    module.pause = pause
     once = {"max_epochs": 1, "max_steps": steps, "val_check_interval": 1, "num_sanity_val_steps": 0}
-    callbacks = [] if schedule is None else [DerivativeLoss(schedule)]
+    callbacks = [*callbacks, *([] if schedule is None else [DerivativeLoss(schedule)])]
     common = {"accelerator": "cpu", "devices": 1, "callbacks": callbacks, "log_every_n_steps": 1}
     trainer = pl.Trainer(**common, **once, **dict.fromkeys(OFF, False))
     trainer.fit(module, data)
@@ -58,11 +70,41 @@ def test_the_steps_that_the_kernel_takes_at_once_are_those_of_torch(batch_size):
     torch.testing.assert_close(kernels.state_dict(), torchs.state_dict(), rtol=1e-8, atol=1e-10)
     states = (one.optimizers[0].state_dict()["state"] for one in (its_trainer, trainer))
     torch.testing.assert_close(*states, rtol=1e-8, atol=1e-10)
-    pause = partial(random.Random(0).choice, [False, True])
     with patch.object(kernel, "_CALL_SECONDS", 4 * 3 * step_seconds(batch_size or 24, 2, 12, 1, 1, "tanh")):
-        paused, _ = run(loss_and_gradient=own, pause=pause)
+        paused, _ = run(loss_and_gradient=own, callbacks=[Pause()])
     for name, now in kernels.state_dict().items():
         assert torch.equal(paused.state_dict()[name], now)
+
+
+class Recorder(pl.Callback):
+    """Records the calls of a block, halves lambda_d, and gives one of some answers after each step."""
+
+    def __init__(self, answers):
+        self.answers, self.calls = iter(answers), []
+
+    def at_block_start(self, module, steps):
+        self.calls.append(("start", steps.tolist()))
+        return module.factor.new_full((len(steps), len(module.factor)), 0.5)
+
+    def after_step(self):
+        answer = next(self.answers, None)
+        self.calls.append(answer)
+        return answer
+
+    def at_block_end(self, module):
+        self.calls.append(("end", int(module.step), module.figures["val/mse_f"].shape))
+
+
+def test_a_block_calls_the_callbacks_which_may_leave_it_and_end_the_fit():
+    recorder = Recorder([None, None, None, "pause", None, "end"])
+    module, trainer = fit([0, 1], [0.1, 0.2], steps=9, every=3, callbacks=[recorder, Recorder([])])
+    assert recorder.calls == [
+        *(("start", [0, 1, 2]), None, None, None, ("end", 3, (2,))),
+        *(("start", [3, 4, 5]), "pause", ("start", [4, 5]), None, "end", ("end", 6, (2,))),
+    ]
+    assert (int(module.step), bool(module.ended), module.is_over, trainer.should_stop) == (6, True, True, True)
+    assert module.factor.tolist() == [0.25, 0.25]  # the product of both
+    torch.testing.assert_close(module.figures["lambda_d"], torch.tensor([0.025, 0.05], dtype=torch.float64))
 
 
 def test_lambda_zero_is_values_alone(monkeypatch):

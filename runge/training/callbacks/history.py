@@ -13,22 +13,24 @@ import lightning.pytorch as pl
 import numpy as np
 import torch
 from rich.console import Console
-from rich.progress import BarColumn, TextColumn, TimeRemainingColumn
-from rich.progress import Progress as Bar
+from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from torch import Tensor
 
 from runge.loggers import Logger
 from runge.metrics import LAMBDA_D, TRAIN_LOSS, VAL_LOSS, key
 from runge.schedules import NEVER
-from runge.training.callbacks.block import BlockCallback
 from runge.training.module import SobolevRegression
 
 log = logging.getLogger(__name__)
 
-_MEASURED, _LONG = 2.0, 2.0  # seconds, minutes
+_SECONDS_MEASURED = 2.0
+"""The seconds of steps from which the rest is forecast: an estimate; a shorter time is that of few blocks."""
+
+_LEAST_MINUTES_FORECAST = 2.0
+"""The least minutes that are worth a line in the log: an estimate."""
 
 
-class History(BlockCallback):
+class History(pl.Callback):
     """A callback that keeps the figures at the end of every block, also in the checkpoint."""
 
     def __init__(self) -> None:
@@ -68,7 +70,7 @@ class History(BlockCallback):
         self.rows = [] if state_dict["rows"] is None else list(state_dict["rows"].unbind(2))
 
 
-class LoggedRows(BlockCallback):
+class LoggedRows(pl.Callback):
     """A callback that passes the rows of the history to the members' loggers, which save them with each checkpoint.
 
     Args:
@@ -96,7 +98,7 @@ class LoggedRows(BlockCallback):
             to_loggers(lambda logger: logger.save())
 
 
-class CallbackMetrics(BlockCallback):
+class CallbackMetrics(pl.Callback):
     """A callback that fills `trainer.callback_metrics`, for a user's own callbacks, with medians over the members."""
 
     def at_block_end(self, module: SobolevRegression) -> None:
@@ -104,7 +106,7 @@ class CallbackMetrics(BlockCallback):
         module.trainer.callback_metrics.update({key: figure.nanmedian() for key, figure in module.figures.items()})
 
 
-class BlockReport(BlockCallback):
+class BlockReport(pl.Callback):
     """A callback that reports the number of steps of each block, in place of a progress bar.
 
     Args:
@@ -119,7 +121,7 @@ class BlockReport(BlockCallback):
         self.report(int(module.step) - module.block_start)
 
 
-class Forecast(BlockCallback):
+class Forecast(pl.Callback):
     """A callback that logs about how long all steps take, once, if that is more than two minutes.
 
     It measures from the end of the first block, in which the step may be compiled, for two seconds or a block.
@@ -132,18 +134,18 @@ class Forecast(BlockCallback):
         """Measure, and log."""
         now, step = time.perf_counter(), int(module.step)
         began, first = self._began = self._began or (now, step)
-        if not self._done and now - began > _MEASURED:
+        if not self._done and now - began > _SECONDS_MEASURED:
             self._done = True
-            if (minutes := (now - began) / (step - first) * (module.last - step) / 60) > _LONG:
+            if (minutes := (now - began) / (step - first) * (module.last - step) / 60) > _LEAST_MINUTES_FORECAST:
                 log.info("about %.0f more minutes for the rest of %d steps", minutes, module.last)
 
 
-class Progress(BlockCallback):
+class ProgressBar(pl.Callback):
     """A progress bar in a terminal that counts optimiser steps and shows both errors, lambda_d and the time left."""
 
     def __init__(self) -> None:
         console, text = Console(stderr=True), "{task.completed:.0f}/{task.total:.0f} {task.description}"
-        self.bar = Bar(
+        self.bar = Progress(
             *(BarColumn(10), TextColumn(text), TimeRemainingColumn()),
             console=console,
             transient=True,

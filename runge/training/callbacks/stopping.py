@@ -1,28 +1,28 @@
-"""When a run ends before its last step: nothing changes any more, patience has run out, or its time is over.
+"""Callbacks that end a run before its last step: patience, an optimiser at rest, or a limit of time.
 
-`stopped_at` of the members that stop is saved with the stack, so that a resumed run takes no further steps.
+What they decide is saved with the stack, so that a resumed run takes no further steps.
 """
 
 import time
-from typing import Any
+from typing import Any, Literal
 
 import lightning.pytorch as pl
 import torch
-from lightning.pytorch.callbacks import Callback
-from torch import Tensor
-from torch.nn import Parameter
 
 from runge.metrics import TRAIN_LOSS, VAL_LOSS
-from runge.training.callbacks.block import BlockCallback
 from runge.training.module import SobolevRegression
+from runge.training.progress import wait
 
 
-class StopEarly(BlockCallback):
+class StopEarly(pl.Callback):
     """A callback that ends a run when no further step would change anything, or no member has a finite loss.
 
     With `patience`, a member stops when its validation loss has not improved for that many steps, and the run ends when
     all members have stopped. They count from `first` at the earliest, and once lambda_d is at its full value. What a
     member leaves is that of the step at which it has stopped.
+
+    No run ends because its optimiser is at rest before `Progress.is_settled`: its points or its weight will change, or
+    its lambda_d is not at its full value yet, which is reported.
 
     Args:
         patience: the steps without an improvement; None: no limit.
@@ -32,37 +32,21 @@ class StopEarly(BlockCallback):
     def __init__(self, patience: int | None = None, first: int = 0) -> None:
         self.patience, self.first = patience, first
 
-    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Take no step if the run had ended, or all members have stopped."""
-        assert isinstance(pl_module, SobolevRegression)
-        pl_module.ended.logical_or_(pl_module.stopped.all())
-        trainer.should_stop = bool(pl_module.ended)
-
     def at_block_end(self, module: SobolevRegression) -> None:
         """Look at the losses, and at what a further step would change."""
-        at_rest = _at_rest(module)  # before members that stop are put to rest: the others finish with another step
+        method, progress = module.optimizer, module.progress
+        optimizer, theta = module.trainer.optimizers[0], module.network.theta
+        # Before members that stop are put to rest: the others finish with another step.
+        at_rest = progress.is_settled and method.at_rest(optimizer, theta)
         if self.patience is not None:
-            self._wait(module, self.patience)
+            progress = wait(progress, self.patience, self.first, method.members_at_rest(optimizer, theta))
+            method.put_to_rest(optimizer, theta, progress.stopped)
         finite = torch.stack([module.figures[loss].isfinite() for loss in (TRAIN_LOSS, VAL_LOSS)]).any(0)
-        if at_rest or not bool((finite & ~module.stopped).any()):
-            module.ended.fill_(True)
-            module.trainer.should_stop = True
-
-    def _wait(self, module: SobolevRegression, patience: int) -> None:
-        """Stop the members whose patience has run out, except those at rest, which have nothing to wait for."""
-        step = int(module.step)
-        counts = _with_full_lambda_d(module) & (step > self.first)
-        module.waiting_since.masked_fill_(~counts, step)
-        stale = step - module.waiting_since >= patience
-        if bool(stale.any()):
-            optimized = _optimized(module)
-            module.stopped_at.masked_fill_(
-                stale & ~module.stopped & ~module.optimizer.members_at_rest(*optimized), step
-            )
-            module.optimizer.put_to_rest(*optimized, module.stopped)
+        over = at_rest or not bool((finite & ~progress.stopped).any())
+        module.set_progress(progress._replace(ended=progress.ended | over))
 
 
-class TimeLimit(Callback):
+class TimeLimit(pl.Callback):
     """A callback that ends a fit some seconds after its beginning, with the step that is being taken then.
 
     Lightning's `Timer` would end it with the block of steps. The time of a fit that was interrupted counts.
@@ -76,9 +60,11 @@ class TimeLimit(Callback):
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Start the clock."""
-        assert isinstance(pl_module, SobolevRegression)
         self._began = time.monotonic() - self.elapsed
-        pl_module.is_over = lambda: time.monotonic() - self._began >= self.seconds
+
+    def after_step(self) -> Literal["end"] | None:
+        """End the fit if its time is over."""
+        return "end" if time.monotonic() - self._began >= self.seconds else None
 
     def state_dict(self) -> dict[str, Any]:
         """Return the seconds so far."""
@@ -87,24 +73,3 @@ class TimeLimit(Callback):
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Continue with the seconds of the checkpoint."""
         self.elapsed = float(state_dict["elapsed"])
-
-
-def _at_rest(module: SobolevRegression) -> bool:
-    """Return True if no step would change anything, because the optimiser is at rest.
-
-    Before `rests_from` no run is at rest, because its points or its weight will change. Nor is one whose lambda_d is
-    not at its full value yet, because that is reported.
-    """
-    if int(module.step) < int(module.rests_from) or not bool(_with_full_lambda_d(module).all()):
-        return False
-    return module.optimizer.at_rest(*_optimized(module))
-
-
-def _with_full_lambda_d(module: SobolevRegression) -> Tensor:
-    """Say whether the last step had the full lambda_d, (M,)."""
-    return module.factor * module.lambda_now == module.lambda_now
-
-
-def _optimized(module: SobolevRegression) -> tuple[torch.optim.Optimizer, Parameter]:
-    """Return the optimiser of torch, and the weights."""
-    return module.trainer.optimizers[0], module.network.theta

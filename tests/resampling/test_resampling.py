@@ -110,4 +110,4 @@ def test_due():
     times = {(0, 9): False, (0, 10): True, (5, 25): True, (990, 1000): True, (1000, 1010): False}
     assert [rule.due(*steps) for steps in times] == [*times.values()]
     assert Residual(every=0, last_step=9, power=1.0, floor=1.0).due(3, 4)
-    assert (rule.rests_from(), Resampling().rests_from()) == (1000, 0)
+    assert (rule.settled_from(), Resampling().settled_from()) == (1000, 0)

@@ -3,45 +3,75 @@
 The points are saved, and the random numbers follow from the step, so that a resumed run equals an uninterrupted one.
 """
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Protocol
 
+import lightning.pytorch as pl
 import torch
 from torch import Tensor
 
-from runge.data.seed import Seed
 from runge.metrics import share_key
 from runge.resampling import Periodic
 from runge.sampling import Sampling
 from runge.sobolev import losses
-from runge.training.callbacks.block import BlockCallback
-from runge.training.datamodule import SobolevDataModule
-from runge.training.module import SobolevRegression
+from runge.sobolev.network import StackedMLP
+from runge.sobolev.points import Points
 
 
-class Resample(BlockCallback):
+class ResampledModule(Protocol):
+    """The part of `runge.training.module.SobolevRegression` that `Resample` uses."""
+
+    network: StackedMLP
+    scale: Tensor
+    lambda_d: Tensor
+    step: Tensor
+    figures: dict[str, Tensor]
+    block_start: int
+    is_over: bool
+    reset_optimizer: Callable[[], None]
+
+
+class ResampledData(Protocol):
+    """The part of `runge.training.datamodule.SobolevDataModule` that `Resample` uses."""
+
+    dataset: Any  # whose `train` and `val` are `Points`
+    targets: Any  # a sequence of `SampledFunction`
+    in_units: Callable[[Points], Tensor]
+    nodes: Callable[[int], list[Tensor]]
+    labelled: Callable[[Tensor], Points]
+    resample: Callable[[Mapping[int, Sequence[Sampling]], Mapping[int, torch.Generator]], None]
+    set_train: Callable[[Mapping[str, Tensor]], None]
+
+
+class Resample(pl.Callback):
     """A callback that moves each member's training points by a rule, and logs the share of each region.
+
+    Args:
+        resampling: the rule.
+        data: the points.
+        generators: each returns a member's source of randomness at a step.
 
     Attributes:
         steps: the steps at which the points were placed.
         nodes: the points from each of these steps on, (M, N, D).
     """
 
-    def __init__(self, resampling: Periodic, data: SobolevDataModule, seeds: Sequence[Seed]) -> None:
+    def __init__(
+        self, resampling: Periodic, data: ResampledData, generators: Sequence[Callable[[int], torch.Generator]]
+    ) -> None:
         self.resampling, self.data = resampling, data
-        self.seeds = seeds
+        self.generators = generators
         self.steps, self.nodes = [0], [self._nodes()]
 
-    def at_block_end(self, module: SobolevRegression) -> None:
+    def at_block_end(self, module: ResampledModule) -> None:
         """Log the shares, and move the points if the rule is due."""
         train = self.data.dataset.train
         shares = train.masks[:, 1:].double().mean(2).unbind(1)
-        module.figures |= {share_key(region): share for region, share in zip(train.regions, shares, strict=True)}
-        step = int(module.step)
-        if step < module.last and self.resampling.due(module.block_start, step):
+        module.figures.update({share_key(region): share for region, share in zip(train.regions, shares, strict=True)})
+        if self.resampling.due(module.block_start, int(module.step)) and not module.is_over:
             self._place(module)
 
-    def _place(self, module: SobolevRegression) -> None:
+    def _place(self, module: ResampledModule) -> None:
         step, rule = int(module.step), self.resampling
         targets = self.data.targets
         validation = self.data.in_units(self.data.dataset.val)
@@ -57,7 +87,7 @@ class Resample(BlockCallback):
                     samplings[i].append(rule.sampling(targets[i], nodes[i], x[i], errors[i]))
                 else:  # a member that has diverged keeps its points
                     del samplings[i]
-        self.data.resample(samplings, {i: self.seeds[i].generator("resampling", step) for i in samplings})
+        self.data.resample(samplings, {i: self.generators[i](step) for i in samplings})
         module.reset_optimizer()
         self.steps.append(step)
         self.nodes.append(self._nodes())

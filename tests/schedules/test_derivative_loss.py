@@ -14,7 +14,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from runge.records.checkpoints import take
 from runge.schedules import NEVER, Constant, TwoStage
-from runge.training.callbacks.derivative_loss import DerivativeLoss
+from runge.schedules.derivative_loss import DerivativeLoss
 from runge.training.module import SobolevRegression
 from tests.training.test_lightning import parts, trainer
 
@@ -64,9 +64,9 @@ def test_lambda_d_is_that_of_the_schedule_at_each_step(schedule, factors, switch
     """Also where a block has steps of both stages; the step of the switch is logged once."""
     taken, take_steps = [], SobolevRegression._take_steps
 
-    def noted(module, *arguments):
-        taken.append(module.factors[:, 0])
-        return take_steps(module, *arguments)
+    def noted(module, block, first, factors):
+        taken.append(factors[:, 0])
+        return take_steps(module, block, first, factors)
 
     monkeypatch.setattr(SobolevRegression, "_take_steps", noted)
     loggers = [TensorBoardLogger(tmp_path, name="board"), CSVLogger(tmp_path, name="csv")] if switches else False

@@ -29,7 +29,8 @@ __all__ += ["joined", "separated"]
 REMEMBERED = 3
 """The numbers that a policy may remember of each channel."""
 
-_LEAST, _MOST = 1e-30, 1e30
+_LEAST_WEIGHT = 1e-30
+_LARGEST_WEIGHT = 1e30
 """The bounds of weights: their products with losses up to 1e8 are numbers in 32 bits."""
 
 
@@ -240,4 +241,4 @@ def separated(weights: Tensor, before: Tensor) -> tuple[Tensor, Tensor]:
 
 def _positive_or(weight: Tensor, fallback: Tensor) -> Tensor:
     """Return `weight`, clamped, where it is positive and finite, and else `fallback`."""
-    return torch.where(weight.isfinite() & (weight > 0), weight.clamp(_LEAST, _MOST), fallback)
+    return torch.where(weight.isfinite() & (weight > 0), weight.clamp(_LEAST_WEIGHT, _LARGEST_WEIGHT), fallback)

@@ -1,32 +1,40 @@
 """A callback that switches on lambda_d, the weight of the derivatives' error, during the training."""
 
 import logging
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol, cast
 
 import lightning.pytorch as pl
 import torch
+from torch import Tensor
 
 from runge.metrics import SWITCHED_ON_STEP, key
 from runge.schedules import NEVER, Plateau, Schedule, TwoStage, factors, members_by_schedule, observe
-from runge.training.callbacks.block import BlockCallback
-from runge.training.datamodule import per_member
-from runge.training.module import SobolevRegression
 
 log = logging.getLogger(__name__)
 
 
-class DerivativeLoss(BlockCallback):
+class SwitchedModule(Protocol):
+    """The part of `runge.training.module.SobolevRegression` that `DerivativeLoss` uses."""
+
+    lambda_d: Tensor
+    switched_on: Tensor
+    step: Tensor
+    max_steps: int
+    figures: Mapping[str, Tensor]
+
+
+class DerivativeLoss(pl.Callback):
     """A callback that trains with MSE_f alone at first, and switches on lambda_d at a step or when MSE_f is flat.
 
-    Before each block it gives the module the factor of lambda_d at each of its steps. After each validation it looks at
+    Before each block it returns the factor of lambda_d at each of its steps. After each validation it looks at
     MSE_f. It works in any Trainer with a `SobolevRegression`; in `python train.py`, `schedule=` selects its rule. In a
     configuration of your own that makes callbacks by Hydra's `instantiate`, it is
 
     .. code-block:: yaml
 
         callbacks:
-          - _target_: runge.training.callbacks.derivative_loss.DerivativeLoss
+          - _target_: runge.schedules.derivative_loss.DerivativeLoss
             schedule:
               _target_: runge.schedules.TwoStage
               patience: 3
@@ -48,9 +56,9 @@ class DerivativeLoss(BlockCallback):
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Begin at step 0, or continue from the state of the checkpoint."""
-        assert isinstance(pl_module, SobolevRegression)
-        default = TwoStage(latest_step=round(0.25 * pl_module.max_steps))
-        schedules: list[Schedule] = per_member(self.schedule or default, len(pl_module.lambda_d))
+        module = cast(SwitchedModule, pl_module)
+        schedule = self.schedule or TwoStage(latest_step=round(0.25 * module.max_steps))
+        schedules = [schedule] * len(module.lambda_d) if isinstance(schedule, Schedule) else list(schedule)
         self._members = members_by_schedule(schedules)
         start = {
             "switched_on": torch.tensor([schedule.first_switch() for schedule in schedules]),
@@ -58,29 +66,25 @@ class DerivativeLoss(BlockCallback):
         }
         self._state = {name: state.to(pl_module.device) for name, state in (start | self._state).items()}
 
-    def on_train_batch_start(
-        self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, batch_idx: int
-    ) -> None:
-        """Give the module the factors of lambda_d at the steps of this block, or of the rest of it."""
-        assert isinstance(pl_module, SobolevRegression)
-        self._first, count = pl_module.next_steps()
-        steps = torch.arange(self._first, self._first + count, device=pl_module.device)
-        pl_module.factors = factors(self._members, steps, self._state["switched_on"])
+    def at_block_start(self, module: SwitchedModule, steps: Tensor) -> Tensor:
+        """Return the factors of lambda_d, (K, M), at the steps of this block, or of the rest of it, (K,)."""
+        self._first = int(steps[0])
+        return factors(self._members, steps, self._state["switched_on"])
 
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         """Report the switch, if these steps are the first ones with lambda_d for all members."""
-        assert isinstance(pl_module, SobolevRegression)
-        switched_on = pl_module.switched_on[pl_module.lambda_d > 0]
+        module = cast(SwitchedModule, pl_module)
+        switched_on = module.switched_on[module.lambda_d > 0]
         if not (len(switched_on) and self._first <= (last := int(switched_on.max())) < NEVER):
             return
-        if last and len(pl_module.lambda_d) == 1:  # each member of a stack has its own step, and perhaps its own log
+        if last and len(module.lambda_d) == 1:  # each member of a stack has its own step, and perhaps its own log
             log.info("lambda_d on from step %d", last)
         for logger in trainer.loggers:
             logger.log_metrics({SWITCHED_ON_STEP: float(switched_on.median())}, step=last)
 
-    def at_block_end(self, module: SobolevRegression) -> None:
+    def at_block_end(self, module: SwitchedModule) -> None:
         """Switch lambda_d on after this step for members whose validation MSE_f has stopped improving."""
         plateau, switched_on = Plateau(*self._state["plateau"].unbind(1)), self._state["switched_on"]
         mse_f = module.figures[key("val", "mse_f")]

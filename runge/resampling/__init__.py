@@ -1,4 +1,4 @@
-r"""Adaptive sampling: rules that re-place the training points where the errors are large.
+r"""Adaptive sampling: rules that move the training points to where the errors are large.
 
 The error at a point is its part of the loss, with the full lambda_d and the derivative's scale c:
 
@@ -22,8 +22,8 @@ from runge.schedules import due
 
 __all__ = ["Periodic", "Region", "Resampling", "Residual"]
 
-_MOST_AT_ONCE = 2.0
-"""The largest factor of a region's share at a time: a larger one follows the noise of the errors."""
+_LARGEST_FACTOR = 2.0
+"""The largest factor by which a region's share changes at a time: an estimate. A larger one follows noise."""
 
 
 @checked
@@ -33,7 +33,7 @@ class Resampling:
     It is the base class of the rules by which they move.
     """
 
-    def rests_from(self) -> int:
+    def settled_from(self) -> int:
         """Return the step from which the points stay where they are."""
         return 0
 
@@ -57,7 +57,7 @@ class Periodic(Resampling, ABC):
         """
         return step <= self.last_step and due(max(self.every, 1), before, step)
 
-    def rests_from(self) -> int:
+    def settled_from(self) -> int:
         """Return `last_step`."""
         return self.last_step
 
@@ -105,7 +105,7 @@ class Region(Periodic):
         shares = torch.where(volumes > 0, _counts(target, inner) / max(len(inner), 1), 0)
         square = torch.zeros_like(volumes).index_add(0, _region(target, x), error.square()) / _counts(target, x)
         factor = (square / square.nanmean()).sqrt() ** self.strength
-        shares = shares * factor.nan_to_num(1).clamp(1 / _MOST_AT_ONCE, _MOST_AT_ONCE)
+        shares = shares * factor.nan_to_num(1).clamp(1 / _LARGEST_FACTOR, _LARGEST_FACTOR)
         least = min(self.least, 1 / (count := int((volumes > 0).sum())))
         above = (shares / shares.sum() - least).clamp_min(0)  # shares that sum to 1 and are large enough stay
         shares = torch.where(volumes > 0, least + (1 - count * least) * above / above.sum().clamp_min(1e-300), 0)
