@@ -19,16 +19,19 @@ from rich.console import Console
 
 from runge import metrics
 from runge.comparison.groups import errors_like
-from runge.comparison.leaderboard import HEADERS, packed
-from runge.comparison.naming import as_text, short_names
+from runge.comparison.leaderboard_table import HEADERS, candidate_row, show_leaderboard
+from runge.comparison.naming import as_text, command_of, short_names
 from runge.comparison.origin import origin_of
 from runge.comparison.ranking import Ranking
+from runge.comparison.sensitivity_table import rows_by_output
 from runge.comparison.tables import MOST_GROUPS, in_short, show
 from runge.configuration.errors import ConfigurationError
 from runge.records.directories import RunDirectory
 from runge.records.files import printable, write
 from runge.records.fits import SampledFit, fit_of
+from runge.records.leaderboard import packed
 from runge.records.reading import RunRecord, read_columns
+from runge.records.trials import Trials
 
 PAGE = "comparison.html"
 
@@ -64,7 +67,7 @@ def publish(ranking: Ranking, directory: Path, sweep: Path | None = None) -> Non
     if ranking.race is None:
         show(ranking, Console())
     else:
-        ranking.race.show(Console(), sweep or directory)
+        show_leaderboard(ranking.race, Console(), sweep or directory)
     write_report(ranking, directory)
     print(f"report: {printable(os.path.relpath(directory / PAGE))}")
 
@@ -106,11 +109,13 @@ def render(ranking: Ranking, directory: Path | None = None) -> str:
         differences=defaultdict(lambda: None, ranking.differences),
         compared=ranking.compared,
         sentences=ranking.sentences,
-        race=ranking.race,
+        board=ranking.race,
         headers=HEADERS,
+        candidates=map(candidate_row, ranking.race.candidates if ranking.race else ()),
+        influences=rows_by_output(ranking.race.sensitivity) if ranking.race and ranking.race.sensitivity else {},
         origin=origin_of(ranking),
         reason=ranking.reason,
-        commands=ranking.search.commands[:MOST_GROUPS] if ranking.search else [],
+        commands=trial_commands(ranking.search)[:MOST_GROUPS] if ranking.search else [],
         counts=Counter(record.status for record in records),
         share=sum(map(_share, records)) / len(records),
         most_groups=MOST_GROUPS,
@@ -259,6 +264,11 @@ def _fit(fit: SampledFit, functions: list[dict[str, Any]], of_table: bool) -> di
     return {"function": functions.index(function), "error_f": packed(u - f), "error_df": packed(du - df)} | (
         {"u": packed(u), "du": packed(du)} if missing else {}
     )
+
+
+def trial_commands(trials: Trials) -> list[str]:
+    """Return the command of each best trial, which trains its settings once for each fold."""
+    return [command_of(overrides, sweep=trials.folds > 0) for overrides in trials.overrides]
 
 
 def _embedded(script: str) -> Markup:

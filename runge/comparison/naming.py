@@ -10,6 +10,7 @@ from typing import Any
 from runge.configuration.command_line import command, in_shell
 from runge.configuration.objects import OF_STEPS, SEEDS
 from runge.records.files import printable
+from runge.records.leaderboard import Leaderboard
 from runge.records.reading import RunRecord
 
 BETWEEN = re.compile(r",? (?=[+~]{0,2}[\w./@]+=|~[\w./@])")
@@ -27,6 +28,9 @@ _TRUSTED = re.compile(
     re.DOTALL,
 )
 """The overrides that may run code or write elsewhere, because a command is trusted and a file is not."""
+
+_SUFFIXES = {"runs": "", "earlier": ", before", "refits": ", all rows", "calibrating": ", for intervals and labels"}
+"""The ends of the names of a candidate's runs, by the attributes of `LeaderboardEntry`; the last one counts."""
 
 MOST_KEYS = 4
 """The most differing settings that name a run; if more differ, its overrides name it."""
@@ -117,6 +121,15 @@ def names_of(records: Sequence[RunRecord], keys: Sequence[str]) -> list[str]:
     for settings, of_run in zip(labels, overrides, strict=True):
         names.setdefault(settings, ", ".join(override for override in of_run if override not in common) or "defaults")
     return [names[settings] for settings in labels] if len(set(names.values())) == len(names) else labels
+
+
+def candidate_names(board: Leaderboard, paths: Sequence[str], names: Sequence[str]) -> list[str]:
+    """Return the names of the candidates of runs, given their paths; other runs keep the given names."""
+    name_of_run: dict[str, str] = {}
+    for kind, suffix in _SUFFIXES.items():
+        for candidate in board.candidates:
+            name_of_run |= {str(run): f"{candidate.name}{suffix}" for run in getattr(candidate, kind)}
+    return [name_of_run.get(os.path.basename(path), name) for path, name in zip(paths, names, strict=True)]
 
 
 def differing(runs: Sequence[Mapping[str, Any]], keys: Sequence[str]) -> list[str]:

@@ -12,14 +12,23 @@ from typing import Any
 
 from runge.comparison.groups import Group, choose_metric, group
 from runge.comparison.lead import Difference, compare_groups, describe_lead
-from runge.comparison.leaderboard import Leaderboard
-from runge.comparison.naming import as_text, differing, is_condition, label, names_of, with_options, with_rows
-from runge.comparison.search import Search
+from runge.comparison.naming import (
+    as_text,
+    candidate_names,
+    differing,
+    is_condition,
+    label,
+    names_of,
+    with_options,
+    with_rows,
+)
 from runge.configuration.objects import SAME_RESULT, SEEDS
 from runge.data.column_roles import listed
 from runge.metrics import VAL_NRMSE, Objective
 from runge.records.files import printable
+from runge.records.leaderboard import Leaderboard
 from runge.records.reading import COLUMNS, RunRecord, distinct, find, read, table
+from runge.records.trials import Trials
 
 _MOST_NAMES, _MOST_LEADS = 8, 10
 """The most names that a message lists, and the most sentences on leads."""
@@ -48,7 +57,7 @@ class Ranking:
         records: Sequence[RunRecord],
         metric: str | None = None,
         group_by: Sequence[str] | None = None,
-        search: Search | None = None,
+        search: Trials | None = None,
         race: Leaderboard | None = None,
     ) -> None:
         if not records:
@@ -58,7 +67,7 @@ class Ranking:
             records = distinct(records)
         self.repetitions = len(every) - len(records)
         if race is not None:
-            records = [_without_validation(record) if race.is_uncompared(record.path) else record for record in records]
+            records = [_without_validation(record) if _is_uncompared(record, race) else record for record in records]
         searched = search.objective[0] if search and len(search.objective) == 1 else None
         if searched == VAL_NRMSE:
             records = [_with_objective(record) for record in records]
@@ -73,7 +82,7 @@ class Ranking:
         values_of = {name: {as_text(record.settings.get(name, "")) for record in records} for name in names}
         self.uncommon = [name for name, values in values_of.items() if name not in self.keys and len(values) > 1]
         self.common = [name for name, values in values_of.items() if len(values) == 1]
-        rated = [record for record in records if race is None or not race.is_uncompared(record.path)] or records
+        rated = [record for record in records if race is None or not _is_uncompared(record, race)] or records
         if metric is None and searched in self.metrics:
             metric = searched
         self.metric, self.reason = (metric, "") if metric else choose_metric(rated, self.keys)
@@ -90,7 +99,7 @@ class Ranking:
         self.records = sorted(records, key=self._rank)
         self.names = names_of(self.records, group_keys)  # of the groups of the runs
         if race is not None and group_by is None:
-            self.names = race.names_of([record.path for record in self.records], self.names)
+            self.names = candidate_names(race, [record.path for record in self.records], self.names)
         unchosen = [name for name in chosen if plain and name not in group_keys]
         self._within = [label(record.settings, self.conditions) for record in self.records]
         self._blocks = [label(record.settings, unchosen) for record in self.records]
@@ -148,7 +157,7 @@ class Ranking:
     @property
     def sentences(self) -> list[str]:
         """The sentences on a search, repetitions, the rank and the lead."""
-        searched = self.search.sentence if self.search else ""
+        searched = _describe_trials(self.search) if self.search else ""
         equal = "runs with equal settings, rows and versions count once"
         repeated = f"{self.repetitions} left out, because {equal}." if self.repetitions else ""
         several = len(self.conditions) > 1
@@ -165,6 +174,25 @@ class Ranking:
         writer.writerow(map(_cell, names))
         writer.writerows([[_cell(row.get(name)) for name in names] for row in table(self.records)])
         return buffer.getvalue()
+
+
+def _describe_trials(trials: Trials) -> str:
+    """Return a sentence on the objective and the best trials."""
+    metrics = " and ".join(map(printable, trials.objective))
+    searched = f"{len(trials.trials)} trials of a search that minimises {metrics}"
+    if not trials.best:
+        return f"{searched}; none has finished."
+    which = f"no other trial beats {', '.join(map(str, trials.best))} in all of these"
+    if len(trials.best) == 1:
+        runs = [run for trial in trials.trials if trial.number == trials.best[0] for run in trial.runs]
+        which = f"the best trial is {trials.best[0]}, run {', '.join(map(str, runs))}"
+    return f"{searched}: {which}. The search did not use the test points."
+
+
+def _is_uncompared(record: RunRecord, board: Leaderboard) -> bool:
+    """Return whether a run judges no candidate, and is not compared: an earlier run, or a run of the answer."""
+    lists = [(*candidate.earlier, *candidate.refits, *candidate.calibrating) for candidate in board.candidates]
+    return os.path.basename(record.path) in {str(run) for runs in lists for run in runs}
 
 
 def _without_validation(record: RunRecord) -> RunRecord:

@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Any
 
 from runge.comparison.groups import errors_like
 from runge.comparison.html_report import PAGE
-from runge.comparison.leaderboard import read_leaderboard
 from runge.comparison.ranking import Ranking, collect
-from runge.comparison.search import read_search
 from runge.configuration.errors import RunError
 from runge.metrics import TEST_MSE_DF, TEST_MSE_F, TEST_NRMSE_DF, TEST_NRMSE_F, on_test
 from runge.pictures.drawing import draw, draw_answer
 from runge.records.directories import RunDirectory
+from runge.records.leaderboard import read_leaderboard
 from runge.records.reading import fit_table, history, read, table
+from runge.records.trials import read_trials
 
 if TYPE_CHECKING:
     import pandas
@@ -128,7 +128,7 @@ class Comparison(Ranking):
     ) -> None:
         if not directories:
             raise ValueError("directories: must be at least one, got none")
-        search, race = read_search(directories), read_leaderboard(directories)
+        search, race = read_trials(directories), read_leaderboard(directories)
         super().__init__(collect(directories, where), metric, group_by, search, race)
         self.directory = Path(directories[0])
 
@@ -216,7 +216,7 @@ class Answer(Comparison):
 
     @property
     def leaderboard(self) -> "pandas.DataFrame":
-        """A row per candidate, the best first: the attributes of `runge.comparison.leaderboard.LeaderboardEntry`."""
+        """A row per candidate, the best first: the attributes of `runge.records.leaderboard.LeaderboardEntry`."""
         import pandas
 
         return pandas.DataFrame([vars(candidate) for candidate in self.race.candidates] if self.race else [])
@@ -238,7 +238,7 @@ class Answer(Comparison):
 
     @property
     def sensitivity(self) -> "pandas.DataFrame":
-        """A row per output and input, with the attributes of `runge.comparison.sensitivity_table.Influence`."""
+        """A row per output and input, with the attributes of `runge.records.leaderboard.Influence`."""
         import pandas
 
         return pandas.DataFrame(self.race.sensitivity.influences if self.race and self.race.sensitivity else [])

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from runge.comparison.sensitivity_table import Influence, Sensitivity
 from runge.data.column_roles import listed
 from runge.data.rows import Rows
 from runge.function.sensitivity import measure, measure_function, total_indices, unevenness
+from runge.records.leaderboard import Influence, Sensitivity
 
 if TYPE_CHECKING:
     from runge.function.function import Function

@@ -2,12 +2,12 @@
 
 from collections.abc import Sequence
 
-from runge.comparison.leaderboard import Suspect
 from runge.configuration.validation import Floats
 from runge.data.column_roles import find_roles
 from runge.data.rows import Rows
 from runge.data.table import open_table
 from runge.labels.contradictions import ColumnNames
+from runge.records.leaderboard import Suspect
 
 __all__ = ["describe_suspects", "find_suspects"]
 

@@ -5,10 +5,10 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from runge.comparison.leaderboard import OutputError
 from runge.configuration.validation import Floats
 from runge.data.channels import Channels
 from runge.records.fits import LEVEL
+from runge.records.leaderboard import OutputError
 from runge.sweeps.policies.best.search_table import SearchTable
 
 Integers = NDArray[np.integer]

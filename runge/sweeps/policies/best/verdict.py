@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from runge.comparison.leaderboard import AnswerProfile, Leaderboard, LeaderboardEntry, OutputError
 from runge.configuration.validation import Floats
 from runge.data.column_roles import listed, partial_name
 from runge.data.rows import Rows
@@ -15,6 +14,7 @@ from runge.function.ensemble import read_answer
 from runge.metrics import ERRORS
 from runge.records.files import public
 from runge.records.fits import LEVEL
+from runge.records.leaderboard import AnswerProfile, Leaderboard, LeaderboardEntry, OutputError
 from runge.sweeps.policies.best.candidates import Candidate
 from runge.sweeps.policies.best.influences import sensitivity_of
 from runge.sweeps.policies.best.search_table import SearchTable

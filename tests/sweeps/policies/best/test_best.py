@@ -10,10 +10,10 @@ import pytest
 import torch
 
 import runge
-from runge.comparison.leaderboard import read_leaderboard
 from runge.function.outside import OUTSIDE
 from runge.function.residuals import rows_of
 from runge.records.directories import RunDirectory
+from runge.records.leaderboard import read_leaderboard
 from runge.sweeps.journal import Batch, Journal
 from runge.sweeps.policies.best.judge import Fit
 from runge.sweeps.policies.best.selection import PlannedRun

@@ -5,8 +5,8 @@ import pandas as pd
 import pytest
 
 import runge
-from runge.comparison.leaderboard import Suspect
 from runge.function.residuals import UnseenErrors
+from runge.records.leaderboard import Suspect
 from runge.sweeps.policies.best.suspects import describe_suspects, find_suspects
 
 QUICK = ("optimizer=levenberg_marquardt", "model.depth=2", "model.width=8", "trainer.max_steps=40")

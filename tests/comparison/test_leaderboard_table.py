@@ -1,7 +1,6 @@
 """The leaderboard of a race, in the terminal and in the report."""
 
 import io
-import re
 from dataclasses import replace
 
 import numpy as np
@@ -9,18 +8,18 @@ import pytest
 from rich.console import Console
 
 from runge.comparison.html_report import render
-from runge.comparison.leaderboard import (
+from runge.comparison.leaderboard_table import show_leaderboard
+from runge.comparison.ranking import Ranking
+from runge.records.leaderboard import (
     AnswerProfile,
+    Influence,
     Leaderboard,
     LeaderboardEntry,
     OutputError,
+    Sensitivity,
     Suspect,
     packed,
-    read_leaderboard,
 )
-from runge.comparison.ranking import Ranking
-from runge.comparison.sensitivity_table import Influence, Sensitivity
-from runge.configuration.errors import ConfigurationError
 from runge.records.reading import RunRecord
 from tests.comparison.pages import data_in, drawn, plot
 
@@ -48,7 +47,7 @@ BOARD = Leaderboard(
 
 def printed(board, tmp_path, width=80):
     console = Console(file=io.StringIO(), width=width)
-    board.show(console, tmp_path / "a b")
+    show_leaderboard(board, console, tmp_path / "a b")
     return console.file.getvalue()
 
 
@@ -148,16 +147,3 @@ def test_the_report_begins_with_the_leaderboard(ranking, opened, axe):
         page.set_viewport_size({"width": width, "height": 900})
         assert page.evaluate("document.documentElement.scrollWidth") <= width
         assert axe.run(page, {"include": ["#race"]}).violations_count == 0
-
-
-def test_files(tmp_path):
-    assert read_leaderboard([tmp_path]) is None
-    BOARD.write(tmp_path)
-    assert read_leaderboard([tmp_path]) == BOARD
-    assert read_leaderboard([tmp_path, tmp_path]) is None
-    file = tmp_path / "leaderboard.json"
-    text = file.read_text()
-    for key, given, damaged in (("steps", "100", '"many"'), ("curve", '"....', '"'), ("curve", '".', '"<')):
-        file.write_text(re.sub(f'"{key}": {given}', f'"{key}": {damaged}', text, count=1))
-        with pytest.raises(ConfigurationError, match=r"leaderboard.json is damaged"):
-            read_leaderboard([tmp_path])
