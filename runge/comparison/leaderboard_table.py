@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from runge.comparison.naming import command_of
+from runge.comparison.origin import command_of
 from runge.configuration.command_line import command, key_of
 from runge.records.files import printable
 from runge.records.leaderboard import Leaderboard, LeaderboardEntry

@@ -9,7 +9,7 @@ from rich.console import Console
 
 from runge.comparison.html_report import render
 from runge.comparison.leaderboard_table import show_leaderboard
-from runge.comparison.ranking import Ranking
+from runge.comparison.ranking import rank
 from runge.records.leaderboard import (
     AnswerProfile,
     Influence,
@@ -66,7 +66,7 @@ def ranking():
         settings = {"data.file": "/a/rows.csv", "data.fold": i % 2 if i < 4 else None, "seed": i, "model.width": i // 2}
         figures = {"val/nrmse_f": error, "val/nrmse_df": error, "test/nrmse_df": 1.0}
         records.append(RunRecord(f"sweep/{i}", "finished", settings=settings, figures=figures))
-    return Ranking(records, race=BOARD)
+    return rank(records, board=BOARD)
 
 
 def test_a_terminal_of_80_columns(tmp_path, monkeypatch):
@@ -95,7 +95,7 @@ def test_groups_are_the_candidates_and_runs_on_all_rows_are_not_ranked(ranking):
     assert [one.name for one in ranking.groups] == [LONG, "Adam, silu, 3 x 64"]
     assert ranking.groups[0].middle == pytest.approx(1.5e-5)
     assert [record.path for record in ranking.records][-2:] == ["sweep/4", "sweep/5"]
-    assert ranking.names[-1] == f"{LONG}, all rows"
+    assert ranking.places[-1].group == f"{LONG}, all rows"
     assert "val/nrmse_df" not in ranking.records[-1].figures
     page = render(ranking)
     assert "Cross-validation" not in page, "a second table of the candidates"

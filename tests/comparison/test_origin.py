@@ -10,9 +10,8 @@ from hypothesis import strategies as st
 
 from runge.comparison.html_report import trial_commands
 from runge.comparison.leaderboard_table import candidate_row
-from runge.comparison.naming import command_of
-from runge.comparison.origin import origin_of
-from runge.comparison.ranking import Ranking, collect
+from runge.comparison.origin import command_of, origin_of
+from runge.comparison.ranking import rank_directories
 from runge.records.directories import RunDirectory, RunState
 from runge.records.leaderboard import LeaderboardEntry
 from runge.records.trials import Trials
@@ -36,7 +35,8 @@ def sweep(tmp_path):
 
 
 def origin(*paths):
-    return origin_of(Ranking(collect(paths)))
+    ranking = rank_directories(paths)
+    return origin_of(ranking.records, ranking.common)
 
 
 def given(*paths):

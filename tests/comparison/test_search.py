@@ -6,7 +6,7 @@ import pytest
 from markupsafe import escape
 
 from runge.comparison.html_report import render, trial_commands
-from runge.comparison.ranking import Ranking
+from runge.comparison.ranking import rank
 from runge.records.trials import Trials, read_trials
 from tests.comparison.pages import made_up, plot
 
@@ -24,7 +24,7 @@ def search(path, best=(4,), objective=("val/nrmse",)):
 
 def said(trials):
     """Return the sentence on the trials of a search."""
-    return Ranking(made_up({("tanh", 0.1, 8): 1.0}), search=trials).sentences[0]
+    return rank(made_up({("tanh", 0.1, 8): 1.0}), trials=trials).sentences[0]
 
 
 @pytest.fixture
@@ -34,7 +34,7 @@ def ranking(tmp_path):
         replace(one, figures=one.figures | {"val/nrmse_f": 3 / one.figures["test/mse_df"]})
         for one in made_up({("tanh", 0.1**k, 2**k): k for k in range(1, 20)}, seeds=1)
     ]
-    return Ranking(records, search=search(tmp_path))
+    return rank(records, trials=search(tmp_path))
 
 
 def test_a_search_is_ranked_by_its_objective(ranking):
