@@ -13,19 +13,17 @@ from plotly.offline import get_plotlyjs
 from rich.console import Console
 
 from runge.comparison.leaderboard_table import HEADERS, candidate_row, show_leaderboard
+from runge.comparison.limits import MOST_GROUPS, MOST_INPUTS, MOST_WITH_CURVES
 from runge.comparison.metric_columns import errors_like
 from runge.comparison.origin import command_of, origin_of
-from runge.comparison.page_data import MOST_WITH_CURVES, page_data, share_of_steps
+from runge.comparison.page_data import page_data, share_of_steps
 from runge.comparison.ranking import Ranking
 from runge.comparison.sensitivity_table import rows_by_output
-from runge.comparison.tables import MOST_GROUPS, show
+from runge.comparison.tables import show
 from runge.records.files import printable, write
 from runge.records.trials import Trials
 
 PAGE = "comparison.html"
-
-_MOST_INPUTS = 12
-"""The most inputs that are shown for each output, with the largest indices; the others are folded. An estimate."""
 
 
 def publish(ranking: Ranking, directory: Path, sweep: Path | None = None) -> None:
@@ -89,7 +87,7 @@ def render(ranking: Ranking, directory: Path | None = None) -> str:
         counts=Counter(record.status for record in records),
         share=sum(map(share_of_steps, records)) / len(records),
         most_groups=MOST_GROUPS,
-        most_inputs=_MOST_INPUTS,
+        most_inputs=MOST_INPUTS,
         most_with_curves=MOST_WITH_CURVES,
         plotly=_embedded(get_plotlyjs()),
         datatables=_embedded(_datatables("dt_bundle.js")),

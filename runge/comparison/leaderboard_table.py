@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from runge.comparison.limits import MOST_CANDIDATES
 from runge.comparison.origin import command_of
 from runge.configuration.command_line import command, key_of
 from runge.records.files import printable
@@ -16,9 +17,6 @@ from runge.records.leaderboard import Leaderboard, LeaderboardEntry
 
 HEADERS = ("value", "df/dx", "folds", "steps", "s")
 """The headers of `CandidateRow.cells`."""
-
-_MOST_CANDIDATES = 12
-"""The most candidates that are printed; the report has all of them."""
 
 
 class CandidateRow(NamedTuple):
@@ -41,7 +39,7 @@ def candidate_row(candidate: LeaderboardEntry) -> CandidateRow:
 def show_leaderboard(board: Leaderboard, console: Console, sweep: Path) -> None:
     """Print the first twelve candidates, the sentences, and the commands that use the answer in `sweep`."""
     count = len(board.candidates)
-    most = f", the best {_MOST_CANDIDATES}" if count > _MOST_CANDIDATES else ""
+    most = f", the best {MOST_CANDIDATES}" if count > MOST_CANDIDATES else ""
     title = f"{count} candidate{'s'[: count != 1]}{most}: errors over the standard deviation, by folds"
     if board.errors and all(error.value is None and error.derivative is None for error in board.errors):
         title += ", which may differ much from those in new rows"
@@ -50,7 +48,7 @@ def show_leaderboard(board: Leaderboard, console: Console, sweep: Path) -> None:
     table.add_column("candidate", overflow="fold")
     for name in HEADERS:
         table.add_column(name, justify="right", no_wrap=True)
-    for place, row in enumerate(map(candidate_row, board.candidates[:_MOST_CANDIDATES])):
+    for place, row in enumerate(map(candidate_row, board.candidates[:MOST_CANDIDATES])):
         table.add_row(Text(printable(row.name)), *row.cells, style="" if place else "bold")
     console.print(table)
     if board.left_out:

@@ -4,15 +4,13 @@ import itertools
 from collections.abc import Sequence
 
 from runge.comparison.groups import FOLD
+from runge.comparison.limits import WIDE_TERMINAL
 from runge.comparison.runs import OF_DATA
 from runge.data.column_roles import listed
 from runge.metrics import QUANTITIES, TEST_MSE_DF, TEST_MSE_F, TEST_NRMSE_DF, TEST_NRMSE_F, VAL_NRMSE, key, on_test
 from runge.records.reading import COLUMNS, RunRecord
 
 _BY_FOLD = "in which each point is predicted by a network that did not see it: the mean over the folds"
-
-_WIDE_TERMINAL = 110
-"""The width in characters from which on the terminal's table has further columns; an estimate."""
 
 
 def choose_metric(records: Sequence[RunRecord], keys: Sequence[str]) -> tuple[str, str]:
@@ -71,7 +69,7 @@ def terminal_columns(metric: str, width: int) -> list[str]:
     """Return the metrics in the terminal's table of runs; on a wide terminal the largest errors are shown too."""
     with_units = errors_like(metric) == (TEST_MSE_F, TEST_MSE_DF)
     largest = ("test/max_f", "test/max_df") if with_units else ("test/r2_f",)
-    return list(dict.fromkeys((*first_columns(metric), *(largest if width >= _WIDE_TERMINAL else ()))))
+    return list(dict.fromkeys((*first_columns(metric), *(largest if width >= WIDE_TERMINAL else ()))))
 
 
 def report_columns(metric: str, metrics: Sequence[str]) -> list[str]:

@@ -5,6 +5,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from runge.comparison.limits import MOST_KEYS
 from runge.configuration.objects import SEEDS
 from runge.records.files import printable
 from runge.records.leaderboard import Leaderboard
@@ -12,9 +13,6 @@ from runge.records.reading import RunRecord
 
 BETWEEN = re.compile(r",? (?=[+~]{0,2}[\w./@]+=|~[\w./@])")
 """The text between two settings of a name, or between two overrides of a run."""
-
-MOST_KEYS = 4
-"""The most differing settings that name a run; if more differ, its overrides name it. An estimate of what is read."""
 
 _SUFFIXES = {"runs": "", "earlier": ", before", "refits": ", all rows", "calibrating": ", for intervals and labels"}
 """The ends of the names of a candidate's runs, by the attributes of `LeaderboardEntry`; the last one counts."""

@@ -7,14 +7,12 @@ from datetime import datetime
 from pathlib import Path
 from typing import NamedTuple
 
+from runge.comparison.limits import MOST_FITTED
 from runge.comparison.naming import BETWEEN, as_text
 from runge.configuration.command_line import command, in_shell
 from runge.configuration.objects import SAME_BITS
 from runge.records.files import printable, read_yaml
 from runge.records.reading import RunRecord, find
-
-_MOST_FITTED = 3
-"""The most fitted functions that are named; an estimate of what fits a line of the report."""
 
 _OF_SEARCH = ("search=", "search.")
 """The beginnings of the overrides of a search, which the command of one of its runs does not have."""
@@ -62,7 +60,7 @@ def command_of(overrides: Iterable[str], *, sweep: bool) -> str:
 def origin_of(records: Sequence[RunRecord], common: Sequence[str]) -> Origin:
     """Return the origin of runs, given the keys of their common settings."""
     fitted = list(dict.fromkeys(filter(None, map(_fitted, records))))
-    listed = ", ".join(fitted) if len(fitted) <= _MOST_FITTED else f"{len(fitted)} functions"
+    listed = ", ".join(fitted) if len(fitted) <= MOST_FITTED else f"{len(fitted)} functions"
     return Origin(
         listed or "runs",
         _command(records),

@@ -10,6 +10,7 @@ from urllib.parse import quote
 import numpy as np
 
 from runge import metrics
+from runge.comparison.limits import MOST_ERRORS, MOST_PLACES, MOST_POINTS, MOST_STEPS, MOST_WITH_CURVES
 from runge.comparison.metric_columns import errors_like, first_columns, report_columns
 from runge.comparison.naming import as_text, short_names
 from runge.comparison.ranking import Ranking
@@ -29,22 +30,6 @@ _CURVES = {
 """The columns of the history that each plot shows, and the dashes of their lines; the ranking adds `errors`."""
 
 _Curves = Mapping[str, Mapping[str, str]]
-
-MOST_WITH_CURVES = 1000
-"""The number of runs, from the first on, whose curves are included: no browser opens a page with 100 000."""
-
-# Bounds on the size of the page, which has up to 1000 runs; estimates.
-_MOST_STEPS = 100
-"""The most rows of a run's history, each of a logged step."""
-
-_MOST_PLACES = 2000
-"""The most places of a run's moved points, of all steps at which they were saved."""
-
-_MOST_POINTS = 201
-"""The most points of a run's fit."""
-
-_MOST_ERRORS = 8000
-"""The most errors of a run's values and partial derivatives at these points."""
 
 
 def page_data(ranking: Ranking, directory: Path | None) -> dict[str, Any]:
@@ -161,12 +146,12 @@ def _curves(record: RunRecord, curves: _Curves, functions: list[dict[str, Any]])
     run, shown = RunDirectory(record.path), dict[str, Any](curves={})
     names = [name for plot in curves.values() for name in plot]
     try:
-        history = read_columns(run, run.history, ("step", *names), _MOST_STEPS)
+        history = read_columns(run, run.history, ("step", *names), MOST_STEPS)
         shown["curves"] = {name: packed(values) for name, values in history.items()}
-        places = read_columns(run, run.points, ("step", "x"), _MOST_PLACES)
+        places = read_columns(run, run.points, ("step", "x"), MOST_PLACES)
         if "x" in places:
             shown["places"] = {name: packed(values) for name, values in places.items()}
-        if columns := read_columns(run, run.fit, None, _MOST_POINTS):
+        if columns := read_columns(run, run.fit, None, MOST_POINTS):
             fit = fit_of({printable(name): values for name, values in columns.items()})
             shown |= _fit(fit, functions, record.of_table)
     except (ConfigurationError, OSError) as error:
@@ -182,7 +167,7 @@ def _fit(fit: SampledFit, functions: list[dict[str, Any]], of_table: bool) -> di
     The function is added to `functions`, unless an earlier run has the same.
     """
     inputs, outputs = fit.inputs, fit.outputs
-    most = max(2, _MOST_ERRORS // (len(outputs) * (1 + len(inputs))))
+    most = max(2, MOST_ERRORS // (len(outputs) * (1 + len(inputs))))
     rows = np.linspace(0, len(fit.x) - 1, min(len(fit.x), most)).round().astype(int)
     if len(inputs) == 1:
         rows = rows[np.argsort(fit.x[rows, 0], kind="stable")]

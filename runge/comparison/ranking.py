@@ -10,6 +10,7 @@ from typing import Any
 from runge.comparison.differing_settings import compare_settings, divide
 from runge.comparison.groups import Group, Place, group
 from runge.comparison.lead import Difference, compare_with_best
+from runge.comparison.limits import MOST_LEADS
 from runge.comparison.metric_columns import choose_metric, csv_columns
 from runge.comparison.naming import as_text, candidate_names, label, names_of
 from runge.comparison.runs import collect, comparable, is_judged, nearest, searched_metric
@@ -18,9 +19,6 @@ from runge.records.files import printable
 from runge.records.leaderboard import Leaderboard, read_leaderboard
 from runge.records.reading import RunRecord, table
 from runge.records.trials import Trials, read_trials
-
-_MOST_LEADS = 10
-"""The most sentences on leads, one for each condition; an estimate of what is read."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -89,7 +87,7 @@ class Ranking:
         several = len(self.conditions) > 1
         condition = f"{listed(self.conditions, last=' and ')} {'are conditions' if several else 'is a condition'}"
         within = f"{condition}: groups are compared where {'these are' if several else 'it is'} the same."
-        sentences = searched, repeated, self.reason, within if self.conditions else "", *self.leads[:_MOST_LEADS]
+        sentences = searched, repeated, self.reason, within if self.conditions else "", *self.leads[:MOST_LEADS]
         return [sentence for sentence in sentences if sentence]
 
     def csv(self) -> str:

@@ -9,6 +9,7 @@ from dataclasses import replace
 from difflib import get_close_matches
 from typing import Any
 
+from runge.comparison.limits import MOST_NAMES
 from runge.comparison.naming import as_text
 from runge.metrics import VAL_NRMSE, Objective
 from runge.records.files import printable
@@ -18,9 +19,6 @@ from runge.records.trials import Trials
 
 OF_DATA = ("data", "data.file", "data.inputs", "data.outputs", "data.derivatives", "data.rows")
 """The keys of runs on different data, in addition to the keys of the target."""
-
-_MOST_NAMES = 8
-"""The most names of which a message lists all; of more it lists the three most similar ones. An estimate."""
 
 
 def collect(paths: Sequence[str | os.PathLike[str]], where: Sequence[str] = ()) -> list[RunRecord]:
@@ -135,7 +133,7 @@ def _with_objective(record: RunRecord) -> RunRecord:
 
 def nearest(name: str, names: Iterable[str]) -> str:
     """Return the rule for a name: all allowed names if they are few, or else the three most similar ones."""
-    if len(names := list(names)) <= _MOST_NAMES:
+    if len(names := list(names)) <= MOST_NAMES:
         return f"must be one of {', '.join(names)}"
     near = get_close_matches(name, names, 3, 0) or names[:3]
     return f"must be one of {len(names)}, such as {', '.join(near)} (all are in the table that --csv - prints)"

@@ -8,19 +8,14 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from runge.comparison.limits import MOST_GROUPS, MOST_KEYS, MOST_RUNS
 from runge.comparison.metric_columns import fold_columns, terminal_columns
-from runge.comparison.naming import BETWEEN, MOST_KEYS, as_text, names_of, short_names
+from runge.comparison.naming import BETWEEN, as_text, names_of, short_names
 from runge.comparison.ranking import Ranking
 from runge.metrics import QUANTITIES, RELATIVE, TEST_ENDS, key, on_test
 from runge.records.directories import FINDINGS
 from runge.records.files import printable
 from runge.records.reading import RunRecord
-
-MOST_GROUPS = 10
-"""The most groups that are listed at once; the others are a click away in the report. An estimate."""
-
-_MOST_RUNS = 40
-"""The most runs that the terminal lists, in addition to all that have not finished; an estimate."""
 
 
 def error_table(
@@ -87,7 +82,7 @@ def _run_table(ranking: Ranking, width: int) -> Table:
     """
     records, keys = ranking.records, ranking.keys
     metric, names = ranking.metric, terminal_columns(ranking.metric, width)
-    most = 0 if ranking.folded else _MOST_RUNS
+    most = 0 if ranking.folded else MOST_RUNS
     rows = [i for i, record in enumerate(records) if i < most or record.status != "finished"]
     shown = [records[i] for i in rows]
     runs = short_names([record.path for record in shown])

@@ -33,6 +33,7 @@ __all__ = [
 ]
 
 _FILE = "leaderboard.json"
+"""The name of the file in the directory of the search."""
 
 
 @dataclass(frozen=True)
