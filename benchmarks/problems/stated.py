@@ -33,9 +33,9 @@ from stated_tables import N_NEW, TABLES, Stated, named
 from tables import Array
 
 from runge.commands.check import check
-from runge.comparison.leaderboard import OutputError, Suspect, read_leaderboard
 from runge.machine import processor
 from runge.records.files import write
+from runge.records.leaderboard import OutputError, Suspect, read_leaderboard
 
 sys.path.append(str(Path(__file__).parents[1]))
 from pages import DOCS, table

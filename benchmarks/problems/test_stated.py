@@ -5,7 +5,7 @@ import pytest
 from stated import FIGURES, MISSED, NO, UNCOMPARED, YES, of_columns, of_errors, of_suspects, page, read
 from stated_tables import N_NEW, TABLES
 
-from runge.comparison.leaderboard import OutputError, Suspect
+from runge.records.leaderboard import OutputError, Suspect
 from tests.conftest import ROOT
 
 

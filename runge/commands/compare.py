@@ -10,9 +10,7 @@ from rich.console import Console
 
 from runge.commands.endings import ending_quietly, refusing
 from runge.comparison.html_report import publish
-from runge.comparison.leaderboard import read_leaderboard
-from runge.comparison.ranking import Ranking, collect
-from runge.comparison.search import read_search
+from runge.comparison.ranking import rank_directories
 from runge.comparison.tables import show
 from runge.metrics import TEST_MSE_DF, TEST_NRMSE_DF
 from runge.records.files import write
@@ -34,11 +32,10 @@ def main(arguments: Sequence[str] | None = None, prog: str = "runge compare") ->
     names = None if args.group_by is None else [name.strip() for name in args.group_by.split(",") if name.strip()]
     paths = args.directories
     with refusing(parser, "--out, --csv"):
-        search, race = read_search(paths), read_leaderboard(paths)
-        ranking = Ranking(collect(paths, args.where), args.metric, names, search, race)
+        ranking = rank_directories(paths, args.metric, args.where, names)
         if args.csv is None:
             out = Path(args.out or (paths[0] if len(paths) == 1 else "."))
-            if ranking.race is not None and (args.metric or args.where or names is not None):
+            if ranking.board is not None and (args.metric or args.where or names is not None):
                 show(ranking, Console())  # what was asked for, above the leaderboard
             publish(ranking, out, Path(paths[0]))
         elif args.csv == "-":

@@ -1,6 +1,5 @@
 """Group runs that differ only in seed and fold, rank the groups by a metric, and compute its spread."""
 
-import itertools
 import math
 import statistics
 from collections import Counter, defaultdict
@@ -10,57 +9,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from runge.comparison.naming import OF_DATA
-from runge.data.column_roles import listed
-from runge.metrics import TEST_MSE_DF, TEST_MSE_F, TEST_NRMSE_DF, TEST_NRMSE_F, VAL_NRMSE, key, on_test
 from runge.records.reading import RunRecord
 
 FOLD = "data.fold"
 """The key in which the runs of a cross-validation differ."""
-
-_BY_FOLD = "in which each point is predicted by a network that did not see it: the mean over the folds"
-
-
-def choose_metric(records: Sequence[RunRecord], keys: Sequence[str]) -> tuple[str, str]:
-    """Return the metric that ranks runs, and a sentence with the reason if it is not `test/mse_df`.
-
-    Mean squared errors have the units of the data: the errors of sin(x) / 1000 are a million times smaller than of
-    sin(x). Runs that differ in one of the `keys` of their data, and runs on tables, are ranked by `nrmse_df`, or by
-    `nrmse_f` if more finished runs have that. Runs without test points are ranked by their validation errors, and so
-    are the runs of a cross-validation, in which each row is predicted by a network that did not see it.
-    """
-    differ = [name for name in keys if name in OF_DATA or name.partition(".")[0] == "target"]
-    finished = [record.figures for record in records if record.status == "finished"]
-    folds = {record.settings.get(FOLD) is not None for record in records if record.settings} == {True}
-    split = "val" if folds or (finished and not any(map(on_test, finished))) else "test"
-    names = key(split, "nrmse_df"), key(split, "nrmse_f")
-    counts = [sum(figures.get(name) is not None for figures in finished) for name in names]
-    if not any(counts) or not (differ or any(record.of_table for record in records)):
-        return (key("val", "mse_df"), f"Ranked by {key('val', 'mse_df')}, {_BY_FOLD}.") if folds else (TEST_MSE_DF, "")
-    why = "because the columns of a table have units, and so have mean squared errors"
-    if differ:
-        names_of_data = listed(differ, last=" and ")
-        why = f"because the runs differ in {names_of_data}, and mean squared errors have the units of the data"
-    if folds:
-        why = _BY_FOLD
-    if counts[0] >= counts[1]:
-        return names[0], f"Ranked by {names[0]}, {why}."
-    return names[1], f"Ranked by {names[1]}, {why}; not all runs have derivatives to compare with."
-
-
-def errors_like(metric: str) -> tuple[str, str]:
-    """Return the keys of the errors of u and of u' of a metric's kind: without units if it has none, else squared.
-
-    Both are on the points of the metric if it is an error of the whole, else on the test points.
-
-    Example:
-        >>> errors_like("test/nrmse_df")
-        ('test/nrmse_f', 'test/nrmse_df')
-    """
-    for split, kind in itertools.product(("test", "val"), ("nrmse", "rel_l2", "mse")):
-        if metric in (pair := (key(split, f"{kind}_f"), key(split, f"{kind}_df"))):
-            return pair
-    return (TEST_NRMSE_F, TEST_NRMSE_DF) if metric == VAL_NRMSE else (TEST_MSE_F, TEST_MSE_DF)
 
 
 def quartiles(values: Sequence[float]) -> tuple[float, float, float]:
@@ -130,55 +82,69 @@ class Group(NamedTuple):
         return statistics.stdev(self.folds.values()) if has_deviation else math.nan
 
 
-def group(
-    records: Sequence[RunRecord],
-    names: Sequence[str],
-    metric: str,
-    conditions: Sequence[str] = (),
-    blocks: Sequence[str] = (),
-) -> list[Group]:
+class Place(NamedTuple):
+    """The place of a run in a comparison, as the texts of its settings.
+
+    Attributes:
+        group: the name of its group.
+        condition: the settings within which its group is compared with others.
+        block: the settings of the runs of another group with which it is compared.
+    """
+
+    group: str
+    condition: str = ""
+    block: str = ""
+
+
+class _Value(NamedTuple):
+    """The metric of a run, infinite if it diverged, with its fold and its seed."""
+
+    fold: tuple[Any, Any]
+    seed: tuple[str, Any]
+    metric: float
+
+
+def group(records: Sequence[RunRecord], places: Sequence[Place], metric: str) -> list[Group]:
     """Return the groups of runs, sorted by their condition, and then by `Group.middle` of `metric`.
 
     A diverged run is worse than all others. A run that failed or has not ended is not counted. A group has at least one
     run that finished or diverged. Groups with fewer folds come last.
 
     Args:
-        records: the runs.
-        names: the name of the group of each run.
+        records: the runs, sorted by their condition.
+        places: the place of each run; the runs of a group have the same condition.
         metric: the metric.
-        conditions: the condition of each run, in which the runs of a group agree; runs are sorted by it.
-        blocks: the settings of each run within which its group is compared with others; their seeds are those of
-            `Group.seeds` only if these settings agree, too.
     """
-    unnamed = [""] * len(records)
-    values, unfinished = defaultdict[str, list[tuple[Any, Any, float]]](list), Counter[str]()
-    of_group = dict(zip(names, conditions or unnamed, strict=True))
-    for name, block, seed, record in zip(names, blocks or unnamed, _seeds(records), records, strict=True):
-        fold = record.settings.get("data.seed"), record.settings.get(FOLD)
+    values, unfinished = defaultdict[str, list[_Value]](list), Counter[str]()
+    conditions = {place.group: place.condition for place in places}
+    for place, seed, record in zip(places, _seeds(records), records, strict=True):
+        fold, seed_of_block = (record.settings.get("data.seed"), record.settings.get(FOLD)), (place.block, seed)
         if record.status == "diverged" and record.settings:
-            values[name].append((fold, (block, seed), math.inf))
+            values[place.group].append(_Value(fold, seed_of_block, math.inf))
         elif record.status != "finished":
-            unfinished[name] += 1
+            unfinished[place.group] += 1
         elif (value := record.figures.get(metric)) is not None:
-            values[name].append((fold, (block, seed), float(value)))
-    groups = []
-    for name, runs in values.items():
-        folds, seeds = defaultdict[Any, list[float]](list), defaultdict[Any, list[float]](list)
-        for fold, seed, value in runs:
-            folds[fold].append(value)
-            seeds[seed].append(value)
-        means = {} if any(fold[1] is None for fold in folds) else {k: statistics.fmean(x) for k, x in folds.items()}
-        with np.errstate(divide="ignore"):  # an error of 0
-            of_seeds = {seed: float(np.exp(np.mean(np.log(x)))) for seed, x in seeds.items()}
-        every = tuple(sorted(value for *_, value in runs))
-        groups.append(Group(name, every, unfinished[name], means, of_seeds, of_group[name]))
-    order = {condition: i for i, condition in enumerate(dict.fromkeys(conditions))}
+            values[place.group].append(_Value(fold, seed_of_block, float(value)))
+    order = {condition: i for i, condition in enumerate(dict.fromkeys(place.condition for place in places))}
 
     def rank(candidate: Group) -> tuple[Any, ...]:
         diverged = np.isinf(candidate.values).mean()
-        return order.get(candidate.condition, 0), -len(candidate.folds), candidate.middle, diverged, candidate.name
+        return order[candidate.condition], -len(candidate.folds), candidate.middle, diverged, candidate.name
 
+    groups = [_group(name, runs, unfinished[name], conditions[name]) for name, runs in values.items()]
     return sorted(groups, key=rank)
+
+
+def _group(name: str, runs: Sequence[_Value], unfinished: int, condition: str) -> Group:
+    """Return a group, with the mean of each fold and the geometric mean of each seed."""
+    folds, seeds = defaultdict[Any, list[float]](list), defaultdict[Any, list[float]](list)
+    for run in runs:
+        folds[run.fold].append(run.metric)
+        seeds[run.seed].append(run.metric)
+    means = {} if any(number is None for _, number in folds) else {k: statistics.fmean(x) for k, x in folds.items()}
+    with np.errstate(divide="ignore"):  # an error of 0
+        of_seeds = {seed: float(np.exp(np.mean(np.log(x)))) for seed, x in seeds.items()}
+    return Group(name, tuple(sorted(run.metric for run in runs)), unfinished, means, of_seeds, condition)
 
 
 def _seeds(records: Sequence[RunRecord]) -> list[Any]:

@@ -1,6 +1,7 @@
 """The lead of the best group over others: a factor with its interval, and the p of a rank test."""
 
 import bisect
+import itertools
 import math
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
@@ -13,14 +14,17 @@ from runge.comparison.groups import Group
 FEWEST_SEEDS = 5
 """The number of seeds that each group needs for a claim: fewer than four cannot have p < 0.05."""
 
-LEVEL = 0.05
-"""The probability of a false claim."""
+_FALSE_CLAIMS = 0.05
+"""The probability of a false claim, the usual level of a test."""
 
-_PAIRS = 6
+_FEWEST_PAIRS = 6
 """The number of pairs from which on the smallest p of a signed-rank test, 2 / 2^n, is below 0.05."""
 
-_MOST_EXACT, _MOST_DIVISIONS = 100, 10_000
-"""The sizes of groups, and the divisions of tied values into groups, with which p takes less than 0.1 s."""
+_MOST_EXACT = 100
+"""The size of the larger group up to which an exact p without ties takes less than 0.1 s; an estimate."""
+
+_MOST_DIVISIONS = 10_000
+"""The number of divisions of tied values into groups up to which an exact p takes less than 0.1 s; an estimate."""
 
 
 class Difference(NamedTuple):
@@ -48,6 +52,25 @@ class Difference(NamedTuple):
         return factor, interval, f"{self.p:.2g}"
 
 
+def compare_with_best(groups: Sequence[Group], where: str) -> tuple[list[str], dict[str, Difference | None]]:
+    """Compare the groups of each condition with the best one of these.
+
+    Args:
+        groups: the groups, sorted by their condition, and the best of each first.
+        where: the scope of a claim, as for `describe_lead`.
+
+    Returns:
+        The sentences on the leads, and the difference of each group that is not the best, by its name.
+    """
+    leads, differences = list[str](), dict[str, Difference | None]()
+    for _, of_condition in itertools.groupby(groups, key=lambda candidate: candidate.condition):
+        best, *others = of_condition
+        if others:
+            leads.append(describe_lead([best, *others], where))
+            differences |= {other.name: compare_groups(best, other) for other in others}
+    return leads, differences
+
+
 def compare_groups(first: Group, second: Group) -> Difference | None:
     """Compare two groups by their runs of the same seeds, or by all if fewer than six seeds are in common.
 
@@ -68,7 +91,7 @@ def compare_groups(first: Group, second: Group) -> Difference | None:
         return None
     common = [seed for seed in first.seeds if seed in second.seeds]
     with np.errstate(divide="ignore", invalid="ignore"):  # an error of 0; infinity - infinity
-        if len(common) >= _PAIRS:
+        if len(common) >= _FEWEST_PAIRS:
             ratios = np.log([second.seeds[seed] for seed in common]) - np.log([first.seeds[seed] for seed in common])
             ratios = np.nan_to_num(ratios, nan=0.0, posinf=math.inf, neginf=-math.inf)  # both diverged
             i, j = np.triu_indices(len(ratios))
@@ -91,7 +114,7 @@ def _difference(test: str, shifts: NDArray[np.float64], p_at: Callable[[float], 
     shifts = np.sort(shifts)
     between = (shifts[:-1] + shifts[1:]) / 2
     # Below the median p grows: the first step that is not rejected begins the interval.
-    first = bisect.bisect_left(range(len(shifts) // 2), True, key=lambda k: p_at(between[k]) >= LEVEL)
+    first = bisect.bisect_left(range(len(shifts) // 2), True, key=lambda k: p_at(between[k]) >= _FALSE_CLAIMS)
     middle, low, high = np.exp([np.median(shifts), shifts[first], shifts[-1 - first]])
     return Difference(float(middle), float(low), float(high), p, test)
 
@@ -157,7 +180,7 @@ def describe_lead(groups: Sequence[Group], where: str = "") -> str:
             said = f"{first.name} has the lowest median, but over {second.name} the factor is {interval}"
         elif not math.isnan(factor):
             said += f" by a factor of {interval}"
-        claim = "more than chance" if p < LEVEL else "this may be chance"
+        claim = "more than chance" if p < _FALSE_CLAIMS else "this may be chance"
         return f"{said}; {difference.test}, p = {p:.2g}: {claim}{where}."
     counts = _count(first, second)
     low, high = first.median, second.median

@@ -1,22 +1,31 @@
 """Describe the origin of runs: their data, their command, their time, their versions, and their common settings."""
 
 import os
-from collections.abc import Sequence
+import re
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import NamedTuple
 
-from runge.comparison.naming import BETWEEN, as_text, command_of
-from runge.comparison.ranking import Ranking
+from runge.comparison.limits import MOST_FITTED
+from runge.comparison.naming import BETWEEN, as_text
+from runge.configuration.command_line import command, in_shell
 from runge.configuration.objects import SAME_BITS
 from runge.records.files import printable, read_yaml
 from runge.records.reading import RunRecord, find
 
-_MOST = 3
-"""The most fitted functions that are named, a line of the report."""
-
 _OF_SEARCH = ("search=", "search.")
-_NOT_SHOWN = tuple(key for key in SAME_BITS if key != "objective")  # a logger's may be secret
+"""The beginnings of the overrides of a search, which the command of one of its runs does not have."""
+
+_NOT_SHOWN = tuple(key for key in SAME_BITS if key != "objective")
+"""The keys that a shown command does not have, because they change no result, and because a logger's may be secret."""
+
+_TRUSTED = re.compile(
+    r"-|.*(_target_|\$\{|activation\W.*\.)"  # an option of Hydra, a class, a resolver, and a function's module
+    r"|[+~]*(hydra[^/\w]|logger\b)|[^.=@]*(@[^=]*)?=.*\.\.",  # and an option of a group in another folder
+    re.DOTALL,
+)
+"""The overrides that may run code or write elsewhere, because a command is trusted and a file is not."""
 
 
 class Origin(NamedTuple):
@@ -37,17 +46,27 @@ class Origin(NamedTuple):
     fixed: list[str]
 
 
-def origin_of(ranking: Ranking) -> Origin:
-    """Return the origin of the runs of a comparison."""
-    records = ranking.records
+def command_of(overrides: Iterable[str], *, sweep: bool) -> str:
+    """Return the command that trains with the overrides of a file, without those that are trusted in a command.
+
+    Example:
+        >>> command_of(["seed=range(3)", "optimizer._target_=mine.Own", "--config-dir=mine"], sweep=True)
+        "runge train -m 'seed=range(3)'"
+    """
+    shown = [override for override in overrides if not _TRUSTED.match(override)]
+    return printable(" ".join([command(), *["-m"] * sweep, *map(in_shell, shown)]))
+
+
+def origin_of(records: Sequence[RunRecord], common: Sequence[str]) -> Origin:
+    """Return the origin of runs, given the keys of their common settings."""
     fitted = list(dict.fromkeys(filter(None, map(_fitted, records))))
-    listed = ", ".join(fitted) if len(fitted) <= _MOST else f"{len(fitted)} functions"
+    listed = ", ".join(fitted) if len(fitted) <= MOST_FITTED else f"{len(fitted)} functions"
     return Origin(
         listed or "runs",
         _command(records),
         _trained(records),
         "; ".join(sorted({record.versions for record in records if record.versions})),
-        [f"{key}={as_text(records[0].settings.get(key))}" for key in ranking.common],
+        [f"{key}={as_text(records[0].settings.get(key))}" for key in common],
     )
 
 

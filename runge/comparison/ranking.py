@@ -1,129 +1,63 @@
-"""Rank and group runs, for the tables, the report and the plot of a comparison."""
+"""Rank runs: the stages of a comparison in their order, and their result, which the views show."""
 
 import csv
 import io
-import json
-import math
 import os
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
-from difflib import get_close_matches
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
-from runge.comparison.groups import Group, choose_metric, group
-from runge.comparison.lead import Difference, compare_groups, describe_lead
-from runge.comparison.leaderboard import Leaderboard
-from runge.comparison.naming import as_text, differing, is_condition, label, names_of, with_options, with_rows
-from runge.comparison.search import Search
-from runge.configuration.objects import SAME_RESULT, SEEDS
+from runge.comparison.differing_settings import compare_settings, divide
+from runge.comparison.groups import Group, Place, group
+from runge.comparison.lead import Difference, compare_with_best
+from runge.comparison.limits import MOST_LEADS
+from runge.comparison.metric_columns import choose_metric, csv_columns
+from runge.comparison.naming import as_text, candidate_names, label, names_of
+from runge.comparison.runs import collect, comparable, is_judged, nearest, searched_metric
 from runge.data.column_roles import listed
-from runge.metrics import VAL_NRMSE, Objective
 from runge.records.files import printable
-from runge.records.reading import COLUMNS, RunRecord, distinct, find, read, table
+from runge.records.leaderboard import Leaderboard, read_leaderboard
+from runge.records.reading import RunRecord, table
+from runge.records.trials import Trials, read_trials
 
-_MOST_NAMES, _MOST_LEADS = 8, 10
-"""The most names that a message lists, and the most sentences on leads."""
 
-
+@dataclass(frozen=True, eq=False)
 class Ranking:
     """Runs, the best first and unfinished ones last.
 
-    Args:
-        records: the runs; repetitions are left out, except among the runs of a search.
-        metric: the metric by which the runs are ranked; smaller is better. None: the objective of the search, if it is
-            one; else `test/mse_df`, or one without units for runs on different data, as in
-            `runge.comparison.groups.choose_metric`.
-        search: the results of `search=optuna`, if they are its runs.
-        race: the leaderboard of `search=best`, if they are its runs.
-        group_by: the settings that define a group, which is compared with others where the other settings are the same;
-            None: all in which the runs differ, except seeds and fold. Then groups are compared where the target,
-            the number of training points and the noise are the same: these are conditions, and not chosen.
-
-    Raises:
-        ValueError: there are no runs, or none of them has the metric or one of the settings.
+    Attributes:
+        records: the runs.
+        repetitions: the number of runs that were left out, because they repeat others.
+        metrics: all metrics of the runs.
+        keys: the settings in which they differ.
+        uncommon: further settings that not all runs have in common.
+        common: the settings that they have in common.
+        metric: the metric by which they are ranked; smaller is better.
+        reason: a sentence with the reason for this metric; empty: it is the default, or was given.
+        conditions: the settings that are conditions of the comparison.
+        places: the place of each run.
+        groups: the groups, the best of each condition first.
+        leads: a sentence on the lead of the best group, for each condition.
+        differences: the difference of each group to the best one of its condition, by its name.
+        trials: the results of `search=optuna`, if they are its runs.
+        board: the leaderboard of `search=best`, if they are its runs.
     """
 
-    def __init__(
-        self,
-        records: Sequence[RunRecord],
-        metric: str | None = None,
-        group_by: Sequence[str] | None = None,
-        search: Search | None = None,
-        race: Leaderboard | None = None,
-    ) -> None:
-        if not records:
-            raise ValueError("DIR, --where: must select at least one run; there is none")
-        every = records
-        if search is None and race is None:  # their files refer to all runs
-            records = distinct(records)
-        self.repetitions = len(every) - len(records)
-        if race is not None:
-            records = [_without_validation(record) if race.is_uncompared(record.path) else record for record in records]
-        searched = search.objective[0] if search and len(search.objective) == 1 else None
-        if searched == VAL_NRMSE:
-            records = [_with_objective(record) for record in records]
-        self.metrics = list(dict.fromkeys(name for record in records for name in record.figures))
-        settings = dict.fromkeys(name for record in records for name in record.settings if name not in self.metrics)
-        for name in group_by or ():
-            if name not in settings:
-                raise ValueError(f"--group-by: {_nearest(name, settings)}; got {name!r}")
-        names = [name for name in settings if not name.startswith(SAME_RESULT)]
-        self.keys = differing([record.settings for record in records], names)
-        # Further settings that not all runs have in common.
-        values_of = {name: {as_text(record.settings.get(name, "")) for record in records} for name in names}
-        self.uncommon = [name for name, values in values_of.items() if name not in self.keys and len(values) > 1]
-        self.common = [name for name, values in values_of.items() if len(values) == 1]
-        rated = [record for record in records if race is None or not race.is_uncompared(record.path)] or records
-        if metric is None and searched in self.metrics:
-            metric = searched
-        self.metric, self.reason = (metric, "") if metric else choose_metric(rated, self.keys)
-        if self.metrics and self.metric not in self.metrics:
-            raise ValueError(f"--metric: {_nearest(self.metric, self.metrics)}; got {self.metric!r}")
-        if "/r2_f" in self.metric:
-            rule = "must be a figure that is smaller when it is better, such as nrmse_f, which ranks alike"
-            raise ValueError(f"--metric: {rule}; got {self.metric!r}")
-        self.search, self.race = search, race
-        chosen = [name for name in self.keys if name not in SEEDS and not self._follows(name, records)]
-        group_keys = chosen if group_by is None else group_by
-        plain = search is None and race is None
-        self.conditions = [name for name in chosen if plain and group_by is None and is_condition(name)]
-        self.records = sorted(records, key=self._rank)
-        self.names = names_of(self.records, group_keys)  # of the groups of the runs
-        if race is not None and group_by is None:
-            self.names = race.names_of([record.path for record in self.records], self.names)
-        unchosen = [name for name in chosen if plain and name not in group_keys]
-        self._within = [label(record.settings, self.conditions) for record in self.records]
-        self._blocks = [label(record.settings, unchosen) for record in self.records]
-        self.groups = list(self.groups_by(self.metric).values())
-        self._compare()
-
-    def _rank(self, record: RunRecord) -> tuple[Any, ...]:
-        values = [record.settings.get(name) for name in self.conditions]
-        numbers = [(0, x, "") if isinstance(x, int | float) else (1, 0, as_text(x)) for x in values]
-        figure = record.figures.get(self.metric)
-        return record.status != "finished", numbers, figure is None, figure or 0
-
-    def _follows(self, name: str, records: Sequence[RunRecord]) -> bool:
-        """Return whether a setting, which is no condition, has one value in all runs of each experiment."""
-        if "experiment" not in self.keys or name == "experiment" or is_condition(name):
-            return False
-        configured = [record.settings for record in records if record.settings]
-        pairs = {(settings.get("experiment"), as_text(settings.get(name))) for settings in configured}
-        return len(pairs) == len({experiment for experiment, _ in pairs})
-
-    def _compare(self) -> None:
-        """Compare the groups of each condition with the best one of these."""
-        self.leads, self.differences = list[str](), dict[str, Difference | None]()
-        if self.search:  # its trials follow from each other's errors, so that no test between them holds
-            return
-        seeds = {record.settings.get("data.seed") for record in self.records}
-        where = " for these points" if len(seeds) == 1 and seeds != {None} else ""
-        where = " for these rows" if all(record.of_table for record in self.records) else where
-        for condition in dict.fromkeys(self._within):
-            groups = [candidate for candidate in self.groups if candidate.condition == condition]
-            if len(groups) > 1:
-                self.leads.append(describe_lead(groups, where))
-                self.differences |= {candidate.name: compare_groups(groups[0], candidate) for candidate in groups[1:]}
+    records: Sequence[RunRecord]
+    repetitions: int
+    metrics: Sequence[str]
+    keys: Sequence[str]
+    uncommon: Sequence[str]
+    common: Sequence[str]
+    metric: str
+    reason: str
+    conditions: Sequence[str]
+    places: Sequence[Place]
+    groups: Sequence[Group]
+    leads: Sequence[str]
+    differences: dict[str, Difference | None]
+    trials: Trials | None
+    board: Leaderboard | None
 
     @property
     def compared(self) -> Sequence[str]:
@@ -137,8 +71,7 @@ class Ranking:
 
     def groups_by(self, metric: str) -> dict[str, Group]:
         """Return the groups by their names, sorted by their condition and then by a metric, the best first."""
-        groups = group(self.records, self.names, metric, self._within, self._blocks)
-        return {candidate.name: candidate for candidate in groups}
+        return {candidate.name: candidate for candidate in group(self.records, self.places, metric)}
 
     @property
     def folded(self) -> bool:
@@ -148,40 +81,146 @@ class Ranking:
     @property
     def sentences(self) -> list[str]:
         """The sentences on a search, repetitions, the rank and the lead."""
-        searched = self.search.sentence if self.search else ""
+        searched = _describe_trials(self.trials) if self.trials else ""
         equal = "runs with equal settings, rows and versions count once"
         repeated = f"{self.repetitions} left out, because {equal}." if self.repetitions else ""
         several = len(self.conditions) > 1
         condition = f"{listed(self.conditions, last=' and ')} {'are conditions' if several else 'is a condition'}"
         within = f"{condition}: groups are compared where {'these are' if several else 'it is'} the same."
-        sentences = searched, repeated, self.reason, within if self.conditions else "", *self.leads[:_MOST_LEADS]
+        sentences = searched, repeated, self.reason, within if self.conditions else "", *self.leads[:MOST_LEADS]
         return [sentence for sentence in sentences if sentence]
 
     def csv(self) -> str:
         """Return a row per run: its status, its overrides, the settings in which the runs differ, all final figures."""
-        names = [*COLUMNS, *self.keys, *self.metrics]
+        names = csv_columns(self.keys, self.metrics)
         buffer = io.StringIO()
         writer = csv.writer(buffer, lineterminator="\n")
-        writer.writerow(map(_cell, names))
-        writer.writerows([[_cell(row.get(name)) for name in names] for row in table(self.records)])
+        writer.writerow(map(_csv_cell, names))
+        writer.writerows([[_csv_cell(row.get(name)) for name in names] for row in table(self.records)])
         return buffer.getvalue()
 
 
-def _without_validation(record: RunRecord) -> RunRecord:
-    """Return a run without its validation errors, which are not compared.
+def rank_directories(
+    paths: Sequence[str | os.PathLike[str]],
+    metric: str | None = None,
+    where: Sequence[str] = (),
+    group_by: Sequence[str] | None = None,
+) -> Ranking:
+    """Rank the runs at or below some directories, with the results of a search if they are the runs of one.
 
-    The validation rows of a run on all rows are its training rows.
+    Args:
+        paths: runs, sweeps, or directories above them.
+        metric: the metric, as for `rank`.
+        where: filters, as for `runge.comparison.runs.collect`.
+        group_by: the settings that define a group, as for `rank`.
+
+    Raises:
+        FileNotFoundError: there is no such directory.
+        ValueError: there are no such runs, or they do not have this metric or these settings.
     """
-    return replace(record, figures={name: x for name, x in record.figures.items() if not name.startswith("val/")})
+    trials, board = read_trials(paths), read_leaderboard(paths)
+    return rank(collect(paths, where), metric, group_by, trials, board)
 
 
-def _with_objective(record: RunRecord) -> RunRecord:
-    """Return a run with the default objective, which is not among its figures but follows from them."""
-    (value,) = Objective(VAL_NRMSE).values(record.figures)
-    return replace(record, figures={**record.figures, VAL_NRMSE: value}) if math.isfinite(value) else record
+def rank(
+    records: Sequence[RunRecord],
+    metric: str | None = None,
+    group_by: Sequence[str] | None = None,
+    trials: Trials | None = None,
+    board: Leaderboard | None = None,
+) -> Ranking:
+    """Rank runs, group them, and compare the groups.
+
+    Args:
+        records: the runs; repetitions are left out, except among the runs of a search.
+        metric: the metric by which the runs are ranked; smaller is better. None: the objective of the search, if it is
+            one; else `test/mse_df`, or one without units for runs on different data, as in
+            `runge.comparison.metric_columns.choose_metric`.
+        group_by: the settings that define a group, which is compared with others where the other settings are the same;
+            None: all in which the runs differ, except seeds and fold. Then groups are compared where the target,
+            the number of training points and the noise are the same: these are conditions, and not chosen.
+        trials: the results of `search=optuna`, if they are its runs.
+        board: the leaderboard of `search=best`, if they are its runs.
+
+    Raises:
+        ValueError: there are no runs, or none of them has the metric or one of the settings.
+    """
+    if not records:
+        raise ValueError("DIR, --where: must select at least one run; there is none")
+    runs = comparable(records, trials, board)
+    metrics = list(dict.fromkeys(name for run in runs for name in run.figures))
+    names = dict.fromkeys(name for run in runs for name in run.settings if name not in metrics)
+    for name in group_by or ():
+        if name not in names:
+            raise ValueError(f"--group-by: {nearest(name, names)}; got {name!r}")
+    settings = compare_settings(runs, list(names))
+    reason = ""
+    if metric is None and searched_metric(trials) in metrics:
+        metric = searched_metric(trials)
+    if not metric:
+        judged = [run for run in runs if is_judged(run, board)]
+        metric, reason = choose_metric(judged or runs, settings.differing)
+    _check_metric(metric, metrics)
+    division = divide(runs, settings.differing, group_by, of_search=bool(trials or board))
+    runs = _sorted(runs, metric, division.conditions)
+    groups_of_runs = names_of(runs, division.groups)
+    if board and group_by is None:
+        groups_of_runs = candidate_names(board, [run.path for run in runs], groups_of_runs)
+    places = [
+        Place(name, label(run.settings, division.conditions), label(run.settings, division.blocks))
+        for name, run in zip(groups_of_runs, runs, strict=True)
+    ]
+    groups = group(runs, places, metric)
+    # The trials of a search follow from each other's errors, so that no test between them holds.
+    leads, differences = ([], {}) if trials else compare_with_best(groups, _scope(runs))
+    return Ranking(
+        records=runs,
+        repetitions=len(records) - len(runs),
+        metrics=metrics,
+        keys=settings.differing,
+        uncommon=settings.uncommon,
+        common=settings.common,
+        metric=metric,
+        reason=reason,
+        conditions=division.conditions,
+        places=places,
+        groups=groups,
+        leads=leads,
+        differences=differences,
+        trials=trials,
+        board=board,
+    )
 
 
-def _cell(value: Any) -> Any:
+def _check_metric(metric: str, metrics: Sequence[str]) -> None:
+    if metrics and metric not in metrics:
+        raise ValueError(f"--metric: {nearest(metric, metrics)}; got {metric!r}")
+    if "/r2_f" in metric:
+        rule = "must be a figure that is smaller when it is better, such as nrmse_f, which ranks alike"
+        raise ValueError(f"--metric: {rule}; got {metric!r}")
+
+
+def _sorted(runs: Sequence[RunRecord], metric: str, conditions: Sequence[str]) -> list[RunRecord]:
+    """Return runs sorted by their conditions and then by a metric, unfinished ones last."""
+
+    def rank_of(run: RunRecord) -> tuple[Any, ...]:
+        values = [run.settings.get(name) for name in conditions]
+        numbers = [(0, x, "") if isinstance(x, int | float) else (1, 0, as_text(x)) for x in values]
+        figure = run.figures.get(metric)
+        return run.status != "finished", numbers, figure is None, figure or 0
+
+    return sorted(runs, key=rank_of)
+
+
+def _scope(runs: Sequence[RunRecord]) -> str:
+    """Return the scope of a claim on the lead: runs with the same points say nothing about other points."""
+    if all(run.of_table for run in runs):
+        return " for these rows"
+    seeds = {run.settings.get("data.seed") for run in runs}
+    return " for these points" if len(seeds) == 1 and seeds != {None} else ""
+
+
+def _csv_cell(value: Any) -> Any:
     """Return a cell of a CSV file: a text that a spreadsheet would read as a formula gets an apostrophe.
 
     References:
@@ -192,53 +231,14 @@ def _cell(value: Any) -> Any:
     return ("'" if value.startswith(("=", "+", "-", "@")) else "") + printable(value)
 
 
-def collect(paths: Sequence[str | os.PathLike[str]], where: Sequence[str] = ()) -> list[RunRecord]:
-    """Read the runs at or below some directories, each once, with the options of groups as they are typed.
-
-    Runs on different rows under the same name of a file have the setting `data.rows`.
-
-    Args:
-        paths: runs, sweeps, or directories above them.
-        where: filters `key=value`; only the runs that match all of them are returned.
-
-    Raises:
-        FileNotFoundError: there is no such directory.
-        ValueError: a filter has no `=`, or no run has its key or its value.
-    """
-    records = with_rows(with_options([read(run) for run in find(*paths)]))
-    for condition in where if records else ():
-        name, equals, wanted = condition.partition("=")
-        rows = table(records)
-        if not equals or not any(name in row for row in rows):
-            keys = sorted({key for row in rows for key in row})
-            raise ValueError(f"--where: must be key=value, and the key {_nearest(name, keys)}; got {condition!r}")
-        values = [row.get(name) for row in rows]
-        matches = [_parsed(as_text(value)) == _parsed(wanted) for value in values]
-        if not any(matches):
-            options = sorted({as_text(value) for value in values})
-            raise ValueError(f"--where: {name} {_nearest(wanted, options)}; got {wanted!r}")
-        records = [record for record, is_match in zip(records, matches, strict=True) if is_match]
-    return records
-
-
-def mark(records: Sequence[RunRecord], failures: Mapping[str, str]) -> list[RunRecord]:
-    """Mark runs as failed whose directories are gone or could not be written to: the keys of `failures`."""
-    records = [*records, *(RunRecord(path, "failed") for path in failures if not os.path.isdir(path))]
-    changes = {os.path.abspath(path): {"status": "failed", "message": printable(x)} for path, x in failures.items()}
-    return [replace(record, **changes.get(os.path.abspath(record.path), {})) for record in records]
-
-
-def _nearest(name: str, names: Iterable[str]) -> str:
-    """Return the rule for a name: all allowed names if they are few, or else the three most similar ones."""
-    if len(names := list(names)) <= _MOST_NAMES:
-        return f"must be one of {', '.join(names)}"
-    near = get_close_matches(name, names, 3, 0) or names[:3]
-    return f"must be one of {len(names)}, such as {', '.join(near)} (all are in the table that --csv - prints)"
-
-
-def _parsed(value: str) -> Any:
-    """Return the content of a text as JSON, so that [-1,1] is [-1.0, 1.0] and true True; other texts as they are."""
-    try:
-        return json.loads(value.lower() if value in ("True", "False") else value)
-    except ValueError:
-        return value
+def _describe_trials(trials: Trials) -> str:
+    """Return a sentence on the objective and the best trials."""
+    metrics = " and ".join(map(printable, trials.objective))
+    searched = f"{len(trials.trials)} trials of a search that minimises {metrics}"
+    if not trials.best:
+        return f"{searched}; none has finished."
+    which = f"no other trial beats {', '.join(map(str, trials.best))} in all of these"
+    if len(trials.best) == 1:
+        runs = [run for trial in trials.trials if trial.number == trials.best[0] for run in trial.runs]
+        which = f"the best trial is {trials.best[0]}, run {', '.join(map(str, runs))}"
+    return f"{searched}: {which}. The search did not use the test points."

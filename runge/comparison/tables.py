@@ -8,18 +8,14 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from runge.comparison.groups import errors_like
-from runge.comparison.naming import BETWEEN, MOST_KEYS, as_text, names_of, short_names
+from runge.comparison.limits import MOST_GROUPS, MOST_KEYS, MOST_RUNS
+from runge.comparison.metric_columns import fold_columns, terminal_columns
+from runge.comparison.naming import BETWEEN, as_text, names_of, short_names
 from runge.comparison.ranking import Ranking
-from runge.metrics import QUANTITIES, RELATIVE, TEST_ENDS, TEST_MSE_DF, TEST_MSE_F, key, on_test
+from runge.metrics import QUANTITIES, RELATIVE, TEST_ENDS, key, on_test
 from runge.records.directories import FINDINGS
 from runge.records.files import printable
 from runge.records.reading import RunRecord
-
-MOST_GROUPS = 10
-"""Groups that are listed at once; the others are a click away in the report."""
-
-_MOST_ROWS, _WIDE = 40, 110
 
 
 def error_table(
@@ -85,10 +81,8 @@ def _run_table(ranking: Ranking, width: int) -> Table:
     110 characters the largest errors are shown too. Ranked by a metric without units, all errors are without units.
     """
     records, keys = ranking.records, ranking.keys
-    metric, pair = ranking.metric, errors_like(ranking.metric)
-    wide = ("test/max_f", "test/max_df") if pair == (TEST_MSE_F, TEST_MSE_DF) else ("test/r2_f",)
-    names = list(dict.fromkeys([metric, *pair, *(wide if width >= _WIDE else ())]))
-    most = 0 if ranking.folded else _MOST_ROWS
+    metric, names = ranking.metric, terminal_columns(ranking.metric, width)
+    most = 0 if ranking.folded else MOST_RUNS
     rows = [i for i, record in enumerate(records) if i < most or record.status != "finished"]
     shown = [records[i] for i in rows]
     runs = short_names([record.path for record in shown])
@@ -129,7 +123,7 @@ def _fold_table(ranking: Ranking) -> Table:
     best = f", the best {MOST_GROUPS} of {len(ranking.groups)} groups (all are in the report)"
     count = max(len(candidate.folds) for candidate in ranking.groups)
     title = f"{count} folds: mean and standard deviation{best if len(ranking.groups) > MOST_GROUPS else ''}"
-    names = list(dict.fromkeys([*errors_like(ranking.metric), ranking.metric]))
+    names = fold_columns(ranking.metric)
     columns = [ranking.groups_by(name) for name in names]
     table = _table(title, ["group"], ["runs", *names])
     for candidate in ranking.groups[:MOST_GROUPS]:

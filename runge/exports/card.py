@@ -7,11 +7,11 @@ from contextlib import suppress
 from pathlib import PurePath
 from typing import Any
 
-from runge.comparison.leaderboard import read_leaderboard
 from runge.configuration.errors import ConfigurationError
 from runge.function.function import Function
 from runge.metrics import key
 from runge.records.directories import RunDirectory
+from runge.records.leaderboard import read_leaderboard
 
 __all__ = ["card"]
 

@@ -80,7 +80,7 @@ def fit(data: str | os.PathLike[str] | InMemory, *overrides: str, directory: Dir
         arguments = [data, "search=best", *settings]
     where, failure = _trained("fit", arguments, directory)
     answer = Answer(where)
-    if answer.race is None:
+    if answer.board is None:
         raise RunError(failure or "no candidate has finished")
     return answer
 

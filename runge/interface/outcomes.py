@@ -7,11 +7,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from runge.comparison.groups import errors_like
 from runge.comparison.html_report import PAGE
-from runge.comparison.leaderboard import read_leaderboard
-from runge.comparison.ranking import Ranking, collect
-from runge.comparison.search import read_search
+from runge.comparison.metric_columns import first_columns
+from runge.comparison.ranking import Ranking, rank_directories
 from runge.configuration.errors import RunError
 from runge.metrics import TEST_MSE_DF, TEST_MSE_F, TEST_NRMSE_DF, TEST_NRMSE_F, on_test
 from runge.pictures.drawing import draw, draw_answer
@@ -128,8 +126,7 @@ class Comparison(Ranking):
     ) -> None:
         if not directories:
             raise ValueError("directories: must be at least one, got none")
-        search, race = read_search(directories), read_leaderboard(directories)
-        super().__init__(collect(directories, where), metric, group_by, search, race)
+        super().__init__(**vars(rank_directories(directories, metric, where, group_by)))
         self.directory = Path(directories[0])
 
     def __fspath__(self) -> str:
@@ -139,7 +136,7 @@ class Comparison(Ranking):
         return f"Comparison({str(self.directory)!r}): {len(self.records)} runs. {self.lead}".rstrip()
 
     def _repr_html_(self) -> str:
-        table, names = self.table, ["run", *self.keys, self.metric, *errors_like(self.metric), "status"]
+        table, names = self.table, ["run", *self.keys, *first_columns(self.metric), "status"]
         return self._page(self.sentences, table, [name for name in dict.fromkeys(names) if name in table])
 
     def _page(self, sentences: Sequence[str], table: "pandas.DataFrame", columns: list[str]) -> str:
@@ -196,12 +193,12 @@ class Answer(Comparison):
     """
 
     def __repr__(self) -> str:
-        return f"Answer({str(self.directory)!r}): {self.race.candidates[0].name if self.race else 'no leaderboard'}"
+        return f"Answer({str(self.directory)!r}): {self.board.candidates[0].name if self.board else 'no leaderboard'}"
 
     def _repr_html_(self) -> str:
-        if self.race is None:
+        if self.board is None:
             return super()._repr_html_()
-        return self._page(self.race.sentences, self.leaderboard, ["name", "value", "derivative", "folds", "steps"])
+        return self._page(self.board.sentences, self.leaderboard, ["name", "value", "derivative", "folds", "steps"])
 
     @cached_property
     def function(self) -> "Function":
@@ -212,14 +209,14 @@ class Answer(Comparison):
 
     def summary(self) -> str:
         """Return what `runge fit` says of the answer and its errors, a sentence or several a line."""
-        return "\n".join(self.race.sentences if self.race else [])
+        return "\n".join(self.board.sentences if self.board else [])
 
     @property
     def leaderboard(self) -> "pandas.DataFrame":
-        """A row per candidate, the best first: the attributes of `runge.comparison.leaderboard.LeaderboardEntry`."""
+        """A row per candidate, the best first: the attributes of `runge.records.leaderboard.LeaderboardEntry`."""
         import pandas
 
-        return pandas.DataFrame([vars(candidate) for candidate in self.race.candidates] if self.race else [])
+        return pandas.DataFrame([vars(candidate) for candidate in self.board.candidates] if self.board else [])
 
     @property
     def error(self) -> "pandas.DataFrame":
@@ -234,14 +231,14 @@ class Answer(Comparison):
         """
         import pandas
 
-        return pandas.DataFrame(self.race.errors if self.race else [])
+        return pandas.DataFrame(self.board.errors if self.board else [])
 
     @property
     def sensitivity(self) -> "pandas.DataFrame":
-        """A row per output and input, with the attributes of `runge.comparison.sensitivity_table.Influence`."""
+        """A row per output and input, with the attributes of `runge.records.leaderboard.Influence`."""
         import pandas
 
-        return pandas.DataFrame(self.race.sensitivity.influences if self.race and self.race.sensitivity else [])
+        return pandas.DataFrame(self.board.sensitivity.influences if self.board and self.board.sensitivity else [])
 
     def figure(self) -> "Figure":
         """Draw the answer with its 90 % intervals: curves of one input, maps of two, and profiles of more."""

@@ -9,15 +9,26 @@ from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 
 from runge.metrics import GRAD_COSINE, GRAD_NORM_DF, GRAD_NORM_F, TRAIN_LOSS, VAL_LOSS, key, regions, share_key
-from runge.pictures.style import BLUE, COLOURS, GREEN, INK, ORANGE, hide_empty, label, legend, log_scale, sheet, styled
+from runge.pictures.style import (
+    BLUE,
+    COLOURS,
+    GREEN,
+    INK,
+    MOST_DENSITIES,
+    ORANGE,
+    hide_empty,
+    label,
+    legend,
+    log_scale,
+    sheet,
+    styled,
+)
 
 History = Mapping[str, Sequence[float]]
 """The columns of `history.csv`."""
 
-_STEP = "optimiser step"
-
-_MOST_DENSITIES = 6
-"""The most inputs with a panel for the density of the points, so that all panels fit a page."""
+_STEP_LABEL = "optimiser step"
+"""The label of the axis of the steps."""
 
 
 @styled
@@ -69,7 +80,7 @@ def curves_picture(
             switched_on, 0.98, r" $\lambda_d$ on", transform=panels[0, 0].get_xaxis_transform(), va="top", fontsize=8.5
         )
     for axes in panels[1]:
-        axes.set_xlabel(_STEP)
+        axes.set_xlabel(_STEP_LABEL)
     scale = panels[1, 1].twinx()
     _line(scale, history, GRAD_COSINE, above=-np.inf, color=GREEN, linewidth=1, alpha=0.7)
     scale.set(ylim=(-1.05, 1.05))
@@ -103,7 +114,7 @@ def points_picture(points: Mapping[str, Sequence[float]], history: History, titl
     first, last = x[at == steps[0]], x[at == steps[-1]]
     # How far the sorted coordinates have moved, relative to their range at the start.
     moved = np.abs(np.sort(last, 0) - np.sort(first, 0)).mean(0) / np.maximum(np.ptp(first, axis=0), 1e-300)
-    drawn = np.sort(np.argsort(moved)[::-1][:_MOST_DENSITIES])
+    drawn = np.sort(np.argsort(moved)[::-1][:MOST_DENSITIES])
     shares = [name for name in history if name.startswith(share_key(""))]
     count = 1 + len(drawn) + bool(shares)
     columns = {4: 2, 7: 4, 8: 4}.get(count, 3)
@@ -115,7 +126,7 @@ def points_picture(points: Mapping[str, Sequence[float]], history: History, titl
         strokes = [[(place, step), (place, ends[step])] for place, step in zip(x[:, 0], at, strict=True)]
         panels[0].add_collection(LineCollection(strokes, colors=INK, linewidths=0.7))
         panels[0].autoscale_view()
-        panels[0].set(xlabel=label(inputs[0]), ylabel=_STEP)
+        panels[0].set(xlabel=label(inputs[0]), ylabel=_STEP_LABEL)
     else:
         panels[0].plot(*first.T[:2], ".", label="at the start")
         panels[0].plot(*last.T[:2], ".", label="at the end")
@@ -129,7 +140,7 @@ def points_picture(points: Mapping[str, Sequence[float]], history: History, titl
         legend(axes)
     for name in shares:
         _line(panels[count - 1], history, name, above=-np.inf, label=label(name.removeprefix(share_key(""))))
-        panels[count - 1].set(xlabel=_STEP, ylabel="share of the points")
+        panels[count - 1].set(xlabel=_STEP_LABEL, ylabel="share of the points")
         legend(panels[count - 1])
     hide_empty(panels)
     return figure

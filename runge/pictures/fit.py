@@ -15,8 +15,11 @@ from numpy.typing import NDArray
 from runge.data.fit_errors import FitErrors
 from runge.pictures.style import (
     BLUE,
+    FEWEST_POINTS_OF_MAP,
     INK,
     INTERVAL,
+    LEAST_CHANGE,
+    MOST_LARGE_MARKS,
     MOST_OUTPUTS,
     ORANGE,
     Array,
@@ -34,15 +37,6 @@ from runge.pictures.style import (
     within,
 )
 from runge.records.fits import SampledFit, Section
-
-_FEW = 50
-"""The least number of points of a map with colours between them: fewer would have triangles of arbitrary colours."""
-
-_MANY = 300
-"""The number of points above which their marks are smaller, so that they do not cover the plot."""
-
-_MATTERS = 1e-3
-"""The least change of an output by an input that matters, over the largest change by an input."""
 
 
 @styled
@@ -100,7 +94,7 @@ def _curves(fit: SampledFit, title: str, profile: Section | None, train: tuple[A
             axes.plot(t, labels[:, p], color=INK, linewidth=2.4, **style, label=true)
             axes.plot(across[along], line[along, p], color=ORANGE, linestyle="-" if profile else "--", label=of_fit)
             if train is not None:
-                size = 4 if len(train[0]) <= _MANY else 2
+                size = 4 if len(train[0]) <= MOST_LARGE_MARKS else 2
                 axes.plot(train[0], train[q + 1][:, p], ".", color=BLUE, markersize=size, label="training points")
             axes.set_ylabel(("value", "derivative")[q])
             if is_known.any():
@@ -186,7 +180,7 @@ def interval_maps(section: Section, title: str, inputs: Sequence[str], outputs: 
 
 
 def _mark(maps: Iterable[Axes], points: Array) -> None:
-    size, edge = (3.5, 0.6) if len(points) <= _MANY else (1.5, 0)
+    size, edge = (3.5, 0.6) if len(points) <= MOST_LARGE_MARKS else (1.5, 0)
     for axes in maps:
         axes.plot(*points.T, "o", markersize=size, color="white", markeredgecolor=INK, markeredgewidth=edge)
 
@@ -218,7 +212,7 @@ def _map(figure: Figure, axes: Axes, x: Array, z: Array, title: str, norm: Norma
         norm = LogNorm(low, high) if high > 1.5 * low else LogNorm(high / 3, 1.5 * high)
         z = np.maximum(z, norm.vmin or 0)
     drawn = None
-    if is_known.sum() >= _FEW:
+    if is_known.sum() >= FEWEST_POINTS_OF_MAP:
         with suppress(RuntimeError, ValueError):  # the points are on a line
             low, width = x[is_known].min(0), np.ptp(x[is_known], axis=0)
             triangles = Triangulation(*((x[is_known] - low) / width).T).triangles  # independent of the units
@@ -240,7 +234,7 @@ def _parity(fit: SampledFit, title: str) -> Figure:
     most, rows = {1: 11, 2: 7}.get(outputs, 3), []
     for p in range(outputs):
         change = fit.x.std(0) * np.sqrt(np.nan_to_num(fit.df[:, p] ** 2).mean(0))
-        matters = change >= _MATTERS * change.max()
+        matters = change >= LEAST_CHANGE * change.max()
         drawn = [d for d in range(dimension) if np.isfinite(fit.df[:, p, d]).any()]
         ratios = {d: _accuracy(fit.df[:, p, d], fit.du[:, p, d]) for d in drawn}
         if len(drawn) > most:

@@ -11,7 +11,9 @@ from runge.pictures.style import (
     BLUE,
     INK,
     MOST_OUTPUTS,
+    MOST_TANGENTS,
     ORANGE,
+    PANELS_IN_ROW,
     Array,
     band,
     hide_empty,
@@ -24,9 +26,6 @@ from runge.pictures.style import (
     within,
 )
 from runge.records.fits import Section
-
-_COLUMNS, _TANGENTS = 4, 7
-"""The most panels in a row of 11 inches, and the tangents of a line: more would touch each other."""
 
 
 @styled
@@ -46,8 +45,8 @@ def profiles_picture(
     shown = min(MOST_OUTPUTS, len(outputs))
     ranges = np.ptp(np.concatenate([section.u[:, :shown] for section in profiles]), axis=0)
     change = [(np.ptp(section.u[:, :shown], axis=0) / np.where(ranges == 0, 1, ranges)).max() for section in profiles]
-    drawn = [int(d) for d in np.sort(np.argsort(change)[::-1][: 12 if shown == 1 else _COLUMNS])]
-    columns = 3 if shown == 1 and len(drawn) in (5, 6, 9) else min(_COLUMNS, len(drawn))
+    drawn = [int(d) for d in np.sort(np.argsort(change)[::-1][: 12 if shown == 1 else PANELS_IN_ROW])]
+    columns = 3 if shown == 1 and len(drawn) in (5, 6, 9) else min(PANELS_IN_ROW, len(drawn))
     with_bands = any(np.isfinite(half).any() for profile in profiles for half in (profile.around, profile.around_du))
     notes = ["each panel varies one input, the others are at their median"]
     notes += [] if with_bands else ["orange: the derivative"]
@@ -96,8 +95,8 @@ def _draw(axes: Axes, profile: Section, line: Array, around: Array, colour: str,
 def _draw_tangents(axes: Axes, profile: Section, p: int) -> None:
     t = profile.x[:, 0]
     u, du = profile.u[:, p], profile.du[:, p, 0]
-    at = np.linspace(0, len(t) - 1, _TANGENTS + 2).round().astype(int)[1:-1]
-    half = np.array([-1, 1]) * np.ptp(t) / (3 * _TANGENTS)
+    at = np.linspace(0, len(t) - 1, MOST_TANGENTS + 2).round().astype(int)[1:-1]
+    half = np.array([-1, 1]) * np.ptp(t) / (3 * MOST_TANGENTS)
     ends = np.stack([t[at, None] + half, u[at, None] + half * du[at, None]], axis=-1)
     axes.add_collection(LineCollection(list(ends), colors=ORANGE, linewidths=2.2))
     axes.plot(t[at], u[at], ".", color=ORANGE, markersize=5)

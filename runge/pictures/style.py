@@ -22,8 +22,27 @@ GREEN, PINK = "#009E73", "#CC79A7"
 SKY = "#56B4E9"
 COLOURS = (BLUE, ORANGE, GREEN, PINK, SKY, "#E69F00", "#7F7F7F", INK)
 
+# What is drawn, so that it can be read on a page; estimates.
 MOST_OUTPUTS = 4
-"""The most outputs in a plot."""
+"""The most outputs in a picture."""
+
+PANELS_IN_ROW = 4
+"""The most profiles in a row of 11 inches, and the most of each output if there are several."""
+
+MOST_TANGENTS = 7
+"""The number of tangents of a profile: more would touch each other."""
+
+MOST_DENSITIES = 6
+"""The most inputs with a panel for the density of the training points, so that all panels fit a page."""
+
+MOST_LARGE_MARKS = 300
+"""The number of points above which their marks are smaller, so that they do not cover the plot."""
+
+FEWEST_POINTS_OF_MAP = 50
+"""The least points of a map with colours between them: fewer would have triangles of arbitrary colours."""
+
+LEAST_CHANGE = 1e-3
+"""The least change of an output by an input that matters, over the largest change by an input."""
 
 styled = style.context(
     {
@@ -52,8 +71,10 @@ styled = style.context(
 """The decorator of functions that draw."""
 
 INTERVAL = f"{100 * LEVEL:.0f} % interval"
+"""The label of intervals."""
 
 _SYMBOL = re.compile(r"([A-Za-z])_?(\d*)")
+"""A name that is shown as a symbol, with its index."""
 
 
 def label(name: str) -> str:

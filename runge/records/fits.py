@@ -11,7 +11,7 @@ from runge.configuration.errors import ConfigurationError
 Array = NDArray[np.floating[Any]]
 
 LEVEL = 0.9
-"""The level of the intervals that are drawn."""
+"""The level of the intervals that are drawn and reported: the share of new labels that they are to contain."""
 
 
 class Columns(NamedTuple):

@@ -143,13 +143,14 @@ def train_batch(launch: Launch, batch: Batch, journal: Journal) -> list[Any]:
 def compare(directory: Path, failures: dict[str, str]) -> None:
     """Compare the runs of a sweep, and write the report; an error is only printed."""
     from runge.comparison.html_report import publish
-    from runge.comparison.leaderboard import read_leaderboard
-    from runge.comparison.ranking import Ranking, collect, mark
-    from runge.comparison.search import read_search
+    from runge.comparison.ranking import rank
+    from runge.comparison.runs import collect, mark
+    from runge.records.leaderboard import read_leaderboard
+    from runge.records.trials import read_trials
 
     try:
         if rows := mark(collect([str(directory)]), failures):
-            of_sweep = {"search": read_search([directory]), "race": read_leaderboard([directory])}
-            publish(Ranking(rows, **of_sweep), directory)
+            of_sweep = {"trials": read_trials([directory]), "board": read_leaderboard([directory])}
+            publish(rank(rows, **of_sweep), directory)
     except (ValueError, OSError) as error:
         print(f"error: the comparison cannot be written: {printable(str(error))}", file=sys.stderr)

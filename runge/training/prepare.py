@@ -21,12 +21,12 @@ from runge.loggers import check_loggers
 from runge.optimizers import of_members
 from runge.records.directories import RunDirectory
 from runge.resampling import Periodic
+from runge.resampling.resample import Resample
 from runge.schedules import NEVER
 from runge.sobolev import losses
 from runge.sobolev.kernel import Kernel, step_function
 from runge.sobolev.second import with_second
 from runge.training.callbacks.history import History
-from runge.resampling.resample import Resample
 from runge.training.datamodule import PointsDataModule, SobolevDataModule
 from runge.training.member import Member
 from runge.training.module import SobolevRegression

@@ -9,11 +9,11 @@ from functools import partial
 from lightning.pytorch.callbacks import Callback
 
 from runge import machine
+from runge.balance.balancing import Balancing
 from runge.configuration.errors import ConfigurationError
 from runge.interruption import interruption
-from runge.sobolev.kernel import Kernel
-from runge.balance.balancing import Balancing
 from runge.schedules.derivative_loss import DerivativeLoss
+from runge.sobolev.kernel import Kernel
 from runge.training.callbacks.history import BlockReport, CallbackMetrics, Forecast, LoggedRows, ProgressBar
 from runge.training.callbacks.stopping import StopEarly, TimeLimit
 from runge.training.prepare import Stack, settled_from

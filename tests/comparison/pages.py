@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from runge.comparison.html_report import render
-from runge.comparison.ranking import Ranking, collect
+from runge.comparison.ranking import rank_directories
 from runge.records.reading import RunRecord
 
 
@@ -45,7 +45,7 @@ def data_in(page):
 
 def page_data(*paths):
     """Return the data of the page of these runs."""
-    return data_in(render(Ranking(collect(paths))))
+    return data_in(render(rank_directories(paths)))
 
 
 def numbers(packed, kind="<f4"):

@@ -19,7 +19,8 @@ from rich.console import Console
 import runge
 from runge.commands import compare as compare
 from runge.comparison.html_report import publish
-from runge.comparison.ranking import Ranking, collect
+from runge.comparison.ranking import rank, rank_directories
+from runge.comparison.runs import collect
 from runge.comparison.tables import show
 from runge.records.reading import RunRecord
 from tests.comparison.pages import data_in, made_up, merge, numbers, page_data, table
@@ -180,7 +181,7 @@ def test_keys_that_distinguish_no_runs(copy):
         trainer = json.loads(path.read_text())["trainer"] | {"progress_bar": True}
         merge(path, trainer=trainer, status="finished", **{"test/mse_df": value, "test/mine": value})
     (copy / "0" / "metrics.json").unlink()
-    ranking = Ranking(collect([copy]))
+    ranking = rank_directories([copy])
     assert ranking.keys == ["seed", "model.activation", "test/mine"]
     assert [record.path for record in ranking.records][-1] == str(copy / "0")
     assert min(min(group.values) for group in ranking.groups) > 1e-9
@@ -210,7 +211,7 @@ def test_figures_that_some_runs_lack(tmp_path, capsys):
         lacking = dict.fromkeys(record.figures) if i % 2 else dict(record.figures)
         records[i] = replace(record, figures=lacking | own)
     for metric in (None, "test/nrmse_df/dy_dx"):
-        publish(Ranking(records, metric), tmp_path)
+        publish(rank(records, metric), tmp_path)
         assert "15 runs by" in capsys.readouterr().out
         assert {row["status"] for row in table(tmp_path)} == {"finished"}
 
@@ -224,7 +225,7 @@ def test_nothing_is_torn_on_a_narrow_terminal(number, width, capsys):
         settings = dict.fromkeys(keys[:number], 10**i) | {"optimizer": name, "seed": i}
         overrides, figures = f"optimizer={name} seed={i}", {"test/mse_df": 1.0}
         records.append(RunRecord(f"runs/{i}", "finished", overrides=overrides, settings=settings, figures=figures))
-    show(Ranking(records), Console(width=width))
+    show(rank(records), Console(width=width))
     shown = capsys.readouterr().out.partition("leads")[0]
     assert "2 runs by test/mse_df" in shown
     for word in ("levenberg_marquardt", "test/mse_df", "finished", *(["diagnostics_every"] if number == 3 else [])):

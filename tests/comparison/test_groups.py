@@ -12,11 +12,14 @@ from rich.console import Console
 from scipy.stats import mannwhitneyu
 
 from runge.comparison import lead
-from runge.comparison.groups import Group, choose_metric, errors_like, group
+from runge.comparison.differing_settings import differing
+from runge.comparison.groups import Group, Place, group
 from runge.comparison.html_report import render
 from runge.comparison.lead import compare_groups, describe_lead, p_value
-from runge.comparison.naming import differing, label, names_of, with_options, with_rows
-from runge.comparison.ranking import Ranking
+from runge.comparison.metric_columns import choose_metric, errors_like
+from runge.comparison.naming import label, names_of
+from runge.comparison.ranking import rank
+from runge.comparison.runs import with_options, with_rows
 from runge.comparison.tables import error_table, show
 from runge.records.reading import RunRecord
 
@@ -39,7 +42,7 @@ def fold(number, value, width, seed=0, status="finished", **settings):
 
 
 def grouped(records, keys, metric="test/mse_df"):
-    return group(records, names_of(records, keys), metric)
+    return group(records, [Place(name) for name in names_of(records, keys)], metric)
 
 
 def of(name, *values, paired=True, **attributes):
@@ -196,12 +199,12 @@ def test_runs_on_the_same_points_count_once():
         for data, seed, width in itertools.product((0, 1), range(5), (8, 16))
     ]
     said = "n = 2 seeds of 10 runs and 2 seeds of 10 runs: with fewer than 5 seeds no claim is made."
-    assert Ranking(runs).lead.endswith(said)
-    first = Ranking(runs).groups[0]
+    assert rank(runs).lead.endswith(said)
+    first = rank(runs).groups[0]
     assert [*first.seeds.values()] == pytest.approx(2 * [statistics.geometric_mean(range(9, 14))])
     fixed = [one for one in runs if one.settings["data.seed"] == 0]
-    assert "n = 5 and 5" in Ranking(fixed).lead
-    assert Ranking(fixed).lead.endswith("chance for these points.")
+    assert "n = 5 and 5" in rank(fixed).lead
+    assert rank(fixed).lead.endswith("chance for these points.")
 
 
 def test_settings_of_a_group_are_compared_within_the_others():
@@ -211,7 +214,7 @@ def test_settings_of_a_group_are_compared_within_the_others():
         run(seed, 100.0**-w * 2.0**-depth * math.exp(0.1 * noise[w, seed, depth - 1]), width=w, depth=depth)
         for w, seed, depth in itertools.product(range(3), range(5), (1, 2))
     ]
-    said = Ranking(runs, group_by=["depth"]).lead
+    said = rank(runs, group_by=["depth"]).lead
     assert said.startswith("depth=2 leads depth=1 by a factor of ")
     assert "Wilcoxon, 15 pairs, p = 6.1e-05: more than chance" in said
 
@@ -223,7 +226,7 @@ def test_conditions_are_not_ranked(capsys):
 
     settings = [*itertools.product(range(6), (0.5, 0), (1, 2))]
     runs = [run(seed, error(seed, noise, lr), lr=lr, **{KEY: noise}) for seed, noise, lr in settings]
-    ranking = Ranking(runs)
+    ranking = rank(runs)
     names = [f"lr={lr}, {KEY}={noise}" for lr, noise in ((2, 0), (1, 0), (1, 0.5), (2, 0.5))]
     assert [one.name for one in ranking.groups] == names
     assert [record.settings[KEY] for record in ranking.records] == [0] * 12 + [0.5] * 12
@@ -235,9 +238,9 @@ def test_conditions_are_not_ranked(capsys):
     show(ranking, Console(width=150))
     assert "factor      p" in capsys.readouterr().out
     assert render(ranking).count("<td>2</td><td>2 to 2</td><td>0.031</td>") == 2
-    alone = Ranking([one for one in runs if one.settings["lr"] == 1])
+    alone = rank([one for one in runs if one.settings["lr"] == 1])
     assert (len(alone.groups), alone.leads) == (2, [])
-    assert f"{KEY}=0 leads" in Ranking(runs, group_by=[KEY]).lead  # asked for
+    assert f"{KEY}=0 leads" in rank(runs, group_by=[KEY]).lead  # asked for
 
 
 def test_repetitions_are_left_out():
@@ -247,17 +250,17 @@ def test_repetitions_are_left_out():
 
     once, again = runs("a"), [replace(record, path=f"copy/{record.path}") for record in runs("a", resume="x")]
     left = replace(once[0], status="interrupted", figures={})
-    ranking = Ranking([left, *once, *again, *once[:1]])
+    ranking = rank([left, *once, *again, *once[:1]])
     assert [group.size for group in ranking.groups] == ["3, 1 unfinished", "3"]
     assert ranking.sentences[0] == "7 left out, because runs with equal settings, rows and versions count once."
     assert "fewer than 5 seeds no claim" in ranking.lead
-    assert len(Ranking([*once, *runs("b")]).records) == 12
-    assert not Ranking(once).repetitions
+    assert len(rank([*once, *runs("b")]).records) == 12
+    assert not rank(once).repetitions
 
 
 def test_runs_on_different_rows_are_different_groups():
     runs = [replace(ended(TABLE | {"seed": i}, nrmse_df=1.0 + i), rows=9 * str(i // 2)) for i in range(4)]
-    ranking = Ranking(with_rows(runs))
+    ranking = rank(with_rows(runs))
     assert [group.name for group in ranking.groups] == ["data.rows=00000000", "data.rows=11111111"]
     assert "because the runs differ in data.rows" in ranking.reason
     elsewhere = replace(ended(TABLE | {"data.file": "b.csv"}), rows="2")
@@ -284,9 +287,9 @@ def test_experiments_have_their_names():
         for lr, seed in itertools.product((1, 2), (0, 1))
     ]
     names = [f"lr={lr}, data.n_train={n}, experiment=hw{k}" for k, n in ((2, 9), (3, 17)) for lr in (1, 2)]
-    assert [one.name for one in Ranking(with_options(records)).groups] == names
+    assert [one.name for one in rank(with_options(records)).groups] == names
     mixed = [*records, replace(records[0], options={"model": "mlp"})]
-    assert "experiment" not in Ranking(with_options(mixed)).keys
+    assert "experiment" not in rank(with_options(mixed)).keys
 
 
 def test_many_settings_are_named_by_the_overrides():
@@ -346,7 +349,7 @@ def test_metric_that_ranks(records, keys, metric, reason):
 
 def test_runs_on_different_functions_are_not_ranked():
     worse = ended(SINE | {"target.expr": "sin(3*x)/1000"}, mse_df=1e-8, nrmse_f=0.02, nrmse_df=0.05)
-    ranking = Ranking([worse, ended(SINE, mse_df=1e-5, nrmse_f=0.001, nrmse_df=0.002)])
+    ranking = rank([worse, ended(SINE, mse_df=1e-5, nrmse_f=0.001, nrmse_df=0.002)])
     assert ranking.reason.startswith("Ranked by test/nrmse_df, because the runs differ in target.expr, and mean")
     assert ranking.sentences[1] == "target.expr is a condition: groups are compared where it is the same."
     assert ranking.leads == []
@@ -357,7 +360,7 @@ def test_runs_on_different_functions_are_not_ranked():
 def test_the_columns_of_the_table_and_what_is_drawn_have_the_metrics_kind(metric, capsys):
     figures = {"mse_f": 1.0, "mse_df": 2.0, "nrmse_f": 0.1, "nrmse_df": 0.2, "r2_f": 0.999987}
     figures |= {"mse_df/lift": 1.0, "mse_df/drag": 3.0, "nrmse_df/lift": 0.3, "nrmse_df/drag": 0.4}
-    ranking, relative = Ranking([ended(TABLE, **figures)], metric), metric == "test/nrmse_df"
+    ranking, relative = rank([ended(TABLE, **figures)], metric), metric == "test/nrmse_df"
     show(ranking, Console(width=120))
     shown, page = capsys.readouterr().out, render(ranking)
     assert ("nrmse_f" in shown) == ("1 - test/r2_f" in shown) == ("1.30e-05" in shown) == relative
@@ -391,7 +394,7 @@ def test_folds_are_ranked_by_their_mean_of_the_validation_errors(capsys):
     """The median over all runs would rank them the other way round."""
     runs = [fold(k, value + seed / 10, 8, seed) for seed in (0, 1) for k, value in enumerate((1.0, 1.0, 7.0))]
     runs += [fold(k, 2.0, 16) for k in range(3)]
-    ranking = Ranking(runs)
+    ranking = rank(runs)
     assert (ranking.metric, ranking.folded) == ("val/mse_df", True)
     first, second = ranking.groups
     assert (first.name, first.middle, first.deviation, first.size) == ("model.width=16", 2.0, 0.0, "3")
@@ -406,15 +409,15 @@ def test_folds_are_ranked_by_their_mean_of_the_validation_errors(capsys):
     assert "8 runs by" not in printed
     assert "Cross-validation" in render(ranking)
     failed = RunRecord("16/1/3", "failed", message="no directory")
-    show(Ranking([*runs, fold(2, 1.0, 16, 1, "failed"), failed]), Console(width=100))
+    show(rank([*runs, fold(2, 1.0, 16, 1, "failed"), failed]), Console(width=100))
     assert "9 runs" not in (printed := capsys.readouterr().out)
     assert printed.count("failed") == 2
     assert "10 runs by val/mse_df, 2 of them shown" not in printed
-    worse = Ranking([*runs, fold(2, 1.0, 16, 1, "diverged")])
+    worse = rank([*runs, fold(2, 1.0, 16, 1, "diverged")])
     assert worse.groups[1].middle == math.inf
     assert math.isnan(worse.groups[1].deviation)
     assert "factor" not in worse.lead
-    assert math.isnan(Ranking([fold(0, 1.0, 8)]).groups[0].deviation)
+    assert math.isnan(rank([fold(0, 1.0, 8)]).groups[0].deviation)
     whole = [fold(number, 0.03, 4) for number in range(5)]
     groups = grouped([*whole, *(fold(number, 0.02, 8) for number in range(2))], ["model.width"], "val/mse_df")
     assert [(len(one.folds), one.deviation) for one in groups] == [(5, 0), (2, 0)]

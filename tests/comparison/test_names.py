@@ -9,8 +9,7 @@ import pytest
 from hypothesis import strategies as st
 
 from runge.comparison import html_report
-from runge.comparison.ranking import Ranking, collect
-from runge.comparison.search import read_search
+from runge.comparison.ranking import rank_directories
 from runge.records.directories import RunDirectory
 from tests.comparison.pages import data_in
 from tests.exports.test_names import ANY
@@ -41,7 +40,7 @@ def ranking(folder, texts):
         run.status.write_text(json.dumps(state))
     search = {"objective": [message], "trials": [{"number": 0, "runs": [0]}], "best": [0], "folds": 0}
     (folder / "search.json").write_text(json.dumps(search | {"overrides": [texts]}))
-    return Ranking(collect([folder]), search=read_search([folder]))
+    return rank_directories([folder])
 
 
 @pytest.fixture(scope="module")

@@ -8,12 +8,13 @@ import yaml
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hypothesis import strategies as st
 
-from runge.comparison.leaderboard import LeaderboardEntry
-from runge.comparison.naming import command_of
-from runge.comparison.origin import origin_of
-from runge.comparison.ranking import Ranking, collect
-from runge.comparison.search import Search
+from runge.comparison.html_report import trial_commands
+from runge.comparison.leaderboard_table import candidate_row
+from runge.comparison.origin import command_of, origin_of
+from runge.comparison.ranking import rank_directories
 from runge.records.directories import RunDirectory, RunState
+from runge.records.leaderboard import LeaderboardEntry
+from runge.records.trials import Trials
 
 BEGAN = datetime(2026, 3, 1, 9, 30).timestamp()
 GIVEN = ["target.expr='sin(x) + x**2'", "~callbacks.rich", "+model.note=a b", "logger=wandb", "+logger.api_key=secret"]
@@ -34,7 +35,8 @@ def sweep(tmp_path):
 
 
 def origin(*paths):
-    return origin_of(Ranking(collect(paths)))
+    ranking = rank_directories(paths)
+    return origin_of(ranking.records, ranking.common)
 
 
 def given(*paths):
@@ -79,8 +81,8 @@ def test_a_command_to_copy_has_nothing_from_a_file_that_it_would_trust(override,
     RunDirectory(sweep / "1").begin({"seed": 1}, [override, *OTHERS], {})
     overrides = [OTHERS[0], override, *OTHERS[1:]]
     candidate = LeaderboardEntry("one", overrides, [0], [], 1, None, None, 1.0, 1.0, 1)
-    trial = Search([], [], [0], [overrides], 0)
-    for command in (origin(sweep / "1").command, candidate.command, *trial.commands):
+    trial = Trials(objective=[], trials=[], best=[0], overrides=[overrides], folds=0)
+    for command in (origin(sweep / "1").command, candidate_row(candidate).command, *trial_commands(trial)):
         assert shlex.split(command)[2:] == OTHERS
 
 

@@ -18,7 +18,7 @@ from rich.console import Console
 import runge
 from runge.commands import compare as compare
 from runge.comparison.html_report import publish, render
-from runge.comparison.ranking import Ranking
+from runge.comparison.ranking import rank
 from runge.comparison.tables import show
 from runge.metrics import SWITCHED_ON_STEP
 from runge.records.directories import RunDirectory
@@ -195,7 +195,7 @@ def ranking():
     """Runs of which over all else relu looks best, because a large learning rate suits it; the best group has tanh."""
     settings = itertools.product(("relu", "tanh"), (0.1, 0.001), range(8, 20))
     errors = {one: 0.1 if one[0] == "relu" else 10 if one[1] == 0.1 else 1 / one[2] ** 3 for one in settings}
-    return Ranking(made_up(errors))
+    return rank(made_up(errors))
 
 
 LINK = "<a href='https://example.org'>click</a>"
@@ -208,7 +208,7 @@ def test_texts_of_runs_are_no_markup_and_no_formulas(opened):
     names = ("model.activation", "optimizer.lr", FORMULA)
     records = made_up({(("tanh", LINK, "<b>relu")[i % 3], 0.1**i, i): 1 + i for i in range(15)}, seeds=1)
     settings = [dict(zip(names, record.settings.values(), strict=False)) for record in records]
-    page = opened(Ranking([replace(one, settings=x) for one, x in zip(records, settings, strict=True)]), webgl=True)
+    page = opened(rank([replace(one, settings=x) for one, x in zip(records, settings, strict=True)]), webgl=True)
     assert page.locator("#parallel .no-webgl").count() == 0
     for across, down in itertools.permutations(names, 2):
         page.locator("#across").select_option(label=across)
@@ -303,7 +303,7 @@ def diverging():
         replace(one, status="diverged", figures={}) if one.settings["optimizer.lr"] * (i % 5) > 0.6 else one
         for i, one in enumerate(records)
     ]
-    return Ranking(records)
+    return rank(records)
 
 
 def test_diverged_runs_are_the_worst_everywhere(tmp_path, capsys):
@@ -336,7 +336,7 @@ def test_few_numbers_and_runs_that_diverged(opened):
     """A search over two numbers: an axis without round numbers has its ends, and runs that diverged are crosses."""
     records = made_up({("tanh", 0.1 + i / 7, 8 + i * i): 2.1e-3 + i * 1.6e-4 for i in range(16)}, seeds=1)
     records[3:5] = [replace(one, status="diverged", figures={}) for one in records[3:5]]
-    page = opened(Ranking(records), webgl=True)
+    page = opened(rank(records), webgl=True)
     assert plot(page, "heat", "data.map(trace => trace.x.length)") == [14, 2]
     assert "crosses: diverged" in plot(page, "heat", "layout.title.text")
     assert page.locator("#parallel .no-webgl").count() == 0
@@ -404,7 +404,7 @@ def test_filters_by_column(opened):
     """The choice of words and the range of numbers hide rows, all plots follow, and a page loaded again keeps them."""
     settings = itertools.product(("relu", "tanh"), (0.1, 0.001), range(8, 22))
     records = made_up({one: one[1] / one[2] for one in settings}, seeds=1)
-    ranking = Ranking([replace(one, figures={**one.figures, "test/r2_f": 0.999987}) for one in records])
+    ranking = rank([replace(one, figures={**one.figures, "test/r2_f": 0.999987}) for one in records])
     page = opened(ranking)
     info, header = page.locator(".dt-info"), page.locator("#runs thead th")
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from runge.comparison.picture import comparison_picture
-from runge.comparison.ranking import Ranking
+from runge.comparison.ranking import rank
 from runge.records.reading import RunRecord
 
 
@@ -22,7 +22,7 @@ NARROW, WIDE = [(1.45, 1.9), (1.4e-7, 7e-7), (1.1e3, 4.4e3)], [(3e-4, 4e-3), (1e
 def test_the_labels_of_axes_do_not_overlap(ends, keys):
     runs = [run(number, value, keys) for number, value in enumerate(np.geomspace(*ends, 12))]
     names = [f"section_{key}.setting" for key in range(keys)]
-    figure = comparison_picture(Ranking(runs, group_by=names))
+    figure = comparison_picture(rank(runs, group_by=names))
     figure.draw_without_rendering()
     for axes in figure.axes:
         for axis in (axes.xaxis, axes.yaxis):
@@ -37,7 +37,7 @@ def test_the_labels_of_axes_do_not_overlap(ends, keys):
 def test_diverged_runs_have_no_place_on_the_axis(finished):
     records = [RunRecord("", "diverged", settings={"seed": seed, "lr": 0.6}) for seed in range(4 - finished)]
     records += [replace(run(seed, 0.1 + seed, 0), settings={"seed": 9 - seed, "lr": 0.6}) for seed in range(finished)]
-    figure = comparison_picture(Ranking(records, group_by=["lr"]))
+    figure = comparison_picture(rank(records, group_by=["lr"]))
     figure.set_layout_engine("none")
     figure.draw_without_rendering()
     label = figure.axes[0].get_yticklabels()[0].get_text()

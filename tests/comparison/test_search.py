@@ -5,10 +5,9 @@ import numpy as np
 import pytest
 from markupsafe import escape
 
-from runge.comparison.html_report import render
-from runge.comparison.ranking import Ranking
-from runge.comparison.search import Search, read_search
-from runge.configuration.errors import ConfigurationError
+from runge.comparison.html_report import render, trial_commands
+from runge.comparison.ranking import rank
+from runge.records.trials import Trials, read_trials
 from tests.comparison.pages import made_up, plot
 
 TRIALS = [{"number": i, "status": "finished", "runs": [i], "values": [1.0]} for i in range(5)]
@@ -20,7 +19,12 @@ def search(path, best=(4,), objective=("val/nrmse",)):
     content = {"objective": objective, "trials": TRIALS, "best": best, "space": {}, "folds": 0}
     content |= {"overrides": [OVERRIDES] * len(best)}
     (path / "search.json").write_text(json.dumps(content))
-    return read_search([path])
+    return read_trials([path])
+
+
+def said(trials):
+    """Return the sentence on the trials of a search."""
+    return rank(made_up({("tanh", 0.1, 8): 1.0}), trials=trials).sentences[0]
 
 
 @pytest.fixture
@@ -30,7 +34,7 @@ def ranking(tmp_path):
         replace(one, figures=one.figures | {"val/nrmse_f": 3 / one.figures["test/mse_df"]})
         for one in made_up({("tanh", 0.1**k, 2**k): k for k in range(1, 20)}, seeds=1)
     ]
-    return Ranking(records, search=search(tmp_path))
+    return rank(records, trials=search(tmp_path))
 
 
 def test_a_search_is_ranked_by_its_objective(ranking):
@@ -53,24 +57,16 @@ def test_each_run_of_a_continuous_range_is_a_dot(ranking, opened):
     assert sorted(widths) == pytest.approx(np.log10(2) * np.arange(1, 20))
 
 
-def test_damaged_file_of_a_search(tmp_path):
-    assert read_search([tmp_path]) is None
-    assert search(tmp_path) is not None
-    assert read_search([tmp_path, tmp_path]) is None
-    content = '{"objective": ["a"], "trials": [{"number": "x"}], "best": [], "overrides": [], "folds": 0}'
-    (tmp_path / "search.json").write_text(content)
-    with pytest.raises(ConfigurationError, match=r"search.json is damaged \(trials.0.number"):
-        read_search([tmp_path])
-
-
 def test_a_cross_validated_trial_is_a_sweep():
-    assert Search([], [], [1], [["a=1", "b=2"]], 5).commands == ["runge train -m a=1 b=2"]
+    trials = Trials(objective=[], trials=[], best=[1], overrides=[["a=1", "b=2"]], folds=5)
+    assert trial_commands(trials) == ["runge train -m a=1 b=2"]
 
 
 def test_several_objectives_have_several_best_trials(tmp_path):
     front = search(tmp_path, best=(0, 3, 4), objective=("val/mse_f", "val/mse_df"))
-    assert "minimises val/mse_f and val/mse_df: no other trial beats 0, 3, 4 in all of these." in front.sentence
+    assert "minimises val/mse_f and val/mse_df: no other trial beats 0, 3, 4 in all of these." in said(front)
 
 
 def test_nothing_found_yet():
-    assert Search(["val/nrmse"], [], [], [], 0).sentence.endswith("none has finished.")
+    trials = Trials(objective=["val/nrmse"], trials=[], best=[], overrides=[], folds=0)
+    assert said(trials).endswith("none has finished.")

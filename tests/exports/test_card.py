@@ -7,10 +7,10 @@ import pandas
 import pytest
 
 import runge
-from runge.comparison.leaderboard import Leaderboard, LeaderboardEntry, OutputError
 from runge.exports import card
 from runge.function.function import Function
 from runge.records.directories import RunDirectory
+from runge.records.leaderboard import Leaderboard, LeaderboardEntry, OutputError
 from tests.commands.test_cli import TABLE
 from tests.exports.formats import function
 

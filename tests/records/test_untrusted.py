@@ -19,8 +19,8 @@ from runge.sweeps.run import begin_run
 import runge.targets
 from runge.commands import compare as compare
 from runge.comparison.html_report import render
-from runge.comparison.ranking import Ranking, collect
 from runge.composing.overrides import check_overrides
+from runge.comparison.ranking import rank_directories
 from runge.configuration.errors import ConfigurationError
 from runge.configuration.objects import build
 from runge.pictures.drawing import draw
@@ -222,7 +222,7 @@ def test_damaged_files_are_reported_or_make_no_difference(how, copy):
     weights, before = runge.load(copy.path).state_dict(), figures(copy.path)
     for path in (copy.metrics, copy.fit, copy.history):
         with damaged(path, how):
-            assert f"{path.name} is damaged" in render(Ranking(collect([copy.path])))
+            assert f"{path.name} is damaged" in render(rank_directories([copy.path]))
     with damaged(copy.history, how), pytest.raises(ConfigurationError, match=r"history\.csv is damaged"):
         runge.history(copy.path)
     with damaged(copy.best, how):

@@ -8,8 +8,8 @@ import pytest
 from rich.console import Console
 
 import runge
-from runge.comparison.ranking import Ranking, collect
 from runge.comparison.tables import error_table
+from runge.comparison.ranking import rank_directories
 from runge.configuration.objects import CONFIGURATIONS
 from runge.data.rows import read
 from runge.data.table import Table
@@ -324,7 +324,7 @@ def test_without_test_rows_the_errors_are_those_on_the_validation_rows(run, fit,
     assert ", on the validation rows" in str(Run(path).figure().get_suptitle())
     assert "val/nrmse_f=" in repr(Run(path))
     fit("other", *SHORT, "data.split.test=0", "model.width=4")
-    ranking = Ranking(collect([tmp_path]))
+    ranking = rank_directories([tmp_path])
     assert ranking.metric == "val/nrmse_df"
     first, second = (record.figures["val/nrmse_df"] for record in ranking.records)
     assert first < second

@@ -19,10 +19,10 @@ from runge.targets import Runge
 from runge.training.datamodule import SobolevDataModule
 from runge.training.member import Member
 from runge.training.module import SobolevRegression
+from runge.training.plan import Plan
 from runge.training.prepare import prepare
 from runge.training.settings import Settings
 from tests.conftest import fit_stack
-from runge.training.plan import Plan
 from tests.sweeps.test_sweep import new_run
 
 SIZES = {"n_train": 16, "n_val": 16, "n_test": 31}

@@ -15,7 +15,8 @@ from runge.configuration.command_line import command, in_shell
 from runge.configuration.errors import ConfigurationError, DivergedError, RunError
 from runge.configuration.objects import SAME_BITS, build
 from runge.configuration.validation import Count, Natural, Positive, checked
-from runge.records.files import public, write
+from runge.records.files import public
+from runge.records.trials import Trial, Trials
 from runge.sweeps.cross_validation import folds
 from runge.sweeps.journal import Batch, EndedRun, Journal
 from runge.sweeps.launch import check_jobs
@@ -133,24 +134,18 @@ class Optuna(Policy):
     def _write(self) -> None:
         """Write what the report needs."""
         best = self._study.best()
-        figures = [
-            {
-                "number": number,
-                **trial.user_attrs,  # its status and its runs
-                "values": trial.values or None,
-                "params": trial.params,
-            }
-            for number, trial in enumerate(self._study.trials)
-        ]
-        content = {
-            "objective": self._objective,
-            "space": self._ranges,
-            "trials": figures,
-            "best": [trial.number for trial in best],
-            "overrides": [public(self._overrides(trial.params)) for trial in best],
-            "folds": len(self._folds),
-        }
-        write(self._command.directory / "search.json", json.dumps(content, indent=1) + "\n")
+        trials = Trials(
+            objective=self._objective,
+            space=self._ranges,
+            trials=[
+                Trial(number=number, **trial.user_attrs, values=trial.values or None, params=trial.params)
+                for number, trial in enumerate(self._study.trials)
+            ],
+            best=[trial.number for trial in best],
+            overrides=[public(self._overrides(trial.params)) for trial in best],
+            folds=len(self._folds),
+        )
+        trials.write(self._command.directory)
 
     def _show(self) -> None:
         best = self._study.best()

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from runge.comparison.sensitivity_table import Influence, Sensitivity
 from runge.data.column_roles import listed
 from runge.data.rows import Rows
 from runge.function.sensitivity import measure, measure_function, total_indices, unevenness
@@ -18,6 +17,7 @@ from runge.sweeps.policies.best.constants import (
     UNEVEN,
     UNEVEN_BY_CHANCE,
 )
+from runge.records.leaderboard import Influence, Sensitivity
 
 if TYPE_CHECKING:
     from runge.function.function import Function

@@ -5,7 +5,6 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from runge.comparison.leaderboard import OutputError, Suspect
 from runge.configuration.validation import Floats
 from runge.data.column_roles import find_roles
 from runge.data.rows import Rows
@@ -13,6 +12,7 @@ from runge.data.table import open_table
 from runge.labels.contradictions import ColumnNames
 from runge.labels.unseen_rows import LEAST_GROUPS, Integers, bounds_of, count_groups, factors_of
 from runge.records.fits import LEVEL
+from runge.records.leaderboard import OutputError, Suspect
 from runge.sweeps.policies.best.constants import NAMED_LABELS
 from runge.sweeps.policies.best.search_table import SearchTable
 

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from runge.comparison.leaderboard import AnswerProfile, Leaderboard, LeaderboardEntry, OutputError
 from runge.configuration.validation import Floats
 from runge.data.column_roles import listed, partial_name
 from runge.data.rows import Rows
@@ -15,6 +14,7 @@ from runge.labels.unseen_rows import LEAST_GROUPS, count_groups, rank, sizes_of
 from runge.metrics import ERRORS
 from runge.records.files import public
 from runge.records.fits import LEVEL
+from runge.records.leaderboard import AnswerProfile, Leaderboard, LeaderboardEntry, OutputError
 from runge.sweeps.policies.best.candidates import Candidate
 from runge.sweeps.policies.best.constants import (
     BAD_ERROR,

@@ -10,11 +10,11 @@ import pytest
 import torch
 
 import runge
-from runge.comparison.leaderboard import read_leaderboard
 from runge.composing.overrides import explain
 from runge.function.outside import OUTSIDE
 from runge.function.residuals import rows_of
 from runge.records.directories import RunDirectory
+from runge.records.leaderboard import read_leaderboard
 from runge.sweeps.journal import Batch, Journal
 from runge.sweeps.policies.best import selection
 from runge.sweeps.policies.best.selection import PlannedRun

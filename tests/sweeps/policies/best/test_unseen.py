@@ -5,9 +5,9 @@ import pandas as pd
 import pytest
 
 import runge
-from runge.comparison.leaderboard import Suspect
 from runge.function.residuals import UnseenErrors
 from runge.sweeps.policies.best.unseen import describe_suspects, find_suspects
+from runge.records.leaderboard import Suspect
 
 QUICK = ("optimizer=levenberg_marquardt", "model.depth=2", "model.width=8", "trainer.max_steps=40")
 QUIET = ("trainer.progress_bar=false", "search.compare=false", "hydra.launcher.processes=1")

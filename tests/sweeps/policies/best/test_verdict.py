@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from runge.comparison.leaderboard import OutputError
 from runge.data.channels import Channels
 from runge.data.rows import Rows
 from runge.data.table import Table
+from runge.records.leaderboard import OutputError
 from runge.sweeps.policies.best import verdict
 from runge.sweeps.policies.best.influences import _cautions
 from runge.sweeps.policies.best.search_table import SearchTable

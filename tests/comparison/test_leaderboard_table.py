@@ -1,7 +1,6 @@
 """The leaderboard of a race, in the terminal and in the report."""
 
 import io
-import re
 from dataclasses import replace
 
 import numpy as np
@@ -9,18 +8,18 @@ import pytest
 from rich.console import Console
 
 from runge.comparison.html_report import render
-from runge.comparison.leaderboard import (
+from runge.comparison.leaderboard_table import show_leaderboard
+from runge.comparison.ranking import rank
+from runge.records.leaderboard import (
     AnswerProfile,
+    Influence,
     Leaderboard,
     LeaderboardEntry,
     OutputError,
+    Sensitivity,
     Suspect,
     packed,
-    read_leaderboard,
 )
-from runge.comparison.ranking import Ranking
-from runge.comparison.sensitivity_table import Influence, Sensitivity
-from runge.configuration.errors import ConfigurationError
 from runge.records.reading import RunRecord
 from tests.comparison.pages import data_in, drawn, plot
 
@@ -48,7 +47,7 @@ BOARD = Leaderboard(
 
 def printed(board, tmp_path, width=80):
     console = Console(file=io.StringIO(), width=width)
-    board.show(console, tmp_path / "a b")
+    show_leaderboard(board, console, tmp_path / "a b")
     return console.file.getvalue()
 
 
@@ -67,7 +66,7 @@ def ranking():
         settings = {"data.file": "/a/rows.csv", "data.fold": i % 2 if i < 4 else None, "seed": i, "model.width": i // 2}
         figures = {"val/nrmse_f": error, "val/nrmse_df": error, "test/nrmse_df": 1.0}
         records.append(RunRecord(f"sweep/{i}", "finished", settings=settings, figures=figures))
-    return Ranking(records, race=BOARD)
+    return rank(records, board=BOARD)
 
 
 def test_a_terminal_of_80_columns(tmp_path, monkeypatch):
@@ -96,7 +95,7 @@ def test_groups_are_the_candidates_and_runs_on_all_rows_are_not_ranked(ranking):
     assert [one.name for one in ranking.groups] == [LONG, "Adam, silu, 3 x 64"]
     assert ranking.groups[0].middle == pytest.approx(1.5e-5)
     assert [record.path for record in ranking.records][-2:] == ["sweep/4", "sweep/5"]
-    assert ranking.names[-1] == f"{LONG}, all rows"
+    assert ranking.places[-1].group == f"{LONG}, all rows"
     assert "val/nrmse_df" not in ranking.records[-1].figures
     page = render(ranking)
     assert "Cross-validation" not in page, "a second table of the candidates"
@@ -148,16 +147,3 @@ def test_the_report_begins_with_the_leaderboard(ranking, opened, axe):
         page.set_viewport_size({"width": width, "height": 900})
         assert page.evaluate("document.documentElement.scrollWidth") <= width
         assert axe.run(page, {"include": ["#race"]}).violations_count == 0
-
-
-def test_files(tmp_path):
-    assert read_leaderboard([tmp_path]) is None
-    BOARD.write(tmp_path)
-    assert read_leaderboard([tmp_path]) == BOARD
-    assert read_leaderboard([tmp_path, tmp_path]) is None
-    file = tmp_path / "leaderboard.json"
-    text = file.read_text()
-    for key, given, damaged in (("steps", "100", '"many"'), ("curve", '"....', '"'), ("curve", '".', '"<')):
-        file.write_text(re.sub(f'"{key}": {given}', f'"{key}": {damaged}', text, count=1))
-        with pytest.raises(ConfigurationError, match=r"leaderboard.json is damaged"):
-            read_leaderboard([tmp_path])

@@ -6,7 +6,6 @@ It is the file `leaderboard.json` in the directory of the sweep.
 import base64
 import json
 import os
-import shlex
 from collections.abc import Sequence
 from dataclasses import asdict, field
 from pathlib import Path
@@ -16,36 +15,25 @@ import numpy as np
 from numpy.typing import ArrayLike
 from pydantic import AfterValidator, FiniteFloat, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
 
-from runge.comparison.naming import command_of
-from runge.comparison.sensitivity_table import Sensitivity
-from runge.configuration.command_line import command, key_of
 from runge.configuration.errors import ConfigurationError
-from runge.records.files import printable, read_bytes, write
+from runge.records.files import read_bytes, write
 from runge.records.fits import Array, Section
 
 __all__ = [
-    "HEADERS",
     "AnswerProfile",
+    "Influence",
     "Leaderboard",
     "LeaderboardEntry",
     "OutputError",
+    "Sensitivity",
     "Suspect",
     "packed",
     "read_leaderboard",
 ]
 
 _FILE = "leaderboard.json"
-_MOST = 12
-"""The most candidates that are printed; the report has all of them."""
-
-_SUFFIXES = {"runs": "", "earlier": ", before", "refits": ", all rows", "calibrating": ", for intervals and labels"}
-"""The ends of the names of a candidate's runs, by the attributes of `LeaderboardEntry`."""
-
-HEADERS = ("value", "df/dx", "folds", "steps", "s")
+"""The name of the file in the directory of the search."""
 
 
 @dataclass(frozen=True)
@@ -79,18 +67,6 @@ class LeaderboardEntry:
     steps: int
     calibrating: list[int] = field(default_factory=list)
     earlier: list[int] = field(default_factory=list)
-
-    @property
-    def command(self) -> str:
-        """The command that cross-validates its settings."""
-        return command_of(self.overrides, sweep="data.folds" in map(key_of, self.overrides))
-
-    @property
-    def cells(self) -> list[str]:
-        """The texts of a row in a table, from the error of the values to the seconds."""
-        errors = ["-" if figure is None else f"{figure:.1e}" for figure in (self.value, self.derivative)]
-        seconds = f"{self.seconds:.1f}" if self.seconds < 100 else f"{self.seconds:.0f}"
-        return [*errors, str(self.folds), str(self.steps), seconds]
 
 
 def packed(values: ArrayLike, kind: str = "<f4") -> str:
@@ -159,6 +135,56 @@ class OutputError:
 
 
 @dataclass(frozen=True)
+class Influence:
+    """The influence of an input on an output; None: not known.
+
+    The figures of the fit are means over the box of the inputs, the figures of the labels means over the rows.
+
+    Attributes:
+        output: the name of the output.
+        input: the name of the input.
+        total: the total Sobol' index of the fit.
+        bound: the bound on it from the derivatives of the fit.
+        nu: the mean square of the partial derivative of the fit.
+        mean: the mean of the partial derivative of the fit.
+        rising: the share of the box in which the fit rises with the input.
+        labels_bound: the bound from the labels.
+        labels_bound_error: its standard error.
+        labels_nu: the mean square of the partial derivative in the labels.
+        labels_mean: the mean of the partial derivative in the labels.
+        labels_mean_error: its standard error.
+    """
+
+    output: str
+    input: str
+    total: FiniteFloat | None
+    bound: FiniteFloat | None
+    nu: FiniteFloat | None
+    mean: FiniteFloat | None
+    rising: FiniteFloat | None
+    labels_bound: FiniteFloat | None
+    labels_bound_error: FiniteFloat | None
+    labels_nu: FiniteFloat | None
+    labels_mean: FiniteFloat | None
+    labels_mean_error: FiniteFloat | None
+
+
+@dataclass(frozen=True)
+class Sensitivity:
+    """The sensitivity of the outputs of a table to its inputs.
+
+    Attributes:
+        influences: the influence of each input on each output.
+        points: the number of points of the figures of the fit.
+        cautions: sentences on rows for which the figures mean little.
+    """
+
+    influences: list[Influence]
+    points: int
+    cautions: list[str]
+
+
+@dataclass(frozen=True)
 class Suspect:
     """A label that networks trained without its row do not predict.
 
@@ -208,45 +234,6 @@ class Leaderboard:
     def write(self, sweep: Path) -> None:
         """Write it into the directory of a sweep."""
         write(sweep / _FILE, json.dumps(asdict(self), indent=1) + "\n")
-
-    def is_uncompared(self, path: str) -> bool:
-        """Return whether a run judges no candidate, and is not compared: an earlier run, or a run of the answer."""
-        lists = [(*candidate.earlier, *candidate.refits, *candidate.calibrating) for candidate in self.candidates]
-        return os.path.basename(path) in {str(run) for runs in lists for run in runs}
-
-    def names_of(self, paths: Sequence[str], names: Sequence[str]) -> list[str]:
-        """Return the names of the candidates of runs; other runs keep the given names."""
-        name_of_run: dict[str, str] = {}
-        for kind in ("runs", "earlier", "refits", "calibrating"):
-            for candidate in self.candidates:
-                name = f"{candidate.name}{_SUFFIXES[kind]}"
-                name_of_run |= {str(run): name for run in getattr(candidate, kind)}
-        return [name_of_run.get(os.path.basename(path), name) for path, name in zip(paths, names, strict=True)]
-
-    def show(self, console: Console, sweep: Path) -> None:
-        """Print the first twelve candidates, the sentences, and the commands that use the answer in `sweep`."""
-        count, most = len(self.candidates), f", the best {_MOST}" if len(self.candidates) > _MOST else ""
-        title = f"{count} candidate{'s'[: count != 1]}{most}: errors over the standard deviation, by folds"
-        if self.errors and all(error.value is None and error.derivative is None for error in self.errors):
-            title += ", which may differ much from those in new rows"
-        console.print(title, highlight=False)
-        table = Table(box=None, header_style="bold", padding=(0, 1, 0, 0))
-        table.add_column("candidate", overflow="fold")
-        for name in HEADERS:
-            table.add_column(name, justify="right", no_wrap=True)
-        for candidate in self.candidates[:_MOST]:
-            style = "bold" if candidate is self.candidates[0] else ""
-            table.add_row(Text(printable(candidate.name)), *candidate.cells, style=style)
-        console.print(table)
-        if self.left_out:
-            console.print(f"{len(self.left_out)} not compared; the report says why", highlight=False)
-        console.print()
-        for sentence in self.sentences:
-            console.print(printable(sentence), markup=False, highlight=False)
-        place = shlex.quote(os.path.relpath(sweep))
-        for verb, what in (("predict", "NEW_FILE"), ("export", "--to c")):
-            line = printable(f"    {command(verb)} {place} {what}")
-            console.print(line, markup=False, highlight=False, soft_wrap=True)
 
 
 def read_leaderboard(paths: Sequence[str | os.PathLike[str]]) -> Leaderboard | None:
