@@ -120,7 +120,7 @@ def draw_stack(chance: Random) -> list[list[str]]:
     alike = accepted(first)
     assert alike
     runs = [first]
-    for seed in range(chance.choice((1, 2)) if alike.optimizer.keeps_apart else 0):
+    for seed in range(chance.choice((1, 2)) if alike.settings.optimizer.keeps_apart else 0):
         run, member = [*first, f"seed={100 + seed}"], alike
         for _ in range(5):
             group, (key, draw) = chance.choice(list(GROUPS)), chance.choice(list(draw_keys(member).items()))

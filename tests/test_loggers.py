@@ -30,7 +30,7 @@ from runge.configuration.objects import digest
 from runge.loggers.tensorboard import LOGARITHMS, TensorBoard, label, settings
 from runge.records.directories import RunDirectory
 from tests.refusals import check_refusal, refuses
-from tests.sweeps.test_bad_input import prepare
+from tests.sweeps.test_bad_input import prepare_run
 from tests.sweeps.test_run import SHORT, at_step, check_equal, figures, fit_alone, history, only_run, state
 
 SWEEP = ("search.compare=false", "hydra.sweep.dir=sweep")
@@ -200,7 +200,7 @@ WRONG_SECTIONS = {
 @pytest.mark.parametrize("overrides", WRONG_SECTIONS)
 def test_a_wrong_section_is_refused(overrides):
     with pytest.raises(Exception) as error:  # noqa: PT011, which of several classes is no matter to a user
-        prepare([*SHORT, *overrides.split()])
+        prepare_run([*SHORT, *overrides.split()])
     check_refusal(str(explain(error.value)), *WRONG_SECTIONS[overrides])
 
 
@@ -208,7 +208,7 @@ def test_a_wrong_section_is_refused(overrides):
 def test_a_missing_package_is_reported_before_training(package, monkeypatch):
     monkeypatch.setitem(sys.modules, package, None)
     with refuses(f"logger.{package}", f"pip install -e '.[{package}]'"):
-        prepare([*SHORT, f"logger={package}"])
+        prepare_run([*SHORT, f"logger={package}"])
 
 
 @pytest.mark.nightly

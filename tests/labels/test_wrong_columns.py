@@ -7,8 +7,9 @@ import pytest
 from runge.data.rows import read
 from runge.data.table import Table
 from runge.labels.wrong_columns import describe_wrong_columns
+from runge.training.announcement import announce
 from runge.training.member import Member
-from runge.training.run import announce, prepare
+from runge.training.prepare import prepare
 from runge.training.settings import Settings
 from tests.conftest import compose
 

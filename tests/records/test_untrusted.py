@@ -14,13 +14,13 @@ import torch
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import open_dict
-from runge.sweeps.run import begin_run
 
 import runge.targets
 from runge.commands import compare as compare
 from runge.comparison.html_report import render
-from runge.composing.overrides import check_overrides
 from runge.comparison.ranking import rank_directories
+from runge.composing.overrides import check_overrides
+from runge.composing.task import begin_run
 from runge.configuration.errors import ConfigurationError
 from runge.configuration.objects import build
 from runge.pictures.drawing import draw

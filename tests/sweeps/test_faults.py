@@ -198,7 +198,7 @@ def test_signal_during_a_drawing(trained, tmp_path):
 
 
 def test_signal_before_the_fit(fail, tmp_path, monkeypatch):
-    monkeypatch.setattr("runge.training.run.prepare", lambda *_: signal.raise_signal(signal.SIGTERM))
+    monkeypatch.setattr("runge.training.prepare.set_start", lambda *_: signal.raise_signal(signal.SIGTERM))
     _, err = fail(*SHORT, "hydra.run.dir=run")
     assert "error: interrupted" in err
     assert not (tmp_path / "run").exists()

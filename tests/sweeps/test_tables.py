@@ -8,8 +8,8 @@ import pytest
 from rich.console import Console
 
 import runge
-from runge.comparison.tables import error_table
 from runge.comparison.ranking import rank_directories
+from runge.comparison.tables import error_table
 from runge.configuration.objects import CONFIGURATIONS
 from runge.data.rows import read
 from runge.data.table import Table

@@ -3,10 +3,11 @@
 import pytest
 import torch
 
-from runge.training.callbacks.history import History
+from runge.training.announcement import announce
 from runge.training.member import Member
-from runge.training.run import announce, prepare
+from runge.training.prepare import prepare
 from runge.training.settings import Settings
+from runge.training.train import train
 from tests.conftest import compose
 
 SHORT = ("trainer.max_steps=20", "trainer.log_every=5", "model.width=4", "model.depth=1", "trainer.progress_bar=false")
@@ -20,7 +21,7 @@ def trained(*overrides):
     if overrides not in WEIGHTS:
         stack = prepare([Member(Settings.of(compose(*SHORT, *overrides) | {"logger": {}}), overrides)])
         announce(stack, 0)
-        stack.take_steps(History(), stack._resample())
+        train(stack)
         WEIGHTS[overrides] = torch.cat([x.flatten().double() for x in stack.module.network.state_dict().values()])
     return WEIGHTS[overrides]
 

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from runge.data.column_roles import listed
 from runge.data.rows import Rows
 from runge.function.sensitivity import measure, measure_function, total_indices, unevenness
+from runge.records.leaderboard import Influence, Sensitivity
 from runge.sweeps.policies.best.constants import (
     CORRELATED,
     CORRELATED_BY_CHANCE,
@@ -17,7 +18,6 @@ from runge.sweeps.policies.best.constants import (
     UNEVEN,
     UNEVEN_BY_CHANCE,
 )
-from runge.records.leaderboard import Influence, Sensitivity
 
 if TYPE_CHECKING:
     from runge.function.function import Function

@@ -122,9 +122,8 @@ STEPS, VARIED, AGAIN = (
 )
 def test_the_first_affordable_move_is_made(changes, chosen, why):
     given = {"gaining": "abc", "known": "", "processes": 2, "left": 11.0, "lacks_rows": False, "table": True} | changes
-    member = SimpleNamespace(
-        optimizer=SimpleNamespace(last_layer_alone=False), seed=SimpleNamespace(seed=0), work=lambda: 1.0
-    )
+    settings = SimpleNamespace(optimizer=SimpleNamespace(last_layer_alone=False), seed=SimpleNamespace(seed=0))
+    member = SimpleNamespace(settings=settings, work=lambda: 1.0)
     common = {"member": member, "first_seed": "", "seconds": 1.0, "in_order": [SimpleNamespace(**given)]}
     ranked: Any = [
         SimpleNamespace(name=name, error=error, spent=spent, **common)

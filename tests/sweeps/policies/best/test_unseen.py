@@ -6,8 +6,8 @@ import pytest
 
 import runge
 from runge.function.residuals import UnseenErrors
-from runge.sweeps.policies.best.unseen import describe_suspects, find_suspects
 from runge.records.leaderboard import Suspect
+from runge.sweeps.policies.best.unseen import describe_suspects, find_suspects
 
 QUICK = ("optimizer=levenberg_marquardt", "model.depth=2", "model.width=8", "trainer.max_steps=40")
 QUIET = ("trainer.progress_bar=false", "search.compare=false", "hydra.launcher.processes=1")
