@@ -4,12 +4,12 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from runge.commands.check import check as check
     from runge.function.function import Function as Function
     from runge.function.loading import load as load
     from runge.interface.calls import fit as fit
     from runge.interface.calls import sweep as sweep
     from runge.interface.calls import train as train
+    from runge.interface.label_check import check as check
     from runge.interface.outcomes import Answer as Answer
     from runge.interface.outcomes import Comparison as Comparison
     from runge.interface.outcomes import Run as Run
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from runge.records.reading import runs as runs
 
 _NAMES = {
-    "runge.commands.check": ["check"],
+    "runge.interface.label_check": ["check"],
     "runge.function.function": ["Function"],
     "runge.function.loading": ["load"],
     "runge.interface.calls": ["fit", "sweep", "train"],

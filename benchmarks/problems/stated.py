@@ -32,7 +32,7 @@ import pandas as pd
 from stated_tables import N_NEW, TABLES, Stated, named
 from tables import Array
 
-from runge.commands.check import check
+from runge.interface.label_check import check
 from runge.machine import processor
 from runge.records.files import write
 from runge.records.leaderboard import OutputError, Suspect, read_leaderboard

@@ -12,7 +12,6 @@ from runge.commands.endings import ending_quietly, refusing
 from runge.comparison.html_report import publish
 from runge.comparison.ranking import rank_directories
 from runge.comparison.tables import show
-from runge.metrics import TEST_MSE_DF, TEST_NRMSE_DF
 from runge.records.files import write
 
 
@@ -21,7 +20,7 @@ def main(arguments: Sequence[str] | None = None, prog: str = "runge compare") ->
     """Run the command `runge compare`."""
     parser = argparse.ArgumentParser(prog=prog, description=__doc__)
     parser.add_argument("directories", metavar="DIR", nargs="+", help="a run, a sweep, or a directory above them")
-    default = f"{TEST_MSE_DF}; on different data one without units, such as {TEST_NRMSE_DF}"
+    default = "test/mse_df; on different data one without units, such as test/nrmse_df"
     parser.add_argument("--metric", metavar="KEY", help=f"metric to rank by (default: {default})")
     parser.add_argument("--where", action="append", default=[], metavar="KEY=VALUE", help="only runs with this value")
     parser.add_argument("--group-by", metavar="KEY,...", help="settings of a group (default: all but seeds and fold)")

@@ -26,7 +26,7 @@ from runge.function.calibration import Calibration
 from runge.function.function import Function
 from runge.function.residuals import errors_of
 from runge.interface.calls import fit
-from runge.interface.checks import (
+from runge.interface.estimator_inputs import (
     CHECK,
     OF_LABELS,
     QUIET,

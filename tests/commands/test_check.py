@@ -5,8 +5,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from runge.commands.check import check, main
+from runge.commands.check import main
 from runge.configuration.errors import ConfigurationError
+from runge.interface.label_check import check
 from runge.labels.contradictions import ColumnNames, contradictions
 
 

@@ -22,7 +22,7 @@ from runge.composing.composition import compose
 from runge.configuration.errors import RunError
 from runge.configuration.objects import CONFIGURATIONS
 from runge.function.function import Function
-from runge.interface.checks import OPTIMIZERS, composed
+from runge.interface.estimator_inputs import OPTIMIZERS, composed
 from runge.interface.regressor import SobolevRegressor
 from runge.optimizers import SGD, LevenbergMarquardt
 from tests.conftest import interrupted_at

@@ -1,0 +1,140 @@
+"""Check a table for derivatives that contradict the values, equal inputs with different labels, and constants."""
+
+import os
+import textwrap
+from typing import TYPE_CHECKING, NamedTuple
+
+from runge.composing.composition import compose
+from runge.composing.overrides import explain
+from runge.configuration.command_line import command, in_shell, override_of
+from runge.configuration.errors import ConfigurationError
+from runge.configuration.objects import build
+from runge.data.column_roles import Roles, columns_override, find_roles, listed, read_arrays
+from runge.data.memory import FRAME, frame_of
+from runge.data.table import Table, open_table
+from runge.labels.contradictions import ColumnNames, Finding, LabelReport, contradictions
+from runge.records.files import printable
+
+if TYPE_CHECKING:
+    import pandas
+
+__all__ = ["Check", "check"]
+
+_WIDTH = 80
+"""The letters of a line."""
+
+_FINDINGS_SHOWN = 20
+"""The most findings that are printed; `Check.findings` has all of them."""
+
+_OF_ROLES = "data.inputs", "data.outputs", "data.derivatives"
+"""The keys that say which column is what."""
+
+
+class Check(NamedTuple):
+    """A table that was checked; its `repr` is what the command prints.
+
+    Attributes:
+        name: the file, or what the table is.
+        report: the findings, and the columns of which nothing can be known.
+        roles: the roles of its columns.
+        overrides: the overrides of the check that say something other than the roles.
+    """
+
+    name: str
+    report: LabelReport
+    roles: Roles
+    overrides: tuple[str, ...] = ()
+
+    @property
+    def findings(self) -> list[Finding]:
+        """The mistakes that were found."""
+        return self.report.findings
+
+    def __repr__(self) -> str:
+        return _text(self)
+
+
+def check(data: "str | os.PathLike[str] | pandas.DataFrame", *overrides: str) -> Check:
+    """Check the labels of a table for contradictions, as `runge check FILE` does.
+
+    Args:
+        data: the path of a table, or a DataFrame with the columns of one.
+        *overrides: keys of `data`, such as `"data.outputs=[lift]"`.
+
+    Raises:
+        ConfigurationError: the table cannot be read, or an override is not allowed.
+
+    Example:
+        >>> import numpy, pandas
+        >>> x = numpy.linspace(0, 1, 40)
+        >>> found = check(pandas.DataFrame({"x": x, "y": x**2, "dy_dx": -2 * x})).findings
+        >>> found[0].what
+        'dy_dx has the wrong sign.'
+    """
+    path = os.fspath(data) if isinstance(data, str | os.PathLike) else None
+    try:
+        section = compose("data=table", override_of("data.file", path or FRAME), *overrides)["data"]
+    except Exception as error:
+        if (message := explain(error)) is None:
+            raise
+        raise ConfigurationError(message) from error
+    del section["_target_"]  # it is always a table
+    table = build("data", section, Table)
+    file = frame_of(data) if path is None else open_table(table.file)
+    roles = find_roles(file, table)
+    arrays = read_arrays(file, roles)
+    names = ColumnNames(roles.inputs, roles.outputs, roles.partials, file.row_name)
+    of_check = tuple(override for override in overrides if override.lstrip("+").partition("=")[0] not in _OF_ROLES)
+    return Check(file.path, contradictions(*arrays, names), roles, of_check)
+
+
+def _text(checked: Check) -> str:
+    """Return the report as text of 80 columns."""
+    report, roles = checked.report, checked.roles
+    head = f"{checked.name}: {report.rows} rows; inputs {listed(roles.inputs)}; outputs {listed(roles.outputs)}"
+    count = len(report.findings)
+    result = f"{count} contradiction{'s' * (count > 1)} found:" if count else "No contradiction was found."
+    paragraphs = [_wrapped(head), _wrapped(result)]
+    for i, finding in enumerate(report.findings[:_FINDINGS_SHOWN], 1):
+        indent = " " * len(number := f"{i}. ")
+        lines = [number + finding.what, indent + finding.evidence, indent + f"To do: {finding.advice}"]
+        paragraphs.append("\n".join(_wrapped(line, indent) for line in lines))
+    if count > _FINDINGS_SHOWN:
+        paragraphs.append(_wrapped(f"{count - _FINDINGS_SHOWN} more findings are not shown."))
+    if without := _without(checked):
+        paragraphs.append(f"To fit without these columns:\n\n    {without}")
+    if any(count < report.rows for count in report.compared.values()):
+        counts = [f"{name} {count}" for name, count in report.compared.items()]
+        paragraphs.append(_wrapped(f"Rows that were compared, of {report.rows}: {listed(counts)}."))
+    if report.seen:
+        columns = f"{len(report.seen)} column{'s'[: len(report.seen) != 1]} of derivatives"
+        paragraphs.append(_wrapped(f"A wrong sign would have been seen in {columns}."))
+    if report.unseen:
+        why = "A wrong sign might not be seen in these columns, because they explain too little of the differences"
+        paragraphs.append(_wrapped(f"{why}: {listed(report.unseen)}."))
+    if report.unknown:
+        why = "Not checked, because too few labels of the output are known in rows that are near each other"
+        paragraphs.append(_wrapped(f"{why}: {listed(report.unknown)}."))
+    return "\n\n".join(paragraphs)
+
+
+def _wrapped(text: str, indent: str = "") -> str:
+    return textwrap.fill(printable(text), _WIDTH, subsequent_indent=indent, break_long_words=False)
+
+
+def _without(checked: Check) -> str:
+    """Return what fits the table without the wrong columns of derivatives; empty if Hydra cannot read a name."""
+    roles = checked.roles
+    wrong = {column for finding in checked.findings if not finding.rows for column in finding.columns}
+    if wrong.isdisjoint(roles.partials.values()):
+        return ""
+    right = {pair: column for pair, column in roles.partials.items() if column not in wrong}
+    columns = {y: {x: right[y, x] for x in roles.inputs if (y, x) in right} for y in roles.outputs}
+    values = roles.inputs, roles.outputs, {y: of_output for y, of_output in columns.items() if of_output}
+    overrides = [columns_override(key, value) for key, value in zip(_OF_ROLES, values, strict=True)]
+    if not all(overrides):
+        return ""
+    overrides += checked.overrides
+    if checked.name == FRAME:
+        return f"runge.fit(df, {', '.join(map(repr, overrides))})"
+    return f"{command('fit')} {' '.join(map(in_shell, [checked.name, *overrides]))}"
