@@ -1,5 +1,7 @@
 """The examples of the documentation run, and the links of the pages that are read outside of it lead somewhere."""
 
+import importlib
+import operator
 import re
 import runpy
 import shlex
@@ -82,6 +84,15 @@ def test_links_lead_to_files(page):
     links = re.findall(r"\]\(([^)#:]+)\)", re.sub(r"\s+", " ", (ROOT / page).read_text()))
     assert links
     assert not [link for link in links if not (ROOT / link).exists()]
+
+
+def test_the_walks_name_what_is_there():
+    """Each function or class of the two walks is in the module that they name."""
+    text = re.sub(r"\s+", " ", (ROOT / "CONTRIBUTING.md").read_text())
+    steps = re.findall(r"`([\w.]+)` \(`([\w/]+)\.py`\)", text)
+    assert len({path for _, path in steps}) > 25
+    for name, path in steps:
+        operator.attrgetter(name)(importlib.import_module(path.replace("/", ".")))
 
 
 def test_the_generated_parts_are_in_step():

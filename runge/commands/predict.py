@@ -26,7 +26,11 @@ if TYPE_CHECKING:
 
 __all__ = ["main"]
 
-_MOST_ROWS, _MOST_INPUTS = 5, 3  # in a sentence
+_NAMED_ROWS = 5
+"""The most rows outside the training data that are named, the farthest first."""
+
+_NAMED_INPUTS = 3
+"""The most inputs of such a row that are named."""
 
 
 def _content(x: np.ndarray, prediction: Arrays, function: "Function", marks: Arrays, to: str) -> bytes:
@@ -123,7 +127,7 @@ def _outside(function: "Function", x: np.ndarray) -> tuple[dict[str, np.ndarray]
     verb = "is" if far == 1 else "are"
     what = f"{far} of these {len(x)} rows {verb} outside the training data (outside > {OUTSIDE:g})"
     also = f", and {edge} at their edge (> {EDGE:g})" if edge else ""
-    farthest = np.argsort(-number, kind="stable")[: min(far + edge, _MOST_ROWS)]
+    farthest = np.argsort(-number, kind="stable")[: min(far + edge, _NAMED_ROWS)]
     named = [f"row {row + 1} (outside {number[row]:.3g}): {_beyond(function, x[row])}" for row in farthest]
     more = f"\nand {far + edge - len(named)} more" if far + edge > len(named) else ""
     lines = "\n".join(named)
@@ -140,8 +144,8 @@ def _beyond(function: "Function", x: np.ndarray) -> str:
             side = "above its largest" if value > high else "below its smallest"
             sentences.append((share, f"{name} is {100 * share:.3g} % of its range {side} value"))
     named = [sentence for _, sentence in sorted(sentences, key=lambda pair: -pair[0])]
-    if len(named) > _MOST_INPUTS:
-        named[_MOST_INPUTS:] = [f"and {len(named) - _MOST_INPUTS} more"]
+    if len(named) > _NAMED_INPUTS:
+        named[_NAMED_INPUTS:] = [f"and {len(named) - _NAMED_INPUTS} more"]
     return ", ".join(named) or "all inputs are within their ranges"
 
 

@@ -265,7 +265,7 @@ def _join(*names: Any) -> str:
     return ".".join(str(name) for name in names if name != "")
 
 
-_LONGEST = 500
+_LONGEST_KEY = 500
 """The most letters of a key with those of its sections."""
 
 
@@ -279,8 +279,8 @@ def flatten(configuration: Mapping[str, Any], prefix: str = "") -> dict[str, boo
     flat: dict[str, bool | float | int | str | None] = {}
     for name, value in configuration.items():
         key = _join(prefix, name)
-        if len(key) > _LONGEST:  # or nested keys of a file would stand for more text than it has
-            raise ValueError(f"{key[:40]}...: a key has more than {_LONGEST} letters")
+        if len(key) > _LONGEST_KEY:  # or nested keys of a file would stand for more text than it has
+            raise ValueError(f"{key[:40]}...: a key has more than {_LONGEST_KEY} letters")
         if isinstance(value, Mapping):
             flat |= flatten(value, key)
         elif name == "_target_":

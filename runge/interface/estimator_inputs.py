@@ -32,7 +32,9 @@ __all__ = [
 
 Names = tuple[str, ...]
 
-CHECK: Any = check_array  # whose own hints are those of its defaults
+CHECK: Any = check_array
+"""It returns another type than its own hints say if it is called with other arguments than the defaults."""
+
 OF_LABELS = {"dtype": np.float64, "ensure_2d": False, "ensure_all_finite": "allow-nan"}
 OPTIMIZERS = sorted(path.stem for path in (CONFIGURATIONS / "optimizer").glob("*.yaml"))
 QUIET = "trainer.progress_bar=false", "~logger"

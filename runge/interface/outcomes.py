@@ -25,7 +25,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Answer", "Comparison", "Run"]
 
-_SHOWN = 10  # rows of a table in a notebook
+_ROWS_SHOWN = 10
+"""The rows of a table in a notebook."""
 
 
 class Run:
@@ -142,8 +143,8 @@ class Comparison(Ranking):
     def _page(self, sentences: Sequence[str], table: "pandas.DataFrame", columns: list[str]) -> str:
         """Return sentences, columns of the first rows of a table, and the path of the report as HTML."""
         lines = [f"<p>{html.escape(sentence)}</p>" for sentence in sentences]
-        rows = table.head(_SHOWN).to_html(columns=columns, index=False, na_rep="-", float_format="{:.3g}".format)
-        more = f"<p>{_SHOWN} of {len(table)} rows</p>" if len(table) > _SHOWN else ""
+        rows = table.head(_ROWS_SHOWN).to_html(columns=columns, index=False, na_rep="-", float_format="{:.3g}".format)
+        more = f"<p>{_ROWS_SHOWN} of {len(table)} rows</p>" if len(table) > _ROWS_SHOWN else ""
         report = self.directory / PAGE
         path = f"<p>report: <code>{html.escape(str(report))}</code></p>" if report.is_file() else ""
         return "\n".join(filter(None, [*lines, rows, more, path]))

@@ -47,7 +47,7 @@ from runge.training.train import train
 
 __all__ = ["SobolevRegressor"]
 
-_VALIDATE: Any = validate_data  # whose own hints are those of its defaults
+_VALIDATE: Any = validate_data  # like `CHECK`, it returns what its hints do not say
 _TRAINER = ("max_steps", "patience", "precision")
 _KEYS = {"model": ("activation", "depth", "width"), "loss": ("lambda_d",), "data": ("batch_size",), "trainer": _TRAINER}
 _DEFAULTS = {"lambda_d": 1.0, "optimizer": "adamw", "validation_fraction": 0.15}

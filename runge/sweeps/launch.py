@@ -22,7 +22,7 @@ from runge.configuration.objects import build, digest
 from runge.interruption import interruption
 from runge.records.directories import RunDirectory, RunState
 from runge.records.files import locked
-from runge.sweeps.plan import Chunk, begun_chunks, plan
+from runge.sweeps.chunks import Chunk, begun_chunks, plan
 from runge.sweeps.processes import Report, run_tasks
 from runge.sweeps.slurm import PROCESSES, LauncherSettings, make_executor, run_jobs
 

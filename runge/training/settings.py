@@ -1,7 +1,9 @@
 """The settings of a run: the sections of its configuration as checked objects."""
 
+import sys
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, is_dataclass, replace
+from itertools import accumulate
 from typing import Annotated, Any, Literal
 
 import torch
@@ -204,6 +206,10 @@ class Settings:
         )
         return replace(settings, given={key: (getattr(settings, key), plain) for key, plain in sections.items()})
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle the plain form: a user's class may hold what cannot be pickled."""
+        return Settings.of, (self.configuration,)
+
     @property
     def configuration(self) -> dict[str, Any]:
         """The settings as plain data, the content of `run.json`."""
@@ -219,5 +225,11 @@ def _as_plain(made: Any) -> Any:
         return made.seed
     if not is_dataclass(made) or isinstance(made, type):
         return made
-    one_class = isinstance(made, Data | Model | Loss | Training)
-    return ({} if one_class else {"_target_": f"{type(made).__module__}.{type(made).__qualname__}"}) | asdict(made)
+    has_one_class = isinstance(made, Data | Model | Loss | Training)
+    return ({} if has_one_class else {"_target_": _name(type(made))}) | asdict(made)
+
+
+def _name(kind: type) -> str:
+    """Return the shortest path of a class, such as `runge.sampling.Random`, by which `conf/` names it."""
+    packages = accumulate(kind.__module__.split("."), "{}.{}".format)
+    return next(f"{name}.{kind.__name__}" for name in packages if vars(sys.modules[name]).get(kind.__name__) is kind)

@@ -21,7 +21,7 @@ from runge.configuration.errors import DivergedError
 from runge.records.checkpoints import STACKS
 from runge.records.directories import RunDirectory
 from runge.sweeps import launch
-from runge.sweeps.plan import begun_chunks, plan
+from runge.sweeps.chunks import begun_chunks, plan
 from runge.training.member import Member
 from runge.training.prepare import Stack, prepare
 from runge.training.settings import Settings
