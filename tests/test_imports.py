@@ -47,7 +47,7 @@ runge.load
 print("loaded", *{{"lightning", "hydra", "matplotlib"}} & sys.modules.keys())
 {AFTER}
 loaded_after(["train", "model.width=0"], "torch", "lightning", "sympy", "scipy.spatial")
-import runge.sweeps.launch, runge.training.member, runge.records.checkpoints
+import runge.sweeps.launch, runge.sweeps.worker, runge.training.member, runge.records.checkpoints
 from runge import *
 print("loaded", *{{"lightning", "hydra", "sklearn"}} & sys.modules.keys())
 """

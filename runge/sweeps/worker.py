@@ -10,14 +10,10 @@ from runge.composing.composition import register_resolvers
 from runge.composing.jobs import Job, begin_job, end_job, name_overrides
 from runge.configuration.errors import RunError
 from runge.machine import allow_open_files
-from runge.pictures.drawing import draw_into
 from runge.records.checkpoints import state_path
 from runge.records.directories import RunDirectory
 from runge.records.files import locked
-from runge.training.announcement import announce
 from runge.training.member import Member
-from runge.training.prepare import prepare
-from runge.training.run import train_and_record
 from runge.training.status import Value, ended
 
 __all__ = ["check_members", "train_jobs"]
@@ -31,6 +27,8 @@ _OTHER_FILES = 256
 
 def check_members(members: Sequence[Member], _report: Callable[[int], object]) -> None:
     """Make the stack of each of these runs without training it, and raise ConfigurationError if a value is wrong."""
+    from runge.training.prepare import prepare  # late: the commanding process does not load Lightning
+
     for member in members:
         with name_overrides(member.overrides):
             prepare([member])
@@ -55,6 +53,11 @@ def train_jobs(
     Raises:
         ConfigurationError: another process trains one of the runs, and does not end soon.
     """
+    from runge.pictures.drawing import draw_into  # late, as above
+    from runge.training.announcement import announce
+    from runge.training.prepare import prepare
+    from runge.training.run import train_and_record
+
     register_resolvers()
     allow_open_files(len(jobs) + _OTHER_FILES)
     with ExitStack() as locks:
