@@ -42,7 +42,7 @@ MISTAKES = {
     # what cannot name an option
     "experiment=null": ("experiment", "null", "hw2", "[] for none"),
     "optimizer@model=5": ("optimizer", "5", "adam, adamw"),
-    "schedule=null": ("schedule", "null", "constant, two_stage"),
+    "schedule=null": ("schedule", "null", "constant", "two_stage"),
     "sampling=": ("sampling", "nothing", "chebyshev"),
     # what Hydra itself does not accept
     "model.depth=${model.depth}": ("model.depth", "", "Recursive"),
