@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 from functools import partial
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import scipy.linalg
@@ -13,8 +13,8 @@ from torch.nn import Parameter
 
 from runge.configuration.validation import Floats, checked
 from runge.optimizers.conjugate import improve_last_layer
-from runge.optimizers.least_squares import RANK, libraries, solve_last_layer
-from runge.optimizers.optimizer import LINEAR_ALGEBRA, Needs, Optimizer, Problem
+from runge.optimizers.least_squares import RANK, FixedNeurons, libraries, solve_last_layer
+from runge.optimizers.optimizer import Problem
 from runge.sobolev import losses
 from runge.sobolev.jacobian import readout
 
@@ -57,7 +57,7 @@ class Evidence(NamedTuple):
 
 
 @checked
-class RandomFeatures(Optimizer):
+class RandomFeatures(FixedNeurons):
     r"""Fixed neurons with learnt scales: a hidden layer as drawn, divided by a length scale for each input.
 
     The scales l_d are those of highest evidence, as of a Gaussian process whose kernel the neurons sample. The weights
@@ -93,14 +93,6 @@ class RandomFeatures(Optimizer):
         M. Lazaro-Gredilla et al. (2010). Sparse spectrum Gaussian process regression.
         https://jmlr.org/papers/v11/lazaro-gredilla10a.html
     """
-
-    by_gradient: ClassVar[bool] = False
-    one_thread: ClassVar[bool] = True
-    last_layer_alone: ClassVar[bool] = True
-    demands: ClassVar[Needs] = {
-        **LINEAR_ALGEBRA,
-        "trainer.log_every": (1,),  # every step ends with a fit, which is to be validated
-    }
 
     def products(self, errors: int, weights: int, width: int) -> float:
         """Estimate the multiplications: of the evidence at each iteration, and of the last layer."""
