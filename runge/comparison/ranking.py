@@ -11,13 +11,13 @@ from runge.comparison.differing_settings import compare_settings, divide
 from runge.comparison.groups import Group, Place, group
 from runge.comparison.lead import Difference, compare_with_best
 from runge.comparison.limits import MOST_LEADS
-from runge.comparison.metric_columns import choose_metric, csv_columns
+from runge.comparison.metric_columns import choose_metric
 from runge.comparison.naming import as_text, candidate_names, label, names_of
 from runge.comparison.runs import collect, comparable, is_judged, nearest, searched_metric
 from runge.data.column_roles import listed
 from runge.records.files import printable
 from runge.records.leaderboard import Leaderboard, read_leaderboard
-from runge.records.reading import RunRecord, table
+from runge.records.reading import COLUMNS, RunRecord, table
 from runge.records.trials import Trials, read_trials
 
 
@@ -92,7 +92,7 @@ class Ranking:
 
     def csv(self) -> str:
         """Return a row per run: its status, its overrides, the settings in which the runs differ, all final figures."""
-        names = csv_columns(self.keys, self.metrics)
+        names = [*COLUMNS, *self.keys, *self.metrics]
         buffer = io.StringIO()
         writer = csv.writer(buffer, lineterminator="\n")
         writer.writerow(map(_csv_cell, names))
