@@ -28,9 +28,7 @@ _ACTIVATIONS = {
 """The lines that compute s(z), of which CasADi's derivatives of every order are finite and right at every z."""
 
 
-def casadi_source(
-    function: Function, interval: float | None = None, hessian: bool = False, name: str = "function"
-) -> dict[str, bytes]:
+def casadi_source(function: Function, interval: float | None, hessian: bool, name: str) -> dict[str, bytes]:
     """Return the weights, the `casadi.Function`, and the module that makes it; both compute the mean in float64.
 
     The graph is of matrices, MX: of a network 5-64-64-4 with its Jacobian the file is 40 times smaller than with a

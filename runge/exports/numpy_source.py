@@ -31,9 +31,7 @@ _ACTIVATIONS: dict[str, list[str]] = {
 """The lines that compute h = s(z), s1 = s'(z) and s2 = s''(z)."""
 
 
-def numpy_source(
-    function: Function, interval: float | None = None, hessian: bool = False, name: str = "function"
-) -> dict[str, bytes]:
+def numpy_source(function: Function, interval: float | None, hessian: bool, name: str) -> dict[str, bytes]:
     """Return the weights, and a module with the function `value_and_derivative`, which computes in float64.
 
     Raises:
