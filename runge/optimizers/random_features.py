@@ -115,10 +115,10 @@ class RandomFeatures(FixedNeurons):
         learnt, residuals = state["learnt"], state["residuals"]
         levels = _levels(problem)
         rows = 1 + dimension * (problem.lambda_d is not None)  # of an output at a point
-        chosen = _random(points, -(-int(residuals.max()) // rows)).to(learnt.device)
+        chosen = _random(points, -(-int(residuals.max()) // rows))
         for i in range(len(learnt)):
             member = problem.take(torch.tensor([i], device=learnt.device))
-            learnt[i] = _learn(replace(member, points=member.points.minibatch(chosen[None])), learnt[i], levels[i])
+            learnt[i] = _learn(member.on(chosen), learnt[i], levels[i])
             network.theta[i] = member.network.theta[0]
         residuals.mul_(2).clamp_(max=_MOST_RESIDUALS)
         variances = learnt[:, -2:].exp() * levels  # of values and derivatives in the units of the loss
@@ -126,9 +126,9 @@ class RandomFeatures(FixedNeurons):
         width = network.shapes[-1][0]
         whole, ridge = replace(problem, lambda_d=lambda_d), variances[:, 0] * width / 2
         if first:
-            whole = _on(whole, _random(points, int(_FIRST_PER_WEIGHT * (width + 1)) // rows))
+            whole = whole.on(_random(points, int(_FIRST_PER_WEIGHT * (width + 1)) // rows))
         chosen = _random(whole.points.x.shape[1], _DECOMPOSED_PER_WEIGHT * (width + 1) // rows)
-        factorisations = solve_last_layer(_on(whole, chosen), RANK, ridge)
+        factorisations = solve_last_layer(whole.on(chosen), RANK, ridge)
         if len(chosen) < whole.points.x.shape[1]:
             improve_last_layer(whole, ridge, factorisations, _CONJUGATE_ITERATIONS)
 
@@ -143,14 +143,6 @@ class RandomFeatures(FixedNeurons):
 def _random(points: int, count: int) -> Tensor:
     """Return the indices of random points, at most some number, in order."""
     return torch.randperm(points, generator=torch.Generator().manual_seed(0))[: max(count, 1)].sort()[0]
-
-
-def _on(problem: Problem, chosen: Tensor) -> Problem:
-    """Return the problem on some points, or itself on all of them."""
-    members, points = problem.points.x.shape[:2]
-    if len(chosen) == points:
-        return problem
-    return replace(problem, points=problem.points.minibatch(chosen.to(problem.points.x.device).expand(members, -1)))
 
 
 def _levels(problem: Problem) -> Tensor:

@@ -12,8 +12,6 @@ References:
     https://doi.org/10.1137/16M1080173
 """
 
-from dataclasses import replace
-
 import torch
 from torch import Tensor
 
@@ -39,6 +37,5 @@ def first_size(problem: Problem) -> Tensor:
 
 def subset(problem: Problem, first: int, end: int) -> Problem:
     """Return the problem on some points of the order, with the same network."""
-    members, n = problem.points.x.shape[:2]
-    order = torch.randperm(n, generator=torch.Generator().manual_seed(0))[first:end].to(problem.points.x.device)
-    return replace(problem, points=problem.points.minibatch(order.expand(members, -1)))
+    order = torch.randperm(problem.points.x.shape[1], generator=torch.Generator().manual_seed(0))
+    return problem.on(order[first:end])
