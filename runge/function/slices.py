@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -39,12 +40,10 @@ def section_of(function: "Function", x: Array, along: Sequence[int] | None = Non
     u, du = _evaluated(function, x)
     around, around_du = np.full(u.shape, np.nan), np.full(du.shape, np.nan)
     outside = np.zeros(len(x), bool)
-    try:
+    with suppress(ValueError, OSError):  # it has no intervals, or the table of its rows is gone
         outside = function.outside(x).reshape(len(x)) > OUTSIDE
         (low, high), (slope_low, slope_high) = function.value_and_derivative_interval(x, LEVEL)
         around, around_du = (high - low).reshape(u.shape) / 2, (slope_high - slope_low).reshape(du.shape) / 2
-    except (ValueError, OSError):  # it has no intervals, or the table of its rows is gone
-        pass
     inputs = [*range(x.shape[1])] if along is None else [*along]
     return Section(x[:, inputs], u, du[..., inputs], around, around_du[..., inputs], outside)
 
