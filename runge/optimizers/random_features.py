@@ -155,13 +155,9 @@ def _levels(problem: Problem) -> Tensor:
     return torch.stack(means, dim=1).nan_to_num(1.0)
 
 
-class _System(NamedTuple):
-    """The rows of the outputs whose labels have the same weights."""
-
-    labelled: NDArray[np.bool_]  # which of the rows of the features have a label, (R,)
-    roots: Floats  # of their weights, (K,)
-    labels: Floats  # times these roots, (K, P)
-    derivative: NDArray[np.bool_]  # which of them are derivatives, (K,)
+_System = tuple[NDArray[np.bool_], Floats, Floats, NDArray[np.bool_]]
+"""The rows of the outputs whose labels have the same weights: which rows of the features have a label, (R,); the roots
+of their weights, (K,); their labels times these roots, (K, P); and which of them are derivatives, (K,)."""
 
 
 def _systems(problem: Problem, level: Tensor) -> list[_System]:
@@ -181,7 +177,7 @@ def _systems(problem: Problem, level: Tensor) -> list[_System]:
         if not labelled.any():  # no label of the output is among these rows
             continue
         roots = np.sqrt(rows[0][same[0]] / mean)[labelled]
-        systems.append(_System(labelled, roots, roots[:, None] * rows[1][same][:, labelled].T, derivative[labelled]))
+        systems.append((labelled, roots, roots[:, None] * rows[1][same][:, labelled].T, derivative[labelled]))
     return systems
 
 
