@@ -135,10 +135,7 @@ def read_rows(file: File, function: "Function", hessian: bool) -> tuple[list[np.
     """
     inputs, outputs = function.inputs, function.outputs
     data = function.configuration.get("data") or {}
-    if (derivatives := data.get("derivatives")) is not None:
-        partials = {(y, x): column for y, columns in derivatives.items() for x, column in columns.items()}
-    else:
-        partials = find_partials(file, inputs, outputs)
+    partials = find_partials(file, inputs, outputs, data.get("derivatives"))
     chosen = data.get("inputs") and str(data.get("file")).lower().endswith(".npz")
     unnamed = file.inputs is not None and len(file.inputs) != len(inputs) and not chosen
     if unnamed or not {*inputs} <= {*file.names}:
