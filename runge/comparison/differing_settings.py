@@ -2,7 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 from runge.comparison.naming import as_text
 from runge.configuration.objects import OF_STEPS, SAME_RESULT, SEEDS
@@ -12,27 +12,18 @@ _CONDITIONS = ("data", "data.file", "data.outputs", "data.rows", "data.n_train",
 """The keys of conditions, which are not chosen, in addition to the keys of the target."""
 
 
-class Settings(NamedTuple):
-    """The keys of the settings of several runs.
+def compare_settings(records: Sequence[RunRecord], names: Sequence[str]) -> tuple[list[str], list[str], list[str]]:
+    """Compare the settings `names` of runs, except those that change no result.
 
-    Attributes:
-        differing: the keys in which the runs differ.
-        uncommon: further keys that not all runs have in common.
-        common: the keys whose values are the same in all runs.
+    Returns:
+        The keys in which the runs differ, further keys that not all runs have in common, and the keys whose values are
+        the same in all runs.
     """
-
-    differing: list[str]
-    uncommon: list[str]
-    common: list[str]
-
-
-def compare_settings(records: Sequence[RunRecord], names: Sequence[str]) -> Settings:
-    """Compare the settings `names` of runs, except those that change no result."""
     names = [name for name in names if not name.startswith(SAME_RESULT)]
     keys = differing([record.settings for record in records], names)
     values_of = {name: {as_text(record.settings.get(name, "")) for record in records} for name in names}
     uncommon = [name for name, values in values_of.items() if name not in keys and len(values) > 1]
-    return Settings(keys, uncommon, [name for name, values in values_of.items() if len(values) == 1])
+    return keys, uncommon, [name for name, values in values_of.items() if len(values) == 1]
 
 
 def differing(runs: Sequence[Mapping[str, Any]], keys: Sequence[str]) -> list[str]:
@@ -54,23 +45,9 @@ def differing(runs: Sequence[Mapping[str, Any]], keys: Sequence[str]) -> list[st
     return [key for key in keys if differs(key)]
 
 
-class Division(NamedTuple):
-    """The keys that divide runs.
-
-    Attributes:
-        groups: runs that agree in these are one group.
-        conditions: groups are compared where these agree; they are not chosen, and the ranking is sorted by them.
-        blocks: runs of two groups are compared where these agree: the other settings that are chosen.
-    """
-
-    groups: Sequence[str]
-    conditions: list[str]
-    blocks: list[str]
-
-
 def divide(
     records: Sequence[RunRecord], differing: Sequence[str], group_by: Sequence[str] | None, of_search: bool
-) -> Division:
+) -> tuple[Sequence[str], list[str], list[str]]:
     """Return the keys that divide runs.
 
     Args:
@@ -79,13 +56,18 @@ def divide(
         group_by: the keys that define a group; None: all that differ, except seeds and fold. Then the target, the
             number of training points and the noise are conditions.
         of_search: whether they are the runs of a search, which has neither conditions nor blocks.
+
+    Returns:
+        Three lists of keys. Runs that agree in the first are one group. Groups are compared where the second, the
+        conditions, agree; they are not chosen, and the ranking is sorted by them. Runs of two groups are compared where
+        the third, the blocks, agree: the other settings that are chosen.
     """
     chosen = [name for name in differing if name not in SEEDS and not _follows(name, records, differing)]
     groups = chosen if group_by is None else group_by
     if of_search:
-        return Division(groups, [], [])
+        return groups, [], []
     conditions = [name for name in chosen if group_by is None and _is_condition(name)]
-    return Division(groups, conditions, [name for name in chosen if name not in groups])
+    return groups, conditions, [name for name in chosen if name not in groups]
 
 
 def _is_condition(key: str) -> bool:

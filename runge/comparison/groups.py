@@ -96,12 +96,8 @@ class Place(NamedTuple):
     block: str = ""
 
 
-class _Value(NamedTuple):
-    """The metric of a run, infinite if it diverged, with its fold and its seed."""
-
-    fold: tuple[Any, Any]
-    seed: tuple[str, Any]
-    metric: float
+_Value = tuple[tuple[Any, Any], tuple[str, Any], float]
+"""The fold and the seed of a run, and its metric, infinite if it diverged."""
 
 
 def group(records: Sequence[RunRecord], places: Sequence[Place], metric: str) -> list[Group]:
@@ -120,11 +116,11 @@ def group(records: Sequence[RunRecord], places: Sequence[Place], metric: str) ->
     for place, seed, record in zip(places, _seeds(records), records, strict=True):
         fold, seed_of_block = (record.settings.get("data.seed"), record.settings.get(FOLD)), (place.block, seed)
         if record.status == "diverged" and record.settings:
-            values[place.group].append(_Value(fold, seed_of_block, math.inf))
+            values[place.group].append((fold, seed_of_block, math.inf))
         elif record.status != "finished":
             unfinished[place.group] += 1
         elif (value := record.figures.get(metric)) is not None:
-            values[place.group].append(_Value(fold, seed_of_block, float(value)))
+            values[place.group].append((fold, seed_of_block, float(value)))
     order = {condition: i for i, condition in enumerate(dict.fromkeys(place.condition for place in places))}
 
     def rank(candidate: Group) -> tuple[Any, ...]:
@@ -138,13 +134,13 @@ def group(records: Sequence[RunRecord], places: Sequence[Place], metric: str) ->
 def _group(name: str, runs: Sequence[_Value], unfinished: int, condition: str) -> Group:
     """Return a group, with the mean of each fold and the geometric mean of each seed."""
     folds, seeds = defaultdict[Any, list[float]](list), defaultdict[Any, list[float]](list)
-    for run in runs:
-        folds[run.fold].append(run.metric)
-        seeds[run.seed].append(run.metric)
+    for fold, seed, metric in runs:
+        folds[fold].append(metric)
+        seeds[seed].append(metric)
     means = {} if any(number is None for _, number in folds) else {k: statistics.fmean(x) for k, x in folds.items()}
     with np.errstate(divide="ignore"):  # an error of 0
         of_seeds = {seed: float(np.exp(np.mean(np.log(x)))) for seed, x in seeds.items()}
-    return Group(name, tuple(sorted(run.metric for run in runs)), unfinished, means, of_seeds, condition)
+    return Group(name, tuple(sorted(metric for *_, metric in runs)), unfinished, means, of_seeds, condition)
 
 
 def _seeds(records: Sequence[RunRecord]) -> list[Any]:

@@ -158,17 +158,15 @@ def describe_lead(groups: Sequence[Group], where: str = "") -> str:
     the second in at most 5 % of sweeps, and more rarely for k > 2.
 
     Args:
-        groups: the groups, the best first.
+        groups: the groups, at least two, the best first.
         where: the scope of the claim, such as " for these rows".
 
     Returns:
-        Sentences; without a claim if one of the first two groups has fewer than five seeds; empty without two groups.
+        Sentences; without a claim if one of the first two groups has fewer than five seeds.
 
     References:
         S. Gutmann, Z. Maymin (1987). Is the selected population the best? https://doi.org/10.1214/aos/1176350376
     """
-    if len(groups) < 2:
-        return ""
     first, second = groups[:2]
     if first.folds and second.folds:
         return _describe_folds(first, second)

@@ -8,7 +8,7 @@ from runge.comparison.limits import WIDE_TERMINAL
 from runge.comparison.runs import OF_DATA
 from runge.data.column_roles import listed
 from runge.metrics import QUANTITIES, TEST_MSE_DF, TEST_MSE_F, TEST_NRMSE_DF, TEST_NRMSE_F, VAL_NRMSE, key, on_test
-from runge.records.reading import COLUMNS, RunRecord
+from runge.records.reading import RunRecord
 
 _BY_FOLD = "in which each point is predicted by a network that did not see it: the mean over the folds"
 
@@ -82,8 +82,3 @@ def report_columns(metric: str, metrics: Sequence[str]) -> list[str]:
     of_test = [name for name in metrics if name.startswith("test/") and name.count("/") == 1]
     own = [name for name in of_test if name != "test/loss"]
     return list(dict.fromkeys((*first_columns(metric), *(key("test", name) for name in QUANTITIES), *own)))
-
-
-def csv_columns(settings: Sequence[str], metrics: Sequence[str]) -> list[str]:
-    """Return the columns of the CSV file: the status, the settings in which the runs differ, and all metrics."""
-    return [*COLUMNS, *settings, *metrics]

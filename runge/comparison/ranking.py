@@ -11,13 +11,13 @@ from runge.comparison.differing_settings import compare_settings, divide
 from runge.comparison.groups import Group, Place, group
 from runge.comparison.lead import Difference, compare_with_best
 from runge.comparison.limits import MOST_LEADS
-from runge.comparison.metric_columns import choose_metric, csv_columns
+from runge.comparison.metric_columns import choose_metric
 from runge.comparison.naming import as_text, candidate_names, label, names_of
 from runge.comparison.runs import collect, comparable, is_judged, nearest, searched_metric
 from runge.data.column_roles import listed
 from runge.records.files import printable
 from runge.records.leaderboard import Leaderboard, read_leaderboard
-from runge.records.reading import RunRecord, table
+from runge.records.reading import COLUMNS, RunRecord, table
 from runge.records.trials import Trials, read_trials
 
 
@@ -92,7 +92,7 @@ class Ranking:
 
     def csv(self) -> str:
         """Return a row per run: its status, its overrides, the settings in which the runs differ, all final figures."""
-        names = csv_columns(self.keys, self.metrics)
+        names = [*COLUMNS, *self.keys, *self.metrics]
         buffer = io.StringIO()
         writer = csv.writer(buffer, lineterminator="\n")
         writer.writerow(map(_csv_cell, names))
@@ -153,21 +153,21 @@ def rank(
     for name in group_by or ():
         if name not in names:
             raise ValueError(f"--group-by: {nearest(name, names)}; got {name!r}")
-    settings = compare_settings(runs, list(names))
+    keys, uncommon, common = compare_settings(runs, list(names))
     reason = ""
     if metric is None and searched_metric(trials) in metrics:
         metric = searched_metric(trials)
     if not metric:
         judged = [run for run in runs if is_judged(run, board)]
-        metric, reason = choose_metric(judged or runs, settings.differing)
+        metric, reason = choose_metric(judged or runs, keys)
     _check_metric(metric, metrics)
-    division = divide(runs, settings.differing, group_by, of_search=bool(trials or board))
-    runs = _sorted(runs, metric, division.conditions)
-    groups_of_runs = names_of(runs, division.groups)
+    of_groups, conditions, blocks = divide(runs, keys, group_by, of_search=bool(trials or board))
+    runs = _sorted(runs, metric, conditions)
+    groups_of_runs = names_of(runs, of_groups)
     if board and group_by is None:
         groups_of_runs = candidate_names(board, [run.path for run in runs], groups_of_runs)
     places = [
-        Place(name, label(run.settings, division.conditions), label(run.settings, division.blocks))
+        Place(name, label(run.settings, conditions), label(run.settings, blocks))
         for name, run in zip(groups_of_runs, runs, strict=True)
     ]
     groups = group(runs, places, metric)
@@ -177,12 +177,12 @@ def rank(
         records=runs,
         repetitions=len(records) - len(runs),
         metrics=metrics,
-        keys=settings.differing,
-        uncommon=settings.uncommon,
-        common=settings.common,
+        keys=keys,
+        uncommon=uncommon,
+        common=common,
         metric=metric,
         reason=reason,
-        conditions=division.conditions,
+        conditions=conditions,
         places=places,
         groups=groups,
         leads=leads,

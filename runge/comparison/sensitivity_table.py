@@ -5,8 +5,6 @@ from typing import NamedTuple
 
 from runge.records.leaderboard import Influence, Sensitivity
 
-__all__ = ["InfluenceRow", "rows_by_output"]
-
 _NEGLIGIBLE_ERROR = 1e-4
 """The relative error below which a number is shown without it: three digits have none of it."""
 

@@ -19,10 +19,7 @@ from runge.records.reading import RunRecord
 
 
 def error_table(
-    metrics: Mapping[str, float | int | None],
-    regions: Sequence[str],
-    outputs: Sequence[str],
-    columns: int = 0,
+    metrics: Mapping[str, float | int | None], regions: Sequence[str], outputs: Sequence[str], columns: int = 0
 ) -> Table:
     """Return the test errors of one run: a row for the whole and one per region or output, a column per quantity.
 

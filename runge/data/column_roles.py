@@ -102,10 +102,7 @@ def find_roles(file: File, table: Table) -> Roles:
     columns, derivatives = file.names, table.derivatives
     inputs, outputs = table.inputs or file.inputs, table.outputs or file.outputs
     every = {*columns}
-    if derivatives is None:
-        partials = find_partials(file, inputs or columns, outputs or columns)
-    else:
-        partials = {(y, x): column for y, columns in derivatives.items() for x, column in columns.items()}
+    partials = find_partials(file, inputs or columns, outputs or columns, derivatives)
     inferred = not (inputs and outputs)
     of, by = {y for y, _ in partials}, {x for _, x in partials}
     inputs = inputs or [name for name in columns if name in by]
@@ -163,12 +160,18 @@ def find_seconds(
     return seconds
 
 
-def find_partials(file: File, inputs: Collection[str], outputs: Collection[str]) -> dict[tuple[str, str], str]:
-    """Find the columns that are named d<output>_d<input> after two other columns, also without the units of these.
+def find_partials(
+    file: File, inputs: Collection[str], outputs: Collection[str], derivatives: Mapping[str, Mapping[str, str]] | None
+) -> dict[tuple[str, str], str]:
+    """Return the columns of `derivatives`, by outputs and inputs, or without it the ones named d<output>_d<input>.
+
+    Their names may lack the units of the two columns that they are named after.
 
     Raises:
         ConfigurationError: a column can be read in several ways, or two in the same way.
     """
+    if derivatives is not None:
+        return {(y, x): column for y, columns in derivatives.items() for x, column in columns.items()}
     partials: dict[tuple[str, str], str] = {}
     of, by = {*outputs}, {*inputs}
     of_bare, by_bare = _by_bare_name(outputs), _by_bare_name(inputs)

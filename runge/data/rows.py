@@ -78,10 +78,8 @@ class Rows:
         labels = [array.reshape(len(x), -1) for array in (y, dydx, seconds) if array is not None]
         is_known = ~np.isnan(np.concatenate(labels, axis=1)).all(axis=1)
         if not is_known.all():
-            x, y = x[is_known], y[is_known]
-            dydx = dydx[is_known]
-            sets, seconds = (None if array is None else array[is_known] for array in (sets, seconds))
-            groups = None if groups is None else groups[is_known]
+            x, y, dydx = (array[is_known] for array in (x, y, dydx))
+            sets, seconds, groups = (None if array is None else array[is_known] for array in (sets, seconds, groups))
         contents = [x, y, dydx, *(array for array in (sets, seconds, groups) if array is not None)]
         checksum = hashlib.sha256(repr(([array.shape for array in contents], [*inputs, "", *outputs])).encode())
         for array in contents:

@@ -101,11 +101,7 @@ class Dataset(NamedTuple):
 
 
 def sample(
-    target: Target,
-    sampling: Sampling,
-    generator: torch.Generator,
-    data: Data,
-    sample_weight: SampleWeight = "none",
+    target: Target, sampling: Sampling, generator: torch.Generator, data: Data, sample_weight: SampleWeight = "none"
 ) -> Dataset:
     """Sample a function and its derivative, unscaled, in float64, for training, validation and test.
 

@@ -19,12 +19,7 @@ from runge.records.files import read_bytes, read_json, write
 
 __all__ = ["FORMATS", "card", "export"]
 
-FORMATS = {
-    "onnx": onnx_model,
-    "numpy": numpy_source,
-    "casadi": casadi_source,
-    "c": c_source,
-}
+FORMATS = {"onnx": onnx_model, "numpy": numpy_source, "casadi": casadi_source, "c": c_source}
 """The formats by name: each returns the content of its files by their suffixes, last the file that a user opens."""
 
 _WITH_INTERVALS = ("onnx", "numpy")

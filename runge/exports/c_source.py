@@ -67,9 +67,7 @@ _RESERVED |= {"HUGE_VAL", "INFINITY", "NAN", "NULL", "fpclassify", "isgreater", 
 _RESERVED |= {"islessequal", "islessgreater", "isnormal", "isunordered", "linux", "signbit", "unix"}
 
 
-def c_source(
-    function: Function, interval: float | None = None, hessian: bool = False, name: str = "function.c"
-) -> dict[str, bytes]:
+def c_source(function: Function, interval: float | None, hessian: bool, name: str) -> dict[str, bytes]:
     r"""Return a header, and a file in C99 with one function, the mean over members, which computes in double precision.
 
     .. code-block:: c

@@ -1,13 +1,12 @@
 """Write the value and the Jacobian as a Python file that needs only NumPy, and its weights."""
 
-import io
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from runge.exports.card import card
-from runge.exports.sources import TEMPLATES, activations, folded
+from runge.exports.sources import python_source
 from runge.function.function import Function
 
 __all__ = ["numpy_source"]
@@ -31,37 +30,26 @@ _ACTIVATIONS: dict[str, list[str]] = {
 """The lines that compute h = s(z), s1 = s'(z) and s2 = s''(z)."""
 
 
-def numpy_source(
-    function: Function, interval: float | None = None, hessian: bool = False, name: str = "function"
-) -> dict[str, bytes]:
+def numpy_source(function: Function, interval: float | None, hessian: bool, name: str) -> dict[str, bytes]:
     """Return the weights, and a module with the function `value_and_derivative`, which computes in float64.
 
     Raises:
         ConfigurationError: the activation has no formula in NumPy.
     """
-    names = activations(function, "numpy", _ACTIVATIONS)
-    arrays, calls = list[np.ndarray](), list[str]()
-    for name, network in zip(names, function.networks, strict=True):
-        arrays_of_stack = folded(network)
-        place = f"*WEIGHTS[{len(arrays)}:{len(arrays) + len(arrays_of_stack)}]"
-        calls.append(f"networks(x, {name}, {place})")
-        arrays += arrays_of_stack
-    buffer = io.BytesIO()
-    np.savez(buffer, *arrays)
     d, p = len(function.inputs), len(function.outputs)
-    source = TEMPLATES.get_template("numpy.py.jinja").render(
+    source, weights = python_source(
+        function,
+        "numpy",
+        _ACTIVATIONS,
+        1.0,
         card=card(function, interval),
-        activations={name: _ACTIVATIONS[name] for name in names},
-        calls=calls,
         members=function.members,
-        inputs=d,
-        outputs=p,
         shapes=[str(("N", *[p] * (p > 1), *[d] * order)).replace("'", "") for order in range(3)],
         hessian=hessian,
         interval=interval,
         **_ends(function, interval),
     )
-    return {".npz": buffer.getvalue(), ".py": source.encode()}
+    return {".npz": weights, ".py": source}
 
 
 def _ends(function: Function, interval: float | None) -> dict[str, Any]:

@@ -20,9 +20,7 @@ from runge.sobolev.jet import mean_over, std_over
 __all__ = ["onnx_model"]
 
 
-def onnx_model(
-    function: Function, interval: float | None = None, hessian: bool = False, name: str = "function"
-) -> dict[str, bytes]:
+def onnx_model(function: Function, interval: float | None, hessian: bool, name: str) -> dict[str, bytes]:
     """Return a file with the input `x` and the outputs of `_names`; its metadata are the keys of the card, as JSON."""
     try:
         import onnx
@@ -79,14 +77,8 @@ class _ValueAndDerivative(nn.Module):
 
 def _names(function: Function, interval: float | None, hessian: bool) -> list[str]:
     """Return the names of the results."""
-    several = ["u_std", "du_std"] if function.members > 1 else []
-    return [
-        "u",
-        "du",
-        *["d2u"] * hessian,
-        *several,
-        *([] if interval is None else ["u_low", "u_high", "du_low", "du_high"]),
-    ]
+    names = ["u", "du", *["d2u"] * hessian, *["u_std", "du_std"] * (function.members > 1)]
+    return names + ["u_low", "u_high", "du_low", "du_high"] * (interval is not None)
 
 
 def _program(function: Function, interval: float | None, hessian: bool) -> torch.export.ExportedProgram:

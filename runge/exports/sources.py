@@ -1,9 +1,11 @@
 """Templates, names of activations, and weights in the user's units, for the formats that are source text."""
 
 import copy
-from collections.abc import Collection
+import io
+from collections.abc import Collection, Mapping, Sequence
 from functools import partial
 from pprint import pformat
+from typing import Any
 
 import numpy as np
 from jinja2 import Environment, PackageLoader, StrictUndefined
@@ -13,7 +15,7 @@ from runge.function.function import Function
 from runge.sobolev.network import StackedMLP
 from runge.sobolev.units import Units
 
-__all__ = ["TEMPLATES", "activations", "folded"]
+__all__ = ["TEMPLATES", "activations", "folded", "python_source"]
 
 TEMPLATES = Environment(
     loader=PackageLoader("runge.exports"), trim_blocks=True, lstrip_blocks=True, undefined=StrictUndefined
@@ -33,6 +35,34 @@ def activations(function: Function, to: str, supported: Collection[str]) -> list
         rule = f"model.activation: {to} supports {', '.join(supported)}, got {unknown[0]!r}"
         raise ConfigurationError(f"{rule}; onnx supports all")
     return names
+
+
+def python_source(
+    function: Function, to: str, formulas: Mapping[str, Sequence[str]], share: float, **context: Any
+) -> tuple[bytes, bytes]:
+    """Return a module in Python, from the template of a format, and its weights as an NPZ file.
+
+    Args:
+        function: the function.
+        to: the name of the format.
+        formulas: the lines of each activation.
+        share: the factor of each network's last layer.
+        **context: what else the template needs.
+
+    Raises:
+        ConfigurationError: the format has no formula of an activation.
+    """
+    names = activations(function, to, formulas)
+    arrays, calls = list[np.ndarray](), list[str]()
+    for name, network in zip(names, function.networks, strict=True):
+        *layers, last, bias = folded(network)
+        calls.append(f"networks(x, {name}, *WEIGHTS[{len(arrays)}:{len(arrays) + len(layers) + 2}])")
+        arrays += [*layers, share * last, share * bias]
+    buffer = io.BytesIO()
+    np.savez(buffer, *arrays)
+    context |= {"activations": {name: formulas[name] for name in names}, "calls": calls}
+    context |= {"inputs": len(function.inputs), "outputs": len(function.outputs)}
+    return TEMPLATES.get_template(f"{to}.py.jinja").render(context).encode(), buffer.getvalue()
 
 
 def folded(network: StackedMLP) -> list[np.ndarray]:

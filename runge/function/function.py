@@ -11,9 +11,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from runge.function.arguments import Argument
 from runge.function.calibration import Calibration
-from runge.function.mean import MeanNetwork
+from runge.function.mean import Argument, MeanNetwork
 from runge.function.outside import Box, NearestRow, input_weights, thinned
 from runge.function.residuals import UnseenErrors, rows_of
 from runge.function.spread import groups_by_rows, spread_over
@@ -82,7 +81,9 @@ class Function(MeanNetwork):
         super().__init__(networks, inputs, outputs)
         self.configuration = dict(configuration)  # a mapping proxy cannot be pickled
         self.runs, self.inside = tuple(runs), inside
-        self.groups, self._calibration = groups_by_rows(rows), calibration
+        self.groups = groups_by_rows(rows)
+        if calibration is not None:
+            self.calibration = calibration
 
     def forward(self, x: Argument) -> Any:
         """Return the value u(x).
@@ -118,7 +119,7 @@ class Function(MeanNetwork):
         spreads = self._evaluate(x, lambda points: [std_over(channels) for channels in self.jet(points)])
         return self._shaped(*spreads)
 
-    @property
+    @cached_property
     def calibration(self) -> Calibration:
         """The calibration of the intervals.
 
@@ -126,16 +127,10 @@ class Function(MeanNetwork):
             ConfigurationError: the table of its runs has changed, or is gone.
             ValueError: it has no runs, or no row was left out of the training of any.
         """
-        if self._calibration is None:
-            if "file" not in (self.configuration.get("data") or {}) or not self.runs:
-                raise ValueError("intervals need runs on a table, with rows that were left out of their training")
-            errors = UnseenErrors.of(self.jet, self.runs, everywhere=False)
-            self._calibration = errors.calibrate(range(self.members), local=bool(self.groups))
-        return self._calibration
-
-    @calibration.setter
-    def calibration(self, calibration: Calibration) -> None:
-        self._calibration = calibration
+        if "file" not in (self.configuration.get("data") or {}) or not self.runs:
+            raise ValueError("intervals need runs on a table, with rows that were left out of their training")
+        errors = UnseenErrors.of(self.jet, self.runs, everywhere=False)
+        return errors.calibrate(range(self.members), local=bool(self.groups))
 
     def interval(self, x: Argument, level: float = 0.9) -> tuple[Any, Any]:
         """Return the lower and the upper end of an interval for the label at x, as `value_and_derivative_interval`."""
@@ -161,16 +156,13 @@ class Function(MeanNetwork):
         """
         self.calibration.factors(level)  # its errors come before anything is evaluated
 
-        def ends(points: Tensor) -> tuple[Tensor, ...]:
+        def ends(points: Tensor) -> list[Tensor]:
             jet = self.jet(points)
-            means = [mean_over(tensor) for tensor in jet]
-            pairs = [(m - half, m + half) for m, half in zip(means, self.half_widths(jet, level), strict=True)]
-            return tuple(end for pair in pairs for end in pair)
+            pairs = [*zip(map(mean_over, jet), self.half_widths(jet, level), strict=True)]
+            return [mean + sign * half for sign in (-1, 1) for mean, half in pairs]
 
-        low, high, derivative_low, derivative_high = self._evaluate(x, ends)
-        (low, derivative_low), (high, derivative_high) = (
-            self._shaped(*pair) for pair in ((low, derivative_low), (high, derivative_high))
-        )
+        results = self._evaluate(x, ends)
+        (low, derivative_low), (high, derivative_high) = self._shaped(*results[:2]), self._shaped(*results[2:])
         return (low, high), (derivative_low, derivative_high)
 
     def half_widths(self, jet: Sequence[Tensor], level: float) -> list[Tensor]:
@@ -216,7 +208,7 @@ class Function(MeanNetwork):
     def input_weights(self) -> np.ndarray:
         """How much each input matters, (D,), as `input_weights`; raises what `outside` raises."""
         x = self._training_inputs
-        slopes = self.derivative(x[:, 0] if len(self.inputs) == 1 else x).astype(float)
+        slopes = self.derivative(x).astype(float)
         return input_weights(x, slopes.reshape(len(x), len(self.outputs), len(self.inputs)))
 
     @cached_property
@@ -254,9 +246,9 @@ class Function(MeanNetwork):
     def _load_from_state_dict(self, *args: Any, **kwargs: Any) -> None:
         """Load parameters, as torch does for each submodule, and forget the runs and rows of those before."""
         super()._load_from_state_dict(*args, **kwargs)
-        self._calibration, self.inside = None, None
-        self.runs, self.groups = (), []
-        for name in ("input_weights", "_training_inputs", "_measure"):
+        self.runs, self.inside = (), None
+        self.groups = []
+        for name in ("calibration", "input_weights", "_training_inputs", "_measure"):
             self.__dict__.pop(name, None)
 
     def _disagreement(self, x: Tensor) -> Tensor:

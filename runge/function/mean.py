@@ -3,15 +3,18 @@
 from collections.abc import Callable, Sequence
 from typing import Any, cast
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 from runge.data.table import numbered
-from runge.function.arguments import Argument, evaluate_in_chunks, without_single
 from runge.sobolev.jet import jet, mean_over
 from runge.sobolev.network import StackedMLP
 
-__all__ = ["MeanNetwork"]
+__all__ = ["Argument", "MeanNetwork"]
+
+Argument = Any
+"""A tensor, an array, numbers, a Series, or a table, as a DataFrame, whose columns are taken by the inputs' names."""
 
 _CHUNK_POINTS = 2**12
 """The points that are evaluated at a time, over the members: the numbers of a layer fit the CPU's cache."""
@@ -89,7 +92,11 @@ class MeanNetwork(nn.Module):
         return self._evaluate(x, means, along=along, of_each=len(self.inputs) ** max(0, order - 1))
 
     def _shaped(self, *results: Any) -> Any:
-        return results if len(self.outputs) > 1 else without_single(results, len(self.inputs))
+        """Return u, (..., P), and its derivatives, (..., P, D, ...), without the axes of one output and one input."""
+        if len(self.outputs) > 1:
+            return results
+        axis = 0 if len(self.inputs) == 1 else slice(None)
+        return tuple(derivative[(..., 0, *[axis] * (derivative.ndim - results[0].ndim))] for derivative in results)
 
     def jet(self, x: Tensor, order: int = 1, along: Tensor | None = None) -> list[Tensor]:
         """Return u, (M, N, P), u', (M, N, P, D), and u'', (M, N, P, D, D), up to an order, of each member.
@@ -109,13 +116,55 @@ class MeanNetwork(nn.Module):
         along: Argument | None = None,
         of_each: int = 1,
     ) -> list[Any]:
-        """Return the results of a function of points, of which each has `of_each` numbers."""
-        return evaluate_in_chunks(
-            function,
-            x,
-            along,
-            inputs=self.inputs,
-            like=self.like if like is None else like,
-            at_once=max(1, _CHUNK_POINTS // (self.members * of_each)),
-            together=any(parameter.requires_grad for parameter in self.parameters()),
-        )
+        """Return the results of a function of points (1, N, D) at x, with the shape of x in the place of (1, N).
+
+        Args:
+            x: the points, of the shape (..., D), or of any shape with one input.
+            function: takes the points, and the directions if there are any, and returns results (1, N, ...).
+            like: a tensor on the device and in the precision in which the function takes points; None: `like`.
+            along: directions, broadcast to the shape of x.
+            of_each: how many numbers a result has of each point.
+
+        Raises:
+            ValueError: a table lacks an input, x has another shape, or directions cannot be broadcast to it.
+        """
+        arguments = [_columns(argument, self.inputs) for argument in (x, along) if argument is not None]
+        is_array = isinstance(arguments[0], (np.ndarray, np.generic))
+        # In float64 numbers are not rounded before standardised units subtract their mean.
+        tensors = [
+            argument if isinstance(argument, Tensor) else torch.from_numpy(np.array(argument, float))
+            for argument in arguments
+        ]
+        points, dimension = [tensor.to(self.like if like is None else like) for tensor in tensors], len(self.inputs)
+        shape = points[0].shape
+        if dimension > 1 and (not shape or shape[-1] != dimension):
+            raise ValueError(f"x: must have the shape (..., {dimension}), one column per input; got {tuple(shape)}")
+        for i, argument in enumerate(points[1:], start=1):
+            try:
+                points[i] = argument.expand(shape)
+            except RuntimeError as error:
+                rule = f"v: must have the shape of x, {tuple(shape)}, or one that is broadcast to it"
+                raise ValueError(f"{rule}; got {tuple(argument.shape)}") from error
+        rows = [argument.reshape(1, -1, dimension) for argument in points]
+        with torch.set_grad_enabled(torch.is_grad_enabled() and not is_array):
+            differentiated = any(tensor.requires_grad for tensor in (*rows, *self.parameters()))
+            if torch.compiler.is_compiling() or (torch.is_grad_enabled() and differentiated):
+                results = function(*rows)
+            else:
+                at_once = max(1, _CHUNK_POINTS // (self.members * of_each))
+                chunks = zip(*(argument.split(at_once, dim=1) for argument in rows), strict=True)
+                of_chunks = [function(*chunk) for chunk in chunks]
+                results = [torch.cat(pieces, dim=1) for pieces in zip(*of_chunks, strict=True)]
+        results = [
+            result.reshape((*(shape if dimension == 1 else shape[:-1]), *result.shape[2:])) for result in results
+        ]
+        return [result.numpy(force=True) for result in results] if is_array else results
+
+
+def _columns(x: Argument, inputs: Sequence[str]) -> Argument:
+    if not hasattr(x, "columns"):
+        return x.to_numpy(float) if hasattr(x, "to_numpy") else x  # a Series
+    if missing := [name for name in inputs if name not in x.columns]:
+        raise ValueError(f"x: must have a column for each input, {', '.join(inputs)}; missing: {missing}")
+    x = np.stack([np.asarray(x[name], float) for name in inputs], axis=-1)
+    return x[:, 0] if len(inputs) == 1 else x

@@ -40,13 +40,12 @@ def predict(function: "Function", x: np.ndarray, interval: float | None = None, 
     Raises:
         ConfigurationError, ValueError: there are no intervals, as `Function.value_and_derivative_interval`.
     """
-    points = x[:, 0] if len(function.inputs) == 1 else x
-    u, du, *second = function.value_derivative_hessian(points) if hessian else function.value_and_derivative(points)
+    u, du, *second = function.value_derivative_hessian(x) if hessian else function.value_and_derivative(x)
     named = {"": (u, du)}
     if function.members > 1:
-        named["_std"] = function.value_and_derivative_std(points)
+        named["_std"] = function.value_and_derivative_std(x)
     if interval is not None:
-        (low, high), (slope_low, slope_high) = function.value_and_derivative_interval(points, interval)
+        (low, high), (slope_low, slope_high) = function.value_and_derivative_interval(x, interval)
         named |= {"_low": (low, slope_low), "_high": (high, slope_high)}
     shapes = {"u": (len(x), len(function.outputs)), "du": (len(x), len(function.outputs), x.shape[1])}
     prediction = {
@@ -100,7 +99,7 @@ def as_frame(x: np.ndarray, prediction: Arrays, function: "Function", marks: Arr
 
 def outside_of(function: "Function", x: np.ndarray) -> np.ndarray:
     """Return how far points, (m, D), are outside the training data, (m,), as `Function.outside`."""
-    return function.outside(x[:, 0] if len(function.inputs) == 1 else x)
+    return function.outside(x).reshape(len(x))
 
 
 def sets_of(function: "Function", x: np.ndarray) -> np.ndarray:
@@ -136,10 +135,7 @@ def read_rows(file: File, function: "Function", hessian: bool) -> tuple[list[np.
     """
     inputs, outputs = function.inputs, function.outputs
     data = function.configuration.get("data") or {}
-    if (derivatives := data.get("derivatives")) is not None:
-        partials = {(y, x): column for y, columns in derivatives.items() for x, column in columns.items()}
-    else:
-        partials = find_partials(file, inputs, outputs)
+    partials = find_partials(file, inputs, outputs, data.get("derivatives"))
     chosen = data.get("inputs") and str(data.get("file")).lower().endswith(".npz")
     unnamed = file.inputs is not None and len(file.inputs) != len(inputs) and not chosen
     if unnamed or not {*inputs} <= {*file.names}:

@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -36,15 +37,13 @@ _MOST_DRAWN_ROWS = 2000
 
 def section_of(function: "Function", x: Array, along: Sequence[int] | None = None) -> Section:
     """Evaluate a function at points x, (N, D), along which some inputs vary, by default all, with its intervals."""
-    points, (u, du) = x[:, 0] if x.shape[1] == 1 else x, _evaluated(function, x)
+    u, du = _evaluated(function, x)
     around, around_du = np.full(u.shape, np.nan), np.full(du.shape, np.nan)
     outside = np.zeros(len(x), bool)
-    try:
-        outside = function.outside(points) > OUTSIDE
-        (low, high), (slope_low, slope_high) = function.value_and_derivative_interval(points, LEVEL)
+    with suppress(ValueError, OSError):  # it has no intervals, or the table of its rows is gone
+        outside = function.outside(x).reshape(len(x)) > OUTSIDE
+        (low, high), (slope_low, slope_high) = function.value_and_derivative_interval(x, LEVEL)
         around, around_du = (high - low).reshape(u.shape) / 2, (slope_high - slope_low).reshape(du.shape) / 2
-    except (ValueError, OSError):  # it has no intervals, or the table of its rows is gone
-        pass
     inputs = [*range(x.shape[1])] if along is None else [*along]
     return Section(x[:, inputs], u, du[..., inputs], around, around_du[..., inputs], outside)
 
@@ -125,5 +124,5 @@ def fit_of_function(function: "Function", x: Array, f: Array, df: Array) -> Samp
 def _evaluated(function: "Function", x: Array) -> list[Array]:
     """Return the values, (N, P), and the derivatives, (N, P, D), of a function at x, (N, D)."""
     shapes = (len(x), len(function.outputs)), (len(x), len(function.outputs), x.shape[1])
-    pair = function.value_and_derivative(x[:, 0] if x.shape[1] == 1 else x)
+    pair = function.value_and_derivative(x)
     return [derivative.reshape(shape) for derivative, shape in zip(pair, shapes, strict=True)]

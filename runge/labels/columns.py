@@ -106,16 +106,15 @@ def check_columns(x: Floats, y: Floats, dydx: Floats) -> ColumnCheck:
         return ColumnCheck([], [], [], {})
     together, most = is_known[:, outputs].all(1).sum(), is_known[:, outputs].sum(0).max()
     pairs = Pairs.of(x, y[:, outputs], dydx[:, outputs]) if together >= _LEAST_TOGETHER * most else None
-    if pairs is None and len(outputs) > 1:
-        alone = [_numbered(check_columns(x, y[:, [p]], dydx[:, [p]]), [p]) for p in outputs.tolist()]
+    if pairs is None:
+        several = outputs.tolist() if len(outputs) > 1 else []
+        alone = [_numbered(check_columns(x, y[:, [p]], dydx[:, [p]]), [p]) for p in several]
         return ColumnCheck(
             [mistake for check in alone for mistake in check.mistakes],
             [place for check in alone for place in check.seen],
             [place for check in alone for place in check.unseen],
             {p: rows for check in alone for p, rows in check.rows.items()},
         )
-    if pairs is None:
-        return ColumnCheck([], [], [], {})
     labels = Labels(pairs, y[:, outputs], dydx[:, outputs])
     mistakes, corrected = _confirmed(labels, _search(labels))
     for p in range(len(outputs)):

@@ -34,11 +34,7 @@ LOGARITHMS = {
 }
 """The tags of the logarithms of figures. TensorBoard sorts tags; HPARAMS begins with the first five of all."""
 
-_LAYOUT = {
-    "Errors of a run": {
-        "log10 of the errors; lambda_d from where it is on": ("Multiline", ["^[134] "]),
-    }
-}
+_LAYOUT = {"Errors of a run": {"log10 of the errors; lambda_d from where it is on": ("Multiline", ["^[134] "])}}
 
 _LONGEST = 60
 """The most characters of a directory's name, because a path may have 260 in Windows."""

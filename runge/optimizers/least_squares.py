@@ -18,7 +18,7 @@ from runge.sobolev import losses
 from runge.sobolev.jacobian import readout
 from runge.sobolev.tape import Tape
 
-__all__ = ["RANK", "Factorisation", "LeastSquares", "grid_point", "libraries", "solve_last_layer"]
+__all__ = ["RANK", "Factorisation", "FixedNeurons", "LeastSquares", "grid_point", "libraries", "solve_last_layer"]
 
 Slopes = Annotated[list[Positive], Field(min_length=2, max_length=2)]
 
@@ -38,7 +38,18 @@ _lapack: Any = scipy.linalg.lapack
 
 
 @checked
-class LeastSquares(Optimizer):
+class FixedNeurons(Optimizer):
+    """An optimiser that leaves the hidden layers as drawn, or scales them, and solves the last layer."""
+
+    by_gradient: ClassVar[bool] = False
+    one_thread: ClassVar[bool] = True
+    last_layer_alone: ClassVar[bool] = True
+    # Every step is a fit of its own, which is to be validated.
+    demands: ClassVar[Needs] = {**LINEAR_ALGEBRA, "trainer.log_every": (1,)}
+
+
+@checked
+class LeastSquares(FixedNeurons):
     r"""Fixed neurons: hidden layers that stay as drawn, and a last layer that minimises the loss exactly.
 
     Each of the K steps is another fit, which does not depend on the ones before: step k gives the first layer the mean
@@ -69,14 +80,6 @@ class LeastSquares(Optimizer):
         J. G. van der Corput (1935). Verteilungsfunktionen I. Proceedings of the Akademie van Wetenschappen te
         Amsterdam 38, 813-821 (digits in reverse).
     """
-
-    by_gradient: ClassVar[bool] = False
-    one_thread: ClassVar[bool] = True
-    last_layer_alone: ClassVar[bool] = True
-    demands: ClassVar[Needs] = {
-        **LINEAR_ALGEBRA,
-        "trainer.log_every": (1,),  # every step is a fit of its own, which is to be validated
-    }
 
     slopes: Slopes
     per_input: bool = False

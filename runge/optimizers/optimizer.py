@@ -2,7 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 import torch
@@ -43,6 +43,11 @@ class Problem:
         lambda_d = None if self.lambda_d is None else self.lambda_d[members]
         network, points = self.network.take(members), self.points.take(members)
         return Problem(network, points, self.scale[members], lambda_d, self.function)
+
+    def on(self, points: Tensor) -> "Problem":
+        """Return the problem on some points of all members, given their indices, (K,), with the same network."""
+        index = points.to(self.points.x.device).expand(len(self.points.x), -1)
+        return replace(self, points=self.points.minibatch(index))
 
     def loss_and_gradient(self) -> tuple[Tensor, Tensor]:
         """Return the loss of each member, (M,), and its gradient, (M, W)."""

@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 from functools import partial
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import scipy.linalg
@@ -13,8 +13,8 @@ from torch.nn import Parameter
 
 from runge.configuration.validation import Floats, checked
 from runge.optimizers.conjugate import improve_last_layer
-from runge.optimizers.least_squares import RANK, libraries, solve_last_layer
-from runge.optimizers.optimizer import LINEAR_ALGEBRA, Needs, Optimizer, Problem
+from runge.optimizers.least_squares import RANK, FixedNeurons, libraries, solve_last_layer
+from runge.optimizers.optimizer import Problem
 from runge.sobolev import losses
 from runge.sobolev.jacobian import readout
 
@@ -57,7 +57,7 @@ class Evidence(NamedTuple):
 
 
 @checked
-class RandomFeatures(Optimizer):
+class RandomFeatures(FixedNeurons):
     r"""Fixed neurons with learnt scales: a hidden layer as drawn, divided by a length scale for each input.
 
     The scales l_d are those of highest evidence, as of a Gaussian process whose kernel the neurons sample. The weights
@@ -94,14 +94,6 @@ class RandomFeatures(Optimizer):
         https://jmlr.org/papers/v11/lazaro-gredilla10a.html
     """
 
-    by_gradient: ClassVar[bool] = False
-    one_thread: ClassVar[bool] = True
-    last_layer_alone: ClassVar[bool] = True
-    demands: ClassVar[Needs] = {
-        **LINEAR_ALGEBRA,
-        "trainer.log_every": (1,),  # every step ends with a fit, which is to be validated
-    }
-
     def products(self, errors: int, weights: int, width: int) -> float:
         """Estimate the multiplications: of the evidence at each iteration, and of the last layer."""
         rows = min(errors, _MOST_RESIDUALS)
@@ -123,10 +115,10 @@ class RandomFeatures(Optimizer):
         learnt, residuals = state["learnt"], state["residuals"]
         levels = _levels(problem)
         rows = 1 + dimension * (problem.lambda_d is not None)  # of an output at a point
-        chosen = _random(points, -(-int(residuals.max()) // rows)).to(learnt.device)
+        chosen = _random(points, -(-int(residuals.max()) // rows))
         for i in range(len(learnt)):
             member = problem.take(torch.tensor([i], device=learnt.device))
-            learnt[i] = _learn(replace(member, points=member.points.minibatch(chosen[None])), learnt[i], levels[i])
+            learnt[i] = _learn(member.on(chosen), learnt[i], levels[i])
             network.theta[i] = member.network.theta[0]
         residuals.mul_(2).clamp_(max=_MOST_RESIDUALS)
         variances = learnt[:, -2:].exp() * levels  # of values and derivatives in the units of the loss
@@ -134,9 +126,9 @@ class RandomFeatures(Optimizer):
         width = network.shapes[-1][0]
         whole, ridge = replace(problem, lambda_d=lambda_d), variances[:, 0] * width / 2
         if first:
-            whole = _on(whole, _random(points, int(_FIRST_PER_WEIGHT * (width + 1)) // rows))
+            whole = whole.on(_random(points, int(_FIRST_PER_WEIGHT * (width + 1)) // rows))
         chosen = _random(whole.points.x.shape[1], _DECOMPOSED_PER_WEIGHT * (width + 1) // rows)
-        factorisations = solve_last_layer(_on(whole, chosen), RANK, ridge)
+        factorisations = solve_last_layer(whole.on(chosen), RANK, ridge)
         if len(chosen) < whole.points.x.shape[1]:
             improve_last_layer(whole, ridge, factorisations, _CONJUGATE_ITERATIONS)
 
@@ -153,14 +145,6 @@ def _random(points: int, count: int) -> Tensor:
     return torch.randperm(points, generator=torch.Generator().manual_seed(0))[: max(count, 1)].sort()[0]
 
 
-def _on(problem: Problem, chosen: Tensor) -> Problem:
-    """Return the problem on some points, or itself on all of them."""
-    members, points = problem.points.x.shape[:2]
-    if len(chosen) == points:
-        return problem
-    return replace(problem, points=problem.points.minibatch(chosen.to(problem.points.x.device).expand(members, -1)))
-
-
 def _levels(problem: Problem) -> Tensor:
     """Return the mean weight in the loss of the known values, and of the known derivatives, (M, 2); 1 without any."""
     weights = [problem.points.weight_f.flatten(1)]
@@ -171,13 +155,9 @@ def _levels(problem: Problem) -> Tensor:
     return torch.stack(means, dim=1).nan_to_num(1.0)
 
 
-class _System(NamedTuple):
-    """The rows of the outputs whose labels have the same weights."""
-
-    labelled: NDArray[np.bool_]  # which of the rows of the features have a label, (R,)
-    roots: Floats  # of their weights, (K,)
-    labels: Floats  # times these roots, (K, P)
-    derivative: NDArray[np.bool_]  # which of them are derivatives, (K,)
+_System = tuple[NDArray[np.bool_], Floats, Floats, NDArray[np.bool_]]
+"""The rows of the outputs whose labels have the same weights: which rows of the features have a label, (R,); the roots
+of their weights, (K,); their labels times these roots, (K, P); and which of them are derivatives, (K,)."""
 
 
 def _systems(problem: Problem, level: Tensor) -> list[_System]:
@@ -197,7 +177,7 @@ def _systems(problem: Problem, level: Tensor) -> list[_System]:
         if not labelled.any():  # no label of the output is among these rows
             continue
         roots = np.sqrt(rows[0][same[0]] / mean)[labelled]
-        systems.append(_System(labelled, roots, roots[:, None] * rows[1][same][:, labelled].T, derivative[labelled]))
+        systems.append((labelled, roots, roots[:, None] * rows[1][same][:, labelled].T, derivative[labelled]))
     return systems
 
 

@@ -12,15 +12,11 @@ import numpy as np
 from runge.metrics import BEST_STEP, SWITCHED_ON_STEP, TEST_MSE_F
 from runge.records.directories import RunDirectory
 from runge.records.files import write
-from runge.records.fits import SampledFit, Section, fit_of
+from runge.records.fits import fit_of
 from runge.records.reading import read, read_columns
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
-
-    from runge.targets import Target
-
-__all__ = ["draw", "draw_answer", "draw_into", "title_of", "write_pictures"]
 
 _NOISE = {"data.noise_f": "f", "data.noise_df": "f'"}
 """The labels of noise in a title, by its keys."""
@@ -58,13 +54,14 @@ def draw(directory: str | os.PathLike[str], metrics: Mapping[str, Any] | None = 
     if fit:
         values = fit_of(fit)
         outputs, several = values.outputs, len(values.inputs) > 1
-        from runge.function.slices import formula_of  # late: the curves of a run without a fit need no torch
+        from runge.function.loading import load  # late: the curves of a run without a fit need no torch
+        from runge.function.slices import formula_of, profiles_of
 
         target, (x, *labels) = formula_of(run.read_configuration()[0])
         if points:  # they moved, to where their labels are not saved
             moved, labels = np.stack([points[name] for name in values.inputs], axis=1), None
             x = moved[np.equal(points["step"], points["step"][-1])]
-        profiles = _profiles(run, values, target) if several or record.of_table else []
+        profiles = profiles_of(load(run.path), values.x, target=target) if several or record.of_table else []
         profile = profiles[0] if profiles and not several else None
         pictures["fit"] = fit_picture(values, title, profile, x if len(x) else None, labels)
         if several:
@@ -73,13 +70,6 @@ def draw(directory: str | os.PathLike[str], metrics: Mapping[str, Any] | None = 
     if points:
         pictures["points"] = points_picture(points, history, title)
     return pictures
-
-
-def _profiles(run: RunDirectory, fit: SampledFit, target: "Target | None") -> list[Section]:
-    from runge.function.loading import load  # late, as above
-    from runge.function.slices import profiles_of
-
-    return profiles_of(load(run.path), fit.x, target=target)
 
 
 def draw_answer(directory: str | os.PathLike[str]) -> dict[str, "Figure"]:

@@ -20,18 +20,6 @@ from runge.configuration.errors import ConfigurationError
 from runge.records.files import read_bytes, write
 from runge.records.fits import Array, Section
 
-__all__ = [
-    "AnswerProfile",
-    "Influence",
-    "Leaderboard",
-    "LeaderboardEntry",
-    "OutputError",
-    "Sensitivity",
-    "Suspect",
-    "packed",
-    "read_leaderboard",
-]
-
 _FILE = "leaderboard.json"
 """The name of the file in the directory of the search."""
 

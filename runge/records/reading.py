@@ -195,8 +195,7 @@ def history(path: str | os.PathLike[str]) -> "pandas.DataFrame":
         FileNotFoundError: the run has no history (yet).
         ConfigurationError: the file is damaged.
     """
-    run = RunDirectory(path)
-    return _frame(run, run.history)
+    return _frame(RunDirectory(path).history)
 
 
 def fit_table(path: str | os.PathLike[str]) -> "pandas.DataFrame":
@@ -206,14 +205,13 @@ def fit_table(path: str | os.PathLike[str]) -> "pandas.DataFrame":
         FileNotFoundError: the run has not finished.
         ConfigurationError: the file is damaged.
     """
-    run = RunDirectory(path)
-    return _frame(run, run.fit)
+    return _frame(RunDirectory(path).fit)
 
 
-def _frame(run: RunDirectory, path: Path) -> "pandas.DataFrame":
+def _frame(path: Path) -> "pandas.DataFrame":
     import pandas
 
-    content = run.read(path)
+    content = RunDirectory(path.parent).read(path)
     try:
         return pandas.read_csv(io.BytesIO(content))
     except ValueError as error:

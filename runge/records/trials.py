@@ -13,8 +13,6 @@ from pydantic.dataclasses import dataclass
 from runge.configuration.errors import ConfigurationError
 from runge.records.files import read_json, write
 
-__all__ = ["Trial", "Trials", "read_trials"]
-
 _FILE = "search.json"
 """The name of the file in the directory of the search."""
 

@@ -45,21 +45,19 @@ class Points:
         Their weights are multiplied by N / B, so that the expectation of a weighted sum over mini-batches is the
         weighted sum over all points.
         """
-        share, masks = self.x.shape[1] / index.shape[1], self.masks.take_along_dim(index[:, None], dim=2)
-        x = self.x.take_along_dim(index[..., None], dim=1)
-        f, weight_f = (tensor.take_along_dim(index[..., None], dim=1) for tensor in (self.f, self.weight_f))
-        df, weight_df = (tensor.take_along_dim(index[..., None, None], dim=1) for tensor in (self.df, self.weight_df))
+        share = self.x.shape[1] / index.shape[1]
+        rows, pairs = index[..., None], index[..., None, None]
         tensors = {
-            "x": x,
-            "f": f,
-            "df": df,
-            "weight_f": weight_f * share,
-            "weight_df": weight_df * share,
-            "masks": masks,
+            "x": self.x.take_along_dim(rows, dim=1),
+            "f": self.f.take_along_dim(rows, dim=1),
+            "df": self.df.take_along_dim(pairs, dim=1),
+            "weight_f": self.weight_f.take_along_dim(rows, dim=1) * share,
+            "weight_df": self.weight_df.take_along_dim(pairs, dim=1) * share,
+            "masks": self.masks.take_along_dim(index[:, None], dim=2),
         }
         if self.d2f is not None and self.weight_d2f is not None:
-            tensors["d2f"] = self.d2f.take_along_dim(index[..., None, None], dim=1)
-            tensors["weight_d2f"] = self.weight_d2f.take_along_dim(index[..., None, None], dim=1) * share
+            tensors["d2f"] = self.d2f.take_along_dim(pairs, dim=1)
+            tensors["weight_d2f"] = self.weight_d2f.take_along_dim(pairs, dim=1) * share
         return replace(self, **tensors)
 
     def split(self, size: int) -> "list[Points]":

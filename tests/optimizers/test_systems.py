@@ -161,4 +161,6 @@ def test_products_are_in_32_bits_while_the_damping_is_above_their_round_off():
     what = hypercube(n=300, width=12)
     _, weights, tape, _ = linearised(what)
     system = WeightSpace.of(Linearised.of(what, tape), weights, torch.zeros_like(what.scale))
-    assert system.allows_single(torch.tensor([1e-5, 1e-9], dtype=torch.float64)).tolist() == [1, 0]
+    state = {"damping": torch.tensor([1e-5, 1e-9], dtype=torch.float64), "single": torch.zeros(2)}
+    system.keep(state)
+    assert state["single"].tolist() == [1, 0]

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import NamedTuple, Self
+from typing import Self
 
 import torch
 from torch import Tensor
@@ -54,21 +54,6 @@ class IterativeSpace(System):
             member = torch.tensor([i], device=self.weights.device)
             self.built[i] = DeflatedCG.of(self.at.take(member), self.weights[member], int(self.columns[i]))
         return self.built[i]
-
-
-class Iterate(NamedTuple):
-    """The step z - K_S^T x after some iterations, and what the next one begins with."""
-
-    z: Tensor  # (1, W)
-    x: Tensor  # (1, R), as y and s
-    residual: Tensor  # r = K^T b - (K^T K + mu I) times the step, (1, W)
-    square: Tensor  # |r|^2
-    square_before: Tensor  # of the iteration before
-    d: Tensor  # of the direction d - K_S^T s, (1, W)
-    s: Tensor
-    image: Tensor  # K times the direction, (1, R)
-    gain: Tensor  # by the last iteration, the reduction of the model of the loss
-    gained: Tensor  # by all
 
 
 @dataclass
@@ -132,45 +117,35 @@ class DeflatedCG(Factorised):
         super().damp(damping + limits.ROUND_OFF * trace(self.matrix))
 
     def solve(self, errors: Tensor) -> Tensor:
-        """Return about (J^T W J + mu I)^-1 J^T W e, (1, W), from the errors e, (1, R)."""
-        end, sufficed = self._iterated(errors)
-        self.sufficed &= sufficed
-        return end.z - self._pulled(end.x)
+        """Return about (J^T W J + mu I)^-1 J^T W e, (1, W), from the errors e, (1, R).
 
-    def _iterated(self, errors: Tensor) -> tuple[Iterate, bool]:
-        """Return the last iterate, and whether a further iteration would have gained too little."""
-        at = self._begin(errors)
-        for _ in range(limits.MOST_ITERATIONS):
-            after = self._iterate(at)
-            if not (after.gain.isfinite() and after.gain > limits.LEAST_GAIN * at.gained):
-                return at, True
-            at = after
-        return at, False
-
-    def _begin(self, errors: Tensor) -> Iterate:
-        """Return the solution in the coarse space."""
+        The step is z - K_S^T x, with z, (1, W), and x, (1, R), which begins as the solution in the coarse space. The
+        direction of an iteration, which takes a product each with K and K^T, is d - K_S^T s, and K times it is `image`.
+        """
         columns, right = self.columns[0], self.roots * errors
         reduced = right @ columns
         c = self._solve(reduced)
-        gained, x = (c * reduced).sum(), -self._on_chosen(c)
-        residual = self._pulled(right - c @ columns.mT + self.damping * x)
-        none, nowhere = torch.zeros_like(residual), torch.zeros_like(right)
-        square, before = residual.square().sum(), torch.full_like(gained, torch.inf)
-        return Iterate(none, x, residual, square, before, none, nowhere, nowhere, gained, gained)
-
-    def _iterate(self, at: Iterate) -> Iterate:
-        """Take an iteration, with one product each with K and K^T."""
-        columns, ratio = self.columns[0], at.square / at.square_before
-        along = self.roots * product(self.layers, self.at.x.shape[1], at.residual)
-        c = self._solve(along @ columns)  # Q^T r = 0, so that mu does not appear
-        d = at.residual + ratio * at.d
-        s = self._on_chosen(c) + ratio * at.s
-        image = along - c @ columns.mT + ratio * at.image
-        applied = self._pulled(image - self.damping * s) + self.damping * d
-        length = at.square / (at.residual * applied).sum()
-        gain = length * at.square
-        z, x, residual = at.z + length * d, at.x + length * s, at.residual - length * applied
-        return Iterate(z, x, residual, residual.square().sum(), at.square, d, s, image, gain, at.gained + gain)
+        gained, x = (c * reduced).sum(), -self._on_chosen(c)  # the reduction of the model of the loss
+        residual = self._pulled(right - c @ columns.mT + self.damping * x)  # K^T b - (K^T K + mu I) times the step
+        z = d = torch.zeros_like(residual)
+        s = image = torch.zeros_like(right)
+        square, before, iterations = residual.square().sum(), torch.full_like(gained, torch.inf), 0
+        while iterations < limits.MOST_ITERATIONS:
+            ratio, along = square / before, self.roots * product(self.layers, self.at.x.shape[1], residual)
+            c = self._solve(along @ columns)  # Q^T r = 0, so that mu does not appear
+            d = residual + ratio * d
+            s = self._on_chosen(c) + ratio * s
+            image = along - c @ columns.mT + ratio * image
+            applied = self._pulled(image - self.damping * s) + self.damping * d
+            length = square / (residual * applied).sum()
+            gain = length * square
+            if not (gain.isfinite() and gain > limits.LEAST_GAIN * gained):
+                break
+            z, x, residual = z + length * d, x + length * s, residual - length * applied
+            square, before = residual.square().sum(), square
+            gained, iterations = gained + gain, iterations + 1
+        self.sufficed &= iterations < limits.MOST_ITERATIONS
+        return z - self._pulled(x)
 
     def _pulled(self, errors: Tensor) -> Tensor:
         """Return K^T y, (1, W)."""

@@ -33,7 +33,7 @@ def errors_and_weights(problem: Problem) -> tuple[Tensor, Tensor, Tape | None]:
     directions = 0 if problem.lambda_d is None else problem.network.dimension
     blocks = problem.points.split(_points_at_once(problem.network, directions, second=has_second(problem)))
     errors, weights = list[Tensor](), list[Tensor]()
-    tapes = list[Tape]()
+    tape: Tape | None = None
     for points in blocks:
         u, du, tape = problem.network.propagate(points.x, with_derivative=problem.lambda_d is not None)
         of_block, weights_of_block = losses.least_squares(u, du, points, problem.scale, problem.lambda_d)
@@ -44,10 +44,8 @@ def errors_and_weights(problem: Problem) -> tuple[Tensor, Tensor, Tape | None]:
             weights_of_block = torch.cat([weights_of_block, of_second], dim=1)
         errors.append(of_block)
         weights.append(weights_of_block)
-        if len(blocks) == 1:
-            tapes.append(tape)
     sizes = [points.x.shape[1] for points in blocks]
-    return joined_blocks(errors, sizes), joined_blocks(weights, sizes), tapes[0] if tapes else None
+    return joined_blocks(errors, sizes), joined_blocks(weights, sizes), tape if len(blocks) == 1 else None
 
 
 def joined_blocks(blocks: Sequence[Tensor], sizes: Sequence[int]) -> Tensor:

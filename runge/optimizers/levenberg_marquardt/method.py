@@ -36,7 +36,7 @@ from runge.optimizers.least_squares import solve_last_layer
 from runge.optimizers.levenberg_marquardt import limits
 from runge.optimizers.levenberg_marquardt.elimination import relative_ridge
 from runge.optimizers.levenberg_marquardt.linearised import Linearised, errors_and_weights, has_second
-from runge.optimizers.levenberg_marquardt.subsets import first_size, generalises, grown, steps_on, subset
+from runge.optimizers.levenberg_marquardt.subsets import first_size, subset
 from runge.optimizers.levenberg_marquardt.trial import Trial, system_of
 from runge.optimizers.optimizer import LINEAR_ALGEBRA, Needs, Optimizer, Problem
 
@@ -106,12 +106,12 @@ class LevenbergMarquardt(Optimizer):
             chosen, fresh = subset(subproblem, 0, size), subset(subproblem, size, 2 * size)
             theta, start = subproblem.network.theta, subproblem.network.theta.clone()
             before = _loss(fresh)
-            for _ in range(steps_on(size, n)):
+            for _ in range(max(1, min(n // (2 * size), limits.SUBSET_STEPS))):  # few, so that they do not overfit it
                 self._step(state_of_part, chosen)
             after = _loss(fresh)
             theta.copy_(torch.where((after < before)[:, None], theta, start))
-            small = (state_of_part["at_rest"] != 0) | ~generalises(before, after)
-            state_of_part["points"][small] = grown(size, n)
+            small = (state_of_part["at_rest"] != 0) | ~(after < limits.SUBSET_REDUCTION * before)
+            state_of_part["points"][small] = 2 * size if 4 * size <= n else n  # else too few are fresh
             state_of_part["at_rest"].zero_()
         problem.network.theta[members] = subproblem.network.theta
         for name, value in state_of_part.items():

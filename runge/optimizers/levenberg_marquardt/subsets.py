@@ -12,15 +12,13 @@ References:
     https://doi.org/10.1137/16M1080173
 """
 
-from dataclasses import replace
-
 import torch
 from torch import Tensor
 
 from runge.optimizers.levenberg_marquardt import limits
 from runge.optimizers.optimizer import Problem
 
-__all__ = ["first_size", "generalises", "grown", "steps_on", "subset"]
+__all__ = ["first_size", "subset"]
 
 
 def first_size(problem: Problem) -> Tensor:
@@ -39,21 +37,5 @@ def first_size(problem: Problem) -> Tensor:
 
 def subset(problem: Problem, first: int, end: int) -> Problem:
     """Return the problem on some points of the order, with the same network."""
-    members, n = problem.points.x.shape[:2]
-    order = torch.randperm(n, generator=torch.Generator().manual_seed(0))[first:end].to(problem.points.x.device)
-    return replace(problem, points=problem.points.minibatch(order.expand(members, -1)))
-
-
-def steps_on(size: int, n: int) -> int:
-    """Return how many steps on a subset take the place of one on all N points: few, so that they do not overfit it."""
-    return max(1, min(n // (2 * size), limits.SUBSET_STEPS))
-
-
-def grown(size: int, n: int) -> int:
-    """Return the size of the next subset, or N if there were too few fresh points beside it."""
-    return 2 * size if 4 * size <= n else n
-
-
-def generalises(before: Tensor, after: Tensor) -> Tensor:
-    """Return which members reduced their loss on fresh points, (M,), by enough."""
-    return after < limits.SUBSET_REDUCTION * before
+    order = torch.randperm(problem.points.x.shape[1], generator=torch.Generator().manual_seed(0))
+    return problem.on(order[first:end])

@@ -123,13 +123,9 @@ class WeightSpace(Factorised):
             matrix[members] = _normal_matrix(at.network.take(members), at.x[members], weights[members], dtype)
         return cls(at, matrix, torch.ones_like(weights[:, :1]), weights)
 
-    def allows_single(self, damping: Tensor) -> Tensor:
-        """Return 1 for members whose damping, (M,), is above the round-off of products in 32 bits, else 0, (M,)."""
-        return (damping > torch.finfo(torch.float32).eps * trace(self.matrix)).to(damping)
-
     def keep(self, state: Mapping[str, Tensor]) -> None:
         """Choose the precision of the next step's products: 32 bits where the damping is above their round-off."""
-        state["single"].copy_(self.allows_single(state["damping"]))
+        state["single"].copy_(state["damping"] > torch.finfo(torch.float32).eps * trace(self.matrix))
 
     def solve(self, errors: Tensor) -> Tensor:
         """Return (J^T W J + mu I)^-1 J^T W e."""
