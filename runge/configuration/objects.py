@@ -125,7 +125,7 @@ def build(key: str, values: Any, kind: type[T], adapt: Adapt = lambda _: None) -
     """
     if isinstance(values, kind):
         return values
-    make, values = prepare(key, values, kind, adapt)
+    make, values = class_and_arguments(key, values, kind, adapt)
     with explained(key, inspect.signature(make).parameters):
         return make(**values)
 
@@ -141,7 +141,9 @@ def build_of_file(key: str, values: Any, kind: type[T]) -> T:
     return build(key, values, kind)
 
 
-def prepare(key: str, values: Any, kind: type[T], adapt: Adapt = lambda _: None) -> tuple[Callable[..., T], Any]:
+def class_and_arguments(
+    key: str, values: Any, kind: type[T], adapt: Adapt = lambda _: None
+) -> tuple[Callable[..., T], Any]:
     """Return the class that a section names and its arguments, all keys checked, as the first half of `build`."""
     values = section(key, values)
     named = "_target_" in values or inspect.isabstract(kind)

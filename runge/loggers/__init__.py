@@ -29,7 +29,7 @@ from typing import Any
 from lightning.pytorch.loggers import Logger, MLFlowLogger, WandbLogger
 
 from runge.configuration.errors import ConfigurationError
-from runge.configuration.objects import build, locate, prepare, section
+from runge.configuration.objects import build, class_and_arguments, locate, section
 from runge.loggers.tensorboard import TensorBoard
 
 __all__ = ["Logger", "TensorBoard", "check_loggers", "finalize", "make_loggers"]
@@ -67,7 +67,7 @@ def check_loggers(entries: Mapping[str, Any]) -> None:
     """
     run = {"save_dir": "", "run_name": "", "start_step": 0, "varied": []}
     for name, entry in entries.items():
-        make, values = prepare(f"logger.{name}", _complete(name, entry, run), Logger)
+        make, values = class_and_arguments(f"logger.{name}", _complete(name, entry, run), Logger)
         if (extra := _EXTRAS.get(make)) is None:
             continue
         try:
