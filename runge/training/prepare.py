@@ -87,14 +87,10 @@ def prepare(members: Sequence[Member]) -> Stack:
         message = "not enough memory for the points and the weights; reduce data.n_train or model.width"
         raise ConfigurationError(f"data, model: {message}") from error
     interruption.check()
-    return Stack(list(members), module, data, History(), _resample(members, data), callbacks, began)
-
-
-def _resample(members: Sequence[Member], data: PointsDataModule) -> Resample | None:
-    rule = members[0].settings.resampling
-    if not (isinstance(rule, Periodic) and isinstance(data, SobolevDataModule)):
-        return None
-    return Resample(rule, data, [partial(member.data_seed.generator, "resampling") for member in members])
+    rule, resample = members[0].settings.resampling, None
+    if isinstance(rule, Periodic):
+        resample = Resample(rule, data, [partial(member.data_seed.generator, "resampling") for member in members])
+    return Stack(list(members), module, data, History(), resample, callbacks, began)
 
 
 def place_points(members: Sequence[Member]) -> PointsDataModule:
@@ -106,8 +102,6 @@ def place_points(members: Sequence[Member]) -> PointsDataModule:
     first = members[0].settings
     with explained("data", vars(first.data)):
         data = _of_formulas(members) if isinstance(first.data, Data) else _of_tables(members)
-        if isinstance(first.resampling, Periodic) and isinstance(data, SobolevDataModule):
-            data.check_resampling()
     check_metrics(first.metrics, data.dataset.test)
     return data
 
@@ -120,7 +114,7 @@ def _of_formulas(members: Sequence[Member]) -> SobolevDataModule:
         "fold": [member.settings.data.fold for member in members],
         "sample_weight": [member.settings.loss.sample_weight for member in members],
     }
-    return SobolevDataModule(
+    data = SobolevDataModule(
         targets,
         samplings,
         standardize=members[0].standardize,
@@ -128,6 +122,9 @@ def _of_formulas(members: Sequence[Member]) -> SobolevDataModule:
         blocks_per_epoch=_ENDLESS,
         **vars(first.data) | lists,
     )
+    if isinstance(first.resampling, Periodic):
+        data.check_resampling()
+    return data
 
 
 def _of_tables(members: Sequence[Member]) -> PointsDataModule:
