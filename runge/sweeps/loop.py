@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import closing, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from runge.composing.command import SweepCommand
 from runge.composing.jobs import JobReturn, value_or_error
@@ -16,7 +16,7 @@ from runge.records.directories import MULTIRUN, discard_sweep, refuse_links
 from runge.records.files import discard, locked, printable, write
 from runge.sweeps.journal import Batch, Journal
 from runge.sweeps.launch import TIME_OVER, interrupted
-from runge.sweeps.policies.policy import Policy, Rounds
+from runge.sweeps.policies.policy import Policy
 from runge.sweeps.processes import start_loading
 
 __all__ = ["policy_of", "sweep"]
@@ -101,29 +101,21 @@ def train_batches(policy: Policy, command: SweepCommand, launch: Launch) -> tupl
     Returns:
         Whether a batch has ended, and the error, or None.
     """
-    ended = False
+    ended, runs = False, None
     try:
         journal = Journal(command.directory, policy.description(), policy.adaptive, command.began)
         with closing(policy.propose(journal)) as rounds:
-            batch = _answer(rounds, None)
-            while batch is not None:
+            while True:
+                batch = rounds.send(cast(Any, runs))  # None begins it
                 runs = journal.replay(batch)
                 if runs is None:
                     write(command.directory / MULTIRUN, command.yaml)
                     runs = journal.end(train_batch(launch, batch, journal))
                 ended = True
-                batch = _answer(rounds, runs)
+    except StopIteration:  # the policy proposes no further batch
+        return ended, None
     except (Exception, KeyboardInterrupt, SystemExit) as error:
         return ended, error
-    return ended, None
-
-
-def _answer(rounds: Rounds, runs: Any) -> Batch | None:
-    """Send a policy the runs of its last batch, or None at first; return the next batch, or None."""
-    try:
-        return rounds.send(runs)
-    except StopIteration:
-        return None
 
 
 def train_batch(launch: Launch, batch: Batch, journal: Journal) -> list[Any]:
