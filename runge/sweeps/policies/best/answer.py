@@ -47,8 +47,12 @@ def answer(selection: Selection) -> Rounds:
         ]
         pairs = pairs[:count]
         selection.display.say(f"{best.name} on all rows and without each fold, {len(pairs)} networks")
-        seconds = left / _rounds(selection, len(pairs))
-        limits = {"seconds": seconds, "steps": max(run.planned for run in best.in_order), "stop_at": step}
+        seconds = left / -(-len(pairs) // selection.processes)  # they are trained in rounds
+        limits = {
+            "seconds": seconds,
+            "steps": max(run.before + run.max_steps for run in best.in_order),
+            "stop_at": step,
+        }
         runs = [PlannedRun(best, fold, seed=seed, **limits) for fold, seed in pairs]
     else:
         reserved = questioning_seconds(selection, best)
@@ -84,11 +88,8 @@ def redrawing_seconds(selection: Selection, best: Candidate) -> float:
     They are a network of all rows, and one without each fold that has not judged the winner. They are trained in
     rounds, one in each process.
     """
-    return _rounds(selection, 1 + selection.crossed - len(best.by_fold)) * selection.seconds_of(best)
-
-
-def _rounds(selection: Selection, networks: int) -> int:
-    return -(-networks // selection.processes)
+    networks = 1 + selection.crossed - len(best.by_fold)
+    return -(-networks // selection.processes) * selection.seconds_of(best)
 
 
 def questioning_seconds(selection: Selection, best: Candidate) -> float:

@@ -257,7 +257,8 @@ class Selection:
         if candidate.member.settings.optimizer.by_gradient:  # with mini-batches of many rows
             return candidate.slowness * candidate.member.work()
         if self.judges > 1:  # all of its runs had these rows, also the one after which a few steps were enough
-            return run.mean_pace * len(self.table.seen) / self.training_rows
+            pace = run.spent / (run.before + run.steps + run.unused)
+            return pace * len(self.table.seen) / self.training_rows
         rows = self.training_rows if run.used_share is None else run.used_share * len(self.table.rows.x)
         return run.pace * len(self.table.seen) / rows
 

@@ -17,7 +17,7 @@ References:
 import logging
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar
 
 from runge.composing.command import SweepCommand
 from runge.configuration.errors import RunError
@@ -67,20 +67,6 @@ class BestSettings:
     formulas: Mapping[str, Sequence[str]]
     seeds: Count
     compare: bool
-
-
-class Rung(NamedTuple):
-    """A comparison of candidates.
-
-    Attributes:
-        time_share: the share of the time that is left for comparisons which it may take.
-        share: the share of the rows; None: all.
-        most: how many candidates take part, the best ones so far.
-    """
-
-    time_share: float
-    share: float | None
-    most: int
 
 
 class Best(Policy):
@@ -152,7 +138,7 @@ class Best(Policy):
         selection.display = Display(selection.ranked, selection.timeout - journal.elapsed, shown)
         with selection.display.shown():
             for rung in self._rungs():
-                yield from self._climb(rung)
+                yield from self._climb(*rung)
             if not selection.ranked():
                 yield from self._try_fastest()
             if not selection.ranked():
@@ -161,8 +147,8 @@ class Best(Policy):
             if selection.table:
                 yield from answer(selection)
 
-    def _rungs(self) -> list[Rung]:
-        """Return the comparisons, of fewer and fewer candidates on more and more rows."""
+    def _rungs(self) -> list[tuple[float, float | None, int]]:
+        """Return the arguments of `_climb` for the comparisons of fewer and fewer candidates on more and more rows."""
         selection, count = self.selection, len(self.selection.candidates)
         rounds = max(2, math.ceil(math.log(count, PROMOTION_RATIO)))
         shares: list[float | None] = [None] * rounds
@@ -173,26 +159,32 @@ class Best(Policy):
             for i in range(smaller := max(0, round(math.log(rows / least, growth)))):
                 shares[i] = rows / growth ** (smaller - i) / len(selection.table.rows.x)
         shares_of_time = [FIRST_WEIGHT / (FIRST_WEIGHT + rounds - 1), *(1 / (rounds - i) for i in range(1, rounds))]
-        return [Rung(shares_of_time[i], share, math.ceil(count / PROMOTION_RATIO**i)) for i, share in enumerate(shares)]
+        return [(shares_of_time[i], share, math.ceil(count / PROMOTION_RATIO**i)) for i, share in enumerate(shares)]
 
-    def _climb(self, rung: Rung) -> Rounds:
-        """Train the best candidates so far, at first all, on the rows of a rung."""
+    def _climb(self, time_share: float, share: float | None, most: int) -> Rounds:
+        """Train the best candidates so far, at first all, on the rows of a rung.
+
+        Args:
+            time_share: the share of the time that is left for comparisons which it may take.
+            share: the share of the rows; None: all.
+            most: how many candidates take part, and twice as many if their errors are close to the best one.
+        """
         selection, ranked = self.selection, self.selection.ranked()
         chosen = list(selection.candidates.values())
         if ranked:
-            most = AS_GOOD_FACTOR * ranked[0].error
-            chosen = [x for i, x in enumerate(ranked) if i < rung.most or (x.error <= most and i < 2 * rung.most)]
-        time = rung.time_share * selection.left(COMPARISON_SHARE * selection.end) - (0 if ranked else START_UP_SECONDS)
+            close = AS_GOOD_FACTOR * ranked[0].error
+            chosen = [x for i, x in enumerate(ranked) if i < most or (x.error <= close and i < 2 * most)]
+        time = time_share * selection.left(COMPARISON_SHARE * selection.end) - (0 if ranked else START_UP_SECONDS)
         seconds_each = time / max(len(chosen), 1)
-        lacking = [x for x in chosen if not x.in_order or any(run.share != rung.share for run in x.in_order)]
+        lacking = [x for x in chosen if not x.in_order or any(run.share != share for run in x.in_order)]
         lacking += [x for x in chosen if x not in lacking and selection.may_gain(x, seconds_each)]
         pairs = [(candidate, fold) for candidate in lacking for fold in range(selection.judges)]
         seconds = time * selection.processes / max(len(pairs), 1)
         # If each of them had less time, it would be of more use to the best ones, which `_improve` continues.
         is_enough = not ranked or seconds >= LEAST_SET_UPS * selection.set_up
         if pairs and selection.left(selection.timeout) > 0 and is_enough:
-            self._report_rung(rung, ranked, chosen)
-            runs = [PlannedRun(x, fold, seconds, rung.share, selection.start_of(x, fold)) for x, fold in pairs]
+            self._report_rung(share, ranked, chosen)
+            runs = [PlannedRun(x, fold, seconds, share, selection.start_of(x, fold)) for x, fold in pairs]
             yield from selection.train(runs)
 
     def _try_fastest(self) -> Rounds:
@@ -229,10 +221,10 @@ class Best(Policy):
                 runs.append(PlannedRun(candidate, fold, seconds, None, start, None if start else steps))
             yield from selection.train(runs)
 
-    def _report_rung(self, rung: Rung, ranked: Sequence[Candidate], chosen: Sequence[Candidate]) -> None:
+    def _report_rung(self, share: float | None, ranked: Sequence[Candidate], chosen: Sequence[Candidate]) -> None:
         """Say which candidates continue, and why."""
         table, total = self.selection.table, self.selection.training_rows
-        rows = round(rung.share * len(table.rows.x)) if table and rung.share else total
+        rows = round(share * len(table.rows.x)) if table and share else total
         where = f"on {rows} rows" if table else "on points of their own"
         if not ranked:
             self._report(f"{len(chosen)} candidates {where}")
