@@ -174,14 +174,7 @@ class RunRecord:
                 # Not every logger of Lightning takes pictures.
                 self.to_loggers(lambda logger, image=image: getattr(logger, "log_image", lambda *_: None)(*image))
         self.close(metrics)
-        findings = fit_findings(
-            metrics,
-            history,
-            stack.data.dataset.train.outputs,
-            of_table=member.rows is not None,
-            rate=getattr(member.settings.optimizer, "lr_schedule", None),
-            lambda_d=float(stack.module.lambda_d[self.index]),
-        )
+        findings = fit_findings(metrics, history, member, float(stack.module.lambda_d[self.index]))
         finished = self.state("finished", FINDINGS.join(findings))
         if member.rows is not None and member.has_test:
             metrics |= intervals_on_test(evaluation)
