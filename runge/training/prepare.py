@@ -1,4 +1,4 @@
-"""Make the stack of some runs, its points and its networks, in five steps, before anything is trained."""
+"""Make the stack of some runs, its points and its networks, before anything is trained."""
 
 import time
 from collections.abc import Sequence
@@ -77,9 +77,7 @@ def prepare(members: Sequence[Member]) -> Stack:
             check_loggers(entries)
         callbacks = make_callbacks(members[0].settings.callbacks)
         data = place_points(members)
-        lambda_d, scale = weigh_derivatives(members, data)
-        loss_and_gradient = choose_step(members, data)
-        module = make_module(members, data, lambda_d, scale, loss_and_gradient)
+        module = make_module(members, data)
         set_start(module, members, data)
     except (RuntimeError, MemoryError) as error:
         if not is_out_of_memory(error):
@@ -179,15 +177,14 @@ def choose_step(members: Sequence[Member], data: PointsDataModule) -> losses.Los
         )
 
 
-def make_module(
-    members: Sequence[Member],
-    data: PointsDataModule,
-    lambda_d: Tensor,
-    scale: Tensor,
-    loss_and_gradient: losses.LossAndGradient,
-) -> SobolevRegression:
-    """Make the networks, with their loss and their optimiser."""
-    first = members[0].settings
+def make_module(members: Sequence[Member], data: PointsDataModule) -> SobolevRegression:
+    """Make the networks, with their loss and their optimiser.
+
+    Raises:
+        ConfigurationError: the step is to be compiled, and cannot be.
+    """
+    first, (lambda_d, scale) = members[0].settings, weigh_derivatives(members, data)
+    loss_and_gradient = choose_step(members, data)
     compiled = loss_and_gradient if isinstance(loss_and_gradient, Kernel) else None
     if first.penalty is not None:
         loss_and_gradient = partial(losses.loss_and_gradient, penalty=first.penalty)

@@ -90,9 +90,7 @@ class LoggedRows(pl.Callback):
                 measured = {key: figure for key, figure in figures if figure == figure}
                 to_loggers(lambda logger, measured=measured: logger.log_metrics(measured, step))
 
-    def on_save_checkpoint(
-        self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
-    ) -> None:
+    def on_save_checkpoint(self, trainer: pl.Trainer, pl_module: Any, checkpoint: dict[str, Any]) -> None:
         """Let the loggers save what they have."""
         for to_loggers in self.to_loggers if self.history.rows else ():
             to_loggers(lambda logger: logger.save())
