@@ -16,6 +16,7 @@ from runge.records.directories import MULTIRUN, discard_sweep, refuse_links
 from runge.records.files import discard, locked, printable, write
 from runge.sweeps.journal import Batch, Journal
 from runge.sweeps.launch import TIME_OVER, interrupted
+from runge.sweeps.policies.grid import Grid
 from runge.sweeps.policies.policy import Policy
 from runge.sweeps.processes import start_loading
 
@@ -37,26 +38,18 @@ def policy_of(command: SweepCommand) -> Policy:
     if (command.processes or 1) > 1:
         start_loading()
     try:
-        return _policy_class(command)(command)
+        if command.search == "best":
+            from runge.sweeps.policies.best.successive_halving import Best  # late: it loads what only a search needs
+
+            return Best(command)
+        if command.search == "optuna":
+            from runge.sweeps.policies.optuna import Optuna
+
+            return Optuna(command)
+        return Grid(command)
     except BaseException:
         discard(directory, ())
         raise
-
-
-def _policy_class(command: SweepCommand) -> Callable[[SweepCommand], Policy]:
-    match command.search:
-        case "best":
-            from runge.sweeps.policies.best.successive_halving import Best  # late: a policy loads what it needs
-
-            return Best
-        case "optuna":
-            from runge.sweeps.policies.optuna import Optuna
-
-            return Optuna
-        case _:
-            from runge.sweeps.policies.grid import Grid
-
-            return Grid
 
 
 def sweep(policy: Policy, command: SweepCommand, launch: Launch, failures: dict[str, str]) -> None:
