@@ -79,20 +79,20 @@ def fit(method: str, table: str, seed: int, seconds: float) -> dict[str, float]:
     stack = stack_of(noisy(rows, noise, noise, seed), f"seed={seed}", *METHODS[method])
     if stack.members[0].work() > 3 * seconds:
         return {}
-    module, points, minibatches = stack.module, stack.data.dataset.train, stack.data.minibatches
+    module, block = stack.module, next(iter(stack.data.train_dataloader()))
     network, optimizer = module.network.requires_grad_(False), module.optimizer
     lambda_d, count = module.lambda_d.to(module.scale), AT_ONCE if optimizer.by_gradient else 1
     state, spent, taken = optimizer.build(optimizer.weights(network)), 0.0, 0
     while spent < seconds:
         began, done = time.process_time(), 0
-        batch = None if minibatches is None else minibatches.index(taken, count)
+        batch = block.batches(taken, count)
         weights, progress = lambda_d.expand(count, -1), [spent / seconds] * count
         on = [True] * count
-        course = Course(network, points, batch, module.scale, weights, on, progress, module.loss_and_gradient)
+        course = Course(network, block.points, batch, module.scale, weights, on, progress, module.loss_and_gradient)
         while done < count:
             done += optimizer.steps(state, course, done, count)
         spent, taken = spent + time.process_time() - began, taken + count
-    optimizer.finish(Problem(network, points, module.scale, lambda_d, module.loss_and_gradient))
+    optimizer.finish(Problem(network, block.points, module.scale, lambda_d, module.loss_and_gradient))
     units = stack.data.units
     assert units is not None
     x = units.standardise_inputs(torch.from_numpy(test.x)[None]).to(network.theta.dtype)

@@ -5,36 +5,20 @@ uninterrupted one.
 """
 
 from collections.abc import Callable, Sequence
-from typing import Any, Protocol
+from typing import Any
 
 import lightning.pytorch as pl
 import torch
-from torch import Tensor
 
 from runge.balance import REMEMBERED, Balance, Look, joined, separated
 from runge.schedules import NEVER
-from runge.sobolev.network import StackedMLP
 from runge.sobolev.points import Points
-
-
-class BalancedModule(Protocol):
-    """The part of `runge.training.module.SobolevRegression` that `Balancing` uses."""
-
-    network: StackedMLP
-    scale: Tensor
-    step: Tensor
-    channels: Tensor
-    lambda_now: Tensor
-    stopped_at: Tensor
-    block_start: int
-    is_over: bool
-    set_lambda_d: Callable[[Tensor, Tensor], None]
-    reset_optimizer: Callable[[], None]
-    settle: Callable[[int], None]
 
 
 class Balancing(pl.Callback):
     """A callback that sets each member's lambda_d, and the weights of its channels, by a policy.
+
+    It acts on a `runge.training.module.SobolevRegression`, which is above this package.
 
     Args:
         balance: the policy.
@@ -50,7 +34,7 @@ class Balancing(pl.Callback):
         shape = (len(generators), REMEMBERED, outputs * (1 + dimension))
         self.memory = torch.full(shape, torch.nan, dtype=torch.float64)
 
-    def at_block_end(self, module: BalancedModule) -> None:
+    def at_block_end(self, module: Any) -> None:
         """Update lambda_d if the policy is due."""
         step, next_look = int(module.step), self.balance.next_look
         if next_look(module.block_start) > step or module.is_over:

@@ -3,8 +3,8 @@
 The points are saved, and the random numbers follow from the step, so that a resumed run equals an uninterrupted one.
 """
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Protocol
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import lightning.pytorch as pl
 import torch
@@ -14,41 +14,16 @@ from runge.metrics import share_key
 from runge.resampling import Periodic
 from runge.sampling import Sampling
 from runge.sobolev import losses
-from runge.sobolev.network import StackedMLP
-from runge.sobolev.points import Points
-
-
-class ResampledModule(Protocol):
-    """The part of `runge.training.module.SobolevRegression` that `Resample` uses."""
-
-    network: StackedMLP
-    scale: Tensor
-    lambda_d: Tensor
-    step: Tensor
-    figures: dict[str, Tensor]
-    block_start: int
-    is_over: bool
-    reset_optimizer: Callable[[], None]
-
-
-class ResampledData(Protocol):
-    """The part of `runge.training.datamodule.SobolevDataModule` that `Resample` uses."""
-
-    dataset: Any  # whose `train` and `val` are `Points`
-    targets: Any  # a sequence of `SampledFunction`
-    in_units: Callable[[Points], Tensor]
-    nodes: Callable[[int], list[Tensor]]
-    labelled: Callable[[Tensor], Points]
-    resample: Callable[[Mapping[int, Sequence[Sampling]], Mapping[int, torch.Generator]], None]
-    set_train: Callable[[Mapping[str, Tensor]], None]
 
 
 class Resample(pl.Callback):
     """A callback that moves each member's training points by a rule, and logs the share of each region.
 
+    It acts on a `runge.training.module.SobolevRegression`, which is above this package, as its data are.
+
     Args:
         resampling: the rule.
-        data: the points.
+        data: the points, a `runge.training.datamodule.SobolevDataModule`.
         generators: each returns a member's source of randomness at a step.
 
     Attributes:
@@ -56,14 +31,12 @@ class Resample(pl.Callback):
         nodes: the points from each of these steps on, (M, N, D).
     """
 
-    def __init__(
-        self, resampling: Periodic, data: ResampledData, generators: Sequence[Callable[[int], torch.Generator]]
-    ) -> None:
+    def __init__(self, resampling: Periodic, data: Any, generators: Sequence[Callable[[int], torch.Generator]]) -> None:
         self.resampling, self.data = resampling, data
         self.generators = generators
         self.steps, self.nodes = [0], [self._nodes()]
 
-    def at_block_end(self, module: ResampledModule) -> None:
+    def at_block_end(self, module: Any) -> None:
         """Log the shares, and move the points if the rule is due."""
         train = self.data.dataset.train
         shares = train.masks[:, 1:].double().mean(2).unbind(1)
@@ -71,7 +44,7 @@ class Resample(pl.Callback):
         if self.resampling.due(module.block_start, int(module.step)) and not module.is_over:
             self._place(module)
 
-    def _place(self, module: ResampledModule) -> None:
+    def _place(self, module: Any) -> None:
         step, rule = int(module.step), self.resampling
         targets = self.data.targets
         validation = self.data.in_units(self.data.dataset.val)

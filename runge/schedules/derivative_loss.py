@@ -1,8 +1,8 @@
 """A callback that switches on lambda_d, the weight of the derivatives' error, during the training."""
 
 import logging
-from collections.abc import Mapping, Sequence
-from typing import Any, Protocol, cast
+from collections.abc import Sequence
+from typing import Any
 
 import lightning.pytorch as pl
 import torch
@@ -12,16 +12,6 @@ from runge.metrics import SWITCHED_ON_STEP, key
 from runge.schedules import NEVER, Plateau, Schedule, TwoStage, factors, members_by_schedule, observe
 
 log = logging.getLogger(__name__)
-
-
-class SwitchedModule(Protocol):
-    """The part of `runge.training.module.SobolevRegression` that `DerivativeLoss` uses."""
-
-    lambda_d: Tensor
-    switched_on: Tensor
-    step: Tensor
-    max_steps: int
-    figures: Mapping[str, Tensor]
 
 
 class DerivativeLoss(pl.Callback):
@@ -54,11 +44,10 @@ class DerivativeLoss(pl.Callback):
         """Forget the fit before this one; a checkpoint is loaded after this."""
         self._state = {}
 
-    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+    def on_train_start(self, trainer: pl.Trainer, pl_module: Any) -> None:
         """Begin at step 0, or continue from the state of the checkpoint."""
-        module = cast(SwitchedModule, pl_module)
-        schedule = self.schedule or TwoStage(latest_step=round(0.25 * module.max_steps))
-        schedules = [schedule] * len(module.lambda_d) if isinstance(schedule, Schedule) else list(schedule)
+        schedule = self.schedule or TwoStage(latest_step=round(0.25 * pl_module.max_steps))
+        schedules = [schedule] * len(pl_module.lambda_d) if isinstance(schedule, Schedule) else list(schedule)
         self._members = members_by_schedule(schedules)
         start = {
             "switched_on": torch.tensor([schedule.first_switch() for schedule in schedules]),
@@ -66,25 +55,22 @@ class DerivativeLoss(pl.Callback):
         }
         self._state = {name: state.to(pl_module.device) for name, state in (start | self._state).items()}
 
-    def at_block_start(self, module: SwitchedModule, steps: Tensor) -> Tensor:
+    def at_block_start(self, module: Any, steps: Tensor) -> Tensor:
         """Return the factors of lambda_d, (K, M), at the steps of this block, or of the rest of it, (K,)."""
         self._first = int(steps[0])
         return factors(self._members, steps, self._state["switched_on"])
 
-    def on_train_batch_end(
-        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
-    ) -> None:
+    def on_train_batch_end(self, trainer: pl.Trainer, pl_module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
         """Report the switch, if these steps are the first ones with lambda_d for all members."""
-        module = cast(SwitchedModule, pl_module)
-        switched_on = module.switched_on[module.lambda_d > 0]
+        switched_on = pl_module.switched_on[pl_module.lambda_d > 0]
         if not (len(switched_on) and self._first <= (last := int(switched_on.max())) < NEVER):
             return
-        if last and len(module.lambda_d) == 1:  # each member of a stack has its own step, and perhaps its own log
+        if last and len(pl_module.lambda_d) == 1:  # each member of a stack has its own step, and perhaps its own log
             log.info("lambda_d on from step %d", last)
         for logger in trainer.loggers:
             logger.log_metrics({SWITCHED_ON_STEP: float(switched_on.median())}, step=last)
 
-    def at_block_end(self, module: SwitchedModule) -> None:
+    def at_block_end(self, module: Any) -> None:
         """Switch lambda_d on after this step for members whose validation MSE_f has stopped improving."""
         plateau, switched_on = Plateau(*self._state["plateau"].unbind(1)), self._state["switched_on"]
         mse_f = module.figures[key("val", "mse_f")]

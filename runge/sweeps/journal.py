@@ -56,6 +56,10 @@ class Journal:
         adaptive: whether the batches follow from the results, so that their results are read again.
         began: the time of the beginning, as `time.monotonic`.
 
+    Attributes:
+        seconds: the seconds from the beginning of the sweep to the end of the last batch.
+        first: the number of the first run of the next batch.
+
     Raises:
         ConfigurationError: the directory holds another sweep, or the file is damaged.
     """
@@ -63,8 +67,8 @@ class Journal:
     def __init__(self, directory: Path, description: Mapping[str, Any], adaptive: bool, began: float) -> None:
         self._directory, self._file = directory, directory / JOURNAL
         self._content: dict[str, Any] = {**json.loads(json.dumps(without_secrets(description))), "batches": []}
-        self._next, self._runs, self._jobs = 0, 0, ()
-        self._seconds, self._since = 0.0, began
+        self._next, self.first, self._jobs = 0, 0, ()
+        self.seconds, self._since = 0.0, began
         if self._file.exists():
             begun = read_json(self._file, most=2**28)
             if not (isinstance(begun.get("batches"), list) and all(map(_is_batch, begun["batches"]))):
@@ -78,17 +82,7 @@ class Journal:
     @property
     def elapsed(self) -> float:
         """The seconds of the sweep so far. Policies decide by `seconds`, which a resumed sweep has again."""
-        return self._seconds + time.monotonic() - self._since
-
-    @property
-    def seconds(self) -> float:
-        """The seconds from the beginning of the sweep to the end of the last batch."""
-        return self._seconds
-
-    @property
-    def first(self) -> int:
-        """The number of the first run of the next batch."""
-        return self._runs
+        return self.seconds + time.monotonic() - self._since
 
     def keep(self, key: str, value: Any) -> Any:
         """Return what the journal has under a key, which is the value when the sweep begins."""
@@ -136,9 +130,9 @@ class Journal:
                 raise ConfigurationError(f"{key}: {rule}; got {json.dumps(value)}; {how}")
 
     def _advance(self, recorded: Mapping[str, Any]) -> Sequence[EndedRun]:
-        first = self._runs
-        self._next, self._runs = self._next + 1, first + len(recorded["jobs"])
-        self._seconds, self._since = recorded["seconds"], time.monotonic()
+        first = self.first
+        self._next, self.first = self._next + 1, first + len(recorded["jobs"])
+        self.seconds, self._since = recorded["seconds"], time.monotonic()
         pairs = zip(self._jobs, recorded["results"], strict=False)  # a command with more runs had more results
         return [EndedRun(number, job, _value(result)) for number, (job, result) in enumerate(pairs, first)]
 

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import closing, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from runge.composing.command import SweepCommand
 from runge.composing.jobs import JobReturn, value_or_error
@@ -16,7 +16,8 @@ from runge.records.directories import MULTIRUN, discard_sweep, refuse_links
 from runge.records.files import discard, locked, printable, write
 from runge.sweeps.journal import Batch, Journal
 from runge.sweeps.launch import TIME_OVER, interrupted
-from runge.sweeps.policies.policy import Policy, Rounds
+from runge.sweeps.policies.grid import Grid
+from runge.sweeps.policies.policy import Policy
 from runge.sweeps.processes import start_loading
 
 __all__ = ["policy_of", "sweep"]
@@ -37,26 +38,18 @@ def policy_of(command: SweepCommand) -> Policy:
     if (command.processes or 1) > 1:
         start_loading()
     try:
-        return _policy_class(command)(command)
+        if command.search == "best":
+            from runge.sweeps.policies.best.successive_halving import Best  # late: it loads what only a search needs
+
+            return Best(command)
+        if command.search == "optuna":
+            from runge.sweeps.policies.optuna import Optuna
+
+            return Optuna(command)
+        return Grid(command)
     except BaseException:
         discard(directory, ())
         raise
-
-
-def _policy_class(command: SweepCommand) -> Callable[[SweepCommand], Policy]:
-    match command.search:
-        case "best":
-            from runge.sweeps.policies.best.successive_halving import Best  # late: a policy loads what it needs
-
-            return Best
-        case "optuna":
-            from runge.sweeps.policies.optuna import Optuna
-
-            return Optuna
-        case _:
-            from runge.sweeps.policies.grid import Grid
-
-            return Grid
 
 
 def sweep(policy: Policy, command: SweepCommand, launch: Launch, failures: dict[str, str]) -> None:
@@ -101,29 +94,21 @@ def train_batches(policy: Policy, command: SweepCommand, launch: Launch) -> tupl
     Returns:
         Whether a batch has ended, and the error, or None.
     """
-    ended = False
+    ended, runs = False, None
     try:
         journal = Journal(command.directory, policy.description(), policy.adaptive, command.began)
         with closing(policy.propose(journal)) as rounds:
-            batch = _answer(rounds, None)
-            while batch is not None:
+            while True:
+                batch = rounds.send(cast(Any, runs))  # None begins it
                 runs = journal.replay(batch)
                 if runs is None:
                     write(command.directory / MULTIRUN, command.yaml)
                     runs = journal.end(train_batch(launch, batch, journal))
                 ended = True
-                batch = _answer(rounds, runs)
+    except StopIteration:  # the policy proposes no further batch
+        return ended, None
     except (Exception, KeyboardInterrupt, SystemExit) as error:
         return ended, error
-    return ended, None
-
-
-def _answer(rounds: Rounds, runs: Any) -> Batch | None:
-    """Send a policy the runs of its last batch, or None at first; return the next batch, or None."""
-    try:
-        return rounds.send(runs)
-    except StopIteration:
-        return None
 
 
 def train_batch(launch: Launch, batch: Batch, journal: Journal) -> list[Any]:

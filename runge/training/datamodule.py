@@ -26,45 +26,20 @@ _MOST_MEASURED = 4096
 
 
 @dataclass(frozen=True)
-class Minibatches:
-    """The order of mini-batches: each epoch permutes the points, and the sequence of epochs is cut into batches.
-
-    Attributes:
-        seeds: the seed of each member.
-        points: the number N of points.
-        size: the size B of a mini-batch.
-    """
-
-    seeds: tuple[int, ...]
-    points: int
-    size: int
-
-    def index(self, first: int, count: int) -> Tensor:
-        """Return the indices of the points of the steps first, ..., first + count - 1, (count, M, B)."""
-        start, stop = first * self.size, (first + count) * self.size
-        epochs = range(start // self.points, -(-stop // self.points))
-        offset = start - epochs.start * self.points
-
-        def stream(seed: int) -> Tensor:
-            # Every epoch has its own seed: the members' seeds are far apart.
-            generators = [torch.Generator().manual_seed(seed + epoch) for epoch in epochs]
-            shuffled = [torch.randperm(self.points, generator=generator) for generator in generators]
-            return torch.cat(shuffled)[offset : offset + stop - start].view(count, self.size)
-
-        return torch.stack([stream(seed) for seed in self.seeds], dim=1)
-
-
-@dataclass(frozen=True)
 class Block:
     """Training points for many steps, so that Lightning's cost of a batch is paid once for all of them.
 
+    With mini-batches each epoch permutes the points, and the sequence of epochs is cut into batches.
+
     Attributes:
         points: all training points of the stack.
-        minibatches: how they are cut; None: the full batch at every step.
+        seeds: the seed of each member's mini-batches.
+        size: the size B of a mini-batch; None: the full batch at every step.
     """
 
     points: Points
-    minibatches: Minibatches | None
+    seeds: Sequence[int]
+    size: int | None
 
     def to(self, device: torch.device, **_: object) -> "Block":
         """Return the block on another device."""
@@ -76,14 +51,27 @@ class Block:
         Measuring all rows of a large table would take longer than the steps between.
         """
         members, total = self.points.x.shape[:2]
-        if self.minibatches is None or total <= _MOST_MEASURED:
+        if self.size is None or total <= _MOST_MEASURED:
             return self.points
         index = torch.linspace(0, total - 1, _MOST_MEASURED, dtype=torch.float64).round().long()
         return self.points.minibatch(index.to(self.points.x.device).expand(members, -1))
 
     def batches(self, first: int, count: int) -> Tensor | None:
         """Return the points of the batch of each of the steps first, ..., first + count - 1, (count, M, B), or None."""
-        return None if self.minibatches is None else self.minibatches.index(first, count).to(self.points.x.device)
+        size, total = self.size, self.points.x.shape[1]
+        if size is None:
+            return None
+        start, stop = first * size, (first + count) * size
+        epochs = range(start // total, -(-stop // total))
+        offset = start - epochs.start * total
+
+        def stream(seed: int) -> Tensor:
+            # Every epoch has its own seed: the members' seeds are far apart.
+            generators = [torch.Generator().manual_seed(seed + epoch) for epoch in epochs]
+            shuffled = [torch.randperm(total, generator=generator) for generator in generators]
+            return torch.cat(shuffled)[offset : offset + stop - start].view(count, size)
+
+        return torch.stack([stream(seed) for seed in self.seeds], dim=1).to(self.points.x.device)
 
 
 class Repeated(Generic[T]):
@@ -145,7 +133,7 @@ class PointsDataModule(pl.LightningDataModule):
         self.inputs = numbered("x", dimension) if inputs is None else tuple(inputs)
         if batch_size is not None and not 1 <= batch_size <= total:
             raise ValueError(f"batch_size: must be null or from 1 to the training points, {total}; got {batch_size}")
-        self.minibatches = None if batch_size is None else Minibatches(tuple(seeds), total, batch_size)
+        self.seeds, self.batch_size = seeds, batch_size
         self.batch = batch_size or total
 
     @classmethod
@@ -189,7 +177,7 @@ class PointsDataModule(pl.LightningDataModule):
 
     def train_dataloader(self) -> Repeated[Block]:
         """Return a loader of the blocks of an epoch, with the training points as they are at each of them."""
-        return Repeated(lambda: Block(self.dataset.train, self.minibatches), self.blocks_per_epoch)
+        return Repeated(lambda: Block(self.dataset.train, self.seeds, self.batch_size), self.blocks_per_epoch)
 
     def val_dataloader(self) -> Repeated[Points]:
         """Return the validation points in one batch."""
@@ -248,8 +236,7 @@ class SobolevDataModule(PointsDataModule):
         if standardize:
             units = Units.of(dataset.train, box)
             dataset, box = dataset.transformed(units.standardise), None
-        drawn = generators if data.batch_size is not None else []
-        seeds = [int(torch.randint(2**62, (), generator=generator)) for generator in drawn]
+        seeds = [int(torch.randint(2**62, (), generator=generator)) for generator in generators]
         options: dict[str, Any] = {"dtype": dtype, "batch_size": data.batch_size, "blocks_per_epoch": blocks_per_epoch}
         super().__init__(dataset, seeds, units=units, box=box, **options)
         self.targets, self.sample_weights = targets, weights

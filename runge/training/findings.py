@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from runge.metrics import SWITCHED_ON_STEP, TRAIN_LOSS, VAL_LOSS, key
+from runge.training.member import Member
 
 __all__ = ["fit_findings"]
 
@@ -35,28 +36,22 @@ which the root of the best validation loss must have fallen since then. A rate t
 
 
 def fit_findings(
-    metrics: Mapping[str, float | int | None],
-    history: Mapping[str, Sequence[float]],
-    outputs: Sequence[str],
-    *,
-    of_table: bool,
-    rate: str | None,
-    lambda_d: float,
+    metrics: Mapping[str, float | int | None], history: Mapping[str, Sequence[float]], member: Member, lambda_d: float
 ) -> list[str]:
     """Return sentences on a finished fit that say why it is poor and what to try; none: it is good.
 
     Args:
         metrics: the final metrics of the run.
         history: the history of the run, by key.
-        outputs: the names of the outputs.
-        of_table: whether the points are the rows of a table.
-        rate: the course of the learning rate, `cosine` or `constant`; None: the optimiser has no learning rate.
-        lambda_d: the full lambda_d of the run.
+        member: the run.
+        lambda_d: its full lambda_d, 0 if it has no derivatives.
     """
-    more = "more rows" if of_table else "more points (data.n_train)"
-    sentences, several = [], len(outputs) > 1
+    more = "more points (data.n_train)" if member.rows is None else "more rows"
+    # The course of the learning rate, `cosine` or `constant`; None: the optimiser has no learning rate.
+    rate = getattr(member.settings.optimizer, "lr_schedule", None)
+    sentences, several = [], len(member.outputs) > 1
     few = rate is not None and history.get("step") and history["step"][-1] < _FEW_STEPS
-    for name in outputs:
+    for name in member.outputs:
         r2 = metrics.get(key("val", "r2_f", name if several else ""))
         if r2 is not None and r2 < _LITTLE_R2:
             of = f" of {name}" if several else ""

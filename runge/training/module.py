@@ -70,7 +70,6 @@ class SobolevRegression(pl.LightningModule):
     best_loss: Tensor
     best_step: Tensor
     stopped_at: Tensor
-    ended: Tensor
 
     def __init__(
         self,

@@ -1,4 +1,4 @@
-"""Make the stack of some runs, its points and its networks, in five steps, before anything is trained."""
+"""Make the stack of some runs, its points and its networks, before anything is trained."""
 
 import time
 from collections.abc import Sequence
@@ -77,9 +77,7 @@ def prepare(members: Sequence[Member]) -> Stack:
             check_loggers(entries)
         callbacks = make_callbacks(members[0].settings.callbacks)
         data = place_points(members)
-        lambda_d, scale = weigh_derivatives(members, data)
-        loss_and_gradient = choose_step(members, data)
-        module = make_module(members, data, lambda_d, scale, loss_and_gradient)
+        module = make_module(members, data)
         set_start(module, members, data)
     except (RuntimeError, MemoryError) as error:
         if not is_out_of_memory(error):
@@ -87,14 +85,10 @@ def prepare(members: Sequence[Member]) -> Stack:
         message = "not enough memory for the points and the weights; reduce data.n_train or model.width"
         raise ConfigurationError(f"data, model: {message}") from error
     interruption.check()
-    return Stack(list(members), module, data, History(), _resample(members, data), callbacks, began)
-
-
-def _resample(members: Sequence[Member], data: PointsDataModule) -> Resample | None:
-    rule = members[0].settings.resampling
-    if not (isinstance(rule, Periodic) and isinstance(data, SobolevDataModule)):
-        return None
-    return Resample(rule, data, [partial(member.data_seed.generator, "resampling") for member in members])
+    rule, resample = members[0].settings.resampling, None
+    if isinstance(rule, Periodic):
+        resample = Resample(rule, data, [partial(member.data_seed.generator, "resampling") for member in members])
+    return Stack(list(members), module, data, History(), resample, callbacks, began)
 
 
 def place_points(members: Sequence[Member]) -> PointsDataModule:
@@ -106,8 +100,6 @@ def place_points(members: Sequence[Member]) -> PointsDataModule:
     first = members[0].settings
     with explained("data", vars(first.data)):
         data = _of_formulas(members) if isinstance(first.data, Data) else _of_tables(members)
-        if isinstance(first.resampling, Periodic) and isinstance(data, SobolevDataModule):
-            data.check_resampling()
     check_metrics(first.metrics, data.dataset.test)
     return data
 
@@ -120,7 +112,7 @@ def _of_formulas(members: Sequence[Member]) -> SobolevDataModule:
         "fold": [member.settings.data.fold for member in members],
         "sample_weight": [member.settings.loss.sample_weight for member in members],
     }
-    return SobolevDataModule(
+    data = SobolevDataModule(
         targets,
         samplings,
         standardize=members[0].standardize,
@@ -128,6 +120,9 @@ def _of_formulas(members: Sequence[Member]) -> SobolevDataModule:
         blocks_per_epoch=_ENDLESS,
         **vars(first.data) | lists,
     )
+    if isinstance(first.resampling, Periodic):
+        data.check_resampling()
+    return data
 
 
 def _of_tables(members: Sequence[Member]) -> PointsDataModule:
@@ -182,15 +177,14 @@ def choose_step(members: Sequence[Member], data: PointsDataModule) -> losses.Los
         )
 
 
-def make_module(
-    members: Sequence[Member],
-    data: PointsDataModule,
-    lambda_d: Tensor,
-    scale: Tensor,
-    loss_and_gradient: losses.LossAndGradient,
-) -> SobolevRegression:
-    """Make the networks, with their loss and their optimiser."""
-    first = members[0].settings
+def make_module(members: Sequence[Member], data: PointsDataModule) -> SobolevRegression:
+    """Make the networks, with their loss and their optimiser.
+
+    Raises:
+        ConfigurationError: the step is to be compiled, and cannot be.
+    """
+    first, (lambda_d, scale) = members[0].settings, weigh_derivatives(members, data)
+    loss_and_gradient = choose_step(members, data)
     compiled = loss_and_gradient if isinstance(loss_and_gradient, Kernel) else None
     if first.penalty is not None:
         loss_and_gradient = partial(losses.loss_and_gradient, penalty=first.penalty)

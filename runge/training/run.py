@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from runge.configuration.errors import describe
 from runge.interruption import interruption
 from runge.records.directories import RunDirectory
 from runge.training.prepare import Stack
@@ -42,10 +43,12 @@ def train_and_record(
     try:
         seconds = train(stack, recorder, report)
         outcomes = recorder.record(seconds)
-    except (KeyboardInterrupt, SystemExit) as error:  # the latter from Lightning, on a second Ctrl-C
-        raise recorder.interrupted() from error
-    except Exception as error:
-        raise recorder.failed(error) from error
+    except (Exception, KeyboardInterrupt, SystemExit) as error:
+        # Lightning raises SystemExit on a second Ctrl-C; a library may have turned the first one into an error.
+        if interruption.requested or not isinstance(error, Exception):
+            raise recorder.interrupted() from error
+        recorder.leave("failed", describe(error))
+        raise
     if interruption.requested:  # after the last step: the runs are finished, but no other run may start
         where = ", ".join(str(directory.path) for directory in directories)
         raise SystemExit(f"error: interrupted after the last step; the run is finished, see {where}")

@@ -17,7 +17,6 @@ from runge.interruption import interruption
 from runge.records.checkpoints import STACKS, read_state, serialise
 from runge.records.directories import RunDirectory
 from runge.records.files import WarnOnce, write
-from runge.training.module import SobolevRegression
 
 
 class Save(Callback):
@@ -33,23 +32,19 @@ class Save(Callback):
         self.saved_at, self.saved_step = 0.0, 0
         self.began = False
 
-    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+    def on_train_start(self, trainer: pl.Trainer, pl_module: Any) -> None:
         """Start the clock."""
-        assert isinstance(pl_module, SobolevRegression)
         self.saved_at, self.saved_step = time.monotonic(), int(pl_module.step)
         self.began = True
         interruption.install()  # in place of Lightning's handlers
 
-    def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+    def on_validation_end(self, trainer: pl.Trainer, pl_module: Any) -> None:
         """Save if it is time, or the run ends."""
-        if trainer.state.fn == "fit" and isinstance(pl_module, SobolevRegression):
-            step = int(pl_module.step)
-            if pl_module.is_to_stop() or not self.seconds or self._is_due():
-                self._save(trainer, step)
+        if trainer.state.fn == "fit" and (pl_module.is_to_stop() or not self.seconds or self._is_due()):
+            self._save(trainer, int(pl_module.step))
 
-    def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+    def on_train_end(self, trainer: pl.Trainer, pl_module: Any) -> None:
         """Save if the request to stop came after the last validation."""
-        assert isinstance(pl_module, SobolevRegression)
         if int(pl_module.step) > self.saved_step:
             self._save(trainer, int(pl_module.step))
 

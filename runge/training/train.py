@@ -74,8 +74,7 @@ def train(stack: Stack, recorder: Recorder | None = None, report: Callable[[int]
                 raise
             reason = str(error).partition("\n")[0]
             raise ConfigurationError(f"{resumed} is not a checkpoint of this run ({reason})") from error
-    is_over = bool(stack.module.ended) or int(stack.module.step) >= first.trainer.steps
-    if not (is_over and recorder):  # the results of a run that is over are recorded first
+    if not (stack.module.is_over and recorder):  # the results of a run that is over are recorded first
         interruption.check()
     return time.perf_counter() - began
 

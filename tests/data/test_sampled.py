@@ -79,7 +79,7 @@ def test_resample_moves_the_points_of_some_members(n_derivative):
     data, alone = (module(seeds, n_derivative=n_derivative, boundary_points=4) for seeds in ([0, 1, 2], [1]))
     for stacked, single in zip(data.dataset, alone.dataset, strict=True):  # a member's are the same in any stack
         assert torch.equal(stacked.x[1], single.x[0])
-    assert data.minibatches.seeds[1] == alone.minibatches.seeds[0]
+    assert data.seeds[1] == alone.seeds[0]
     before, sets = data.dataset.train, data.nodes(1)
     assert [len(x) for x in sets] == ([20] if n_derivative is None else [20, 8])
     data.resample({1: [Uniform(), Chebyshev()][: len(sets)]}, {1: generator()})
@@ -174,7 +174,7 @@ def test_noise_changes_nothing_else():
     noises = ({}, {"noise_f": 0.2}, {"noise_df": 0.2}, {"noise_f": 0.2, "noise_df": 0.2})
     modules = [module([3], **noise, dtype=torch.float64) for noise in noises]
     for one in modules:
-        assert one.minibatches == modules[0].minibatches
+        assert one.seeds == modules[0].seeds
         assert all(torch.equal(part.x, own.x) for part, own in zip(one.dataset, modules[0].dataset, strict=True))
     clean, of_f, of_df, both = (one.dataset.train for one in modules)
     assert [torch.equal(clean.f, train.f) for train in (of_f, of_df, both)] == [False, True, False]

@@ -2,6 +2,7 @@
 
 import json
 import math
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -26,7 +27,10 @@ def falling(power):
 
 def findings(history=LAST_IS_BEST, outputs=("f",), of_table=True, rate="cosine", lambda_d=0.1, **figures):
     named = {name if name in GOOD else name.replace("_", "/", 1): figure for name, figure in figures.items()}
-    return fit_findings(GOOD | named, history, outputs, of_table=of_table, rate=rate, lambda_d=lambda_d)
+    optimizer = SimpleNamespace() if rate is None else SimpleNamespace(lr_schedule=rate)
+    settings = SimpleNamespace(optimizer=optimizer)
+    member = SimpleNamespace(outputs=outputs, rows=() if of_table else None, settings=settings)
+    return fit_findings(GOOD | named, history, member, lambda_d)
 
 
 RATES = [("constant", 1), ("cosine", 2)]

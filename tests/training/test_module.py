@@ -1,6 +1,7 @@
 """A stack that is trained together, against the same members alone; and its blocks of steps and mini-batches."""
 
 import random
+from dataclasses import replace
 from functools import partial
 from unittest.mock import patch
 
@@ -18,7 +19,7 @@ from runge.sobolev import kernel
 from runge.sobolev.kernel import Kernel
 from runge.sobolev.network import StackedMLP
 from runge.targets import Runge
-from runge.training.datamodule import Block, Minibatches, Repeated, SobolevDataModule
+from runge.training.datamodule import Block, Repeated, SobolevDataModule
 from runge.training.module import SobolevRegression
 from runge.training.plan import Plan, SobolevLoss
 from tests.conftest import model
@@ -163,17 +164,16 @@ def test_the_best_weights_are_those_of_a_step_with_lambda_d(monkeypatch):
 
 
 def test_minibatches_go_through_all_points_once_an_epoch_and_depend_on_the_step_alone():
-    batches, points = Minibatches(seeds=(1, 2), points=10, size=4), some_points(n=10)
-    index = batches.index(0, 5)  # 20 draws: two epochs
+    block = Block(some_points(n=10), seeds=(1, 2), size=4)
+    index = block.batches(0, 5)  # 20 draws: two epochs
     assert index.shape == (5, 2, 4)
     for member in range(2):
         order = index[:, member].flatten().tolist()
         assert sorted(order[:10]) == sorted(order[10:]) == list(range(10))
         assert order[:10] != order[10:]
     assert not torch.equal(index[:, 0], index[:, 1])
-    assert torch.equal(batches.index(0, 12)[7:], batches.index(7, 5))
-    assert torch.equal(Block(points, batches).batches(3, 4), batches.index(3, 4))
-    assert Block(points, None).batches(3, 4) is None
+    assert torch.equal(block.batches(0, 12)[7:], block.batches(7, 5))
+    assert replace(block, size=None).batches(3, 4) is None
 
 
 def test_repeated_asks_for_each_batch_when_it_is_due():

@@ -118,9 +118,15 @@ class Optuna(Policy):
                 raise next(run.value for run in runs if isinstance(run.value, Exception))
             study.tell(proposed, results)
             self._write()
-            best = "; ".join(map(_figures, study.best()[:_MOST_SHOWN])) or "none"
-            log.info("%d of %d trials; best %s: %s", len(study.trials), settings.trials, self._objective, best)
-        self._show()
+            shown = "; ".join(map(_figures, study.best()[:_MOST_SHOWN])) or "none"
+            log.info("%d of %d trials; best %s: %s", len(study.trials), settings.trials, self._objective, shown)
+        best = study.best()
+        if not best:
+            raise RunError("no trial has finished; see the messages of the runs in comparison.csv")
+        for trial in best:
+            print(f"{', '.join(self._objective)}: {_figures(trial)}")
+            words = ["-m"] * bool(self._folds) + [*map(in_shell, self._overrides(trial.params))]
+            print(f"  {' '.join([command(), *words])}")
 
     def _overrides(self, params: Mapping[str, Any]) -> list[str]:
         return [*self.fixed, *(f"{key}={value}" for key, value in params.items())]
@@ -146,15 +152,6 @@ class Optuna(Policy):
             folds=len(self._folds),
         )
         trials.write(self._command.directory)
-
-    def _show(self) -> None:
-        best = self._study.best()
-        if not best:
-            raise RunError("no trial has finished; see the messages of the runs in comparison.csv")
-        for trial in best:
-            print(f"{', '.join(self._objective)}: {_figures(trial)}")
-            words = ["-m"] * bool(self._folds) + [*map(in_shell, self._overrides(trial.params))]
-            print(f"  {' '.join([command(), *words])}")
 
 
 def _figures(trial: Any) -> str:

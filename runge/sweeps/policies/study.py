@@ -4,9 +4,7 @@ A batch follows from the seed and the trials of the batches before it, so that a
 continues with the same trials.
 """
 
-import warnings
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
@@ -50,14 +48,13 @@ class Study:
     def propose(self, count: int) -> list[dict[str, Any]]:
         """Return the settings of the next trials."""
         seed = int(np.random.SeedSequence([self._seed, len(self.trials)]).generate_state(1)[0])
-        with _quiet(self._optuna):
-            samplers = self._optuna.samplers
-            if self._sampler == "random":
-                sampler = samplers.RandomSampler(seed=seed)
-            else:
-                sampler = samplers.TPESampler(seed=seed, multivariate=True, constant_liar=True)
-            study = self._study(sampler=sampler)
-            asked = [study.ask(dict(self._space)).params for _ in range(count)]
+        samplers = self._optuna.samplers
+        if self._sampler == "random":
+            sampler = samplers.RandomSampler(seed=seed)
+        else:
+            sampler = samplers.TPESampler(seed=seed, multivariate=True, constant_liar=True)
+        study = self._study(sampler=sampler)
+        asked = [study.ask(dict(self._space)).params for _ in range(count)]
         return [{key: rounded(self._space[key], value) for key, value in params.items()} for params in asked]
 
     def tell(self, proposed: Sequence[Mapping[str, Any]], results: Sequence[Result]) -> None:
@@ -65,17 +62,16 @@ class Study:
         kinds = self._optuna.trial.TrialState
         # Optuna's samplers take a pruned trial for worse than all others, and ignore one that failed.
         states = {"finished": kinds.COMPLETE, "diverged": kinds.PRUNED, "failed": kinds.FAIL}
-        with _quiet(self._optuna):
-            self.trials += [
-                self._optuna.trial.create_trial(
-                    state=states[result.status],
-                    values=list(result.values) or None,
-                    params=dict(params),
-                    distributions=dict(self._space),
-                    user_attrs={"status": result.status, "runs": result.runs},
-                )
-                for params, result in zip(proposed, results, strict=True)
-            ]
+        self.trials += [
+            self._optuna.trial.create_trial(
+                state=states[result.status],
+                values=list(result.values) or None,
+                params=dict(params),
+                distributions=dict(self._space),
+                user_attrs={"status": result.status, "runs": result.runs},
+            )
+            for params, result in zip(proposed, results, strict=True)
+        ]
 
     def best(self) -> list[Any]:
         """Return the best trial, or with several objectives those of the Pareto front, with their numbers."""
@@ -83,9 +79,14 @@ class Study:
 
     def _study(self, **options: Any) -> Any:
         """Return Optuna's study of the trials so far."""
-        with _quiet(self._optuna):
+        logging = self._optuna.logging
+        verbosity = logging.get_verbosity()
+        logging.set_verbosity(logging.ERROR)  # it logs the name of each study
+        try:
             study = self._optuna.create_study(directions=["minimize"] * self._objectives, **options)
-            study.add_trials(self.trials)
+        finally:
+            logging.set_verbosity(verbosity)
+        study.add_trials(self.trials)
         return study
 
 
@@ -101,16 +102,3 @@ def import_optuna() -> Any:
         need = "optuna needs the package optuna; install it with pip install -e '.[search]'"
         raise ConfigurationError(f"search: {need}") from error
     return optuna
-
-
-@contextmanager
-def _quiet(optuna: Any) -> Iterator[None]:
-    """Keep Optuna from logging each trial, and from warning that parts of it are experimental."""
-    verbosity = optuna.logging.get_verbosity()
-    optuna.logging.set_verbosity(optuna.logging.ERROR)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-            yield
-    finally:
-        optuna.logging.set_verbosity(verbosity)

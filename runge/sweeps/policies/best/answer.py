@@ -25,33 +25,37 @@ from runge.sweeps.policies.policy import Rounds
 __all__ = ["answer", "questioning_seconds", "redrawing_seconds"]
 
 
-def answer(selection: Selection, seeds: int, end: float) -> Rounds:
+def answer(selection: Selection) -> Rounds:
     """Yield the runs of the answer, and write it with its intervals.
 
     A winner that needs no more steps is trained with newly drawn weights: on all rows, with several seeds, and without
     each of the other folds. A winner whose error was still falling, or whose new networks would take too long,
     continues on all rows. Short runs then leave out the other folds: they only question the labels there.
-
-    Args:
-        selection: the candidates.
-        seeds: how many networks the answer has at most.
-        end: the time at which it ends, in seconds.
     """
     best = selection.ranked()[0]
-    left = max(selection.left(end), 0.0)  # the last batch may have ended late
+    left = max(selection.left(selection.end), 0.0)  # the last batch may have ended late
     selection.winner = best.name
     count = selection.processes * int(LATE_FACTOR * left / selection.seconds_of(best))
     if count and not best.continues:
         folds, step = range(selection.crossed), selection.step_of(best)
         # The intervals of the mean of some seeds follow from such means without a fold.
-        pairs = [(fold, seed) for seed in range(seeds) for fold in (None, *folds) if seed or fold not in best.by_fold]
+        pairs = [
+            (fold, seed)
+            for seed in range(selection.seeds)
+            for fold in (None, *folds)
+            if seed or fold not in best.by_fold
+        ]
         pairs = pairs[:count]
         selection.display.say(f"{best.name} on all rows and without each fold, {len(pairs)} networks")
-        seconds = left / _rounds(selection, len(pairs))
-        limits = {"seconds": seconds, "steps": max(run.planned for run in best.in_order), "stop_at": step}
+        seconds = left / -(-len(pairs) // selection.processes)  # they are trained in rounds
+        limits = {
+            "seconds": seconds,
+            "steps": max(run.before + run.max_steps for run in best.in_order),
+            "stop_at": step,
+        }
         runs = [PlannedRun(best, fold, seed=seed, **limits) for fold, seed in pairs]
     else:
-        reserved = questioning_seconds(selection, best, end)
+        reserved = questioning_seconds(selection, best)
         room = left * selection.processes - reserved * selection.processes
         starts = [start for fold in best.by_fold if (start := selection.start_of(best, fold)) and start.lacks_rows]
         seconds = room / max(len(starts), selection.processes) - selection.set_up
@@ -84,16 +88,14 @@ def redrawing_seconds(selection: Selection, best: Candidate) -> float:
     They are a network of all rows, and one without each fold that has not judged the winner. They are trained in
     rounds, one in each process.
     """
-    return _rounds(selection, 1 + selection.crossed - len(best.by_fold)) * selection.seconds_of(best)
+    networks = 1 + selection.crossed - len(best.by_fold)
+    return -(-networks // selection.processes) * selection.seconds_of(best)
 
 
-def _rounds(selection: Selection, networks: int) -> int:
-    return -(-networks // selection.processes)
-
-
-def questioning_seconds(selection: Selection, best: Candidate, end: float) -> float:
+def questioning_seconds(selection: Selection, best: Candidate) -> float:
     """Return the seconds of the short runs that question the labels; 0: there are none, or they would be too short."""
     set_ups = selection.set_up * (selection.crossed - len(best.by_fold)) / selection.processes
+    end = selection.end
     seconds = min(QUESTIONING_SET_UPS * set_ups, QUESTIONING_SHARE * end, selection.left(end))
     return seconds if set_ups > 0 and seconds >= LEAST_SET_UPS * set_ups else 0.0
 

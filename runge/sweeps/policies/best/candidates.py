@@ -76,11 +76,6 @@ class Candidate:
         """The seconds that were spent on its networks."""
         return sum(run.spent for run in self.by_fold.values())
 
-    @property
-    def values_alone(self) -> bool:
-        """True if it is trained without the derivatives."""
-        return not self.member.settings.loss.lambda_d
-
     def with_folds(self, folds: int) -> "Candidate":
         """Return the candidate with another number of folds."""
         kept = [override for override in self.overrides if not override.startswith("data.folds=")]
@@ -101,7 +96,7 @@ def without_equal(candidates: Sequence[Candidate], why: str) -> tuple[list[Candi
     Returns:
         The others, and why these are left out.
     """
-    alone = [candidate for candidate in candidates if candidate.values_alone and why]
+    alone = [candidate for candidate in candidates if why and not candidate.member.settings.loss.lambda_d]
     if len(alone) == len(candidates):  # it is an override of the command
         return list(candidates), []
     return [x for x in candidates if x not in alone], [f"{candidate.name}: {why}" for candidate in alone]

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from typing import NamedTuple
 
 from runge.sweeps.policies.best.answer import questioning_seconds, redrawing_seconds
 from runge.sweeps.policies.best.candidates import Candidate
@@ -19,54 +18,19 @@ from runge.sweeps.policies.best.constants import (
 )
 from runge.sweeps.policies.best.selection import Selection
 
-__all__ = ["MOVES", "Position", "improved_until", "next_move", "variations"]
+__all__ = ["MOVES", "improved_until", "next_move", "variations"]
 
 
-class Position(NamedTuple):
-    """What a search has when it chooses its next move.
-
-    Attributes:
-        selection: the candidates.
-        ranked: the candidates that have been trained, the best first.
-        seconds: the time that is left for moves.
-        seeds: how many networks, which differ in their seed, the answer has at most.
-        end: the time at which training ends, in seconds.
-    """
-
-    selection: Selection
-    ranked: Sequence[Candidate]
-    seconds: float
-    seeds: int
-    end: float
-
-    @classmethod
-    def of(cls, selection: Selection, seeds: int, end: float) -> "Position":
-        """Return the present position of a search."""
-        ranked = selection.ranked()
-        best = ranked[0]
-        rivals = [x for x in ranked[1:] if x.continues and x.error <= AS_GOOD_FACTOR * best.error]
-        return cls(selection, ranked, selection.left(improved_until(selection, best, rivals, end)), seeds, end)
-
-    @property
-    def best(self) -> Candidate:
-        """The best candidate."""
-        return self.ranked[0]
-
-    def may_gain(self, candidate: Candidate) -> bool:
-        """Return whether half of the time may help a candidate."""
-        return self.selection.may_gain(candidate, self.seconds / 2)
-
-
-def continued(position: Position) -> list[Candidate]:
+def continued(selection: Selection, ranked: Sequence[Candidate], seconds: float) -> list[Candidate]:
     """Return the best candidates, if more steps may help them.
 
     The other ones are as good as the best one. Candidates that are nearly as good take processes that are free beside
     the best one. If the best one of a formula lacks points, more steps do not help.
     """
-    selection, best = position.selection, position.best
+    best = ranked[0]
     if selection.table is None and best.in_order[0].lacks_rows:
         return []
-    gaining = [x for x in position.ranked if position.may_gain(x)]
+    gaining = [x for x in ranked if selection.may_gain(x, seconds / 2)]
     near = [x for x in gaining if x.error <= AS_GOOD_FACTOR * best.error]
     if best in near and selection.table:
         close = [x for x in gaining if x not in near and x.error <= CLOSE_FACTOR * best.error]
@@ -74,38 +38,38 @@ def continued(position: Position) -> list[Candidate]:
     return near
 
 
-def runners_up(position: Position) -> list[Candidate]:
+def runners_up(selection: Selection, ranked: Sequence[Candidate], seconds: float) -> list[Candidate]:
     """Return the next candidates of a table that have had less time than the best one, if more steps may help them."""
-    if position.selection.table is None:
+    if selection.table is None:
         return []
-    following = position.ranked[1 : 1 + RUNNERS_UP]
-    return [x for x in following if position.may_gain(x) and x.spent < position.best.spent]
+    following = [x for x in ranked[1 : 1 + RUNNERS_UP] if x.spent < ranked[0].spent]
+    return [x for x in following if selection.may_gain(x, seconds / 2)]
 
 
-def variations(position: Position) -> list[Candidate]:
+def variations(selection: Selection, ranked: Sequence[Candidate], seconds: float) -> list[Candidate]:
     """Return the variations of the best candidate that are new, and have time until the end.
 
     Runs of fixed neurons cannot be cut: there must be time to judge them, and to train the answer. Other runs take the
     time that they get.
     """
-    selection, best = position.selection, position.best
+    best = ranked[0]
     runs = selection.judges + (selection.crossed if selection.table else 0)
-    left = selection.left(position.end) * selection.processes
+    left = selection.left(selection.end) * selection.processes
     affordable = list[Candidate]()
     for variation in selection.factory.variations(_with_first_seed(selection, best)):
-        seconds = best.seconds * variation.member.work() / best.member.work()
-        affords = not variation.member.settings.optimizer.last_layer_alone or runs * seconds <= left
+        of_run = best.seconds * variation.member.work() / best.member.work()
+        affords = not variation.member.settings.optimizer.last_layer_alone or runs * of_run <= left
         if affords and variation.name not in selection.candidates:
             affordable.append(variation)
     return affordable
 
 
-def restarts(position: Position) -> list[Candidate]:
+def restarts(selection: Selection, ranked: Sequence[Candidate], seconds: float) -> list[Candidate]:
     """Return the best candidate of a table with further seeds, until a second seed has found the same minimum.
 
     They have the time that the networks of the answer leave. Fixed neurons have one minimum.
     """
-    selection, best, seeds = position.selection, position.best, position.seeds
+    best, seeds = ranked[0], selection.seeds
     first = _with_first_seed(selection, best)
     same = [x for x in selection.candidates.values() if _with_first_seed(selection, x) is first]
     equal = sum(x.error <= SAME_MINIMUM_FACTOR * best.error for x in same)
@@ -114,7 +78,7 @@ def restarts(position: Position) -> list[Candidate]:
     count = min(-(-selection.processes // selection.judges), RESTARTS + 1 - len(same))
     # They also have steps after their best ones.
     runs = seeds * (selection.crossed + 1) + 2 * count * selection.judges
-    if runs * selection.seconds_of(best) > selection.left(position.end) * selection.processes:
+    if runs * selection.seconds_of(best) > selection.left(selection.end) * selection.processes:
         return []
     numbers = [first.member.settings.seed.seed + seeds * (len(same) + i) for i in range(count)]
     return [replace(selection.factory.changed(first, {"seed": seed}), first_seed=first.name) for seed in numbers]
@@ -125,7 +89,7 @@ def _with_first_seed(selection: Selection, candidate: Candidate) -> Candidate:
     return selection.candidates[candidate.first_seed or candidate.name]
 
 
-MOVES: Mapping[Callable[[Position], list[Candidate]], str] = {
+MOVES: Mapping[Callable[[Selection, Sequence[Candidate], float], list[Candidate]], str] = {
     continued: "because more steps may reduce the error",
     runners_up: "because {best} has had more time",
     variations: "because more steps do not reduce the error",
@@ -133,46 +97,40 @@ MOVES: Mapping[Callable[[Position], list[Candidate]], str] = {
 }
 """The moves, the preferred one first, and their reasons, in which `best` is the name of the best candidate.
 
-A move returns the candidates that it trains. There are none if its condition is not met, or if it costs more than the
-time that is left.
+A move returns the candidates that it trains, given a search, its trained candidates, the best first, and the seconds
+that are left for moves. There are none if its condition is not met, or if it costs more than the time that is left.
 """
 
 
-def next_move(position: Position) -> tuple[list[Candidate], str]:
+def next_move(selection: Selection, ranked: Sequence[Candidate], seconds: float) -> tuple[list[Candidate], str]:
     """Return the candidates of the first affordable move, at most one for each process, and its reason; none: the end.
 
     Every move costs more than twice the set-up of a run.
     """
-    selection = position.selection
-    if position.seconds > LEAST_SET_UPS * selection.set_up:
+    if seconds > LEAST_SET_UPS * selection.set_up:
         for move, why in MOVES.items():
-            if candidates := move(position):
-                return candidates[: selection.processes], why.format(best=position.best.name)
+            if candidates := move(selection, ranked, seconds):
+                return candidates[: selection.processes], why.format(best=ranked[0].name)
     return [], ""
 
 
-def improved_until(selection: Selection, best: Candidate, rivals: Sequence[Candidate], end: float) -> float:
+def improved_until(selection: Selection, ranked: Sequence[Candidate]) -> float:
     """Return the time until which candidates are improved, such that the networks of the answer have what is left.
 
     A winner that continues can have all of the time if it does not lack rows, or has nearly all rows. The answer of a
     winner that does not continue consists of networks with newly drawn weights, which have at most a quarter of the
-    time. Only networks of fixed neurons have all the time that they need. If there are rivals, they have a quarter, or
-    the time of one such network.
-
-    Args:
-        selection: the candidates.
-        best: the best candidate.
-        rivals: the candidates that are as good, and may gain from more steps.
-        end: the time at which training ends, in seconds.
+    time. Only networks of fixed neurons have all the time that they need. If there are rivals, which are as good and
+    may gain from more steps, they have a quarter, or the time of one such network.
     """
-    run = best.in_order[0]
+    best, end = ranked[0], selection.end
     if selection.table is None:
         return end
     if not best.continues:
         seconds, most = redrawing_seconds(selection, best), REDRAWN_SHARE * end
         if best.member.settings.optimizer.last_layer_alone:
+            rivals = [x for x in ranked[1:] if x.continues and x.error <= AS_GOOD_FACTOR * best.error]
             most = max(most, selection.seconds_of(best)) if rivals else seconds
         return end - min(seconds, most)
-    last = (1 - WINNER_STEPS_SHARE) * end
+    last, run = (1 - WINNER_STEPS_SHARE) * end, best.in_order[0]
     whole = run.lacks_rows and selection.folds <= MANY_FOLDS and selection.affords_all(best, run, last)
-    return end - last * whole - questioning_seconds(selection, best, end)
+    return end - last * whole - questioning_seconds(selection, best)

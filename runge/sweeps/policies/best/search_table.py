@@ -56,14 +56,10 @@ class SearchTable(NamedTuple):
         return "" if self.channels.value.any() else "no two values of an output are known that differ"
 
     @property
-    def labels_of_row(self) -> int:
-        """The number of labels of a row: the values and the partial derivatives."""
-        return len(self.rows.outputs) * (1 + len(self.rows.inputs))
-
-    @property
     def fewest_rows(self) -> float:
         """The rows of the first comparison of candidates, if there are more."""
-        return max(LEAST_LABELS / self.labels_of_row, LEAST_ROWS_OF_INPUT * len(self.rows.inputs))
+        inputs, outputs = len(self.rows.inputs), len(self.rows.outputs)
+        return max(LEAST_LABELS / (outputs * (1 + inputs)), LEAST_ROWS_OF_INPUT * inputs)
 
     def count_folds(self) -> int:
         """Return how many folds the rows should have, unless the command has a number.

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Generator, Iterable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -29,6 +29,9 @@ from runge.sweeps.policies.best.constants import (
     MOST_DAMPING,
     PATIENCE_FACTOR,
     PATIENCE_SECONDS,
+    REPORT_SECONDS,
+    REPORT_SET_UPS,
+    REPORT_SHARE,
     SCHEDULE_SHARE,
     SET_UP_SECONDS,
     STEPS_GROWTH,
@@ -94,54 +97,52 @@ def merge(before: Candidate, planned: PlannedRun, number: int, after: TrainedRun
     return replace(candidate, by_fold=by_fold, runs=[*before.runs, number])
 
 
+@dataclass(eq=False)
 class Selection:
     """The candidates and the runs by which they are judged.
 
-    Args:
+    Attributes:
         factory: what makes the overrides of runs.
-        candidates: the candidates.
+        candidates: the candidates, by their names.
         table: the table; None: a formula.
         folds: the number of folds of the rows.
         judges: how many of them judge candidates, each a run.
         directory: the directory of the sweep.
         timeout: the seconds after which no run is waited for.
+        seeds: how many networks, which differ in their seed, the answer has at most.
         processes: how many runs are trained at a time.
-
-    Attributes:
         set_up: the seconds of a run besides its steps, as the runs of the last batch have measured them.
         winner: the name of the candidate of which the answer is made; empty: it is not chosen yet.
         residuals: the mean error of the networks that judge it in the folds that they leave out, (n, P + P D); None: no
             answer yet.
         questioned: the mean error of all of its networks that leave out a fold, in all rows that they have not seen.
-        journal: the journal of the sweep, from `begin` on.
-        display: what the search shows, from `begin` on.
+        journal: the journal of the sweep, from its first run on.
+        display: what the search shows, likewise.
     """
 
-    def __init__(
-        self,
-        factory: CandidateFactory,
-        candidates: Iterable[Candidate],
-        table: SearchTable | None,
-        folds: int,
-        judges: int,
-        directory: Path,
-        timeout: float,
-        processes: int,
-    ) -> None:
-        self.factory, self.table = factory, table
-        self.folds, self.judges = folds, judges
-        self.candidates = {candidate.name: candidate for candidate in candidates}
-        self.directory, self.timeout = directory, timeout
-        self.processes = processes
-        self.set_up, self.winner = 2 * SET_UP_SECONDS, ""
-        self.residuals: Floats | None = None
-        self.questioned: Floats | None = None
-        self.journal: Journal
-        self.display: Display
+    factory: CandidateFactory
+    candidates: dict[str, Candidate]
+    table: SearchTable | None
+    folds: int
+    judges: int
+    directory: Path
+    timeout: float
+    seeds: int
+    processes: int
+    set_up: float = 2 * SET_UP_SECONDS
+    winner: str = ""
+    residuals: Floats | None = None
+    questioned: Floats | None = None
+    journal: Journal = field(init=False)
+    display: Display = field(init=False)
 
-    def begin(self, journal: Journal, display: Display) -> None:
-        """Take what a search has when its first run begins."""
-        self.journal, self.display = journal, display
+    @property
+    def end(self) -> float:
+        """The time at which training ends, in seconds from the beginning; the rest is for the report.
+
+        On a busy machine the report takes longer by the same factor as the set-up of a run.
+        """
+        return self.timeout - min(REPORT_SECONDS, REPORT_SHARE * self.timeout, REPORT_SET_UPS * self.set_up)
 
     @property
     def training_rows(self) -> int:
@@ -256,7 +257,8 @@ class Selection:
         if candidate.member.settings.optimizer.by_gradient:  # with mini-batches of many rows
             return candidate.slowness * candidate.member.work()
         if self.judges > 1:  # all of its runs had these rows, also the one after which a few steps were enough
-            return run.mean_pace * len(self.table.seen) / self.training_rows
+            pace = run.spent / (run.before + run.steps + run.unused)
+            return pace * len(self.table.seen) / self.training_rows
         rows = self.training_rows if run.used_share is None else run.used_share * len(self.table.rows.x)
         return run.pace * len(self.table.seen) / rows
 

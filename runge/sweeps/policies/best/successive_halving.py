@@ -17,7 +17,7 @@ References:
 import logging
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar
 
 from runge.composing.command import SweepCommand
 from runge.configuration.errors import RunError
@@ -36,13 +36,10 @@ from runge.sweeps.policies.best.constants import (
     LEAST_SLICE_SECONDS,
     MOST_ROW_GROWTH,
     PROMOTION_RATIO,
-    REPORT_SECONDS,
-    REPORT_SET_UPS,
-    REPORT_SHARE,
     START_UP_SECONDS,
 )
 from runge.sweeps.policies.best.display import Display
-from runge.sweeps.policies.best.moves import Position, next_move
+from runge.sweeps.policies.best.moves import improved_until, next_move
 from runge.sweeps.policies.best.search_table import SearchTable
 from runge.sweeps.policies.best.selection import PlannedRun, Selection
 from runge.sweeps.policies.best.verdict import leaderboard
@@ -72,20 +69,6 @@ class BestSettings:
     compare: bool
 
 
-class Rung(NamedTuple):
-    """A comparison of candidates.
-
-    Attributes:
-        time_share: the share of the time that is left for comparisons which it may take.
-        share: the share of the rows; None: all.
-        most: how many candidates take part, the best ones so far.
-    """
-
-    time_share: float
-    share: float | None
-    most: int
-
-
 class Best(Policy):
     """Candidates of all methods, of which the best give the answer.
 
@@ -98,7 +81,7 @@ class Best(Policy):
 
     def __init__(self, command: SweepCommand) -> None:
         settings = build("search", command.settings, BestSettings)
-        self.compares, self._settings = settings.compare, settings
+        self.compares = settings.compare
         factory = CandidateFactory(command)
         listed = settings.tables if factory.of_table else settings.formulas
         candidates, left_out = factory.compose(listed, FOLDS_AT_FIRST)
@@ -119,32 +102,24 @@ class Best(Policy):
         self._left_out = left_out
         self.selection = Selection(
             factory,
-            candidates,
+            {candidate.name: candidate for candidate in candidates},
             table,
             folds=folds,
             judges=judges,
             directory=command.directory,
             timeout=settings.timeout,
+            seeds=settings.seeds,
             processes=command.processes or 1,
         )
         self.promotions = list[str]()
-
-    @property
-    def end(self) -> float:
-        """The time at which training ends, in seconds from the beginning; the rest is for the report.
-
-        On a busy machine the report takes longer by the same factor as the set-up of a run.
-        """
-        timeout = self._settings.timeout
-        return timeout - min(REPORT_SECONDS, REPORT_SHARE * timeout, REPORT_SET_UPS * self.selection.set_up)
 
     def description(self) -> Mapping[str, Any]:
         """Return the overrides, the settings and the candidates."""
         return {
             "overrides": list(self.selection.factory.fixed.values()),
             "data.file": f"rows {next(iter(self.selection.candidates.values())).member.checksum[:12]}",
-            "search.timeout": self._settings.timeout,
-            "search.seeds": self._settings.seeds,
+            "search.timeout": self.selection.timeout,
+            "search.seeds": self.selection.seeds,
             "hydra.launcher.processes": self.selection.processes,
             "candidates": {name: x.overrides for name, x in self.selection.candidates.items()},
         }
@@ -159,21 +134,21 @@ class Best(Policy):
         if self._wrong:
             log.warning("%s", self._wrong)
         shown = next(iter(selection.candidates.values())).member.settings.trainer.progress_bar
-        display = Display(selection.ranked, self._settings.timeout - journal.elapsed, shown)
-        selection.begin(journal, display)
-        with display.shown():
+        selection.journal = journal
+        selection.display = Display(selection.ranked, selection.timeout - journal.elapsed, shown)
+        with selection.display.shown():
             for rung in self._rungs():
-                yield from self._climb(rung)
+                yield from self._climb(*rung)
             if not selection.ranked():
                 yield from self._try_fastest()
             if not selection.ranked():
                 raise RunError("search: no candidate could be trained; the messages of its runs are in the report")
             yield from self._improve()
             if selection.table:
-                yield from answer(selection, self._settings.seeds, self.end)
+                yield from answer(selection)
 
-    def _rungs(self) -> list[Rung]:
-        """Return the comparisons, of fewer and fewer candidates on more and more rows."""
+    def _rungs(self) -> list[tuple[float, float | None, int]]:
+        """Return the arguments of `_climb` for the comparisons of fewer and fewer candidates on more and more rows."""
         selection, count = self.selection, len(self.selection.candidates)
         rounds = max(2, math.ceil(math.log(count, PROMOTION_RATIO)))
         shares: list[float | None] = [None] * rounds
@@ -184,66 +159,72 @@ class Best(Policy):
             for i in range(smaller := max(0, round(math.log(rows / least, growth)))):
                 shares[i] = rows / growth ** (smaller - i) / len(selection.table.rows.x)
         shares_of_time = [FIRST_WEIGHT / (FIRST_WEIGHT + rounds - 1), *(1 / (rounds - i) for i in range(1, rounds))]
-        return [Rung(shares_of_time[i], share, math.ceil(count / PROMOTION_RATIO**i)) for i, share in enumerate(shares)]
+        return [(shares_of_time[i], share, math.ceil(count / PROMOTION_RATIO**i)) for i, share in enumerate(shares)]
 
-    def _climb(self, rung: Rung) -> Rounds:
-        """Train the best candidates so far, at first all, on the rows of a rung."""
+    def _climb(self, time_share: float, share: float | None, most: int) -> Rounds:
+        """Train the best candidates so far, at first all, on the rows of a rung.
+
+        Args:
+            time_share: the share of the time that is left for comparisons which it may take.
+            share: the share of the rows; None: all.
+            most: how many candidates take part, and twice as many if their errors are close to the best one.
+        """
         selection, ranked = self.selection, self.selection.ranked()
         chosen = list(selection.candidates.values())
         if ranked:
-            most = AS_GOOD_FACTOR * ranked[0].error
-            chosen = [x for i, x in enumerate(ranked) if i < rung.most or (x.error <= most and i < 2 * rung.most)]
-        time = rung.time_share * selection.left(COMPARISON_SHARE * self.end) - (0 if ranked else START_UP_SECONDS)
+            close = AS_GOOD_FACTOR * ranked[0].error
+            chosen = [x for i, x in enumerate(ranked) if i < most or (x.error <= close and i < 2 * most)]
+        time = time_share * selection.left(COMPARISON_SHARE * selection.end) - (0 if ranked else START_UP_SECONDS)
         seconds_each = time / max(len(chosen), 1)
-        lacking = [x for x in chosen if not x.in_order or any(run.share != rung.share for run in x.in_order)]
+        lacking = [x for x in chosen if not x.in_order or any(run.share != share for run in x.in_order)]
         lacking += [x for x in chosen if x not in lacking and selection.may_gain(x, seconds_each)]
         pairs = [(candidate, fold) for candidate in lacking for fold in range(selection.judges)]
         seconds = time * selection.processes / max(len(pairs), 1)
         # If each of them had less time, it would be of more use to the best ones, which `_improve` continues.
         is_enough = not ranked or seconds >= LEAST_SET_UPS * selection.set_up
         if pairs and selection.left(selection.timeout) > 0 and is_enough:
-            self._report_rung(rung, ranked, chosen)
-            runs = [PlannedRun(x, fold, seconds, rung.share, selection.start_of(x, fold)) for x, fold in pairs]
+            self._report_rung(share, ranked, chosen)
+            runs = [PlannedRun(x, fold, seconds, share, selection.start_of(x, fold)) for x, fold in pairs]
             yield from selection.train(runs)
 
     def _try_fastest(self) -> Rounds:
         """Train the candidate with the fastest step for some seconds after all, because no other one has ended."""
         fastest = min(self.selection.candidates.values(), key=lambda candidate: candidate.member.work())
         what = "search.timeout: no candidate has ended within %g s; %s has some more seconds"
-        log.warning(what, self._settings.timeout, fastest.name)
+        log.warning(what, self.selection.timeout, fastest.name)
         yield from self.selection.train([PlannedRun(fastest, 0, 0.0)], until=math.inf)
 
     def _improve(self) -> Rounds:
         """Make moves until none is affordable: train the best candidates further, or variations of the best one."""
         selection = self.selection
         while True:
-            position = Position.of(selection, self._settings.seeds, self.end)
-            chosen, why = next_move(position)
+            ranked = selection.ranked()
+            seconds = left = selection.left(improved_until(selection, ranked))
+            chosen, why = next_move(selection, ranked, left)
             if not chosen:
                 return
             selection.candidates |= {candidate.name: candidate for candidate in chosen}
             folds = range(selection.judges)
             pairs = [(x, fold) for x in chosen for fold in folds if fold not in x.by_fold or x.by_fold[fold].may_gain]
-            seconds = position.seconds
             # The rate of a gradient method falls in a run, and would rise again in the next one.
             if not all(candidate.member.settings.optimizer.by_gradient for candidate in chosen):
-                seconds = max(seconds / 2, min(seconds, LEAST_SLICE_SECONDS))
+                seconds = max(left / 2, min(left, LEAST_SLICE_SECONDS))
             seconds *= min(1, selection.processes / len(pairs))
             self._report(f"{' and '.join(candidate.name for candidate in chosen)} for {seconds:.0f} s, {why}")
-            judged = position.best.in_order[0]
+            judged = ranked[0].in_order[0]
             steps = judged.before + judged.steps  # those of a network with drawn weights, to be as good
             runs = list[PlannedRun]()
             for candidate, fold in pairs:
                 start = selection.start_of(candidate, fold)
                 if start is None and selection.table is None:  # the same neurons, with more points
-                    start = selection.start_of(position.best, fold)
+                    start = selection.start_of(ranked[0], fold)
                 runs.append(PlannedRun(candidate, fold, seconds, None, start, None if start else steps))
             yield from selection.train(runs)
 
-    def _report_rung(self, rung: Rung, ranked: Sequence[Candidate], chosen: Sequence[Candidate]) -> None:
+    def _report_rung(self, share: float | None, ranked: Sequence[Candidate], chosen: Sequence[Candidate]) -> None:
         """Say which candidates continue, and why."""
         table, total = self.selection.table, self.selection.training_rows
-        rows = round(rung.share * len(table.rows.x)) if table and rung.share else total
+        rows = round(share * len(table.rows.x)) if table and share else total
         where = f"on {rows} rows" if table else "on points of their own"
         if not ranked:
             self._report(f"{len(chosen)} candidates {where}")

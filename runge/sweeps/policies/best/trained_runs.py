@@ -77,16 +77,6 @@ class TrainedRun:
         return error_of([self])
 
     @property
-    def mean_pace(self) -> float:
-        """The seconds of a step of all of these runs."""
-        return self.spent / (self.before + self.steps + self.unused)
-
-    @property
-    def planned(self) -> int:
-        """The number of steps for which its schedules were made, counted from drawn weights."""
-        return self.before + self.max_steps
-
-    @property
     def best_step(self) -> int:
         """The step with the smallest product of its errors, counted from drawn weights."""
         return self.before + int(self.logged_steps[int(np.argmin(self.logged_errors))])

@@ -24,6 +24,8 @@ def search(*folds: int, fixed: bool = False, cut: bool = False, **changes: Any) 
         "processes": 2,
         "crossed": 5,
         "set_up": 0.5,
+        "seeds": 1,
+        "end": 10.0,
         "start_of": lambda candidate, fold: None,
         "seconds_of": lambda candidate: 1.0,
         "step_of": lambda candidate: 36,
@@ -33,10 +35,10 @@ def search(*folds: int, fixed: bool = False, cut: bool = False, **changes: Any) 
     return SimpleNamespace(**parts | changes)
 
 
-def runs_of(selection: Any, left: float, seeds: int = 1, end: float = 10.0) -> Any:
+def runs_of(selection: Any, left: float, **changes: Any) -> Any:
     """Return the runs of an answer for which some time is left; none is: the batch before has ended late."""
-    selection.left = lambda until: left
-    return next(answer(selection, seeds=seeds, end=end))
+    vars(selection).update(left=lambda until: left, **changes)
+    return next(answer(selection))
 
 
 @pytest.mark.parametrize("cut", [False, True])
@@ -72,14 +74,14 @@ def test_short_runs_of_a_winner_that_continues_question_the_labels_of_the_other_
     for left, end, seconds in ((20.0, 100.0, 2.0), (2.4, 100.0, 1.6), (20.0, 20.0, 1.6)):
         assert [
             (run.fold, pytest.approx(run.seconds), run.start, run.share, run.seed)
-            for run in runs_of(selection, left, 3, end)
+            for run in runs_of(selection, left, seeds=3, end=end)
         ] == [(fold, seconds, None, share, 1) for fold in (1, 2, 4)]
     for late in (1.49, -20.0):
-        assert runs_of(selection, late, 3, 100) == []
+        assert runs_of(selection, late, seeds=3, end=100.0) == []
     selection.left = lambda end: 20.0
-    assert questioning_seconds(selection, selection.ranked()[0], end=100.0) == 3.0
+    assert questioning_seconds(selection, selection.ranked()[0]) == 3.0
     selection.set_up = 4.1
-    assert questioning_seconds(selection, selection.ranked()[0], end=100.0) == 0.0
+    assert questioning_seconds(selection, selection.ranked()[0]) == 0.0
 
 
 def test_a_network_of_all_rows_that_is_wrong_between_them_is_no_answer(monkeypatch):

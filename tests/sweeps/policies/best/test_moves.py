@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from runge.sweeps.policies.best.candidates import Candidate
-from runge.sweeps.policies.best.moves import Position, improved_until, next_move, variations
+from runge.sweeps.policies.best.moves import improved_until, next_move, variations
 from runge.sweeps.policies.best.successive_halving import Best
 
 
@@ -25,9 +25,10 @@ def test_fixed_neurons_are_varied_only_if_they_can_also_be_the_answer(left, tabl
 
     def varied(best: Any, variation: Any, *known: Any) -> bool:
         place = {"judges": 2, "crossed": 5, "table": table or None, "processes": 2, "left": {100.0: left}.get}
+        place["end"] = 100.0
         factory = SimpleNamespace(variations=lambda of: [variation] if of is best else [])
         selection: Any = SimpleNamespace(**place, factory=factory, candidates={one.name: one for one in (best, *known)})
-        return variations(Position(selection, [best], 0.0, 3, 100.0)) == [variation]
+        return variations(selection, [best], 0.0) == [variation]
 
     fixed, larger = candidate(1.0, last_layer_alone=True), candidate(4.0, last_layer_alone=True)
     assert varied(fixed, larger) is affords
@@ -49,9 +50,15 @@ def test_fixed_neurons_are_varied_only_if_they_can_also_be_the_answer(left, tabl
 def test_new_networks_of_a_winner_have_a_quarter_of_the_time_unless_it_has_fixed_neurons(seconds, fixed, rivals, until):
     """Five networks are trained in three rounds by two processes."""
     member = SimpleNamespace(settings=SimpleNamespace(optimizer=SimpleNamespace(last_layer_alone=fixed)))
-    best: Any = SimpleNamespace(continues=False, in_order=[None], by_fold={0: None}, member=member)
-    selection: Any = SimpleNamespace(table=True, crossed=5, processes=2, seconds_of=lambda candidate: seconds)
-    assert improved_until(selection, best, [best] * rivals, 100.0) == until
+    common = {"in_order": [None], "by_fold": {0: None}, "member": member}
+    best: Any = SimpleNamespace(continues=False, error=1.0, **common)
+    others: Any = [
+        SimpleNamespace(continues=continues, error=error, **common)
+        for continues, error in ((True, 1.3), (False, 1.0), *[(True, 1.2)] * rivals)
+    ]
+    place: Any = {"table": True, "crossed": 5, "processes": 2, "end": 100.0}
+    selection: Any = SimpleNamespace(**place, seconds_of=lambda candidate: seconds)
+    assert improved_until(selection, [best, *others]) == until
 
 
 @pytest.mark.parametrize(
@@ -82,7 +89,7 @@ def improving_runs(errors, resting, judges, processes, by_gradient):
     ranked = [SimpleNamespace(name=name, error=error, **common) for name, error in zip("abc", errors, strict=False)]
     place = {"judges": judges, "processes": processes, "folds": 5, "crossed": 5, "table": True, "candidates": {}}
     policy: Any = object.__new__(Best)
-    policy.promotions, policy._settings = [], SimpleNamespace(timeout=100.0, seeds=3)
+    policy.promotions = []
     policy.selection = SimpleNamespace(
         ranked=lambda: ranked,
         may_gain=lambda candidate, seconds: candidate.name != resting,
@@ -92,6 +99,8 @@ def improving_runs(errors, resting, judges, processes, by_gradient):
         display=SimpleNamespace(say=lambda line: None),
         journal=SimpleNamespace(seconds=0.0),
         set_up=0.1,
+        end=99.0,
+        seeds=3,
         **place,
     )
     return next(policy._improve())
@@ -143,7 +152,8 @@ def test_the_first_affordable_move_is_made(changes, chosen, why):
         judges=1,
         crossed=5,
         set_up=0.1,
+        end=100.0,
+        seeds=3,
     )
-    position = Position(selection, ranked, given.get("seconds", 9.0), 3, 100.0)
-    candidates, reason = next_move(position)
+    candidates, reason = next_move(selection, ranked, given.get("seconds", 9.0))
     assert ("".join(candidate.name for candidate in candidates), reason) == (chosen, why)

@@ -21,7 +21,8 @@ def run(value: float | None, derivative: float | None) -> TrainedRun:
 
 
 def selection_of(*candidates: Any, table: Any = None, factory: Any = None) -> Selection:
-    return Selection(factory, candidates, table, folds=5, judges=2, directory=Path(), timeout=60.0, processes=1)
+    place = {"folds": 5, "judges": 2, "directory": Path(), "timeout": 60.0, "seeds": 3, "processes": 1}
+    return Selection(factory, {candidate.name: candidate for candidate in candidates}, table, **place)
 
 
 def test_noise_of_the_derivatives_does_not_hide_errors_of_the_values():

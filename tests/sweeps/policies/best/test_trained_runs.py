@@ -32,7 +32,7 @@ def test_a_run_continues_from_the_best_step_of_the_run_before(tmp_path):
     np.testing.assert_allclose(start.logged_errors, [0.0, np.inf, np.log(0.01), np.log(0.2)])
     run = read_run(written(tmp_path / "1", error=0.1), 1, None, start, completes=False)
     assert (run.before, run.unused, run.spent, run.used_share, run.damping) == (5, 3, 4.0, None, 0.0)
-    assert (run.best_step, run.planned, run.mean_pace) == (5 + 4, 5 + 100, 4.0 / (5 + 4 + 3))
+    assert (run.best_step, run.max_steps, run.steps) == (5 + 4, 100, 4)
 
 
 def test_the_better_run_is_kept_with_the_steps_of_the_other_one():
