@@ -15,32 +15,29 @@ class FitErrors(NamedTuple):
 
     With e = u - f in a column of values or of partial derivatives, whose standard deviation is s,
 
-    .. math:: rmse = \sqrt{\overline{e^2}}, \quad worst = \max |e|, \quad nrmse = rmse / s.
+    .. math:: rmse = \sqrt{\overline{e^2}}, \quad nrmse = rmse / s.
 
     These are the formulas of `runge.sobolev.accuracy`, which computes `metrics.json` with torch for stacks of networks.
 
     Attributes:
         labels: the number of known labels.
         rmse: the root mean squared error, in the unit of the label; NaN (here and below): no label is known.
-        worst: the largest absolute error.
         nrmse: the relative error, without a unit; also NaN: no standard deviation is given.
 
     Example:
         >>> FitErrors.of(np.array([[3.0], [-4.0], [np.nan]]), 5.0)
-        FitErrors(labels=array([2]), rmse=array([3.53553391]), worst=array([4.]), nrmse=array([0.70710678]))
+        FitErrors(labels=array([2]), rmse=array([3.53553391]), nrmse=array([0.70710678]))
     """
 
     labels: NDArray[np.int64]
     rmse: Floats
-    worst: Floats
     nrmse: Floats
 
     @classmethod
     def of(cls, residuals: Floats, deviations: ArrayLike = np.nan) -> "FitErrors":
         """Return the errors, given residuals, (n, C), and standard deviations, (C,); NaN: not known."""
         is_known = ~np.isnan(residuals)
-        labels, sizes = is_known.sum(axis=0), np.where(is_known, np.abs(residuals), 0)
+        labels, errors = is_known.sum(axis=0), np.where(is_known, residuals, 0)
         with np.errstate(all="ignore"):
-            rmse = np.sqrt(np.where(labels > 0, (sizes**2).sum(axis=0) / labels, np.nan))
-            worst = np.where(labels > 0, sizes.max(axis=0, initial=0), np.nan)
-            return cls(labels, rmse, worst, rmse / np.asarray(deviations))
+            rmse = np.sqrt(np.where(labels > 0, (errors**2).sum(axis=0) / labels, np.nan))
+            return cls(labels, rmse, rmse / np.asarray(deviations))

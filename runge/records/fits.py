@@ -14,44 +14,25 @@ LEVEL = 0.9
 """The level of the intervals that are drawn and reported: the share of new labels that they are to contain."""
 
 
-class Columns(NamedTuple):
-    """The columns of `fit.csv`, in this order.
-
-    Attributes:
-        inputs: the D inputs.
-        values: the P outputs.
-        slopes: their partial derivatives, D for each output in turn.
-        fits: u for each output.
-        fit_slopes: their partial derivatives, likewise.
+def column_names(inputs: Sequence[str], outputs: Sequence[str]) -> list[str]:
+    """Return the names of the columns of `fit.csv`: of x, f, f', u and u', the derivatives of each output in turn.
 
     Example:
-        >>> Columns.of(["x"], ["f"]).names()
+        >>> column_names(["x"], ["f"])
         ['x', 'f', 'df', 'u', 'du']
-        >>> Columns.of(["a", "b"], ["y"]).names()
+        >>> column_names(["a", "b"], ["y"])
         ['a', 'b', 'y', 'dy_da', 'dy_db', 'u_y', 'du_y_da', 'du_y_db']
     """
+    fits = ["u"] if list(outputs) == ["f"] else [f"u_{name}" for name in outputs]
+    return [*inputs, *outputs, *slope_names(inputs, outputs), *fits, *slope_names(inputs, outputs, fits)]
 
-    inputs: list[str]
-    values: list[str]
-    slopes: list[str]
-    fits: list[str]
-    fit_slopes: list[str]
 
-    @classmethod
-    def of(cls, inputs: Sequence[str], outputs: Sequence[str]) -> "Columns":
-        """Return the columns for these names of inputs and outputs; the fit of a formula's only output f is u."""
-        fits = ["u"] if list(outputs) == ["f"] else [f"u_{name}" for name in outputs]
-
-        def slopes(names: Sequence[str]) -> list[str]:
-            if list(inputs) == ["x"] and list(outputs) == ["f"]:
-                return [f"d{name}" for name in names]
-            return [f"d{name}_d{x}" for name in names for x in inputs]
-
-        return cls(list(inputs), list(outputs), slopes(outputs), fits, slopes(fits))
-
-    def names(self) -> list[str]:
-        """Return all names, in order."""
-        return [name for group in self for name in group]
+def slope_names(inputs: Sequence[str], outputs: Sequence[str], fits: Sequence[str] | None = None) -> list[str]:
+    """Return the names of the partial derivatives of outputs, or of their fits, with respect to the inputs."""
+    names = outputs if fits is None else fits
+    if list(inputs) == ["x"] and list(outputs) == ["f"]:
+        return [f"d{name}" for name in names]
+    return [f"d{name}_d{x}" for name in names for x in inputs]
 
 
 class SampledFit(NamedTuple):

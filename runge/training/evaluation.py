@@ -8,7 +8,7 @@ from torch import Tensor
 
 from runge.function.outside import thinned
 from runge.metrics import BEST_STEP, LAMBDA_D, PARAMETERS, SWITCHED_ON_STEP, TEST_ENDS, key
-from runge.records.fits import Columns
+from runge.records.fits import column_names, slope_names
 from runge.sobolev import losses
 from runge.sobolev.accuracy import Reference, intervals, partial_errors
 from runge.sobolev.network import StackedMLP
@@ -57,7 +57,7 @@ def final_metrics(module: SobolevRegression, data: PointsDataModule) -> list[Met
     figures: dict[str, Tensor] = {}
     for split, points in data.dataset._asdict().items():
         figures |= module.measure(split, points, module.lambda_d)
-    slopes = Columns.of(data.inputs, data.dataset.test.outputs).slopes
+    slopes = slope_names(data.inputs, data.dataset.test.outputs)
     if len(slopes) > 1:
         test, network = data.dataset.test, module.network
         with torch.no_grad():
@@ -101,7 +101,7 @@ def intervals_on_test(fit: Evaluation) -> Metrics:
 
 def fit_columns(points: Points, u: Tensor, du: Tensor, inputs: Sequence[str]) -> dict[str, list[float]]:
     """Return the columns of a member's `fit.csv` at evenly chosen test points; NaN where a label is not known."""
-    n, names = points.x.shape[1], Columns.of(inputs, points.outputs).names()
+    n, names = points.x.shape[1], column_names(inputs, points.outputs)
     most = _MOST_ROWS
     if len(inputs) > 1:
         most = max(most, min(_MOST_ROWS_OF_MAPS, _MOST_NUMBERS // len(names)))

@@ -15,7 +15,7 @@ from runge.data.seed import Seed
 from runge.data.table import Table, numbered
 from runge.metrics import Objective
 from runge.optimizers import has_own_rate
-from runge.records.fits import Columns
+from runge.records.fits import column_names
 from runge.sampling import Sampling
 from runge.targets import Target, far_from_one
 from runge.training.rules import RULES
@@ -96,7 +96,7 @@ class Member:
     def _wrong_columns(self) -> Iterator[str]:
         """Find two columns of `fit.csv` with one name."""
         inputs = numbered("x", self.dimension) if self.rows is None else self.rows.inputs
-        names = [] if self.is_in_memory else Columns.of(inputs, self.outputs).names()
+        names = [] if self.is_in_memory else column_names(inputs, self.outputs)
         if twice := [name for name, count in Counter(names).items() if count > 1]:
             what = f"the run's fit.csv would have two columns {twice[0]!r}, because u_y is the fit of y, and dy_dx its"
             key, how = ("target", "an output") if self.rows is None else ("data.outputs", "a column of the table")

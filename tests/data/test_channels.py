@@ -75,11 +75,10 @@ def test_errors_are_those_of_metrics(outputs):
     assert found.labels.tolist() == {"a": [34, 40, 25, 40], "ab": [34, 40, 40, 40, 40, 40, 25, 40]}[outputs]
     n = len(outputs)
     np.testing.assert_allclose(found.rmse[:n], np.sqrt(expected["mse_f"]), rtol=1e-12)
-    np.testing.assert_allclose(found.worst[:n], expected["max_f"], rtol=1e-12)
     np.testing.assert_allclose(found.nrmse, [*expected["nrmse_f"], *partials.ravel()], rtol=1e-12)
     nothing = FitErrors.of(np.full((3, 2), NAN), [1.0, 1.0])
     assert nothing.labels.tolist() == [0, 0]
-    assert np.isnan([nothing.rmse, nothing.worst, nothing.nrmse]).all()
+    assert np.isnan([nothing.rmse, nothing.nrmse]).all()
 
 
 def test_outputs_of_which_few_labels_are_known():
