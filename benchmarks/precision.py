@@ -24,8 +24,8 @@ from runge.configuration.errors import RunError
 from runge.records.directories import RunDirectory
 from runge.training.member import Member
 from runge.training.prepare import Stack, prepare
-from runge.training.run import train_and_record
 from runge.training.settings import Settings
+from runge.training.train import train_and_record
 
 FORMULAS = "1/(1+25*x**2)", "1/(1+100*x**2)", "exp(-x)*sin(8*x)", "tanh(10*x)"
 METHODS = {

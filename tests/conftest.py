@@ -106,7 +106,7 @@ def command(*arguments: str) -> tuple[int, str]:
 def fit_stack(stack: "Stack", directories: Sequence[RunDirectory], **options: Any) -> "list[Outcome]":
     """Train a stack without the command and without a progress bar; return the outcomes."""
     from runge.pictures.drawing import draw_into
-    from runge.training.run import train_and_record  # late: it loads Lightning
+    from runge.training.train import train_and_record  # late: it loads Lightning
 
     return train_and_record(stack, directories, draw_into, lambda _: None, **options)
 

@@ -66,7 +66,7 @@ def train_composed(configuration: DictConfig, draw: "Draw", show: "Show | None" 
                 return value
             from runge.training.announcement import announce
             from runge.training.prepare import prepare
-            from runge.training.run import train_and_record
+            from runge.training.train import train_and_record
 
             stack = prepare([member])
         except BaseException as error:

@@ -33,7 +33,7 @@ def start_loading() -> Any:
     from multiprocessing import forkserver, resource_tracker
 
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["runge.sweeps.worker", "runge.training.run", "pandas"])
+    context.set_forkserver_preload(["runge.sweeps.worker", "runge.training.train", "pandas"])
     # Signals to the whole group of processes, such as Ctrl-C, concern the commanding process alone, which passes
     # them on. The server and its children inherit the mask; the system keeps signals until a child lets them through.
     # Both begin with `python -c`, for which Python would put the working directory first on the import path.

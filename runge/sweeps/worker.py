@@ -56,7 +56,7 @@ def train_jobs(
     from runge.pictures.drawing import draw_into  # late, as above
     from runge.training.announcement import announce
     from runge.training.prepare import prepare
-    from runge.training.run import train_and_record
+    from runge.training.train import train_and_record
 
     register_resolvers()
     allow_open_files(len(jobs) + _OTHER_FILES)

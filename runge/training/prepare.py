@@ -30,8 +30,8 @@ from runge.training.callbacks.history import History
 from runge.training.datamodule import PointsDataModule, SobolevDataModule
 from runge.training.member import Member
 from runge.training.module import SobolevRegression
+from runge.training.own_parts import check_metrics, make_callbacks
 from runge.training.plan import Labels, Plan, SobolevLoss
-from runge.training.trainer import check_metrics, make_callbacks
 
 __all__ = ["Stack", "prepare"]
 

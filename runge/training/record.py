@@ -41,7 +41,7 @@ class UnwritableError(RunError):
     """The files of a run cannot be written."""
 
 
-class RunRecord:
+class RunWriter:
     """The directory and the loggers of one of a stack's runs; if they cannot be written to, only this run is affected.
 
     Args:
@@ -201,7 +201,7 @@ class Recorder:
         self, stack: Stack, directories: Sequence[RunDirectory], draw: Draw, state: Path | None, alone: bool
     ) -> None:
         self.stack = stack
-        self.runs = [RunRecord(stack, i, directory, draw, alone) for i, directory in enumerate(directories)]
+        self.runs = [RunWriter(stack, i, directory, draw, alone) for i, directory in enumerate(directories)]
         digests = [digest(member.settings.configuration) for member in stack.members]
         self.file = StateFile(state or state_path(directories), directories, digests)
 

@@ -1,27 +1,78 @@
-"""Take the steps of a stack, with Lightning's Trainer and the callbacks that act at the end of each block of steps."""
+"""Train a stack, with Lightning's Trainer and the callbacks that act at the end of each block of steps."""
 
 import logging
 import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
+from pathlib import Path
 
+import lightning.pytorch as pl
+from lightning.fabric.plugins.environments.lightning import LightningEnvironment
 from lightning.pytorch.callbacks import Callback
 
 from runge import machine
 from runge.balance.balancing import Balancing
-from runge.configuration.errors import ConfigurationError
+from runge.configuration.errors import ConfigurationError, describe
 from runge.interruption import interruption
+from runge.records.directories import RunDirectory
 from runge.schedules.derivative_loss import DerivativeLoss
 from runge.sobolev.kernel import Kernel
 from runge.training.callbacks.history import BlockReport, CallbackMetrics, Forecast, LoggedRows, ProgressBar
 from runge.training.callbacks.stopping import StopEarly, TimeLimit
 from runge.training.prepare import Stack, settled_from
-from runge.training.record import Recorder
-from runge.training.saving import Save
-from runge.training.trainer import IGNORED, make_trainer
+from runge.training.record import Draw, Outcome, Recorder
+from runge.training.saving import Save, StateFile
+from runge.training.settings import Training
 
-__all__ = ["train"]
+__all__ = ["train", "train_and_record"]
+
+
+_IGNORED = ".isinstance.treespec, LeafSpec.. is deprecated|The .srun. command is available|GPU available but not used"
+"""Warnings of no use to the user: Lightning 2.6 uses torch's pytree in a deprecated way, and advertises
+srun and GPUs."""
+
+
+@interruption.handled()
+def train_and_record(
+    stack: Stack,
+    directories: Sequence[RunDirectory],
+    draw: Draw,
+    report: Callable[[int], object] | None = None,
+    state: Path | None = None,
+    alone: bool = False,
+) -> list[Outcome]:
+    """Train the runs of a stack and write their directories; resume from the state of the stack, if it was saved.
+
+    Args:
+        stack: the stack.
+        directories: the directory of each run.
+        draw: draws the pictures of a run, as for `Recorder`.
+        report: called with the number of steps taken since the last call, in place of a progress bar.
+        state: the file of the stack's state; None: that of `runge.records.checkpoints.state_path`.
+        alone: it is a single run, not one of a sweep, and is drawn if `pictures` is auto.
+
+    Returns:
+        The content of each run's `metrics.json`, or an error if it diverged or could not be written.
+
+    Raises:
+        ConfigurationError: the state is not that of this stack.
+        SystemExit: it was interrupted.
+    """
+    recorder = Recorder(stack, directories, draw, state, alone)
+    try:
+        seconds = train(stack, recorder, report)
+        outcomes = recorder.record(seconds)
+    except (Exception, KeyboardInterrupt, SystemExit) as error:
+        # Lightning raises SystemExit on a second Ctrl-C; a library may have turned the first one into an error.
+        if interruption.requested or not isinstance(error, Exception):
+            raise recorder.interrupted() from error
+        recorder.leave("failed", describe(error))
+        raise
+    if interruption.requested:  # after the last step: the runs are finished, but no other run may start
+        where = ", ".join(str(directory.path) for directory in directories)
+        raise SystemExit(f"error: interrupted after the last step; the run is finished, see {where}")
+    return outcomes
 
 
 @interruption.handled()
@@ -64,8 +115,8 @@ def train(stack: Stack, recorder: Recorder | None = None, report: Callable[[int]
     products = 0.0 if first.optimizer.one_thread else stack.members[0].products()
     machine.use_threads(_neurons(stack), products, file.threads if file else None)
     with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", IGNORED)
-        trainer = make_trainer(first.trainer, stack.members[0].on_gpu(), callbacks, file)
+        warnings.filterwarnings("ignore", _IGNORED)
+        trainer = _make_trainer(first.trainer, stack.members[0].on_gpu(), callbacks, file)
         resumed = file.path if file and file.state else None
         try:
             trainer.fit(stack.module, stack.data, ckpt_path=resumed, weights_only=True)
@@ -96,3 +147,27 @@ def _neurons(stack: Stack) -> int:
     compiled = isinstance(stack.module.compiled, Kernel)
     numbers = machine.carried(dimension, outputs) if compiled else 1 + dimension
     return len(stack.members) * stack.data.batch * stack.members[0].settings.model.width * numbers
+
+
+def _make_trainer(
+    training: Training, on_gpu: bool, callbacks: Sequence[Callback], file: StateFile | None = None
+) -> pl.Trainer:
+    """Return the Trainer that takes the steps of a stack in one epoch, and validates after each block."""
+    machine.keep_memory()
+    return pl.Trainer(
+        accelerator="gpu" if on_gpu else "cpu",
+        devices=1,
+        logger=False,
+        callbacks=list(callbacks),
+        plugins=[*([file] if file else []), LightningEnvironment()],  # one process, also inside a Slurm job
+        default_root_dir=file.directories[0].path if file else None,
+        enable_checkpointing=False,
+        max_epochs=1,
+        max_steps=training.max_steps,
+        val_check_interval=1,
+        num_sanity_val_steps=0,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        inference_mode=False,  # it forbids the derivative by autograd
+        use_distributed_sampler=False,
+    )

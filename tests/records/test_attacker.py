@@ -71,7 +71,7 @@ def mails(trained, shared, tmp_path_factory):
         "best": Trained(trained(*race)[0] / "race", race),
         "search": Trained(trained(*WHOLE)[0] / "search", WHOLE),
     }
-    for name in ("pictures.drawing", "training.run", "exports", "function.next_rows", "function.predictions"):
+    for name in ("pictures.drawing", "training.train", "exports", "function.next_rows", "function.predictions"):
         importlib.import_module(f"runge.{name}")  # once, and not in each command
     importlib.import_module("pandas")
     answer = tmp_path_factory.mktemp("answer") / "answer"

@@ -35,7 +35,7 @@ def work(argument, report):
             time.sleep(PATIENCE)
         time.sleep(PATIENCE)
     if argument == "loaded":
-        return "runge.training.run" in sys.modules
+        return "runge.training.train" in sys.modules
     return os.getpid() if argument == "who" else argument * 2
 
 

@@ -14,7 +14,7 @@ from hydra.types import RunMode
 from joblib.externals.loky import get_reusable_executor
 from omegaconf import OmegaConf
 
-import runge.training.run as training_run
+import runge.training.train as training_run
 from runge.composing.composition import Composer, options_of
 from runge.composing.jobs import Job
 from runge.configuration.errors import DivergedError

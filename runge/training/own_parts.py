@@ -1,48 +1,15 @@
-"""Lightning's Trainer of a stack, and a user's own callbacks and metrics."""
+"""A user's own callbacks and metrics."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
-import lightning.pytorch as pl
 import torch
-from lightning.fabric.plugins.environments.lightning import LightningEnvironment
 from lightning.pytorch.callbacks import Callback, Checkpoint, EarlyStopping
 
-from runge import machine
 from runge.configuration.errors import ConfigurationError, describe
 from runge.configuration.objects import build, locate, section
 from runge.sobolev.accuracy import Metric
 from runge.sobolev.points import Points
-from runge.training.saving import StateFile
-from runge.training.settings import Training
-
-IGNORED = ".isinstance.treespec, LeafSpec.. is deprecated|The .srun. command is available|GPU available but not used"
-"""Warnings of no use to the user: Lightning 2.6 uses torch's pytree in a deprecated way, and advertises
-srun and GPUs."""
-
-
-def make_trainer(
-    training: Training, on_gpu: bool, callbacks: Sequence[Callback], file: StateFile | None = None
-) -> pl.Trainer:
-    """Return the Trainer that takes the steps of a stack in one epoch, and validates after each block."""
-    machine.keep_memory()
-    return pl.Trainer(
-        accelerator="gpu" if on_gpu else "cpu",
-        devices=1,
-        logger=False,
-        callbacks=list(callbacks),
-        plugins=[*([file] if file else []), LightningEnvironment()],  # one process, also inside a Slurm job
-        default_root_dir=file.directories[0].path if file else None,
-        enable_checkpointing=False,
-        max_epochs=1,
-        max_steps=training.max_steps,
-        val_check_interval=1,
-        num_sanity_val_steps=0,
-        enable_progress_bar=False,
-        enable_model_summary=False,
-        inference_mode=False,  # it forbids the derivative by autograd
-        use_distributed_sampler=False,
-    )
 
 
 def make_callbacks(entries: Mapping[str, Any]) -> list[Callback]:
