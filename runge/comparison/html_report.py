@@ -13,12 +13,12 @@ from plotly.offline import get_plotlyjs
 from rich.console import Console
 
 from runge.comparison.leaderboard_table import HEADERS, candidate_row, show_leaderboard
-from runge.comparison.limits import MOST_GROUPS, MOST_INPUTS, MOST_WITH_CURVES
 from runge.comparison.metric_columns import errors_like
 from runge.comparison.origin import command_of, origin_of
 from runge.comparison.page_data import page_data, share_of_steps
 from runge.comparison.ranking import Ranking
 from runge.comparison.sensitivity_table import rows_by_output
+from runge.comparison.shown import MOST_GROUPS, MOST_INPUTS, MOST_WITH_CURVES
 from runge.comparison.tables import show
 from runge.records.files import printable, write
 from runge.records.trials import Trials

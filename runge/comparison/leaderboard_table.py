@@ -9,8 +9,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from runge.comparison.limits import MOST_CANDIDATES
 from runge.comparison.origin import command_of
+from runge.comparison.shown import MOST_CANDIDATES
 from runge.configuration.command_line import command, key_of
 from runge.records.files import printable
 from runge.records.leaderboard import Leaderboard, LeaderboardEntry

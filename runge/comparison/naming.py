@@ -5,7 +5,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from runge.comparison.limits import MOST_KEYS
+from runge.comparison.shown import MOST_KEYS
 from runge.configuration.objects import SEEDS
 from runge.records.files import printable
 from runge.records.leaderboard import Leaderboard

@@ -7,8 +7,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import NamedTuple
 
-from runge.comparison.limits import MOST_FITTED
 from runge.comparison.naming import BETWEEN, as_text
+from runge.comparison.shown import MOST_FITTED
 from runge.configuration.command_line import command, in_shell
 from runge.configuration.objects import SAME_BITS
 from runge.records.files import printable, read_yaml

@@ -5,9 +5,9 @@ import textwrap
 import numpy as np
 from matplotlib.figure import Figure
 
-from runge.comparison.limits import MOST_COLOURED_GROUPS, MOST_DRAWN_GROUPS
 from runge.comparison.metric_columns import errors_like
 from runge.comparison.ranking import Ranking
+from runge.comparison.shown import MOST_COLOURED_GROUPS, MOST_DRAWN_GROUPS
 from runge.pictures.style import COLOURS, INK, few_ticks
 
 _GREY = "#AAAAAA"

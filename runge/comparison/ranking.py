@@ -10,10 +10,10 @@ from typing import Any
 from runge.comparison.differing_settings import compare_settings, divide
 from runge.comparison.groups import Group, Place, group
 from runge.comparison.lead import Difference, compare_with_best
-from runge.comparison.limits import MOST_LEADS
 from runge.comparison.metric_columns import choose_metric
 from runge.comparison.naming import as_text, candidate_names, label, names_of
 from runge.comparison.runs import collect, comparable, is_judged, nearest, searched_metric
+from runge.comparison.shown import MOST_LEADS
 from runge.data.column_roles import listed
 from runge.records.files import printable
 from runge.records.leaderboard import Leaderboard, read_leaderboard

@@ -9,8 +9,8 @@ from dataclasses import replace
 from difflib import get_close_matches
 from typing import Any
 
-from runge.comparison.limits import MOST_NAMES
 from runge.comparison.naming import as_text
+from runge.comparison.shown import MOST_NAMES
 from runge.metrics import VAL_NRMSE, Objective
 from runge.records.files import printable
 from runge.records.leaderboard import Leaderboard

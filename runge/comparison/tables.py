@@ -8,10 +8,10 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from runge.comparison.limits import MOST_GROUPS, MOST_KEYS, MOST_RUNS
 from runge.comparison.metric_columns import fold_columns, terminal_columns
 from runge.comparison.naming import BETWEEN, as_text, names_of, short_names
 from runge.comparison.ranking import Ranking
+from runge.comparison.shown import MOST_GROUPS, MOST_KEYS, MOST_RUNS
 from runge.metrics import QUANTITIES, RELATIVE, TEST_ENDS, key, on_test
 from runge.records.directories import FINDINGS
 from runge.records.files import printable

@@ -12,6 +12,7 @@ from hydra.types import HydraContext
 from omegaconf import DictConfig, OmegaConf
 
 from runge.composing.composition import Composer, combinations, current_job, fixed_keys, plain_data
+from runge.configuration.command_line import overrides_of
 from runge.configuration.errors import ConfigurationError
 from runge.records.files import without_secrets
 
@@ -64,7 +65,7 @@ class SweepCommand(NamedTuple):
         return self.config.hydra.runtime.choices.get("search")
 
     @property
-    def settings(self) -> dict[str, Any]:
+    def search_settings(self) -> dict[str, Any]:
         """The section `search`."""
         return cast(dict[str, Any], OmegaConf.to_object(self.config.search))
 
@@ -97,8 +98,7 @@ class SweepCommand(NamedTuple):
             if override.is_sweep_override():
                 rule = "must have one value, because it is of the sweep and not of its runs"
                 raise ConfigurationError(f"{override.key_or_group}: {rule}; got {override.input_line}")
-        swept = [f"{key}={value}" for key, value in (params or {}).items()]
-        return [*swept, *(argument for argument in self.arguments if argument not in ours)]
+        return [*overrides_of(params or {}), *(argument for argument in self.arguments if argument not in ours)]
 
     @property
     def parsed(self) -> list[Override]:

@@ -20,7 +20,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
-from runge.configuration.command_line import key_of
+from runge.configuration.command_line import key_of, overrides_of
 from runge.configuration.errors import ConfigurationError
 from runge.configuration.objects import CONFIGURATIONS
 from runge.records.directories import RunDirectory, resumable
@@ -88,7 +88,7 @@ def fixed_keys(hydra: Mapping[str, Any]) -> set[str]:
 
     Values cannot be compared, because Hydra writes those of jobs in its own way, such as 0.001 for 1e-3.
     """
-    params = [f"{key}={value}" for key, value in (hydra["sweeper"].get("params") or {}).items()]
+    params = overrides_of(hydra["sweeper"].get("params") or {})
     overrides = OverridesParser.create().parse_overrides([*params, *hydra["overrides"]["task"]])
     swept = {override.get_key_element(): override.is_sweep_override() for override in overrides}  # the last one counts
     return {key for key, several in swept.items() if not several}

@@ -76,7 +76,7 @@ def make_jobs(command: SweepCommand, overrides: Sequence[Sequence[str]], first: 
 
     from runge.training.member import Member  # late: a mistake in a key is reported before torch is loaded
     from runge.training.settings import Settings
-    from runge.training.status import ended
+    from runge.training.status import value_if_ended
 
     jobs, fixed = list[Job](), command.fixed_keys
     for config in composed:
@@ -85,7 +85,9 @@ def make_jobs(command: SweepCommand, overrides: Sequence[Sequence[str]], first: 
         with current_job(config), name_overrides(task):
             member = Member(Settings.of(plain_data(config)[0]), task, fixed=fixed)
             directory = os.path.join(sweep.dir, sweep.subdir)
-            jobs.append(Job(config, task, directory, member, ended(member, RunDirectory(directory)), command.callbacks))
+            jobs.append(
+                Job(config, task, directory, member, value_if_ended(member, RunDirectory(directory)), command.callbacks)
+            )
     ((directory, count),) = Counter(job.directory for job in jobs).most_common(1)
     if count > 1:
         raise ConfigurationError(f"hydra.sweep.subdir: must differ from run to run, got {directory!r} for {count} runs")

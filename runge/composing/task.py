@@ -54,13 +54,13 @@ def train_composed(configuration: DictConfig, draw: "Draw", show: "Show | None" 
             # Late: a mistake in a key is reported before torch is loaded, and one in a value before Lightning is.
             from runge.training.member import Member
             from runge.training.settings import Settings
-            from runge.training.status import check_rows, conclude, ended
+            from runge.training.status import check_rows, conclude, value_if_ended
 
             fixed = _fixed(Path(hydra.sweep.dir)) if sweep else frozenset[str]()
             member = Member(Settings.of(content), hydra.overrides.task, fixed=fixed)
             if not sweep:
                 check_rows(member, directory, directory.read_state())
-            elif (value := ended(member, directory)) is not None:
+            elif (value := value_if_ended(member, directory)) is not None:
                 if isinstance(value, RunError):
                     raise value
                 return value

@@ -4,8 +4,9 @@ import os
 import re
 import shlex
 import sys
+from collections.abc import Mapping
 
-__all__ = ["command", "in_shell", "key_of", "override_of", "setting"]
+__all__ = ["command", "in_shell", "key_of", "override_of", "overrides_of", "setting"]
 
 
 def command(verb: str = "train") -> str:
@@ -28,6 +29,19 @@ def override_of(key: str, text: str) -> str:
     # In Hydra's grammar a backslash is one of the text, except before a quote.
     quoted = re.sub(r"(\\*)('|$)", lambda end: 2 * end[1] + end[2].replace("'", "\\'"), text)
     return f"{key}='{quoted}'"
+
+
+def overrides_of(values: Mapping[str, object]) -> list[str]:
+    """Return the overrides that set keys to values: numbers, words as they are typed, and paths.
+
+    Example:
+        >>> overrides_of({"model.width": 8, "data.split.val": 0.1})
+        ['model.width=8', 'data.split.val=0.1']
+    """
+    return [
+        override_of(key, str(value)) if isinstance(value, os.PathLike) else f"{key}={value}"
+        for key, value in values.items()
+    ]
 
 
 def key_of(override: str) -> str:

@@ -17,6 +17,7 @@ from sklearn.metrics import r2_score
 from sklearn.utils import check_consistent_length
 from sklearn.utils.validation import check_is_fitted, validate_data
 
+from runge.configuration.command_line import overrides_of
 from runge.configuration.errors import ConfigurationError, RunError
 from runge.configuration.validation import Floats
 from runge.data.memory import check_index, column_names, unmasked
@@ -200,8 +201,9 @@ class SobolevRegressor(RegressorMixin, BaseEstimator):
                 raise ValueError(f"{name}: must be {rule} with search='best', got {value}")
         keys = {f"{section}.{name}": name for section, names in _KEYS.items() for name in names}
         keys |= {"optimizer": "optimizer", "search.timeout": "timeout"}
-        overrides = [f"{key}={value}" for key, name in keys.items() if (value := self._parameter(name)) is not None]
-        overrides += [f"seed={seed_of(self.random_state)}", *QUIET, "search.compare=false"]
+        given = {key: value for key, name in keys.items() if (value := self._parameter(name)) is not None}
+        given["seed"] = seed_of(self.random_state)
+        overrides = [*overrides_of(given), *QUIET, "search.compare=false"]
         with TemporaryDirectory(prefix="runge-", ignore_cleanup_errors=True) as directory:
             try:
                 answer = fit({"x": x, "y": y, "dydx": dydx}, *overrides, directory=directory)

@@ -53,7 +53,7 @@ class Plateau(NamedTuple):
 
 
 class Schedule(ABC):
-    """A rule that says when lambda_d is on."""
+    """A rule that says when lambda_d is on, and by which factor."""
 
     @abstractmethod
     def first_switch(self) -> int:
@@ -62,6 +62,14 @@ class Schedule(ABC):
     @abstractmethod
     def factor(self, steps: Tensor, switched_on: Tensor) -> Tensor:
         """Return the factors of lambda_d, in [0, 1], (K, M), at steps, (K,), given each member's switch, (M,)."""
+
+    def observe(self, plateau: Plateau, value: Tensor) -> Plateau:
+        """Return the state after a validation MSE_f, (M,), by default that before: it does not wait for a plateau."""
+        return plateau
+
+    def switch(self, plateau: Plateau, step: int, switched_on: Tensor) -> Tensor:
+        """Return the steps of the switch after a validation at a step, (M,), by default those before."""
+        return switched_on
 
 
 def members_by_schedule(schedules: Sequence[Schedule]) -> dict[Schedule, Tensor]:
@@ -88,15 +96,14 @@ def observe(
 ) -> tuple[Plateau, Tensor]:
     """Return each member's plateau and the step of its switch, (M,), after a validation MSE_f, (M,), at a step.
 
-    `schedules` are those of `members_by_schedule`; those that do not wait for MSE_f to stop improving change nothing.
+    `schedules` are those of `members_by_schedule`.
     """
     plateau, switched_on = Plateau(*(state.clone() for state in plateau)), switched_on.clone()
     for schedule, members in schedules.items():
-        if isinstance(schedule, TwoStage) and schedule.at_step is None:
-            after = schedule.observe(Plateau(*(state[members] for state in plateau)), mse_f[members])
-            for state, now in zip(plateau, after, strict=True):
-                state[members] = now
-            switched_on[members] = schedule.switch(after, step, switched_on[members])
+        after = schedule.observe(Plateau(*(state[members] for state in plateau)), mse_f[members])
+        for state, now in zip(plateau, after, strict=True):
+            state[members] = now
+        switched_on[members] = schedule.switch(after, step, switched_on[members])
     return plateau, switched_on
 
 
@@ -164,6 +171,8 @@ class TwoStage(Schedule):
 
     def observe(self, plateau: Plateau, value: Tensor) -> Plateau:
         """Return the state after a validation MSE_f, (M,); members with `stale` >= patience have stopped improving."""
+        if self.at_step is not None:
+            return plateau
         value, past = value.to(torch.float64), plateau.smoothed
         smoothed = torch.where(past.isnan(), value, self.smoothing * past + (1 - self.smoothing) * value)
         improved = smoothed < (1 - self.threshold) * plateau.best

@@ -12,7 +12,7 @@ from runge.configuration.errors import ConfigurationError
 from runge.configuration.objects import digest
 from runge.records.directories import RunDirectory
 
-__all__ = ["Chunk", "begun_chunks", "plan"]
+__all__ = ["Chunk", "begun_chunks", "plan_chunks"]
 
 log = logging.getLogger(__name__)
 
@@ -63,7 +63,9 @@ def begun_chunks(jobs: Sequence[Job], sweep: Path) -> list[Chunk]:
     return chunks
 
 
-def plan(jobs: Sequence[Job], processes: int, most: int, begun: Sequence[Chunk] = ()) -> tuple[list[Chunk], bool]:
+def plan_chunks(
+    jobs: Sequence[Job], processes: int, most: int, begun: Sequence[Chunk] = ()
+) -> tuple[list[Chunk], bool]:
     """Divide jobs into unfinished chunks of at most `most`, in order; and say if the whole sweep is one.
 
     With several processes the chunks that take longest come first.

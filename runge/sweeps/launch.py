@@ -22,7 +22,7 @@ from runge.configuration.objects import build, digest
 from runge.interruption import interruption
 from runge.records.directories import RunDirectory, RunState
 from runge.records.files import locked
-from runge.sweeps.chunks import Chunk, begun_chunks, plan
+from runge.sweeps.chunks import Chunk, begun_chunks, plan_chunks
 from runge.sweeps.processes import Report, run_tasks
 from runge.sweeps.slurm import PROCESSES, LauncherSettings, make_executor, run_jobs
 
@@ -73,13 +73,13 @@ def launch(
         jobs = make_jobs(command, job_overrides, first)
         if first == 0:  # runs of later batches have been checked, or differ in what a policy has proposed
             check_jobs(jobs, processes)
-        if command.search == "none" and command.settings["batch"] is None:  # these are all runs
+        if command.search == "none" and command.search_settings["batch"] is None:  # these are all runs
             _warn_of_few_seeds(jobs)
         on_gpu = any(job.member.on_gpu() for job in jobs)
         if slurm or on_gpu:  # one process fills a GPU
             processes = (launcher.processes or PROCESSES) if slurm else 1
         most = launcher.members or (_MEMBERS_ON_GPU if on_gpu else _MEMBERS)
-        chunks, alone = plan(jobs, processes, most, begun_chunks(jobs, directory))
+        chunks, alone = plan_chunks(jobs, processes, most, begun_chunks(jobs, directory))
 
         from runge.sweeps.worker import train_jobs  # late, as in `check_jobs`
 
@@ -191,7 +191,7 @@ def _value_of(job: Job, of_chunk: Any, place: int, failures: dict[str, str]) -> 
 
     If the chunk has failed, so has the job, unless it had ended.
     """
-    from runge.training.status import ended  # late, as in `check_jobs`
+    from runge.training.status import value_if_ended  # late, as in `check_jobs`
 
     if job.outcome is not None:
         return job.outcome
@@ -200,7 +200,7 @@ def _value_of(job: Job, of_chunk: Any, place: int, failures: dict[str, str]) -> 
         value = of_chunk[place]
     else:
         with suppress(OSError, ConfigurationError):  # reported by the failure
-            value = of_chunk if (outcome := ended(job.member, run)) is None else outcome
+            value = of_chunk if (outcome := value_if_ended(job.member, run)) is None else outcome
     if isinstance(value, Exception):
         try:
             _write_failure(run, job.member, describe(value))

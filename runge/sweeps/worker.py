@@ -14,7 +14,7 @@ from runge.records.checkpoints import state_path
 from runge.records.directories import RunDirectory
 from runge.records.files import locked
 from runge.training.member import Member
-from runge.training.status import Value, ended
+from runge.training.status import Value, value_if_ended
 
 __all__ = ["check_members", "train_jobs"]
 
@@ -67,7 +67,7 @@ def train_jobs(
         stack = prepare([job.member for job in jobs])
         directories = [RunDirectory(job.directory) for job in jobs]
         # Some runs of a resubmitted chunk may have ended already.
-        values = [ended(job.member, run) for job, run in zip(jobs, directories, strict=True)]
+        values = [value_if_ended(job.member, run) for job, run in zip(jobs, directories, strict=True)]
         for i, (job, value) in enumerate(zip(jobs, values, strict=True)):
             if value is None:
                 begin_job(job, partial(announce, stack, i, checks_labels))

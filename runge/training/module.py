@@ -151,7 +151,7 @@ class SobolevRegression(pl.LightningModule):
         """True if the fit has taken its last step, or has ended before."""
         return should_stop(self.progress, self.last)
 
-    def is_to_stop(self) -> bool:
+    def ask_to_stop(self) -> bool:
         """Ask the trainer to stop if `should_stop` returns True; return whether it stops, also if others ask."""
         self.trainer.should_stop |= should_stop(self.progress, self.last, interruption.requested)
         return self.trainer.should_stop
@@ -191,7 +191,7 @@ class SobolevRegression(pl.LightningModule):
         factors, over = self._take_steps(block, first, self._factors(first, count))
         self.set_progress(advance(self.progress, factors, over))
         cast(list[LightningOptimizer], self.optimizers())[1].step()
-        self.is_to_stop()
+        self.ask_to_stop()
         self.block_ended = over or len(factors) == count
         if self.block_ended:
             self._measure(self._once("sample", block.points, block.sample), int(self.step))
@@ -282,7 +282,7 @@ class SobolevRegression(pl.LightningModule):
         if self.trainer.state.fn == "fit" and self.block_ended:
             for at_block_end in self._hooks("at_block_end"):
                 at_block_end(self)
-            self.is_to_stop()
+            self.ask_to_stop()
 
     def test_step(self, points: Points, batch_index: int) -> None:
         """Compute the test errors with the full lambda_d."""

@@ -160,7 +160,7 @@ def should_stop(progress: Progress, last: int, interrupted: bool = False) -> boo
     ==================================  =====================  ========================================================
 
     `Save` does not end a fit: when it is time, the block is left after the present step, and continues after the
-    checkpoint. `SobolevRegression.is_to_stop` asks this function, and nothing else of this package asks Lightning to
+    checkpoint. `SobolevRegression.ask_to_stop` asks this function, and nothing else of this package asks Lightning to
     stop.
 
     Args:

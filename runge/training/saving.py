@@ -40,7 +40,7 @@ class Save(Callback):
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: Any) -> None:
         """Save if it is time, or the run ends."""
-        if trainer.state.fn == "fit" and (pl_module.is_to_stop() or not self.seconds or self._is_due()):
+        if trainer.state.fn == "fit" and (pl_module.ask_to_stop() or not self.seconds or self._is_due()):
             self._save(trainer, int(pl_module.step))
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: Any) -> None:

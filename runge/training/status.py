@@ -13,7 +13,7 @@ from runge.training.member import Member
 if TYPE_CHECKING:
     from runge.training.record import Outcome
 
-__all__ = ["Value", "check_rows", "conclude", "ended", "foreign_run"]
+__all__ = ["Value", "check_rows", "conclude", "foreign_run", "value_if_ended"]
 
 log = logging.getLogger(__name__)
 
@@ -21,7 +21,7 @@ Value = float | tuple[float, ...]
 """The figures of a run's objective, the result of a job for Hydra's sweepers."""
 
 
-def ended(member: Member, directory: RunDirectory) -> Value | RunError | None:
+def value_if_ended(member: Member, directory: RunDirectory) -> Value | RunError | None:
     """Return the objective of a sweep's run that has ended, or an error if it diverged; None if it has not ended.
 
     Raises:

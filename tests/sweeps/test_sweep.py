@@ -21,7 +21,7 @@ from runge.configuration.errors import DivergedError
 from runge.records.checkpoints import STACKS
 from runge.records.directories import RunDirectory
 from runge.sweeps import launch
-from runge.sweeps.chunks import begun_chunks, plan
+from runge.sweeps.chunks import begun_chunks, plan_chunks
 from runge.training.member import Member
 from runge.training.prepare import Stack, prepare
 from runge.training.settings import Settings
@@ -193,7 +193,7 @@ def test_a_state_of_a_stack_that_cannot_be_read(configuration, tmp_path, monkeyp
         with pytest.raises(OSError, match="Input/output error"):
             begun_chunks(both, tmp_path)
     assert file.read_bytes() == b"damaged"
-    chunks, _ = plan(both, 1, 32, begun_chunks(both, tmp_path))
+    chunks, _ = plan_chunks(both, 1, 32, begun_chunks(both, tmp_path))
     assert [chunk.jobs for chunk in chunks] == [[1]]
     assert "0.ckpt cannot be read" in caplog.text
     assert "a stack of 2 runs begins again with 1 of them, whose figures are the same to round-off" in caplog.text
@@ -277,7 +277,7 @@ def jobs(configuration, *overrides):
 
 
 def chunks_of(jobs, processes=1, most=32):
-    return plan(jobs, processes, most)[0]
+    return plan_chunks(jobs, processes, most)[0]
 
 
 def test_plan_shares_stacks_and_keeps_all_processes_busy(configuration):

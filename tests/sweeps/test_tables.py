@@ -19,7 +19,7 @@ from runge.training.announcement import announce
 from runge.training.member import Member
 from runge.training.prepare import prepare
 from runge.training.settings import Settings
-from runge.training.status import ended
+from runge.training.status import value_if_ended
 from tests.conftest import compose
 from tests.refusals import check_refusal, refuses
 from tests.sweeps.test_differential import check_members
@@ -148,7 +148,7 @@ def test_a_run_is_not_resumed_with_other_rows(fail, finish, fit, tmp_path):
     _, err = fail("resume=part")
     check_refusal(err[err.index("error: ") :], "data.file", "'a.csv'", "the rows with which the run in ", "has changed")
     with refuses("data.file", "'a.csv'", "part"):  # as in a sweep that is continued
-        ended(member(*options), RunDirectory(part))
+        value_if_ended(member(*options), RunDirectory(part))
     assert (part / "status.json").read_bytes() == state
     two_outputs().to_csv("moved.csv", index=False)
     _, err = fail("resume=part", "data=table", "data.file=moved.csv", "data.batch_size=3")

@@ -33,7 +33,7 @@ class Grid(Policy):
     adaptive: ClassVar[bool] = False
 
     def __init__(self, command: SweepCommand) -> None:
-        self._command, self._settings = command, build("search", command.settings, GridSettings)
+        self._command, self._settings = command, build("search", command.search_settings, GridSettings)
         self.compares, self._runs = self._settings.compare, command.runs()
 
     def propose(self, journal: Journal) -> Rounds:

@@ -11,7 +11,7 @@ import numpy as np
 from runge.composing.command import SweepCommand
 from runge.composing.jobs import make_jobs
 from runge.composing.ranges import ends, read_space
-from runge.configuration.command_line import command, in_shell
+from runge.configuration.command_line import command, in_shell, overrides_of
 from runge.configuration.errors import ConfigurationError, DivergedError, RunError
 from runge.configuration.objects import SAME_BITS, build
 from runge.configuration.validation import Count, Natural, Positive, checked
@@ -66,7 +66,7 @@ class Optuna(Policy):
 
     def __init__(self, command: SweepCommand) -> None:
         optuna = import_optuna()
-        self._command, self._settings = command, (settings := build("search", command.settings, OptunaSettings))
+        self._command, self._settings = command, (settings := build("search", command.search_settings, OptunaSettings))
         self.compares = settings.compare
         self.space, self.fixed = read_space(command.parsed)
         self._ranges = {key: json.loads(optuna.distributions.distribution_to_json(x)) for key, x in self.space.items()}
@@ -129,7 +129,7 @@ class Optuna(Policy):
             print(f"  {' '.join([command(), *words])}")
 
     def _overrides(self, params: Mapping[str, Any]) -> list[str]:
-        return [*self.fixed, *(f"{key}={value}" for key, value in params.items())]
+        return [*self.fixed, *overrides_of(params)]
 
     def _jobs(self, params: Mapping[str, Any]) -> list[list[str]]:
         """Return the overrides of a trial's runs, which differ in their seed and their fold."""

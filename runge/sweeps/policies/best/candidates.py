@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from runge.composing.command import SweepCommand
+from runge.configuration.command_line import overrides_of
 from runge.configuration.errors import ConfigurationError
 from runge.data.rows import Rows
 from runge.labels.wrong_columns import describe_wrong_columns, without_wrong_columns
@@ -180,9 +181,8 @@ class CandidateFactory:
     def changed(self, candidate: Candidate, changes: Mapping[str, Any]) -> Candidate:
         """Return the candidate with other settings, which has not been trained."""
         overrides = [override for override in candidate.overrides if override.partition("=")[0] not in changes]
-        overrides += [f"{key}={value}" for key, value in changes.items()]
-        name = ", ".join(f"{key}={value}" for key, value in changes.items())
-        return Candidate(f"{candidate.name}; {name}", overrides, self.member(overrides))
+        overrides += (changed := overrides_of(changes))
+        return Candidate(f"{candidate.name}; {', '.join(changed)}", overrides, self.member(overrides))
 
     def variations(self, candidate: Candidate) -> list[Candidate]:
         """Return larger variations of a candidate, and for a formula variations with more points."""
@@ -216,4 +216,4 @@ class CandidateFactory:
             return []
         kept = {} if {"data.split", "data.split.test"} & self.fixed.keys() else {"data.split.test": 0}
         kept |= {} if "data.folds" in self.fixed else {"data.folds": folds}
-        return [f"{key}={value}" for key, value in kept.items()] + list(self.columns)
+        return [*overrides_of(kept), *self.columns]

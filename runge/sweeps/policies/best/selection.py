@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from runge.configuration.command_line import override_of
+from runge.configuration.command_line import overrides_of
 from runge.configuration.errors import describe
 from runge.configuration.validation import Floats
 from runge.function.calibration import Calibration
@@ -210,28 +210,32 @@ class Selection:
     def _job(self, run: PlannedRun) -> list[str]:
         """Return the overrides of a run."""
         member, seconds = run.candidate.member, max(run.seconds - self.set_up, LEAST_RUN_SECONDS)
-        job, share = list(run.candidate.overrides), run.share
-        steps = run.steps or member.settings.trainer.max_steps
+        job = {override.partition("=")[0]: override for override in run.candidate.overrides}
+        steps, share, changes = run.steps or member.settings.trainer.max_steps, run.share, dict[str, object]()
         if run.fold is None and self.table:  # all rows; the test rows are those of the folds
-            job = [override for override in job if override.partition("=")[0] not in ("data.folds", "data.seed")]
-            job += ["data.split.val=0", f"data.seed={member.data_seed.seed}"]
+            for of_folds in ("data.folds", "data.seed"):
+                job.pop(of_folds, None)
+            changes = {"data.split.val": 0, "data.seed": member.data_seed.seed}
         elif self.table:
-            job.append(f"data.fold={run.fold}")
+            changes["data.fold"] = run.fold
         if run.start is not None:
-            job.append(override_of("trainer.start", str(run.start.directory.path)))
+            changes["trainer.start"] = run.start.directory.path
             steps = run.steps or max(steps, STEPS_GROWTH * run.start.steps)
             if not member.settings.optimizer.by_gradient:
-                job.append(f"optimizer.damping={min(max(run.start.damping, LEAST_DAMPING), MOST_DAMPING):.3g}")
+                changes["optimizer.damping"] = f"{min(max(run.start.damping, LEAST_DAMPING), MOST_DAMPING):.3g}"
                 share = self._share(run, run.start, seconds) if run.fold is not None and self.table else share
-        job += [] if share is None else [f"data.split.train={share:.6g}"]
+        if share is not None:
+            changes["data.split.train"] = f"{share:.6g}"
         if member.settings.optimizer.by_gradient:  # its rate falls until the last step, which should fit into the time
-            pace = run.candidate.slowness * self.factory.member(job).work()
+            pace = run.candidate.slowness * self.factory.member([*job.values(), *overrides_of(changes)]).work()
             steps = min(steps, max(FEWEST_GRADIENT_STEPS, int(SCHEDULE_SHARE * seconds / pace)))
-        job += [f"trainer.max_steps={steps}", f"trainer.max_seconds={seconds:.3g}"]
-        job += [] if run.stop_at is None else [f"trainer.stop_at={run.stop_at}"]
-        job += [f"seed={member.settings.seed.seed + run.seed}"] if run.seed else []
-        last = {override.partition("=")[0]: override for override in job}
-        return [self.factory.fixed.get(key, x) if key in _OVERRIDABLE else x for key, x in last.items()]
+        changes |= {"trainer.max_steps": steps, "trainer.max_seconds": f"{seconds:.3g}"}
+        if run.stop_at is not None:
+            changes["trainer.stop_at"] = run.stop_at
+        if run.seed:
+            changes["seed"] = member.settings.seed.seed + run.seed
+        job |= dict(zip(changes, overrides_of(changes), strict=True))
+        return [self.factory.fixed.get(key, x) if key in _OVERRIDABLE else x for key, x in job.items()]
 
     def _share(self, run: PlannedRun, start: TrainedRun, seconds: float) -> float | None:
         """Return the share of the rows of a run that continues, at most that of its rung.

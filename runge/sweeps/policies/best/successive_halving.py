@@ -80,7 +80,7 @@ class Best(Policy):
     displays: ClassVar[bool] = True
 
     def __init__(self, command: SweepCommand) -> None:
-        settings = build("search", command.settings, BestSettings)
+        settings = build("search", command.search_settings, BestSettings)
         self.compares = settings.compare
         factory = CandidateFactory(command)
         listed = settings.tables if factory.of_table else settings.formulas
