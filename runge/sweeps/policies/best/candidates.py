@@ -133,12 +133,11 @@ class CandidateFactory:
         self.of_table = "file" in data
         self.columns: Sequence[str] = ()
 
-    def compose(self, listed: Mapping[str, Sequence[str]], folds: int) -> tuple[list[Candidate], list[str]]:
+    def compose(self, listed: Mapping[str, Sequence[str]]) -> tuple[list[Candidate], list[str]]:
         """Return the candidates that the command's overrides allow, and why the others are left out.
 
         Args:
             listed: the overrides of each, by its name.
-            folds: the folds of a table, unless the command has others.
 
         Raises:
             ConfigurationError: there are none.
@@ -151,7 +150,7 @@ class CandidateFactory:
             if self.fixed.get("optimizer", optimizer) != optimizer:
                 continue
             overrides = [*(override for override in settings if override.partition("=")[0] not in self.fixed)]
-            overrides += [*self._table_overrides(folds), *self.fixed.values()]
+            overrides += [*self._table_overrides(), *self.fixed.values()]
             try:
                 member = self.member(overrides)
             except (ConfigurationError, ValueError) as error:
@@ -210,10 +209,11 @@ class CandidateFactory:
         """Return the directory of a run, by its number."""
         return RunDirectory(self._command.directory_of(number, overrides))
 
-    def _table_overrides(self, folds: int) -> list[str]:
+    def _table_overrides(self) -> list[str]:
         """Return the overrides of a table's test rows, folds and columns that the command lacks; none for a formula."""
         if not self.of_table:
             return []
         kept = {} if {"data.split", "data.split.test"} & self.fixed.keys() else {"data.split.test": 0}
-        kept |= {} if "data.folds" in self.fixed else {"data.folds": folds}
+        # `Candidate.with_folds` sets the number of folds, which follows from the rows.
+        kept |= {} if "data.folds" in self.fixed else {"data.folds": 5}
         return [f"{key}={value}" for key, value in kept.items()] + list(self.columns)
