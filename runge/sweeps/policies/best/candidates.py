@@ -7,6 +7,7 @@ from typing import Any
 
 from runge.composing.command import SweepCommand
 from runge.configuration.errors import ConfigurationError
+from runge.data.channels import Channels
 from runge.data.rows import Rows
 from runge.labels.wrong_columns import describe_wrong_columns, without_wrong_columns
 from runge.records.directories import RunDirectory
@@ -86,17 +87,21 @@ class Candidate:
         return root_mean(self.in_order, name)
 
 
-def without_equal(candidates: Sequence[Candidate], why: str) -> tuple[list[Candidate], list[str]]:
+def without_equal(candidates: Sequence[Candidate], channels: Channels) -> tuple[list[Candidate], list[str]]:
     """Leave out candidates of the values alone that would equal others, unless all are such.
 
     Args:
         candidates: the candidates.
-        why: why they would be equal; empty: they would not.
+        channels: the factors of values and derivatives, 0 for those that are constant or not known.
 
     Returns:
         The others, and why these are left out.
     """
-    alone = [candidate for candidate in candidates if why and not candidate.member.settings.loss.lambda_d]
+    why = "no derivatives are known, so it would equal the candidate with derivatives"
+    if channels.slope.any():
+        why = "no two values of an output are known that differ"
+    differ = channels.slope.any() and channels.value.any()
+    alone = [x for x in candidates if not (differ or x.member.settings.loss.lambda_d)]
     if len(alone) == len(candidates):  # it is an override of the command
         return list(candidates), []
     return [x for x in candidates if x not in alone], [f"{candidate.name}: {why}" for candidate in alone]

@@ -96,7 +96,7 @@ class Best(Policy):
                 folds = table.count_folds()
                 candidates = [candidate.with_folds(folds) for candidate in candidates]
             judges = table.count_judges(folds)
-            candidates, without_effect = without_equal(candidates, table.without_values_alone)
+            candidates, without_effect = without_equal(candidates, table.channels)
             left_out += without_effect
         self._left_out = left_out
         self.selection = Selection(
