@@ -69,10 +69,6 @@ class Resample(pl.Callback):
         train = self.data.dataset.train
         return self.data.in_units(train).to(train.x.dtype)
 
-    def member(self, index: int) -> list[tuple[int, Tensor]]:
-        """Return one member's points, (N, D), each time with the step at which they were placed."""
-        return [(step, nodes[index]) for step, nodes in zip(self.steps, self.nodes, strict=True)]
-
     def state_dict(self) -> dict[str, Any]:
         """Return the current points and all earlier ones, members in front."""
         nodes, points = torch.stack(self.nodes, dim=1), self.data.dataset.train.tensors()

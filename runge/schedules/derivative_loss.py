@@ -49,10 +49,8 @@ class DerivativeLoss(pl.Callback):
         schedule = self.schedule or TwoStage(latest_step=round(0.25 * pl_module.max_steps))
         schedules = [schedule] * len(pl_module.lambda_d) if isinstance(schedule, Schedule) else list(schedule)
         self._members = members_by_schedule(schedules)
-        start = {
-            "switched_on": torch.tensor([schedule.first_switch() for schedule in schedules]),
-            "plateau": torch.stack(Plateau.start(len(schedules)), dim=1),
-        }
+        switched_on = torch.tensor([schedule.first_switch() for schedule in schedules])
+        start = {"switched_on": switched_on, "plateau": torch.stack(Plateau.start(len(schedules)), dim=1)}
         self._state = {name: state.to(pl_module.device) for name, state in (start | self._state).items()}
 
     def at_block_start(self, module: Any, steps: Tensor) -> Tensor:

@@ -85,11 +85,9 @@ def launch(
 
         train = partial(train_jobs, checks_labels=command.search != "best")  # which has checked the labels
         tasks = [partial(train, [jobs[i] for i in chunk.jobs], chunk.state) for chunk in chunks]
-        start = (
-            partial(run_jobs, tasks, executor=executor)
-            if slurm
-            else partial(run_tasks, tasks, processes=processes, threads=processes if alone else 1)
-        )
+        start = partial(run_tasks, tasks, processes=processes, threads=processes if alone else 1)
+        if slurm:
+            start = partial(run_jobs, tasks, executor=executor)
         values = watch_chunks(jobs, chunks, start, directory, failures, quiet)
         return [job_return(job, value) for job, value in zip(jobs, values, strict=True)]
     finally:
@@ -144,9 +142,8 @@ def _warn_of_few_seeds(jobs: Sequence[Job]) -> None:
     seeds = Counter(job.member.apart_from_seed() for job in jobs)
     if len(seeds) > 1 and 1 < (most := max(seeds.values())) < FEWEST_SEEDS:
         what = f"{len(seeds)} groups of runs that differ in more than their seed"
-        log.warning(
-            "%s: to show that the best leads by more than chance needs %d seeds, not %d", what, FEWEST_SEEDS, most
-        )
+        rule = "to show that the best leads by more than chance needs"
+        log.warning("%s: %s %d seeds, not %d", what, rule, FEWEST_SEEDS, most)
 
 
 def watch_chunks(

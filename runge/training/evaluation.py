@@ -1,7 +1,6 @@
 """A stack's members at the end: their fits, final figures and tables, in the user's units."""
 
 from collections.abc import Sequence
-from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -9,6 +8,7 @@ from torch import Tensor
 from runge.function.outside import thinned
 from runge.metrics import BEST_STEP, LAMBDA_D, PARAMETERS, SWITCHED_ON_STEP, TEST_ENDS, key
 from runge.records.fits import column_names, slope_names
+from runge.resampling.resample import Resample
 from runge.sobolev import losses
 from runge.sobolev.accuracy import Reference, intervals, partial_errors
 from runge.sobolev.network import StackedMLP
@@ -29,12 +29,8 @@ _MOST_ROWS_OF_MAPS, _MOST_NUMBERS = 2048, 50_000
 """Rows of `fit.csv` with several inputs, which need more in a picture, and its numbers."""
 
 
-class Evaluation(NamedTuple):
-    """A member's test points, and its fit there, (N, P) and (N, P, D), in the user's units."""
-
-    points: Points
-    u: Tensor
-    du: Tensor
+Evaluation = tuple[Points, Tensor, Tensor]
+"""A member's test points, and its fit there, (N, P) and (N, P, D), in the user's units."""
 
 
 def evaluate_members(network: StackedMLP, data: PointsDataModule) -> list[Evaluation]:
@@ -44,7 +40,7 @@ def evaluate_members(network: StackedMLP, data: PointsDataModule) -> list[Evalua
     if units is not None:
         (u, du), test = units.restore(u, du), units.restore_points(test)
     tests = [test.take(torch.tensor([i], device=u.device)) for i in range(len(u))]
-    return [Evaluation(*fit) for fit in zip(tests, u, du, strict=True)]
+    return list(zip(tests, u, du, strict=True))
 
 
 def final_metrics(module: SobolevRegression, data: PointsDataModule) -> list[Metrics]:
@@ -90,11 +86,11 @@ def point_counts(member: Member, data: PointsDataModule) -> dict[str, int]:
     return counts if member.has_test else counts | {"test": 0}
 
 
-def intervals_on_test(fit: Evaluation) -> Metrics:
+def intervals_on_test(points: Points, u: Tensor, du: Tensor) -> Metrics:
     """Return the ends of the intervals of the errors on a table's test points, by key; of many points none."""
-    if fit.points.x.shape[1] >= _ENOUGH:
+    if points.x.shape[1] >= _ENOUGH:
         return {}
-    low, high = intervals(fit.u[None].double(), fit.du[None].double(), fit.points)
+    low, high = intervals(u[None].double(), du[None].double(), points)
     named = [(TEST_ENDS[0], low), (TEST_ENDS[1], high)]
     return {key(split, name): float(end) for split, ends in named for name, end in ends.items()}
 
@@ -112,8 +108,9 @@ def fit_columns(points: Points, u: Tensor, du: Tensor, inputs: Sequence[str]) ->
     return dict(zip(names, values.mT.tolist(), strict=True))
 
 
-def points_columns(places: Sequence[tuple[int, Tensor]], inputs: Sequence[str]) -> dict[str, list[float]]:
+def points_columns(resample: Resample, member: int, inputs: Sequence[str]) -> dict[str, list[float]]:
     """Return where a member's training points have been, as columns: `step` and the inputs."""
-    steps: list[float] = [step for step, points in places for _ in points]
-    x = torch.cat([points.double() for _, points in places])
+    places = [nodes[member].double() for nodes in resample.nodes]
+    steps: list[float] = [step for step, points in zip(resample.steps, places, strict=True) for _ in points]
+    x = torch.cat(places)
     return {"step": steps} | dict(zip(inputs, x.mT.tolist(), strict=True))

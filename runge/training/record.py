@@ -103,15 +103,6 @@ class RunWriter:
             with self.attempt(Exception):
                 write(logger)
 
-    def close(self, metrics: Metrics | None = None) -> None:
-        """Finalize the loggers, with the test errors and the step of the switch if the run has finished."""
-        figures, switched_on = on_test(metrics or {}), (metrics or {}).get(SWITCHED_ON_STEP)
-        if switched_on is not None:
-            figures[SWITCHED_ON_STEP] = switched_on
-        if figures:
-            self.to_loggers(lambda logger: logger.log_metrics(figures, self.last_step))
-        self.to_loggers(lambda logger: finalize(logger, "failed" if metrics is None else "success"))
-
     def state(self, status: Status, message: str = "", step: int | None = None) -> RunState:
         """Return the content of its `status.json`, by default after its last step."""
         return RunState(
@@ -129,8 +120,8 @@ class RunWriter:
         self.directory.write(state, self.history if self.stack.history.steps else None)
 
     def leave(self, state: RunState) -> None:
-        """Close the loggers of a run that ends without results; write its state, and the history so far."""
-        self.close()
+        """Finalize the loggers of a run that ends without results; write its state, and the history so far."""
+        self.to_loggers(lambda logger: finalize(logger, "failed"))
         self.write(state)
 
     def end(self, metrics: Metrics, evaluation: Evaluation, fit_seconds: float, total_seconds: float) -> Outcome:
@@ -164,20 +155,24 @@ class RunWriter:
         if not member.has_test:
             metrics = metrics | dict.fromkeys(on_test(metrics))
         inputs, history = stack.data.inputs, self.history
-        points = stack.resample and points_columns(stack.resample.member(self.index), inputs)
-        fit = fit_columns(evaluation.points, evaluation.u, evaluation.du, inputs)
-        tables = {"history": history, "points": points, "fit": fit}
+        points = stack.resample and points_columns(stack.resample, self.index, inputs)
+        tables = {"history": history, "points": points, "fit": fit_columns(*evaluation, inputs)}
         if self.draw:  # from the files
             self.directory.write(self.state("running"), **tables)
             for path in self.draw(self.directory.path, metrics):
                 image = path.stem, [str(path)], self.last_step
                 # Not every logger of Lightning takes pictures.
                 self.to_loggers(lambda logger, image=image: getattr(logger, "log_image", lambda *_: None)(*image))
-        self.close(metrics)
+        final, switched_on = on_test(metrics), metrics[SWITCHED_ON_STEP]
+        if switched_on is not None:
+            final[SWITCHED_ON_STEP] = switched_on
+        if final:
+            self.to_loggers(lambda logger: logger.log_metrics(final, self.last_step))
+        self.to_loggers(lambda logger: finalize(logger, "success"))
         findings = fit_findings(metrics, history, member, float(stack.module.lambda_d[self.index]))
         finished = self.state("finished", FINDINGS.join(findings))
         if member.rows is not None and member.has_test:
-            metrics |= intervals_on_test(evaluation)
+            metrics |= intervals_on_test(*evaluation)
         metrics |= {FIT_SECONDS: fit_seconds, TOTAL_SECONDS: total_seconds + time.perf_counter() - began}
         self.directory.write(finished, metrics=metrics, **tables)
         return metrics

@@ -4,6 +4,7 @@ import logging
 import time
 import warnings
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
 
@@ -97,6 +98,8 @@ def train(stack: Stack, recorder: Recorder | None = None, report: Callable[[int]
     if recorder:
         recorder.begin()
     save = Save(first.trainer.checkpoint_seconds, recorder.running) if recorder else None
+    shows = first.trainer.progress_bar and not report
+    progress = ProgressBar(first.trainer.steps, recorder.file.step) if recorder and shows else None
     callbacks: list[Callback] = [
         DerivativeLoss([member.settings.schedule for member in stack.members]),
         *([stack.resample] if stack.resample else []),
@@ -108,13 +111,14 @@ def train(stack: Stack, recorder: Recorder | None = None, report: Callable[[int]
         ),
         StopEarly(first.trainer.patience, settled_from(stack.members[0])),
         *([TimeLimit(seconds * members)] if (seconds := first.trainer.max_seconds) else []),
+        *([progress] if progress else []),
         *(_observers(stack, recorder, report) if recorder else []),
         *([save] if save else []),
     ]
     file = recorder.file if recorder else None
     products = 0.0 if first.optimizer.one_thread else stack.members[0].products()
     machine.use_threads(_neurons(stack), products, file.threads if file else None)
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), progress.bar if progress else nullcontext():
         warnings.filterwarnings("ignore", _IGNORED)
         trainer = _make_trainer(first.trainer, stack.members[0].on_gpu(), callbacks, file)
         resumed = file.path if file and file.state else None
@@ -132,9 +136,8 @@ def train(stack: Stack, recorder: Recorder | None = None, report: Callable[[int]
 
 def _observers(stack: Stack, recorder: Recorder, report: Callable[[int], object] | None) -> list[Callback]:
     """Return the callbacks that show the training, and the user's own, which act on the metrics of a block."""
-    progress = [ProgressBar()] if stack.members[0].settings.trainer.progress_bar else []
     return [
-        *([BlockReport(report)] if report else [Forecast(), *progress]),
+        BlockReport(report) if report else Forecast(),
         LoggedRows(stack.history, [run.to_loggers for run in recorder.runs]),
         *([CallbackMetrics(), *stack.callbacks] if stack.callbacks else []),
     ]

@@ -139,9 +139,17 @@ class Forecast(pl.Callback):
 
 
 class ProgressBar(pl.Callback):
-    """A progress bar in a terminal that counts optimiser steps and shows both errors, lambda_d and the time left."""
+    """A progress bar in a terminal that counts optimiser steps and shows both errors, lambda_d and the time left.
 
-    def __init__(self) -> None:
+    Args:
+        steps: the number of steps of the run.
+        taken: how many of them it has taken.
+
+    Attributes:
+        bar: the bar, a context in which it is shown.
+    """
+
+    def __init__(self, steps: int, taken: int) -> None:
         console, text = Console(stderr=True), "{task.completed:.0f}/{task.total:.0f} {task.description}"
         self.bar = Progress(
             *(BarColumn(10), TextColumn(text), TimeRemainingColumn()),
@@ -150,22 +158,10 @@ class ProgressBar(pl.Callback):
             refresh_per_second=4,
             disable=not console.is_terminal,
         )
-
-    def on_train_start(self, trainer: pl.Trainer, pl_module: Any) -> None:
-        """Open the bar."""
-        self.bar.add_task("", total=pl_module.last, completed=int(pl_module.step))
-        self.bar.start()
+        self.task = self.bar.add_task("", total=steps, completed=taken)
 
     def at_block_end(self, module: SobolevRegression) -> None:
         """Update the bar."""
         shown = {"mse_f": key("val", "mse_f"), "mse_df": key("val", "mse_df"), "lambda_d": LAMBDA_D}
         figures = " ".join(f"{label} {module.figures[name].nanmedian():.1e}" for label, name in shown.items())
-        self.bar.update(self.bar.task_ids[0], completed=int(module.step), description=figures)
-
-    def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Close the bar."""
-        self.bar.stop()
-
-    def on_exception(self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException) -> None:
-        """Close the bar."""
-        self.bar.stop()
+        self.bar.update(self.task, completed=int(module.step), description=figures)

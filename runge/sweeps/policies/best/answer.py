@@ -37,33 +37,20 @@ def answer(selection: Selection) -> Rounds:
     selection.winner = best.name
     count = selection.processes * int(LATE_FACTOR * left / selection.seconds_of(best))
     if count and not best.continues:
-        folds, step = range(selection.crossed), selection.step_of(best)
         # The intervals of the mean of some seeds follow from such means without a fold.
-        pairs = [
-            (fold, seed)
-            for seed in range(selection.seeds)
-            for fold in (None, *folds)
-            if seed or fold not in best.by_fold
-        ]
-        pairs = pairs[:count]
+        every = [(fold, seed) for seed in range(selection.seeds) for fold in (None, *range(selection.crossed))]
+        pairs = [(fold, seed) for fold, seed in every if seed or fold not in best.by_fold][:count]
         selection.display.say(f"{best.name} on all rows and without each fold, {len(pairs)} networks")
         seconds = left / -(-len(pairs) // selection.processes)  # they are trained in rounds
-        limits = {
-            "seconds": seconds,
-            "steps": max(run.before + run.max_steps for run in best.in_order),
-            "stop_at": step,
-        }
-        runs = [PlannedRun(best, fold, seed=seed, **limits) for fold, seed in pairs]
+        steps, stop_at = max(run.before + run.max_steps for run in best.in_order), selection.step_of(best)
+        runs = [PlannedRun(best, fold, seconds, steps=steps, stop_at=stop_at, seed=seed) for fold, seed in pairs]
     else:
         reserved = questioning_seconds(selection, best)
         room = left * selection.processes - reserved * selection.processes
         starts = [start for fold in best.by_fold if (start := selection.start_of(best, fold)) and start.lacks_rows]
         seconds = room / max(len(starts), selection.processes) - selection.set_up
-        runs = [
-            PlannedRun(best, None, seconds, start=start)
-            for start in starts
-            if selection.affords_all(best, start, seconds)
-        ]
+        starts = [start for start in starts if selection.affords_all(best, start, seconds)]
+        runs = [PlannedRun(best, None, seconds, start=start) for start in starts]
         if runs:
             selection.display.say(f"{best.name} on all rows")
         runs += _questioning(selection, best, reserved)

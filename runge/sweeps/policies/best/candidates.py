@@ -8,6 +8,7 @@ from typing import Any
 from runge.composing.command import SweepCommand
 from runge.configuration.command_line import overrides_of
 from runge.configuration.errors import ConfigurationError
+from runge.data.channels import Channels
 from runge.data.rows import Rows
 from runge.labels.wrong_columns import describe_wrong_columns, without_wrong_columns
 from runge.records.directories import RunDirectory
@@ -87,17 +88,21 @@ class Candidate:
         return root_mean(self.in_order, name)
 
 
-def without_equal(candidates: Sequence[Candidate], why: str) -> tuple[list[Candidate], list[str]]:
+def without_equal(candidates: Sequence[Candidate], channels: Channels) -> tuple[list[Candidate], list[str]]:
     """Leave out candidates of the values alone that would equal others, unless all are such.
 
     Args:
         candidates: the candidates.
-        why: why they would be equal; empty: they would not.
+        channels: the factors of values and derivatives, 0 for those that are constant or not known.
 
     Returns:
         The others, and why these are left out.
     """
-    alone = [candidate for candidate in candidates if why and not candidate.member.settings.loss.lambda_d]
+    why = "no derivatives are known, so it would equal the candidate with derivatives"
+    if channels.slope.any():
+        why = "no two values of an output are known that differ"
+    differ = channels.slope.any() and channels.value.any()
+    alone = [x for x in candidates if not (differ or x.member.settings.loss.lambda_d)]
     if len(alone) == len(candidates):  # it is an override of the command
         return list(candidates), []
     return [x for x in candidates if x not in alone], [f"{candidate.name}: {why}" for candidate in alone]
@@ -134,12 +139,11 @@ class CandidateFactory:
         self.of_table = "file" in data
         self.columns: Sequence[str] = ()
 
-    def compose(self, listed: Mapping[str, Sequence[str]], folds: int) -> tuple[list[Candidate], list[str]]:
+    def compose(self, listed: Mapping[str, Sequence[str]]) -> tuple[list[Candidate], list[str]]:
         """Return the candidates that the command's overrides allow, and why the others are left out.
 
         Args:
             listed: the overrides of each, by its name.
-            folds: the folds of a table, unless the command has others.
 
         Raises:
             ConfigurationError: there are none.
@@ -152,7 +156,7 @@ class CandidateFactory:
             if self.fixed.get("optimizer", optimizer) != optimizer:
                 continue
             overrides = [*(override for override in settings if override.partition("=")[0] not in self.fixed)]
-            overrides += [*self._table_overrides(folds), *self.fixed.values()]
+            overrides += [*self._table_overrides(), *self.fixed.values()]
             try:
                 member = self.member(overrides)
             except (ConfigurationError, ValueError) as error:
@@ -210,10 +214,11 @@ class CandidateFactory:
         """Return the directory of a run, by its number."""
         return RunDirectory(self._command.directory_of(number, overrides))
 
-    def _table_overrides(self, folds: int) -> list[str]:
+    def _table_overrides(self) -> list[str]:
         """Return the overrides of a table's test rows, folds and columns that the command lacks; none for a formula."""
         if not self.of_table:
             return []
         kept = {} if {"data.split", "data.split.test"} & self.fixed.keys() else {"data.split.test": 0}
-        kept |= {} if "data.folds" in self.fixed else {"data.folds": folds}
+        # `Candidate.with_folds` sets the number of folds, which follows from the rows.
+        kept |= {} if "data.folds" in self.fixed else {"data.folds": 5}
         return [*overrides_of(kept), *self.columns]

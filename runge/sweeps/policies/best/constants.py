@@ -14,9 +14,6 @@ import math
 
 # The folds of a table.
 
-FOLDS_AT_FIRST = 5
-"""The folds with which candidates are composed before the number of rows is known."""
-
 FEW_ROWS = 50
 """The rows below which a table has `MOST_FOLDS` folds, and the networks of the winner leave out each of them."""
 
@@ -149,9 +146,6 @@ PATIENCE_SECONDS = 10.0
 SLOWNESS_AT_FIRST = 1.5
 """The time of a step over what `Member.work` expects, until a run has measured it."""
 
-STEPS_GROWTH = 2
-"""The steps of a run over those of the run that it continues."""
-
 FEW_STEPS = 20
 """The steps without a smaller error after which further ones do not help."""
 
@@ -206,13 +200,7 @@ rows had an error of 6e3 standard deviations, and the judged networks of 0.3.
 LOSS_ROUND_OFF = 1e-12
 """The root of a loss, and the error over the standard deviation, below which two networks do not differ."""
 
-LOSS_IN_PLACE_OF_ZERO = 1e-100
-"""The least training loss by which another loss is divided."""
-
 # What is shown and said of the candidates and the answer. No decision depends on these numbers.
-
-SHOWN_CANDIDATES = 5
-"""The candidates that the display of a terminal has, at most."""
 
 NAMED_LABELS = 3
 """The suspicious labels that a sentence of a few lines names, at most."""

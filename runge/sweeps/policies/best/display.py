@@ -14,7 +14,6 @@ from rich.text import Text
 from runge.metrics import ERRORS
 from runge.records.files import printable
 from runge.sweeps.policies.best.candidates import Candidate
-from runge.sweeps.policies.best.constants import SHOWN_CANDIDATES
 
 __all__ = ["Display"]
 
@@ -22,7 +21,7 @@ log = logging.getLogger(__name__)
 
 
 class Display:
-    """The time that is left, what is being trained, and the best candidates so far.
+    """The time that is left, what is being trained, and the five best candidates so far.
 
     Args:
         ranked: returns the candidates that have been trained, the best first.
@@ -53,7 +52,7 @@ class Display:
         table.add_column("the best so far", no_wrap=True)
         for name in ("value", "df/dx"):
             table.add_column(name, justify="right")
-        for candidate in self._ranked()[:SHOWN_CANDIDATES]:
+        for candidate in self._ranked()[:5]:
             errors = [candidate.root_mean(name) for name in ERRORS]
             table.add_row(Text(printable(candidate.name)), *("-" if x is None else f"{x:.1e}" for x in errors))
         return Group(Text(f"{left:.0f} s left: {printable(self._round)}"), *([table] if table.rows else []))

@@ -49,13 +49,6 @@ class SearchTable(NamedTuple):
         return cls(rows, split.test, seen, Channels.of(x, y, dydx))
 
     @property
-    def without_values_alone(self) -> str:
-        """Why a fit of the values alone would not be a separate candidate; empty if it is one."""
-        if not self.channels.slope.any():
-            return "no derivatives are known, so it would equal the candidate with derivatives"
-        return "" if self.channels.value.any() else "no two values of an output are known that differ"
-
-    @property
     def fewest_rows(self) -> float:
         """The rows of the first comparison of candidates, if there are more."""
         inputs, outputs = len(self.rows.inputs), len(self.rows.outputs)

@@ -13,6 +13,7 @@ from runge.configuration.errors import describe
 from runge.configuration.validation import Floats
 from runge.function.calibration import Calibration
 from runge.function.ensemble import write_answer
+from runge.metrics import TOTAL_SECONDS
 from runge.records.directories import RunDirectory
 from runge.sweeps.journal import Batch, EndedRun, Journal
 from runge.sweeps.policies.best.candidates import Candidate, CandidateFactory
@@ -34,7 +35,6 @@ from runge.sweeps.policies.best.constants import (
     REPORT_SHARE,
     SCHEDULE_SHARE,
     SET_UP_SECONDS,
-    STEPS_GROWTH,
     TIME_MARGIN,
 )
 from runge.sweeps.policies.best.display import Display
@@ -190,7 +190,7 @@ class Selection:
             name = planned.candidate.name
             self.candidates[name] = merge(self.candidates[name], planned, run.number, after)
             trained.append(None if isinstance(after, Exception) else after)
-        besides = [run.set_up for run in trained if run is not None]
+        besides = [(run.metrics[TOTAL_SECONDS] or 0.0) - run.seconds for run in trained if run is not None]
         self.set_up = SET_UP_SECONDS + sum(besides) / len(besides) if besides else self.set_up
         if ranked := self.ranked():
             self.write(run.directory for run in ranked[0].in_order)
@@ -211,16 +211,17 @@ class Selection:
         """Return the overrides of a run."""
         member, seconds = run.candidate.member, max(run.seconds - self.set_up, LEAST_RUN_SECONDS)
         job = {override.partition("=")[0]: override for override in run.candidate.overrides}
-        steps, share, changes = run.steps or member.settings.trainer.max_steps, run.share, dict[str, object]()
+        changes: dict[str, object] = {}
+        steps, share = run.steps or member.settings.trainer.max_steps, run.share
         if run.fold is None and self.table:  # all rows; the test rows are those of the folds
             for of_folds in ("data.folds", "data.seed"):
                 job.pop(of_folds, None)
-            changes = {"data.split.val": 0, "data.seed": member.data_seed.seed}
+            changes |= {"data.split.val": 0, "data.seed": member.data_seed.seed}
         elif self.table:
             changes["data.fold"] = run.fold
         if run.start is not None:
             changes["trainer.start"] = run.start.directory.path
-            steps = run.steps or max(steps, STEPS_GROWTH * run.start.steps)
+            steps = run.steps or max(steps, 2 * run.start.steps)
             if not member.settings.optimizer.by_gradient:
                 changes["optimizer.damping"] = f"{min(max(run.start.damping, LEAST_DAMPING), MOST_DAMPING):.3g}"
                 share = self._share(run, run.start, seconds) if run.fold is not None and self.table else share

@@ -30,7 +30,6 @@ from runge.sweeps.policies.best.constants import (
     AS_GOOD_FACTOR,
     COMPARISON_SHARE,
     FIRST_WEIGHT,
-    FOLDS_AT_FIRST,
     LEAST_ROW_GROWTH,
     LEAST_SET_UPS,
     LEAST_SLICE_SECONDS,
@@ -84,10 +83,10 @@ class Best(Policy):
         self.compares = settings.compare
         factory = CandidateFactory(command)
         listed = settings.tables if factory.of_table else settings.formulas
-        candidates, left_out = factory.compose(listed, FOLDS_AT_FIRST)
+        candidates, left_out = factory.compose(listed)
         self._wrong = factory.leave_out_wrong_columns(candidates[0].member.rows)
         if factory.columns:
-            candidates, left_out = factory.compose(listed, FOLDS_AT_FIRST)
+            candidates, left_out = factory.compose(listed)
         table = None
         folds, judges = 1, 1
         if factory.of_table:
@@ -97,7 +96,7 @@ class Best(Policy):
                 folds = table.count_folds()
                 candidates = [candidate.with_folds(folds) for candidate in candidates]
             judges = table.count_judges(folds)
-            candidates, without_effect = without_equal(candidates, table.without_values_alone)
+            candidates, without_effect = without_equal(candidates, table.channels)
             left_out += without_effect
         self._left_out = left_out
         self.selection = Selection(

@@ -16,10 +16,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from runge.configuration.validation import Floats
-from runge.metrics import ERRORS, FIT_SECONDS, TOTAL_SECONDS, TRAIN_LOSS, VAL_LOSS
+from runge.metrics import ERRORS, FIT_SECONDS, TRAIN_LOSS, VAL_LOSS
 from runge.records.directories import RunDirectory
 from runge.records.reading import read_columns
-from runge.sweeps.policies.best.constants import LACKS_ROWS_RATIO, LOSS_IN_PLACE_OF_ZERO, USED_TIME_SHARE
+from runge.sweeps.policies.best.constants import LACKS_ROWS_RATIO, USED_TIME_SHARE
 
 __all__ = ["TrainedRun", "better_run", "error_of", "read_run", "root_mean"]
 
@@ -84,18 +84,13 @@ class TrainedRun:
     @property
     def lacks_rows(self) -> bool:
         """True if the held-out loss is much larger than the training loss: more rows help, not only more steps."""
-        training_loss = max(self.metrics[TRAIN_LOSS] or 0.0, LOSS_IN_PLACE_OF_ZERO)
+        training_loss = max(self.metrics[TRAIN_LOSS] or 0.0, 1e-100)  # not 0
         return (self.metrics[VAL_LOSS] or 0.0) / training_loss > LACKS_ROWS_RATIO
 
     @property
     def loss(self) -> float:
         """The root of its loss on the training rows."""
         return math.sqrt(self.metrics[TRAIN_LOSS] or 0.0)
-
-    @property
-    def set_up(self) -> float:
-        """The seconds of its run besides its training."""
-        return (self.metrics[TOTAL_SECONDS] or 0.0) - self.seconds
 
     @property
     def seconds(self) -> float:

@@ -266,9 +266,8 @@ def _describe_surprise(test: Floats, left_out: Floats, table: SearchTable) -> st
         if m and n and (k := rank(n, n, LEVEL)) <= n:
             within = int((errors <= reference[k - 1]).sum())
             p = float(betabinom.cdf(within, m, k, n + 1 - k))
-            shortfalls.append(
-                (p, f"Only {within} of {m} test values of {name} are within the bound of 90 % in rows left out")
-            )
+            few = f"Only {within} of {m} test values of {name}"
+            shortfalls.append((p, f"{few} are within the bound of 90 % in rows left out"))
     p, sentence = min(shortfalls, default=(1.0, ""))
     if not shortfalls or p >= SURPRISE_PROBABILITY / len(shortfalls):
         return ""
