@@ -10,10 +10,7 @@ import numpy as np
 
 from runge.commands.endings import add_out, check_new, ending_quietly, refusing
 from runge.configuration.errors import ConfigurationError
-from runge.data.column_roles import (
-    listed,
-    partial_name,
-)
+from runge.data.column_roles import listed, partial_name
 from runge.data.fit_errors import FitErrors
 from runge.data.table import FORMATS, SETS, open_table
 from runge.function.ensemble import read_answer

@@ -3,14 +3,7 @@
 import difflib
 from collections.abc import Collection, Mapping
 
-__all__ = [
-    "ConfigurationError",
-    "DivergedError",
-    "RunError",
-    "describe",
-    "did_you_mean",
-    "is_out_of_memory",
-]
+__all__ = ["ConfigurationError", "DivergedError", "RunError", "describe", "did_you_mean", "is_out_of_memory"]
 
 
 class ConfigurationError(ValueError):
