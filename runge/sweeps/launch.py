@@ -27,7 +27,7 @@ from runge.sweeps.processes import Report, run_tasks
 from runge.sweeps.slurm import PROCESSES, LauncherSettings, make_executor, run_jobs
 
 if TYPE_CHECKING:
-    from runge.training.member import Member
+    pass
 
 __all__ = ["TIME_OVER", "check_jobs", "count_processes", "interrupted", "launch", "read_command"]
 
@@ -200,22 +200,12 @@ def _value_of(job: Job, of_chunk: Any, place: int, failures: dict[str, str]) -> 
             value = of_chunk if (outcome := value_if_ended(job.member, run)) is None else outcome
     if isinstance(value, Exception):
         try:
-            _write_failure(run, job.member, describe(value))
+            run.hydra.stat()  # raises if the run has not begun, or its directory is gone
+            with locked(run.path, "hydra.sweep.dir"):
+                state = run.read_state() or RunState("running", 0)
+                if state.status == "running":  # otherwise the fit has written how it ended
+                    failed = replace(state, status="failed", message=describe(value), rows=job.member.checksum)
+                    run.write(replace(failed, configuration=digest(job.member.settings.configuration)))
         except (OSError, ConfigurationError):
             failures[job.directory] = describe(value)
     return value
-
-
-def _write_failure(run: RunDirectory, member: "Member", message: str) -> None:
-    """Write to a run's directory that it has failed, unless the fit has written how it ended.
-
-    Raises:
-        OSError: the directory is gone, or cannot be written to, or the run had not begun.
-        ConfigurationError: another process trains the run.
-    """
-    run.hydra.stat()
-    with locked(run.path, "hydra.sweep.dir"):
-        state = run.read_state() or RunState("running", 0)
-        if state.status == "running":
-            identity, rows = digest(member.settings.configuration), member.checksum
-            run.write(replace(state, status="failed", message=message, configuration=identity, rows=rows))

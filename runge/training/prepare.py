@@ -107,18 +107,16 @@ def place_points(members: Sequence[Member]) -> PointsDataModule:
 def _of_formulas(members: Sequence[Member]) -> SobolevDataModule:
     first = members[0].settings
     targets, samplings = map(list, zip(*(member.formula for member in members), strict=True))
-    lists = {
-        "seed": [member.data_seed.seed for member in members],
-        "fold": [member.settings.data.fold for member in members],
-        "sample_weight": [member.settings.loss.sample_weight for member in members],
-    }
+    seeds = [member.data_seed.seed for member in members]
+    folds = [member.settings.data.fold for member in members]
     data = SobolevDataModule(
         targets,
         samplings,
+        sample_weight=[member.settings.loss.sample_weight for member in members],
         standardize=members[0].standardize,
         dtype=first.trainer.dtype,
         blocks_per_epoch=_ENDLESS,
-        **vars(first.data) | lists,
+        **vars(first.data) | {"seed": seeds, "fold": folds},
     )
     if isinstance(first.resampling, Periodic):
         data.check_resampling()

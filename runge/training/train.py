@@ -19,7 +19,7 @@ from runge.interruption import interruption
 from runge.records.directories import RunDirectory
 from runge.schedules.derivative_loss import DerivativeLoss
 from runge.sobolev.kernel import Kernel
-from runge.training.callbacks.history import BlockReport, CallbackMetrics, Forecast, LoggedRows, ProgressBar
+from runge.training.callbacks.history import AtBlockEnd, Forecast, LoggedRows, ProgressBar, fill_callback_metrics
 from runge.training.callbacks.stopping import StopEarly, TimeLimit
 from runge.training.prepare import Stack, settled_from
 from runge.training.record import Draw, Outcome, Recorder
@@ -137,9 +137,9 @@ def train(stack: Stack, recorder: Recorder | None = None, report: Callable[[int]
 def _observers(stack: Stack, recorder: Recorder, report: Callable[[int], object] | None) -> list[Callback]:
     """Return the callbacks that show the training, and the user's own, which act on the metrics of a block."""
     return [
-        BlockReport(report) if report else Forecast(),
+        AtBlockEnd(lambda module: report(int(module.step) - module.block_start)) if report else Forecast(),
         LoggedRows(stack.history, [run.to_loggers for run in recorder.runs]),
-        *([CallbackMetrics(), *stack.callbacks] if stack.callbacks else []),
+        *([AtBlockEnd(fill_callback_metrics), *stack.callbacks] if stack.callbacks else []),
     ]
 
 

@@ -6,7 +6,7 @@ from runge.composing.command import SweepCommand
 from runge.composing.jobs import make_jobs
 from runge.configuration.objects import build
 from runge.configuration.validation import Count, checked
-from runge.sweeps.cross_validation import expand_folds
+from runge.sweeps.cross_validation import folds
 from runge.sweeps.journal import Batch, EndedRun, Journal
 from runge.sweeps.launch import check_jobs
 from runge.sweeps.policies.policy import Policy, Rounds
@@ -39,7 +39,7 @@ class Grid(Policy):
     def propose(self, journal: Journal) -> Rounds:
         """Yield all runs, and raise the error of the first one that has failed."""
         command = self._command
-        runs = expand_folds(command, self._runs)
+        runs = [[*run, *fold] for run in self._runs for fold in folds(command.data_of(run))]
         size = self._settings.batch or len(runs)
         batches = {first: runs[first : first + size] for first in range(0, len(runs), size)}
         if not command.processes or len(batches) > 1:  # else they are checked in the launcher's processes

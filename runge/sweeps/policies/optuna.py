@@ -77,9 +77,9 @@ class Optuna(Policy):
             raise ConfigurationError("seed: must not be given with search.seeds, which sets it to 0, 1, ...")
         first, last = ({key: ends(x)[i] for key, x in self.space.items()} for i in (0, 1))
         self._folds = folds(command.data_of(self._overrides(first)))
-        self._runs = settings.seeds * max(1, len(self._folds))  # of a trial
+        self._runs = settings.seeds * len(self._folds)  # of a trial
         # All lower ends and first choices, and all upper ends and last choices.
-        outermost = [[*self._overrides(params), *self._folds[:1]] for params in (first, last)]
+        outermost = [[*self._overrides(params), *self._folds[0]] for params in (first, last)]
         jobs = make_jobs(command, outermost, _NOWHERE)
         check_jobs(jobs, command.processes or 1)
         self._objective = list(jobs[0].member.objective.keys)
@@ -125,7 +125,7 @@ class Optuna(Policy):
             raise RunError("no trial has finished; see the messages of the runs in comparison.csv")
         for trial in best:
             print(f"{', '.join(self._objective)}: {_figures(trial)}")
-            words = ["-m"] * bool(self._folds) + [*map(in_shell, self._overrides(trial.params))]
+            words = ["-m"] * bool(self._folds[0]) + [*map(in_shell, self._overrides(trial.params))]
             print(f"  {' '.join([command(), *words])}")
 
     def _overrides(self, params: Mapping[str, Any]) -> list[str]:
@@ -135,7 +135,7 @@ class Optuna(Policy):
         """Return the overrides of a trial's runs, which differ in their seed and their fold."""
         job, count = self._overrides(params), self._settings.seeds
         seeds = [[]] if count == 1 else [[f"seed={seed}"] for seed in range(count)]
-        return [[*job, *seed, *fold] for seed in seeds for fold in ([[override] for override in self._folds] or [[]])]
+        return [[*job, *seed, *fold] for seed in seeds for fold in self._folds]
 
     def _write(self) -> None:
         """Write what the report needs."""
@@ -149,7 +149,7 @@ class Optuna(Policy):
             ],
             best=[trial.number for trial in best],
             overrides=[public(self._overrides(trial.params)) for trial in best],
-            folds=len(self._folds),
+            folds=sum(map(len, self._folds)),
         )
         trials.write(self._command.directory)
 

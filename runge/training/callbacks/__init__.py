@@ -12,7 +12,7 @@ callbacks:
    errors of each member, (M,). `DerivativeLoss` may switch lambda_d on for the next block. `Resample` comes before
    `History`, which records the shares of points that it adds, and before `Balancing`, which looks at the points as they
    are then. `StopEarly` comes after these, because they may give an optimiser that is at rest new work. Those that show
-   the training come last, and `CallbackMetrics` is the last of these.
+   the training come last, and the one that fills `trainer.callback_metrics` is the last of these.
 
 Lightning's own hook `on_validation_end` follows, in which a user's callbacks act, and then `Save`.
 """

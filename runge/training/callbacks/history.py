@@ -96,27 +96,16 @@ class LoggedRows(pl.Callback):
             to_loggers(lambda logger: logger.save())
 
 
-class CallbackMetrics(pl.Callback):
-    """A callback that fills `trainer.callback_metrics`, for a user's own callbacks, with medians over the members."""
+class AtBlockEnd(pl.Callback):
+    """A callback that calls a function of the module at the end of each block."""
 
-    def at_block_end(self, module: SobolevRegression) -> None:
-        """Fill them."""
-        module.trainer.callback_metrics.update({key: figure.nanmedian() for key, figure in module.figures.items()})
+    def __init__(self, act: Callable[[SobolevRegression], object]) -> None:
+        self.at_block_end = act
 
 
-class BlockReport(pl.Callback):
-    """A callback that reports the number of steps of each block, in place of a progress bar.
-
-    Args:
-        report: called with it.
-    """
-
-    def __init__(self, report: Callable[[int], object]) -> None:
-        self.report = report
-
-    def at_block_end(self, module: SobolevRegression) -> None:
-        """Report the steps of this block."""
-        self.report(int(module.step) - module.block_start)
+def fill_callback_metrics(module: SobolevRegression) -> None:
+    """Fill `trainer.callback_metrics`, for a user's own callbacks, with medians over the members."""
+    module.trainer.callback_metrics.update({key: figure.nanmedian() for key, figure in module.figures.items()})
 
 
 class Forecast(pl.Callback):

@@ -11,7 +11,6 @@ from runge.configuration.errors import ConfigurationError
 from runge.data.channels import Channels
 from runge.data.rows import Rows
 from runge.labels.wrong_columns import describe_wrong_columns, without_wrong_columns
-from runge.records.directories import RunDirectory
 from runge.sweeps.policies.best.constants import SLOWNESS_AT_FIRST
 from runge.sweeps.policies.best.trained_runs import TrainedRun, error_of, root_mean
 from runge.training.member import Member
@@ -124,7 +123,7 @@ class CandidateFactory:
     """
 
     def __init__(self, command: SweepCommand) -> None:
-        self._command, parsed = command, command.parsed
+        self.command, parsed = command, command.parsed
         for override in parsed:
             if override.is_sweep_override():
                 what = "must have one value with search=best, for all candidates"
@@ -208,11 +207,7 @@ class CandidateFactory:
         keys = {override.partition("=")[0] for override in overrides}
         fold = ["data.fold=0"] if "data.folds" in keys and "data.fold" not in keys else []
         typed = [*overrides, *fold]
-        return Member(self._command.settings_of(typed), typed)
-
-    def directory_of(self, number: int, overrides: Sequence[str]) -> RunDirectory:
-        """Return the directory of a run, by its number."""
-        return RunDirectory(self._command.directory_of(number, overrides))
+        return Member(self.command.settings_of(typed), typed)
 
     def _table_overrides(self) -> list[str]:
         """Return the overrides of a table's test rows, folds and columns that the command lacks; none for a formula."""

@@ -3,8 +3,6 @@
 import logging
 import time
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, nullcontext
-from typing import Any
 
 from rich.console import Console, Group
 from rich.live import Live
@@ -27,6 +25,9 @@ class Display:
         ranked: returns the candidates that have been trained, the best first.
         seconds: the time that is left.
         shown: false shows nothing in a terminal either.
+
+    Attributes:
+        live: a context within which it is shown; None: only lines are logged.
     """
 
     def __init__(self, ranked: Callable[[], Sequence[Candidate]], seconds: float, shown: bool) -> None:
@@ -34,16 +35,12 @@ class Display:
         self._round = ""
         self._began, self._seconds = time.monotonic(), seconds
         live = Live(get_renderable=self._render, console=console, transient=True, refresh_per_second=2)
-        self._live = live if shown and console.is_terminal else None
-
-    def shown(self) -> AbstractContextManager[Any]:
-        """Return the context within which the display is shown."""
-        return self._live or nullcontext()
+        self.live = live if shown and console.is_terminal else None
 
     def say(self, text: str) -> None:
         """Say what is being trained in this round."""
         self._round = text
-        if not self._live:
+        if not self.live:
             log.info("%s", text)
 
     def _render(self) -> Group:

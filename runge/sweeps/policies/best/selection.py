@@ -201,7 +201,7 @@ class Selection:
         optimizer, fixed = planned.candidate.member.settings.optimizer, self.factory.fixed
         # No further steps are asked of fixed neurons, or if the command limits them.
         completes = optimizer.last_layer_alone or "trainer.max_steps" in fixed
-        directory = self.factory.directory_of(ended.number, ended.overrides)
+        directory = RunDirectory(self.factory.command.directory_of(ended.number, ended.overrides))
         run = read_run(directory, ended.number, planned.share, planned.start, completes=completes)
         may_grow = self.table is not None and not completes and "data.split.train" not in fixed
         slowness = run.pace / self.factory.member(ended.overrides).work() if optimizer.by_gradient else None

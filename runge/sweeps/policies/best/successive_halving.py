@@ -17,6 +17,7 @@ References:
 import logging
 import math
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from typing import Any, ClassVar
 
 from runge.composing.command import SweepCommand
@@ -135,7 +136,7 @@ class Best(Policy):
         shown = next(iter(selection.candidates.values())).member.settings.trainer.progress_bar
         selection.journal = journal
         selection.display = Display(selection.ranked, selection.timeout - journal.elapsed, shown)
-        with selection.display.shown():
+        with selection.display.live or nullcontext():
             for rung in self._rungs():
                 yield from self._climb(*rung)
             if not selection.ranked():

@@ -49,7 +49,6 @@ def leaderboard(selection: Selection, left_out: Sequence[str], promotions: Seque
         wrong: which columns of derivatives contradict the values; empty: none.
     """
     ranked, table = selection.ranked(), selection.table
-    sweep = selection.directory
     best = ranked[0]
     late = [x for x in selection.candidates.values() if not x.by_fold]
     left_out = [*left_out, *(f"{x.name}: {x.failure or 'its time was over before it began'}" for x in late)]
@@ -58,13 +57,13 @@ def leaderboard(selection: Selection, left_out: Sequence[str], promotions: Seque
         both = " and ".join(f"{error:.1e} for the {what}" for what, error in errors if error is not None)
         error = f"Its error on the validation points, over the standard deviation, is {both}."
         entries = [_entry(candidate, []) for candidate in ranked]
-        sentences = [_describe_answer(sweep, entries[0], 0, 0, 0), error]
+        sentences = [_describe_answer(selection.directory, entries[0], 0, 0, 0), error]
         return Leaderboard(entries, sentences, left_out, promotions=list(promotions))
 
     from runge.function.loading import load, load_runs  # late, as torch is
     from runge.function.residuals import UnseenErrors
 
-    function, residuals = load(sweep), selection.residuals
+    function, residuals = load(selection.directory), selection.residuals
     if residuals is None:  # the search has ended before its answer
         networks = load_runs([run.directory for run in best.in_order])
         residuals = UnseenErrors.of(networks.jet, networks.runs, everywhere=False).mean(range(len(best.in_order)), True)
@@ -73,7 +72,7 @@ def leaderboard(selection: Selection, left_out: Sequence[str], promotions: Seque
     errors, decades = _of_decades(errors, table.rows)
     entries = [_entry(candidate, errors) for candidate in ranked]
     sentences = [
-        _describe_answer(sweep, entries[0], len(table.seen), len(table.test), selection.folds),
+        _describe_answer(selection.directory, entries[0], len(table.seen), len(table.test), selection.folds),
         _describe_errors(errors, residuals, table.rows, len(best.by_fold), selection.folds),
         _describe_bounds(errors),
         *_describe_test(function, table, residuals),

@@ -83,7 +83,8 @@ def test_a_network_at_rest_on_some_of_the_rows_may_gain_by_more_until_they_do_no
         settings=SimpleNamespace(optimizer=SimpleNamespace(last_layer_alone=False, by_gradient=False))
     )
     candidate = Candidate("any", [], member)
-    factory: Any = SimpleNamespace(fixed={fixed: ""}, directory_of=lambda number, overrides: directory)
+    command = SimpleNamespace(directory_of=lambda number, overrides: directory.path)
+    factory: Any = SimpleNamespace(fixed={fixed: ""}, command=command)
     selection = selection_of(candidate, table=table, factory=factory)
     for number, error, expected in ((0, 1.0, grows), (1, 2.0, False)):
         directory = written(tmp_path / str(number), error=error, share=share)
