@@ -19,7 +19,7 @@ from runge.training.module import SobolevRegression
 
 Metrics = dict[str, float | int | None]
 
-_ENOUGH = 300
+_LEAST_POINTS_EXACT = 300
 """Test points of a table from which on the errors on them need no intervals."""
 
 _MOST_ROWS = 201
@@ -88,7 +88,7 @@ def point_counts(member: Member, data: PointsDataModule) -> dict[str, int]:
 
 def intervals_on_test(points: Points, u: Tensor, du: Tensor) -> Metrics:
     """Return the ends of the intervals of the errors on a table's test points, by key; of many points none."""
-    if points.x.shape[1] >= _ENOUGH:
+    if points.x.shape[1] >= _LEAST_POINTS_EXACT:
         return {}
     low, high = intervals(u[None].double(), du[None].double(), points)
     named = [(TEST_ENDS[0], low), (TEST_ENDS[1], high)]

@@ -27,7 +27,7 @@ __all__ = ["Optuna", "OptunaSettings"]
 
 log = logging.getLogger(__name__)
 
-_BATCHES, _LEAST = 5, 16
+_BATCHES, _LEAST_TRIALS = 5, 16
 """The batches of a search, and the least trials of one, by default: the sampler learns from those before."""
 
 _MOST_SHOWN = 3  # best trials of several objectives in a line of the log
@@ -104,7 +104,7 @@ class Optuna(Policy):
             RunError: no run of a batch could be trained, or no trial has finished.
         """
         settings, study = self._settings, self._study
-        size = journal.keep("search.batch", settings.batch or max(_LEAST, math.ceil(settings.trials / _BATCHES)))
+        size = journal.keep("search.batch", settings.batch or max(_LEAST_TRIALS, math.ceil(settings.trials / _BATCHES)))
         while len(study.trials) < settings.trials:
             if settings.timeout is not None and journal.seconds >= settings.timeout:
                 log.info("search.timeout: %d of %d trials have ended", len(study.trials), settings.trials)
