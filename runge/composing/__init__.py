@@ -1,1 +1,1 @@
-"""From a command to the settings of its runs and back: the room in which Hydra and OmegaConf are seen."""
+"""From what is typed to the settings of runs, and back: what uses Hydra apart from the command and the plugin."""

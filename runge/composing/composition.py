@@ -177,7 +177,7 @@ def current_job(config: DictConfig) -> Iterator[None]:
 
 
 def compose(*overrides: str) -> dict[str, Any]:
-    """Compose the configuration of a run from overrides, as the command line does, as plain data for a `Member`.
+    """Compose the configuration of a run from overrides, as the command line does, as plain data for `Settings.of`.
 
     Raises:
         ConfigurationError: a value is missing.

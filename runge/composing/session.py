@@ -74,7 +74,7 @@ class Command(NamedTuple):
         return cls(hydra, [*typed, override_of(key, str(where))], where, is_sweep)
 
     def run(self, task: Callable[[DictConfig], Any]) -> None:
-        """Train the run, or the runs of the sweep, each of which a task of Hydra trains.
+        """Train the run by a task function of Hydra, or the runs of the sweep by its launcher.
 
         Raises:
             ConfigurationError: a value is not allowed.

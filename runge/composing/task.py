@@ -40,7 +40,7 @@ def train_composed(configuration: DictConfig, draw: "Draw", show: "Show | None" 
     Raises:
         ConfigurationError: a key or a value is not allowed, and the directory is removed again; or another process
             trains the run.
-        RunError: the training diverged.
+        RunError: the training diverged, or its files could not be written.
     """
     interruption.check()
     hydra = HydraConfig.get()

@@ -7,7 +7,7 @@ from contextlib import closing, suppress
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
@@ -25,9 +25,6 @@ from runge.records.files import locked
 from runge.sweeps.chunks import Chunk, begun_chunks, plan_chunks
 from runge.sweeps.processes import Report, run_tasks
 from runge.sweeps.slurm import PROCESSES, LauncherSettings, make_executor, run_jobs
-
-if TYPE_CHECKING:
-    pass
 
 __all__ = ["TIME_OVER", "check_jobs", "count_processes", "interrupted", "launch", "read_command"]
 
@@ -83,7 +80,7 @@ def launch(
 
         from runge.sweeps.worker import train_jobs  # late, as in `check_jobs`
 
-        train = partial(train_jobs, checks_labels=command.search != "best")  # which has checked the labels
+        train = partial(train_jobs, checks_labels=command.search != "best")  # `search=best` has checked them itself
         tasks = [partial(train, [jobs[i] for i in chunk.jobs], chunk.state) for chunk in chunks]
         start = partial(run_tasks, tasks, processes=processes, threads=processes if alone else 1)
         if slurm:
@@ -116,8 +113,9 @@ def check_jobs(jobs: Sequence[Job], processes: int = 1) -> None:
 
     Raises:
         ConfigurationError: a value is not allowed.
+        RunError: a process died.
     """
-    from runge.sweeps.worker import check_members  # late: a mistake in a value is reported before Lightning is loaded
+    from runge.sweeps.worker import check_members  # late: a mistake in a key is reported before torch is loaded
 
     kinds = list({job.member.kind(): job.member for job in jobs}.values())
     shares = [share for i in range(processes) if (share := kinds[i::processes])]

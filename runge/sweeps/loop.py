@@ -23,7 +23,7 @@ from runge.sweeps.processes import start_loading
 __all__ = ["policy_of", "sweep"]
 
 Launch = Callable[[Sequence[Sequence[str]], int], Sequence[JobReturn]]
-"""Trains the runs with some overrides, of which the first has a number, as a launcher of Hydra's does."""
+"""Trains runs as a launcher of Hydra's does, given the overrides of each and the number of the first."""
 
 
 def policy_of(command: SweepCommand) -> Policy:

@@ -43,8 +43,8 @@ class Member:
         far: what of a formula is far from size 1, so that `model.standardize=auto` is true.
 
     Raises:
-        ConfigurationError: the rows cannot be read, or sections do not fit together. Mistakes that follow from sizes
-            are found by `prepare`.
+        ConfigurationError: the rows cannot be read, or sections do not fit together. Most mistakes that follow from
+            sizes are found by `prepare`.
     """
 
     def __init__(
@@ -152,8 +152,9 @@ class Member:
     def shared(self) -> str:
         """Return all that members of one stack have in common, as text.
 
-        Seeds, loss, schedule, sampling, target and loggers may differ; and the learning rate, if the optimiser's steps
-        are proportional to it.
+        Seeds, fold, schedule, target, loggers, objective, pictures and the start may differ. So may the loss, except
+        whether it has second derivatives; the sampling, which in several dimensions must be of one class; and the
+        learning rate, if the optimiser's steps are proportional to it.
         """
         settings, configuration = self.settings, self.settings.configuration
         # In several dimensions the number of points depends on the strategy.

@@ -215,7 +215,7 @@ def make_module(members: Sequence[Member], data: PointsDataModule) -> SobolevReg
 
 
 def set_start(module: SobolevRegression, members: Sequence[Member], data: PointsDataModule) -> None:
-    """Set what the runs begin with: the functions of `trainer.start`, and the policy's first lambda_d.
+    """Set what the runs begin with: the functions of `trainer.start`, and the first lambda_d of the balance.
 
     Raises:
         ConfigurationError: a directory of `trainer.start` holds no run with the same network.
@@ -229,7 +229,7 @@ def set_start(module: SobolevRegression, members: Sequence[Member], data: Points
 
 
 def settled_from(member: Member) -> int:
-    """Return the step from which neither the points nor the policy's lambda_d change."""
+    """Return the step from which neither the points nor the lambda_d of the balance change."""
     look = member.settings.balance.next_look(0)
     return max(member.settings.resampling.settled_from(), 0 if look == NEVER else look)
 

@@ -1,7 +1,7 @@
 """The state of a fit, and the pure functions that advance it and say when it ends.
 
-In a block they are called in this order: `advance` after the steps, `keep_best` after the validation, `wait` if members
-stop by patience, and `should_stop`.
+In a block they are called in this order: `advance` after the steps, `keep_best` after the validation, and `wait` if
+members stop by patience. `should_stop` is asked after the steps and at the end of the block.
 """
 
 from typing import NamedTuple
@@ -17,7 +17,7 @@ class Progress(NamedTuple):
 
     Attributes:
         step: the number of optimiser steps taken, ().
-        lambda_now: the weight of MSE_df with a factor of 1, (M,): the full lambda_d, unless a policy balances it.
+        lambda_now: the weight of MSE_df with a factor of 1, (M,): the full lambda_d, unless a balance changes it.
         channels: the weights of the channels without lambda_d, (M, P, 1 + D).
         factor: the factor of `lambda_now` at the last step, (M,), in [0, 1].
         switched_on: the first step with a positive factor, (M,), or `NEVER`.

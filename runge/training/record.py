@@ -125,7 +125,7 @@ class RunWriter:
         self.write(state)
 
     def end(self, metrics: Metrics, evaluation: Evaluation, fit_seconds: float, total_seconds: float) -> Outcome:
-        """Write the best weights and the results, unless the run has diverged; return its outcome."""
+        """Write the best weights and, unless the run has diverged, the results; return its outcome."""
         if self.directory.metrics.exists():  # its stack was resumed for others
             return self.directory.read_metrics()
         module, data = self.stack.module, self.stack.data

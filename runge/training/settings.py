@@ -36,7 +36,7 @@ SECTIONS = (
     *("seed", "data", "model", "loss", "trainer", "target", "sampling", "resampling", "schedule", "balance"),
     "optimizer",
 )
-"""The keys of a run's configuration."""
+"""The required keys of a run's configuration; a table has none of `OF_FORMULAS`."""
 
 _OPTIONAL = ("logger", "metrics", "callbacks", "penalty", "objective", "pictures")
 

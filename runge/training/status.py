@@ -63,7 +63,7 @@ def conclude(outcome: "Outcome", directory: RunDirectory, member: Member) -> Val
     """Log how a run has ended, and return the values of its objective.
 
     Raises:
-        RunError: it diverged.
+        RunError: it diverged, or its files could not be written.
     """
     if isinstance(outcome, RunError):
         log.error("%s", outcome)
