@@ -22,8 +22,7 @@ from hard import WELL, borehole
 from scipy.stats import qmc
 from tables import Array, Rows, label, nrmse
 
-from runge import load, sweep
-from runge.function.next_rows import suggest
+from runge import load, suggest, sweep
 
 FOLDS = 5
 METHODS = "suggest", "sobol"

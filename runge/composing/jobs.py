@@ -22,18 +22,8 @@ if TYPE_CHECKING:
     from runge.training.record import Outcome
     from runge.training.status import Value
 
-__all__ = [
-    "OF_RUNS",
-    "Job",
-    "JobReturn",
-    "begin_job",
-    "end_job",
-    "job_return",
-    "log_as_sweep",
-    "log_to_file",
-    "make_jobs",
-]
-__all__ += ["name_overrides", "set_handlers", "value_or_error"]
+__all__ = ["OF_RUNS", "Job", "JobReturn", "begin_job", "end_job", "job_return", "log_as_sweep", "log_to_file"]
+__all__ += ["make_jobs", "name_overrides", "set_handlers", "value_or_error"]
 
 log = logging.getLogger(__name__)
 

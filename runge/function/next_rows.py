@@ -25,7 +25,7 @@ from runge.records.directories import RunDirectory
 if TYPE_CHECKING:
     import pandas
 
-__all__ = ["Interval", "fitted", "suggest", "suggest_for"]
+__all__ = ["Interval", "fitted", "suggest_for"]
 
 Interval = Sequence[float]
 
@@ -34,49 +34,18 @@ _MOST_CORRELATED_ROWS = 10_000
 """The most candidates, and the most rows, whose correlations are a matrix of 800 MB."""
 
 
-def suggest(
-    directory: str,
+def suggest_for(
+    function: Function,
+    rows: Rows,
     points: int = 16,
     box: Mapping[str, float | Interval] | None = None,
     candidates: "str | os.PathLike[str] | pandas.DataFrame | None" = None,
     seed: int = 0,
 ) -> "pandas.DataFrame":
-    """Return the next inputs to compute for the table of a sweep, the most useful one first.
-
-    They are chosen from the spread of the sweep's networks, of values and of derivatives, by
-    `runge.function.suggestions`.
-
-    Args:
-        directory: the directory of the sweep: of `runge fit`, or over seeds or folds.
-        points: the number of rows.
-        box: the interval of an input, or its fixed value; for other inputs it is the range of the table's rows.
-        candidates: the points to choose from, a file or a DataFrame with a column for each input, of which at most 2048
-            are drawn; None: points of a Sobol sequence in the box, as `runge.function.suggestions.draw`.
-        seed: the seed of the candidates.
-
-    Returns:
-        A row per point, with the columns of the table: its inputs, empty labels, `train` in a split column; and further
-        columns of the candidates.
-
-    Raises:
-        ConfigurationError: the sweep has only one network, was not fitted to a table, or the table has changed; or an
-            argument is not allowed.
-    """
-    return suggest_for(*fitted(directory), points, box or {}, candidates, seed)
-
-
-def suggest_for(
-    function: Function,
-    rows: Rows,
-    points: int,
-    box: Mapping[str, float | Interval],
-    candidates: "str | os.PathLike[str] | pandas.DataFrame | None",
-    seed: int,
-) -> "pandas.DataFrame":
-    """Return the points for a function that was fitted to some rows, as `suggest`."""
+    """Return the points to compute next for a function that was fitted to some rows, as `runge.suggest`."""
     import pandas
 
-    intervals = _intervals(box, rows)
+    intervals = _intervals(box or {}, rows)
     if candidates is None:
         ends = [intervals.get(name, (x.min(), x.max())) for name, x in zip(rows.inputs, rows.x.T, strict=True)]
         x = draw_points(rows.x, np.array(ends, float), seed)

@@ -177,9 +177,9 @@ class Comparison(Ranking):
         Raises:
             ConfigurationError: the sweep is not several networks of one table, or an option is not allowed.
         """
-        from runge.function.next_rows import suggest  # late, as in `Run.function`
+        from runge.function.next_rows import fitted, suggest_for  # late, as in `Run.function`
 
-        return suggest(str(self.directory), points, **options)
+        return suggest_for(*fitted(str(self.directory)), points, **options)
 
 
 class Answer(Comparison):

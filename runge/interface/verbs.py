@@ -114,7 +114,7 @@ def suggest(
     """
     from runge.function import next_rows  # late, as above
 
-    return next_rows.suggest(os.fspath(sweep), points, box, candidates, seed)
+    return next_rows.suggest_for(*next_rows.fitted(os.fspath(sweep)), points, box, candidates, seed)
 
 
 def export(

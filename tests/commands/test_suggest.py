@@ -7,8 +7,8 @@ import pandas
 import pytest
 
 import runge
+from runge import suggest
 from runge.commands.suggest import main
-from runge.function.next_rows import suggest
 from tests.commands.conftest import SWEEP
 from tests.refusals import refuses
 
