@@ -1,4 +1,4 @@
-"""What a process of a sweep does: it checks runs, or trains the jobs of a chunk as one stack."""
+"""The work of a process of a sweep: check runs, or train the jobs of a chunk as one stack."""
 
 import gc
 from collections.abc import Callable, Sequence

@@ -179,7 +179,7 @@ class RunWriter:
 
 
 class Recorder:
-    """What writes the directories of a stack's runs: their status while they train, and all files of those that end.
+    """A writer of the directories of a stack's runs: their status while they train, and all files of those that end.
 
     Args:
         stack: the stack.

@@ -114,7 +114,7 @@ class Training:
 
 @dataclass(frozen=True, eq=False)
 class Settings:
-    """What a run is: the sections of its configuration, each of which has been checked on its own.
+    """The sections of a run's configuration as objects, each of which has been checked on its own.
 
     `dataclasses.replace` changes sections; `configuration` is their plain form, also after that.
 

@@ -95,4 +95,4 @@ LEAST_GAIN = 0.01
 """The share of the reduction of the model below which an iteration is the last."""
 
 ROUND_OFF = 1e-14
-"""What is added to the diagonal of a matrix that may be singular, relative to its trace."""
+"""The number added to the diagonal of a matrix that may be singular, relative to its trace."""

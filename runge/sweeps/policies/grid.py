@@ -1,5 +1,6 @@
 """The policy of `search=none`: every combination of the values in the command."""
 
+from collections.abc import Sequence
 from typing import ClassVar
 
 from runge.composing.command import SweepCommand
@@ -39,7 +40,7 @@ class Grid(Policy):
     def propose(self, journal: Journal) -> Rounds:
         """Yield all runs, and raise the error of the first one that has failed."""
         command = self._command
-        runs = [[*run, *fold] for run in self._runs for fold in folds(command.data_of(run))]
+        runs = [[*run, *fold] for run in self._runs for fold in self._folds(run)]
         size = self._settings.batch or len(runs)
         batches = {first: runs[first : first + size] for first in range(0, len(runs), size)}
         if not command.processes or len(batches) > 1:  # else they are checked in the launcher's processes
@@ -51,3 +52,8 @@ class Grid(Policy):
         for run in runs:
             if isinstance(run.value, Exception):
                 raise run.value
+
+    def _folds(self, run: Sequence[str]) -> list[list[str]]:
+        """Return the overrides of a run's folds; only a run that chooses data, and may have some, is composed twice."""
+        chooses_data = any(override.lstrip("+").startswith(("data", "experiment")) for override in run)
+        return folds(self._command.data_of(run)) if chooses_data else [[]]

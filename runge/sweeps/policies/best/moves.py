@@ -1,4 +1,4 @@
-"""What a search does with the time that its comparisons leave: moves, of which the first affordable one is taken."""
+"""The moves of a search in the time that its comparisons leave, of which the first affordable one is made."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace

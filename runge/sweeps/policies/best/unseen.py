@@ -1,4 +1,4 @@
-"""What the rows of a table say that networks have not seen: their errors, and labels that may be wrong."""
+"""Errors in the rows of a table that networks have not seen, and labels that may be wrong."""
 
 import math
 from collections.abc import Sequence
