@@ -18,16 +18,14 @@ from runge.interruption import interruption
 from runge.records.directories import RunDirectory
 
 if TYPE_CHECKING:
-    from runge.training.member import Member
-    from runge.training.record import Outcome
-    from runge.training.status import Value
+    from runge.training.member import Member, Outcome, Value
 
 __all__ = ["OF_RUNS", "Job", "JobReturn", "begin_job", "end_job", "job_return", "log_as_sweep", "log_to_file"]
 __all__ += ["make_jobs", "name_overrides", "set_handlers", "value_or_error"]
 
 log = logging.getLogger(__name__)
 
-OF_RUNS = ("runge.training.announcement", "runge.training.status")
+OF_RUNS = ("runge.training.announcement", "runge.training.member")
 """The loggers that say how a run begins and ends."""
 
 
@@ -64,9 +62,11 @@ def make_jobs(command: SweepCommand, overrides: Sequence[Sequence[str]], first: 
         interruption.check()
         composed.append(command.compose(typed, number))
 
-    from runge.training.member import Member  # late: a mistake in a key is reported before torch is loaded
+    from runge.training.member import (  # late: a mistake in a key is reported before torch is loaded
+        Member,
+        value_if_ended,
+    )
     from runge.training.settings import Settings
-    from runge.training.status import value_if_ended
 
     jobs, fixed = list[Job](), command.fixed_keys
     for config in composed:
@@ -117,7 +117,7 @@ def begin_job(job: Job, announce: Callable[[], object]) -> None:
 
 def end_job(job: Job, outcome: "Outcome") -> "Value | RunError":
     """Log how a job has ended, and call Hydra's callbacks; return the values of its objective, or the error."""
-    from runge.training.status import conclude
+    from runge.training.member import conclude
 
     directory = RunDirectory(job.directory)
     if os.access(directory.path, os.W_OK) and directory.path.is_dir():  # otherwise the outcome reports it

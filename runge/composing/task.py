@@ -52,9 +52,8 @@ def train_composed(configuration: DictConfig, draw: "Draw", show: "Show | None" 
         try:
             content = begin_run(configuration, directory, sweep)
             # Late: a mistake in a key is reported before torch is loaded, and one in a value before Lightning is.
-            from runge.training.member import Member
+            from runge.training.member import Member, check_rows, conclude, value_if_ended
             from runge.training.settings import Settings
-            from runge.training.status import check_rows, conclude, value_if_ended
 
             fixed = _fixed(Path(hydra.sweep.dir)) if sweep else frozenset[str]()
             member = Member(Settings.of(content), hydra.overrides.task, fixed=fixed)

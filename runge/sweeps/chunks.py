@@ -36,7 +36,7 @@ def begun_chunks(jobs: Sequence[Job], sweep: Path) -> list[Chunk]:
     """
     # Late, because they load torch.
     from runge.records.checkpoints import STACKS, read_state
-    from runge.training.status import foreign_run
+    from runge.training.member import foreign_run
 
     numbers = {os.path.normpath(job.directory): number for number, job in enumerate(jobs)}
     alone = [RunDirectory(job.directory).last for job in jobs if job.outcome is None]

@@ -12,7 +12,7 @@ from runge.records.directories import JOURNAL
 from runge.records.files import public, read_json, without_secrets, write
 
 if TYPE_CHECKING:
-    from runge.training.status import Value
+    from runge.training.member import Value
 
 __all__ = ["Batch", "EndedRun", "Journal"]
 

@@ -186,7 +186,7 @@ def _value_of(job: Job, of_chunk: Any, place: int, failures: dict[str, str]) -> 
 
     If the chunk has failed, so has the job, unless it had ended.
     """
-    from runge.training.status import value_if_ended  # late, as in `check_jobs`
+    from runge.training.member import value_if_ended  # late, as in `check_jobs`
 
     if job.outcome is not None:
         return job.outcome

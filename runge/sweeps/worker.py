@@ -13,8 +13,7 @@ from runge.machine import allow_open_files
 from runge.records.checkpoints import state_path
 from runge.records.directories import RunDirectory
 from runge.records.files import locked
-from runge.training.member import Member
-from runge.training.status import Value, value_if_ended
+from runge.training.member import Member, Value, value_if_ended
 
 __all__ = ["check_members", "train_jobs"]
 

@@ -14,10 +14,8 @@ from runge.sobolev.accuracy import Reference, intervals, partial_errors
 from runge.sobolev.network import StackedMLP
 from runge.sobolev.points import Points
 from runge.training.datamodule import PointsDataModule
-from runge.training.member import Member
+from runge.training.member import Member, Metrics
 from runge.training.module import SobolevRegression
-
-Metrics = dict[str, float | int | None]
 
 _LEAST_POINTS_EXACT = 300
 """Test points of a table from which on the errors on them need no intervals."""

@@ -1,27 +1,41 @@
-"""One run before it has points or weights: its settings, its rows, and what follows from both."""
+"""One run before it has points or weights: its settings, its rows, what follows from both, and if it has ended."""
 
 import json
+import logging
+import os
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from collections.abc import Set as AbstractSet
 from typing import Any, cast
 
 from runge import machine
-from runge.configuration.errors import ConfigurationError
+from runge.configuration.errors import ConfigurationError, DivergedError, RunError
+from runge.configuration.objects import digest
 from runge.data.channels import batch_size
 from runge.data.rows import Rows, read
 from runge.data.sampled import Data
 from runge.data.seed import Seed
 from runge.data.table import Table, numbered
-from runge.metrics import Objective
+from runge.metrics import BEST_STEP, SWITCHED_ON_STEP, TOTAL_SECONDS, VAL_LOSS, Objective
 from runge.optimizers import has_own_rate
+from runge.records.directories import FINDINGS, RunDirectory, RunState
 from runge.records.fits import column_names
 from runge.sampling import Sampling
 from runge.targets import Target, far_from_one
 from runge.training.rules import RULES
 from runge.training.settings import Settings
 
-__all__ = ["Member"]
+__all__ = ["Member", "Metrics", "Outcome", "Value", "check_rows", "conclude", "foreign_run", "value_if_ended"]
+
+log = logging.getLogger(__name__)
+
+Metrics = dict[str, float | int | None]
+
+Outcome = Metrics | RunError
+"""The content of a run's `metrics.json`, or the error that ended it."""
+
+Value = float | tuple[float, ...]
+"""The figures of a run's objective, the result of a job for Hydra's sweepers."""
 
 _LARGEST_JACOBIAN = 10**8
 """The most numbers of a Jacobian of second derivatives: 0.8 GB."""
@@ -203,3 +217,62 @@ class Member:
         weights = last if self.settings.optimizer.last_layer_alone else model.width * hidden + last
         seconds = self.dimension * (self.dimension + 1) // 2 if self.settings.loss.lambda_dd else 0
         return self._points() * outputs * (1 + self.dimension + seconds if self.settings.loss.lambda_d else 1), weights
+
+
+def value_if_ended(member: Member, directory: RunDirectory) -> Value | RunError | None:
+    """Return the objective of a sweep's run that has ended, or an error if it diverged; None if it has not ended.
+
+    Raises:
+        ConfigurationError: the directory holds a run of another configuration or of other rows, or its status is
+            damaged.
+    """
+    state = directory.read_state()
+    if state is None:
+        return None
+    if state.configuration not in ("", digest(member.settings.configuration)):
+        raise foreign_run(directory)
+    check_rows(member, directory, state)
+    try:
+        if directory.metrics.exists():
+            if (metrics := directory.read_metrics()).get(VAL_LOSS) is not None:
+                return member.objective.returned(metrics)
+            raise ConfigurationError(f"{directory.metrics} is damaged (it has no {VAL_LOSS})")
+    except (ConfigurationError, LookupError, FileNotFoundError) as error:
+        log.warning("%s: training the run again", error)
+        directory.metrics.unlink(missing_ok=True)
+    return DivergedError(f"diverged: {state.message}") if state.status == "diverged" else None
+
+
+def check_rows(member: Member, directory: RunDirectory, state: RunState | None) -> None:
+    """Raise ConfigurationError if the table that a run is trained on has changed since the run began."""
+    if member.rows is not None and state is not None and state.rows not in ("", member.checksum):
+        rule = f"must hold the rows with which the run in {str(directory.path)!r} began"
+        how = f"{member.rows.table.file!r} has changed: restore it, or begin a new run"
+        raise ConfigurationError(f"data.file: {rule}; {how}")
+
+
+def foreign_run(directory: RunDirectory) -> ConfigurationError:
+    """Return the error for a directory that holds a run of another configuration."""
+    what = f"{str(directory.path)!r} holds a run of a different sweep"
+    return ConfigurationError(f"hydra.sweep.dir: {what}; choose another directory, or give that sweep's overrides")
+
+
+def conclude(outcome: Outcome, directory: RunDirectory, member: Member) -> Value:
+    """Log how a run has ended, and return the values of its objective.
+
+    Raises:
+        RunError: it diverged, or its files could not be written.
+    """
+    if isinstance(outcome, RunError):
+        log.error("%s", outcome)
+        raise outcome
+    switched = outcome[SWITCHED_ON_STEP]
+    when = f"lambda_d on from step {switched}; " if switched else ""
+    if best := outcome.get(BEST_STEP):
+        when += f"best weights after step {best}; "
+    state, most = directory.read_state(), member.settings.trainer.max_steps
+    early = "" if state is None or state.step >= most else f"ended at step {state.step} of {most}; "
+    log.info("%s%s%.1f s; %s", early, when, outcome[TOTAL_SECONDS], os.path.relpath(directory.path))
+    for finding in filter(None, (state.message if state else "").split(FINDINGS)):
+        log.warning("%s", finding)
+    return member.objective.returned(outcome)

@@ -18,7 +18,6 @@ from runge.records.directories import FINDINGS, RunDirectory, RunState, Status
 from runge.records.files import WarnOnce, shareable, write
 from runge.training.evaluation import (
     Evaluation,
-    Metrics,
     evaluate_members,
     final_metrics,
     fit_columns,
@@ -27,11 +26,9 @@ from runge.training.evaluation import (
     training_region,
 )
 from runge.training.findings import fit_findings
+from runge.training.member import Metrics, Outcome
 from runge.training.prepare import Stack
 from runge.training.saving import StateFile
-
-Outcome = Metrics | RunError
-"""The content of a run's `metrics.json`, or the error that ended it."""
 
 Draw = Callable[[Path, Metrics], Iterable[Path]]
 """Draws the pictures of a run, given its directory and its metrics, and returns their files."""

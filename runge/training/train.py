@@ -21,8 +21,9 @@ from runge.schedules.derivative_loss import DerivativeLoss
 from runge.sobolev.kernel import Kernel
 from runge.training.callbacks.history import AtBlockEnd, Forecast, LoggedRows, ProgressBar, fill_callback_metrics
 from runge.training.callbacks.stopping import StopEarly, TimeLimit
+from runge.training.member import Outcome
 from runge.training.prepare import Stack, settled_from
-from runge.training.record import Draw, Outcome, Recorder
+from runge.training.record import Draw, Recorder
 from runge.training.saving import Save, StateFile
 from runge.training.settings import Training
 
@@ -80,8 +81,11 @@ def train_and_record(
 def train(stack: Stack, recorder: Recorder | None = None, report: Callable[[int], object] | None = None) -> float:
     """Take steps until the end or a signal, from the saved state if there is one; return the seconds that it took.
 
-    A block is left early, after the current step, at a signal or if it is time to save. `runge.training.callbacks` says
-    in which order the callbacks act at the end of a block, and why.
+    A block is left early, after the current step, at a signal or if it is time to save. The callbacks act in the order
+    in which they are made here: `DerivativeLoss` may switch lambda_d on for the next block; `Resample` comes before
+    `History`, which records the shares of points that it adds, and before `Balancing`, which looks at the points as
+    they are then; `StopEarly` comes after these, because they may give an optimiser that is at rest new work; those
+    that show the training come last, and the one that fills `trainer.callback_metrics` is the last of these.
 
     Args:
         stack: the stack, whose networks are trained and whose history grows.

@@ -28,10 +28,9 @@ from runge.records.directories import RunDirectory, refuse_links, resumable
 from runge.records.files import printable
 from runge.sweeps.slurm import LauncherSettings, make_executor
 from runge.targets import Expression
-from runge.training.member import Member
+from runge.training.member import Member, check_rows
 from runge.training.prepare import prepare
 from runge.training.settings import Settings
-from runge.training.status import check_rows
 from tests.comparison.pages import data_in, merge, table
 from tests.conftest import composer, fit_stack
 from tests.sweeps.test_run import SHORT, figures, only_run

@@ -16,10 +16,9 @@ from runge.data.table import Table
 from runge.interface.outcomes import Run
 from runge.records.directories import RunDirectory
 from runge.training.announcement import announce
-from runge.training.member import Member
+from runge.training.member import Member, value_if_ended
 from runge.training.prepare import prepare
 from runge.training.settings import Settings
-from runge.training.status import value_if_ended
 from tests.conftest import compose
 from tests.refusals import check_refusal, refuses
 from tests.sweeps.test_differential import check_members
