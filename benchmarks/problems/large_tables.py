@@ -30,6 +30,7 @@ from runge import machine
 from runge.composing.composition import compose
 from runge.optimizers import Course, Problem
 from runge.training.member import Member
+from runge.training.module import SobolevRegression
 from runge.training.prepare import Stack, prepare
 from runge.training.settings import Settings
 
@@ -80,6 +81,7 @@ def fit(method: str, table: str, seed: int, seconds: float) -> dict[str, float]:
     if stack.members[0].work() > 3 * seconds:
         return {}
     module, block = stack.module, next(iter(stack.data.train_dataloader()))
+    assert isinstance(module, SobolevRegression)
     network, optimizer = module.network.requires_grad_(False), module.optimizer
     lambda_d, count = module.lambda_d.to(module.scale), AT_ONCE if optimizer.by_gradient else 1
     state, spent, taken = optimizer.build(optimizer.weights(network)), 0.0, 0

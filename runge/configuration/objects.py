@@ -63,7 +63,9 @@ def digest(configuration: Mapping[str, Any]) -> str:
 
 
 def foreign(values: Any) -> list[str]:
-    """Return the names in a file that are no class of `conf/`, no loaded activation, and not named by the command.
+    """Return the names in a file that are not allowed: a class of `conf/` is, and what the command itself names.
+
+    So are a loaded activation, and a loaded network whose class is of a module of the user's own.
 
     A file may be from anybody: nothing that it names is imported or called unless it is one of these.
 
@@ -76,10 +78,17 @@ def foreign(values: Any) -> list[str]:
     if not isinstance(values, Mapping):
         return []
     target, activation = str(values.get("_target_", "")), str(values.get("activation"))
-    names = [target] if target not in _own_classes() | _NAMED else []
-    if "." in activation and loaded(activation) is None:  # a loaded one has to be an `Activation`
+    names = [target] if target not in _own_classes() | _NAMED and not _is_own_network(target) else []
+    if "." in activation and loaded(activation) is None:  # a loaded one has to be an activation
         names.append(activation)
     return names + foreign(list(values.values()))
+
+
+def _is_own_network(path: str) -> bool:
+    """Return whether a loaded module that is not of torch, of Lightning or of this package has such a torch module."""
+    named, networks = loaded(path), sys.modules.get("torch.nn")
+    is_foreign = path.partition(".")[0] not in ("torch", "lightning", "runge")
+    return is_foreign and inspect.isclass(named) and networks is not None and issubclass(named, networks.Module)
 
 
 def loaded(path: str) -> Any:
@@ -108,7 +117,7 @@ def section(key: str, values: Any) -> dict[str, Any]:
     return {str(name): value for name, value in values.items()}
 
 
-Adapt = Callable[[type], Callable[..., Any] | None]
+Adapt = Callable[[Any], Callable[..., Any] | None]
 
 
 def build(key: str, values: Any, kind: type[T], adapt: Adapt = lambda _: None) -> T:
@@ -189,6 +198,8 @@ def no_such_key(key: str, name: str, allowed: Collection[str]) -> ConfigurationE
     hint, has = "", f"{key or 'the top level'} has {', '.join(allowed) or 'none'}"
     if having := [option for option, text in options.items() if key and name in _own_keys(key, text)]:
         hint = f"; only {key}={' or '.join(having)} has it: add that, or remove the key"
+    elif name == "_target_":
+        hint = f"; +{_join(key, name)} adds a class of your own"
     elif question := did_you_mean(name, _keys_by_name() | {similar: _join(key, similar) for similar in allowed}):
         hint = f"; {question}"
     return ConfigurationError(f"{_join(key, name)}: unknown key; {has}{hint}")
@@ -233,10 +244,10 @@ def explained(key: str, names: Collection[str]) -> Iterator[None]:
 def locate(key: str, path: Any, kind: Any, adapt: Adapt = lambda _: None) -> Callable[..., Any]:
     """Return the class, derived from `kind`, at a dotted path, or raise a ConfigurationError if there is none."""
     named = _import(key, path)
-    if not inspect.isclass(named):
-        raise ConfigurationError(f"{key}._target_: must name a class, got {path!r}, which is {type(named).__name__}")
     if (adapted := adapt(named)) is not None:
         return adapted
+    if not inspect.isclass(named):
+        raise ConfigurationError(f"{key}._target_: must name a class, got {path!r}, which is {type(named).__name__}")
     if not issubclass(named, kind) or inspect.isabstract(named):
         raise ConfigurationError(f"{key}._target_: must name a class derived from {kind.__name__}, got {path!r}")
     return named

@@ -10,7 +10,7 @@ import torch
 
 from runge.configuration.command_line import command, setting
 from runge.configuration.errors import ConfigurationError
-from runge.configuration.objects import foreign
+from runge.configuration.objects import build, foreign
 from runge.data.column_roles import mistake_in
 from runge.data.seed import Seed
 from runge.function.calibration import Calibration
@@ -20,6 +20,8 @@ from runge.function.outside import Box, thinned
 from runge.records.checkpoints import join, read_checkpoint
 from runge.records.directories import RunDirectory
 from runge.records.reading import find
+from runge.sobolev.activations import module_at
+from runge.sobolev.any_network import AnyNetwork, OwnNetwork, adapt_network
 from runge.sobolev.network import Model, StackedMLP
 from runge.sobolev.units import Units
 
@@ -154,7 +156,10 @@ def _columns(run: RunDirectory, checkpoint: Mapping[str, Any]) -> dict[str, list
 def _architecture(run: RunDirectory, checkpoint: Mapping[str, Any]) -> str:
     """Return what is equal of members that can share a stack."""
     with _explained(run):
-        model = [checkpoint["configuration"]["model"].get(key) for key in ("activation", "depth", "width")]
+        values = checkpoint["configuration"]["model"]
+        model = [values.get(key) for key in ("activation", "depth", "width")]
+        if "_target_" in values or module_at(values["activation"]):  # a torch module is no stack
+            return str(run.path)
         return repr((model, [(name, x.shape[1:], x.dtype) for name, x in checkpoint["state_dict"].items()]))
 
 
@@ -168,15 +173,18 @@ def _network(runs: Sequence[RunDirectory], checkpoints: Sequence[Mapping[str, An
     with _explained(runs[0]):
         weights = join(checkpoint["state_dict"] for checkpoint in checkpoints)
         state = {name.removeprefix(prefix): x for name, x in weights.items() if name.startswith(prefix)}
-        network = StackedMLP(
-            Model(**model | {"derivative": "forward"}),  # autograd cannot be exported
-            domains=torch.tensor([-1.0, 1.0]).expand(*state["scale"].shape[::2], 2),
-            generators=[torch.Generator()] * len(state["theta"]),
-            dtype=state["theta"].dtype,
-            outputs=len(first["columns"]["outputs"]),
-            units=Units(*units) if (units := [state[name] for name in state if name.startswith("units.")]) else None,
-        )
+        # Autograd cannot be exported.
+        settings = build("model", model | {"derivative": "forward"}, Model, adapt_network)
+        domains, dtype = torch.tensor([-1.0, 1.0]).expand(*state["scale"].shape[::2], 2), state["scale"].dtype
+        units = Units(*units) if (units := [state[name] for name in state if name.startswith("units.")]) else None
+        outputs = len(first["columns"]["outputs"])
+        if isinstance(settings, OwnNetwork):
+            network = AnyNetwork(settings.make(torch.Generator()), domains, dtype, outputs, units)
+        else:
+            network = StackedMLP(settings, domains, [torch.Generator()] * len(domains), dtype, outputs, units)
         network.load_state_dict(state)
+        if module_at(settings.activation):
+            network = AnyNetwork.of_layers(network)
         if (count := len(first["columns"]["inputs"])) != network.dimension:
             raise ValueError(f"it has {network.dimension} inputs, and the names of {count}")
     return network.requires_grad_(False).eval()

@@ -8,8 +8,9 @@ from typing import Annotated, Any, ClassVar, cast
 
 import torch
 from pydantic import Field
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import Parameter
+from torch.optim.lr_scheduler import LambdaLR
 
 from runge.configuration.validation import BelowOne, NonNegative, Positive, checked
 from runge.optimizers.optimizer import Course, Optimizer, Problem
@@ -54,6 +55,18 @@ class Gradient(Optimizer):
             return loss.sum()  # not a float, which would synchronise with the GPU
 
         optimizer.step(closure)  # pyright: ignore
+
+    def configure(self, network: nn.Module, steps: int) -> Any:
+        """Return torch's optimiser of the same formula, and the schedule of its rate, which Lightning steps."""
+        if self.lr_schedule == "constant":
+            return self.of_torch(network)
+        optimizer = self.of_torch(network)
+        rate = LambdaLR(optimizer, lambda step: learning_rate_factor(self.lr_schedule, step / steps))
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": rate, "interval": "step"}}
+
+    def of_torch(self, network: nn.Module) -> Any:
+        """Return torch's optimiser of the same formula; by default what `build` returns."""
+        return self.build(network.parameters())
 
     def set_gradient(self, optimizer: torch.optim.Optimizer, problem: Problem, gradient: Tensor) -> None:
         """Set the gradient, (M, W), of the optimiser's parameters."""
@@ -114,6 +127,11 @@ class Adam(Elementwise):
 
     betas: Betas = Field(default_factory=lambda: [0.9, 0.999])
     weight_decay: ClassVar[float] = 0.0
+
+    def of_torch(self, network: nn.Module) -> torch.optim.Optimizer:
+        """Return torch's AdamW, which is Adam without weight decay."""
+        parameters = network.parameters()
+        return torch.optim.AdamW(parameters, self.lr, (self.betas[0], self.betas[1]), _EPSILON, self.weight_decay)
 
     def _averages(self, state: dict[str, Any], theta: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Return the number of steps taken, (), and both averages, (M, W)."""
@@ -195,6 +213,10 @@ class SGD(Elementwise):
     """
 
     momentum: BelowOne
+
+    def of_torch(self, network: nn.Module) -> torch.optim.Optimizer:
+        """Return torch's SGD."""
+        return torch.optim.SGD(network.parameters(), self.lr, self.momentum, nesterov=self.momentum > 0)
 
     def update(self, state: dict[str, Any], theta: Tensor, gradient: Tensor, rates: Tensor) -> None:
         """Take a step of gradient descent."""

@@ -6,16 +6,17 @@ from dataclasses import replace
 from typing import Any, ClassVar
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import Parameter
 
+from runge.configuration.errors import ConfigurationError, describe
 from runge.configuration.validation import Count, Positive, checked
 from runge.optimizers.gradient import Gradient
-from runge.optimizers.optimizer import Needs, Problem
+from runge.optimizers.optimizer import Needs, Optimizer, Problem
 from runge.schedules import LearningRateSchedule
 from runge.sobolev.network import StackedMLP
 
-__all__ = ["LBFGS", "TorchOptimizer", "adapt"]
+__all__ = ["LBFGS", "OwnOptimizer", "TorchOptimizer", "adapt"]
 
 ELEMENTWISE = frozenset(
     getattr(torch.optim, name)
@@ -49,7 +50,10 @@ class LBFGS(Gradient):
     max_eval: Count
 
     keeps_apart: ClassVar[bool] = False
-    demands: ClassVar[Needs] = {"data.batch_size": (None,)}  # every step must see the same loss
+    demands: ClassVar[Needs] = {
+        "data.batch_size": (None,),  # every step must see the same loss
+        "trainer.loop": ("blocks",),  # its steps are on a multiple of the loss
+    }
 
     def __post_init__(self) -> None:
         if self.clip_norm is not None:
@@ -159,9 +163,34 @@ def _by_layer(network: StackedMLP, flat: Tensor) -> list[Tensor]:
     return [tensor for weight, bias in network.layers(flat) for tensor in (weight[0], bias[0, 0])]
 
 
-def adapt(kind: type) -> Callable[..., TorchOptimizer] | None:
-    """Return what makes a `TorchOptimizer` from the parameters of a class of torch; None for any other class."""
-    if not issubclass(kind, torch.optim.Optimizer):
+@checked
+class OwnOptimizer(Gradient):
+    """A function of the user's own that returns a torch optimiser of a network, perhaps with groups of parameters.
+
+    `_target_` names the function. It is called with the network, a `torch.nn.Module`, and the section's other keys. It
+    may return what `configure_optimizers` of a LightningModule may return, with `lr_schedule=constant`.
+    """
+
+    function: Callable[..., Any]
+    parameters: dict[str, Any]
+    lr: Positive = 1.0  # of `parameters`, if the function has one
+    lr_schedule: LearningRateSchedule = "constant"
+    clip_norm: Positive | None = None
+
+    def of_torch(self, network: nn.Module) -> Any:
+        """Return what the function returns."""
+        try:
+            return self.function(network, **self.parameters)
+        except Exception as error:  # a user's function may raise anything
+            what = f"{self.function.__name__} makes no optimizer of {type(network).__name__} ({describe(error)})"
+            raise ConfigurationError(f"optimizer._target_: {what}") from error
+
+
+def adapt(kind: Any) -> Callable[..., Optimizer] | None:
+    """Return what makes an optimiser from the parameters of a class of torch, or of a function; None: it is neither."""
+    if inspect.isroutine(kind):
+        return _adapt_function(kind)
+    if not (inspect.isclass(kind) and issubclass(kind, torch.optim.Optimizer)):
         return None
     accepted = {name: parameter for name, parameter in inspect.signature(kind).parameters.items() if name != "params"}
     by_name = inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY
@@ -176,4 +205,26 @@ def adapt(kind: type) -> Callable[..., TorchOptimizer] | None:
     parameters = {parameter.name: parameter.replace(kind=parameter.KEYWORD_ONLY) for parameter in named}
     parameters |= {key: inspect.Parameter(key, inspect.Parameter.KEYWORD_ONLY, default=x) for key, x in shared.items()}
     make.__signature__ = inspect.Signature(list(parameters.values()))  # pyright: ignore[reportFunctionMemberAccess]
+    return make
+
+
+_SHARED = ("lr_schedule", "clip_norm")
+"""The keys of a `Gradient` that an optimiser made by a function has, too."""
+
+
+def _adapt_function(function: Callable[..., Any]) -> Callable[..., OwnOptimizer]:
+    """Return what makes an `OwnOptimizer` from the keywords of a function, whose first argument is the network."""
+    _, *own = inspect.signature(function).parameters.values()
+    names = {parameter.name for parameter in own}
+
+    def make(**values: Any) -> OwnOptimizer:
+        parameters = {name: values[name] for name in values if name in names}
+        shared = {name: values[name] for name in values if name not in names or name == "lr"}
+        return OwnOptimizer(function=function, parameters=parameters, **shared)
+
+    shared = [
+        inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None) for name in ("lr_schedule", "clip_norm")
+    ]
+    by_name = {value.name: value.replace(kind=inspect.Parameter.KEYWORD_ONLY) for value in (*shared, *own)}
+    make.__signature__ = inspect.Signature(list(by_name.values()))  # pyright: ignore[reportFunctionMemberAccess]
     return make

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import Parameter
 
 from runge.configuration.validation import checked
@@ -20,6 +20,7 @@ Needs = dict[str, tuple[Any, ...]]
 """The allowed values of keys in other sections of the configuration, by key."""
 
 LINEAR_ALGEBRA: Needs = {
+    "trainer.loop": ("blocks",),
     "trainer.precision": (64,),
     "trainer.compile": ("auto", "off"),
     "model.derivative": ("forward",),
@@ -102,6 +103,14 @@ class Optimizer(ABC):
     def build(self, parameters: Iterable[Parameter]) -> torch.optim.Optimizer:
         """Return a torch optimiser of the parameters."""
         return OptimizerState(parameters)
+
+    def configure(self, network: nn.Module, steps: int) -> Any:
+        """Return what `configure_optimizers` of a module whose batches are single steps returns, given their number.
+
+        Raises:
+            ValueError: it takes its steps itself, in blocks alone.
+        """
+        raise ValueError(f"optimizer: {type(self).__name__} takes its steps itself; use SobolevRegression")
 
     @abstractmethod
     def step(self, optimizer: torch.optim.Optimizer, problem: Problem, progress: float) -> None:

@@ -58,11 +58,16 @@ def read_state(path: Path) -> SavedStack:
     """
     state = read_checkpoint(path, "stack")
     try:
-        stack, step = state["stack"], int(state["state_dict"]["step"])
+        stack, step = state["stack"], steps_taken(state)
         runs = tuple(os.path.normpath(path.parent.parent / name) for name in stack["runs"])
         return SavedStack(path, state, step, runs, int(stack["threads"]), tuple(map(str, stack["digests"])))
     except (LookupError, TypeError, ValueError, AttributeError) as error:
         raise ConfigurationError(f"{path} does not hold a run's state ({type(error).__name__}: {error})") from error
+
+
+def steps_taken(state: Mapping[str, Any]) -> int:
+    """Return the number of optimiser steps of a stack's state; without one of its own it is that of Lightning."""
+    return int(state["state_dict"].get("step", state["global_step"]))
 
 
 def take(state: Any, members: Sequence[int]) -> Any:

@@ -16,9 +16,10 @@ import math
 import pkgutil
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional
 
 from runge.configuration.errors import did_you_mean
@@ -78,15 +79,41 @@ def activation(name: str) -> Activation:
     return ACTIVATIONS[name] if name in ACTIVATIONS else _imported(name)
 
 
+def module_at(name: str) -> Callable[[], nn.Module] | None:
+    """Return the class of torch modules at a dotted path, such as `torch.nn.Mish`; None: the name is no such path.
+
+    Raises:
+        ValueError: it has parameters without a default, or is not elementwise.
+    """
+    try:
+        kind = _named(name) if "." in name else None
+    except Exception:  # what is wrong is said by `activation`
+        return None
+    if not (inspect.isclass(kind) and issubclass(kind, nn.Module)):
+        return None
+    z = torch.linspace(-1, 1, 6).view(3, 2)
+    try:
+        shape = kind()(z).shape
+    except Exception as error:  # a user's class may raise anything
+        raise ValueError(f"must be elementwise, and made without arguments ({error})") from error
+    if shape != z.shape:
+        raise ValueError(f"must be elementwise; {kind.__name__} returns the shape {tuple(shape)} for {tuple(z.shape)}")
+    return kind
+
+
+def _named(path: str) -> Any:
+    """Return what a dotted path names, whose module is imported; None: it is no such path."""
+    named = loaded(path)
+    return pkgutil.resolve_name(path) if named is None and "." in path and ":" not in path else named
+
+
 @functools.cache
 def _imported(path: str) -> Activation:
     question = did_you_mean(path, {name: name for name in ACTIVATIONS} | {"swish": "silu"})
-    allowed = f"must be one of {', '.join(ACTIVATIONS)}, or the dotted path of an Activation"
+    allowed = f"must be one of {', '.join(ACTIVATIONS)}, or the dotted path of an Activation or of a torch.nn.Module"
     allowed += f" ({question})" if question else ""
     try:
-        activation = loaded(path)
-        if activation is None and "." in path and ":" not in path:
-            activation = pkgutil.resolve_name(path)
+        activation = _named(path)
         if inspect.isclass(activation) and issubclass(activation, Activation):
             activation = activation()  # pyright: ignore[reportCallIssue]
     except Exception as error:  # a user's module may raise anything

@@ -69,12 +69,17 @@ class Likelihood:
     ) -> tuple[Tensor, Tensor]:
         """Return L, (M,), and its gradient, (M, W), as `losses.loss_and_gradient` does those of the weighted sum."""
         mse = channel_errors(network, points, scale, lambda_d, self.penalty).double()
+        weights, loss = self.weights(mse, points, lambda_d)
+        on = None if lambda_d is None else (lambda_d > 0).to(lambda_d)
+        _, gradient = self.loss_and_gradient(network, points.reweighted(weights.to(points.f)), scale, on)
+        return loss.to(gradient), gradient
+
+    def weights(self, mse: Tensor, points: Points, lambda_d: Tensor | None) -> tuple[Tensor, Tensor]:
+        """Return the weights of the channels whose sum has the gradient of L, (M, P, 1 + D), and L, (M,)."""
         nu = label_counts(points).view_as(mse)
         nu[..., 1:] *= 0 if lambda_d is None else (lambda_d > 0)[:, None, None]
         variance = variances(points, mse)
         fitted = (nu == 0) | (variance == 0)  # without labels, or without an error that is left
         weights = torch.where(fitted, 0, nu / (2 * variance))
         terms = torch.where(variance == mse, torch.where(fitted, 1, mse).log() * nu / 2, weights * mse)
-        on = None if lambda_d is None else (lambda_d > 0).to(lambda_d)
-        _, gradient = self.loss_and_gradient(network, points.reweighted(weights.to(points.f)), scale, on)
-        return terms.sum((1, 2)).to(gradient), gradient
+        return weights, terms.sum((1, 2))

@@ -81,7 +81,7 @@ def loss_and_gradient(
                 loss = _value_term(network(points.x), points, penalty)[0]
             else:
                 loss = weigh(*terms(*network.value_and_derivative(points.x), points, scale, penalty), lambda_d)
-            return loss.detach(), torch.autograd.grad(loss.sum(), network.theta)[0]
+            return loss.detach(), network.gradient(loss)
     with torch.no_grad():
         if lambda_d is None:
             u, _, tape = network.propagate(points.x, with_derivative=False)
@@ -140,6 +140,10 @@ def channel_errors(
 @torch.no_grad()
 def channel_gradients(network: StackedMLP, points: Points, scale: Tensor) -> list[Tensor]:
     """Return the gradient of each channel's error with respect to the weights, each (M, W), from one forward pass."""
+    if network.derivative == "autograd":
+        with torch.enable_grad():
+            errors = channels(*network.value_and_derivative(points.x), points, scale).unbind(1)
+            return [network.gradient(error) for error in errors]
     u, du, tape = network.propagate(points.x, with_derivative=True)
     u_bar, du_bar = _value_term(u, points)[1], _derivative_term(cast(Tensor, du), points, scale)[1]
     bars = torch.cat([u_bar[..., None], du_bar], dim=-1)

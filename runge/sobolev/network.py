@@ -2,7 +2,7 @@
 
 import copy
 import itertools
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Literal, cast
 
 import torch
@@ -10,7 +10,7 @@ from pydantic import AfterValidator, Field
 from torch import Tensor, nn
 
 from runge.configuration.validation import Count, checked
-from runge.sobolev.activations import Activation, activation
+from runge.sobolev.activations import Activation, activation, module_at
 from runge.sobolev.initial_weights import Init, draw_weights
 from runge.sobolev.points import Points
 from runge.sobolev.tape import Tape
@@ -20,7 +20,8 @@ DerivativeMode = Literal["forward", "autograd"]
 
 
 def _check_activation(name: str) -> str:
-    activation(name)
+    if module_at(name) is None:
+        activation(name)
     return name
 
 
@@ -30,7 +31,7 @@ class Model:
 
     Attributes:
         activation: the function s: `tanh`, `relu`, `gelu`, `sigmoid`, `silu`, `softplus`, `sin`, or the dotted path of
-            a `runge.sobolev.activations.Activation` of your own.
+            a `runge.sobolev.activations.Activation` or of an elementwise `torch.nn.Module` of your own.
         depth: the number of hidden layers, from 1 to 1000; depth 2 and width 64 give D -> 64 -> 64 -> 1.
         width: the neurons in each hidden layer, >= 1.
         init: the distribution of the initial weights, `default`, `knots`, `wide_knots` or
@@ -123,6 +124,14 @@ class StackedMLP(nn.Module):
         stack.register_module("units", None if self.units is None else self.units.take(members))
         return stack
 
+    def saved(self, member: int) -> Mapping[str, Tensor]:
+        """Return the tensors of a member, as a run saves them."""
+        return {name: tensor[[member]] if tensor.ndim else tensor for name, tensor in self.state_dict().items()}
+
+    def gradient(self, loss: Tensor) -> Tensor:
+        """Return the gradient of losses, (M,), with respect to the weights, (M, W), by torch's reverse mode."""
+        return torch.autograd.grad(loss.sum(), self.theta, retain_graph=True)[0]
+
     def layers(self, flat: Tensor | None = None) -> list[tuple[Tensor, Tensor]]:
         """Return views of `theta`, or of another (M, W), as W, (M, in, out), and b, (M, 1, out), of each layer."""
         pieces = (self.theta if flat is None else flat).split(self._splits, dim=1)
@@ -181,7 +190,7 @@ class StackedMLP(nn.Module):
         if self.derivative == "forward":
             u, du, _ = self.evaluate(x)
             return u, du
-        keep = torch.is_grad_enabled()
+        keep = torch.is_grad_enabled() and any(tensor.requires_grad for tensor in (x, *self.parameters()))
         with torch.enable_grad():
             x = x if x.requires_grad else x.detach().requires_grad_()
             u = self(x)

@@ -95,7 +95,8 @@ def _divide(jobs: Sequence[Job], processes: int, most: int) -> list[Chunk]:
     """
     groups: dict[str, list[int]] = {}
     for number, job in enumerate(jobs):
-        group = f"{job.member.shared()} {'' if job.member.settings.optimizer.keeps_apart else number}"
+        alone = job.member.why_steps or not job.member.settings.optimizer.keeps_apart
+        group = f"{job.member.shared()} {number if alone else ''}"
         groups.setdefault(group, []).append(number)
     chunks_of_group = min(processes, math.ceil(_CHUNKS * processes / len(groups)))
     chunks = []

@@ -23,6 +23,8 @@ def announce(stack: Stack, member: int, checks_labels: bool = True) -> None:
     """
     counts, run = point_counts(stack.members[member], stack.data), stack.members[member]
     log.info("points: %s", ", ".join(f"{n} {split}" for split, n in counts.items()))
+    if run.why_steps:
+        log.info("trained step by step, %s", run.why_steps)
     if run.far:
         log.info("trained in standardised units, because far from size 1: %s", ", ".join(run.far))
     if run.rows is not None:

@@ -103,7 +103,9 @@ def per_member(value: T | Sequence[T], members: int) -> list[T]:
 
 
 class PointsDataModule(pl.LightningDataModule):
-    """A LightningDataModule with given points, kept on the device, in blocks of many optimiser steps.
+    """A LightningDataModule with given points, kept on the device.
+
+    A batch is a `Block`, for many optimiser steps of a `SobolevRegression` or for one of a `PlainRegression`.
 
     Args:
         dataset: the points of a stack.
@@ -123,13 +125,13 @@ class PointsDataModule(pl.LightningDataModule):
         inputs: Sequence[str] | None = None,
         dtype: torch.dtype | None = None,
         batch_size: int | None = None,
-        blocks_per_epoch: int = 1,
+        batches_per_epoch: int = 1,
     ) -> None:
         super().__init__()
         self.dataset, self.units = dataset.transformed(lambda points: points.to(dtype=dtype)), units
         members, total, dimension = dataset.train.x.shape
         unit = torch.tensor([-1.0, 1.0], dtype=torch.float64).expand(members, dimension, 2)
-        self.box, self.blocks_per_epoch = unit if box is None else box, blocks_per_epoch
+        self.box, self.batches_per_epoch = unit if box is None else box, batches_per_epoch
         self.inputs = numbered("x", dimension) if inputs is None else tuple(inputs)
         if batch_size is not None and not 1 <= batch_size <= total:
             raise ValueError(f"batch_size: must be null or from 1 to the training points, {total}; got {batch_size}")
@@ -177,7 +179,7 @@ class PointsDataModule(pl.LightningDataModule):
 
     def train_dataloader(self) -> Repeated[Block]:
         """Return a loader of the blocks of an epoch, with the training points as they are at each of them."""
-        return Repeated(lambda: Block(self.dataset.train, self.seeds, self.batch_size), self.blocks_per_epoch)
+        return Repeated(lambda: Block(self.dataset.train, self.seeds, self.batch_size), self.batches_per_epoch)
 
     def val_dataloader(self) -> Repeated[Points]:
         """Return the validation points in one batch."""
@@ -199,7 +201,7 @@ class SobolevDataModule(PointsDataModule):
         fold: the fold that is left out of training and validates, or one per member; None: none.
         standardize: true: the points are in standardised units, those of the training points on the box [-1, 1]^D.
         dtype: the precision of the training, that of the module.
-        blocks_per_epoch: the batches of an epoch, each a block of many optimiser steps.
+        batches_per_epoch: the batches of an epoch, each for a block of steps, or for one step of a `PlainRegression`.
         **sizes: the sizes, the keys of `runge.data.sampled.Data`.
 
     Raises:
@@ -222,7 +224,7 @@ class SobolevDataModule(PointsDataModule):
         fold: int | Sequence[int | None] | None = None,
         standardize: bool = False,
         dtype: torch.dtype = torch.float32,
-        blocks_per_epoch: int = 1,
+        batches_per_epoch: int = 1,
         **sizes: Any,
     ) -> None:
         generators = [seed.generator("data") for seed in Seed.of_members(seed)]
@@ -237,7 +239,11 @@ class SobolevDataModule(PointsDataModule):
             units = Units.of(dataset.train, box)
             dataset, box = dataset.transformed(units.standardise), None
         seeds = [int(torch.randint(2**62, (), generator=generator)) for generator in generators]
-        options: dict[str, Any] = {"dtype": dtype, "batch_size": data.batch_size, "blocks_per_epoch": blocks_per_epoch}
+        options: dict[str, Any] = {
+            "dtype": dtype,
+            "batch_size": data.batch_size,
+            "batches_per_epoch": batches_per_epoch,
+        }
         super().__init__(dataset, seeds, units=units, box=box, **options)
         self.targets, self.sample_weights = targets, weights
         loss_weights = dataset.train.weight_f[0, :, 0], dataset.train.weight_df[0, :, 0, 0]

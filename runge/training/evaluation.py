@@ -13,9 +13,9 @@ from runge.sobolev import losses
 from runge.sobolev.accuracy import Reference, intervals, partial_errors
 from runge.sobolev.network import StackedMLP
 from runge.sobolev.points import Points
+from runge.training.base import SobolevModule
 from runge.training.datamodule import PointsDataModule
 from runge.training.member import Member, Metrics
-from runge.training.module import SobolevRegression
 
 _LEAST_POINTS_EXACT = 300
 """Test points of a table from which on the errors on them need no intervals."""
@@ -41,7 +41,7 @@ def evaluate_members(network: StackedMLP, data: PointsDataModule) -> list[Evalua
     return list(zip(tests, u, du, strict=True))
 
 
-def final_metrics(module: SobolevRegression, data: PointsDataModule) -> list[Metrics]:
+def final_metrics(module: SobolevModule, data: PointsDataModule) -> list[Metrics]:
     """Return the final figures of each member, of the present weights and with the full lambda_d.
 
     They are the errors on all three sets, with several partial derivatives also the nrmse of each on the test points;

@@ -22,7 +22,7 @@ from runge.records.directories import FINDINGS, RunDirectory, RunState
 from runge.records.fits import column_names
 from runge.sampling import Sampling
 from runge.targets import Target, far_from_one
-from runge.training.rules import RULES
+from runge.training.rules import RULES, why_steps
 from runge.training.settings import Settings
 
 __all__ = ["Member", "Metrics", "Outcome", "Value", "check_rows", "conclude", "foreign_run", "value_if_ended"]
@@ -55,6 +55,7 @@ class Member:
         is_in_memory: whether the rows are not those of a file.
         checksum: the checksum of the rows of a table, or "".
         far: what of a formula is far from size 1, so that `model.standardize=auto` is true.
+        why_steps: why it is trained step by step, as part of a sentence; empty: in blocks.
 
     Raises:
         ConfigurationError: the rows cannot be read, or sections do not fit together. Most mistakes that follow from
@@ -86,6 +87,7 @@ class Member:
         self.standardize = bool(self.far or self.rows) if is_auto else bool(model.standardize)
         groups = list(self.outputs) if len(self.outputs) > 1 else self._regions()
         self.objective = Objective(settings.objective, list(settings.metrics), groups)
+        self.why_steps = why_steps(settings)
         mistakes = (mistake for rule in RULES for mistake in rule(settings))
         for mistake in (*mistakes, *self._wrong_derivatives(), *self._wrong_columns()):
             raise ConfigurationError(mistake)

@@ -1,7 +1,8 @@
 """Settings of a fit: its loss, its labels, and its plan of steps."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from torch import Tensor
 
@@ -9,6 +10,9 @@ from runge.sobolev import losses
 from runge.sobolev.accuracy import Metric
 from runge.sobolev.points import Points
 from runge.sobolev.units import Units
+
+Term = Callable[[Any, Points], Tensor]
+"""A term of the loss: a function of the module and the points of a step, of which there is one set; it returns ()."""
 
 
 @dataclass(frozen=True)
@@ -21,12 +25,14 @@ class SobolevLoss:
         loss_and_gradient: what is minimised: `losses.loss_and_gradient`, or its compiled form, which has no penalty;
             None: the former, with the penalty.
         compiled: the package's own kernel, for the errors and the gradients of both terms; None: torch's operations.
+        terms: further terms, each with its weight: functions of a `PlainRegression` and the points of a step.
     """
 
     scale: float | Tensor = 1.0
     penalty: losses.Penalty | None = None
     loss_and_gradient: losses.LossAndGradient | None = None
     compiled: losses.LossAndGradient | None = None
+    terms: Sequence[tuple[float, Term]] = ()
 
 
 @dataclass(frozen=True)

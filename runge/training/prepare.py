@@ -4,7 +4,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import cast
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -24,13 +24,16 @@ from runge.resampling import Periodic
 from runge.resampling.resample import Resample
 from runge.schedules import NEVER
 from runge.sobolev import losses
+from runge.sobolev.any_network import OwnNetwork
 from runge.sobolev.kernel import Kernel, step_function
 from runge.sobolev.second import with_second
+from runge.training.base import SobolevModule
 from runge.training.callbacks.history import History
 from runge.training.datamodule import PointsDataModule, SobolevDataModule
 from runge.training.member import Member
 from runge.training.module import SobolevRegression
-from runge.training.own_parts import check_metrics, make_callbacks
+from runge.training.own_parts import check_metrics, make_callbacks, make_own_network
+from runge.training.plain import PlainRegression
 from runge.training.plan import Labels, Plan, SobolevLoss
 
 __all__ = ["Stack", "prepare"]
@@ -54,7 +57,7 @@ class Stack:
     """
 
     members: Sequence[Member]
-    module: SobolevRegression
+    module: SobolevModule
     data: PointsDataModule
     history: History
     resample: Resample | None
@@ -115,7 +118,7 @@ def _of_formulas(members: Sequence[Member]) -> SobolevDataModule:
         sample_weight=[member.settings.loss.sample_weight for member in members],
         standardize=members[0].standardize,
         dtype=first.trainer.dtype,
-        blocks_per_epoch=_ENDLESS,
+        batches_per_epoch=_ENDLESS,
         **vars(first.data) | {"seed": seeds, "fold": folds},
     )
     if isinstance(first.resampling, Periodic):
@@ -143,7 +146,7 @@ def _of_tables(members: Sequence[Member]) -> PointsDataModule:
         standardize=first.standardize,
         dtype=first.settings.trainer.dtype,
         batch_size=first.batch_size,
-        blocks_per_epoch=_ENDLESS,
+        batches_per_epoch=_ENDLESS,
     )
 
 
@@ -175,46 +178,54 @@ def choose_step(members: Sequence[Member], data: PointsDataModule) -> losses.Los
         )
 
 
-def make_module(members: Sequence[Member], data: PointsDataModule) -> SobolevRegression:
+def make_module(members: Sequence[Member], data: PointsDataModule) -> SobolevModule:
     """Make the networks, with their loss and their optimiser.
 
     Raises:
-        ConfigurationError: the step is to be compiled, and cannot be.
+        ConfigurationError: the step is to be compiled, and cannot be; or a network of the user's own is none.
     """
     first, (lambda_d, scale) = members[0].settings, weigh_derivatives(members, data)
-    loss_and_gradient = choose_step(members, data)
+    loss_and_gradient = losses.loss_and_gradient if members[0].why_steps else choose_step(members, data)
     compiled = loss_and_gradient if isinstance(loss_and_gradient, Kernel) else None
     if first.penalty is not None:
         loss_and_gradient = partial(losses.loss_and_gradient, penalty=first.penalty)
     objective = first.balance.objective(loss_and_gradient, first.penalty)
     # A fold may be too small to have a standard deviation that means something.
     beside = {} if first.data.folds is None else {"val": [data.dataset.train]}
-    return SobolevRegression(
-        data.box,
-        seed=[member.settings.seed.seed for member in members],
-        lambda_d=lambda_d,
-        loss=SobolevLoss(
-            scale=scale,
-            penalty=first.penalty,
-            loss_and_gradient=with_second(objective) if first.loss.lambda_dd else objective,
-            compiled=compiled,
-        ),
-        optimizer=of_members([member.settings.optimizer for member in members]),
-        max_steps=first.trainer.max_steps,
-        plan=Plan(
-            steps_per_block=first.trainer.log_every,
-            stop_at=first.trainer.stop_at,
-            diagnostics_every=first.trainer.diagnostics_every,
-            own_metrics=first.metrics,
-            log_figures=False,
-        ),
-        labels=Labels(len(data.dataset.train.outputs), data.units, beside),
-        dtype=first.trainer.dtype,
-        **vars(first.model),
+    loss = SobolevLoss(
+        scale=scale,
+        penalty=first.penalty,
+        loss_and_gradient=with_second(objective) if first.loss.lambda_dd else objective,
+        compiled=compiled,
+        terms=first.terms,
     )
+    plan = Plan(
+        steps_per_block=first.trainer.log_every,
+        stop_at=first.trainer.stop_at,
+        diagnostics_every=first.trainer.diagnostics_every,
+        own_metrics=first.metrics,
+        log_figures=False,
+    )
+    settings: dict[str, Any] = {
+        "lambda_d": lambda_d,
+        "loss": loss,
+        "optimizer": of_members([member.settings.optimizer for member in members]),
+        "max_steps": first.trainer.max_steps,
+        "plan": plan,
+        "labels": Labels(len(data.dataset.train.outputs), data.units, beside),
+        "dtype": first.trainer.dtype,
+    }
+    seeds = [member.settings.seed.seed for member in members]
+    if isinstance(first.model, OwnNetwork):
+        return PlainRegression(
+            data.box[0], make_own_network(first.model, first.seed.generator("weights"), data), **settings
+        )
+    if members[0].why_steps:
+        return PlainRegression(data.box[0], seed=seeds[0], **settings, **vars(first.model))
+    return SobolevRegression(data.box, seed=seeds, **settings, **vars(first.model))
 
 
-def set_start(module: SobolevRegression, members: Sequence[Member], data: PointsDataModule) -> None:
+def set_start(module: SobolevModule, members: Sequence[Member], data: PointsDataModule) -> None:
     """Set what the runs begin with: the functions of `trainer.start`, and the first lambda_d of the balance.
 
     Raises:
@@ -234,7 +245,7 @@ def settled_from(member: Member) -> int:
     return max(member.settings.resampling.settled_from(), 0 if look == NEVER else look)
 
 
-def _adopt(module: SobolevRegression, member: int, directory: str) -> None:
+def _adopt(module: SobolevModule, member: int, directory: str) -> None:
     """Give a member the function of a finished run."""
     from runge.function.loading import load_runs  # late: few runs need it
 

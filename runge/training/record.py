@@ -13,7 +13,7 @@ from runge.configuration.objects import digest
 from runge.interruption import interruption
 from runge.loggers import Logger, finalize, make_loggers
 from runge.metrics import FIT_SECONDS, SWITCHED_ON_STEP, TOTAL_SECONDS, on_test
-from runge.records.checkpoints import serialise, state_path, take
+from runge.records.checkpoints import serialise, state_path
 from runge.records.directories import FINDINGS, RunDirectory, RunState, Status
 from runge.records.files import WarnOnce, shareable, write
 from runge.training.evaluation import (
@@ -127,7 +127,7 @@ class RunWriter:
             return self.directory.read_metrics()
         module, data = self.stack.module, self.stack.data
         try:
-            best = {f"network.{name}": take(x, [self.index]).cpu() for name, x in module.best.state_dict().items()}
+            best = {f"network.{name}": x.cpu() for name, x in module.best.saved(self.index).items()}
             columns = {"inputs": list(data.inputs), "outputs": list(data.dataset.test.outputs)}
             content = {"state_dict": best, "configuration": shareable(self.member.settings.configuration)}
             content |= {"columns": columns, "inside": training_region(self.member)}

@@ -10,8 +10,11 @@ from runge.configuration.errors import ConfigurationError
 from runge.configuration.objects import flatten
 from runge.data.table import Table
 from runge.metrics import QUANTITIES
+from runge.optimizers import OwnOptimizer
 from runge.resampling import Periodic, Resampling
 from runge.schedules import NEVER
+from runge.sobolev.activations import module_at
+from runge.sobolev.any_network import OwnNetwork
 from runge.sobolev.losses import Penalty
 from runge.training.settings import OF_FORMULAS, Settings
 
@@ -30,6 +33,8 @@ def demands(settings: Settings) -> Mistakes:
     ):
         for key, allowed in allowed_values.items():
             section, _, field = key.partition(".")
+            if key == "trainer.loop":
+                continue  # what it is in the end: `loop`
             if (value := getattr(getattr(settings, section), field)) not in allowed:
                 choices = " or ".join("null" if choice is None else str(choice) for choice in allowed)
                 yield f"{key}: must be {choices} with {who}, got {value!r}"
@@ -96,7 +101,36 @@ def _is_finite(penalty: Penalty) -> bool:
     return rho.shape == slope.shape and bool((rho.isfinite() & slope.isfinite()).all())
 
 
+def loop(settings: Settings) -> Mistakes:
+    """Find an optimiser that takes its steps in blocks alone, and second derivatives, where steps are single."""
+    because = why_steps(settings)
+    if because and "trainer.loop" in settings.optimizer.demands:
+        name = type(settings.optimizer).__name__
+        yield f"optimizer: must be one by the gradient, such as adam, trained step by step, {because}; got {name}"
+    if because and settings.loss.lambda_dd:
+        yield f"loss.lambda_dd: must be 0, trained step by step, {because}; got {settings.loss.lambda_dd}"
+
+
+def why_steps(settings: Settings) -> str:
+    """Return why a run is trained step by step, by a `PlainRegression`, as part of a sentence; empty: in blocks."""
+    reasons = {
+        "because trainer.loop is steps": settings.trainer.loop == "steps",
+        "because model names a network of one's own": isinstance(settings.model, OwnNetwork),
+        "because model.activation is a torch.nn.Module": module_at(settings.model.activation) is not None,
+        "because the loss has further terms": bool(settings.terms),
+        "because a function makes the optimizer": isinstance(settings.optimizer, OwnOptimizer),
+    }
+    if reason := next((reason for reason, applies in reasons.items() if applies), ""):
+        return reason
+    if not settings.callbacks:
+        return ""
+    from runge.training.own_parts import acts_on_steps  # late: it loads Lightning, which few commands need this early
+
+    return next((f"because {reason}" for reason in acts_on_steps(settings.callbacks)), "")
+
+
 RULES: tuple[Callable[[Settings], Mistakes], ...] = (
+    loop,
     demands,
     switch,
     moving_points,

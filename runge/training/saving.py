@@ -14,7 +14,7 @@ from lightning.pytorch.callbacks import Callback
 
 from runge.configuration.errors import ConfigurationError
 from runge.interruption import interruption
-from runge.records.checkpoints import STACKS, read_state, serialise
+from runge.records.checkpoints import STACKS, read_state, serialise, steps_taken
 from runge.records.directories import RunDirectory
 from runge.records.files import WarnOnce, write
 
@@ -40,8 +40,13 @@ class Save(Callback):
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: Any) -> None:
         """Save if it is time, or the run ends."""
-        if trainer.state.fn == "fit" and (pl_module.ask_to_stop() or not self.seconds or self._is_due()):
+        is_new = int(pl_module.step) > self.saved_step
+        if trainer.state.fn == "fit" and (pl_module.ask_to_stop() or not self.seconds or self._is_due()) and is_new:
             self._save(trainer, int(pl_module.step))
+
+    def at_pause(self, module: pl.LightningModule) -> None:
+        """Save between two steps, of a module that cannot leave its block."""
+        self._save(module.trainer, int(module.step))  # pyright: ignore[reportArgumentType]
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: Any) -> None:
         """Save if the request to stop came after the last validation."""
@@ -95,7 +100,7 @@ class StateFile(CheckpointIO):
     @property
     def step(self) -> int:
         """The number of its steps."""
-        return 0 if self.state is None else int(self.state["state_dict"]["step"])
+        return 0 if self.state is None else steps_taken(self.state)
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
         """Write the state; the path is not used."""

@@ -1,7 +1,8 @@
 """The settings of a run: the sections of its configuration as checked objects."""
 
+import math
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, is_dataclass, replace
 from itertools import accumulate
 from typing import Annotated, Any, Literal
@@ -22,10 +23,12 @@ from runge.resampling import Resampling
 from runge.sampling import Sampling
 from runge.schedules import Schedule
 from runge.sobolev.accuracy import Metric
+from runge.sobolev.any_network import adapt_network
 from runge.sobolev.kernel import Compile
 from runge.sobolev.losses import DerivativeScale, Penalty
 from runge.sobolev.network import Model
 from runge.targets import Target
+from runge.training.plan import Term
 
 __all__ = ["OF_FORMULAS", "SECTIONS", "Loss", "Settings", "Training"]
 
@@ -49,6 +52,7 @@ class Loss:
         lambda_d: the weight of MSE_df, in [0, 1e12].
         lambda_dd: the weight of MSE_ddf, the error of the second derivatives that a table may have, in [0, 1e12]; it
             counts at the steps at which lambda_d is above 0.
+        terms: further terms: sections with the `_target_` of a function, its `weight`, and further arguments.
         derivative_scale: what f' and u' are divided by inside the loss: `none`, `max` |f'|, or `std`.
         sample_weight: the weight of a training point: `none` (all equal), `derivative` (points with a large f' count
             more), or `density` (1 / density of the points).
@@ -58,6 +62,7 @@ class Loss:
     derivative_scale: DerivativeScale
     sample_weight: SampleWeight
     lambda_dd: NonNegative = 0.0
+    terms: list[dict[str, Any]] = field(default_factory=list)
 
 
 def _as_word(value: Any) -> Any:
@@ -70,6 +75,8 @@ class Training:
     """The section `trainer`.
 
     Attributes:
+        loop: `blocks`: many steps in a batch of Lightning's, and many runs in a stack; `steps`: a step in each batch,
+            as `runge.training.plain.PlainRegression` takes it, which parts of the user's own may need.
         max_steps: optimiser steps, >= 1.
         stop_at: the step at which the run ends, >= 1; its weights are kept, whatever their validation loss. None: the
             run ends after `max_steps`, on which schedules depend, and keeps the weights with the lowest one.
@@ -100,6 +107,7 @@ class Training:
     stop_at: Count | None = None
     max_seconds: Positive | None = None
     start: str | None = None
+    loop: Literal["blocks", "steps"] = "blocks"
 
     @property
     def steps(self) -> int:
@@ -123,6 +131,7 @@ class Settings:
         data: the sizes of the sets of a formula, or a table.
         model: the shape of the network.
         loss: the weights of the loss.
+        terms: the further terms of the loss, each with its weight.
         trainer: the steps.
         optimizer: how a step is taken.
         schedule: when lambda_d is on.
@@ -143,6 +152,7 @@ class Settings:
     data: Data | Table
     model: Model
     loss: Loss
+    terms: Sequence[tuple[float, Term]]
     trainer: Training
     optimizer: Optimizer
     schedule: Schedule
@@ -186,12 +196,13 @@ class Settings:
             seed=build("", {"seed": sections["seed"]}, Seed),
             data=build("data", sections["data"], Table if of_table else Data),
             trainer=build("trainer", sections["trainer"], Training),
-            loss=build("loss", sections["loss"], Loss),
+            loss=(loss := build("loss", sections["loss"], Loss)),
+            terms=[_term(f"loss.terms[{i}]", entry) for i, entry in enumerate(loss.terms)],
             schedule=build("schedule", sections["schedule"], Schedule),
             balance=build("balance", sections["balance"], Balance),
             resampling=build("resampling", sections["resampling"], Resampling),
             optimizer=build("optimizer", sections["optimizer"], Optimizer, adapt),
-            model=build("model", sections["model"], Model),
+            model=build("model", sections["model"], Model, adapt_network),
             target=None if of_table else build("target", sections["target"], Target),
             sampling=None if of_table else build("sampling", sections["sampling"], Sampling),
             logger=section("logger", sections.get("logger", {})),
@@ -217,6 +228,15 @@ class Settings:
             key: plain if (now := getattr(self, key)) is made else _as_plain(now)
             for key, (made, plain) in self.given.items()
         }
+
+
+def _term(key: str, entry: Mapping[str, Any]) -> tuple[float, Term]:
+    """Return the weight and the function of a further term of the loss."""
+    values = dict(entry)
+    weight = values.pop("weight", 1.0)
+    if isinstance(weight, bool) or not isinstance(weight, int | float) or not math.isfinite(weight):
+        raise ConfigurationError(f"{key}.weight: must be a finite number, got {weight!r}")
+    return float(weight), function(key, values)
 
 
 def _as_plain(made: Any) -> Any:

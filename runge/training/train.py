@@ -19,13 +19,19 @@ from runge.interruption import interruption
 from runge.records.directories import RunDirectory
 from runge.schedules.derivative_loss import DerivativeLoss
 from runge.sobolev.kernel import Kernel
-from runge.training.callbacks.history import AtBlockEnd, Forecast, LoggedRows, ProgressBar, fill_callback_metrics
+from runge.training.callbacks.history import (
+    AtBlockEnd,
+    Forecast,
+    LoggedRows,
+    ProgressBar,
+    StepLogger,
+    fill_callback_metrics,
+)
 from runge.training.callbacks.stopping import StopEarly, TimeLimit
-from runge.training.member import Outcome
+from runge.training.member import Member, Outcome
 from runge.training.prepare import Stack, settled_from
 from runge.training.record import Draw, Recorder
-from runge.training.saving import Save, StateFile
-from runge.training.settings import Training
+from runge.training.saving import Save
 
 __all__ = ["train", "train_and_record"]
 
@@ -124,7 +130,7 @@ def train(stack: Stack, recorder: Recorder | None = None, report: Callable[[int]
     machine.use_threads(_neurons(stack), products, file.threads if file else None)
     with warnings.catch_warnings(), progress.bar if progress else nullcontext():
         warnings.filterwarnings("ignore", _IGNORED)
-        trainer = _make_trainer(first.trainer, stack.members[0].on_gpu(), callbacks, file)
+        trainer = _make_trainer(stack.members[0], callbacks, recorder)
         resumed = file.path if file and file.state else None
         try:
             trainer.fit(stack.module, stack.data, ckpt_path=resumed, weights_only=True)
@@ -156,22 +162,25 @@ def _neurons(stack: Stack) -> int:
     return len(stack.members) * stack.data.batch * stack.members[0].settings.model.width * numbers
 
 
-def _make_trainer(
-    training: Training, on_gpu: bool, callbacks: Sequence[Callback], file: StateFile | None = None
-) -> pl.Trainer:
-    """Return the Trainer that takes the steps of a stack in one epoch, and validates after each block."""
+def _make_trainer(member: Member, callbacks: Sequence[Callback], recorder: Recorder | None) -> pl.Trainer:
+    """Return the Trainer that takes the steps of a stack in one epoch, and validates after each block.
+
+    Step by step, a batch is a step, and what the user's own parts log goes to the loggers of the only run.
+    """
     machine.keep_memory()
+    training, file = member.settings.trainer, recorder.file if recorder else None
     return pl.Trainer(
-        accelerator="gpu" if on_gpu else "cpu",
+        accelerator="gpu" if member.on_gpu() else "cpu",
         devices=1,
-        logger=False,
+        logger=StepLogger(recorder.runs[0].to_loggers) if recorder and member.why_steps else False,
         callbacks=list(callbacks),
         plugins=[*([file] if file else []), LightningEnvironment()],  # one process, also inside a Slurm job
         default_root_dir=file.directories[0].path if file else None,
         enable_checkpointing=False,
         max_epochs=1,
         max_steps=training.max_steps,
-        val_check_interval=1,
+        val_check_interval=training.log_every if member.why_steps else 1,
+        log_every_n_steps=training.log_every,
         num_sanity_val_steps=0,
         enable_progress_bar=False,
         enable_model_summary=False,

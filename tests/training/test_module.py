@@ -45,7 +45,7 @@ class Pause(pl.Callback):
 def fit(seeds, lambdas, *, schedule=None, batch_size=None, steps=60, every=10, callbacks=(), **settings):
     """Train a stack; the other settings are those of the module's plan, or of its loss, or its own."""
     sizes = {"n_train": 24, "n_val": 16, "n_test": 31, "batch_size": batch_size}
-    data = SobolevDataModule(Runge(), Random(), seed=seeds, dtype=torch.float64, blocks_per_epoch=10**9, **sizes)
+    data = SobolevDataModule(Runge(), Random(), seed=seeds, dtype=torch.float64, batches_per_epoch=10**9, **sizes)
     plan = Plan(every, settings.pop("stop_at", None), diagnostics_every=20)
     loss = SobolevLoss(loss_and_gradient=settings.pop("loss_and_gradient", None))
     own = {"max_steps": steps, "plan": plan, "loss": loss, "dtype": torch.float64}

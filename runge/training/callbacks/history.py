@@ -19,7 +19,7 @@ from torch import Tensor
 from runge.loggers import Logger
 from runge.metrics import LAMBDA_D, TRAIN_LOSS, VAL_LOSS, key
 from runge.schedules import NEVER
-from runge.training.module import SobolevRegression
+from runge.training.base import SobolevModule
 
 log = logging.getLogger(__name__)
 
@@ -38,7 +38,7 @@ class History(pl.Callback):
         self.steps: list[int] = []
         self.rows: list[Tensor] = []
 
-    def at_block_end(self, module: SobolevRegression) -> None:
+    def at_block_end(self, module: SobolevModule) -> None:
         """Add a row."""
         self.keys = list(module.figures)
         # One transfer for all figures, because each one waits for the device.
@@ -81,7 +81,7 @@ class LoggedRows(pl.Callback):
     def __init__(self, history: History, to_loggers: Sequence[Callable[[Callable[[Logger], object]], None]]) -> None:
         self.history, self.to_loggers = history, to_loggers
 
-    def at_block_end(self, module: SobolevRegression) -> None:
+    def at_block_end(self, module: SobolevModule) -> None:
         """Log the row of this block."""
         step, rows = self.history.steps[-1], self.history.rows[-1].tolist()
         for to_loggers, row, last_step in zip(self.to_loggers, rows, module.stopped_at.tolist(), strict=True):
@@ -96,14 +96,43 @@ class LoggedRows(pl.Callback):
             to_loggers(lambda logger: logger.save())
 
 
+class StepLogger(Logger):
+    """The Trainer's logger of a run that is trained step by step: it passes what callbacks log to those of the run.
+
+    Args:
+        to_loggers: calls a function with each logger of the run.
+    """
+
+    def __init__(self, to_loggers: Callable[[Callable[[Logger], object]], None]) -> None:
+        super().__init__()
+        self.to_loggers = to_loggers
+
+    @property
+    def name(self) -> str:
+        """A name; the loggers of the run have their own."""
+        return "run"
+
+    @property
+    def version(self) -> int:
+        """The only version."""
+        return 0
+
+    def log_metrics(self, metrics: dict[str, float], step: int | None = None) -> None:
+        """Log figures."""
+        self.to_loggers(lambda logger: logger.log_metrics(metrics, step))
+
+    def log_hyperparams(self, params: Any, *args: Any, **kwargs: Any) -> None:
+        """Do nothing: the run has logged its configuration."""
+
+
 class AtBlockEnd(pl.Callback):
     """A callback that calls a function of the module at the end of each block."""
 
-    def __init__(self, act: Callable[[SobolevRegression], object]) -> None:
+    def __init__(self, act: Callable[[SobolevModule], object]) -> None:
         self.at_block_end = act
 
 
-def fill_callback_metrics(module: SobolevRegression) -> None:
+def fill_callback_metrics(module: SobolevModule) -> None:
     """Fill `trainer.callback_metrics`, for a user's own callbacks, with medians over the members."""
     module.trainer.callback_metrics.update({key: figure.nanmedian() for key, figure in module.figures.items()})
 
@@ -117,7 +146,7 @@ class Forecast(pl.Callback):
     _began: tuple[float, int] | None = None
     _done = False
 
-    def at_block_end(self, module: SobolevRegression) -> None:
+    def at_block_end(self, module: SobolevModule) -> None:
         """Measure, and log."""
         now, step = time.perf_counter(), int(module.step)
         began, first = self._began = self._began or (now, step)
@@ -149,7 +178,7 @@ class ProgressBar(pl.Callback):
         )
         self.task = self.bar.add_task("", total=steps, completed=taken)
 
-    def at_block_end(self, module: SobolevRegression) -> None:
+    def at_block_end(self, module: SobolevModule) -> None:
         """Update the bar."""
         shown = {"mse_f": key("val", "mse_f"), "mse_df": key("val", "mse_df"), "lambda_d": LAMBDA_D}
         figures = " ".join(f"{label} {module.figures[name].nanmedian():.1e}" for label, name in shown.items())

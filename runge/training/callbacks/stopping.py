@@ -10,7 +10,7 @@ import lightning.pytorch as pl
 import torch
 
 from runge.metrics import TRAIN_LOSS, VAL_LOSS
-from runge.training.module import SobolevRegression
+from runge.training.base import SobolevModule
 from runge.training.progress import wait
 
 
@@ -32,7 +32,7 @@ class StopEarly(pl.Callback):
     def __init__(self, patience: int | None = None, first: int = 0) -> None:
         self.patience, self.first = patience, first
 
-    def at_block_end(self, module: SobolevRegression) -> None:
+    def at_block_end(self, module: SobolevModule) -> None:
         """Look at the losses, and at what a further step would change."""
         method, progress = module.optimizer, module.progress
         optimizer, theta = module.trainer.optimizers[0], module.network.theta

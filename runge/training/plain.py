@@ -1,0 +1,221 @@
+"""The plain LightningModule: one network, one optimiser step per batch, and Lightning's automatic optimisation."""
+
+import copy
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from runge.interruption import interruption
+from runge.optimizers import Adam, Optimizer, clip
+from runge.sobolev import losses
+from runge.sobolev.any_network import AnyNetwork
+from runge.sobolev.jet import jet
+from runge.sobolev.likelihood import Likelihood
+from runge.sobolev.network import Model, StackedMLP
+from runge.sobolev.points import Points
+from runge.training.base import SobolevModule
+from runge.training.datamodule import Block
+from runge.training.module import make_stack
+from runge.training.plan import Labels, Plan, SobolevLoss
+from runge.training.progress import Progress, advance
+
+
+class PlainRegression(SobolevModule):
+    r"""The LightningModule that fits values and derivatives with any network, step by step.
+
+    A batch is the training points of one optimiser step, all of them or a mini-batch. The loss is
+
+    .. math:: L = MSE_f + \lambda_d \, MSE_{df} + \sum_k w_k T_k
+
+    with the errors of `runge.sobolev.losses` and terms T_k of one's own; u' is computed by automatic differentiation,
+    as `runge.sobolev.any_network.AnyNetwork` does. Everything that a subclass overrides, that a callback does in a hook
+    of a step, and that the Trainer can do with a step (clip, accumulate, another precision) works as in any
+    LightningModule. `runge.training.module.SobolevRegression` takes the same steps faster, many in a batch, and trains
+    a stack of networks.
+
+    A block of steps ends with each validation of the Trainer. A checkpoint holds the hyperparameters but for the
+    objects: `load_from_checkpoint(path, network=...)` takes these again.
+
+    Args:
+        domain: the box that is mapped to [-1, 1]^D, (lower, upper) or (D, 2).
+        network: maps points in [-1, 1]^D, (N, D), to values, (N, P); None: the MLP of `model`, as a sequence of layers.
+        seed: the seed of the weights of that MLP.
+        lambda_d: the full weight of MSE_df.
+        loss: the other settings of the loss, with further terms; None: those of `SobolevLoss`.
+        optimizer: the optimiser's settings; None: `Adam`. A subclass may override `configure_optimizers` instead.
+        max_steps: optimiser steps, on which the learning rate depends; None: those that the trainer will take.
+        plan: what is measured; None: that of `Plan`.
+        labels: the labels; None: those of `Labels`.
+        dtype: the precision, that of the data.
+        **model: the shape of the MLP, the keys of `runge.sobolev.network.Model`.
+
+    Raises:
+        ValueError: the optimiser takes its steps itself; the trainer has no limit of steps.
+
+    Example:
+        >>> module = PlainRegression([0.0, 2.0], nn.Sequential(nn.Linear(1, 8), nn.Tanh(), nn.Linear(8, 1)))
+        >>> module(torch.zeros(5, 1)).shape
+        torch.Size([5, 1])
+    """
+
+    network: AnyNetwork  # pyright: ignore[reportIncompatibleVariableOverride]
+
+    def __init__(
+        self,
+        domain: Tensor | Sequence[float],
+        network: nn.Module | None = None,
+        *,
+        seed: int = 0,
+        lambda_d: float | Tensor = 0.1,
+        loss: SobolevLoss | None = None,
+        optimizer: Optimizer | None = None,
+        max_steps: int | None = None,
+        plan: Plan | None = None,
+        labels: Labels | None = None,
+        dtype: torch.dtype = torch.float32,
+        **model: Any,
+    ) -> None:
+        labels, loss = labels or Labels(), loss or SobolevLoss()
+        if network is None:
+            fitted = AnyNetwork.of_layers(make_stack(domain, seed, labels, dtype, Model(**model)))
+        else:
+            box = torch.atleast_2d(torch.as_tensor(domain, dtype=torch.float64)).reshape(1, -1, 2)
+            fitted = AnyNetwork(network, box, dtype, labels.outputs, labels.units)
+        super().__init__(fitted, lambda_d, loss, optimizer or Adam(), max_steps, plan, labels)
+        self.save_arguments(domain=domain, seed=seed, lambda_d=lambda_d, **model)
+        self.terms, self.objective = loss.terms, loss.loss_and_gradient
+        self._progress = Progress.start(self.lambda_d, fitted.outputs, fitted.dimension)
+        self._best = copy.deepcopy(fitted.state_dict())
+        self._rate = math.nan
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return the values u(x), (N, P), at points x, (N, D), in the units of the data."""
+        return jet(self.network, x[None], 0)[0][0]
+
+    def training_step(self, block: Block, batch_index: int) -> Tensor:
+        """Return the loss of one step."""
+        points = self.once(
+            "reweighted", block.points, lambda: block.points.reweighted(self.channels.to(block.points.f))
+        )
+        batch = block.batches(self.trainer.fit_loop.total_batch_idx, 1)
+        chosen = self._in_precision(points if batch is None else points.minibatch(batch[0]))
+        loss = self.sobolev_loss(chosen, self._factors[0] * self.lambda_now)
+        for weight, term in self.terms:
+            loss = loss + weight * term(self, chosen)
+        return loss
+
+    def sobolev_loss(self, points: Points, lambda_d: Tensor) -> Tensor:
+        """Return MSE_f + lambda_d MSE_df, (), or what the balance takes in its place."""
+        u, du = self.network.value_and_derivative(points.x) if lambda_d else (self.network(points.x), points.df)
+        if isinstance(self.objective, Likelihood):
+            mse = losses.channels(u, du, points, self.scale, self.penalty).unflatten(1, (u.shape[2], -1))
+            weights, likelihood = self.objective.weights(mse.detach().double(), points, lambda_d if lambda_d else None)
+            weighted = (weights * mse).sum()
+            return weighted + (likelihood.sum() - weighted).detach()  # the value of the likelihood, with its gradient
+        return losses.weigh(*losses.terms(u, du, points, self.scale, self.penalty), lambda_d.to(u)).sum()
+
+    def configure_optimizers(self) -> Any:
+        """Return the torch optimiser of the settings, and the schedule of its rate."""
+        return self.optimizer.configure(self.network.module, self.max_steps)
+
+    def configure_gradient_clipping(self, optimizer: torch.optim.Optimizer, *limits: Any, **named: Any) -> None:
+        """Clip the gradient to the settings' `clip_norm`; without one, do what the Trainer asks for."""
+        if (norm := getattr(self.optimizer, "clip_norm", None)) is None:
+            self.clip_gradients(optimizer, *limits, **named)
+            return
+        slopes = [parameter.grad for parameter in self.network.module.parameters() if parameter.grad is not None]
+        flat = torch.cat([slope.flatten() for slope in slopes])[None]
+        nn.utils.vector_to_parameters(clip(flat, norm)[0], slopes)
+
+    def on_train_start(self) -> None:
+        """Begin, or continue, a block."""
+        self.set_progress(Progress(*(tensor.to(self.device) for tensor in self.progress)))
+        self.block_start = int(self.step) - int(self.step) % self.plan.steps_per_block
+        super().on_train_start()
+
+    def on_train_batch_start(self, batch: Block, batch_idx: int) -> None:
+        """Ask the callbacks for the factor of lambda_d at this step."""
+        self._block, self._factors = batch, self.factors_at(self.step.view(1))
+
+    def optimizer_step(self, *arguments: Any, **named: Any) -> None:
+        """Take a step, which does not follow each batch if gradients are accumulated, and count it."""
+        self._rate = self.trainer.optimizers[0].param_groups[0]["lr"]
+        super().optimizer_step(*arguments, **named)
+        self.set_progress(advance(self.progress, self._factors))
+
+    def on_train_batch_end(self, outputs: Any, batch: Block, batch_idx: int) -> None:
+        """Ask the callbacks whether this was the last step, and whether it is time to save."""
+        answers = [after_step() for after_step in self.methods("after_step")]
+        if "end" in answers:
+            self.set_progress(self.progress._replace(ended=torch.ones_like(self.progress.ended)))
+        self.ask_to_stop()
+        if "pause" in answers or (interruption.requested and not self.is_over):
+            for at_pause in self.methods("at_pause"):
+                at_pause(self)
+
+    @torch.inference_mode(False)  # it forbids the gradients of the terms
+    def on_validation_epoch_start(self) -> None:
+        """End a block: measure the training errors. At a signal there is none, because the rest of it follows."""
+        step, is_signal = int(self.step), interruption.requested and not self.is_over
+        self.block_ended = step > self.block_start and not (is_signal and step % self.plan.steps_per_block)
+        if self.trainer.state.fn == "fit" and self.block_ended:
+            points = self._block.points
+            self.network.fix_constants(points)
+            rates = {"lr": torch.full_like(self.lambda_d, self._rate)}
+            self.measure_training(self.once("sample", points, self._block.sample), step, rates)
+
+    def on_validation_epoch_end(self) -> None:
+        """Let the callbacks act at the end of a block; the next step begins another."""
+        super().on_validation_epoch_end()
+        self.block_start = int(self.step) if self.block_ended else self.block_start
+
+    def measure(self, split: str, points: Points, lambda_d: Tensor) -> dict[str, Tensor]:
+        """Return the loss and all errors on a set of points, by metric key, each (1,)."""
+        return super().measure(split, self._in_precision(points), lambda_d)
+
+    def _in_precision(self, points: Points) -> Points:
+        """Return the points in the precision of the network, which the Trainer may have changed."""
+        dtype = self.scale.dtype
+        return points if points.x.dtype == dtype else points.to(dtype=dtype)
+
+    def steps_of_trainer(self) -> int:
+        """Return the steps that the trainer asks for, by its `max_steps` or by the batches of its epochs."""
+        if not 0 <= (steps := self.trainer.estimated_stepping_batches) < math.inf:
+            raise ValueError("max_steps: must be given to the module or to the Trainer if max_epochs is -1")
+        return int(steps)
+
+    @property
+    def progress(self) -> Progress:
+        """The state of the fit; no buffers, because an average of the weights would average these too."""
+        return self._progress
+
+    def set_progress(self, progress: Progress) -> None:
+        """Continue from this state."""
+        self._progress = progress
+
+    def __getattr__(self, name: str) -> Any:
+        """Return a field of the state."""
+        return getattr(self._progress, name) if name in Progress._fields else super().__getattr__(name)
+
+    def get_extra_state(self) -> dict[str, Any]:
+        """Return the state of the fit, and the best weights, for a checkpoint."""
+        return {"progress": self._progress._asdict(), "best": self._best}
+
+    def set_extra_state(self, state: dict[str, Any]) -> None:
+        """Continue from the state of a checkpoint."""
+        self._progress, self._best = Progress(**state["progress"]), dict(state["best"])
+
+    @property
+    def best(self) -> StackedMLP:  # pyright: ignore[reportIncompatibleVariableOverride]
+        """The network with its best weights."""
+        network = copy.deepcopy(self.network).requires_grad_(False)
+        network.load_state_dict(self._best)
+        return network
+
+    def keep(self, better: Tensor) -> None:
+        """Keep the present weights, if they are the best ones."""
+        if better.any():
+            self._best = copy.deepcopy(self.network.state_dict())
