@@ -11,7 +11,8 @@ from pydantic import BeforeValidator
 
 from runge.balance import Balance
 from runge.configuration.errors import ConfigurationError
-from runge.configuration.objects import build, function, no_such_key, section
+from runge.configuration.objects import build, function, section
+from runge.configuration.unknown_keys import no_such_key
 from runge.configuration.validation import Count, NonNegative, Positive, checked
 from runge.data.sampled import Data, SampleWeight
 from runge.data.seed import Seed
