@@ -13,7 +13,7 @@ from runge.composing.composition import fixed_keys, options_of, plain_data
 from runge.composing.jobs import log_to_file
 from runge.configuration.command_line import command, key_of
 from runge.configuration.errors import ConfigurationError, RunError
-from runge.configuration.objects import SAME_BITS, digest, foreign, section
+from runge.configuration.objects import REMARKS, SAME_BITS, digest, foreign, section
 from runge.interruption import interruption
 from runge.records.directories import RunDirectory, RunState, resumable
 from runge.records.files import locked, printable, read_yaml
@@ -142,12 +142,8 @@ def _merged(composed: dict[str, Any], begun: dict[str, Any]) -> dict[str, Any]:
         )
     trainer = {key: value for key, value in composed["trainer"].items() if f"trainer.{key}" in keys.values()}
     sections = {"data": {**begun["data"], **moved}, "trainer": {**begun["trainer"], **trainer}}
-    return {
-        **begun,
-        **sections,
-        "logger": composed.get("logger", {}),
-        **{key: composed[key] for key in ("objective", "pictures") if key in keys.values() or key not in begun},
-    }
+    others = [key for key in ("objective", "pictures", *REMARKS) if key in keys.values() or key not in begun]
+    return {**begun, **sections, "logger": composed.get("logger", {}), **{key: composed[key] for key in others}}
 
 
 def _fixed(sweep: Path) -> set[str]:

@@ -18,7 +18,13 @@ from runge.configuration.unknown_keys import CONFIGURATIONS, join, no_such_key
 
 T = TypeVar("T")
 
-SAME_BITS = ("resume", "logger", "pictures", "objective", "trainer.progress_bar", "trainer.checkpoint_seconds")
+REMARKS = ("tags", "note")
+"""The keys that only a person reads."""
+
+SAME_BITS = (
+    *("resume", "logger", "pictures", "objective", "trainer.progress_bar", "trainer.checkpoint_seconds"),
+    *REMARKS,
+)
 """The keys and sections that change no bit of a run's result, so that a run may be resumed with others."""
 
 SAME_RESULT = (*SAME_BITS, "trainer.compile")
