@@ -125,6 +125,7 @@ MISTAKES = {
     "data.folds=5 data.fold=1 resampling=region": ("resampling", "", "none with data.folds"),
     # parts of a user's own
     f"+metrics.x._target_={OWN}.scalar": ("metrics.x", "()", "(M,), one figure per member, here (1,)"),
+    f"+metrics.x._target_={OWN}.shared_error": ("metrics.x", "", "must not depend on the other members of a stack"),
     f"+metrics.x._target_={OWN}.broken": ("metrics.x", "nothing", "cannot be computed"),
     "+callbacks.x._target_=runge.sampling.Random": ("callbacks.x._target_", "", "derived from Callback"),
     "+callbacks.x._target_=lightning.pytorch.callbacks.ModelCheckpoint": ("callbacks.x", "checkpoints"),
