@@ -23,7 +23,7 @@ identity of a run depend on its loggers, so it can be resumed with others.
 
 import inspect
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from importlib import import_module
 from typing import Any
 
@@ -39,21 +39,12 @@ _EXTRAS = {MLFlowLogger: "mlflow", WandbLogger: "wandb"}
 """The packages of loggers, each of which is an extra of the same name."""
 
 
-def make_loggers(
-    entries: Mapping[str, Any],
-    save_dir: str,
-    run_name: str,
-    start_step: int,
-    varied: Sequence[str] = (),
-    options: Mapping[str, str] | None = None,
-) -> list[Logger]:
+def make_loggers(entries: Mapping[str, Any], **run: Any) -> list[Logger]:
     """Make the loggers of one run, given the section `logger` and the arguments that a constructor may accept.
 
     Raises:
         ConfigurationError: an entry does not name a logger, or a parameter is unknown, missing or not allowed.
     """
-    run = {"save_dir": save_dir, "run_name": run_name, "start_step": start_step, "varied": list(varied)}
-    run["options"] = dict(options or {})
     loggers = []
     for name, entry in entries.items():
         try:

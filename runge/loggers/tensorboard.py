@@ -109,8 +109,7 @@ class TensorBoard(Logger):
         if self._new:
             resolved = flatten(params)
             sections = [name for name, content in params.items() if isinstance(content, Mapping)]
-            values = {name: self._options.get(name, resolved.get(name)) for name in sections}
-            values |= {name: resolved.get(name) for name in _MAIN}
+            values = {name: self._options.get(name, resolved.get(name)) for name in (*sections, *_MAIN)}
             values |= {
                 name: resolved[name] if isinstance(resolved.get(name), int | float) else text
                 for name, text in self._settings.items()
