@@ -35,7 +35,8 @@ OTHERS = {
     "`runge draw DIR` draws them later.",
     "tags": "Words of 1 to 64 characters by which a run is found again. They change no result.",
     "note": "A text about the run, which changes no result.",
-    "resume": "The directory of a run that did not finish, to resume it.",
+    "resume": "The directory of a run that did not finish, to resume it, or of one that gets a larger "
+    "`trainer.max_steps`.",
     "logger.tracking_uri": "The store, a SQLite file or a server: `sqlite:///FILE`, `http://HOST:PORT`; `null`: that "
     "of `MLFLOW_TRACKING_URI`, or else `sqlite:///mlflow.db`, which `mlflow ui` shows.",
     "logger.reinit": "As for `wandb.init`: each member of a stack is a run.",

@@ -102,11 +102,8 @@ class Broken(Callback):
 
 
 def made_up(members, dtype=torch.float64, scale=1.0):
-    """Return points of members that differ, on which the second derivative is not known."""
-    x = (
-        torch.linspace(-1, 1, 9, dtype=dtype)[None, :, None]
-        * torch.arange(1.0, members + 1, dtype=dtype)[:, None, None]
-    )
+    """Return points of members that differ."""
+    x = torch.linspace(-1, 1, 9, dtype=dtype)[None, :, None] * torch.arange(1, members + 1)[:, None, None]
     df = scale * torch.cos(x)[..., None]
     return Points(x, scale * torch.sin(x), df, torch.ones_like(x), torch.ones_like(df), torch.ones_like(x.mT))
 
