@@ -247,22 +247,57 @@ def test_each_run_of_a_sweep_is_a_run_in_wandb(processes, finish, tmp_path):
     assert all(b"test/mse_df" in content for content in contents)
 
 
+def hparams(folder):
+    """Return the rows of HPARAMS by the names of the runs, as TensorBoard reads them, and its names of metrics."""
+    runs = EventMultiplexer().AddRunsFromDirectory(str(folder)).Reload()
+    context = Context(TBContext(data_provider=MultiplexerDataProvider(runs, str(folder))))
+    rows = context.hparams_metadata(RequestContext(), "")
+    table = context.experiment_from_metadata(RequestContext(), "", True, rows, [])
+    starts = {name: parse_session_start_info_plugin_data(row[SESSION_START_INFO_TAG]) for name, row in rows.items()}
+    values = {
+        name: {key: getattr(value, value.WhichOneof("kind")) for key, value in start.hparams.items()}
+        for name, start in starts.items()
+    }
+    assert {info.name for info in table.hparam_infos} == {key for row in values.values() for key in row}
+    return values, {name: start.group_name for name, start in starts.items()}, [x.name.tag for x in table.metric_infos]
+
+
+GROUPS = {"target": "runge", "sampling": "uniform", "resampling": "none", "schedule": "two_stage", "balance": "fixed"}
+GROUPS |= {"optimizer": "adam", "data": "sampled"}
+MAIN = {"seed": 0, "loss.lambda_d": 0.1, "model.activation": "tanh", "model.width": 8, "optimizer.lr": 0.01}
+
+
+def test_rows_of_hparams_can_be_compared(sweep, trained, tmp_path):
+    """Those of two sweeps and of a run with the defaults have the groups and the main settings, and what differs."""
+    shutil.copytree(sweep, tmp_path / "all" / "first")
+    alone = ("optimizer._target_=torch.optim.RMSprop", "~optimizer.betas", "tags=[mine,2d]", "note='to keep'")
+    short = [override for override in SHORT if not override.startswith("schedule")]
+    second = trained("-m", *short, "schedule=constant,two_stage", "data.batch_size=8,null", *SWEEP)[0] / "sweep"
+    shutil.copytree(second, tmp_path / "all" / "second")
+    for name, overrides in (("third", ()), ("fourth", alone)):
+        shutil.copytree(only_run(trained(*SHORT, *overrides)[0]), tmp_path / "all" / name)
+    rows = {Path(name).parts[:-2]: row for name, row in hparams(tmp_path / "all")[0].items()}
+    default = GROUPS | MAIN
+    assert rows["third",].items() >= (default | {"data.n_train": 16}).items()  # the last one is an override
+    assert rows["first", "1"] == default | {"sampling": "stratified", "seed": 3, "optimizer.lr": 1e-3}
+    assert rows["second", "0"] == default | {"schedule": "constant", "data.batch_size": 8}
+    assert rows["second", "3"] == default | {"data.batch_size": "null"}
+    remarks = {"tags": "['mine', '2d']", "note": "to keep"}
+    assert rows["fourth",].items() >= (default | {"optimizer": "RMSprop"} | remarks).items()
+
+
 def test_tensorboard_of_a_sweep(sweep):
-    """Runs are called by what differs, which are also the columns of HPARAMS; logarithms of the errors come first."""
+    """Runs are called by what differs; logarithms of the errors are the first columns of HPARAMS."""
     runs = EventMultiplexer().AddRunsFromDirectory(str(sweep)).Reload()
     names = ["0/tensorboard/0 random", "1/tensorboard/1 stratified"]
     assert sorted(runs.Runs()) == names
-    data = MultiplexerDataProvider(runs, str(sweep))
-    context = Context(TBContext(data_provider=data))
-    rows = context.hparams_metadata(RequestContext(), "")
-    table = context.experiment_from_metadata(RequestContext(), "", True, rows, [])
-    assert [info.name for info in table.hparam_infos] == ["sampling"]
-    starts = [parse_session_start_info_plugin_data(rows[name][SESSION_START_INFO_TAG]) for name in names]
+    rows, called, metrics = hparams(sweep)
     above = sweep.parent.name
-    assert [start.group_name for start in starts] == [f"0 random ({above}/sweep)", f"1 stratified ({above}/sweep)"]
-    assert [start.hparams["sampling"].string_value for start in starts] == ["random", "stratified"]
-    first, metrics = sorted(set(LOGARITHMS.values())), [info.name.tag for info in table.metric_infos]
+    assert [called[name] for name in names] == [f"0 random ({above}/sweep)", f"1 stratified ({above}/sweep)"]
+    assert [rows[name]["sampling"] for name in names] == ["random", "stratified"]
+    first = sorted(tag for figure, tag in LOGARITHMS.items() if "/" in figure)
     assert metrics[: len(first)] == first
+    assert not any(tag[0].isdigit() for tag in metrics)
     assert {"test/mse_df", "test/max_f/peak"} < {*metrics}
 
     for number, name in enumerate(names):
@@ -288,8 +323,8 @@ def test_names_in_tensorboard_are_safe(tmp_path):
     assert long.startswith("7 slopes 0 1 2")
     assert len(long) == 60
     assert label("..", {}) == "run"
-    TensorBoard(save_dir="/out", start_step=0, varied=[]).log_hyperparams({})  # as in a container
-    logger = TensorBoard(save_dir=str(tmp_path), start_step=0, varied=["seed=../../x", "logger=csv"])
+    TensorBoard(save_dir="/out", start_step=0, varied=[], options={}).log_hyperparams({})  # as in a container
+    logger = TensorBoard(save_dir=str(tmp_path), start_step=0, varied=["seed=../../x", "logger=csv"], options={})
     logger.save()
     (file,) = tmp_path.rglob("events.*")
     assert file.parent == tmp_path / "tensorboard" / f"{tmp_path.name} seed .. .. x"

@@ -33,12 +33,17 @@ OTHERS = {
     "the root mean square of `val/nrmse_f` and `val/nrmse_df`. Errors on the test points are not allowed.",
     "pictures": "Draw a run's plots at its end: `true`, `false`, or `auto` (single runs only). "
     "`runge draw DIR` draws them later.",
-    "resume": "The directory of a run that did not finish, to resume it.",
+    "tags": "Words of 1 to 64 characters by which a run is found again. They change no result.",
+    "note": "A text about the run, which changes no result.",
+    "resume": "The directory of a run that did not finish, to resume it, or of one that gets a larger "
+    "`trainer.max_steps`.",
     "logger.tracking_uri": "The store, a SQLite file or a server: `sqlite:///FILE`, `http://HOST:PORT`; `null`: that "
     "of `MLFLOW_TRACKING_URI`, or else `sqlite:///mlflow.db`, which `mlflow ui` shows.",
     "logger.reinit": "As for `wandb.init`: each member of a stack is a run.",
     "logger.settings": "As for `wandb.init`: the output and the load of the process, which belong to all members, are "
     "not logged.",
+    "logger.tags": "As for `wandb.init`: the tags of the run.",
+    "logger.notes": "As for `wandb.init`: the note of the run.",
 }
 """The meaning of the keys that no docstring of ours explains, first those at the top level."""
 

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from runge.comparison.naming import as_text
-from runge.configuration.objects import OF_STEPS, SAME_RESULT, SEEDS
+from runge.configuration.objects import OF_STEPS, REMARKS, SAME_RESULT, SEEDS
 from runge.records.reading import RunRecord
 
 _CONDITIONS = ("data", "data.file", "data.outputs", "data.rows", "data.n_train", "data.noise_f", "data.noise_df")
@@ -16,14 +16,19 @@ def compare_settings(records: Sequence[RunRecord], names: Sequence[str]) -> tupl
     """Compare the settings `names` of runs, except those that change no result.
 
     Returns:
-        The keys in which the runs differ, further keys that not all runs have in common, and the keys whose values are
-        the same in all runs.
+        The keys in which the runs differ, further keys that not all runs have in common or that are remarks, and the
+        keys whose values are the same in all runs.
     """
     names = [name for name in names if not name.startswith(SAME_RESULT)]
     keys = differing([record.settings for record in records], names)
     values_of = {name: {as_text(record.settings.get(name, "")) for record in records} for name in names}
     uncommon = [name for name, values in values_of.items() if name not in keys and len(values) > 1]
-    return keys, uncommon, [name for name, values in values_of.items() if len(values) == 1]
+    return keys, uncommon + remarks_of(records), [name for name, values in values_of.items() if len(values) == 1]
+
+
+def remarks_of(records: Sequence[RunRecord]) -> list[str]:
+    """Return the keys of the remarks that any of the runs has; they change no result, and so divide no runs."""
+    return [key for key in REMARKS if any(key in record.settings for record in records)]
 
 
 def differing(runs: Sequence[Mapping[str, Any]], keys: Sequence[str]) -> list[str]:

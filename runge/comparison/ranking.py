@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from runge.comparison.differing_settings import compare_settings, divide
+from runge.comparison.differing_settings import compare_settings, divide, remarks_of
 from runge.comparison.groups import Group, Place, group
 from runge.comparison.lead import Difference, compare_with_best
 from runge.comparison.metric_columns import choose_metric
@@ -92,7 +92,7 @@ class Ranking:
 
     def csv(self) -> str:
         """Return a row per run: its status, its overrides, the settings in which the runs differ, all final figures."""
-        names = [*COLUMNS, *self.keys, *self.metrics]
+        names = [*COLUMNS, *remarks_of(self.records), *self.keys, *self.metrics]
         buffer = io.StringIO()
         writer = csv.writer(buffer, lineterminator="\n")
         writer.writerow(map(_csv_cell, names))

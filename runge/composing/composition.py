@@ -40,7 +40,7 @@ def register_resolvers() -> None:
     """
 
     def directory(resume: Any, path: str) -> str:
-        return claim(path) if resume is None else str(resumable(resume).path)
+        return claim(path) if resume is None else str(resumable(resume, may_have_finished=True).path)
 
     def share(portion: float, steps: Any, most: int | None = None) -> int | None:
         if not isinstance(steps, int | float):

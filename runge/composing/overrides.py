@@ -14,7 +14,7 @@ from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBase
 from runge.composing.composition import explain_value
 from runge.configuration.command_line import override_of
 from runge.configuration.errors import ConfigurationError, RunError, did_you_mean
-from runge.configuration.objects import CONFIGURATIONS, no_such_key
+from runge.configuration.unknown_keys import CONFIGURATIONS, no_such_key
 from runge.records.directories import refuse_links
 
 __all__ = ["as_sweep", "check_overrides", "explain", "quoted"]

@@ -10,10 +10,11 @@ from hydra.types import RunMode
 from omegaconf import DictConfig
 
 from runge.composing.composition import fixed_keys, options_of, plain_data
+from runge.composing.extension import asks_for_more_steps, extend
 from runge.composing.jobs import log_to_file
 from runge.configuration.command_line import command, key_of
 from runge.configuration.errors import ConfigurationError, RunError
-from runge.configuration.objects import SAME_BITS, digest, foreign, section
+from runge.configuration.objects import REMARKS, SAME_BITS, digest, foreign, section
 from runge.interruption import interruption
 from runge.records.directories import RunDirectory, RunState, resumable
 from runge.records.files import locked, printable, read_yaml
@@ -59,6 +60,8 @@ def train_composed(configuration: DictConfig, draw: "Draw", show: "Show | None" 
             member = Member(Settings.of(content), hydra.overrides.task, fixed=fixed)
             if not sweep:
                 check_rows(member, directory, directory.read_state())
+                if resuming:
+                    extend(directory, member.settings)
             elif (value := value_if_ended(member, directory)) is not None:
                 if isinstance(value, RunError):
                     raise value
@@ -103,24 +106,26 @@ def begin_run(configuration: DictConfig, directory: RunDirectory, sweep: bool) -
 
 def _resumed(composed: dict[str, Any], resume: Any, directory: RunDirectory) -> dict[str, Any]:
     """Return the configuration with which the run to resume was started, and check it against the command's."""
-    if resumable(resume).path.resolve() != directory.path.resolve():
+    if resumable(resume, may_have_finished=True).path.resolve() != directory.path.resolve():
         raise ConfigurationError("resume: a run resumes in its own directory; remove hydra.run.dir")
     try:
-        begun, *_ = directory.read_configuration()
+        begun, typed, _ = directory.read_configuration()
         begun |= {key: section(key, begun.get(key)) for key in ("data", "trainer")}
     except ConfigurationError as error:
         raise ConfigurationError(f"resume: {error}") from error
+    more_steps = asks_for_more_steps(composed, HydraConfig.get().overrides.task, begun, typed)
+    resumable(resume, may_have_finished=more_steps)
     if not directory.last.exists():
         log.warning("the run has no checkpoint of its own, and begins again")
     if digest(composed) == digest(begun):
         return composed
-    return _merged(composed, begun)
+    return _merged(composed, begun, more_steps)
 
 
-def _merged(composed: dict[str, Any], begun: dict[str, Any]) -> dict[str, Any]:
+def _merged(composed: dict[str, Any], begun: dict[str, Any], more_steps: bool) -> dict[str, Any]:
     """Return the configuration of a run's files, with the settings of the command that may differ from it."""
     keys = {override: key_of(override) for override in HydraConfig.get().overrides.task}
-    allowed, moved = {*SAME_BITS}, {}
+    allowed, moved = {*SAME_BITS, *(["trainer.max_steps"] if more_steps else [])}, {}
     if "_target_" in composed["data"] and "_target_" in begun["data"]:
         allowed |= {"data", "data.file"}  # a table may be in another place now
         moved = {"file": composed["data"]["file"]} if "data.file" in keys.values() else {}
@@ -142,12 +147,8 @@ def _merged(composed: dict[str, Any], begun: dict[str, Any]) -> dict[str, Any]:
         )
     trainer = {key: value for key, value in composed["trainer"].items() if f"trainer.{key}" in keys.values()}
     sections = {"data": {**begun["data"], **moved}, "trainer": {**begun["trainer"], **trainer}}
-    return {
-        **begun,
-        **sections,
-        "logger": composed.get("logger", {}),
-        **{key: composed[key] for key in ("objective", "pictures") if key in keys.values() or key not in begun},
-    }
+    others = [key for key in ("objective", "pictures", *REMARKS) if key in keys.values() or key not in begun]
+    return {**begun, **sections, "logger": composed.get("logger", {}), **{key: composed[key] for key in others}}
 
 
 def _fixed(sweep: Path) -> set[str]:

@@ -9,21 +9,22 @@ import re
 import sys
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any, TypeVar
 
-import yaml
 from pydantic import ValidationError
 
-from runge.configuration.errors import ConfigurationError, did_you_mean
+from runge.configuration.errors import ConfigurationError
+from runge.configuration.unknown_keys import CONFIGURATIONS, join, no_such_key
 
 T = TypeVar("T")
 
-_HERE = Path(__file__).resolve().parents[1]
-CONFIGURATIONS = _HERE / "conf" if (_HERE / "conf").is_dir() else _HERE.parent / "conf"
-"""The folder of the groups and the experiments: in the installed package, or beside it in a clone."""
+REMARKS = ("tags", "note")
+"""The keys that only a person reads."""
 
-SAME_BITS = ("resume", "logger", "pictures", "objective", "trainer.progress_bar", "trainer.checkpoint_seconds")
+SAME_BITS = (
+    *("resume", "logger", "pictures", "objective", "trainer.progress_bar", "trainer.checkpoint_seconds"),
+    *REMARKS,
+)
 """The keys and sections that change no bit of a run's result, so that a run may be resumed with others."""
 
 SAME_RESULT = (*SAME_BITS, "trainer.compile")
@@ -160,7 +161,7 @@ def class_and_arguments(
     for name, parameter in _checked(key, values, make).items():
         optional = parameter.default is not parameter.empty or parameter.kind == parameter.VAR_KEYWORD
         if name not in values and not optional:
-            raise ConfigurationError(f"{_join(key, name)}: is missing")
+            raise ConfigurationError(f"{join(key, name)}: is missing")
     return make, values
 
 
@@ -183,50 +184,6 @@ def _checked(key: str, names: Iterable[str], make: Callable[..., Any]) -> Mappin
         if name not in allowed and not takes_any:
             raise no_such_key(key, name, allowed)
     return allowed
-
-
-def no_such_key(key: str, name: str, allowed: Collection[str]) -> ConfigurationError:
-    """Return the error for a name that is no key of a section: it names the option that has it, or a similar key.
-
-    A key of the same name in another section is similar, too.
-
-    Example:
-        >>> print(no_such_key("data", "file", ["n_train", "n_val"]))
-        data.file: unknown key; data has n_train, n_val; only data=table has it: add that, or remove the key
-    """
-    options = {path.stem: path.read_text(encoding="utf-8") for path in sorted((CONFIGURATIONS / key).glob("*.yaml"))}
-    hint, has = "", f"{key or 'the top level'} has {', '.join(allowed) or 'none'}"
-    if having := [option for option, text in options.items() if key and name in _own_keys(key, text)]:
-        hint = f"; only {key}={' or '.join(having)} has it: add that, or remove the key"
-    elif name == "_target_":
-        hint = f"; +{_join(key, name)} adds a class of your own"
-    elif question := did_you_mean(name, _keys_by_name() | {similar: _join(key, similar) for similar in allowed}):
-        hint = f"; {question}"
-    return ConfigurationError(f"{_join(key, name)}: unknown key; {has}{hint}")
-
-
-_ELSEWHERE = {"epochs": "trainer.max_steps", "learning_rate": "optimizer.lr", "neurons": "model.width"}
-"""The keys by their names in other packages."""
-
-
-def _keys_by_name() -> dict[str, str]:
-    """Return the keys of all sections, such as `optimizer.lr`, by their last names, such as `lr`."""
-    content = yaml.safe_load((CONFIGURATIONS / "config.yaml").read_text(encoding="utf-8"))
-    sections = {name: keys for name, keys in content.items() if isinstance(keys, dict) and name != "hydra"}
-    pairs = {(name, key) for name, keys in sections.items() for key in keys}
-    for path in CONFIGURATIONS.glob("*/*.yaml"):
-        if (group := path.parent.name) != "experiment":
-            pairs |= {(group, key) for key in _own_keys(group, path.read_text(encoding="utf-8"))}
-    keys_by_name = dict(_ELSEWHERE)
-    for name, key in sorted(pairs):
-        keys_by_name[key] = f"{keys_by_name[key]} or {name}.{key}" if key in keys_by_name else f"{name}.{key}"
-    return keys_by_name
-
-
-def _own_keys(group: str, text: str) -> Collection[str]:
-    """Return the keys that an option's file sets in the section of its group."""
-    content = yaml.safe_load(text) or {}
-    return content.get(group) or {} if "# @package _global_" in text else content
 
 
 @contextmanager
@@ -270,12 +227,8 @@ def _explain(key: str, detail: Any) -> str:
     if isinstance(limit := next(iter(detail.get("ctx", {}).values()), None), float):  # 1e+12, not 1000000000000
         message = f"{message.rpartition(' ')[0]} {limit:g}"
     if not detail["loc"]:  # an error of the object as a whole: its text names the key
-        return _join(key, message)
-    return f"{_join(key, *detail['loc'])}: {message[0].lower()}{message[1:]}, got {detail['input']!r}"
-
-
-def _join(*names: Any) -> str:
-    return ".".join(str(name) for name in names if name != "")
+        return join(key, message)
+    return f"{join(key, *detail['loc'])}: {message[0].lower()}{message[1:]}, got {detail['input']!r}"
 
 
 _LONGEST_KEY = 500
@@ -291,7 +244,7 @@ def flatten(configuration: Mapping[str, Any], prefix: str = "") -> dict[str, boo
     """
     flat: dict[str, bool | float | int | str | None] = {}
     for name, value in configuration.items():
-        key = _join(prefix, name)
+        key = join(prefix, name)
         if len(key) > _LONGEST_KEY:  # or nested keys of a file would stand for more text than it has
             raise ValueError(f"{key[:40]}...: a key has more than {_LONGEST_KEY} letters")
         if isinstance(value, Mapping):

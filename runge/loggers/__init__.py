@@ -6,8 +6,9 @@ A logger is any class that derives from `lightning.pytorch.loggers.Logger`. Each
 
 The constructor receives its YAML parameters, plus `save_dir` (the run's directory), `run_name` (its overrides and the
 end of its path, at most 250 characters; also as a `name` whose default is None), `varied` (the overrides in which it
-differs from other runs of its sweep) and `start_step` (from which it resumes; 0 for a new run) if it accepts them and
-the YAML does not set them. Then the run calls
+differs from other runs of its sweep), `options` (the option of each group, such as `two_stage` of `schedule`) and
+`start_step` (from which it resumes; 0 for a new run) if it accepts them and the YAML does not set them. Then the run
+calls
 
 - `log_hyperparams(configuration)` when it starts;
 - `log_metrics(figures, step)` as soon as a row of the history is measured;
@@ -22,7 +23,7 @@ identity of a run depend on its loggers, so it can be resumed with others.
 
 import inspect
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from importlib import import_module
 from typing import Any
 
@@ -38,15 +39,12 @@ _EXTRAS = {MLFlowLogger: "mlflow", WandbLogger: "wandb"}
 """The packages of loggers, each of which is an extra of the same name."""
 
 
-def make_loggers(
-    entries: Mapping[str, Any], save_dir: str, run_name: str, start_step: int, varied: Sequence[str] = ()
-) -> list[Logger]:
+def make_loggers(entries: Mapping[str, Any], **run: Any) -> list[Logger]:
     """Make the loggers of one run, given the section `logger` and the arguments that a constructor may accept.
 
     Raises:
         ConfigurationError: an entry does not name a logger, or a parameter is unknown, missing or not allowed.
     """
-    run = {"save_dir": save_dir, "run_name": run_name, "start_step": start_step, "varied": list(varied)}
     loggers = []
     for name, entry in entries.items():
         try:
@@ -65,7 +63,7 @@ def check_loggers(entries: Mapping[str, Any]) -> None:
         ConfigurationError: an entry does not name a logger, a parameter is unknown, missing or not allowed, a package
             is missing, or the store cannot be used.
     """
-    run = {"save_dir": "", "run_name": "", "start_step": 0, "varied": []}
+    run = {"save_dir": "", "run_name": "", "start_step": 0, "varied": [], "options": {}}
     for name, entry in entries.items():
         make, values = class_and_arguments(f"logger.{name}", _complete(name, entry, run), Logger)
         if (extra := _EXTRAS.get(make)) is None:

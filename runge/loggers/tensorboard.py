@@ -19,22 +19,20 @@ from tensorboard.plugins.hparams.summary_v2 import hparams_pb
 from tensorboard.summary.writer.record_writer import RecordWriter
 from torch.utils.tensorboard.summary import custom_scalars, hparams
 
-from runge.configuration.objects import SAME_BITS, flatten
+from runge.configuration.objects import REMARKS, SAME_BITS, flatten
 from runge.configuration.validation import checked_call
-from runge.metrics import LAMBDA_D, TEST_MSE_DF, TEST_MSE_F, key
+from runge.metrics import LAMBDA_D, key
 
-LOGARITHMS = {
-    key("val", "mse_df"): "1 log10 val/mse_df",
-    key("val", "mse_f"): "1 log10 val/mse_f",
-    TEST_MSE_DF: "2 log10 test/mse_df",
-    TEST_MSE_F: "2 log10 test/mse_f",
-    key("train", "mse_df"): "3 log10 train/mse_df",
-    key("train", "mse_f"): "3 log10 train/mse_f",
-    LAMBDA_D: "4 log10 lambda_d",
-}
-"""The tags of the logarithms of figures. TensorBoard sorts tags; HPARAMS begins with the first five of all."""
+_ERRORS = [key(split, quantity) for split in ("test", "train", "val") for quantity in ("mse_df", "mse_f")]
 
-_LAYOUT = {"Errors of a run": {"log10 of the errors; lambda_d from where it is on": ("Multiline", ["^[134] "])}}
+LOGARITHMS = {**{error: f"errors/log10 {error}" for error in _ERRORS}, LAMBDA_D: "log10 lambda_d"}
+"""The tags of the logarithms of figures. HPARAMS begins with the first five of all tags, which TensorBoard sorts."""
+
+_SHOWN = "^(errors/log10 (train|val)/|log10 lambda_d)"
+_LAYOUT = {"Errors of a run": {"log10 of the errors; lambda_d from where it is on": ("Multiline", [_SHOWN])}}
+
+_MAIN = ("seed", "loss.lambda_d", "model.activation", "model.width", "optimizer.lr", *REMARKS)
+"""The keys that each row of HPARAMS has, so that the rows of several sweeps can be compared."""
 
 _LONGEST = 60
 """The most characters of a directory's name, because a path may have 260 in Windows."""
@@ -73,8 +71,9 @@ class TensorBoard(Logger):
     """A logger that writes TensorBoard's event files: curves, pictures, and a row of the HPARAMS table.
 
     The files are in `tensorboard/NUMBER SETTINGS/`, because TensorBoard calls a run by its path. A run that is resumed
-    continues in its directory. Only the settings that differ in a sweep are columns of HPARAMS, which TensorBoard
-    takes from all runs that it reads; an `Experiment` summary would hide those of all sweeps but one.
+    continues in its directory. The columns of HPARAMS are the options of the groups, a few main settings, and those
+    that differ in a sweep. TensorBoard takes them from all runs that it reads; an `Experiment` summary would hide those
+    of all sweeps but one.
 
     Each row of figures is one event. Lightning's `TensorBoardLogger` makes an event for each figure: those of 64 runs
     take 3.8 s of a core with it, and 0.34 s with this one. It also has a thread and an open file for each run of a
@@ -84,13 +83,14 @@ class TensorBoard(Logger):
         save_dir: the run's directory.
         start_step: the step from which the run resumes; 0 for a new one.
         varied: the overrides in which the run differs from others of its sweep.
+        options: the option of each group of its configuration, such as `two_stage_ramp` of `schedule`.
     """
 
     name, version = "tensorboard", ""  # pyright: ignore[reportAssignmentType, reportIncompatibleMethodOverride]
 
     @checked_call
-    def __init__(self, save_dir: str, start_step: int, varied: list[str]) -> None:
-        self._settings, self._run = settings(varied), Path(save_dir).resolve()
+    def __init__(self, save_dir: str, start_step: int, varied: list[str], options: dict[str, str]) -> None:
+        self._settings, self._options, self._run = settings(varied), options, Path(save_dir).resolve()
         begun = sorted((self._run / "tensorboard").rglob("events.*"))
         self._new = not any(file.stat().st_size for file in begun)
         named = self._run / "tensorboard" / label(self._run.name, self._settings)
@@ -108,10 +108,13 @@ class TensorBoard(Logger):
         """Collect a new run's row of the HPARAMS table, and the layout of its custom scalars."""
         if self._new:
             resolved = flatten(params)
-            values = {
+            sections = [name for name, content in params.items() if isinstance(content, Mapping)]
+            values = {name: self._options.get(name, resolved.get(name)) for name in (*sections, *_MAIN)}
+            values |= {
                 name: resolved[name] if isinstance(resolved.get(name), int | float) else text
                 for name, text in self._settings.items()
             }
+            values = {name: value for name, value in values.items() if value not in (None, "[]")}
             above = Path(*self._run.parent.parts[-2:]).as_posix()
             self._add(summary=hparams_pb(values, trial_id=f"{self._path.parent.name} ({above})"))
             self._add(summary=custom_scalars(_LAYOUT))

@@ -255,8 +255,8 @@ def refuse_links(directory: Path, key: str, is_sweep: bool = False) -> None:
                 )
 
 
-def resumable(path: Any) -> RunDirectory:
-    """Return the directory of a run that can be resumed.
+def resumable(path: Any, may_have_finished: bool = False) -> RunDirectory:
+    """Return the directory of a run that can be resumed; a finished one only if it may get more steps.
 
     Raises:
         ConfigurationError: the directory contains no run, or one that has finished or diverged.
@@ -269,8 +269,9 @@ def resumable(path: Any) -> RunDirectory:
         )
         how = setting("hydra.sweep.dir" if "multirun.yaml" in names else "hydra.run.dir", run.path)
         raise ConfigurationError(f"{rule}, {holds}; repeat the command of a run or sweep there with {how}")
-    if run.metrics.exists():
-        raise ConfigurationError(f"{rule}, which is finished")
+    if run.metrics.exists() and not may_have_finished:
+        how = f"{setting('trainer.start', run.path)} begins a new run with its function"
+        raise ConfigurationError(f"{rule}, which is finished; it needs a larger trainer.max_steps, or {how}")
     if (state := run.read_state()) is not None and state.status == "diverged":
         raise ConfigurationError(f"{rule}, which diverged: {state.message}")
     refuse_links(run.path, "resume")

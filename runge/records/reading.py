@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from runge.configuration.errors import ConfigurationError
-from runge.configuration.objects import SAME_RESULT, flatten
+from runge.configuration.objects import REMARKS, SAME_RESULT, flatten
 from runge.records.directories import ENDED, RunDirectory
 from runge.records.files import printable
 
@@ -96,7 +96,8 @@ def read(run: RunDirectory) -> RunRecord:
     content: dict[str, Any] = {}
     try:
         configuration, overrides, options = run.read_configuration()
-        content |= {"settings": _printable(flatten(configuration)), "overrides": printable(" ".join(overrides))}
+        given = {key: value for key, value in configuration.items() if value or key not in REMARKS}
+        content |= {"settings": _printable(flatten(given)), "overrides": printable(" ".join(overrides))}
         content["options"] = _printable(options)
         state = run.read_state()
         if state is None:

@@ -10,7 +10,7 @@ from typing import Any, cast
 
 from runge import machine
 from runge.configuration.errors import ConfigurationError, DivergedError, RunError
-from runge.configuration.objects import digest
+from runge.configuration.objects import REMARKS, digest
 from runge.data.channels import batch_size
 from runge.data.rows import Rows, read
 from runge.data.sampled import Data
@@ -189,8 +189,9 @@ class Member:
         return self.apart_from_seed(loss={**self.settings.configuration["loss"], "lambda_d": None}, sizes=self.sizes)
 
     def apart_from_seed(self, **replaced: Any) -> str:
-        """Return the configuration without seeds and fold, as text: runs that have it in common are one trial."""
-        content = {**self.settings.configuration, "seed": None, "data": self._data(), **replaced}
+        """Return the configuration without seeds, fold and remarks as text: runs with the same text are one trial."""
+        without = dict.fromkeys(("seed", *REMARKS))
+        content = {**self.settings.configuration, **without, "data": self._data(), **replaced}
         return json.dumps(content, sort_keys=True)
 
     def _data(self) -> dict[str, Any]:

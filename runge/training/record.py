@@ -84,12 +84,14 @@ class RunWriter:
         # MLflow's tables have 250 characters for a name.
         overrides = " ".join(self.member.overrides)[: 249 - len(place)]
         with self.attempt():
+            _, _, options = self.directory.read_configuration()
             self.loggers = make_loggers(
                 settings.logger,
                 save_dir=str(self.directory.path),
                 run_name=f"{overrides} {place}".lstrip(),
                 start_step=step,
                 varied=self.member.varied,
+                options=options,
             )
         hyperparameters = {key: value for key, value in settings.configuration.items() if key != "logger"}
         self.to_loggers(lambda logger: logger.log_hyperparams(hyperparameters))

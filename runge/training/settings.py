@@ -8,11 +8,12 @@ from itertools import accumulate
 from typing import Annotated, Any, Literal
 
 import torch
-from pydantic import BeforeValidator
+from pydantic import BeforeValidator, Field
 
 from runge.balance import Balance
 from runge.configuration.errors import ConfigurationError
-from runge.configuration.objects import build, function, no_such_key, section
+from runge.configuration.objects import build, function, section
+from runge.configuration.unknown_keys import no_such_key
 from runge.configuration.validation import Count, NonNegative, Positive, checked
 from runge.data.sampled import Data, SampleWeight
 from runge.data.seed import Seed
@@ -41,7 +42,7 @@ SECTIONS = (
 )
 """The required keys of a run's configuration; a table has none of `OF_FORMULAS`."""
 
-_OPTIONAL = ("logger", "metrics", "callbacks", "penalty", "objective", "pictures")
+_OPTIONAL = ("logger", "metrics", "callbacks", "penalty", "objective", "pictures", "tags", "note")
 
 
 @checked
@@ -63,6 +64,19 @@ class Loss:
     sample_weight: SampleWeight
     lambda_dd: NonNegative = 0.0
     terms: list[dict[str, Any]] = field(default_factory=list)
+
+
+@checked
+class Remarks:
+    """The keys `tags` and `note`, which a person reads.
+
+    Attributes:
+        tags: words of 1 to 64 characters, by which runs are found again.
+        note: a text; None: there is none.
+    """
+
+    tags: list[Annotated[str, Field(min_length=1, max_length=64)]]
+    note: str | None
 
 
 def _as_word(value: Any) -> Any:
@@ -145,6 +159,8 @@ class Settings:
         penalty: what takes the place of the squares in the loss; None: nothing.
         objective: the keys of the figures by which a sweeper chooses.
         pictures: whether the run is drawn; `auto`: unless it is one of a sweep.
+        tags: words by which the run is found again, which change nothing else.
+        note: a text about the run, likewise.
         given: the sections as they were made, each with the plain data that it was made of.
     """
 
@@ -166,6 +182,8 @@ class Settings:
     penalty: Penalty | None
     objective: Any
     pictures: bool | Literal["auto"]
+    tags: Sequence[str]
+    note: str | None
     given: Mapping[str, tuple[Any, Any]] = field(default_factory=dict, repr=False)
 
     @classmethod
@@ -192,6 +210,7 @@ class Settings:
         pictures = sections.get("pictures", "auto")
         if pictures != "auto" and not isinstance(pictures, bool):
             raise ConfigurationError(f"pictures: must be auto, true or false, got {pictures!r}")
+        remarks = build("", {"tags": sections.get("tags", []), "note": sections.get("note")}, Remarks)
         settings = cls(
             seed=build("", {"seed": sections["seed"]}, Seed),
             data=build("data", sections["data"], Table if of_table else Data),
@@ -214,6 +233,8 @@ class Settings:
             },
             objective=sections.get("objective", VAL_NRMSE),
             pictures=pictures,
+            tags=remarks.tags,
+            note=remarks.note,
         )
         return replace(settings, given={key: (getattr(settings, key), plain) for key, plain in sections.items()})
 

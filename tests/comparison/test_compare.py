@@ -6,6 +6,7 @@ import json
 import math
 import os
 import re
+import shutil
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -192,6 +193,24 @@ def test_keys_that_distinguish_no_runs(copy):
     runs = runge.runs(copy).set_index("run")
     assert math.isnan(runs.loc[str(copy / "0"), "test/mse_df"])
     assert runs.loc[str(copy / "1"), "test/mse_df"] > 1e-9
+
+
+def test_tags_and_notes_are_columns_where_there_are_any_and_divide_no_runs(copy):
+    plain = rank_directories([copy])
+    for ranking in (plain, rank_directories([copy / "0"])):
+        assert not {"tags", "note"} & {*ranking.csv().splitlines()[0].split(","), *runge.runs(copy)}
+    merge(copy / "0" / "run.json", tags=["first", "x"], note="the first")
+    merge(copy / "1" / "run.json", note="=1+1")
+    twin = shutil.copytree(copy / "0", copy / "10")
+    merge(twin / "run.json", note="a copy")
+    ranking = rank_directories([copy])
+    assert (ranking.keys, ranking.repetitions) == (plain.keys, 1)
+    assert [group.values for group in ranking.groups] == [group.values for group in plain.groups]
+    header, *rows = csv.reader(ranking.csv().splitlines())
+    of_run = {(row := dict(zip(header, line, strict=True)))["run"]: (row["tags"], row["note"]) for line in rows}
+    assert of_run[str(copy / "0")] == ("['first', 'x']", "the first")
+    assert of_run[str(copy / "2")] == ("", "")
+    assert page_data(copy)["others"] == ["tags", "note"]
 
 
 def test_notebook(sweep):

@@ -112,7 +112,7 @@ def test_full_event_file_stays_readable(tmp_path, monkeypatch):
     run = tmp_path / "run"
     (run / "tensorboard").mkdir(parents=True)
     (run / "tensorboard" / "events.0").touch()  # of a run whose first write failed
-    logger = TensorBoard(save_dir=str(run), start_step=0, varied=[])
+    logger = TensorBoard(save_dir=str(run), start_step=0, varied=[], options={})
     logger.log_hyperparams({})
     logger.log_metrics({"a": 1.0}, 1)
     logger.save()

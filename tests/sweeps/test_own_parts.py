@@ -8,6 +8,9 @@ import torch
 from lightning.pytorch.callbacks import Callback
 
 from runge.configuration.objects import digest
+from runge.sobolev.points import Points
+from runge.training.own_parts import check_metrics
+from tests.refusals import refuses
 from tests.sweeps.test_run import SHORT, at_step, figures, fit_alone, history, only_run, state
 from tests.test_loggers import RECORDER, calls
 
@@ -30,6 +33,41 @@ def total(r):
 
 def scalar(u, du, points):
     return (u - points.f).abs().max()
+
+
+def shared_error(u, du, points):
+    error = (u - points.f).square().sum((1, 2))
+    return error / error.sum()
+
+
+def shared_scale(u, du, points):
+    return (u - points.f).abs().amax((1, 2)) / points.f.abs().max()
+
+
+def shared_weight(u, du, points):
+    return (points.weight_df * (du - points.df).square()).sum((1, 2, 3)) / points.weight_df.mean()
+
+
+def shared_nan(u, du, points):
+    return (u - points.f).sum((1, 2)) + (torch.nan if len(u) > 1 else 0.0)
+
+
+def undefined(u, du, points):
+    return torch.full_like(u[:, 0, 0], torch.nan)
+
+
+def infinite(u, du, points):
+    return torch.ones_like(u[:, 0, 0]) / 0
+
+
+def round_off(u, du, points):
+    """Return the largest value, with an error of round-off that depends on the size of the stack."""
+    largest = u.abs().amax((1, 2))
+    return largest + len(u) * torch.finfo(u.dtype).eps * largest
+
+
+def count(u, du, points):
+    return ((u - points.f).abs() > 1).sum((1, 2))
 
 
 def broken(u, du, points):
@@ -61,6 +99,24 @@ class Watch(Callback):
 class Broken(Callback):
     def on_train_start(self, trainer, pl_module):
         raise RuntimeError("no luck")
+
+
+def made_up(members, dtype=torch.float64, scale=1.0):
+    """Return points of members that differ."""
+    x = torch.linspace(-1, 1, 9, dtype=dtype)[None, :, None] * torch.arange(1, members + 1)[:, None, None]
+    df = scale * torch.cos(x)[..., None]
+    return Points(x, scale * torch.sin(x), df, torch.ones_like(x), torch.ones_like(df), torch.ones_like(x.mT))
+
+
+@pytest.mark.parametrize("members", [1, 3])
+@pytest.mark.parametrize("scale", [1e-6, 1.0, 1e6, 0.0])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_a_metric_that_mixes_members_is_found_in_any_stack(members, scale, dtype):
+    points = made_up(members, dtype, scale)
+    for name in (shared_error, shared_nan, shared_weight, *([shared_scale] if scale else [])):
+        with refuses("metrics.mine", "", "must not depend on the other members of a stack"):
+            check_metrics({"mine": name}, points)
+    check_metrics({f.__name__: f for f in (worst, undefined, infinite, round_off, count)}, points)
 
 
 WATCH = f"+callbacks.watch._target_={HERE}.Watch"

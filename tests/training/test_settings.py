@@ -9,6 +9,7 @@ from runge.configuration.objects import digest
 from runge.data.seed import Seed
 from runge.optimizers import LevenbergMarquardt
 from runge.sampling import Random
+from runge.training.member import Member
 from runge.training.settings import Settings
 
 SECTIONS = (
@@ -54,3 +55,16 @@ def test_a_section_that_was_replaced_is_in_the_plain_form(configuration):
 def test_settings_do_not_change(configuration):
     with pytest.raises(FrozenInstanceError):
         Settings.of(configuration()).seed = Seed(seed=1)  # pyright: ignore[reportAttributeAccessIssue]
+
+
+def test_remarks_change_neither_the_identity_of_a_run_nor_what_it_shares(configuration):
+    plain, remarked = configuration(), configuration("tags=[paper,2d]", "note='of the first draft'", "logger=wandb")
+    assert (remarked["tags"], remarked["note"]) == (["paper", "2d"], "of the first draft")
+    assert remarked["logger"]["wandb"].items() >= {"notes": remarked["note"], "project": "runge"}.items()
+    assert remarked["logger"]["wandb"]["tags"] == remarked["tags"]
+    assert digest(remarked) == digest(plain)
+    one, other = (Member(Settings.of({**content, "logger": {}})) for content in (plain, remarked))
+    assert other.settings.configuration["note"] == "of the first draft"
+    assert one.shared() == other.shared()
+    assert one.kind() == other.kind()
+    assert one.apart_from_seed() == other.apart_from_seed()
