@@ -13,7 +13,7 @@ from runge.composing.overrides import as_sweep
 from runge.composing.session import Command, session
 from runge.composing.task import train_composed
 from runge.configuration.command_line import key_of, override_of
-from runge.configuration.errors import ConfigurationError, RunError
+from runge.configuration.errors import ConfigurationError, RunError, python_words
 from runge.data.memory import FRAME, file_of
 from runge.interface.outcomes import Answer, Comparison, Run
 from runge.records.directories import RunDirectory, discard_sweep
@@ -30,6 +30,7 @@ Directory = str | os.PathLike[str] | None
 Verb = Literal["fit", "train", "sweep"]
 
 
+@python_words()
 def fit(data: str | os.PathLike[str] | InMemory, *overrides: str, directory: Directory = None) -> Answer:
     """Find the best fit of a table or a formula, as `runge fit` does.
 
@@ -85,6 +86,7 @@ def fit(data: str | os.PathLike[str] | InMemory, *overrides: str, directory: Dir
     return answer
 
 
+@python_words()
 def train(*arguments: str | InMemory, directory: Directory = None) -> Run:
     """Train one run, as `runge train OVERRIDES` does.
 
@@ -110,13 +112,14 @@ def train(*arguments: str | InMemory, directory: Directory = None) -> Run:
         (('x',), ('y',))
         >>> train("model.width=0")
         Traceback (most recent call last):
-        runge.configuration.errors.ConfigurationError: model.width: should be greater than or equal to 1, got 0
+        runge.ConfigurationError: model.width: should be greater than or equal to 1, got 0
     """
     with _commanded("train", arguments, directory) as command:
         command.run(_train_job)
     return Run(command.directory)
 
 
+@python_words()
 def sweep(*arguments: str | InMemory, directory: Directory = None) -> Comparison:
     """Train the runs of a sweep, as `runge train -m OVERRIDES` does, and compare them.
 
@@ -149,7 +152,7 @@ def sweep(*arguments: str | InMemory, directory: Directory = None) -> Comparison
     if not finished:
         raise RunError(failure)
     if failure:
-        warnings.warn(f"{finished} of {len(compared.records)} runs finished; {failure}", stacklevel=2)
+        warnings.warn(f"{finished} of {len(compared.records)} runs finished; {failure}", stacklevel=3)
     return compared
 
 

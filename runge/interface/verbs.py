@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Union
 
 from runge.comparison.html_report import write_report
-from runge.configuration.errors import ConfigurationError
+from runge.configuration.errors import ConfigurationError, python_words
 from runge.interface.outcomes import Comparison
 from runge.records.reading import find
 
@@ -117,6 +117,7 @@ def suggest(
     return next_rows.suggest_for(*next_rows.fitted(os.fspath(sweep)), points, box, candidates, seed)
 
 
+@python_words()
 def export(
     run: Trained,
     to: str,
@@ -199,6 +200,7 @@ def draw(directory: Directory) -> dict[str, "Figure"]:
     return drawing.draw(directory) if is_run else drawing.draw_answer(directory)
 
 
+@python_words()
 def compare(
     *directories: Directory,
     metric: str | None = None,
