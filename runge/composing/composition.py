@@ -34,7 +34,7 @@ LOCK = threading.RLock()
 def register_resolvers() -> None:
     """Register the resolvers of the configuration, and Hydra's.
 
-    - `${runge.directory:RESUME,PATH}` is the run to resume, or else a new directory PATH, numbered if it exists already.
+    - `${runge.directory:RESUME,PATH}` is the run to resume, or else a new directory PATH, numbered if it exists.
     - `${runge.share:SHARE,STEPS}` is a share of the steps, rounded; with a third argument MOST rounded down, from 1 to
       MOST.
     - `${runge.record:DIRECTORY}` is where Hydra writes its record of a job until `RunDirectory.begin` renames it; in

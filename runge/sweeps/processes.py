@@ -1,17 +1,22 @@
 """Tasks in processes of their own: arguments go in, reports and results come out; one that dies affects no other."""
 
+import atexit
 import gc
+import importlib
 import logging
+import math
 import multiprocessing
 import os
+import pickle
 import signal
+import subprocess
 import sys
 import threading
 import traceback
 from collections.abc import Callable, Generator, Sequence
 from contextlib import suppress
 from multiprocessing.connection import Connection, wait
-from typing import Any
+from typing import Any, NamedTuple
 
 from runge import machine
 from runge.configuration.errors import ConfigurationError, RunError, describe, is_out_of_memory
@@ -22,34 +27,86 @@ Task = Callable[[Report], Any]
 
 _SECONDS_BETWEEN_LOOKS = 0.2
 
+LOADED = "runge.sweeps.worker", "runge.training.train", "pandas"
+"""The modules that a server loads once for all processes."""
 
-def start_loading() -> Any:
-    """Return the context of the processes. On Linux begin to load their modules, once for all, in a server.
+_SERVE = """\
+import sys
+from multiprocessing.connection import Connection
+host = Connection(int(sys.argv[1]))
+sys.path[:] = host.recv()
+from runge.sweeps.processes import serve
+serve(host)
+"""
 
-    Further calls do nothing.
+
+class _Server(NamedTuple):
+    """A server: its process, the connection to it, and the process that has started it."""
+
+    process: subprocess.Popen[bytes]
+    connection: Connection
+    host: int
+
+
+_server: _Server | None = None
+
+
+def start_loading() -> _Server | None:
+    """Return the server of the processes, which begins to load their modules; None: there is none on this system.
+
+    The server of `multiprocessing` would be that of the program that calls the package, too. Further calls return the
+    same server.
     """
+    global _server
     if sys.platform != "linux":
-        return multiprocessing.get_context("spawn")
-    from multiprocessing import forkserver, resource_tracker
+        return None
+    if _server is None or _server.host != os.getpid():
+        ours, theirs = multiprocessing.Pipe()
+        # With -P the working directory is not on the import path. Signals to the whole group of processes, such as
+        # Ctrl-C, concern the commanding process alone, which passes them on.
+        words = [sys.executable, "-P", "-c", _SERVE, str(theirs.fileno())]
+        process = subprocess.Popen(words, pass_fds=[theirs.fileno()], stdin=subprocess.DEVNULL, process_group=0)
+        theirs.close()
+        ours.send(sys.path)
+        _server = _Server(process, ours, os.getpid())
+    return _server
 
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["runge.sweeps.worker", "runge.training.train", "pandas"])
-    # Signals to the whole group of processes, such as Ctrl-C, concern the commanding process alone, which passes
-    # them on. The server and its children inherit the mask; the system keeps signals until a child lets them through.
-    # Both begin with `python -c`, for which Python would put the working directory first on the import path.
-    is_given = bool(os.environ.get("PYTHONSAFEPATH"))
-    os.environ["PYTHONSAFEPATH"] = "1"
-    try:
-        resource_tracker.ensure_running()  # it would let the signals through again
-        before = signal.pthread_sigmask(signal.SIG_BLOCK, ENDING)
-        try:
-            forkserver.ensure_running()
-        finally:
-            signal.pthread_sigmask(signal.SIG_SETMASK, before)
-    finally:
-        if not is_given:
-            del os.environ["PYTHONSAFEPATH"]
-    return context
+
+@atexit.register
+def stop_loading() -> None:
+    """End the server; processes that it has started end as if the command had been killed."""
+    global _server
+    if _server and _server.host == os.getpid():
+        _server.process.kill()
+        _server.process.wait()
+        _server.connection.close()
+    _server = None
+
+
+def serve(host: Connection) -> None:
+    """Do the tasks that a host sends, in processes that are forked from this one, until the host has ended."""
+    signal.pthread_sigmask(signal.SIG_BLOCK, ENDING)  # until a process lets them through, after the fork
+    for module in LOADED:
+        importlib.import_module(module)
+    context = multiprocessing.get_context("fork")
+
+    def look() -> None:
+        if host.poll():
+            interruption.deadline = -math.inf if host.recv() else math.inf
+            raise KeyboardInterrupt
+
+    with suppress(EOFError, OSError):
+        while True:
+            while isinstance(batch := host.recv(), bool):  # a request to end that came too late
+                pass
+            directory, sys.path[:], tasks, processes, threads = batch
+            os.chdir(directory)
+            results = _run(context, tasks, processes, threads, lambda value: host.send(("report", value)), look)
+            with suppress(KeyboardInterrupt):
+                for result in results:
+                    host.send(("result", result))
+            interruption.deadline = math.inf
+            host.send(("end", None))
 
 
 def run_tasks(
@@ -67,8 +124,40 @@ def run_tasks(
         for number, task in enumerate(tasks):
             yield number, attempt(task, report)
         return
-    context, waiting = start_loading(), list(enumerate(tasks))
-    busy = dict[Any, tuple[int, Any]]()
+    work = [pickle.dumps(task) for task in tasks], processes, threads
+    if (server := start_loading()) is None:
+        yield from _run(multiprocessing.get_context("spawn"), *work, report, interruption.check)
+        return
+    kind, left = "", {*range(len(tasks))}
+    try:
+        server.connection.send((os.getcwd(), sys.path, *work))
+        while kind not in ("end", "death"):
+            if server.connection.poll(_SECONDS_BETWEEN_LOOKS):
+                kind, value = _receive(server.connection)
+                if kind == "report":
+                    report(value)
+                elif kind == "result":
+                    left.remove(value[0])
+                    yield value
+            interruption.check()
+    finally:
+        interruption.obey()
+        with suppress(OSError):
+            if kind not in ("end", "death"):
+                server.connection.send(interruption.time_is_over)
+        while kind not in ("end", "death"):
+            kind, _ = _receive(server.connection)
+        if kind == "death":
+            stop_loading()
+    for number in left:
+        yield number, RunError(_death(server.process.wait()))
+
+
+def _run(
+    context: Any, tasks: Sequence[bytes], processes: int, threads: int, report: Report, look: Callable[[], object]
+) -> Generator[tuple[int, Any], None, None]:
+    """Do pickled tasks as `run_tasks`; `look` is called often, and raises an error if they are to be ended."""
+    waiting, busy = list(enumerate(tasks)), dict[Any, tuple[int, Any]]()
     try:
         while waiting or busy:
             while waiting and len(busy) < processes:
@@ -86,7 +175,7 @@ def run_tasks(
                     number, process = busy.pop(connection)
                     process.join()
                     yield number, value if kind == "result" else RunError(_death(process.exitcode))
-            interruption.check()
+            look()
     finally:
         interruption.obey()
         over = interruption.time_is_over  # then nothing of them is kept
@@ -125,9 +214,9 @@ def _death(code: int) -> str:
     return f"its process was killed by {name}{why}"
 
 
-def _work(connection: Connection, task: Task, threads: int) -> None:
+def _work(connection: Connection, task: bytes, threads: int) -> None:
     logging.raiseExceptions = False  # as in the commanding process
-    gc.freeze()  # what the server has loaded stays
+    gc.freeze()  # what has been loaded stays
     if hasattr(os, "setpgid"):
         os.setpgid(0, 0)  # Ctrl-C reaches the commanding process alone, which passes it on
     machine.limit_threads(threads)
@@ -143,12 +232,12 @@ def _work(connection: Connection, task: Task, threads: int) -> None:
         parent.join()
         os.kill(os.getpid(), signal.SIGTERM)
 
-    with suppress(KeyboardInterrupt), interruption.handled():
+    with suppress(KeyboardInterrupt), interruption.handled(*ENDING):
         threading.Thread(target=end_with_parent, daemon=True).start()
         if hasattr(signal, "pthread_sigmask"):
             signal.pthread_sigmask(signal.SIG_UNBLOCK, ENDING)
         try:
-            value = attempt(task, lambda value: send("report", value))
+            value = attempt(lambda report: pickle.loads(task)(report), lambda value: send("report", value))
         except SystemExit as end:
             value = RunError(str(end.code).removeprefix("error: "))
         send("result", value)

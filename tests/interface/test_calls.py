@@ -267,7 +267,7 @@ def test_a_run_that_diverges_raises_and_is_kept():
 def test_a_run_that_is_interrupted_resumes_with_the_same_bits(trained, monkeypatch):
     with monkeypatch.context() as patch:
         patch.setattr(INTERRUPTED, interrupted_at(10))
-        with pytest.raises(KeyboardInterrupt, match="continue with runge.train..resume=") as interrupt:
+        with pytest.raises(KeyboardInterrupt, match=r"continue with runge\.train\(.resume=") as interrupt:
             runge.train(*DRAWN, directory="run")
     assert "interrupted at step 10" in str(interrupt.value)
     assert runge.Run("run").status == "interrupted"

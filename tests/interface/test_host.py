@@ -28,7 +28,6 @@ from tests.sweeps.commands import TINY_SEARCH
 pytestmark = pytest.mark.usefixtures("in_folder")
 
 TINY = ("trainer.max_steps=20", "trainer.log_every=5", "model.width=8", "model.depth=1")
-SWEEP = (*TINY, "hydra.launcher.processes=1", "seed=0,1")
 LOGGERS = "", "runge", "lightning", "lightning.pytorch", "hydra"
 
 
@@ -47,7 +46,7 @@ def state():
         "filters of warnings": warnings.filters[:],
         "matplotlib": (matplotlib.get_backend(), dict(matplotlib.rcParams)),
         "torch": (torch.get_num_threads(), torch.is_grad_enabled(), torch.get_default_dtype()),
-        "random numbers": (torch.get_rng_state().tolist(), repr(np.random.get_state()), random.getstate()),
+        "random numbers": (torch.get_rng_state().tolist(), repr(np.random.get_state()), random.getstate()),  # noqa: NPY002
         "streams": (sys.stdout, sys.stderr, sys.stdin, sys.excepthook),
         "environment": {*os.environ.items()},
         "paths": (os.getcwd(), sys.path[:], sys.argv[:]),
@@ -99,25 +98,31 @@ def host(monkeypatch, tmp_path):
         OmegaConf.clear_resolver(name)
 
 
-def test_no_verb_takes_anything_from_its_host(host, capfd):
-    printed, alarms = host
+def mistake():
+    with pytest.raises(runge.ConfigurationError, match="unknown key"):
+        runge.train("model.widht=8")
+
+
+@pytest.mark.parametrize("processes", [1, pytest.param(2, marks=pytest.mark.nightly)])
+def test_no_verb_takes_anything_from_its_host(processes, host, capfd):
+    (_, alarms), trained_by = host, [f"hydra.launcher.processes={processes}"]
     x = np.linspace(0, 1, 40)
     table = pandas.DataFrame({"x": x, "y": np.sin(3 * x), "dy_dx": 3 * np.cos(3 * x)})
-    one = [override for override in TINY_SEARCH if "tables" not in override and not override.startswith("data=")]
+    left_out = "~search.tables", "+search.tables", "data=", "hydra.launcher"
+    search = *(one for one in TINY_SEARCH if not one.startswith(left_out)), *ONE, *TINY[:1], *trained_by
+    estimator = runge.SobolevRegressor(max_steps=20, width=8, random_state=0)
     verbs = {
         "train": lambda: runge.train(table, *TINY, directory="run"),
-        "sweep": lambda: runge.sweep(table, *SWEEP, directory="sweep"),
-        "fit": lambda: runge.fit(table, *one, *ONE, "trainer.max_steps=20", directory="fit"),
+        "sweep": lambda: runge.sweep(table, *TINY, *trained_by, "seed=0,1", directory="sweep"),
+        "fit": lambda: runge.fit(table, *search, directory="fit"),
         "check": lambda: runge.check(table),
         "predict": lambda: runge.predict("run", table, 0.5),
         "suggest": lambda: runge.suggest("sweep", 3),
         "export": lambda: runge.export("run", "c"),
         "draw": lambda: runge.draw("run"),
         "compare": lambda: runge.compare("run", "sweep", out="report"),
-        "mistake": lambda: pytest.raises(runge.ConfigurationError, runge.train, "model.widht=8"),
-        "estimator": lambda: runge.SobolevRegressor(max_steps=20, width=8, random_state=0).fit(
-            x[:, None], np.sin(x), dydx=np.cos(x)
-        ),
+        "mistake": mistake,
+        "estimator": lambda: estimator.fit(x[:, None], np.sin(x), dydx=np.cos(x)),
     }
     for name, verb in verbs.items():
         del alarms[:]

@@ -157,7 +157,7 @@ class Forecast(pl.Callback):
 
 
 class ProgressBar(pl.Callback):
-    """A progress bar in a terminal or a notebook that counts optimiser steps and shows both errors, lambda_d and the time left.
+    """A progress bar in a terminal or a notebook: optimiser steps, both errors, lambda_d and the time left.
 
     Args:
         steps: the number of steps of the run.

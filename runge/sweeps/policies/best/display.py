@@ -1,4 +1,4 @@
-"""What a search shows while it trains: in a terminal or a notebook a display that is kept up to date, elsewhere a line a round."""
+"""What a search shows while it trains: a display in a terminal or a notebook, elsewhere a line a round."""
 
 import logging
 import time
