@@ -19,16 +19,5 @@ from runge.sobolev.activations import Activation as Activation
 from runge.sobolev.points import Points as Points
 from runge.targets import Target as Target
 
-__all__ = [
-    "Activation",
-    "Balance",
-    "Count",
-    "Look",
-    "Natural",
-    "Optimizer",
-    "Periodic",
-    "Points",
-    "Positive",
-    "Problem",
-]
-__all__ += ["Sampling", "Schedule", "Target", "checked"]
+__all__ = ["Activation", "Balance", "Count", "Look", "Natural", "Optimizer", "Periodic", "Points", "Positive"]
+__all__ += ["Problem", "Sampling", "Schedule", "Target", "checked"]

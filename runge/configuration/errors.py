@@ -48,11 +48,10 @@ def python_words() -> Iterator[None]:
     try:
         yield
     except (ValueError, RunError, KeyboardInterrupt) as error:
-        match error.args:
-            case (str(message),):
-                for word, name in _IN_PYTHON.items():
-                    message = re.sub(word, name, message)
-                error.args = (message,)
+        message = str(error)
+        for word, name in _IN_PYTHON.items():
+            message = re.sub(word, name, message)
+        error.args = (message,)
         raise
 
 

@@ -1,6 +1,8 @@
 """A trained function, or the mean over several: an ordinary module that knows its errors and its training data."""
 
+import html
 import warnings
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from functools import cached_property
@@ -84,6 +86,22 @@ class Function(MeanNetwork):
         self.groups = groups_by_rows(rows)
         if calibration is not None:
             self.calibration = calibration
+
+    def __repr__(self) -> str:
+        """Return inputs, outputs, networks, and, if known, the median error of each output where networks agree."""
+        counts = Counter[str]()
+        for one in self.networks:
+            counts[f"{len(one.shapes) - 1} x {one.shapes[0][1]} {one.activation_name}"] += one.members
+        texts = [f"{', '.join(self.inputs)} -> {', '.join(self.outputs)}"]
+        texts += [f"{count} network{'s'[: count != 1]} of {size}" for size, count in counts.items()]
+        with suppress(KeyError, ValueError):  # they are not known, or too few
+            calibration: Calibration = vars(self)["calibration"]
+            errors = np.multiply(calibration.factors(0.5), calibration.floors)[: len(self.outputs)]
+            texts.append(f"median errors {', '.join(f'{error:.1e}' for error in errors)}")
+        return "; ".join(texts)
+
+    def _repr_html_(self) -> str:
+        return f"<p>{html.escape(repr(self))}</p>"
 
     def forward(self, x: Argument) -> Any:
         """Return the value u(x).

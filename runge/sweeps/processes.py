@@ -16,7 +16,7 @@ import traceback
 from collections.abc import Callable, Generator, Sequence
 from contextlib import suppress
 from multiprocessing.connection import Connection, wait
-from typing import Any, NamedTuple
+from typing import Any
 
 from runge import machine
 from runge.configuration.errors import ConfigurationError, RunError, describe, is_out_of_memory
@@ -30,28 +30,12 @@ _SECONDS_BETWEEN_LOOKS = 0.2
 LOADED = "runge.sweeps.worker", "runge.training.train", "pandas"
 """The modules that a server loads once for all processes."""
 
-_SERVE = """\
-import sys
-from multiprocessing.connection import Connection
-host = Connection(int(sys.argv[1]))
-sys.path[:] = host.recv()
-from runge.sweeps.processes import serve
-serve(host)
-"""
+Server = tuple[subprocess.Popen[bytes], Connection]
+
+_server: Server | None = None
 
 
-class _Server(NamedTuple):
-    """A server: its process, the connection to it, and the process that has started it."""
-
-    process: subprocess.Popen[bytes]
-    connection: Connection
-    host: int
-
-
-_server: _Server | None = None
-
-
-def start_loading() -> _Server | None:
+def start_loading() -> Server | None:
     """Return the server of the processes, which begins to load their modules; None: there is none on this system.
 
     The server of `multiprocessing` would be that of the program that calls the package, too. Further calls return the
@@ -60,15 +44,15 @@ def start_loading() -> _Server | None:
     global _server
     if sys.platform != "linux":
         return None
-    if _server is None or _server.host != os.getpid():
+    if _server is None:
         ours, theirs = multiprocessing.Pipe()
         # With -P the working directory is not on the import path. Signals to the whole group of processes, such as
         # Ctrl-C, concern the commanding process alone, which passes them on.
-        words = [sys.executable, "-P", "-c", _SERVE, str(theirs.fileno())]
-        process = subprocess.Popen(words, pass_fds=[theirs.fileno()], stdin=subprocess.DEVNULL, process_group=0)
+        serving = f"from runge.sweeps.processes import serve; serve({theirs.fileno()})"
+        words, path = [sys.executable, "-P", "-c", serving], {"PYTHONPATH": os.pathsep.join(sys.path)}
+        process = subprocess.Popen(words, pass_fds=[theirs.fileno()], env=os.environ | path, process_group=0)
         theirs.close()
-        ours.send(sys.path)
-        _server = _Server(process, ours, os.getpid())
+        _server = process, ours
     return _server
 
 
@@ -76,15 +60,17 @@ def start_loading() -> _Server | None:
 def stop_loading() -> None:
     """End the server; processes that it has started end as if the command had been killed."""
     global _server
-    if _server and _server.host == os.getpid():
-        _server.process.kill()
-        _server.process.wait()
-        _server.connection.close()
+    if _server:
+        process, connection = _server
+        process.kill()
+        process.wait()
+        connection.close()
     _server = None
 
 
-def serve(host: Connection) -> None:
-    """Do the tasks that a host sends, in processes that are forked from this one, until the host has ended."""
+def serve(file: int) -> None:
+    """Do the tasks that a host sends to an open file, in processes forked from this one, until the host has ended."""
+    host = Connection(file)
     signal.pthread_sigmask(signal.SIG_BLOCK, ENDING)  # until a process lets them through, after the fork
     for module in LOADED:
         importlib.import_module(module)
@@ -99,9 +85,9 @@ def serve(host: Connection) -> None:
         while True:
             while isinstance(batch := host.recv(), bool):  # a request to end that came too late
                 pass
-            directory, sys.path[:], tasks, processes, threads = batch
+            directory, *work = batch
             os.chdir(directory)
-            results = _run(context, tasks, processes, threads, lambda value: host.send(("report", value)), look)
+            results = _run(context, lambda value: host.send(("report", value)), look, *work)
             with suppress(KeyboardInterrupt):
                 for result in results:
                     host.send(("result", result))
@@ -126,14 +112,14 @@ def run_tasks(
         return
     work = [pickle.dumps(task) for task in tasks], processes, threads
     if (server := start_loading()) is None:
-        yield from _run(multiprocessing.get_context("spawn"), *work, report, interruption.check)
+        yield from _run(multiprocessing.get_context("spawn"), report, interruption.check, *work)
         return
-    kind, left = "", {*range(len(tasks))}
+    (process, connection), kind, left = server, "", {*range(len(tasks))}
     try:
-        server.connection.send((os.getcwd(), sys.path, *work))
+        connection.send((os.getcwd(), *work))
         while kind not in ("end", "death"):
-            if server.connection.poll(_SECONDS_BETWEEN_LOOKS):
-                kind, value = _receive(server.connection)
+            if connection.poll(_SECONDS_BETWEEN_LOOKS):
+                kind, value = _receive(connection)
                 if kind == "report":
                     report(value)
                 elif kind == "result":
@@ -144,17 +130,17 @@ def run_tasks(
         interruption.obey()
         with suppress(OSError):
             if kind not in ("end", "death"):
-                server.connection.send(interruption.time_is_over)
+                connection.send(interruption.time_is_over)
         while kind not in ("end", "death"):
-            kind, _ = _receive(server.connection)
+            kind, _ = _receive(connection)
         if kind == "death":
             stop_loading()
     for number in left:
-        yield number, RunError(_death(server.process.wait()))
+        yield number, RunError(_death(process.wait()))
 
 
 def _run(
-    context: Any, tasks: Sequence[bytes], processes: int, threads: int, report: Report, look: Callable[[], object]
+    context: Any, report: Report, look: Callable[[], object], tasks: Sequence[bytes], processes: int, threads: int
 ) -> Generator[tuple[int, Any], None, None]:
     """Do pickled tasks as `run_tasks`; `look` is called often, and raises an error if they are to be ended."""
     waiting, busy = list(enumerate(tasks)), dict[Any, tuple[int, Any]]()

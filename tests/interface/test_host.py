@@ -22,6 +22,8 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import OmegaConf
 
 import runge
+from runge.sweeps.policies.best.display import Display
+from runge.training.callbacks.history import ProgressBar
 from tests.commands.conftest import ONE
 from tests.sweeps.commands import TINY_SEARCH
 
@@ -138,3 +140,11 @@ def test_no_verb_takes_anything_from_its_host(processes, host, capfd):
     count = out.count("tick")
     assert count > 100
     assert out == "".join(f"tick {number}\n" for number in range(count))
+
+
+def test_progress_is_shown_in_a_notebook(monkeypatch):
+    assert ProgressBar(10, 0).bar.disable
+    assert Display(list, 60, shown=True).live is None
+    monkeypatch.setattr("rich.console._is_jupyter", lambda: True)
+    assert not ProgressBar(10, 0).bar.disable
+    assert Display(list, 60, shown=True).live
