@@ -230,7 +230,7 @@ def hang(patch):
     """Send a signal in a step that does not end, as during compilation: the run stays as it was last saved."""
 
     def never_end():
-        signal.raise_signal(signal.SIGTERM)
+        signal.raise_signal(signal.SIGINT)
         time.sleep(60)
 
     patch.setattr(Interruption, "PATIENCE", 0.2)
