@@ -59,7 +59,8 @@ def launch(
         For each job the values of its objective, or the error with which it ended, as Hydra's launchers return them.
     """
     log_as_sweep(command.config)
-    directory = command.directory
+    directory, console = command.directory, Console(stderr=True)
+    quiet |= command.quiet and not (console.is_terminal or console.is_jupyter)
     try:
         launcher = build("hydra.launcher", settings, LauncherSettings)
         slurm = launcher.cluster == "slurm"
