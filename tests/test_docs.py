@@ -70,12 +70,17 @@ def test_extensions_of_ones_own_run(line, one_core, folder, monkeypatch):
 
 
 @pytest.mark.filterwarnings("ignore:The number of training batches")  # Lightning's advice, where a logger is on
-def test_a_trainer_of_ones_own():
+def test_a_trainer_of_ones_own(tmp_path, monkeypatch, fresh_seeds):
     code = "\n".join(blocks("howto/lightning.md"))
+    for long, short in (("epochs=80", "epochs=2"), ("epochs=10", "epochs=2"), ("=2000", "=130"), ("=250", "=130")):
+        code = code.replace(long, short)
+    monkeypatch.chdir(tmp_path)
     names = {}
-    exec(code.replace("max_epochs=80", "max_epochs=2").replace("latest_step=2000", "latest_step=130"), names)
-    assert int(names["module"].step) == 200
-    assert int(names["module"].switched_on) == 130
+    exec(code, names)
+    for module in (names["plain"], names["module"]):
+        assert int(module.step) == 200
+        assert {*module.switched_on.tolist()} == {130}
+    assert (int(names["mine"].step), names["mine"].trainer.optimizers[0].param_groups[0]["lr"]) == (100, 0.01)
     assert names["u"](0.5).item() == pytest.approx(1 / (1 + 25 * 0.5**2), abs=0.5)
 
 

@@ -1,6 +1,7 @@
 """Metrics, callbacks and penalties of a user's own, in single runs and in stacks."""
 
 import csv
+import shutil
 import signal
 from typing import ClassVar
 
@@ -8,11 +9,13 @@ import numpy as np
 import pytest
 import torch
 from lightning.pytorch.callbacks import Callback
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 import runge
 from runge.configuration.objects import digest
 from runge.sobolev.points import Points
 from runge.training.own_parts import check_metrics
+from tests.conftest import ROOT
 from tests.refusals import refuses
 from tests.sweeps.test_run import SHORT, at_step, check_equal, figures, fit_alone, history, only_run, state
 from tests.test_loggers import RECORDER, calls
@@ -268,6 +271,23 @@ def test_an_activation_that_is_a_torch_module(fit):
     ours = figures(fit("ours", *SHORT, "model.activation=silu", "trainer.precision=64"))
     assert own["val/loss"] == pytest.approx(ours["val/loss"], rel=1e-9)
     assert runge.load("own").derivative(0.2) == pytest.approx(float(runge.load("ours").derivative(0.2)))
+
+
+def test_a_folder_with_parts_of_all_kinds(finish, tmp_path, monkeypatch):
+    """A sweep of the researcher's example: its report, and in TensorBoard what its callback logs."""
+    shutil.copytree(ROOT / "examples/own", tmp_path, dirs_exist_ok=True)
+    monkeypatch.syspath_prepend(tmp_path)
+    short = ("trainer.max_steps=40", "trainer.log_every=10", "data.n_val=16", "data.n_test=31", "model.width=8")
+    own = ("--config-dir", str(tmp_path / "conf"), "experiment=waves", "seed=0,1,2", *short)
+    said = finish("-m", *own, "hydra.launcher.processes=1", "hydra.sweep.dir=sweep")
+    assert "3 runs by test/mse_df" in said
+    assert "test/largest" in (tmp_path / "sweep/comparison.html").read_text()
+    for number in "012":
+        (events,) = (tmp_path / "sweep" / number).rglob("events.out*")
+        scalars = EventAccumulator(str(events)).Reload().Scalars("gradient_norm")
+        assert [event.step for event in scalars] == [9, 19, 29, 39]
+        assert all(event.value > 0 for event in scalars)
+    finish("model.activation=parts.Swish", *short, "pictures=false")
 
 
 @pytest.mark.parametrize(
