@@ -298,6 +298,7 @@ def test_a_folder_with_parts_of_all_kinds(finish, tmp_path, monkeypatch):
         ("model.depht: unknown key", ["Wave", "+model.depht=3"]),
         ("optimizer: must be one by the gradient, such as adam, trained step by step", ["Wave", LEVENBERG]),
         ("loss.terms[0]._target_: must name what can be imported", [None, "loss.terms=[{_target_: nowhere.at}]"]),
+        ("trainer.compile: must be auto or off, trained step by step", ["Wave", "trainer.compile=on"]),
         ("loss.terms[0].weight: must be a finite number", [None, TERM]),
         ("model.activation: must be elementwise", [None, "model.activation=torch.nn.GLU"]),
         (
