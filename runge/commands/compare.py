@@ -27,7 +27,10 @@ def main(arguments: Sequence[str] | None = None, prog: str = "runge compare") ->
     output = parser.add_mutually_exclusive_group()
     output.add_argument("--out", metavar="DIR", help="directory of the report (default: DIR if there is one, else .)")
     output.add_argument("--csv", metavar="FILE", help="write only the table, to FILE; -: to standard output")
+    parser.add_argument("--format", choices=("pdf", "svg"), help="also write the picture as a vector file")
     args = parser.parse_args(arguments)
+    if args.format and args.csv is not None:
+        parser.error("argument --format: must not be given with --csv, which writes only the table")
     names = None if args.group_by is None else [name.strip() for name in args.group_by.split(",") if name.strip()]
     paths = args.directories
     with refusing(parser, "--out, --csv"):
@@ -36,7 +39,7 @@ def main(arguments: Sequence[str] | None = None, prog: str = "runge compare") ->
             out = Path(args.out or (paths[0] if len(paths) == 1 else "."))
             if ranking.board is not None and (args.metric or args.where or names is not None):
                 show(ranking, Console())  # what was asked for, above the leaderboard
-            publish(ranking, out, Path(paths[0]))
+            publish(ranking, out, Path(paths[0]), args.format or "png")
         elif args.csv == "-":
             sys.stdout.write(ranking.csv())
         elif os.path.exists(args.csv) and not os.path.isfile(args.csv):  # a pipe or a device

@@ -26,7 +26,7 @@ from runge.records.trials import Trials
 PAGE = "comparison.html"
 
 
-def publish(ranking: Ranking, directory: Path, sweep: Path | None = None) -> None:
+def publish(ranking: Ranking, directory: Path, sweep: Path | None = None, kind: str = "png") -> None:
     """Show the comparison, write `comparison.csv`, `.png` and `.html`, and print the path of the last.
 
     The comparison of `search=best` is its leaderboard, with the commands that use the answer in the directory `sweep`,
@@ -36,19 +36,24 @@ def publish(ranking: Ranking, directory: Path, sweep: Path | None = None) -> Non
         show(ranking, Console())
     else:
         show_leaderboard(ranking.board, Console(), sweep or directory)
-    write_report(ranking, directory)
+    write_report(ranking, directory, kind)
     print(f"report: {printable(os.path.relpath(directory / PAGE))}")
 
 
-def write_report(ranking: Ranking, directory: Path) -> None:
-    """Write `comparison.csv`, `.png` and `.html` into a directory, which is made if there is none."""
+def write_report(ranking: Ranking, directory: Path, kind: str = "png") -> None:
+    """Write `comparison.csv`, `.png` and `.html` into a directory, which is made if there is none.
+
+    The picture is also written as a file of another kind, such as `pdf`.
+    """
     # Late: Matplotlib is imported when something is drawn.
     from runge.comparison.picture import comparison_picture
-    from runge.pictures.style import png
+    from runge.pictures.style import image
 
     directory.mkdir(parents=True, exist_ok=True)
     write(directory / "comparison.csv", ranking.csv())
-    write(directory / "comparison.png", png(comparison_picture(ranking)))
+    picture = comparison_picture(ranking)
+    for ending in dict.fromkeys(("png", kind)):
+        write(directory / f"comparison.{ending}", image(picture, ending))
     write(directory / PAGE, render(ranking, directory))
 
 

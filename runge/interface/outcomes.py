@@ -56,9 +56,9 @@ class Run:
         return f"Run({str(self.directory)!r}): {', '.join(figures) or record.status}"
 
     def _repr_png_(self) -> bytes | None:
-        from runge.pictures.style import png  # late: it imports Matplotlib
+        from runge.pictures.style import image  # late: it imports Matplotlib
 
-        return png(self.figure()) if RunDirectory(self.directory).metrics.exists() else None
+        return image(self.figure()) if RunDirectory(self.directory).metrics.exists() else None
 
     @property
     def status(self) -> str:
@@ -170,6 +170,12 @@ class Comparison(Ranking):
         if self.records[0].status != "finished":
             raise RunError(f"no run has finished; the first one: {self.records[0].status}, {self.records[0].message}")
         return Run(self.records[0].path)
+
+    def figure(self) -> "Figure":
+        """Draw the runs of the best twelve groups with median and quartiles, and both errors of every run."""
+        from runge.comparison.picture import comparison_picture  # late: it imports Matplotlib
+
+        return comparison_picture(self)
 
     def suggest(self, points: int = 16, **options: Any) -> "pandas.DataFrame":
         """Return the points to compute next, as rows of the table, with the options of `suggest`.

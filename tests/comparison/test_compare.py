@@ -22,6 +22,7 @@ from runge.comparison.html_report import publish
 from runge.comparison.ranking import rank, rank_directories
 from runge.comparison.runs import collect
 from runge.comparison.tables import show
+from runge.pictures.style import image
 from runge.records.reading import RunRecord
 from tests.comparison.pages import data_in, made_up, merge, numbers, page_data, table
 from tests.conftest import ROOT
@@ -135,6 +136,9 @@ def test_command(copy, tmp_path, capsys, monkeypatch):
     where = "--where", "target.domain=[-1,1]", "--where", "trainer.progress_bar=false"
     compare.main([str(copy), *where, "--group-by", "model.activation, seed"])
     assert "model.activation=relu, seed=4" in capsys.readouterr().out
+    compare.main([str(copy), "--out", "vector", "--format", "svg"])
+    assert (tmp_path / "vector" / "comparison.svg").read_text().count("model.activation=relu") == 1
+    assert (tmp_path / "vector" / "comparison.png").read_bytes() == image(runge.compare(copy).figure())
     compare.main([str(copy / "0")])
     assert "1 run by test/mse_df" in capsys.readouterr().out
 
@@ -150,6 +154,8 @@ def test_command(copy, tmp_path, capsys, monkeypatch):
         (["--where", "model.wdth=3"], ["--where", "such as model.width,", "'model.wdth=3'"]),
         (["--where", "seed=77"], ["--where", "0, 1, 2, 3, 4", "'77'"]),
         (["--csv", "x.csv", "--out", "y"], ["--csv", "--out"]),
+        (["--format", "pfd"], ["--format", "'pfd'", "pdf"]),
+        (["--format", "pdf", "--csv", "x.csv"], ["--format", "--csv"]),
         (["--group-by", "model.wdth"], ["--group-by", "model.width", "'model.wdth'"]),
         (["--out", "file/x"], ["file"]),
     ],
