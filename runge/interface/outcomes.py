@@ -110,8 +110,10 @@ class Comparison(Ranking):
         *directories: a sweep's directory, or any directories with runs in them; the first one is its `directory`.
         metric: the metric by which the runs are ranked; smaller is better. None: `test/mse_df`, or one without units
             for runs on different data.
-        where: conditions such as `"model.width=8"`; only runs that meet all of them are compared.
+        where: conditions such as `"model.width=8"` or `"model.width=8,16"`; only runs that meet all are compared.
         group_by: the settings that define a group; None: all except seeds and fold.
+        baseline: the settings of the group with which the others are compared, such as `"sampling=uniform"`; empty: the
+            value that a key has without an override, or else the best group.
 
     Raises:
         FileNotFoundError: there is no such directory.
@@ -122,12 +124,13 @@ class Comparison(Ranking):
         self,
         *directories: str | os.PathLike[str],
         metric: str | None = None,
-        where: Sequence[str] = (),
+        where: str | Sequence[str] = (),
         group_by: Sequence[str] | None = None,
+        baseline: str | Sequence[str] = (),
     ) -> None:
         if not directories:
             raise ValueError("directories: must be at least one, got none")
-        super().__init__(**vars(rank_directories(directories, metric, where, group_by)))
+        super().__init__(**vars(rank_directories(directories, metric, where, group_by, baseline)))
         self.directory = Path(directories[0])
 
     def __fspath__(self) -> str:
@@ -155,6 +158,13 @@ class Comparison(Ranking):
         import pandas
 
         return pandas.DataFrame(table(self.records))
+
+    @property
+    def verdict_table(self) -> "pandas.DataFrame":
+        """A row per verdict, the content of `verdicts.csv`: two groups, their factor, its interval, p, the sentence."""
+        import pandas
+
+        return pandas.DataFrame([verdict.row for verdict in self.verdicts])
 
     @property
     def runs(self) -> list[Run]:

@@ -122,7 +122,7 @@ def test_command(copy, tmp_path, capsys, monkeypatch):
     compare.main([str(copy), "--out", "there", "--metric", "test/mse_f", "--where", "model.activation=tanh"])
     assert "5 runs by test/mse_f" in capsys.readouterr().out
     names = {file.name for file in (tmp_path / "there").iterdir()}
-    assert names == {"comparison.csv", "comparison.html", "comparison.png"}
+    assert names == {"comparison.csv", "comparison.html", "comparison.png", "verdicts.csv"}
     compare.main([str(copy / "3"), "sweep", str(tmp_path), "--csv", "-", "--where", "seed=3"])
     rows = list(csv.DictReader(capsys.readouterr().out.splitlines()))
     assert ["seed=3" in row["overrides"] for row in rows] == [True, True]
