@@ -107,8 +107,10 @@ class Ranking:
         effects = "Several settings vary: each is compared where the others are the same." if self.effects else ""
         left = len(self.leads) - MOST_LEADS
         more = f"{left} more sentences are in {VERDICTS}." if left > 0 else ""
+        old = [record.lacks for record in self.records if record.lacks]
+        lacking = f"{len(old)} runs of an earlier version have no {old[0]}." if old else ""
         about = self.claim, searched, repeated, self.reason, within if self.conditions else "", effects
-        return [sentence for sentence in (*about, *self._copies, *self.leads[:MOST_LEADS], more) if sentence]
+        return [sentence for sentence in (*about, *self._copies, *self.leads[:MOST_LEADS], more, lacking) if sentence]
 
     @property
     def _copies(self) -> list[str]:

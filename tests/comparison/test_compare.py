@@ -2,12 +2,14 @@
 
 import csv
 import errno
+import hashlib
 import json
 import math
 import os
 import re
 import subprocess
 import sys
+import zlib
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from unittest.mock import Mock
@@ -70,8 +72,8 @@ def test_unfinished_runs_are_listed_with_the_reason(copy, capsys):
     compare.main([str(copy)])
     statuses = {row["run"].rpartition("/")[2]: (row["status"], row["message"]) for row in table(copy)}
     assert [statuses[str(i)][0] for i in range(10)] == [
-        *("unreadable", "running", "unreadable", "unreadable", "finished"),
-        *("finished", "unreadable", "finished", "unreadable", "finished"),
+        *("unreadable", "running", "unreadable", "unreadable", "unreadable"),
+        *("unreadable", "unreadable", "finished", "unreadable", "unreadable"),
     ]
     assert all(message for status, message in statuses.values() if status != "finished")
     assert table(copy)[0]["test/mse_df"] != ""
@@ -80,6 +82,36 @@ def test_unfinished_runs_are_listed_with_the_reason(copy, capsys):
     assert "fit.csv is damaged" in messages["4"]
     assert "history.csv is damaged" in messages["5"]
     assert "unreadable" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("file", ["history.csv", "run.json", "status.json", "metrics.json"])
+def test_a_changed_file_is_found(file, copy, capsys):
+    """As a seed that somebody edited, also with a new checksum of its file."""
+    path = copy / "0" / file
+    if file == "status.json":
+        merge(copy / "0" / "run.json", seed=99)
+        checksum = hashlib.sha256((copy / "0" / "run.json").read_bytes()).hexdigest()
+        merge(path, checksums=json.loads(path.read_text())["checksums"] | {"run.json": checksum})
+    else:
+        path.write_text(path.read_text().replace("1", "2", 1))
+    compare.main([str(copy), "--csv", "-"])
+    (row,) = [row for row in csv.DictReader(capsys.readouterr().out.splitlines()) if row["status"] != "finished"]
+    damaged = "run.json is damaged (its hash" if file == "status.json" else f"{file} is damaged (its checksum"
+    assert (row["status"], damaged in row["message"]) == ("unreadable", True)
+
+
+def test_runs_of_an_earlier_version_are_read_and_say_what_they_lack(copy):
+    for status in copy.glob("*/status.json"):
+        content = json.loads(status.read_text())
+        assert content["made_with"].keys() >= {"Python", "processor"}
+        checksums = {name: f"{zlib.crc32((status.parent / name).read_bytes()):08x}" for name in content["checksums"]}
+        merge(status, checksums=checksums, made_with={})
+    ranking = rank_directories([copy])
+    assert {record.status for record in ranking.records} == {"finished"}
+    said = "10 runs of an earlier version have no commit, Python, processor and SHA-256 checksums."
+    assert ranking.sentences[-1] == said
+    (copy / "0" / "history.csv").write_text("step\n")
+    assert [record.status for record in rank_directories([copy]).records].count("unreadable") == 1
 
 
 def test_fits_are_those_of_the_files(copy):
@@ -185,6 +217,7 @@ def test_keys_that_distinguish_no_runs(copy):
     for number, value in (("0", 1e-99), ("1", 2e-99)):
         path = copy / number / "run.json"
         trainer = json.loads(path.read_text())["trainer"] | {"progress_bar": True}
+        merge(path.with_name("status.json"), checksums={}, made_with={})
         merge(path, trainer=trainer, status="finished", **{"test/mse_df": value, "test/mine": value})
     (copy / "0" / "metrics.json").unlink()
     ranking = rank_directories([copy])
