@@ -35,13 +35,12 @@ def default_of(records: Sequence[RunRecord], key: str) -> list[str]:
     It is also empty if it is not known, because the runs have different experiments, or one that is not in `conf/`, or
     are of a version before 0.3.
     """
-    if any(record.settings and not record.options for record in records) or not key:
+    configured = [record for record in records if record.settings]
+    experiments = {record.options.get("experiment", "") for record in configured if record.options}
+    is_known = len(experiments) == 1 and (experiments == {""} or _text("experiment", *experiments))
+    if not key or not is_known or not all(record.options for record in configured):
         return []
-    if len({record.options.get("experiment") for record in records if record.settings}) > 1:
-        return []
-    if (experiment := _common(records, "experiment")) and not _text("experiment", experiment):
-        return []
-    values = {as_text(record.settings.get(key)) for record in records if record.settings}
+    values = {as_text(record.settings.get(key)) for record in configured}
     return [f"{key}={value}"] if (value := _default(records, key)) in values else []
 
 

@@ -140,7 +140,8 @@ def _detectable(samples: Sequence[NDArray[np.float64]], level: float) -> float:
     if any(np.abs(values).max() > _LARGEST for values in samples):
         return math.nan
     deviation = math.sqrt(np.mean([values.var(ddof=1) for values in samples]))
-    return float(np.exp(deviation * _detectable_shift(tuple(map(len, samples)), level)))
+    with np.errstate(over="ignore"):  # no difference is found
+        return float(np.exp(deviation * _detectable_shift(tuple(map(len, samples)), level)))
 
 
 @functools.cache

@@ -15,7 +15,7 @@ from runge.comparison.metric_columns import choose_metric
 from runge.comparison.naming import as_text, candidate_names, label, names_of
 from runge.comparison.runs import collect, comparable, is_judged, matches, nearest, searched_metric
 from runge.comparison.shown import MOST_LEADS
-from runge.comparison.verdicts import Verdict, judge
+from runge.comparison.verdicts import Verdict, judge, scope
 from runge.data.column_roles import listed
 from runge.records.files import printable
 from runge.records.leaderboard import Leaderboard, read_leaderboard
@@ -222,7 +222,7 @@ def rank(
         places=places,
         groups=groups,
         effects=[one for _, some, _ in effects for one in some],
-        verdicts=judge(compared, _scope(runs, metric)),
+        verdicts=judge(compared, scope(runs, metric)),
         trials=trials,
         board=board,
     )
@@ -262,16 +262,6 @@ def _sorted(runs: Sequence[RunRecord], metric: str, conditions: Sequence[str]) -
         return run.status != "finished", numbers, figure is None, figure or 0
 
     return sorted(runs, key=rank_of)
-
-
-def _scope(runs: Sequence[RunRecord], metric: str) -> str:
-    """Return the scope of a claim: runs with the same points, and errors on these, say nothing about other points."""
-    if metric.startswith("train/"):
-        return " for the training points, on which this error is measured"
-    if all(run.of_table for run in runs):
-        return " for these rows"
-    seeds = {run.settings.get("data.seed") for run in runs}
-    return " for these points" if len(seeds) == 1 and seeds != {None} else ""
 
 
 def _csv(names: Sequence[str], rows: Sequence[Mapping[str, Any]]) -> str:

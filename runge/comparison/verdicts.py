@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 from runge.comparison.groups import Group
 from runge.comparison.lead import FALSE_CLAIMS, FEWEST_SEEDS, Difference, common_blocks, compare_pairs, count
+from runge.records.reading import RunRecord
 
 
 class Verdict(NamedTuple):
@@ -33,6 +34,16 @@ class Verdict(NamedTuple):
             row[f"median{suffix}"] = group.middle
         tested = self.difference._asdict() if self.difference else dict.fromkeys(Difference._fields)
         return {**row, **tested, "sentence": self.sentence}
+
+
+def scope(runs: Sequence[RunRecord], metric: str) -> str:
+    """Return the scope of a claim: runs with the same points, and errors on these, say nothing about other points."""
+    if metric.startswith("train/"):
+        return " for the training points, on which this error is measured"
+    if all(run.of_table for run in runs):
+        return " for these rows"
+    seeds = {run.settings.get("data.seed") for run in runs}
+    return " for these points" if len(seeds) == 1 and seeds != {None} else ""
 
 
 def judge(divided: Iterable[tuple[Sequence[Group], Collection[str]]], where: str = "") -> list[Verdict]:
@@ -74,37 +85,35 @@ def describe(base: Group, other: Group, difference: Difference | None, where: st
     unequal = [f"{key} {other.cost[key]} and {value}" for key, value in base.cost.items() if value != other.cost[key]]
     notes = f"; unequal cost: {', '.join(unequal)}" if unequal else ""
     if difference is None:
+        low, high = base.median, other.median
+        ends = [high / low if low > 0 and math.isfinite(high) else math.inf]
         copies = "no claim is made, because runs have equal errors under different seeds"
         why = copies if base.copies or other.copies else f"with fewer than {FEWEST_SEEDS} seeds no claim is made"
-        return f"{_in_the_median(base, other, is_best)}; {count(base, other)}: {why}{notes}."
-    factor, low, high = ends = difference.factor, difference.low, difference.high
-    if is_best:
-        interval = f"{factor:.3g} (95 %: {low:.3g} to {high:.3g})"
-        said = f"{base.name} leads {other.name} by a factor of {interval}"
-        if factor < 1.005:  # the medians may be in another order than the ranks
-            said = f"{base.name} has the lowest median, but over {other.name} the factor is {interval}"
+        claim = f"{count(base, other)}: {why}"
+        if low == high or f"{ends[0]:.3g}" == "1":
+            digits = "" if low == high else ", to three digits"
+            return f"{base.name} and {other.name} do not differ in the median{digits}; {claim}{notes}."
     else:
-        factor, high, low = (1 / x if x else math.inf for x in ends) if factor < 1 else (factor, high, low)
-        size = f"{factor:.3g} times {'smaller' if difference.factor < 1 else 'larger'}"
-        said = f"{other.name} against {base.name}: {size} (95 %: {low:.3g} to {high:.3g})"
-    found = "no factor" if difference.detectable == math.inf else f"a factor of {difference.detectable:.2g}"
-    power = "" if math.isnan(difference.detectable) else f"; {found} would be found in four of five cases"
-    chance = f"this may be chance{where}{power}"
-    claim = f"more than chance{where}" if difference.p < FALSE_CLAIMS else chance
-    return f"{said}; {difference.test}, p = {difference.p:.2g}: {claim}{notes}."
-
-
-def _in_the_median(base: Group, other: Group, is_best: bool) -> str:
-    """Describe the factor between the medians of two groups."""
-    low, high = base.median, other.median
-    ratio = high / low if low > 0 and math.isfinite(high) else math.nan
-    if low == high or f"{ratio:.3g}" == "1":
-        return f"{base.name} and {other.name} do not differ in the median{'' if low == high else ', to three digits'}"
-    if is_best:
-        factor = "" if math.isnan(ratio) else f" by a factor of {ratio:.3g}"
-        return f"{base.name} leads {other.name}{factor} in the median"
-    size = f"{max(ratio, 1 / ratio):.3g} times " if ratio > 0 else ""
-    return f"{other.name} against {base.name}: {size}{'larger' if high > low else 'smaller'} in the median"
+        ends = [difference.factor, difference.low, difference.high]
+        found = "no factor" if difference.detectable == math.inf else f"a factor of {difference.detectable:.2g}"
+        power = "" if math.isnan(difference.detectable) else f"; {found} would be found in four of five cases"
+        chance = f"more than chance{where}" if difference.p < FALSE_CLAIMS else f"this may be chance{where}{power}"
+        claim = f"{difference.test}, p = {difference.p:.2g}: {chance}"
+    is_smaller = ends[0] < 1 and not is_best
+    if is_smaller:
+        factor, *interval = (1 / x if x else math.inf for x in (ends[0], *ends[:0:-1]))
+    else:
+        factor, *interval = ends
+    size = f"{factor:.3g}" if is_best else f"{factor:.3g} times {'smaller' if is_smaller else 'larger'}"
+    size += " (95 %: {:.3g} to {:.3g})".format(*interval) if interval else " in the median"
+    said = (
+        f"{base.name} leads {other.name} by a factor of {size}"
+        if is_best
+        else f"{other.name} against {base.name}: {size}"
+    )
+    if is_best and factor < 1.005:  # the medians may be in another order than the ranks
+        said = f"{base.name} has the lowest median, but over {other.name} the factor is {size}"
+    return f"{said}; {claim}{notes}."
 
 
 def _describe_folds(first: Group, second: Group) -> str:
