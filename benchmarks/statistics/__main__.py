@@ -1,7 +1,7 @@
 """Simulate sweeps, count the claims of `runge compare`, and write them to `docs/explanation/verdict.md`.
 
 python benchmarks/statistics                    all cases, 2000 sweeps each, about 15 minutes on two cores
-python benchmarks/statistics --sweeps 100       fewer, which are not kept
+python benchmarks/statistics --sweeps 100       fewer, for an estimate
 python benchmarks/statistics --sweeps 0         only the page, from the figures that are kept
 
 A simulated run has a log-normal error: a part that all runs of a seed share, as they begin with the same points, and a
@@ -12,6 +12,7 @@ import argparse
 import csv
 import itertools
 import math
+import sys
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
@@ -25,6 +26,9 @@ from runge.comparison import lead
 from runge.comparison.lead import FALSE_CLAIMS
 from runge.comparison.ranking import rank
 from runge.records.reading import RunRecord
+
+sys.path.insert(0, str(Path(__file__).parents[1]))  # as a script of its own folder
+from pages import table
 
 HERE = Path(__file__).parent
 FIGURES = HERE / "claims.csv"
@@ -64,8 +68,8 @@ def cases() -> Iterator[Case]:
     ):
         if question != "group-by" or len(values) > 1:  # of one key it is the same as `best`
             yield Case(values, seeds, question, lost=True, effect=1.0)
-    for groups, seeds, question in itertools.product((2, 3, 5, 10), (5, 6, 10, 20), ("best", "baseline")):
-        yield Case((groups,), seeds, question, lost=False, effect=0.5)
+    for groups, seeds in itertools.product((2, 3, 5, 10), (5, 6, 10, 20)):
+        yield Case((groups,), seeds, "baseline", lost=False, effect=0.5)
 
 
 def claims(case: Case, number: int) -> bool:
@@ -76,7 +80,9 @@ def claims(case: Case, number: int) -> bool:
         own = generator.normal(0, SPREAD * (1 - SHARED) ** 0.5, case.seeds)
         chance = generator.random(case.seeds)
         named = {f"section.{'abc'[i]}": value for i, value in enumerate(settings)}
-        scale = (case.effect if settings[0] == 1 else 1.0) * 10.0 ** sum(settings[1:] if case.effect == 1 else ())
+        scale = case.effect if settings[0] == 1 else 1.0
+        if case.question != "best":  # the other keys have effects, about which nothing is asked
+            scale *= 10.0 ** sum(settings[1:])
         for seed in range(case.seeds):
             is_lost = case.lost and chance[seed] < 2 * LOST
             status = ("diverged" if chance[seed] < LOST else "failed") if is_lost else "finished"
@@ -98,26 +104,26 @@ def share(case: Case, sweeps: int) -> float:
 
 
 def tables(rows: list[dict[str, str]]) -> str:
-    """Return the two tables of the page."""
-    lines = ["| swept values | seeds | best | baseline | `--group-by` |", "|---|--:|--:|--:|--:|"]
+    """Return the two tables of the page: the false claims by question, and the true ones by seeds."""
     found = {(row["values"], row["seeds"], row["question"], row["effect"]): row["share"] for row in rows}
 
-    def cell(values: str, seeds: str, question: str, effect: str) -> str:
-        text = found.get((values, seeds, question, effect))
-        return "" if text is None else f"{100 * float(text):.1f} %"
+    def cells(values: str, columns: list[tuple[str, str]], effect: str) -> list[str]:
+        shares = [found.get((values, seeds, question, effect), "") for seeds, question in columns]
+        return [f"{100 * float(text):.1f} %" if text else "" for text in shares]
 
-    for values, seeds in dict.fromkeys((row["values"], row["seeds"]) for row in rows if row["effect"] == "1.0"):
-        lines.append(f"| {values} | {seeds} | {' | '.join(cell(values, seeds, one, '1.0') for one in QUESTIONS)} |")
-    counts = list(dict.fromkeys(row["seeds"] for row in rows if row["effect"] == "0.5"))
-    lines += [
-        "",
-        f"| groups | question | {' | '.join(f'{seeds} seeds' for seeds in counts)} |",
-        "|--:|---|--:|--:|--:|--:|",
+    null, true = ([row for row in rows if row["effect"] == effect] for effect in ("1.0", "0.5"))
+    false_claims = [
+        [values, seeds, *cells(values, [(seeds, question) for question in QUESTIONS], "1.0")]
+        for values, seeds in dict.fromkeys((row["values"], row["seeds"]) for row in null)
     ]
-    for values, question in dict.fromkeys((row["values"], row["question"]) for row in rows if row["effect"] == "0.5"):
-        cells = " | ".join(cell(values, seeds, question, "0.5") for seeds in counts)
-        lines.append(f"| {values} | {question} | {cells} |")
-    return "\n".join(lines)
+    seeds = list(dict.fromkeys(row["seeds"] for row in true))
+    columns = [(count, "baseline") for count in seeds]
+    true_claims = [[values, *cells(values, columns, "0.5")] for values in dict.fromkeys(row["values"] for row in true)]
+    first = table(["values of each key", "seeds", "best", "baseline", "`--group-by`"], false_claims)
+    second = table(["groups", *(f"{count} seeds" for count in seeds)], true_claims)
+    sweeps, mean = rows[0]["sweeps"], np.mean([float(row["share"]) for row in null])
+    about = f"Sweeps without an effect that end with a claim, of {sweeps} each; {100 * mean:.1f} % of all:"
+    return f"\n{about}\n\n{first}\n\nSweeps that find a factor of 2, of {sweeps} each:\n\n{second}\n"
 
 
 def main() -> None:
@@ -130,12 +136,7 @@ def main() -> None:
         with ProcessPoolExecutor() as pool:
             shares = pool.map(partial(share, sweeps=sweeps), every)
             named = [case._asdict() | {"values": " x ".join(map(str, case.values))} for case in every]
-            rows = [
-                {key: str(x) for key, x in (one | {"share": of}).items()} for one, of in zip(named, shares, strict=True)
-            ]
-        print(tables(rows))
-        if sweeps < 2000:
-            return
+            rows = [one | {"sweeps": sweeps, "share": of} for one, of in zip(named, shares, strict=True)]
         with FIGURES.open("w", newline="", encoding="utf-8") as file:
             writer = csv.DictWriter(file, list(rows[0]), lineterminator="\n")
             writer.writeheader()
