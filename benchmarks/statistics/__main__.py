@@ -123,6 +123,8 @@ def tables(rows: list[dict[str, str]]) -> str:
     second = table(["groups", *(f"{count} seeds" for count in seeds)], true_claims)
     sweeps, mean = rows[0]["sweeps"], np.mean([float(row["share"]) for row in null])
     about = f"Sweeps without an effect that end with a claim, of {sweeps} each; {100 * mean:.1f} % of all:"
+    if not true:
+        return f"\n{about}\n\n{first}\n"
     return f"\n{about}\n\n{first}\n\nSweeps that find a factor of 2, of {sweeps} each:\n\n{second}\n"
 
 
