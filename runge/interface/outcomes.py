@@ -56,9 +56,9 @@ class Run:
         return f"Run({str(self.directory)!r}): {', '.join(figures) or record.status}"
 
     def _repr_png_(self) -> bytes | None:
-        from runge.pictures.style import png  # late: it imports Matplotlib
+        from runge.pictures.style import image  # late: it imports Matplotlib
 
-        return png(self.figure()) if RunDirectory(self.directory).metrics.exists() else None
+        return image(self.figure()) if RunDirectory(self.directory).metrics.exists() else None
 
     @property
     def status(self) -> str:
@@ -110,8 +110,10 @@ class Comparison(Ranking):
         *directories: a sweep's directory, or any directories with runs in them; the first one is its `directory`.
         metric: the metric by which the runs are ranked; smaller is better. None: `test/mse_df`, or one without units
             for runs on different data.
-        where: conditions such as `"model.width=8"`; only runs that meet all of them are compared.
+        where: conditions such as `"model.width=8"` or `"model.width=8,16"`; only runs that meet all are compared.
         group_by: the settings that define a group; None: all except seeds and fold.
+        baseline: the settings of the group with which the others are compared, such as `"sampling=uniform"`; empty: the
+            value that a key has without an override, or else the best group.
 
     Raises:
         FileNotFoundError: there is no such directory.
@@ -122,12 +124,13 @@ class Comparison(Ranking):
         self,
         *directories: str | os.PathLike[str],
         metric: str | None = None,
-        where: Sequence[str] = (),
+        where: str | Sequence[str] = (),
         group_by: Sequence[str] | None = None,
+        baseline: str | Sequence[str] = (),
     ) -> None:
         if not directories:
             raise ValueError("directories: must be at least one, got none")
-        super().__init__(**vars(rank_directories(directories, metric, where, group_by)))
+        super().__init__(**vars(rank_directories(directories, metric, where, group_by, baseline)))
         self.directory = Path(directories[0])
 
     def __fspath__(self) -> str:
@@ -157,6 +160,13 @@ class Comparison(Ranking):
         return pandas.DataFrame(table(self.records))
 
     @property
+    def verdict_table(self) -> "pandas.DataFrame":
+        """A row per verdict, the content of `verdicts.csv`: two groups, their factor, its interval, p, the sentence."""
+        import pandas
+
+        return pandas.DataFrame([verdict.row for verdict in self.verdicts])
+
+    @property
     def runs(self) -> list[Run]:
         """The runs, the best first."""
         return [Run(record.path) for record in self.records]
@@ -170,6 +180,12 @@ class Comparison(Ranking):
         if self.records[0].status != "finished":
             raise RunError(f"no run has finished; the first one: {self.records[0].status}, {self.records[0].message}")
         return Run(self.records[0].path)
+
+    def figure(self) -> "Figure":
+        """Draw the runs of the best twelve groups with median and quartiles, and both errors of every run."""
+        from runge.comparison.picture import comparison_picture  # late: it imports Matplotlib
+
+        return comparison_picture(self)
 
     def suggest(self, points: int = 16, **options: Any) -> "pandas.DataFrame":
         """Return the points to compute next, as rows of the table, with the options of `suggest`.

@@ -202,8 +202,9 @@ def draw(directory: Directory) -> dict[str, "Figure"]:
 def compare(
     *directories: Directory,
     metric: str | None = None,
-    where: Sequence[str] = (),
+    where: str | Sequence[str] = (),
     group_by: Sequence[str] | None = None,
+    baseline: str | Sequence[str] = (),
     out: Directory | None = None,
 ) -> Comparison:
     """Compare any runs and sweeps, also old ones, as `runge compare` does.
@@ -212,9 +213,12 @@ def compare(
         *directories: runs, sweeps, or directories above them.
         metric: the metric by which the runs are ranked; smaller is better. None: `test/mse_df`, or one without units
             for runs on different data.
-        where: conditions such as `"model.width=8"`; only runs that meet all of them are compared.
+        where: conditions such as `"model.width=8"` or `"model.width=8,16"`; only runs that meet all are compared.
         group_by: the settings that define a group; None: all except seeds and fold.
-        out: the directory in which the report is written, `comparison.html`, `.csv` and `.png`; None: it is not.
+        baseline: the settings of the group with which the others are compared, such as `"sampling=uniform"`; empty: the
+            value that a key has without an override, or else the best group.
+        out: the directory in which the report is written, `comparison.html`, `.csv` and `.png`, and `verdicts.csv`;
+            None: it is not.
 
     Raises:
         FileNotFoundError: there is no such directory.
@@ -229,7 +233,7 @@ def compare(
         >>> sorted(compare(*runs).table["seed"])
         [0, 1]
     """
-    comparison = Comparison(*directories, metric=metric, where=where, group_by=group_by)
+    comparison = Comparison(*directories, metric=metric, where=where, group_by=group_by, baseline=baseline)
     if out is not None:
         write_report(comparison, Path(out))
     return comparison

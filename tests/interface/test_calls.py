@@ -296,7 +296,8 @@ def test_a_sweep_is_a_comparison_best_first_and_any_runs_are_compared(tmp_path, 
     capfd.readouterr()
     grouped = runge.compare(comparison, metric="test/mse_f", group_by=["seed"], out="report")
     assert grouped.metric == "test/mse_f"
-    assert {path.name for path in Path("report").iterdir()} == {f"comparison.{end}" for end in ("csv", "html", "png")}
+    names = {path.name for path in Path("report").iterdir()}
+    assert names == {"comparison.csv", "comparison.html", "comparison.png", "verdicts.csv"}
     assert capfd.readouterr().out == ""
     assert not list(Path("kink").glob("comparison*"))
     for directories, options, rule in (
