@@ -42,7 +42,7 @@ class Function(MeanNetwork):
     It is the mean over its members: the networks of runs that differ in their seeds, or of any runs that were fitted
     to the same function or table. One run has one member.
 
-    **Shapes.** The last axis of x is that of the D inputs, and each result has the axes in front of it. Of one output
+    Shapes: the last axis of x is that of the D inputs, and each result has the axes in front of it. Of one output
 
     - the value, its spread, and `outside` have the shape (...),
     - the derivative, and what is related to it, has the shape of x, (..., D),
@@ -52,14 +52,12 @@ class Function(MeanNetwork):
     With one input, x may leave its axis out, as a number or as numbers (m,); then the results leave theirs out, too.
     So u(x) is (m,) for x of the shape (m,) and for (m, 1). Other shapes are refused.
 
-    **Types.** A result has the type of x: a tensor of the same precision, on the device of the function, where x must
-    be; an array of the same precision; a number. Lists and integers count as numbers in float64. A DataFrame with a
-    column for each input, or a Series of one input, gives a Series or a DataFrame with its index, whose columns are
-    named as in a table, y, dy_da or d2y_da_db, and hold each pair of inputs once. What is computed has the precision of
-    the parameters, or float64 if the run of a member was trained in standardised units or in 64 bit; `to` changes it.
-
-    A tensor can be differentiated by x if x requires gradients, and by the parameters after `u.requires_grad_()`;
-    otherwise points are evaluated in chunks.
+    Types: a result has the type and the precision of x. A tensor must be on the device of the function. Lists and
+    integers count as float64. A DataFrame with a column for each input, or a Series of one input, gives a Series or a
+    DataFrame with its index and columns such as y, dy_da and d2y_da_db, with each pair of inputs once. What is computed
+    has the precision of the parameters, or float64 if a member was trained in standardised units or in 64 bit; `to`
+    changes it. A tensor can be differentiated by x if x requires gradients, and by the parameters after
+    `u.requires_grad_()`; otherwise points are evaluated in chunks.
 
     It can be copied, pickled, saved by `torch.save`, compiled by `torch.compile` and exported by `torch.export`. After
     `load_state_dict` it has neither intervals nor training inputs, because those before are not of these parameters.
@@ -119,8 +117,8 @@ class Function(MeanNetwork):
         """Return values and derivatives at new points, with what says how sure they are.
 
         Args:
-            new: the path of a table, a DataFrame, or arrays in a mapping, as for `runge.fit`, with a column for each
-                input, whose other columns are not used; or the points x alone, as for `u(x)`.
+            new: a table as for `runge.fit`, a path, a DataFrame or arrays in a mapping, with a column for each input;
+                its other columns are not used. Or the points x alone, as for `u(x)`.
             level: the level of intervals, such as 0.9; None: without them.
             hessian: whether there are second derivatives.
 
@@ -134,8 +132,7 @@ class Function(MeanNetwork):
             - `u_y_std`, `du_y_da_std`, ...: of several networks their standard deviations,
             - `u_y_low`, ..., `u_y_high`, ...: with a level the ends of intervals,
             - `outside`: how far the row is outside the training data, as `outside`; NaN: not known,
-            - `set`: the set in which the row was in the training, `train`, `val` or `test`; empty: in none, or not
-              known.
+            - `set`: the set of the row in the training, `train`, `val` or `test`; empty: none, or not known.
 
         Raises:
             ConfigurationError: the table lacks an input or cannot be read.
@@ -158,9 +155,7 @@ class Function(MeanNetwork):
     def value_and_derivative_std(self, x: Any) -> tuple[Any, Any]:
         r"""Return the standard deviations of u(x) and u'(x) over the members.
 
-        .. math:: \sqrt{\sum_m (u_m - \bar u)^2 / (M - 1)},
-
-        and likewise of each component of u'.
+        .. math:: \sqrt{\sum_m (u_m - \bar u)^2 / (M - 1)}
 
         Raises:
             ValueError: there is one member.
@@ -173,8 +168,7 @@ class Function(MeanNetwork):
         """The calibration of the intervals.
 
         Raises:
-            ConfigurationError: the table of its runs has changed, or is gone.
-            ValueError: it has no runs, or no row was left out of the training of any.
+            ConfigurationError, ValueError: its runs have no table, it has changed or is gone, or no row was left out.
         """
         if "file" not in (self.configuration.get("data") or {}) or not self.runs:
             raise ValueError("intervals need runs on a table, with rows that were left out of their training")
