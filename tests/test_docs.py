@@ -27,6 +27,7 @@ from runge.data.table import Table
 from runge.function.sensitivity import measure
 from runge.sweeps.loop import policy_of
 from runge.sweeps.policies.best.successive_halving import Best
+from tests.commands.conftest import ONE
 from tests.conftest import ROOT, command
 
 DATA, PAGE = ((ROOT / f"docs/howto/{name}.md").read_text() for name in ("data", "extend"))
@@ -117,8 +118,10 @@ def test_no_line_begins_as_a_comment():
 
 def test_the_page_on_python_runs():
     """All of its code but that on files of the reader's own."""
-    code = re.sub(r'max_steps=\d+"', 'max_steps=4", "pictures=false"', "".join(blocks("howto/python.md")[:5]))
+    code = re.sub(r'max_steps=\d+"', 'max_steps=4", "pictures=false"', "".join(blocks("howto/python.md")[:6]))
     small = '"seed=range(2)", "model.width=8", "hydra.launcher.processes=1", "search.compare=false"'
+    brief = *ONE, "data.folds=2", "trainer.max_steps=20", "model.width=8", "search.compare=false"
+    code = code.replace("runge.fit(df)", f"runge.fit(df, *{brief})")
     exec(re.sub(r'"seed=range\(\d\)"', small, code), {})
     assert Path("fit.pdf").exists()
 
