@@ -31,6 +31,7 @@ EVIL = "<script>document.title='owned'</script>"
 def test_a_journey_in_a_browser(copy, opened, axe):
     shutil.move(copy / "0", copy / EVIL.replace("/", "|"))
     model = RunDirectory(copy / "1").read_configuration()[0]["model"] | {"activation": EVIL}
+    merge(copy / "1" / "status.json", checksums={}, made_with={})  # those of the file that is changed
     merge(copy / "1" / "run.json", model=model, **{"<img src=x onerror=document.title='owned'>": 1})
     page = opened(copy)
     names = page.locator("#runs tbody tr td:nth-child(2)")
