@@ -4,11 +4,13 @@ torch is imported late, because commands that only compose or compare do not nee
 """
 
 import ctypes
+import functools
 import os
 import platform
 import shlex
 import shutil
 import stat
+import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -34,6 +36,32 @@ def processor() -> str:
     flags = facts.get("flags", facts.get("Features", "")).split()
     vectors = [name for flag, name in _VECTORS.items() if flag in flags]
     return ", ".join([facts.get("model name", platform.processor() or platform.machine()), *vectors[:1]])
+
+
+@functools.cache
+def provenance() -> dict[str, str]:
+    """Return what a run is made with: the commits of runge's clone and of the working directory, Python, the processor.
+
+    A commit ends in `-dirty` if tracked files are changed. One that is not known is left out.
+    """
+    clone = Path(__file__).resolve().parents[1]
+    folders = {"runge's commit": clone, "directory's commit": Path.cwd()}
+    commits = {
+        what: _commit(folder) for what, folder in folders.items() if folder != clone or (clone / ".git").exists()
+    }
+    facts = {"Python": platform.python_version(), "processor": processor()}
+    return {what: fact for what, fact in (commits | facts).items() if fact}
+
+
+def _commit(folder: Path) -> str:
+    """Return the commit that is checked out in a folder, by git; empty: there is none, or no git."""
+    # A file system monitor would be a program that the folder's own configuration names.
+    command = ["git", "-c", "core.fsmonitor=false", "-C", str(folder), "describe", "--always", "--dirty", "--abbrev=40"]
+    try:
+        found = subprocess.run([*command, "--exclude=*"], capture_output=True, text=True, timeout=10, check=False)
+    except (OSError, subprocess.SubprocessError):
+        return ""
+    return found.stdout.strip()
 
 
 def use_threads(neurons: int, products: float = 0.0, before: int | None = None) -> None:

@@ -27,6 +27,7 @@ from runge.data.table import Table
 from runge.function.sensitivity import measure
 from runge.sweeps.loop import policy_of
 from runge.sweeps.policies.best.successive_halving import Best
+from tests.commands.conftest import ONE
 from tests.conftest import ROOT, command
 
 DATA, PAGE = ((ROOT / f"docs/howto/{name}.md").read_text() for name in ("data", "extend"))
@@ -70,12 +71,17 @@ def test_extensions_of_ones_own_run(line, one_core, folder, monkeypatch):
 
 
 @pytest.mark.filterwarnings("ignore:The number of training batches")  # Lightning's advice, where a logger is on
-def test_a_trainer_of_ones_own():
+def test_a_trainer_of_ones_own(tmp_path, monkeypatch, fresh_seeds):
     code = "\n".join(blocks("howto/lightning.md"))
+    for long, short in (("epochs=80", "epochs=2"), ("epochs=10", "epochs=2"), ("=2000", "=130"), ("=250", "=130")):
+        code = code.replace(long, short)
+    monkeypatch.chdir(tmp_path)
     names = {}
-    exec(code.replace("max_epochs=80", "max_epochs=2").replace("latest_step=2000", "latest_step=130"), names)
-    assert int(names["module"].step) == 200
-    assert int(names["module"].switched_on) == 130
+    exec(code, names)
+    for module in (names["plain"], names["module"]):
+        assert int(module.step) == 200
+        assert {*module.switched_on.tolist()} == {130}
+    assert (int(names["mine"].step), names["mine"].trainer.optimizers[0].param_groups[0]["lr"]) == (100, 0.01)
     assert names["u"](0.5).item() == pytest.approx(1 / (1 + 25 * 0.5**2), abs=0.5)
 
 
@@ -112,8 +118,10 @@ def test_no_line_begins_as_a_comment():
 
 def test_the_page_on_python_runs():
     """All of its code but that on files of the reader's own."""
-    code = re.sub(r'max_steps=\d+"', 'max_steps=4", "pictures=false"', "".join(blocks("howto/python.md")[:5]))
+    code = re.sub(r'max_steps=\d+"', 'max_steps=4", "pictures=false"', "".join(blocks("howto/python.md")[:6]))
     small = '"seed=range(2)", "model.width=8", "hydra.launcher.processes=1", "search.compare=false"'
+    brief = *ONE, "data.folds=2", "trainer.max_steps=20", "model.width=8", "search.compare=false"
+    code = code.replace("runge.fit(df)", f"runge.fit(df, *{brief})")
     exec(re.sub(r'"seed=range\(\d\)"', small, code), {})
     assert Path("fit.pdf").exists()
 

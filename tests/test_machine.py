@@ -1,8 +1,10 @@
 import os
+import platform
+import subprocess
 
 import pytest
 
-from runge.machine import cache_folder, compiling_pays, is_own, own_folder, processor
+from runge.machine import cache_folder, compiling_pays, is_own, own_folder, processor, provenance
 
 
 @pytest.mark.parametrize(
@@ -89,3 +91,24 @@ def test_windows_has_a_cache_directory(tmp_path, monkeypatch):
     monkeypatch.setattr("sys.platform", "win32")
     monkeypatch.delattr(os, "geteuid")
     assert cache_folder() == tmp_path
+
+
+def test_the_commit_of_the_working_directory_is_known(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    provenance.cache_clear()
+    assert "directory's commit" not in provenance()
+    (tmp_path / "file").write_text("1")
+    identity = "-c", "user.name=a", "-c", "user.email=a@b"
+    for command in (["init", "-q"], ["add", "file"], [*identity, "commit", "-q", "-m", "One"], ["tag", "v1"]):
+        subprocess.run(["git", *command], check=True)
+    head = subprocess.run(["git", "rev-parse", "HEAD"], check=True, capture_output=True, text=True).stdout.strip()
+    provenance.cache_clear()
+    assert provenance()["directory's commit"] == head
+    (tmp_path / "file").write_text("2")
+    provenance.cache_clear()
+    assert provenance()["directory's commit"] == f"{head}-dirty"
+    assert provenance()["Python"] == platform.python_version()
+    monkeypatch.setenv("PATH", "")
+    provenance.cache_clear()
+    assert provenance().keys() == {"Python", "processor"}
+    provenance.cache_clear()

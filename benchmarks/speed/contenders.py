@@ -1,8 +1,10 @@
 """The contenders of `steps.py`: ways to take a training step of f and f', each started in its own process."""
 
+import logging
 import multiprocessing
 import os
 import time
+import warnings
 from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
@@ -156,6 +158,27 @@ def stack(members: int, how: Compile, n: int = N, width: int = WIDTH, depth: int
     return take
 
 
+def single_steps() -> TakeSteps:
+    """This package step by step: a plain LightningModule in Lightning's Trainer, as with `trainer.loop=steps`."""
+    import lightning.pytorch as pl
+
+    from runge.training.datamodule import SobolevDataModule
+    from runge.training.plain import PlainRegression
+
+    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
+    warnings.simplefilter("ignore")
+    machine.use_threads(N * 2 * WIDTH)
+    adam = Adam(lr=RATE, lr_schedule="constant")
+    module = PlainRegression(Runge().domain, width=WIDTH, lambda_d=LAMBDA_D, optimizer=adam)
+
+    def take(k: int) -> None:
+        data = SobolevDataModule(Runge(), n_train=N, n_val=2, n_test=2, batches_per_epoch=k)
+        quiet: dict[str, Any] = dict.fromkeys(("enable_progress_bar", "enable_model_summary", "logger"), False)
+        pl.Trainer(max_epochs=1, accelerator="cpu", enable_checkpointing=False, **quiet).fit(module, data)
+
+    return take
+
+
 def serve_stack(members: int, how: Compile, connection: Connection) -> None:
     machine.limit_threads(1)
     take = stack(members, how)
@@ -188,6 +211,7 @@ CONTENDERS = (
     Contender("JAX, 32 members, pmap over cores, map and scan", 32, ("jax", "optax"), partial(jax_halves, 32)),
     Contender("runge", 1, (), partial(stack, 1, "off")),
     Contender("runge, compiled", 1, (), partial(stack, 1, "on")),
+    Contender("runge, step by step", 1, (), single_steps),
     Contender("runge, 32 members", 32, (), partial(stacks, 32, "off")),
     Contender("runge, 32 members, compiled", 32, (), partial(stacks, 32, "on")),
 )

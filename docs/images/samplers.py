@@ -8,7 +8,7 @@ import yaml
 from matplotlib.figure import Figure
 
 from runge.configuration.objects import CONFIGURATIONS, build
-from runge.pictures.style import BLUE, png, styled
+from runge.pictures.style import BLUE, image, styled
 from runge.sampling import Sampling
 from runge.targets import Expression
 
@@ -50,4 +50,4 @@ def samplers() -> Figure:
 
 
 if __name__ == "__main__":
-    (Path(__file__).parent / "samplers.png").write_bytes(png(samplers()))
+    (Path(__file__).parent / "samplers.png").write_bytes(image(samplers()))

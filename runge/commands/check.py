@@ -21,4 +21,4 @@ def main(arguments: Sequence[str] | None = None, prog: str = "runge check") -> N
     with refusing(parser, "FILE"):
         checked = check(options.file, *options.overrides)
     print(checked)
-    sys.exit(1 if checked.findings else 0)
+    sys.exit(not checked.ok)

@@ -9,12 +9,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from runge.commands.endings import add_out, check_new, ending_quietly, refusing
-from runge.configuration.errors import ConfigurationError
 from runge.data.column_roles import listed, partial_name
 from runge.data.fit_errors import FitErrors
-from runge.data.table import FORMATS, SETS, open_table
+from runge.data.table import FORMATS, SETS, File, open_table
 from runge.function.ensemble import read_answer
-from runge.function.predictions import Arrays, as_frame, columns_of, outside_of, parts_of, read_rows, sets_of
+from runge.function.predictions import Arrays, as_frame, columns_of, marks_of, parts_of, read_rows
 from runge.records.files import printable, write
 from runge.records.reading import find
 
@@ -98,37 +97,21 @@ def _held(function: "Function", labels: Sequence[Any], prediction: Arrays, sets:
     return printable(f"intervals of level {level:g}, calibrated by {rows} rows{wide}{held}{without}")
 
 
-def _sets(function: "Function", x: np.ndarray) -> tuple[np.ndarray, str]:
-    """Return the set of each row in the training of a function, empty if none, and a sentence on it."""
-    sets, remark = np.full(len(x), "", dtype="U5"), ""
-    try:
-        sets = sets_of(function, x)
-    except (ConfigurationError, OSError) as error:
-        remark = f"it cannot be known which of these rows were trained on: {error}\n"
-    if number := (sets == "train").sum():
-        remark = f"{number} of these {len(x)} rows were trained on; their errors are not independent\n"
-    return sets, remark
-
-
-def _outside(function: "Function", x: np.ndarray) -> tuple[dict[str, np.ndarray], str]:
-    """Return the column `outside` of the rows, none if it is not known, and a sentence on the rows that are."""
+def _outside(function: "Function", x: np.ndarray, number: np.ndarray, file: File) -> str:
+    """Return sentences on the rows that are outside the training data, by the number `outside` of each, (m,)."""
     from runge.function.outside import EDGE, OUTSIDE  # late: help needs no torch
 
-    try:
-        number = outside_of(function, x)
-    except (ValueError, OSError) as error:
-        return {}, f"it cannot be known which of these rows are outside the training data: {error}\n"
     far, edge = int((number > OUTSIDE).sum()), int(((number > EDGE) & (number <= OUTSIDE)).sum())
     if not far + edge:
-        return {"outside": number}, ""
+        return ""
     verb = "is" if far == 1 else "are"
     what = f"{far} of these {len(x)} rows {verb} outside the training data (outside > {OUTSIDE:g})"
     also = f", and {edge} at their edge (> {EDGE:g})" if edge else ""
     farthest = np.argsort(-number, kind="stable")[: min(far + edge, _NAMED_ROWS)]
-    named = [f"row {row + 1} (outside {number[row]:.3g}): {_beyond(function, x[row])}" for row in farthest]
+    named = [f"{file.row_name(row)} (outside {number[row]:.3g}): {_beyond(function, x[row])}" for row in farthest]
     more = f"\nand {far + edge - len(named)} more" if far + edge > len(named) else ""
     lines = "\n".join(named)
-    return {"outside": number}, f"{what}{also}:\n{lines}{more}\n"
+    return f"{what}{also}:\n{lines}{more}"
 
 
 def _beyond(function: "Function", x: np.ndarray) -> str:
@@ -171,13 +154,13 @@ def main(arguments: Sequence[str] | None = None, prog: str = "runge predict") ->
         from runge.function.predictions import predict
 
         function = load_finished(args.run, "RUN_OR_SWEEP")
-        (x, *labels), unused = read_rows(open_table(args.file, "FILE"), function, args.hessian)
+        file = open_table(args.file, "FILE")
+        (x, *labels), unused = read_rows(file, function, args.hessian)
         if unused:
             print(printable(f"columns not used: {listed(unused)}"))
         prediction = predict(function, x, args.interval, args.hessian)
-        sets, remark = _sets(function, x)
-        marks, warning = _outside(function, x)
-        marks |= {"set": sets} if sets.any() else {}
+        marks, remarks = marks_of(function, x)
+        number, sets = marks.values()
         write(out, _content(x, prediction, function, marks, out.suffix.lower()))
     if function.members > 1:
         statistics = f"mean and standard deviation of {function.members} runs"
@@ -188,4 +171,7 @@ def main(arguments: Sequence[str] | None = None, prog: str = "runge predict") ->
         print(_held(function, labels, prediction, sets, args.interval))
     if args.hessian and function.flat:
         print(FLAT)
-    print(printable(f"{warning}{remark}{len(x)} rows: {out}", keep="\n"))
+    if trained := (sets == "train").sum():
+        remarks.append(f"{trained} of these {len(x)} rows were trained on; their errors are not independent")
+    lines = [_outside(function, x, number, file), *remarks, f"{len(x)} rows: {out}"]
+    print(printable("\n".join(filter(None, lines)), keep="\n"))

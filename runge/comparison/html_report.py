@@ -16,7 +16,7 @@ from runge.comparison.leaderboard_table import HEADERS, candidate_row, show_lead
 from runge.comparison.metric_columns import errors_like
 from runge.comparison.origin import command_of, origin_of
 from runge.comparison.page_data import page_data, share_of_steps
-from runge.comparison.ranking import Ranking
+from runge.comparison.ranking import VERDICTS, Ranking
 from runge.comparison.sensitivity_table import rows_by_output
 from runge.comparison.shown import MOST_GROUPS, MOST_INPUTS, MOST_WITH_CURVES
 from runge.comparison.tables import show
@@ -26,8 +26,8 @@ from runge.records.trials import Trials
 PAGE = "comparison.html"
 
 
-def publish(ranking: Ranking, directory: Path, sweep: Path | None = None) -> None:
-    """Show the comparison, write `comparison.csv`, `.png` and `.html`, and print the path of the last.
+def publish(ranking: Ranking, directory: Path, sweep: Path | None = None, kind: str = "png") -> None:
+    """Show the comparison, write its files, and print the path of `comparison.html`.
 
     The comparison of `search=best` is its leaderboard, with the commands that use the answer in the directory `sweep`,
     by default the same.
@@ -36,19 +36,25 @@ def publish(ranking: Ranking, directory: Path, sweep: Path | None = None) -> Non
         show(ranking, Console())
     else:
         show_leaderboard(ranking.board, Console(), sweep or directory)
-    write_report(ranking, directory)
+    write_report(ranking, directory, kind)
     print(f"report: {printable(os.path.relpath(directory / PAGE))}")
 
 
-def write_report(ranking: Ranking, directory: Path) -> None:
-    """Write `comparison.csv`, `.png` and `.html` into a directory, which is made if there is none."""
+def write_report(ranking: Ranking, directory: Path, kind: str = "png") -> None:
+    """Write `comparison.csv`, `.png` and `.html`, and `verdicts.csv`, into a directory, which is made if there is none.
+
+    The picture is also written as a file of another kind, such as `pdf`.
+    """
     # Late: Matplotlib is imported when something is drawn.
     from runge.comparison.picture import comparison_picture
-    from runge.pictures.style import png
+    from runge.pictures.style import image
 
     directory.mkdir(parents=True, exist_ok=True)
     write(directory / "comparison.csv", ranking.csv())
-    write(directory / "comparison.png", png(comparison_picture(ranking)))
+    write(directory / VERDICTS, ranking.verdicts_csv())
+    picture = comparison_picture(ranking)
+    for ending in dict.fromkeys(("png", kind)):
+        write(directory / f"comparison.{ending}", image(picture, ending))
     write(directory / PAGE, render(ranking, directory))
 
 
@@ -74,6 +80,7 @@ def render(ranking: Ranking, directory: Path | None = None) -> str:
         data=page_data(ranking, directory),
         folded={name: ranking.groups_by(name) for name in errors_like(ranking.metric)} if ranking.folded else {},
         groups=ranking.groups if grouped else (),
+        effects=ranking.effects if grouped else (),
         differences=defaultdict(lambda: None, ranking.differences),
         compared=ranking.compared,
         sentences=ranking.sentences,

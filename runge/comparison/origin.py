@@ -35,7 +35,7 @@ class Origin(NamedTuple):
         fitted: the files, formulas or targets that are fitted.
         command: the command of the run or of the sweep.
         trained: when the first run began and the last one ended.
-        versions: the versions of runge and torch.
+        versions: the versions of runge and torch, the commits, Python and the processor.
         fixed: the settings that all runs have in common, as they are typed.
     """
 
@@ -65,7 +65,7 @@ def origin_of(records: Sequence[RunRecord], common: Sequence[str]) -> Origin:
         listed or "runs",
         _command(records),
         _trained(records),
-        "; ".join(sorted({record.versions for record in records if record.versions})),
+        "; ".join(sorted({f"{x.versions}{f', {x.made_with}' if x.made_with else ''}" for x in records if x.versions})),
         [f"{key}={as_text(records[0].settings.get(key))}" for key in common],
     )
 

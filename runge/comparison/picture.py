@@ -20,14 +20,14 @@ def comparison_picture(ranking: Ranking) -> Figure:
     The best six groups have colours, and all others are grey.
     """
     groups, shown = ranking.groups, ranking.groups[:MOST_DRAWN_GROUPS]
-    texts = [", ".join(filter(None, (group.name, group.diverged))).replace("$", r"\$") for group in shown]
+    texts = [", ".join(filter(None, (group.name, group.lost))).replace("$", r"\$") for group in shown]
     names = [textwrap.fill(text, 40) for text in texts]
     lines = 1 + max((name.count("\n") for name in names), default=0)
     figure = Figure(figsize=(12, max(3.2, 1.6 + (0.21 + 0.14 * lines) * len(shown))), layout="constrained")
     figure.suptitle(f"{len(ranking.records)} runs in {len(groups)} groups by {ranking.metric}", fontsize=11)
     spread, front = figure.subplots(1, 2, width_ratios=(3, 2))
     colours = {group.name: COLOURS[i] if i < MOST_COLOURED_GROUPS else _GREY for i, group in enumerate(shown)}
-    for i, group in enumerate(shown):  # runs that diverged have no place on the axis
+    for i, group in enumerate(shown):  # runs without a result have no place on the axis
         values = np.array(group.values)[np.isfinite(group.values)]
         low, _, high = np.minimum(group.quartiles, max(values, default=np.nan))
         spread.plot([low, high], [i, i], color=colours[group.name], linewidth=7, alpha=0.3, solid_capstyle="butt")

@@ -3,22 +3,27 @@
 import csv
 import io
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from runge.comparison.differing_settings import compare_settings, divide, remarks_of
+from runge.comparison.baseline import claim_of, default_of
+from runge.comparison.differing_settings import Division, compare_settings, divide, remarks_of
 from runge.comparison.groups import Group, Place, group
-from runge.comparison.lead import Difference, compare_with_best
+from runge.comparison.lead import Difference
 from runge.comparison.metric_columns import choose_metric
 from runge.comparison.naming import as_text, candidate_names, label, names_of
-from runge.comparison.runs import collect, comparable, is_judged, nearest, searched_metric
+from runge.comparison.runs import collect, comparable, is_judged, matches, nearest, searched_metric
 from runge.comparison.shown import MOST_LEADS
+from runge.comparison.verdicts import Verdict, judge, scope
 from runge.data.column_roles import listed
 from runge.records.files import printable
 from runge.records.leaderboard import Leaderboard, read_leaderboard
 from runge.records.reading import COLUMNS, RunRecord, table
 from runge.records.trials import Trials, read_trials
+
+VERDICTS = "verdicts.csv"
+"""The file of the verdicts in the directory of a report."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,11 +39,12 @@ class Ranking:
         common: the settings that they have in common.
         metric: the metric by which they are ranked; smaller is better.
         reason: a sentence with the reason for this metric; empty: it is the default, or was given.
+        claim: the claim that the experiment of all runs states; empty: there is none.
         conditions: the settings that are conditions of the comparison.
         places: the place of each run.
         groups: the groups, the best of each condition first.
-        leads: a sentence on the lead of the best group, for each condition.
-        differences: the difference of each group to the best one of its condition, by its name.
+        effects: the groups by each of several keys that vary, which are compared instead.
+        verdicts: the comparison of each group with its baseline, or with the best one of its condition.
         trials: the results of `search=optuna`, if they are its runs.
         board: the leaderboard of `search=best`, if they are its runs.
     """
@@ -51,22 +57,33 @@ class Ranking:
     common: Sequence[str]
     metric: str
     reason: str
+    claim: str
     conditions: Sequence[str]
     places: Sequence[Place]
     groups: Sequence[Group]
-    leads: Sequence[str]
-    differences: dict[str, Difference | None]
+    effects: Sequence[Group]
+    verdicts: Sequence[Verdict]
     trials: Trials | None
     board: Leaderboard | None
 
     @property
+    def differences(self) -> dict[str, Difference | None]:
+        """The difference of each compared group to its baseline, or to the best one of its condition, by its name."""
+        return {verdict.group.name: verdict.difference for verdict in self.verdicts}
+
+    @property
     def compared(self) -> Sequence[str]:
-        """The headers of the columns that compare a group with the best one; none: no group has enough seeds."""
-        return ("factor", "95 % interval", "p") if any(self.differences.values()) else ()
+        """The headers of the columns that compare a group with another one; none: no group has enough seeds."""
+        return ("factor", "95 % interval", "p (Holm)") if any(self.differences.values()) else ()
+
+    @property
+    def leads(self) -> list[str]:
+        """A sentence on each group that is compared with a baseline, or on the lead of the best one."""
+        return [verdict.sentence for verdict in self.verdicts if verdict.sentence]
 
     @property
     def lead(self) -> str:
-        """The sentences on the leads of the best groups."""
+        """The sentences on the groups."""
         return " ".join(self.leads)
 
     def groups_by(self, metric: str) -> dict[str, Group]:
@@ -87,24 +104,36 @@ class Ranking:
         several = len(self.conditions) > 1
         condition = f"{listed(self.conditions, last=' and ')} {'are conditions' if several else 'is a condition'}"
         within = f"{condition}: groups are compared where {'these are' if several else 'it is'} the same."
-        sentences = searched, repeated, self.reason, within if self.conditions else "", *self.leads[:MOST_LEADS]
-        return [sentence for sentence in sentences if sentence]
+        effects = "Several settings vary: each is compared where the others are the same." if self.effects else ""
+        left = len(self.leads) - MOST_LEADS
+        more = f"{left} more sentences are in {VERDICTS}." if left > 0 else ""
+        old = [record.lacks for record in self.records if record.lacks]
+        lacking = f"{len(old)} runs of an earlier version have no {old[0]}." if old else ""
+        about = self.claim, searched, repeated, self.reason, within if self.conditions else "", effects
+        return [sentence for sentence in (*about, *self._copies, *self.leads[:MOST_LEADS], more, lacking) if sentence]
+
+    @property
+    def _copies(self) -> list[str]:
+        """A sentence for each group with runs that have equal metrics under different seeds."""
+        copied = {group.name: printable(", ".join(group.copies)) for group in self.groups if group.copies}
+        return [f"{name}: equal errors under different seeds in {runs}." for name, runs in copied.items()]
+
+    def verdicts_csv(self) -> str:
+        """Return a row for each verdict, with all digits and the sentence."""
+        rows = [verdict.row for verdict in self.verdicts]
+        return _csv(list(rows[0]) if rows else ["group"], rows)
 
     def csv(self) -> str:
         """Return a row per run: its status, its overrides, the settings in which the runs differ, all final figures."""
-        names = [*COLUMNS, *remarks_of(self.records), *self.keys, *self.metrics]
-        buffer = io.StringIO()
-        writer = csv.writer(buffer, lineterminator="\n")
-        writer.writerow(map(_csv_cell, names))
-        writer.writerows([[_csv_cell(row.get(name)) for name in names] for row in table(self.records)])
-        return buffer.getvalue()
+        return _csv([*COLUMNS, *remarks_of(self.records), *self.keys, *self.metrics], table(self.records))
 
 
 def rank_directories(
     paths: Sequence[str | os.PathLike[str]],
     metric: str | None = None,
-    where: Sequence[str] = (),
+    where: str | Sequence[str] = (),
     group_by: Sequence[str] | None = None,
+    baseline: str | Sequence[str] = (),
 ) -> Ranking:
     """Rank the runs at or below some directories, with the results of a search if they are the runs of one.
 
@@ -113,13 +142,14 @@ def rank_directories(
         metric: the metric, as for `rank`.
         where: filters, as for `runge.comparison.runs.collect`.
         group_by: the settings that define a group, as for `rank`.
+        baseline: the group with which others are compared, as for `rank`.
 
     Raises:
         FileNotFoundError: there is no such directory.
         ValueError: there are no such runs, or they do not have this metric or these settings.
     """
     trials, board = read_trials(paths), read_leaderboard(paths)
-    return rank(collect(paths, where), metric, group_by, trials, board)
+    return rank(collect(paths, where), metric, group_by, trials, board, baseline)
 
 
 def rank(
@@ -128,6 +158,7 @@ def rank(
     group_by: Sequence[str] | None = None,
     trials: Trials | None = None,
     board: Leaderboard | None = None,
+    baseline: str | Sequence[str] = (),
 ) -> Ranking:
     """Rank runs, group them, and compare the groups.
 
@@ -141,10 +172,14 @@ def rank(
             the number of training points and the noise are the same: these are conditions, and not chosen.
         trials: the results of `search=optuna`, if they are its runs.
         board: the leaderboard of `search=best`, if they are its runs.
+        baseline: settings `key=value` of the group with which the others are compared; these keys define the groups.
+            Empty: the baseline of the runs' experiment, or the value that a key has without an override, if one group
+            has it, or else the best group.
 
     Raises:
         ValueError: there are no runs, or none of them has the metric or one of the settings.
     """
+    baseline = [baseline] if isinstance(baseline, str) else baseline
     if not records:
         raise ValueError("DIR, --where: must select at least one run; there is none")
     runs = comparable(records, trials, board)
@@ -161,18 +196,18 @@ def rank(
         judged = [run for run in runs if is_judged(run, board)]
         metric, reason = choose_metric(judged or runs, keys)
     _check_metric(metric, metrics)
-    of_groups, conditions, blocks = divide(runs, keys, group_by, of_search=bool(trials or board))
-    runs = _sorted(runs, metric, conditions)
-    groups_of_runs = names_of(runs, of_groups)
-    if board and group_by is None:
-        groups_of_runs = candidate_names(board, [run.path for run in runs], groups_of_runs)
-    places = [
-        Place(name, label(run.settings, conditions), label(run.settings, blocks))
-        for name, run in zip(groups_of_runs, runs, strict=True)
-    ]
-    groups = group(runs, places, metric)
+    claim = ""
+    if not (group_by or baseline or trials or board):
+        claim, baseline = claim_of(runs)
+    compared = list(dict.fromkeys(name.partition("=")[0] for name in baseline))
+    divisions = divide(runs, keys, group_by, compared)
+    if trials or board:
+        divisions = [Division(divisions[0].groups)]
+    runs = _sorted(runs, metric, divisions[0].conditions)
+    of_candidates = board if group_by is None else None
+    (places, groups, _), *effects = divided = [_divide(runs, one, metric, baseline, of_candidates) for one in divisions]
     # The trials of a search follow from each other's errors, so that no test between them holds.
-    leads, differences = ([], {}) if trials else compare_with_best(groups, _scope(runs))
+    compared = [] if trials else [(some, baselines) for _, some, baselines in effects or divided]
     return Ranking(
         records=runs,
         repetitions=len(records) - len(runs),
@@ -182,14 +217,31 @@ def rank(
         common=common,
         metric=metric,
         reason=reason,
-        conditions=conditions,
+        claim=claim,
+        conditions=divisions[0].conditions,
         places=places,
         groups=groups,
-        leads=leads,
-        differences=differences,
+        effects=[one for _, some, _ in effects for one in some],
+        verdicts=judge(compared, scope(runs, metric)),
         trials=trials,
         board=board,
     )
+
+
+def _divide(
+    runs: Sequence[RunRecord], division: Division, metric: str, baseline: Sequence[str], board: Leaderboard | None
+) -> tuple[list[Place], list[Group], set[str]]:
+    """Return the place of each run in a division, its groups, and the names of those that are baselines."""
+    names = names_of(runs, division.groups)
+    if board:
+        names = candidate_names(board, [run.path for run in runs], names)
+    places = [
+        Place(name, label(run.settings, division.conditions), label(run.settings, division.blocks))
+        for name, run in zip(names, runs, strict=True)
+    ]
+    baseline = baseline or default_of(runs, division.factor)
+    is_base = matches(runs, baseline, "--baseline") if baseline else []
+    return places, group(runs, places, metric), {names[i] for i, is_one in enumerate(is_base) if is_one}
 
 
 def _check_metric(metric: str, metrics: Sequence[str]) -> None:
@@ -212,12 +264,12 @@ def _sorted(runs: Sequence[RunRecord], metric: str, conditions: Sequence[str]) -
     return sorted(runs, key=rank_of)
 
 
-def _scope(runs: Sequence[RunRecord]) -> str:
-    """Return the scope of a claim on the lead: runs with the same points say nothing about other points."""
-    if all(run.of_table for run in runs):
-        return " for these rows"
-    seeds = {run.settings.get("data.seed") for run in runs}
-    return " for these points" if len(seeds) == 1 and seeds != {None} else ""
+def _csv(names: Sequence[str], rows: Sequence[Mapping[str, Any]]) -> str:
+    buffer = io.StringIO()
+    writer = csv.writer(buffer, lineterminator="\n")
+    writer.writerow(map(_csv_cell, names))
+    writer.writerows([[_csv_cell(row.get(name)) for name in names] for row in rows])
+    return buffer.getvalue()
 
 
 def _csv_cell(value: Any) -> Any:

@@ -3,12 +3,14 @@
 import json
 import math
 import os
+import re
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from difflib import get_close_matches
 from typing import Any
 
+from runge.comparison.differing_settings import with_labels
 from runge.comparison.naming import as_text
 from runge.comparison.shown import MOST_NAMES
 from runge.metrics import VAL_NRMSE, Objective
@@ -20,34 +22,47 @@ from runge.records.trials import Trials
 OF_DATA = ("data", "data.file", "data.inputs", "data.outputs", "data.derivatives", "data.rows")
 """The keys of runs on different data, in addition to the keys of the target."""
 
+_BETWEEN_VALUES = re.compile(r",(?![^\[({]*[\])}])")
+"""A comma between two values, and not inside the brackets of one."""
 
-def collect(paths: Sequence[str | os.PathLike[str]], where: Sequence[str] = ()) -> list[RunRecord]:
+
+def collect(paths: Sequence[str | os.PathLike[str]], where: str | Sequence[str] = ()) -> list[RunRecord]:
     """Read the runs at or below some directories, each once, with the options of groups as they are typed.
 
-    Runs on different rows under the same name of a file have the setting `data.rows`.
+    Runs on different rows under the same name of a file have the setting `data.rows`, and runs that divide different
+    numbers of labels in different ways `data.labels`.
 
     Args:
         paths: runs, sweeps, or directories above them.
-        where: filters `key=value`; only the runs that match all of them are returned.
+        where: filters `key=value` or `key=value,value`; only the runs that match all of them are returned. Several
+            filters of one key are one with the values of all.
 
     Raises:
         FileNotFoundError: there is no such directory.
         ValueError: a filter has no `=`, or no run has its key or its value.
     """
-    records = with_rows(with_options([read(run) for run in find(*paths)]))
-    for condition in where if records else ():
+    records = with_labels(with_rows(with_options([read(run) for run in find(*paths)])))
+    return [run for run, is_match in zip(records, matches(records, where, "--where"), strict=True) if is_match]
+
+
+def matches(records: Sequence[RunRecord], conditions: str | Sequence[str], argument: str) -> list[bool]:
+    """Return whether each run matches all conditions `key=value` or `key=value,value`, as for `collect`.
+
+    Raises:
+        ValueError: as `collect`, with the name of the argument.
+    """
+    rows, allowed = table(records), defaultdict[str, list[Any]](list)
+    for condition in ([conditions] if isinstance(conditions, str) else conditions) if records else ():
         name, equals, wanted = condition.partition("=")
-        rows = table(records)
         if not equals or not any(name in row for row in rows):
             keys = sorted({key for row in rows for key in row})
-            raise ValueError(f"--where: must be key=value, and the key {nearest(name, keys)}; got {condition!r}")
-        values = [row.get(name) for row in rows]
-        matches = [_parsed(as_text(value)) == _parsed(wanted) for value in values]
-        if not any(matches):
-            options = sorted({as_text(value) for value in values})
-            raise ValueError(f"--where: {name} {nearest(wanted, options)}; got {wanted!r}")
-        records = [record for record, is_match in zip(records, matches, strict=True) if is_match]
-    return records
+            raise ValueError(f"{argument}: must be key=value, and the key {nearest(name, keys)}; got {condition!r}")
+        values = {as_text(row.get(name)) for row in rows}
+        for text in [wanted] if wanted in values else _BETWEEN_VALUES.split(wanted):
+            if _parsed(text) not in map(_parsed, values):
+                raise ValueError(f"{argument}: {name} {nearest(text, sorted(values))}; got {text!r}")
+            allowed[name].append(_parsed(text))
+    return [all(_parsed(as_text(row.get(name))) in values for name, values in allowed.items()) for row in rows]
 
 
 def with_options(records: Sequence[RunRecord]) -> list[RunRecord]:

@@ -8,6 +8,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from runge.comparison.groups import Group
 from runge.comparison.metric_columns import fold_columns, terminal_columns
 from runge.comparison.naming import BETWEEN, as_text, names_of, short_names
 from runge.comparison.ranking import Ranking
@@ -65,7 +66,9 @@ def show(ranking: Ranking, console: Console) -> None:
     if not ranking.folded or any(record.status != "finished" for record in ranking.records):
         console.print(_run_table(ranking, console.width))
     if not ranking.folded and any(len(group.values) > 1 for group in ranking.groups):
-        console.print(_group_table(ranking))
+        console.print(_group_table(ranking, ranking.groups, compared=not ranking.effects))
+        if ranking.effects:
+            console.print(_group_table(ranking, ranking.effects, compared=True))
     for sentence in ranking.sentences:
         console.print(sentence, markup=False, highlight=False, soft_wrap=True)
 
@@ -130,18 +133,20 @@ def _fold_table(ranking: Ranking) -> Table:
     return table
 
 
-def _group_table(ranking: Ranking) -> Table:
-    """Return a table of the first ten groups: their size, median and quartiles, and their difference to the best."""
-    groups = ranking.groups
-    which = "first" if ranking.conditions else "best"
+def _group_table(ranking: Ranking, groups: Sequence[Group], compared: bool) -> Table:
+    """Return a table of the first ten groups: their size, median and quartiles, and their difference to another one."""
+    which = "first" if ranking.conditions or groups is ranking.effects else "best"
     more = f", the {which} {MOST_GROUPS} of {len(groups)} groups (all are in the report)"
     title = f"{ranking.metric} over seeds{more if len(groups) > MOST_GROUPS else ''}"
-    table = _table(title, ["group"], ["n", "median", "quartiles", *ranking.compared[::2]])  # 80 characters
+    headers = ranking.compared[::2] if compared else ()  # 80 characters
+    runs = ["runs"] if any(group.size != str(len(group.seeds)) for group in groups) else []
+    table = _table(title, ["group"], ["n", *runs, "median", "quartiles", *headers])
     for group in groups[:MOST_GROUPS]:
         low, _, high = group.quartiles
-        difference = ranking.differences.get(group.name)
-        cells = f"{group.median:.2e}", f"{low:.1e} to {high:.1e}", *(difference.cells[::2] if difference else ())
-        table.add_row(Text(group.name), group.size, *cells)
+        difference = ranking.differences.get(group.name) if headers else None
+        size = [str(len(group.seeds)), *([group.size] if runs else [])]
+        cells = [*size, f"{group.median:.2e}", f"{low:.1e} to {high:.1e}"]
+        table.add_row(Text(group.name), *cells, *(difference.cells[::2] if difference else ()))
     return table
 
 
@@ -151,7 +156,7 @@ def _table(title: str, texts: Iterable[str], figures: Iterable[str]) -> Table:
     for name in texts:
         table.add_column(Text(name), overflow="fold")
     for name in figures:
-        table.add_column(Text(name), justify="right", no_wrap=name != "n")  # how many have diverged may be below
+        table.add_column(Text(name), justify="right", no_wrap=name != "runs")  # how many have diverged may be below
     return table
 
 

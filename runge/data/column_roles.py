@@ -12,8 +12,8 @@ import numpy as np
 from runge.configuration.errors import ConfigurationError
 from runge.data.table import File, Table
 
-__all__ = ["Roles", "columns_override", "find_partials", "find_roles", "find_seconds", "listed", "mistake_in"]
-__all__ += ["of_columns", "partial_name", "read_arrays", "read_seconds", "second_name"]
+__all__ = ["Roles", "column_names", "columns_override", "find_partials", "find_roles", "find_seconds"]
+__all__ += ["listed", "mistake_in", "of_columns", "partial_name", "read_arrays", "read_seconds", "second_name"]
 
 _INDEX = re.compile(r"Unnamed: \d+|__index_level_\d+__")
 """The names that pandas gives to the column of an index without a name, in CSV and in Parquet."""
@@ -40,6 +40,17 @@ def partial_name(output: str, name: str) -> str:
 def second_name(output: str, name: str, second: str) -> str:
     """Return the name of a second derivative of an output, such as `d2drag_dalpha_dspeed`."""
     return f"d2{output}_d{name}_d{second}"
+
+
+def column_names(inputs: Sequence[str], outputs: Sequence[str], order: int) -> list[list[str]]:
+    """Return the names of the columns of each output: its value, its derivatives, or its second derivatives.
+
+    Example:
+        >>> column_names("ab", "y", 0), column_names("ab", "y", 1), column_names("ab", "y", 2)
+        ([['y']], [['dy_da', 'dy_db']], [['d2y_da_da', 'd2y_da_db', 'd2y_db_db']])
+    """
+    name = (str, partial_name, second_name)[order]
+    return [[name(y, *names) for names in itertools.combinations_with_replacement(inputs, order)] for y in outputs]
 
 
 _READABLE = re.compile(r"(?!\d+$)[\w\\()\[\]{}:=, /+.%*@?|-]+", re.ASCII)

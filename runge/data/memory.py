@@ -1,6 +1,7 @@
 """Tables in memory: DataFrames, and arrays in a mapping or alone."""
 
 import io
+import os
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -8,54 +9,71 @@ import numpy as np
 
 from runge.configuration.errors import ConfigurationError
 from runge.data.column_roles import listed, partial_name
-from runge.data.table import File, numbered
+from runge.data.table import INDEX, File, numbered, of_arrays, open_table
 
-__all__ = ["FRAME", "check_index", "column_names", "file_of", "frame_of", "partials_of", "unmasked"]
+__all__ = ["ARRAYS", "FRAME", "check_index", "column_names", "file_of", "partials_of", "table_of", "unmasked"]
 
-FRAME = "the DataFrame"
-"""The name of a DataFrame in messages, in the place of a path."""
+ARRAYS, FRAME = "the arrays", "the DataFrame"
+"""The names of data in memory in messages, in the place of a path."""
 
 
-def frame_of(frame: Any, key: str = "data") -> File:
-    """Return the columns of a DataFrame.
+def table_of(data: Any, key: str = "data") -> File:
+    """Return the columns of what `runge.fit` takes: the path of a file, a DataFrame, or a mapping of arrays.
 
     Raises:
-        ConfigurationError: it has no rows, or its columns have no names of their own; the message begins with the key.
+        ConfigurationError: it is none of them, or cannot be a table; the message begins with the key.
     """
-    names = list(frame.columns)
-    if frame.empty or not frame.columns.is_unique or not all(isinstance(name, str) for name in names):
+    if isinstance(data, str | os.PathLike):
+        return open_table(os.fspath(data), key)
+    if isinstance(data, Mapping):
+        arrays = _arrays_of(data, key)
+        try:
+            return of_arrays(ARRAYS, arrays)._replace(key=key)
+        except ValueError as error:
+            raise ConfigurationError(f"{key}: {ARRAYS}: {error}") from error
+    if not hasattr(data, "columns"):
+        rule = "must be a DataFrame, or arrays by their names in a mapping, {'x': x, 'y': y, 'dydx': dydx}"
+        raise ConfigurationError(f"{key}: {rule}; got a {type(data).__name__}")
+    names = list(data.columns)
+    if data.empty or not data.columns.is_unique or not all(isinstance(name, str) for name in names):
         rule = "must have rows, and columns whose names are texts that differ"
-        raise ConfigurationError(f"{key}: {FRAME} {rule}, got {len(frame)} rows of {names}")
-    return File(FRAME, frame.reset_index(drop=True), key=key)
+        raise ConfigurationError(f"{key}: {FRAME} {rule}, got {len(data)} rows of {names}")
+    return File(FRAME, data, key=key)
 
 
 def file_of(data: Any) -> tuple[str, bytes]:
     """Return the suffix and the content of the file that holds a table with all of its digits.
 
-    It is a DataFrame with the columns of a CSV file, or a mapping of the arrays of an NPZ file.
+    It is a DataFrame with the columns of a CSV file, whose index is a further column; or a mapping of the arrays of an
+    NPZ file.
 
     Raises:
         ConfigurationError: it is neither, or cannot be a table.
     """
-    import pandas
-
-    if isinstance(data, pandas.DataFrame):
-        frame = frame_of(data).frame
+    if not isinstance(data, Mapping):
+        frame = table_of(data).frame
         floats = frame.select_dtypes("floating").columns
         # As float64, numbers in float32 are printed with all their digits.
-        return ".csv", frame.astype(dict.fromkeys(floats, float)).to_csv(index=False).encode()
-    if not isinstance(data, Mapping):
-        rule = "must be a DataFrame, or arrays by their names in a mapping, {'x': x, 'y': y, 'dydx': dydx}"
-        raise ConfigurationError(f"data: {rule}; got a {type(data).__name__}")
+        frame = frame.astype(dict.fromkeys(floats, float)).set_axis(frame.index.to_flat_index())
+        return ".csv", frame.to_csv(index_label=INDEX).encode()
+    buffer = io.BytesIO()
+    np.savez(buffer, **_arrays_of(data, "data"))  # pyright: ignore[reportArgumentType]
+    return ".npz", buffer.getvalue()
+
+
+def _arrays_of(data: Mapping[str, Any], key: str) -> dict[str, np.ndarray]:
+    """Return the arrays of a mapping, NaN where they are masked.
+
+    Raises:
+        ConfigurationError: one does not hold numbers or texts, or has a name that NumPy takes for its own arguments.
+    """
     arrays = {str(name): np.asarray(unmasked(array)) for name, array in data.items()}
     for name, array in arrays.items():
         if array.dtype.kind == "O":
-            raise ConfigurationError(f"data: the array {name!r} must be of numbers, got Python objects")
-        if name in ("file", "allow_pickle"):  # which NumPy would take for its own arguments
-            raise ConfigurationError(f"data: an array must be named x, y, dydx or as a column of text, got {name!r}")
-    buffer = io.BytesIO()
-    np.savez(buffer, **arrays)  # pyright: ignore[reportArgumentType]
-    return ".npz", buffer.getvalue()
+            raise ConfigurationError(f"{key}: the array {name!r} must be of numbers, got Python objects")
+        if name in ("file", "allow_pickle"):
+            raise ConfigurationError(f"{key}: an array must be named x, y, dydx or as a column of text, got {name!r}")
+    return arrays
 
 
 def unmasked(array: Any) -> Any:

@@ -1,7 +1,7 @@
 """Sample a function for training, validation and test."""
 
 from collections.abc import Callable, Sequence
-from typing import Annotated, Literal, NamedTuple
+from typing import Annotated, ClassVar, Literal, NamedTuple
 
 import numpy as np
 import torch
@@ -11,8 +11,8 @@ from torch import Tensor
 from runge.configuration.validation import Natural, Size, checked
 from runge.data.folds import FEWEST_POINTS, deal
 from runge.data.table import Fold, Folds, check_fold
-from runge.sampling import Random, Sampling, Uniform, boundary_nodes, check_count
-from runge.sampling.domain import MOST_ON_GRIDS, cells, sobol
+from runge.sampling import Random, SampledFunction, Sampling, Uniform, boundary_nodes, check_count
+from runge.sampling.domain import MOST_ON_GRIDS, cells, onto, sobol
 from runge.sobolev.points import Points
 from runge.targets import Target
 
@@ -21,6 +21,16 @@ __all__ = ["Data", "Dataset", "SampleWeight", "labelled", "sample", "sample_weig
 SampleWeight = Literal["none", "derivative", "density"]
 Noise = Annotated[float, Field(ge=0, le=100)]
 _TEST_SEED = 1  # another seed than that of the candidates for training points
+
+
+class _Draw(Random):
+    """Independent draws from the uniform distribution on the domain, in which no point is fixed."""
+
+    with_ends: ClassVar[bool] = False
+
+    def nodes(self, n: int, target: SampledFunction, generator: torch.Generator) -> Tensor:
+        """Return n random nodes."""
+        return onto(target.domain, 2 * torch.rand(n, len(target.domain), generator=generator, dtype=torch.float64) - 1)
 
 
 @checked
@@ -33,7 +43,10 @@ class Data:
     Attributes:
         n_train: training points.
         n_val: validation points, random and independent of the training points.
-        n_test: test points, on the uniform grid over the domain, ends included; for D > 2 of a Sobol sequence.
+        n_test: test points.
+        test: where they are. `grid`: on the uniform grid over the domain, ends included; for D > 2 of a Sobol sequence.
+            `random`: all points are one random draw, which is cut into training, validation and test points, and the
+            ends are not among them, except by chance. This needs sampling=random.
         n_derivative: None: every training point carries f and f'. A number: the n_train points carry f alone, and
             n_derivative further points of the same strategy carry f' alone. A single point with f, n_train=1, is then
             at the centre of the domain: f is fitted to its derivatives, and this value fixes the constant.
@@ -52,6 +65,7 @@ class Data:
     n_train: Size = 128
     n_val: Size = 256
     n_test: Size = 2001
+    test: Literal["grid", "random"] = "grid"
     n_derivative: Size | None = None
     boundary_points: Natural = 0
     noise_f: Noise = 0.0
@@ -115,10 +129,14 @@ def sample(
     Raises:
         ValueError: a size is too small, or the strategy does not fit the target.
     """
-    noise = _noise_source(generator)
+    noise, test, others = _noise_source(generator), Uniform(), Random()
+    if data.test == "random":
+        if not isinstance(sampling, Random):
+            raise ValueError(f"test: must be grid unless sampling=random, got random with {type(sampling).__name__}")
+        sampling = test = others = _Draw()
     train = training_points(target, [sampling] * 2, generator, data, sample_weight, noise)
     if data.folds is None:
-        x = _place(target, Random(), generator, data.n_val, "n_val")
+        x = _place(target, others, generator, data.n_val, "n_val")
         labels = _noisy(_labels(target, x), _labels(target, train.x[0]), data, noise)
         val = labelled(target, x, labels=labels)
     else:
@@ -128,10 +146,10 @@ def sample(
         val = labelled(target, x[left_out], labels=(labels[0][left_out], labels[1][left_out]))
         labels_kept = labels[0][~left_out], labels[1][~left_out]
         train = labelled(target, x[~left_out], sample_weight=sample_weight, labels=labels_kept)
-    if target.dimension > MOST_ON_GRIDS:
+    if target.dimension > MOST_ON_GRIDS and isinstance(test, Uniform):
         x = sobol(data.n_test, target.domain, _TEST_SEED)
     else:
-        x = _place(target, Uniform(), generator, data.n_test, "n_test")
+        x = _place(target, test, generator, data.n_test, "n_test")
     return Dataset(train, val, labelled(target, x))
 
 

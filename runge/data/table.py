@@ -17,11 +17,14 @@ from runge.configuration.validation import Natural, checked
 if TYPE_CHECKING:
     import pandas
 
-__all__ = ["FARTHEST", "FORMATS", "SETS", "File", "Fold", "Folds", "Table", "check_fold", "numbered"]
-__all__ += ["open_table"]
+__all__ = ["FARTHEST", "FORMATS", "INDEX", "SETS", "File", "Fold", "Folds", "Table", "check_fold", "numbered"]
+__all__ += ["of_arrays", "open_table"]
 
 FARTHEST = 1e100
 """The largest absolute value of a cell: its square is a number."""
+
+INDEX = "__index_level_0__"
+"""The column of a CSV file with the index of the DataFrame from which it was written: pandas' name in Parquet files."""
 
 SETS = ("train", "val", "test")
 
@@ -34,7 +37,10 @@ _SEPARATORS = ",;\t"  # of a CSV file; the first wins a tie, because a header of
 
 
 class File(NamedTuple):
-    """The columns of a file, the line of each row of a CSV file, and the names in an NPZ file, whose arrays differ."""
+    """The columns of a table, the line of each row of a CSV file, and the names that arrays get, which have none.
+
+    Rows without a line are named by their index, which begins with 0 if the table has none of its own.
+    """
 
     path: str
     frame: "pandas.DataFrame"
@@ -50,7 +56,7 @@ class File(NamedTuple):
 
     def row_name(self, row: int) -> str:
         """Return where a row is in the file, for a message."""
-        return f"line {self.lines[row]}" if self.lines else f"row {row + 1}"
+        return f"line {self.lines[row]}" if self.lines else f"row {self.frame.index[row]}"
 
     def wrong(self, name: str, rows: np.ndarray, rule: str) -> ConfigurationError:
         """Return an error that names the first of some rows, (m,) bool, and its cell in a column."""
@@ -153,8 +159,11 @@ def _csv(path: str) -> File:
         frame = pandas.read_csv(
             file, sep=separator, skipinitialspace=True, low_memory=False, dtype_backend="numpy_nullable"
         )
+    frame = frame.set_axis(names, axis=1)
+    if INDEX in names:
+        return File(path, frame.set_index(INDEX))
     matches = len(lines) == len(frame)  # in a file of one column an empty cell in quotes is no blank line for pandas
-    return File(path, frame.set_axis(names, axis=1), lines if matches else ())
+    return File(path, frame, lines if matches else ())
 
 
 def _check_bytes(size: int) -> None:
@@ -175,15 +184,23 @@ def _parquet(path: str) -> File:
 
 
 def _npz(path: str) -> File:
-    """Read an NPZ file with `x`, (m, D), `y`, (m, P), `dydx`, (m, P, D), and arrays of text, (m,)."""
-    import pandas
-
+    """Read an NPZ file of arrays, as `of_arrays`."""
     if not zipfile.is_zipfile(path):
         raise ValueError("is not an NPZ file, which numpy.savez writes")
     with zipfile.ZipFile(path) as archive:
         _check_bytes(sum(member.file_size for member in archive.infolist()))
     with np.load(path, allow_pickle=False) as file:
-        arrays = {name: array for name, array in file.items() if isinstance(array, np.ndarray)}
+        return of_arrays(path, {name: array for name, array in file.items() if isinstance(array, np.ndarray)})
+
+
+def of_arrays(path: str, arrays: dict[str, np.ndarray]) -> File:
+    """Return the columns of arrays `x`, (m, D), `y`, (m, P), `dydx`, (m, P, D), and of arrays of text, (m,).
+
+    Raises:
+        ValueError: there is another array, or one has another shape.
+    """
+    import pandas
+
     if "x" not in arrays:
         raise ValueError(f"must have an array 'x', got {', '.join(map(repr, arrays)) or 'none'}")
     m = len(np.atleast_1d(arrays["x"]))

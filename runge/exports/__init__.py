@@ -36,7 +36,7 @@ def export(
     function: Function,
     to: str,
     path: str | os.PathLike[str],
-    interval: float | None = None,
+    level: float | None = None,
     hessian: bool = False,
     *,
     force: bool = False,
@@ -53,7 +53,7 @@ def export(
         function: a trained function, from `runge.load`; `to` changes its precision.
         to: the format, a key of `FORMATS`.
         path: the file; the format's suffix is added if it is missing, and the result is returned.
-        interval: the level of intervals, such as 0.9, whose lower and upper ends follow, of u and then of du, as
+        level: the level of intervals, such as 0.9, whose lower and upper ends follow, of u and then of du, as
             `Function.value_and_derivative_interval`; None: without them.
         hessian: whether the Hessian is written too, as `Function.value_derivative_hessian`.
         force: whether to overwrite also files that are not from an export of this kind.
@@ -73,14 +73,14 @@ def export(
     if to in _IMPORTED and not _can_be_imported(name.removesuffix(".py")):
         rule = "must be a file that Python can import: letters, digits and _, and not the name of another module"
         raise ValueError(f"path, --out: {rule}; got {name!r}")
-    if interval is not None:
+    if level is not None:
         if to not in _WITH_INTERVALS:
-            raise ValueError(f"interval: {to} has the mean alone; {', '.join(_WITH_INTERVALS)} have intervals")
-        function.calibration.factors(interval)
-    files = FORMATS[to](function, interval, hessian, name)
+            raise ValueError(f"level: {to} has the mean alone; {', '.join(_WITH_INTERVALS)} have intervals")
+        function.calibration.factors(level)
+    files = FORMATS[to](function, level, hessian, name)
     *_, last = files
     stem = os.fspath(path).removesuffix(last)
-    facts = json.dumps(card(function, interval), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    facts = json.dumps(card(function, level), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
     contents = {Path(stem + suffix): content for suffix, content in {".json": facts.encode(), **files}.items()}
     for file in filter(Path.is_dir, (Path(path), *contents)):
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), os.fspath(file))

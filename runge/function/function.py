@@ -1,26 +1,33 @@
 """A trained function, or the mean over several: an ordinary module that knows its errors and its training data."""
 
 import html
+import os
 import warnings
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from functools import cached_property
 from types import MappingProxyType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from runge.data.memory import table_of
+from runge.function.arguments import Argument
 from runge.function.calibration import Calibration
-from runge.function.mean import Argument, MeanNetwork
+from runge.function.mean import MeanNetwork
 from runge.function.outside import Box, NearestRow, input_weights, thinned
+from runge.function.predictions import as_frame, marks_of, predict, read_rows
 from runge.function.residuals import UnseenErrors, rows_of
 from runge.function.spread import groups_by_rows, spread_over
 from runge.records.directories import RunDirectory
 from runge.sobolev.jet import mean_over, std_over
 from runge.sobolev.network import StackedMLP
+
+if TYPE_CHECKING:
+    import pandas
 
 __all__ = ["FLAT", "Function"]
 
@@ -37,14 +44,22 @@ class Function(MeanNetwork):
     It is the mean over its members: the networks of runs that differ in their seeds, or of any runs that were fitted
     to the same function or table. One run has one member.
 
-    With one input x may have any shape, and with one output `u(x)` and `u.derivative(x)` have the same. With D inputs x
-    has the shape (..., D); with one output `u(x)` has (...) and `u.derivative(x)` has (..., D). With P outputs `u(x)`
-    has (..., P) and `u.derivative(x)` has (..., P, D).
+    Shapes: the last axis of x is that of the D inputs, and each result has the axes in front of it. Of one output
 
-    A tensor or a number gives a tensor on the device of the parameters and in their precision, or in float64 if the run
-    of a member was trained in standardised units or in 64 bit; `to` changes both. It can be differentiated by x if x
-    requires gradients, and by the parameters after `u.requires_grad_()`; otherwise points are evaluated in chunks. A
-    NumPy array gives an array, and so does a table with a column for each input, such as a DataFrame.
+    - the value, its spread, and `outside` have the shape (...),
+    - the derivative, and what is related to it, has the shape of x, (..., D),
+    - the Hessian has the shape (..., D, D).
+
+    Of P > 1 outputs, each except `outside` has an axis P behind those in front: (..., P), (..., P, D), (..., P, D, D).
+    With one input, x may leave its axis out, as a number or as numbers (m,); then the results leave theirs out, too.
+    So u(x) is (m,) for x of the shape (m,) and for (m, 1). Other shapes are refused.
+
+    Types: a result has the type and the precision of x. A tensor must be on the device of the function. Lists and
+    integers count as float64. A DataFrame with a column for each input, or a Series of one input, gives a Series or a
+    DataFrame with its index and columns such as y, dy_da and d2y_da_db, with each pair of inputs once. What is computed
+    has the precision of the parameters, or float64 if a member was trained in standardised units or in 64 bit; `to`
+    changes it. A tensor can be differentiated by x if x requires gradients, and by the parameters after
+    `u.requires_grad_()`; otherwise points are evaluated in chunks.
 
     It can be copied, pickled, saved by `torch.save`, compiled by `torch.compile` and exported by `torch.export`. After
     `load_state_dict` it has neither intervals nor training inputs, because those before are not of these parameters.
@@ -91,7 +106,8 @@ class Function(MeanNetwork):
         """Return inputs, outputs, networks, and, if known, the median error of each output where networks agree."""
         counts = Counter[str]()
         for one in self.networks:
-            counts[f"{len(one.shapes) - 1} x {one.shapes[0][1]} {one.activation_name}"] += one.members
+            size = f"{len(one.shapes) - 1} x {one.shapes[0][1]} " if one.shapes else ""
+            counts[f"{size}{one.activation_name}"] += one.members
         texts = [f"{', '.join(self.inputs)} -> {', '.join(self.outputs)}"]
         texts += [f"{count} network{'s'[: count != 1]} of {size}" for size, count in counts.items()]
         with suppress(KeyError, ValueError):  # they are not known, or too few
@@ -103,7 +119,7 @@ class Function(MeanNetwork):
     def _repr_html_(self) -> str:
         return f"<p>{html.escape(repr(self))}</p>"
 
-    def forward(self, x: Argument) -> Any:
+    def forward(self, x: Any) -> Any:
         """Return the value u(x).
 
         Warns:
@@ -114,51 +130,79 @@ class Function(MeanNetwork):
             self._warn_if_far(points)
             return [mean_over(channels) for channels in self.jet(points, 0)]
 
-        return self._shaped(*self._evaluate(x, value))[0]
+        return self._evaluate(x, value)[0]
 
-    def std(self, x: Argument) -> Any:
+    def predict(self, new: Any, level: float | None = None, hessian: bool = False) -> "pandas.DataFrame":
+        """Return values and derivatives at new points, with what says how sure they are.
+
+        Args:
+            new: a table as for `runge.fit`, a path, a DataFrame or arrays in a mapping, with a column for each input;
+                its other columns are not used. Or the points x alone, as for `u(x)`.
+            level: the level of intervals, such as 0.9; None: without them.
+            hessian: whether there are second derivatives.
+
+        Returns:
+            A row per point, with the index of `new`, in float64. The columns depend only on the function and the
+            arguments; for the inputs a and b and the output y they are
+
+            - `a`, `b`: the inputs,
+            - `u_y`, `du_y_da`, `du_y_db`: the value u and its derivatives; of several networks their means,
+            - `d2u_y_da_da`, `d2u_y_da_db`, `d2u_y_db_db`: with `hessian` the second derivatives,
+            - `u_y_std`, `du_y_da_std`, ...: of several networks their standard deviations,
+            - `u_y_low`, ..., `u_y_high`, ...: with a level the ends of intervals,
+            - `outside`: how far the row is outside the training data, as `outside`; NaN: not known,
+            - `set`: the set of the row in the training, `train`, `val` or `test`; empty: none, or not known.
+
+        Raises:
+            ConfigurationError: the table lacks an input or cannot be read.
+            ValueError: there are no intervals of this level, two columns would have one name, or x has another shape.
+        """
+        is_table = isinstance(new, str | os.PathLike | Mapping) or hasattr(new, "columns")
+        file = table_of(new if is_table else Argument.of(new, self.inputs).table(), "new")
+        (x, *_), _ = read_rows(file, self, hessian)
+        marks, _ = marks_of(self, x)
+        return as_frame(x, predict(self, x, level, hessian), self, marks, file.frame.index)
+
+    def std(self, x: Any) -> Any:
         """Return the standard deviation of u(x), as `value_and_derivative_std`."""
         return self.value_and_derivative_std(x)[0]
 
-    def derivative_std(self, x: Argument) -> Any:
+    def derivative_std(self, x: Any) -> Any:
         """Return the standard deviation of each component of u'(x), likewise."""
         return self.value_and_derivative_std(x)[1]
 
-    def value_and_derivative_std(self, x: Argument) -> tuple[Any, Any]:
+    def value_and_derivative_std(self, x: Any) -> tuple[Any, Any]:
         r"""Return the standard deviations of u(x) and u'(x) over the members.
 
-        .. math:: \sqrt{\sum_m (u_m - \bar u)^2 / (M - 1)},
-
-        and likewise of each component of u'.
+        .. math:: \sqrt{\sum_m (u_m - \bar u)^2 / (M - 1)}
 
         Raises:
             ValueError: there is one member.
         """
-        spreads = self._evaluate(x, lambda points: [std_over(channels) for channels in self.jet(points)])
-        return self._shaped(*spreads)
+        value, derivative = self._evaluate(x, lambda points: [std_over(channels) for channels in self.jet(points)])
+        return value, derivative
 
     @cached_property
     def calibration(self) -> Calibration:
         """The calibration of the intervals.
 
         Raises:
-            ConfigurationError: the table of its runs has changed, or is gone.
-            ValueError: it has no runs, or no row was left out of the training of any.
+            ConfigurationError, ValueError: its runs have no table, it has changed or is gone, or no row was left out.
         """
         if "file" not in (self.configuration.get("data") or {}) or not self.runs:
             raise ValueError("intervals need runs on a table, with rows that were left out of their training")
         errors = UnseenErrors.of(self.jet, self.runs, everywhere=False)
         return errors.calibrate(range(self.members), local=bool(self.groups))
 
-    def interval(self, x: Argument, level: float = 0.9) -> tuple[Any, Any]:
+    def interval(self, x: Any, level: float = 0.9) -> tuple[Any, Any]:
         """Return the lower and the upper end of an interval for the label at x, as `value_and_derivative_interval`."""
         return self.value_and_derivative_interval(x, level)[0]
 
-    def derivative_interval(self, x: Argument, level: float = 0.9) -> tuple[Any, Any]:
+    def derivative_interval(self, x: Any, level: float = 0.9) -> tuple[Any, Any]:
         """Return the ends of an interval for each component of the label's derivative, likewise."""
         return self.value_and_derivative_interval(x, level)[1]
 
-    def value_and_derivative_interval(self, x: Argument, level: float = 0.9) -> tuple[tuple[Any, Any], tuple[Any, Any]]:
+    def value_and_derivative_interval(self, x: Any, level: float = 0.9) -> tuple[tuple[Any, Any], tuple[Any, Any]]:
         """Return the ends of intervals for the labels at x, the value and each component of the derivative.
 
         Each of them holds the label of a new row with about this probability, if the new row comes from where the rows
@@ -179,8 +223,7 @@ class Function(MeanNetwork):
             pairs = [*zip(map(mean_over, jet), self.half_widths(jet, level), strict=True)]
             return [mean + sign * half for sign in (-1, 1) for mean, half in pairs]
 
-        results = self._evaluate(x, ends)
-        (low, derivative_low), (high, derivative_high) = self._shaped(*results[:2]), self._shaped(*results[2:])
+        low, derivative_low, high, derivative_high = self._evaluate(x, ends)
         return (low, high), (derivative_low, derivative_high)
 
     def half_widths(self, jet: Sequence[Tensor], level: float) -> list[Tensor]:
@@ -196,10 +239,10 @@ class Function(MeanNetwork):
             halves.append((factor * (spread.square() + floor.square()).sqrt())[None])
         return halves
 
-    def outside(self, x: Argument) -> Any:
+    def outside(self, x: Any) -> Any:
         """Return how far x is outside the training data: up to 1 inside, above 1 at the edge, above 1.5 outside.
 
-        It has the shape of u(x) with one output, and is not differentiable; see `runge.function.outside`. Several
+        It is not differentiable; see `runge.function.outside`. Several
         networks without an `answer.json` need the table of their runs; if it has changed, or is gone, the number is
         that of one.
 

@@ -154,9 +154,12 @@ def _columns(run: RunDirectory, checkpoint: Mapping[str, Any]) -> dict[str, list
 
 
 def _architecture(run: RunDirectory, checkpoint: Mapping[str, Any]) -> str:
-    """Return what is equal of members that can share a stack."""
+    """Return what is equal of members that can share a stack; nothing that a checkpoint names is imported before."""
     with _explained(run):
         values = checkpoint["configuration"]["model"]
+        if named := foreign(values):
+            how = f"for safety; import {named[0].rpartition('.')[0]} before"
+            raise ConfigurationError(f"{run.best} refers to {named[0]}, which is not imported automatically, {how}")
         model = [values.get(key) for key in ("activation", "depth", "width")]
         if "_target_" in values or module_at(values["activation"]):  # a torch module is no stack
             return str(run.path)
@@ -167,9 +170,6 @@ def _network(runs: Sequence[RunDirectory], checkpoints: Sequence[Mapping[str, An
     """Return the networks of runs of one architecture as a stack."""
     first, prefix = checkpoints[0], "network."
     model = first["configuration"]["model"]
-    if named := foreign(model):
-        how = f"for safety; import {named[0].rpartition('.')[0]} before"
-        raise ConfigurationError(f"{runs[0].best} refers to {named[0]}, which is not imported automatically, {how}")
     with _explained(runs[0]):
         weights = join(checkpoint["state_dict"] for checkpoint in checkpoints)
         state = {name.removeprefix(prefix): x for name, x in weights.items() if name.startswith(prefix)}

@@ -1,8 +1,7 @@
 """Find the inputs whose labels improve a fit most, as a table for the solver that computes them."""
 
-import os
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,7 +11,7 @@ from runge.configuration.errors import ConfigurationError
 from runge.configuration.validation import Floats
 from runge.data.channels import Channels
 from runge.data.column_roles import listed
-from runge.data.memory import frame_of
+from runge.data.memory import table_of
 from runge.data.rows import Rows
 from runge.data.table import SETS, open_table
 from runge.function.function import Function
@@ -39,7 +38,7 @@ def suggest_for(
     rows: Rows,
     points: int = 16,
     box: Mapping[str, float | Interval] | None = None,
-    candidates: "str | os.PathLike[str] | pandas.DataFrame | None" = None,
+    candidates: Any = None,
     seed: int = 0,
 ) -> "pandas.DataFrame":
     """Return the points to compute next for a function that was fitted to some rows, as `runge.suggest`."""
@@ -59,17 +58,13 @@ def suggest_for(
         which = "candidates that are no row yet, in the box and, without --box and --candidates, near the rows"
         raise ConfigurationError(f"points: must be at least 1 and at most {len(allowed)}, the {which}; got {points}")
     chosen = allowed[choose(x[allowed], _squares(function, rows, x[allowed]), rows.x, points)]
-    return _as_table(frame.iloc[chosen], x[chosen], rows)
+    table = _as_table(frame.iloc[chosen], x[chosen], rows)
+    return table.reset_index(drop=True) if candidates is None else table
 
 
-def _points_of(
-    candidates: "str | os.PathLike[str] | pandas.DataFrame", rows: Rows
-) -> "tuple[pandas.DataFrame, Floats]":
+def _points_of(candidates: Any, rows: Rows) -> "tuple[pandas.DataFrame, Floats]":
     """Return the points of a table, as such and as an array, (N, D)."""
-    if isinstance(candidates, str | os.PathLike):
-        file = open_table(os.fspath(candidates), "candidates")
-    else:
-        file = frame_of(candidates, "candidates")
+    file = table_of(candidates, "candidates")
     if missing := [name for name in rows.inputs if name not in file.frame.columns]:
         rule = f"must have a column for each input, {listed(rows.inputs)}"
         raise ConfigurationError(f"candidates: {rule}; missing: {listed(missing)}")
@@ -134,10 +129,10 @@ def _intervals(box: Mapping[str, float | Interval], rows: Rows) -> dict[str, Int
 
 
 def _as_table(frame: "pandas.DataFrame", x: Floats, rows: Rows) -> "pandas.DataFrame":
-    """Return points, with their known columns, as rows of the fitted table."""
+    """Return points, with their known columns and their index, as rows of the fitted table."""
     names = [name for name in open_table(rows.table.file).names if name]
     added = [name for name in frame.columns if name and name not in names]
-    table = frame.reset_index(drop=True).reindex(columns=[*names, *added])
+    table = frame.reindex(columns=[*names, *added])
     table[[*rows.inputs]] = x
     if (split := rows.table.split_column) is not None:
         table[split] = SETS[0]

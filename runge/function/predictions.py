@@ -1,21 +1,20 @@
-"""What a function predicts at the rows of a table: values, Jacobian and what says how sure they are, as arrays."""
+"""What a `runge.Function` predicts at rows of a table: values, Jacobian and what says how sure they are, as arrays."""
 
-import itertools
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from runge.configuration.errors import ConfigurationError
 from runge.data.column_roles import (
     Roles,
+    column_names,
     find_partials,
     find_seconds,
     listed,
-    partial_name,
     read_arrays,
     read_seconds,
-    second_name,
 )
 from runge.data.table import File
 from runge.records.directories import RunDirectory
@@ -23,14 +22,12 @@ from runge.records.directories import RunDirectory
 if TYPE_CHECKING:
     import pandas
 
-    from runge.function.function import Function
-
-__all__ = ["Arrays", "as_frame", "columns_of", "outside_of", "parts_of", "predict", "read_rows", "sets_of"]
+__all__ = ["Arrays", "as_frame", "columns_of", "marks_of", "parts_of", "predict", "read_rows"]
 
 Arrays = dict[str, np.ndarray]
 
 
-def predict(function: "Function", x: np.ndarray, interval: float | None = None, hessian: bool = False) -> Arrays:
+def predict(function: Any, x: np.ndarray, level: float | None = None, hessian: bool = False) -> Arrays:
     """Return u, (m, P), and du, (m, P, D), at points x, (m, D), in float64: the means over the members.
 
     With `hessian` there is also d2u, (m, P, D, D). Of several members, `u_std` and `du_std` are their standard
@@ -40,34 +37,27 @@ def predict(function: "Function", x: np.ndarray, interval: float | None = None, 
     Raises:
         ConfigurationError, ValueError: there are no intervals, as `Function.value_and_derivative_interval`.
     """
-    u, du, *second = function.value_derivative_hessian(x) if hessian else function.value_and_derivative(x)
-    named = {"": (u, du)}
+    both = function.value_derivative_hessian(x) if hessian else function.value_and_derivative(x)
+    by_end, outputs, inputs = {"": both}, len(function.outputs), x.shape[1]
     if function.members > 1:
-        named["_std"] = function.value_and_derivative_std(x)
-    if interval is not None:
-        (low, high), (slope_low, slope_high) = function.value_and_derivative_interval(x, interval)
-        named |= {"_low": (low, slope_low), "_high": (high, slope_high)}
-    shapes = {"u": (len(x), len(function.outputs)), "du": (len(x), len(function.outputs), x.shape[1])}
-    prediction = {
-        f"{name}{end}": tensor.astype(float).reshape(shape)
-        for end, pair in named.items()
-        for (name, shape), tensor in zip(shapes.items(), pair, strict=True)
+        by_end["_std"] = function.value_and_derivative_std(x)
+    if level is not None:
+        by_end["_low"], by_end["_high"] = zip(*function.value_and_derivative_interval(x, level), strict=True)
+    return {
+        f"{name}{end}": tensor.astype(float).reshape(len(x), outputs, *[inputs] * order)
+        for end, tensors in by_end.items()
+        for order, (name, tensor) in enumerate(zip(("u", "du", "d2u"), tensors, strict=False))
     }
-    if hessian:
-        prediction["d2u"] = second[0].astype(float).reshape(*shapes["du"], x.shape[1])
-    return prediction
 
 
-def columns_of(function: "Function", tensors: Sequence[np.ndarray], prefix: str = "", end: str = "") -> Arrays:
+def columns_of(function: Any, tensors: Sequence[np.ndarray], prefix: str = "", end: str = "") -> Arrays:
     """Return values, (m, P), slopes, (m, P, D), and any second derivatives by pairs of inputs as columns, (m,)."""
-    columns, (values, slopes, *second) = {}, tensors
-    pairs = [*itertools.combinations_with_replacement(function.inputs, 2)]
-    for p, output in enumerate(function.outputs):
-        columns[f"{prefix}{output}{end}"] = values[:, p]
-        for d, name in enumerate(function.inputs):
-            columns[f"{partial_name(f'{prefix}{output}', name)}{end}"] = slopes[:, p, d]
-        for k, pair in enumerate(pairs if second else ()):
-            columns[f"{second_name(f'{prefix}{output}', *pair)}{end}"] = second[0][:, p, k]
+    columns, outputs = dict[str, np.ndarray](), [f"{prefix}{output}" for output in function.outputs]
+    names = [column_names(function.inputs, outputs, order) for order in range(len(tensors))]
+    for p in range(len(outputs)):
+        for tensor, of_order in zip(tensors, names, strict=True):
+            ended = [f"{name}{end}" for name in of_order[p]]
+            columns |= zip(ended, tensor[:, p].reshape(len(tensor), -1).T, strict=True)
     return columns
 
 
@@ -80,8 +70,8 @@ def parts_of(prediction: Arrays, end: str = "") -> list[np.ndarray]:
     return tensors
 
 
-def as_frame(x: np.ndarray, prediction: Arrays, function: "Function", marks: Arrays) -> "pandas.DataFrame":
-    """Return points, (m, D), their prediction, and marks, (m,), as the columns of a table.
+def as_frame(x: np.ndarray, prediction: Arrays, function: Any, marks: Arrays, index: Any = None) -> "pandas.DataFrame":
+    """Return points, (m, D), their prediction, and marks, (m,), as the columns of a table with an index.
 
     Raises:
         ValueError: two of its columns would have one name.
@@ -94,15 +84,25 @@ def as_frame(x: np.ndarray, prediction: Arrays, function: "Function", marks: Arr
         if twice := columns.keys() & of_end.keys():
             raise ValueError(f"two columns would have the name {min(twice)!r}")
         columns |= of_end
-    return pandas.DataFrame(columns | {name: mark for name, mark in marks.items() if name not in columns})
+    return pandas.DataFrame(columns | {name: mark for name, mark in marks.items() if name not in columns}, index)
 
 
-def outside_of(function: "Function", x: np.ndarray) -> np.ndarray:
-    """Return how far points, (m, D), are outside the training data, (m,), as `Function.outside`."""
-    return function.outside(x).reshape(len(x))
+def marks_of(function: Any, x: np.ndarray) -> tuple[Arrays, list[str]]:
+    """Return how far points, (m, D), are `outside`, and the `set` of each in the training, (m,).
+
+    Sentences follow on what is not known, which is NaN or empty.
+    """
+    marks, remarks = {"outside": np.full(len(x), np.nan), "set": np.full(len(x), "", "U5")}, list[str]()
+    measures = {"outside": function.outside, "set": partial(_sets_of, function)}
+    for name, what in {"outside": "are outside the training data", "set": "were trained on"}.items():
+        try:
+            marks[name] = measures[name](x)
+        except (ValueError, OSError) as error:
+            remarks.append(f"it cannot be known which of these rows {what}: {error}")
+    return marks, remarks
 
 
-def sets_of(function: "Function", x: np.ndarray) -> np.ndarray:
+def _sets_of(function: Any, x: np.ndarray) -> np.ndarray:
     """Return the set in which each row, (m, D), was in the training, (m,): `train`, `val` or `test`; empty: in none.
 
     Of several runs it is the first of these sets in which one had a row.
@@ -125,7 +125,7 @@ def _bytes(row: np.ndarray) -> bytes:
     return (row + 0.0).tobytes()  # -0.0 is 0.0
 
 
-def read_rows(file: File, function: "Function", hessian: bool) -> tuple[list[np.ndarray], list[str]]:
+def read_rows(file: File, function: Any, hessian: bool) -> tuple[list[np.ndarray], list[str]]:
     """Read the inputs and the labels that a table has, with `hessian` those of second derivatives if there are any.
 
     The names of the columns that are not used follow.

@@ -41,7 +41,7 @@ def section_of(function: "Function", x: Array, along: Sequence[int] | None = Non
     around, around_du = np.full(u.shape, np.nan), np.full(du.shape, np.nan)
     outside = np.zeros(len(x), bool)
     with suppress(ValueError, OSError):  # it has no intervals, or the table of its rows is gone
-        outside = function.outside(x).reshape(len(x)) > OUTSIDE
+        outside = function.outside(x) > OUTSIDE
         (low, high), (slope_low, slope_high) = function.value_and_derivative_interval(x, LEVEL)
         around, around_du = (high - low).reshape(u.shape) / 2, (slope_high - slope_low).reshape(du.shape) / 2
     inputs = [*range(x.shape[1])] if along is None else [*along]

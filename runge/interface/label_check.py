@@ -1,8 +1,8 @@
 """Check a table for derivatives that contradict the values, equal inputs with different labels, and constants."""
 
-import os
 import textwrap
-from typing import TYPE_CHECKING, NamedTuple
+from dataclasses import dataclass
+from typing import Any
 
 from runge.composing.composition import compose
 from runge.composing.overrides import explain
@@ -10,15 +10,12 @@ from runge.configuration.command_line import command, in_shell, override_of
 from runge.configuration.errors import ConfigurationError
 from runge.configuration.objects import build
 from runge.data.column_roles import Roles, columns_override, find_roles, listed, read_arrays
-from runge.data.memory import FRAME, frame_of
-from runge.data.table import Table, open_table
+from runge.data.memory import ARRAYS, FRAME, table_of
+from runge.data.table import File, Table
 from runge.labels.contradictions import ColumnNames, Finding, LabelReport, contradictions
 from runge.records.files import printable
 
-if TYPE_CHECKING:
-    import pandas
-
-__all__ = ["Check", "check"]
+__all__ = ["Check", "check", "check_rows"]
 
 _WIDTH = 80
 """The letters of a line."""
@@ -30,8 +27,9 @@ _OF_ROLES = "data.inputs", "data.outputs", "data.derivatives"
 """The keys that say which column is what."""
 
 
-class Check(NamedTuple):
-    """A table that was checked; its `repr` is what the command prints.
+@dataclass(frozen=True, repr=False)
+class Check:
+    """A table that was checked, true if nothing was found; its `repr` is what the command prints.
 
     Attributes:
         name: the file, or what the table is.
@@ -47,18 +45,26 @@ class Check(NamedTuple):
 
     @property
     def findings(self) -> list[Finding]:
-        """The mistakes that were found."""
+        """The mistakes that were found; rows are named by the index of the table, from 0 without one of its own."""
         return self.report.findings
+
+    @property
+    def ok(self) -> bool:
+        """True if no contradiction was found."""
+        return not self.findings
+
+    def __bool__(self) -> bool:
+        return self.ok
 
     def __repr__(self) -> str:
         return _text(self)
 
 
-def check(data: "str | os.PathLike[str] | pandas.DataFrame", *overrides: str) -> Check:
+def check(data: Any, *overrides: str) -> Check:
     """Check the labels of a table for contradictions, as `runge check FILE` does.
 
     Args:
-        data: the path of a table, or a DataFrame with the columns of one.
+        data: the path of a table, a DataFrame, or arrays in a mapping, as for `runge.fit`.
         *overrides: keys of `data`, such as `"data.outputs=[lift]"`.
 
     Raises:
@@ -71,21 +77,27 @@ def check(data: "str | os.PathLike[str] | pandas.DataFrame", *overrides: str) ->
         >>> found[0].what
         'dy_dx has the wrong sign.'
     """
-    path = os.fspath(data) if isinstance(data, str | os.PathLike) else None
+    file = table_of(data, "data.file")
     try:
-        section = compose("data=table", override_of("data.file", path or FRAME), *overrides)["data"]
+        section = compose("data=table", override_of("data.file", file.path), *overrides)["data"]
     except Exception as error:
         if (message := explain(error)) is None:
             raise
         raise ConfigurationError(message) from error
     del section["_target_"]  # it is always a table
     table = build("data", section, Table)
-    file = frame_of(data) if path is None else open_table(table.file)
-    roles = find_roles(file, table)
-    arrays = read_arrays(file, roles)
-    names = ColumnNames(roles.inputs, roles.outputs, roles.partials, file.row_name)
     of_check = tuple(override for override in overrides if override.lstrip("+").partition("=")[0] not in _OF_ROLES)
-    return Check(file.path, contradictions(*arrays, names), roles, of_check)
+    return check_rows(file, table, of_check)
+
+
+def check_rows(file: File, table: Table, overrides: tuple[str, ...] = ()) -> Check:
+    """Check the labels in the columns of a file, as `check`, with the overrides that say more than the roles."""
+    roles = find_roles(file, table)
+    names = ColumnNames(roles.inputs, roles.outputs, roles.partials, file.row_name)
+    report = contradictions(*read_arrays(file, roles), names)
+    labels = file.frame.index
+    findings = [finding._replace(rows=tuple(labels.take([*finding.rows]))) for finding in report.findings]
+    return Check(file.path, report._replace(findings=findings), roles, overrides)
 
 
 def _text(checked: Check) -> str:
@@ -135,6 +147,6 @@ def _without(checked: Check) -> str:
     if not all(overrides):
         return ""
     overrides += checked.overrides
-    if checked.name == FRAME:
-        return f"runge.fit(df, {', '.join(map(repr, overrides))})"
+    if checked.name in (data := {FRAME: "df", ARRAYS: "arrays"}):
+        return f"runge.fit({data[checked.name]}, {', '.join(map(repr, overrides))})"
     return f"{command('fit')} {' '.join(map(in_shell, [checked.name, *overrides]))}"

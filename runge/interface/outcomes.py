@@ -3,6 +3,7 @@
 import html
 import os
 from collections.abc import Sequence
+from dataclasses import fields
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,16 +11,18 @@ from typing import TYPE_CHECKING, Any
 from runge.comparison.html_report import PAGE
 from runge.comparison.metric_columns import first_columns
 from runge.comparison.ranking import Ranking, rank_directories
-from runge.configuration.errors import RunError
+from runge.configuration.errors import ConfigurationError, RunError
+from runge.data.table import open_table
+from runge.interface.label_check import Check, check_rows
 from runge.metrics import TEST_MSE_DF, TEST_MSE_F, TEST_NRMSE_DF, TEST_NRMSE_F, on_test
 from runge.pictures.drawing import draw, draw_answer
 from runge.records.directories import RunDirectory
+from runge.records.leaderboard import ColumnError, Influence, Leaderboard, LeaderboardEntry, Suspect, read_leaderboard
 from runge.records.reading import fit_table, history, read, table
 
 if TYPE_CHECKING:
     import pandas
     from matplotlib.figure import Figure
-    from numpy.typing import ArrayLike
 
     from runge.function.function import Function
 
@@ -29,11 +32,11 @@ _ROWS_SHOWN = 10
 """The rows of a table in a notebook."""
 
 
-class Run:
-    """A run, read from its directory when it is asked for; a notebook shows the picture of its fit.
+class Trained:
+    """What was trained, in its directory, and what can be made of its function.
 
     Args:
-        directory: the run's directory.
+        directory: the directory of a run, or of a sweep that is one function.
 
     Raises:
         FileNotFoundError: there is no such directory, or it lacks what is asked for, because the run has not finished.
@@ -48,6 +51,48 @@ class Run:
     def __fspath__(self) -> str:
         return str(self.directory)
 
+    @cached_property
+    def function(self) -> "Function":
+        """The trained function, as `runge.load`."""
+        from runge.function.loading import load  # late: the other properties need no torch
+
+        return load(self.directory)
+
+    def predict(self, new: Any, level: float | None = None, hessian: bool = False) -> "pandas.DataFrame":
+        """Return values and derivatives at new points, as `Function.predict`."""
+        return self.function.predict(new, level, hessian)
+
+    def check(self) -> Check:
+        """Check the labels of the table that it was trained on, as `runge.check`.
+
+        Raises:
+            ConfigurationError: it was not trained on a table, or the table has changed, or is gone.
+        """
+        from runge.function.residuals import rows_of  # late, as above
+
+        if "file" not in (self.function.configuration.get("data") or {}):
+            raise ConfigurationError(f"check: needs a table, and {str(self.directory)!r} was trained on a formula")
+        table = rows_of(RunDirectory(self.function.runs[0]))[0].table
+        return check_rows(open_table(table.file), table)
+
+    def export(self, to: str, path: str | os.PathLike[str] | None = None, **options: Any) -> Path:
+        """Write the function for another program, with the options of `runge.export`."""
+        from runge.exports import export  # late, as above
+
+        return export(self.function, to, self.directory / "function" if path is None else Path(path), **options)
+
+
+class Run(Trained):
+    """A run, read from its directory when it is asked for; a notebook shows the picture of its fit.
+
+    Args:
+        directory: the run's directory.
+
+    Raises:
+        FileNotFoundError: there is no such directory, or it lacks what is asked for, because the run has not finished.
+        ConfigurationError: a file is damaged.
+    """
+
     def __repr__(self) -> str:
         record = read(RunDirectory(self.directory))
         keys = (TEST_NRMSE_F, TEST_NRMSE_DF) if record.of_table else (TEST_MSE_F, TEST_MSE_DF)
@@ -56,9 +101,9 @@ class Run:
         return f"Run({str(self.directory)!r}): {', '.join(figures) or record.status}"
 
     def _repr_png_(self) -> bytes | None:
-        from runge.pictures.style import png  # late: it imports Matplotlib
+        from runge.pictures.style import image  # late: it imports Matplotlib
 
-        return png(self.figure()) if RunDirectory(self.directory).metrics.exists() else None
+        return image(self.figure()) if RunDirectory(self.directory).metrics.exists() else None
 
     @property
     def status(self) -> str:
@@ -81,19 +126,12 @@ class Run:
         return history(self.directory)
 
     @property
-    def fit(self) -> "pandas.DataFrame":
+    def test_points(self) -> "pandas.DataFrame":
         """The columns of `fit.csv`: inputs, outputs, derivatives, and their fit, at some of the test points."""
         return fit_table(self.directory)
 
-    @cached_property
-    def function(self) -> "Function":
-        """The trained function, as `runge.load`."""
-        from runge.function.loading import load  # late: the other properties need no torch
-
-        return load(self.directory)
-
     def figure(self) -> "Figure":
-        """Draw the function and its fit, their derivatives, and both errors, at the points of `fit`."""
+        """Draw the function and its fit, their derivatives, and both errors, at the points of `test_points`."""
         if not (path := RunDirectory(self.directory).fit).is_file():
             raise FileNotFoundError(f"{path} is missing: the run has not finished")
         return self.draw()["fit"]
@@ -110,8 +148,10 @@ class Comparison(Ranking):
         *directories: a sweep's directory, or any directories with runs in them; the first one is its `directory`.
         metric: the metric by which the runs are ranked; smaller is better. None: `test/mse_df`, or one without units
             for runs on different data.
-        where: conditions such as `"model.width=8"`; only runs that meet all of them are compared.
+        where: conditions such as `"model.width=8"` or `"model.width=8,16"`; only runs that meet all are compared.
         group_by: the settings that define a group; None: all except seeds and fold.
+        baseline: the settings of the group with which the others are compared, such as `"sampling=uniform"`; empty: the
+            value that a key has without an override, or else the best group.
 
     Raises:
         FileNotFoundError: there is no such directory.
@@ -122,12 +162,13 @@ class Comparison(Ranking):
         self,
         *directories: str | os.PathLike[str],
         metric: str | None = None,
-        where: Sequence[str] = (),
+        where: str | Sequence[str] = (),
         group_by: Sequence[str] | None = None,
+        baseline: str | Sequence[str] = (),
     ) -> None:
         if not directories:
             raise ValueError("directories: must be at least one, got none")
-        super().__init__(**vars(rank_directories(directories, metric, where, group_by)))
+        super().__init__(**vars(rank_directories(directories, metric, where, group_by, baseline)))
         self.directory = Path(directories[0])
 
     def __fspath__(self) -> str:
@@ -138,16 +179,8 @@ class Comparison(Ranking):
 
     def _repr_html_(self) -> str:
         table, names = self.table, ["run", *self.keys, *first_columns(self.metric), "status"]
-        return self._page(self.sentences, table, [name for name in dict.fromkeys(names) if name in table])
-
-    def _page(self, sentences: Sequence[str], table: "pandas.DataFrame", columns: list[str]) -> str:
-        """Return sentences, columns of the first rows of a table, and the path of the report as HTML."""
-        lines = [f"<p>{html.escape(sentence)}</p>" for sentence in sentences]
-        rows = table.head(_ROWS_SHOWN).to_html(columns=columns, index=False, na_rep="-", float_format="{:.3g}".format)
-        more = f"<p>{_ROWS_SHOWN} of {len(table)} rows</p>" if len(table) > _ROWS_SHOWN else ""
-        report = self.directory / PAGE
-        path = f"<p>report: <code>{html.escape(str(report))}</code></p>" if report.is_file() else ""
-        return "\n".join(filter(None, [*lines, rows, more, path]))
+        columns = [name for name in dict.fromkeys(names) if name in table]
+        return _page(self.sentences, table, columns, self.directory / PAGE)
 
     @property
     def table(self) -> "pandas.DataFrame":
@@ -155,6 +188,13 @@ class Comparison(Ranking):
         import pandas
 
         return pandas.DataFrame(table(self.records))
+
+    @property
+    def verdict_table(self) -> "pandas.DataFrame":
+        """A row per verdict, the content of `verdicts.csv`: two groups, their factor, its interval, p, the sentence."""
+        import pandas
+
+        return pandas.DataFrame([verdict.row for verdict in self.verdicts])
 
     @property
     def runs(self) -> list[Run]:
@@ -171,42 +211,38 @@ class Comparison(Ranking):
             raise RunError(f"no run has finished; the first one: {self.records[0].status}, {self.records[0].message}")
         return Run(self.records[0].path)
 
-    def suggest(self, points: int = 16, **options: Any) -> "pandas.DataFrame":
-        """Return the points to compute next, as rows of the table, with the options of `suggest`.
+    def figure(self) -> "Figure":
+        """Draw the runs of the best twelve groups with median and quartiles, and both errors of every run."""
+        from runge.comparison.picture import comparison_picture  # late: it imports Matplotlib
 
-        Raises:
-            ConfigurationError: the sweep is not several networks of one table, or an option is not allowed.
-        """
-        from runge.function.next_rows import fitted, suggest_for  # late, as in `Run.function`
-
-        return suggest_for(*fitted(str(self.directory)), points, **options)
+        return comparison_picture(self)
 
 
-class Answer(Comparison):
+class Answer(Trained):
     """The answer of `search=best`, and its candidates; a notebook shows its summary and the best candidates.
+
+    Tables of the answer have fixed columns; they are empty if the search has not ended. `runge.compare(answer)` is the
+    comparison of all its runs.
 
     Args:
         directory: the sweep's directory.
 
     Raises:
         FileNotFoundError: there is no such directory.
-        ValueError: it contains no runs.
+        ConfigurationError: a file is damaged.
     """
+
+    @cached_property
+    def board(self) -> Leaderboard | None:
+        """The content of `leaderboard.json`; None: the search has not ended."""
+        return read_leaderboard([self.directory])
 
     def __repr__(self) -> str:
         return f"Answer({str(self.directory)!r}): {self.board.candidates[0].name if self.board else 'no leaderboard'}"
 
     def _repr_html_(self) -> str:
-        if self.board is None:
-            return super()._repr_html_()
-        return self._page(self.board.sentences, self.leaderboard, ["name", "value", "derivative", "folds", "steps"])
-
-    @cached_property
-    def function(self) -> "Function":
-        """The answer as one function, as `runge.load`."""
-        from runge.function.loading import load  # late: the other properties need no torch
-
-        return load(self.directory)
+        columns = ["name", "value", "derivative", "folds", "steps"]
+        return _page(self.summary().splitlines(), self.leaderboard, columns, self.directory / PAGE)
 
     def summary(self) -> str:
         """Return what `runge fit` says of the answer and its errors, a sentence or several a line."""
@@ -215,31 +251,35 @@ class Answer(Comparison):
     @property
     def leaderboard(self) -> "pandas.DataFrame":
         """A row per candidate, the best first: the attributes of `runge.records.leaderboard.LeaderboardEntry`."""
-        import pandas
-
-        return pandas.DataFrame([vars(candidate) for candidate in self.board.candidates] if self.board else [])
+        return _frame(LeaderboardEntry, self.board and self.board.candidates)
 
     @property
-    def error(self) -> "pandas.DataFrame":
-        """The errors in rows left out of training, relative to standard deviations: a row per output of a table.
+    def errors(self) -> "pandas.DataFrame":
+        """The errors in rows left out of training, relative to the standard deviation of the column's labels.
 
-        - `value`, `derivative`: the root mean square error of one network
-        - `value_bound`, `derivative_bound`: contain 90 % of the residuals (Lei et al. 2018,
-          https://arxiv.org/abs/1604.04173)
-        - `value_factor`, `derivative_factor`: the 95 % interval is error / factor to error * factor
+        There is a row per output, and per partial derivative, which is named after its column, such as `dlift_dalpha`:
 
-        NaN: there are too few rows.
+        - `error`: the root mean square error of one network
+        - `low`, `high`: the ends of its jackknife interval, nominally of 95 %
+        - `rows`: the number of rows that judge the column
+
+        NaN: there are too few rows. Of a formula it is empty.
         """
-        import pandas
+        return _frame(ColumnError, self.board and self.board.columns).set_index("column")
 
-        return pandas.DataFrame(self.board.errors if self.board else [])
+    @property
+    def suspects(self) -> "pandas.DataFrame":
+        """The labels that may be wrong, the largest residual first, with their row as the index.
+
+        The row is the label in the index of the DataFrame that was fitted, or the number from 0 in a file or in arrays.
+        The columns are those of `runge.records.leaderboard.Suspect`.
+        """
+        return _frame(Suspect, self.board and self.board.suspects).set_index("row")
 
     @property
     def sensitivity(self) -> "pandas.DataFrame":
         """A row per output and input, with the attributes of `runge.records.leaderboard.Influence`."""
-        import pandas
-
-        return pandas.DataFrame(self.board.sensitivity.influences if self.board and self.board.sensitivity else [])
+        return _frame(Influence, self.board and self.board.sensitivity and self.board.sensitivity.influences)
 
     def figure(self) -> "Figure":
         """Draw the answer with its 90 % intervals: curves of one input, maps of two, and profiles of more."""
@@ -249,6 +289,28 @@ class Answer(Comparison):
         """Draw the picture `answer`, and with two inputs `profiles`, as `runge draw` does."""
         return draw_answer(self.directory)
 
-    def predict(self, x: "ArrayLike", std: bool = False) -> Any:
-        """Return the values at the rows of x, an array or a DataFrame; with `std` also the spread of the networks."""
-        return (self.function(x), self.function.std(x)) if std else self.function(x)
+    def suggest(self, points: int = 16, **options: Any) -> "pandas.DataFrame":
+        """Return the points to compute next, as rows of the table, with the options of `runge.suggest`.
+
+        Raises:
+            ConfigurationError: the answer is not several networks of one table, or an option is not allowed.
+        """
+        from runge.function.next_rows import fitted, suggest_for  # late, as above
+
+        return suggest_for(*fitted(str(self.directory)), points, **options)
+
+
+def _frame(kind: type, rows: Sequence[Any] | None) -> "pandas.DataFrame":
+    """Return a row per object of a kind, with its attributes; the columns are the same without any."""
+    import pandas
+
+    return pandas.DataFrame([vars(row) for row in rows or ()], columns=[field.name for field in fields(kind)])
+
+
+def _page(sentences: Sequence[str], table: "pandas.DataFrame", columns: list[str], report: Path) -> str:
+    """Return sentences, columns of the first rows of a table, and the path of the report as HTML."""
+    lines = [f"<p>{html.escape(sentence)}</p>" for sentence in sentences]
+    rows = table.head(_ROWS_SHOWN).to_html(columns=columns, index=False, na_rep="-", float_format="{:.3g}".format)
+    more = f"<p>{_ROWS_SHOWN} of {len(table)} rows</p>" if len(table) > _ROWS_SHOWN else ""
+    path = f"<p>report: <code>{html.escape(str(report))}</code></p>" if report.is_file() else ""
+    return "\n".join(filter(None, [*lines, rows, more, path]))

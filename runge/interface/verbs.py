@@ -2,9 +2,8 @@
 
 import os
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Union
+from typing import TYPE_CHECKING, Any, Union
 
 from runge.comparison.html_report import write_report
 from runge.configuration.errors import ConfigurationError, python_words
@@ -20,33 +19,24 @@ if TYPE_CHECKING:
 __all__ = ["compare", "draw", "export", "predict", "suggest"]
 
 Directory = str | os.PathLike[str]
-Trained = Union[Directory, "Function"]
-Table = Union[Directory, "pandas.DataFrame"]
+Source = Union[Directory, "Function"]
 
 
-def predict(run: Trained, data: Table, interval: float | None = None, hessian: bool = False) -> "pandas.DataFrame":
-    """Return values and derivatives at the rows of a table, as `runge predict` writes them.
+def predict(source: Source, new: Any, level: float | None = None, hessian: bool = False) -> "pandas.DataFrame":
+    """Return values and derivatives at new points, as `runge predict` writes them.
 
     Args:
-        run: the directory of a run or of a sweep, as for `runge.load`; or a function, from there.
-        data: the path of a table, or a DataFrame, with a column for each input; its other columns are not used.
-        interval: the level of intervals, such as 0.9; None: without them.
+        source: the directory of a run or of a sweep, as for `runge.load`; or a function, from there.
+        new: the points, as for `Function.predict`.
+        level: the level of intervals, such as 0.9; None: without them.
         hessian: whether there are second derivatives.
 
     Returns:
-        A row per row of the table, in float64, with columns such as these for the inputs a and b and the output y:
-
-        - `a`, `b`: the inputs,
-        - `u_y`, `du_y_da`, `du_y_db`: the value u and its derivatives; of several runs their means,
-        - `u_y_std`, ...: the standard deviations over several runs,
-        - `u_y_low`, `u_y_high`, ...: the ends of intervals,
-        - `d2u_y_da2`, `d2u_y_da_db`, ...: the second derivatives,
-        - `outside`: how far the row is outside the training data, as `Function.outside`; not if that is not known,
-        - `set`: the set in which the row was in the training, or empty; not if no row was in one.
+        A row per point with the columns of `Function.predict`, and the index of `new`.
 
     Raises:
         ConfigurationError: the run has not finished, or the table lacks an input or cannot be read.
-        ValueError: there are no intervals of this level, or two columns would have one name.
+        ValueError: there are no intervals of this level, two columns would have one name, or x has another shape.
 
     Example:
         >>> from tempfile import mkdtemp
@@ -54,30 +44,16 @@ def predict(run: Trained, data: Table, interval: float | None = None, hessian: b
         >>> from runge.interface.calls import train
         >>> run = train("trainer.max_steps=4", "model.width=8", "pictures=false", directory=mkdtemp())
         >>> predict(run, pandas.DataFrame({"x": [0.0, 0.5, 9.0]})).columns.tolist()
-        ['x', 'u_f', 'du_f_dx', 'outside']
+        ['x', 'u_f', 'du_f_dx', 'outside', 'set']
     """
-    # Late: comparing needs no torch.
-    from runge.data.memory import frame_of
-    from runge.data.table import open_table
-    from runge.function import predictions
-
-    function = _function(run)
-    file = open_table(os.fspath(data), "data") if isinstance(data, str | os.PathLike) else frame_of(data)
-    (x, *_), _ = predictions.read_rows(file, function, hessian)
-    prediction, marks = predictions.predict(function, x, interval, hessian), {}
-    with suppress(ValueError, OSError):
-        marks["outside"] = predictions.outside_of(function, x)
-    with suppress(ConfigurationError, OSError):
-        sets = predictions.sets_of(function, x)
-        marks |= {"set": sets} if sets.any() else {}
-    return predictions.as_frame(x, prediction, function, marks)
+    return _function(source).predict(new, level, hessian)
 
 
 def suggest(
     sweep: Directory,
     points: int = 16,
     box: Mapping[str, float | Sequence[float]] | None = None,
-    candidates: Table | None = None,
+    candidates: Any = None,
     seed: int = 0,
 ) -> "pandas.DataFrame":
     """Return the next inputs to compute for a table that a sweep has fitted, as `runge suggest` does.
@@ -89,13 +65,13 @@ def suggest(
         sweep: the directory of an answer, or of a sweep over seeds or folds.
         points: how many.
         box: the interval of an input, or its fixed value; for other inputs it is the range of the table's rows.
-        candidates: the points to choose from, a file or a DataFrame with a column for each input, of which at most 2048
-            are drawn; None: points of a Sobol sequence in the box, as `runge.function.suggestions.draw`.
+        candidates: the points to choose from, a table as for `runge.fit` with a column for each input, of which at most
+            2048 are drawn; None: points of a Sobol sequence in the box, as `runge.function.suggestions.draw_points`.
         seed: the seed of the candidates.
 
     Returns:
         A row per point, the first one first, with the columns of the table: its inputs, empty labels, `train` in a
-        split column; and further columns of the candidates.
+        split column; and further columns of the candidates, and their index.
 
     Raises:
         ConfigurationError: the sweep has only one network, was not fitted to a table, or the table has changed; or an
@@ -119,10 +95,10 @@ def suggest(
 
 @python_words()
 def export(
-    run: Trained,
+    source: Source,
     to: str,
     path: Directory | None = None,
-    interval: float | None = None,
+    level: float | None = None,
     hessian: bool = False,
     *,
     force: bool = False,
@@ -135,11 +111,11 @@ def export(
     with the suffix .json.
 
     Args:
-        run: the directory of a run or of a sweep, as for `runge.load`; or a function, from there, whose `to` changes
+        source: the directory of a run or of a sweep, as for `runge.load`; or a function, from there, whose `to` changes
             its precision.
         to: the format: `onnx`, `numpy`, `casadi` or `c`.
         path: the file, to which the format's suffix is added if it is missing; None: `function` in the directory.
-        interval: the level of intervals, such as 0.9, whose lower and upper ends follow, of u and then of du; None:
+        level: the level of intervals, such as 0.9, whose lower and upper ends follow, of u and then of du; None:
             without them.
         hessian: whether the Hessian is written too.
         force: whether to overwrite also files that are not from an export of this kind.
@@ -164,10 +140,10 @@ def export(
     from runge.function.function import Function
 
     if path is None:
-        if isinstance(run, Function):
+        if isinstance(source, Function):
             raise ConfigurationError("path: must be given for a function, which has no directory")
-        path = Path(run) / "function"
-    return write_program(_function(run), to, path, interval, hessian, force=force)
+        path = Path(source) / "function"
+    return write_program(_function(source), to, path, level, hessian, force=force)
 
 
 def draw(directory: Directory) -> dict[str, "Figure"]:
@@ -204,8 +180,9 @@ def draw(directory: Directory) -> dict[str, "Figure"]:
 def compare(
     *directories: Directory,
     metric: str | None = None,
-    where: Sequence[str] = (),
+    where: str | Sequence[str] = (),
     group_by: Sequence[str] | None = None,
+    baseline: str | Sequence[str] = (),
     out: Directory | None = None,
 ) -> Comparison:
     """Compare any runs and sweeps, also old ones, as `runge compare` does.
@@ -214,9 +191,12 @@ def compare(
         *directories: runs, sweeps, or directories above them.
         metric: the metric by which the runs are ranked; smaller is better. None: `test/mse_df`, or one without units
             for runs on different data.
-        where: conditions such as `"model.width=8"`; only runs that meet all of them are compared.
+        where: conditions such as `"model.width=8"` or `"model.width=8,16"`; only runs that meet all are compared.
         group_by: the settings that define a group; None: all except seeds and fold.
-        out: the directory in which the report is written, `comparison.html`, `.csv` and `.png`; None: it is not.
+        baseline: the settings of the group with which the others are compared, such as `"sampling=uniform"`; empty: the
+            value that a key has without an override, or else the best group.
+        out: the directory in which the report is written, `comparison.html`, `.csv` and `.png`, and `verdicts.csv`;
+            None: it is not.
 
     Raises:
         FileNotFoundError: there is no such directory.
@@ -231,14 +211,14 @@ def compare(
         >>> sorted(compare(*runs).table["seed"])
         [0, 1]
     """
-    comparison = Comparison(*directories, metric=metric, where=where, group_by=group_by)
+    comparison = Comparison(*directories, metric=metric, where=where, group_by=group_by, baseline=baseline)
     if out is not None:
         write_report(comparison, Path(out))
     return comparison
 
 
-def _function(run: Trained) -> "Function":
+def _function(source: Source) -> "Function":
     from runge.function.function import Function  # late, as above
     from runge.function.loading import load_finished
 
-    return run if isinstance(run, Function) else load_finished(os.fspath(run), "run")
+    return source if isinstance(source, Function) else load_finished(os.fspath(source), "source")

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -86,14 +86,14 @@ class Finding(NamedTuple):
 
     Attributes:
         columns: the names of the wrong columns.
-        rows: the numbers of the rows, from 0; none: all of them.
+        rows: the numbers of the rows, from 0, or their labels in a table with an index; none: all of them.
         what: the likely mistake, a sentence.
         evidence: the evidence, a sentence.
         advice: the remedy, a sentence.
     """
 
     columns: tuple[str, ...]
-    rows: tuple[int, ...]
+    rows: tuple[Any, ...]
     what: str
     evidence: str
     advice: str

@@ -104,9 +104,10 @@ class TorchOptimizer(Gradient):
                 "_target_: torch's LBFGS keeps the curvature of an earlier loss; use runge.optimizers.LBFGS"
             )
         try:
-            self.build([Parameter(torch.zeros(1, 2))])
+            self.build([Parameter(torch.zeros(1, 2)), *([] if self.keeps_apart else [Parameter(torch.zeros(2))])])
         except Exception as error:  # a user's class may raise anything
-            raise ValueError(f"_target_: {self.kind.__name__} does not accept its parameters ({error})") from error
+            what = f"{self.kind.__name__} does not accept its parameters ({error})"
+            raise ValueError(f"_target_: {what}; a function of the network may give it some of them") from error
 
     @property
     def keeps_apart(self) -> bool:  # pyright: ignore[reportIncompatibleVariableOverride]

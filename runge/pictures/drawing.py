@@ -113,11 +113,11 @@ def draw_into(directory: str | os.PathLike[str], metrics: Mapping[str, Any] | No
 
 def write_pictures(directory: Path, pictures: Mapping[str, "Figure"]) -> list[Path]:
     """Write pictures as PNG files into a directory, and return their paths."""
-    from runge.pictures.style import png  # late, as above
+    from runge.pictures.style import image  # late, as above
 
     paths = [directory / f"{name}.png" for name in pictures]
     for path, figure in zip(paths, pictures.values(), strict=True):
-        write(path, png(figure))
+        write(path, image(figure))
     return paths
 
 

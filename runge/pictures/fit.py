@@ -217,7 +217,8 @@ def _map(figure: Figure, axes: Axes, x: Array, z: Array, title: str, norm: Norma
             low, width = x[is_known].min(0), np.ptp(x[is_known], axis=0)
             triangles = Triangulation(*((x[is_known] - low) / width).T).triangles  # independent of the units
             plane = Triangulation(x[is_known, 0], x[is_known, 1], triangles)
-            drawn = axes.tripcolor(plane, z[is_known], norm=norm, cmap=colours, shading="gouraud")
+            # Rasterised, because an SVG file would have several elements for each of the triangles.
+            drawn = axes.tripcolor(plane, z[is_known], norm=norm, cmap=colours, shading="gouraud", rasterized=True)
     if drawn is None:
         drawn = axes.scatter(*x[is_known].T, c=z[is_known], norm=norm, cmap=colours, s=36, linewidths=0)
     figure.colorbar(drawn, ax=axes, pad=0.01)

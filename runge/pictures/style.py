@@ -174,8 +174,8 @@ def few_ticks(axis: Axis) -> None:
 
 
 @style.context({}, after_reset=True)  # labels of ticks are made late, here
-def png(figure: Figure) -> bytes:
-    """Return a figure as a PNG image."""
-    image = io.BytesIO()
-    figure.savefig(image, format="png", dpi=130)
-    return image.getvalue()
+def image(figure: Figure, kind: str = "png") -> bytes:
+    """Return a figure as a PNG image, or as a file of another kind that Matplotlib can write, such as `pdf`."""
+    content = io.BytesIO()
+    figure.savefig(content, format=kind, dpi=130)
+    return content.getvalue()

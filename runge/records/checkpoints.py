@@ -67,7 +67,8 @@ def read_state(path: Path) -> SavedStack:
 
 def steps_taken(state: Mapping[str, Any]) -> int:
     """Return the number of optimiser steps of a stack's state; without one of its own it is that of Lightning."""
-    return int(state["state_dict"].get("step", state["global_step"]))
+    weights = state["state_dict"]
+    return int(weights["step"] if "step" in weights else state["global_step"])
 
 
 def take(state: Any, members: Sequence[int]) -> Any:

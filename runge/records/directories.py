@@ -5,6 +5,7 @@ that file exists.
 """
 
 import csv
+import hashlib
 import io
 import json
 import math
@@ -57,8 +58,9 @@ class RunState:
         message: the reason for the status; of a finished run the findings about the fit.
         configuration: the digest of the run's configuration (`runge.configuration.objects.digest`); empty: unknown.
         rows: the checksum of the rows of the run's table; empty: it has none, or unknown.
-        checksums: the checksums of the final files, by their names.
+        checksums: the SHA-256 checksums of the final files, by their names; CRC-32 if a version before 0.3 wrote them.
         versions: the versions of runge and torch that trained it; empty: unknown.
+        made_with: the content of `runge.machine.provenance` where it was trained; empty: a version before 0.3.
         began: when its training first began, in seconds since 1970; 0: unknown.
         written: when this was written, likewise.
     """
@@ -70,6 +72,7 @@ class RunState:
     rows: str = ""
     checksums: Mapping[str, str] = field(default_factory=dict)
     versions: str = ""
+    made_with: Mapping[str, str] = field(default_factory=dict)
     began: _Time = 0
     written: _Time = 0
 
@@ -151,6 +154,8 @@ class RunDirectory:
             texts[self.metrics] = _json(metrics)
         final = texts if state.status != "running" else {}  # a run may be killed between its history and its status
         checksums = {path.name: _checksum(text.encode()) for path, text in final.items()}
+        if final and self.configuration.is_file():
+            checksums[self.configuration.name] = _checksum(self.configuration.read_bytes())
         state = replace(state, checksums=checksums, written=time.time())
         texts[self.status] = json.dumps(asdict(state), indent=2) + "\n"
         for path in (*tables, self.status, self.metrics):
@@ -192,8 +197,17 @@ class RunDirectory:
             ConfigurationError: its checksum is not the recorded one, or it is no regular file.
             OSError: it does not exist or cannot be read.
         """
-        content, state = read_bytes(path, top=self.path), self.read_state()
-        if state is not None and state.checksums.get(path.name, checksum := _checksum(content)) != checksum:
+        return self._verified(path, self.read_state())
+
+    def verify(self, state: RunState) -> None:
+        """Raise a ConfigurationError if one of the files that are compared does not have its checksum in the state."""
+        for path in (self.configuration, self.history, self.points, self.fit, self.metrics):
+            if path.is_file():
+                self._verified(path, state)
+
+    def _verified(self, path: Path, state: RunState | None) -> bytes:
+        content, recorded = read_bytes(path, top=self.path), state and state.checksums.get(path.name)
+        if recorded and recorded not in (_checksum(content), f"{zlib.crc32(content):08x}"):
             raise ConfigurationError(f"{path} is damaged (its checksum is not the one in {self.status.name})")
         return content
 
@@ -227,7 +241,7 @@ def _json(metrics: Mapping[str, float | int | None]) -> str:
 
 
 def _checksum(content: bytes) -> str:
-    return f"{zlib.crc32(content):08x}"
+    return hashlib.sha256(content).hexdigest()
 
 
 _IN_PLACE = (LOCK, "train.log", "checkpoints", "tensorboard", ".hydra", ".hydra.part")

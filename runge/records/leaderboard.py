@@ -123,6 +123,27 @@ class OutputError:
 
 
 @dataclass(frozen=True)
+class ColumnError:
+    """The error of a column, a value or a partial derivative, in rows left out of training; None: not known.
+
+    It is relative to the standard deviation of the column's labels.
+
+    Attributes:
+        column: the name of the output, or of its partial derivative, such as `dlift_dalpha`.
+        error: the root mean square error of one network.
+        low: the lower end of its jackknife interval, nominally of 95 %.
+        high: the upper end.
+        rows: the number of rows that judge it.
+    """
+
+    column: str
+    error: float | None
+    low: float | None
+    high: float | None
+    rows: int
+
+
+@dataclass(frozen=True)
 class Influence:
     """The influence of an input on an output; None: not known.
 
@@ -183,6 +204,7 @@ class Suspect:
         predicted: the prediction.
         residual: the prediction minus the label.
         deviations: the size of the residual in robust deviations of the residuals of the column.
+        row: the label of its row: that of the DataFrame, or the number from 0.
     """
 
     place: str
@@ -191,6 +213,7 @@ class Suspect:
     predicted: FiniteFloat
     residual: FiniteFloat
     deviations: FiniteFloat
+    row: int | float | str = ""
 
 
 @dataclass(frozen=True)
@@ -207,6 +230,7 @@ class Leaderboard:
         suspects: the labels of a table that may be wrong, the largest residual first.
         promotions: the candidates that were trained further, with the reason, in the order of time.
         errors: the errors of the best candidate for each output of a table; none: a formula.
+        columns: the same errors for each column of labels.
     """
 
     candidates: list[LeaderboardEntry]
@@ -218,6 +242,7 @@ class Leaderboard:
     suspects: list[Suspect] = field(default_factory=list)
     promotions: list[str] = field(default_factory=list)
     errors: list[OutputError] = field(default_factory=list)
+    columns: list[ColumnError] = field(default_factory=list)
 
     def write(self, sweep: Path) -> None:
         """Write it into the directory of a sweep."""

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from runge.configuration.errors import ConfigurationError
-from runge.configuration.objects import REMARKS, SAME_RESULT, flatten
+from runge.configuration.objects import REMARKS, SAME_RESULT, digest, flatten
 from runge.records.directories import ENDED, RunDirectory
 from runge.records.files import printable
 
@@ -64,6 +64,8 @@ class RunRecord:
         figures: the final figures; empty if the run has not finished.
         options: the option of each group of the configuration, such as `two_stage_ramp` of `schedule`; empty: unknown.
         versions: the versions of runge and torch that trained it; empty: unknown.
+        made_with: where and with which commits, as text; empty: unknown.
+        lacks: the facts that its files do not have, because a version before 0.3 wrote them.
         rows: the checksum of the rows of its table; empty: it has none, or unknown.
         began: when its training first began, in seconds since 1970; 0: unknown.
         written: when its status was written, likewise.
@@ -78,6 +80,8 @@ class RunRecord:
     figures: Mapping[str, float | int | None] = field(default_factory=dict)
     options: Mapping[str, str] = field(default_factory=dict)
     versions: str = ""
+    made_with: str = ""
+    lacks: str = ""
     rows: str = ""
     began: float = 0
     written: float = 0
@@ -91,7 +95,8 @@ class RunRecord:
 def read(run: RunDirectory) -> RunRecord:
     """Read a run. If a file is missing or damaged, the status is `unreadable` and the message says why.
 
-    Control characters are escaped in all texts.
+    A file of an ended run is damaged if it does not have its checksum in `status.json`, and the configuration if it
+    does not have its hash there, such as after `seed` was edited. Control characters are escaped in all texts.
     """
     content: dict[str, Any] = {}
     try:
@@ -105,6 +110,14 @@ def read(run: RunDirectory) -> RunRecord:
         status, message = state.status, state.message
         content |= {"versions": printable(state.versions), "rows": printable(state.rows)}
         content |= {"began": state.began, "written": state.written}
+        if status in ENDED:
+            run.verify(state)
+            if state.made_with and state.configuration != digest(configuration):  # earlier versions had other digests
+                raise ConfigurationError(
+                    f"{run.configuration} is damaged (its hash is not the one in {run.status.name})"
+                )
+            content["lacks"] = "" if state.made_with else "commit, Python, processor and SHA-256 checksums"
+        content["made_with"] = printable(", ".join(f"{what} {x}" for what, x in state.made_with.items()))
         if run.metrics.exists():
             content["figures"] = _printable(run.read_metrics())
         elif status in ("running", "finished"):

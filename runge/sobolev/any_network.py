@@ -7,7 +7,6 @@ from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
-from torch.func import jvp, vmap
 
 from runge.configuration.validation import checked
 from runge.sobolev.activations import activation, module_at
@@ -79,9 +78,8 @@ class Elementwise(nn.Module):
 class AnyNetwork(StackedMLP):
     r"""A stack of one member whose function is any torch module: a plain sequence of layers, or a user's own network.
 
-    The derivatives are those of automatic differentiation: in reverse mode, a pass for each output, or in forward mode,
-    a tangent for each input, if the outputs are more than twice the inputs. Each row of the output must depend on the
-    same row of the input alone, as a batch normalisation in training does not.
+    The derivatives are those of automatic differentiation in reverse mode, a pass for each output. Each row of the
+    output must depend on the same row of the input alone; with a batch normalisation in training it does not.
 
     Args:
         module: maps inputs in [-1, 1]^D, (N, D), to outputs, (N, P), in the units of the training.
@@ -105,6 +103,7 @@ class AnyNetwork(StackedMLP):
         self.module, self.derivative = module.to(dtype), "autograd"
         self.dimension, self.outputs = box.shape[1], outputs
         self.activation_name = type(module).__name__ if stack is None else stack.activation_name
+        self.shapes = [] if stack is None else stack.shapes
         half = (box[:, None, :, 1] - box[:, None, :, 0]) / 2
         self.register_buffer("scale", (1 / half).to(dtype))
         self.register_buffer("shift", (-box.mean(-1)[:, None] / half).to(dtype))
@@ -138,18 +137,6 @@ class AnyNetwork(StackedMLP):
     def forward(self, x: Tensor) -> Tensor:
         """Return the values u, (1, N, P), at points x, (1, N, D)."""
         return self.module(torch.addcmul(self.shift, x, self.scale)[0])[None]
-
-    def value_and_derivative(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Return u, (1, N, P), and u', (1, N, P, D), at x, (1, N, D); differentiable where gradients are enabled."""
-        if self.outputs <= 2 * self.dimension:
-            return super().value_and_derivative(x)
-
-        def along(direction: Tensor) -> tuple[Tensor, Tensor]:
-            return cast(tuple[Tensor, Tensor], jvp(self, (x,), (direction.expand_as(x),)))
-
-        values: Any = (None, -1)  # u is the same in all directions
-        u, du = vmap(along, out_dims=values)(torch.eye(self.dimension).to(x))
-        return u, du
 
     def gradient(self, loss: Tensor) -> Tensor:
         """Return the gradient of a loss, (1,), with respect to the parameters, (1, W)."""

@@ -73,6 +73,8 @@ def launch(
             check_jobs(jobs, processes)
         if command.search == "none" and command.search_settings["batch"] is None:  # these are all runs
             _warn_of_few_seeds(jobs)
+        for why, count in Counter(job.member.why_steps for job in jobs if not quiet and job.member.why_steps).items():
+            log.info("%d runs are trained step by step, %s", count, why)
         on_gpu = any(job.member.on_gpu() for job in jobs)
         if slurm or on_gpu:  # one process fills a GPU
             processes = (launcher.processes or PROCESSES) if slurm else 1

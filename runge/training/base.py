@@ -55,6 +55,7 @@ class SobolevModule(pl.LightningModule):
     best_step: Tensor
     stopped_at: Tensor
     best: StackedMLP
+    precisions: tuple[str, ...] = ("32-true",)  # those that the Trainer may have
 
     def __init__(
         self,
@@ -81,8 +82,9 @@ class SobolevModule(pl.LightningModule):
 
     def save_arguments(self, **arguments: Any) -> None:
         """Save numbers and lists of numbers as hyperparameters; `load_from_checkpoint` takes objects as arguments."""
-        as_tensors = {name: torch.as_tensor(value) for name, value in arguments.items() if not isinstance(value, str)}
-        self.save_hyperparameters(arguments | {name: tensor.tolist() for name, tensor in as_tensors.items()})
+        tensors = {name: value.tolist() for name, value in arguments.items() if isinstance(value, Tensor)}
+        lists = {name: [*value] for name, value in arguments.items() if isinstance(value, list | tuple | range)}
+        self.save_hyperparameters(arguments | tensors | lists)
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the values u, (M, N, P), at points x, (M, N, D), in the units in which the networks are trained."""
@@ -109,6 +111,9 @@ class SobolevModule(pl.LightningModule):
         """Plan a fit from its first step; a checkpoint is loaded after this."""
         if stage != "fit":
             return
+        if (precision := self.trainer.precision) not in self.precisions:
+            rule = f"must be {' or '.join(self.precisions)}, because module and data have their own"
+            raise ValueError(f"precision of the Trainer: {rule}, such as dtype=torch.float64; got {precision}")
         self.max_steps = self._asked or self.steps_of_trainer()
         self.last = min(self.max_steps, self.plan.stop_at or self.max_steps)
         self.set_progress(self.progress.restarted())

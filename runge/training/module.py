@@ -83,9 +83,6 @@ class SobolevRegression(SobolevModule):
         if stage == "fit":
             check_blocks(self, SobolevRegression)
             check_callbacks(self.trainer.callbacks)  # pyright: ignore[reportAttributeAccessIssue]
-            if (precision := self.trainer.precision) != "32-true":
-                rule = "must be 32-true, because module and data have their own, such as dtype=torch.float64"
-                raise ValueError(f"precision of the Trainer: {rule}; got {precision}")
         super().setup(stage)
 
     def steps_of_trainer(self) -> int:

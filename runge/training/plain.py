@@ -2,6 +2,7 @@
 
 import copy
 import math
+import warnings
 from collections.abc import Sequence
 from typing import Any
 
@@ -32,7 +33,7 @@ class PlainRegression(SobolevModule):
 
     with the errors of `runge.sobolev.losses` and terms T_k of one's own; u' is computed by automatic differentiation,
     as `runge.sobolev.any_network.AnyNetwork` does. Everything that a subclass overrides, that a callback does in a hook
-    of a step, and that the Trainer can do with a step (clip, accumulate, another precision) works as in any
+    of a step, and that the Trainer can do with a step (clip, accumulate, mixed precision) works as in any
     LightningModule. `runge.training.module.SobolevRegression` takes the same steps faster, many in a batch, and trains
     a stack of networks.
 
@@ -53,7 +54,8 @@ class PlainRegression(SobolevModule):
         **model: the shape of the MLP, the keys of `runge.sobolev.network.Model`.
 
     Raises:
-        ValueError: the optimiser takes its steps itself; the trainer has no limit of steps.
+        ValueError: the optimiser takes its steps itself; the trainer has a precision that is not mixed, or no limit of
+            steps.
 
     Example:
         >>> module = PlainRegression([0.0, 2.0], nn.Sequential(nn.Linear(1, 8), nn.Tanh(), nn.Linear(8, 1)))
@@ -62,6 +64,7 @@ class PlainRegression(SobolevModule):
     """
 
     network: AnyNetwork  # pyright: ignore[reportIncompatibleVariableOverride]
+    precisions = ("32-true", "bf16-mixed", "16-mixed")
 
     def __init__(
         self,
@@ -91,6 +94,15 @@ class PlainRegression(SobolevModule):
         self._best = copy.deepcopy(fitted.state_dict())
         self._rate = math.nan
 
+    def setup(self, stage: str) -> None:
+        """Plan a fit from its first step, without the steps that `torch.compile` has put in the place of these."""
+        compiled = [
+            vars(self).pop(name) for name in ("training_step", "validation_step", "test_step") if name in vars(self)
+        ]
+        if compiled:
+            warnings.warn("only forward is compiled, because torch.compile takes no derivative of u'", stacklevel=2)
+        super().setup(stage)
+
     def forward(self, x: Tensor) -> Tensor:
         """Return the values u(x), (N, P), at points x, (N, D), in the units of the data."""
         return jet(self.network, x[None], 0)[0][0]
@@ -101,7 +113,7 @@ class PlainRegression(SobolevModule):
             "reweighted", block.points, lambda: block.points.reweighted(self.channels.to(block.points.f))
         )
         batch = block.batches(self.trainer.fit_loop.total_batch_idx, 1)
-        chosen = self._in_precision(points if batch is None else points.minibatch(batch[0]))
+        chosen = points if batch is None else points.minibatch(batch[0])
         loss = self.sobolev_loss(chosen, self._factors[0] * self.lambda_now)
         for weight, term in self.terms:
             loss = loss + weight * term(self, chosen)
@@ -160,7 +172,8 @@ class PlainRegression(SobolevModule):
     def on_validation_epoch_start(self) -> None:
         """End a block: measure the training errors. At a signal there is none, because the rest of it follows."""
         step, is_signal = int(self.step), interruption.requested and not self.is_over
-        self.block_ended = step > self.block_start and not (is_signal and step % self.plan.steps_per_block)
+        is_first = self.trainer.sanity_checking or step == self.block_start
+        self.block_ended = not (is_first or (is_signal and step % self.plan.steps_per_block))
         if self.trainer.state.fn == "fit" and self.block_ended:
             points = self._block.points
             self.network.fix_constants(points)
@@ -171,15 +184,6 @@ class PlainRegression(SobolevModule):
         """Let the callbacks act at the end of a block; the next step begins another."""
         super().on_validation_epoch_end()
         self.block_start = int(self.step) if self.block_ended else self.block_start
-
-    def measure(self, split: str, points: Points, lambda_d: Tensor) -> dict[str, Tensor]:
-        """Return the loss and all errors on a set of points, by metric key, each (1,)."""
-        return super().measure(split, self._in_precision(points), lambda_d)
-
-    def _in_precision(self, points: Points) -> Points:
-        """Return the points in the precision of the network, which the Trainer may have changed."""
-        dtype = self.scale.dtype
-        return points if points.x.dtype == dtype else points.to(dtype=dtype)
 
     def steps_of_trainer(self) -> int:
         """Return the steps that the trainer asks for, by its `max_steps` or by the batches of its epochs."""

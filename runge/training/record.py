@@ -12,6 +12,7 @@ from runge.configuration.errors import DivergedError, RunError, describe
 from runge.configuration.objects import digest
 from runge.interruption import interruption
 from runge.loggers import Logger, finalize, make_loggers
+from runge.machine import provenance
 from runge.metrics import FIT_SECONDS, SWITCHED_ON_STEP, TOTAL_SECONDS, on_test
 from runge.records.checkpoints import serialise, state_path
 from runge.records.directories import FINDINGS, RunDirectory, RunState, Status
@@ -111,6 +112,7 @@ class RunWriter:
             configuration=digest(self.member.settings.configuration),
             rows=self.member.checksum,
             versions=f"runge {sys.modules['runge'].__version__}, torch {torch.__version__}",
+            made_with=provenance(),
             began=self.began,
         )
 

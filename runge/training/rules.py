@@ -103,12 +103,15 @@ def _is_finite(penalty: Penalty) -> bool:
 
 def loop(settings: Settings) -> Mistakes:
     """Find an optimiser that takes its steps in blocks alone, and second derivatives, where steps are single."""
-    because = why_steps(settings)
-    if because and "trainer.loop" in settings.optimizer.demands:
-        name = type(settings.optimizer).__name__
-        yield f"optimizer: must be one by the gradient, such as adam, trained step by step, {because}; got {name}"
-    if because and settings.loss.lambda_dd:
-        yield f"loss.lambda_dd: must be 0, trained step by step, {because}; got {settings.loss.lambda_dd}"
+    if not (because := why_steps(settings)):
+        return
+    rule, name = f"trained step by step, {because}", type(settings.optimizer).__name__
+    if "trainer.loop" in settings.optimizer.demands:
+        yield f"optimizer: must be one by the gradient, such as adam, {rule}; got {name}"
+    if settings.loss.lambda_dd:
+        yield f"loss.lambda_dd: must be 0, {rule}; got {settings.loss.lambda_dd}"
+    if settings.trainer.compile == "on":
+        yield f"trainer.compile: must be auto or off, {rule}; got 'on'"
 
 
 def why_steps(settings: Settings) -> str:

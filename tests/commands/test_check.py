@@ -164,6 +164,25 @@ def test_without_derivatives_there_is_nothing_to_contradict():
     assert (found.findings, found.report.unknown) == ([], [])
 
 
+def test_a_check_is_true_if_nothing_was_found_and_names_rows_by_their_index():
+    frame = beam()
+    assert check(frame)
+    assert check(frame).ok
+    twice = pd.concat([frame, frame.iloc[[4]].assign(stress=40.0)])
+    found = check(twice.set_axis([f"s{i}" for i in range(121)]))
+    assert not found
+    assert not found.ok
+    (finding,) = found.findings
+    assert finding.rows == ("s4", "s120")
+    assert finding.what == "stress differs between row s4 and row s120, which have the same inputs."
+    names = ["load", "length", "angle"], ["bend", "stress"]
+    x, y, dydx = (twice[part].to_numpy() for part in (*names, PARTIALS))
+    of_arrays = check({"x": x, "y": y, "dydx": dydx.reshape(-1, 2, 3)})
+    assert [(one.columns, one.rows) for one in of_arrays.findings] == [(("y2",), (4, 120))]
+    wrong = check({"x": x[:-1], "y": y[:-1], "dydx": -dydx.reshape(-1, 2, 3)[:-1]})
+    assert "runge.fit(arrays, 'data.inputs=[x1,x2,x3]'" in repr(wrong)
+
+
 @pytest.mark.parametrize(
     ("frame", "overrides", "message"),
     [
@@ -171,9 +190,13 @@ def test_without_derivatives_there_is_nothing_to_contradict():
         (beam(), ["data.input=[load]"], "data.input: unknown key.*did you mean data.inputs"),
         (beam(), ["data.split.test=2"], "data.split: must be shares"),
         (beam(), ["nonsense"], "nonsense"),
-        (beam(0), [], "data: the DataFrame must have rows, and columns whose names are"),
-        (beam().set_axis(range(11), axis=1), [], "data: the DataFrame must have rows, and columns whose names are"),
-        (beam().iloc[:, [0, 0, 1]], [], "data: the DataFrame must have rows, and columns whose names are"),
+        (beam(0), [], "data.file: the DataFrame must have rows, and columns whose names are"),
+        (
+            beam().set_axis(range(11), axis=1),
+            [],
+            "data.file: the DataFrame must have rows, and columns whose names are",
+        ),
+        (beam().iloc[:, [0, 0, 1]], [], "data.file: the DataFrame must have rows, and columns whose names are"),
     ],
     ids=["input", "key", "split", "word", "no rows", "no names", "twice"],
 )

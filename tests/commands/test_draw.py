@@ -79,7 +79,7 @@ def test_profiles_of_a_table_go_through_the_median_and_have_the_slope_of_the_fit
     drawn = runge.draw(run)
     assert drawn.keys() == {"fit", "curves", "profiles"}
     assert all(isinstance(figure, Figure) for figure in drawn.values())
-    figure, points = drawn["profiles"], run.fit[["x1", "x2", "x3"]].to_numpy()
+    figure, points = drawn["profiles"], run.test_points[["x1", "x2", "x3"]].to_numpy()
     inside = np.tile(np.median(points, 0), (101, 1))
     inside[:, 1] = np.linspace(points[:, 1].min(), points[:, 1].max(), 101)
     curve = figure.axes[1].lines[0]

@@ -88,7 +88,7 @@ def test_the_prediction_and_its_errors(run, capsys):
     lines = capsys.readouterr().out.splitlines()
     assert lines[0] == "columns not used: note, dF_dx"
     table = pandas.read_csv("run/a_predicted.csv")
-    assert list(table.columns) == ["x", "u_f", "du_f_dx", "outside"]
+    assert list(table.columns) == ["x", "u_f", "du_f_dx", "outside", "set"]
     u = runge.load("run")
     np.testing.assert_allclose(table["x"], x, rtol=1e-15)
     for name, column, label, fit, n in (("f", "u_f", f, u(x), 8), ("df_dx", "du_f_dx", df, u.derivative(x), 7)):
@@ -128,7 +128,7 @@ def test_several_outputs_in_other_formats(stub, suffix, said):
     for i, name in enumerate("uvw"):
         np.testing.assert_allclose(table[[end.format(name) for end in ends]], expected[:, i], rtol=1e-6)
     columns = [end.format(name) for name in "uvw" for end in ends[:3]]
-    assert [name for name in table if not name.startswith("d2u")] == ["a", "b", *columns, "outside"]
+    assert [name for name in table if not name.startswith("d2u")] == ["a", "b", *columns, "outside", "set"]
 
 
 def test_the_mean_over_a_sweep(sweep, said):
@@ -136,7 +136,7 @@ def test_the_mean_over_a_sweep(sweep, said):
     Path("sweep/1/metrics.json").unlink()
     assert "mean and standard deviation of 2 runs; left out because unfinished: 1 " in said("sweep", "a.csv")
     table = pandas.read_csv("sweep/a_predicted.csv")
-    assert list(table.columns) == ["x", "u_f", "du_f_dx", "u_f_std", "du_f_dx_std", "outside"]
+    assert list(table.columns) == ["x", "u_f", "du_f_dx", "u_f_std", "du_f_dx_std", "outside", "set"]
     u = np.stack([runge.load(f"sweep/{i}").derivative(np.array([0.0, 0.5])) for i in (0, 2)])
     expected = np.stack([u.mean(0), u.std(0, ddof=1)], 1)
     np.testing.assert_allclose(table[["du_f_dx", "du_f_dx_std"]], expected, rtol=1e-6)
@@ -173,7 +173,7 @@ def test_rows_that_were_trained_on(hx, capsys, said, refused):
     hx.loc[:39].assign(y=1 - hx["y"]).to_csv("hx.csv", index=False)
     rule = "it cannot be known which of these rows were trained on: data.file: "
     assert f"{rule}'hx.csv' does not hold the rows of the run sweep/0" in said("sweep", "more.csv")
-    assert "set" not in pandas.read_csv("sweep/more_predicted.csv")
+    assert pandas.read_csv("sweep/more_predicted.csv")["set"].isna().all()
     runge.train(*SHORT, *TABLE, "seed=2", directory="sweep/2")
     assert "differ in the rows of data.file" in refused("sweep", "hx.csv")
     Path("hx.csv").unlink()
@@ -260,31 +260,53 @@ def test_mistakes(run, arguments, expected, refused):
 
 
 def test_mistakes_from_python(run):
-    with refuses("run", "got 'nowhere'", "must be the directory of a finished run"):
+    with refuses("source", "got 'nowhere'", "must be the directory of a finished run"):
         runge.predict("nowhere", pandas.DataFrame())
-    with refuses("data", "'nowhere.csv'", "there is no file"):
+    with refuses("new", "'nowhere.csv'", "there is no file"):
         runge.predict("run", "nowhere.csv")
-    with refuses("data", "got y", "'the DataFrame': must have the 1 inputs of the run, x;"):
+    with refuses("new", "got y", "'the DataFrame': must have the 1 inputs of the run, x;"):
         runge.predict("run", pandas.DataFrame({"y": [1.0]}))
+    with refuses("new", "got 'abc'", "'the DataFrame': row 26, column 'x': must be a number"):
+        runge.predict("run", pandas.DataFrame({"x": [1.0, "abc"]}, index=[3, 26]))
+    with pytest.raises(ValueError, match=r"^x: must have the shape \(\.\.\., 1\).*got \(3, 2\)"):
+        runge.predict("run", np.zeros((3, 2)))
+    with refuses("new", "got float64 of (0,)", "the arrays: 'x' must be an array of numbers"):
+        runge.predict("run", {"x": []})
+
+
+def test_rows_keep_the_index_of_their_table(run):
+    """Otherwise pandas assigns the prediction of another row, without a word."""
+    new = pandas.DataFrame({"x": np.linspace(-1, 1, 9), "note": "text"}).sample(frac=1, random_state=0)
+    u = runge.load("run")
+    new["u"] = runge.predict("run", new)["u_f"]
+    np.testing.assert_array_equal(new["u"], u(new["x"].to_numpy()))
+    for index in (pandas.date_range("2020-01-01", periods=9), list("aabbccdde")):
+        assert [*u.predict(new.set_axis(index)).index] == [*index]
+    x = new["x"].to_numpy(copy=True)
+    expected = runge.Run("run").predict(new, hessian=True)
+    pandas.testing.assert_frame_equal(u.predict(new["x"], hessian=True), expected)
+    for points in (x, x[:, None], torch.from_numpy(x), {"x": x}, [*x]):
+        predicted = u.predict(points, hessian=True)
+        pandas.testing.assert_frame_equal(predicted, expected.reset_index(drop=True))
+    assert u.predict(0.5).shape == (1, 5)
 
 
 def test_rows_outside_are_named_from_the_farthest_and_so_are_their_inputs():
     number = np.array([0.5, 1.2, 2.345, 0.9, 40.0, np.inf])
-    u: Any = SimpleNamespace(
-        inputs=("a", "b", "c", "d", "e"), outside=lambda x: number[: len(x)], ranges=(np.zeros(5), np.arange(5.0)[::-1])
-    )
+    u: Any = SimpleNamespace(inputs=("a", "b", "c", "d", "e"), ranges=(np.zeros(5), np.arange(5.0)[::-1]))
     x = np.full((6, 5), 0.0)
     x[2, 0], x[4], x[5, 4] = 4.48, [-1, -9, 5, 3, 0], 7
-    first, *lines = _outside(u, x)[1].splitlines()
+    file: Any = SimpleNamespace(row_name="line {}".format)
+    first, *lines = _outside(u, x, number, file).splitlines()
     assert re.findall(r"\d[.\d]*", first) == ["3", "6", "1.5", "1", "1"]  # outside, of all, above 1.5; above 1 alone
-    assert [re.findall(r"^row \d|\b[a-e] is \S+|\d more", line) for line in lines] == [
-        ["row 6", "e is not"],
-        ["row 5", "b is 300", "d is 200", "c is 150", "1 more"],
-        ["row 3", "a is 12"],
-        ["row 2"],
+    assert [re.findall(r"^line \d|\b[a-e] is \S+|\d more", line) for line in lines] == [
+        ["line 5", "e is not"],
+        ["line 4", "b is 300", "d is 200", "c is 150", "1 more"],
+        ["line 2", "a is 12"],
+        ["line 1"],
     ]
     number = np.full(9, 1.6)
-    first, *lines = _outside(u, np.zeros((9, 5)))[1].splitlines()
+    first, *lines = _outside(u, np.zeros((9, 5)), number, file).splitlines()
     assert (first[0], len(lines), "4 more" in lines[-1]) == ("9", 6, True)
 
 
@@ -306,18 +328,19 @@ def test_rows_outside_the_training_data(hx, said):
         np.testing.assert_allclose(number, u.outside(x))
         assert (number[:3] < 1).all()
         assert (number[3:] > 1.5).all()
-        assert "2 of these 5 rows are outside the training data (outside > 1.5): row 5 (outside " in out
-        assert f"a is {100 * (low + 9) / (high - low):.3g} % of its range below its smallest value row 4" in out
+        assert "2 of these 5 rows are outside the training data (outside > 1.5): line 6 (outside " in out
+        assert f"a is {100 * (low + 9) / (high - low):.3g} % of its range below its smallest value line 5" in out
         assert f"a is {100 * (3 - high) / (high - low):.3g} % of its range above its largest value" in out
     written = pandas.read_csv("out.csv", keep_default_na=False)
     for data in (new, "new.csv", Path("new.csv")):
         predicted = runge.predict("sweep", data, 0.5, hessian=True)
         pandas.testing.assert_frame_equal(predicted, written, check_exact=True)
+    frames = [runge.predict("sweep", rows, 0.5) for rows in (new, new.tail(1))]
+    assert [*frames[0]] == [*frames[1]]
     assert {"u_y_std", "u_y_low", "du_y_da_high", "d2u_y_da_db", "outside"} <= {*predicted}
     assert (predicted["set"] != "").tolist() == [True] * 3 + [False] * 2
     plain = runge.predict(u, new)
     pandas.testing.assert_frame_equal(plain, predicted[list(plain)])
-    assert "set" not in runge.predict("sweep", new.tail(1))
     assert "outside" not in said("sweep", "hx.csv", "--out", "inside.csv")
     for path in Path("sweep").rglob("best.ckpt"):
         checkpoint = torch.load(path)
@@ -328,4 +351,4 @@ def test_rows_outside_the_training_data(hx, said):
     Path("hx.csv").unlink()
     rule = "it cannot be known which of these rows are outside the training data: data.file: there is no file 'hx.csv'"
     assert rule in said("sweep", "new.csv", "--out", "gone.csv")
-    assert "outside" not in pandas.read_csv("gone.csv")
+    assert pandas.read_csv("gone.csv")["outside"].isna().all()

@@ -48,7 +48,7 @@ def test_points_are_new_rows_of_the_table(tmp_path, capsys):
     assert "fit t.csv" in out
     assert "their labels (y, dy_db, dy_da), fill in part, append" in out
     assert "data.split_column=kind data.group=part" in out
-    again = runge.Comparison("sweep").suggest(5)[["a", "b"]]
+    again = runge.suggest("sweep", 5)[["a", "b"]]
     pandas.testing.assert_frame_equal(again, new[["a", "b"]], check_exact=True)
     assert not suggest("sweep", 5, seed=1)["a"].isin(new["a"]).any()
 
@@ -79,8 +79,12 @@ def test_candidates():
     assert len(merged) == 5
     assert list(suggest("sweep", 1, {"a": (0.3, 0.8)}, candidates=own)["where"]) == ["s"]
     many = pandas.DataFrame(np.random.default_rng(1).uniform((0, -1), (1, 1), (3000, 2)), columns=["a", "b"])
-    new = suggest("sweep", 3, candidates=many)
+    new = suggest("sweep", 3, candidates=many.set_axis(range(7, 3007)))
     assert len(new.merge(many, on=["a", "b"])) == 3
+    np.testing.assert_array_equal(new[["a", "b"]], many.loc[new.index - 7])
+    assert suggest("sweep", 3).index.tolist() == [0, 1, 2]
+    with refuses("candidates", "missing: b, a", "must have a column for each input"):
+        suggest("sweep", 1, candidates={"x": many.to_numpy()})
     for wrong in (many.iloc[:0], many.set_axis(["a", "a"], axis=1), many.set_axis(range(2), axis=1)):
         with refuses("candidates", "", "the DataFrame must have rows, and columns whose"):
             suggest("sweep", 3, candidates=wrong)

@@ -2,6 +2,7 @@
 
 import csv
 import errno
+import hashlib
 import json
 import math
 import os
@@ -9,6 +10,7 @@ import re
 import shutil
 import subprocess
 import sys
+import zlib
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from unittest.mock import Mock
@@ -23,6 +25,7 @@ from runge.comparison.html_report import publish
 from runge.comparison.ranking import rank, rank_directories
 from runge.comparison.runs import collect
 from runge.comparison.tables import show
+from runge.pictures.style import image
 from runge.records.reading import RunRecord
 from tests.comparison.pages import data_in, made_up, merge, numbers, page_data, table
 from tests.conftest import ROOT
@@ -70,8 +73,8 @@ def test_unfinished_runs_are_listed_with_the_reason(copy, capsys):
     compare.main([str(copy)])
     statuses = {row["run"].rpartition("/")[2]: (row["status"], row["message"]) for row in table(copy)}
     assert [statuses[str(i)][0] for i in range(10)] == [
-        *("unreadable", "running", "unreadable", "unreadable", "finished"),
-        *("finished", "unreadable", "finished", "unreadable", "finished"),
+        *("unreadable", "running", "unreadable", "unreadable", "unreadable"),
+        *("unreadable", "unreadable", "finished", "unreadable", "unreadable"),
     ]
     assert all(message for status, message in statuses.values() if status != "finished")
     assert table(copy)[0]["test/mse_df"] != ""
@@ -80,6 +83,36 @@ def test_unfinished_runs_are_listed_with_the_reason(copy, capsys):
     assert "fit.csv is damaged" in messages["4"]
     assert "history.csv is damaged" in messages["5"]
     assert "unreadable" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("file", ["history.csv", "run.json", "status.json", "metrics.json"])
+def test_a_changed_file_is_found(file, copy, capsys):
+    """As a seed that somebody edited, also with a new checksum of its file."""
+    path = copy / "0" / file
+    if file == "status.json":
+        merge(copy / "0" / "run.json", seed=99)
+        checksum = hashlib.sha256((copy / "0" / "run.json").read_bytes()).hexdigest()
+        merge(path, checksums=json.loads(path.read_text())["checksums"] | {"run.json": checksum})
+    else:
+        path.write_text(path.read_text().replace("1", "2", 1))
+    compare.main([str(copy), "--csv", "-"])
+    (row,) = [row for row in csv.DictReader(capsys.readouterr().out.splitlines()) if row["status"] != "finished"]
+    damaged = "run.json is damaged (its hash" if file == "status.json" else f"{file} is damaged (its checksum"
+    assert (row["status"], damaged in row["message"]) == ("unreadable", True)
+
+
+def test_runs_of_an_earlier_version_are_read_and_say_what_they_lack(copy):
+    for status in copy.glob("*/status.json"):
+        content = json.loads(status.read_text())
+        assert content["made_with"].keys() >= {"Python", "processor"}
+        checksums = {name: f"{zlib.crc32((status.parent / name).read_bytes()):08x}" for name in content["checksums"]}
+        merge(status, checksums=checksums, made_with={})
+    ranking = rank_directories([copy])
+    assert {record.status for record in ranking.records} == {"finished"}
+    said = "10 runs of an earlier version have no commit, Python, processor and SHA-256 checksums."
+    assert ranking.sentences[-1] == said
+    (copy / "0" / "history.csv").write_text("step\n")
+    assert [record.status for record in rank_directories([copy]).records].count("unreadable") == 1
 
 
 def test_fits_are_those_of_the_files(copy):
@@ -122,7 +155,7 @@ def test_command(copy, tmp_path, capsys, monkeypatch):
     compare.main([str(copy), "--out", "there", "--metric", "test/mse_f", "--where", "model.activation=tanh"])
     assert "5 runs by test/mse_f" in capsys.readouterr().out
     names = {file.name for file in (tmp_path / "there").iterdir()}
-    assert names == {"comparison.csv", "comparison.html", "comparison.png"}
+    assert names == {"comparison.csv", "comparison.html", "comparison.png", "verdicts.csv"}
     compare.main([str(copy / "3"), "sweep", str(tmp_path), "--csv", "-", "--where", "seed=3"])
     rows = list(csv.DictReader(capsys.readouterr().out.splitlines()))
     assert ["seed=3" in row["overrides"] for row in rows] == [True, True]
@@ -136,6 +169,9 @@ def test_command(copy, tmp_path, capsys, monkeypatch):
     where = "--where", "target.domain=[-1,1]", "--where", "trainer.progress_bar=false"
     compare.main([str(copy), *where, "--group-by", "model.activation, seed"])
     assert "model.activation=relu, seed=4" in capsys.readouterr().out
+    compare.main([str(copy), "--out", "vector", "--format", "svg"])
+    assert (tmp_path / "vector" / "comparison.svg").read_text().count("model.activation=relu") == 1
+    assert (tmp_path / "vector" / "comparison.png").read_bytes() == image(runge.compare(copy).figure())
     compare.main([str(copy / "0")])
     assert "1 run by test/mse_df" in capsys.readouterr().out
 
@@ -151,6 +187,8 @@ def test_command(copy, tmp_path, capsys, monkeypatch):
         (["--where", "model.wdth=3"], ["--where", "such as model.width,", "'model.wdth=3'"]),
         (["--where", "seed=77"], ["--where", "0, 1, 2, 3, 4", "'77'"]),
         (["--csv", "x.csv", "--out", "y"], ["--csv", "--out"]),
+        (["--format", "pfd"], ["--format", "'pfd'", "pdf"]),
+        (["--format", "pdf", "--csv", "x.csv"], ["--format", "--csv"]),
         (["--group-by", "model.wdth"], ["--group-by", "model.width", "'model.wdth'"]),
         (["--out", "file/x"], ["file"]),
     ],
@@ -180,6 +218,7 @@ def test_keys_that_distinguish_no_runs(copy):
     for number, value in (("0", 1e-99), ("1", 2e-99)):
         path = copy / number / "run.json"
         trainer = json.loads(path.read_text())["trainer"] | {"progress_bar": True}
+        merge(path.with_name("status.json"), checksums={}, made_with={})
         merge(path, trainer=trainer, status="finished", **{"test/mse_df": value, "test/mine": value})
     (copy / "0" / "metrics.json").unlink()
     ranking = rank_directories([copy])
@@ -199,6 +238,8 @@ def test_tags_and_notes_are_columns_where_there_are_any_and_divide_no_runs(copy)
     plain = rank_directories([copy])
     for ranking in (plain, rank_directories([copy / "0"])):
         assert not {"tags", "note"} & {*ranking.csv().splitlines()[0].split(","), *runge.runs(copy)}
+    for name in "01":  # without the checksums of what is changed here
+        merge(copy / name / "status.json", checksums={})
     merge(copy / "0" / "run.json", tags=["first", "x"], note="the first")
     merge(copy / "1" / "run.json", note="=1+1")
     twin = shutil.copytree(copy / "0", copy / "10")

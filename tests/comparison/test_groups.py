@@ -9,18 +9,19 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 from rich.console import Console
-from scipy.stats import mannwhitneyu
+from scipy.stats import mannwhitneyu, wilcoxon
 
 from runge.comparison import lead
 from runge.comparison.differing_settings import differing
-from runge.comparison.groups import Group, Place, group
+from runge.comparison.groups import WORST, Group, Place, group
 from runge.comparison.html_report import render
-from runge.comparison.lead import compare_groups, describe_lead, p_value
+from runge.comparison.lead import compare_groups, compare_pairs, p_value
 from runge.comparison.metric_columns import choose_metric, errors_like
 from runge.comparison.naming import label, names_of
 from runge.comparison.ranking import rank
 from runge.comparison.runs import with_options, with_rows
 from runge.comparison.tables import error_table, show
+from runge.comparison.verdicts import judge
 from runge.records.reading import RunRecord
 
 KEY = "data.noise_df"
@@ -41,14 +42,25 @@ def fold(number, value, width, seed=0, status="finished", **settings):
     return RunRecord(f"{width}/{seed}/{number}", status, settings=own, figures=figures)
 
 
+def seed_of(record):
+    return record.settings["seed"]
+
+
 def grouped(records, keys, metric="test/mse_df"):
     return group(records, [Place(name) for name in names_of(records, keys)], metric)
 
 
 def of(name, *values, paired=True, **attributes):
     """Return a group of runs with the seeds 0, 1, ..., or with seeds of its own."""
-    seeds = {i if paired else (name, i): value for i, value in enumerate(values)}
-    return Group(name, tuple(sorted(values)), seeds=seeds, **attributes)
+    with np.errstate(divide="ignore"):
+        logs = np.clip(np.log(values), -WORST, WORST)
+    cells = {(i if paired else (name, i), ""): value for i, value in enumerate(logs)}
+    return Group(name, tuple(sorted(values)), logs=cells, **attributes)
+
+
+def describe_lead(groups, where=""):
+    """Return the sentence on the best group."""
+    return judge([(groups, ())], where)[0].sentence
 
 
 RUNS = [{"seed": 0, "width": 8, "depth": 2}, {"seed": 1, "width": 16, "depth": 2}, {"seed": 1, "width": 16}]
@@ -74,7 +86,7 @@ def test_only_what_differs(rows, keys, expected):
 
 def test_runs_that_differ_only_in_the_seed_are_one_group():
     runs = [run(seed, seed + width / 100, width=width) for width in (8, 16) for seed in range(4)]
-    runs += [run(9, None, width=8), run(10, 0.0, "failed", width=8)]
+    runs += [run(9, None, width=8), run(10, 0.0, "interrupted", width=8)]
     first, second = grouped(runs, ["width"])
     assert (first.name, second.name) == ("width=8", "width=16")
     assert first.values == (0.08, 1.08, 2.08, 3.08)
@@ -93,35 +105,55 @@ def test_diverged_runs_are_the_worst_and_others_without_a_result_are_left_out():
     fast += [run(12, None, "failed", lr=0.6), run(13, None, "interrupted", lr=0.6), RunRecord("", "diverged")]
     first, second = groups = grouped(slow + fast, ["lr"])
     assert (first.name, first.size) == ("lr=0.1", "10")
-    assert (second.name, second.size) == ("lr=0.6", "12 (6 of 12 diverged), 2 unfinished")
-    assert second.values == (1, 1.1, 1.2, 1.3, 1.4, 1.5, *[math.inf] * 6)
-    assert second.quartiles == (pytest.approx(1.275), math.inf, math.inf)
+    assert (second.name, second.size) == ("lr=0.6", "13 (6 of 13 diverged, 1 of 13 failed), 1 unfinished")
+    assert second.values == (1, 1.1, 1.2, 1.3, 1.4, 1.5, *[math.inf] * 7)
+    assert second.quartiles == (pytest.approx(1.3), math.inf, math.inf)
     assert second.median == math.inf
-    assert describe_lead(groups).startswith("lr=0.1 leads lr=0.6; Wilcoxon, 10 pairs, p = ")
+    assert describe_lead(groups).startswith("lr=0.1 leads lr=0.6 by a factor of inf (95 %: 0.545 to inf); Wilcoxon")
     p = mannwhitneyu(first.values, second.values, method="asymptotic").pvalue
-    apart = second._replace(seeds={-1 - seed: value for seed, value in enumerate(second.values)})
-    said = f"Mann-Whitney U, n = 10 and 12 (6 of 12 diverged), 2 unfinished, p = {p:.2g}: this may be chance."
-    assert describe_lead([first, apart]) == f"lr=0.1 leads lr=0.6; {said}"
+    apart = second._replace(logs={(-1 - seed[0], ""): value for seed, value in second.logs.items()})
+    said = describe_lead([first, apart])
+    size = "Mann-Whitney U, n = 10 and 13 (6 of 13 diverged, 1 of 13 failed), 1 unfinished"
+    assert said.endswith(f"{size}, p = {p:.2g}: this may be chance.")
+    assert said.startswith("lr=0.1 leads lr=0.6 by a factor of ")
     worse = [run(seed, None, "diverged", lr=lr) for lr in (1.0, 2.0) for seed in range(5)]
     assert [one.name for one in grouped(slow + worse, ["lr"])] == ["lr=0.1", "lr=1", "lr=2"]
     said = "Mann-Whitney U, n = 5 (5 of 5 diverged) and 5 (5 of 5 diverged), p = 1: this may be chance."
-    assert describe_lead(grouped(worse, ["lr"])) == f"lr=1 leads lr=2; {said}"
+    assert describe_lead(grouped(worse, ["lr"])).endswith(said)
+
+
+def test_a_run_without_a_result_of_twenty_leaves_the_factor_and_its_interval():
+    errors = np.random.default_rng(0).lognormal(size=(2, 20)) * [[1], [100]]
+    whole, lost = (
+        compare_groups(of("a", *errors[0]), of("b", *errors[1][:n], *(20 - n) * [math.inf])) for n in (20, 19)
+    )
+    assert lost.factor == pytest.approx(whole.factor, rel=0.3)
+    assert lost.low > 10
+    assert math.isfinite(lost.high)
+    failed = [run(seed, 1.0 + seed, lr=1) for seed in range(10)]
+    failed += [replace(run(seed, None, "failed", lr=2), path=str(seed)) for seed in range(10)]
+    said = "lr=1 leads lr=2 by a factor of inf (95 %: inf to inf); Wilcoxon, 10 pairs, p = 0.002: more than chance."
+    assert rank(failed).lead == said
 
 
 @pytest.mark.parametrize(
     ("first", "second", "said"),
     [
         ("1 2 3 4 5", "10 20 30 40 50", " by a factor of 10 (95 %: 3.33 to 30);...p = 0.0079: more than chance here."),
-        ("1 2 30 40 50", "1.5 2.5 31 39 51", " by a factor of ...this may be chance here."),
+        (
+            "1 2 30 40 50",
+            "1.5 2.5 31 39 51",
+            " by a factor of ...this may be chance here; a factor of 57 would be found in four of five cases.",
+        ),
         ("1 2 3 4", "10 20 30 40 50", " by a factor of 12 in the median; ...with fewer than 5 seeds no claim is made."),
-        ("1", "1", "a and b do not differ in the median: n = 1 and 1."),
-        ("1 1 1", "1.0049 1.0049 1.0049", "a and b do not differ in the median, to three digits: n = 3 and 3."),
+        ("1", "1", "a and b do not differ in the median; n = 1 and 1: with fewer than 5 seeds no claim is made."),
+        ("1 1 1", "1.0049 1.0049 1.0049", "a and b do not differ in the median, to three digits; n = 3 and 3: ..."),
         ("1 1 1", "1.0051 1.0051 1.0051", " by a factor of 1.01 in..."),
-        ("0", "1", " in the median..."),
+        ("0", "1", " by a factor of inf in the median..."),
         (
             "1 1 1.01 1.02 9 9.1 9.2",
             "1.1 1.2 1.3 1.4 1.5 1.6 1.7",
-            "a has the lowest median, but over b the factor is 0...",
+            "a has the lowest median, but over b the factor is 0...of 4.1 would be found in four of five cases.",
         ),
     ],
 )
@@ -131,7 +163,7 @@ def test_lead_is_compared_with_chance(first, second, said):
     found = describe_lead(groups, " here")
     assert found.startswith(f"a leads b{beginning}" if said.startswith(" ") else beginning)
     assert found.endswith(end)
-    assert (compare_groups(*groups) is None) == (min(len(one.values) for one in groups) < 5)
+    assert (compare_pairs([groups]) == [None]) == (min(len(one.values) for one in groups) < 5)
 
 
 def test_runs_of_the_same_seeds_are_pairs():
@@ -149,8 +181,10 @@ def test_runs_of_the_same_seeds_are_pairs():
     assert both.p == found.p  # a seed with which both diverge says nothing
     assert compare_groups(of("a", *base), of("b", *base)).p == 1
     worse = compare_groups(of("a", *base), of("b", *base[1:], math.inf))
-    assert math.isnan(worse.factor)
-    assert worse.cells[0] == "-"
+    ratios = np.array([-8.0, 5.0, -2.0, 7.0, -13.0, math.inf])
+    means = [(one + other) / 2 for one, other in itertools.combinations_with_replacement(ratios, 2)]
+    assert math.log(worse.factor) == pytest.approx(statistics.median(means))
+    assert worse.cells[1].endswith(" to inf")
 
 
 @pytest.mark.parametrize("n", [5, 8])
@@ -183,7 +217,9 @@ def test_p_of_few_runs_is_exact_and_of_many_approximate(second):
 @pytest.mark.parametrize("paired", [True, False])
 def test_the_choice_of_the_best_needs_no_correction(groups, paired, monkeypatch):
     """Of 200 sweeps of groups without any difference, about 5 % or less may claim one."""
+    # p is corrected all the same.
     monkeypatch.setattr(lead, "bisect", SimpleNamespace(bisect_left=lambda *_, **__: 0))  # no interval, only p
+    monkeypatch.setattr(lead, "_detectable", lambda *_: math.nan)
     generator, claims = np.random.default_rng(0), 0
     for _ in range(200):
         values = generator.lognormal(size=(groups, 10))
@@ -194,28 +230,71 @@ def test_the_choice_of_the_best_needs_no_correction(groups, paired, monkeypatch)
 
 def test_runs_on_the_same_points_count_once():
     runs = [
-        run(seed, 1.0 + seed + width, width=width, **{"data.seed": data})
+        run(seed, (1.0 + seed + width) * (1 + data / 100), width=width, **{"data.seed": data})
         for data, seed, width in itertools.product((0, 1), range(5), (8, 16))
     ]
     said = "n = 2 seeds of 10 runs and 2 seeds of 10 runs: with fewer than 5 seeds no claim is made."
     assert rank(runs).lead.endswith(said)
     first = rank(runs).groups[0]
-    assert [*first.seeds.values()] == pytest.approx(2 * [statistics.geometric_mean(range(9, 14))])
+    mean = statistics.geometric_mean(range(9, 14))
+    assert first.seeds == pytest.approx([mean, 1.01 * mean])
     fixed = [one for one in runs if one.settings["data.seed"] == 0]
     assert "n = 5 and 5" in rank(fixed).lead
     assert rank(fixed).lead.endswith("chance for these points.")
 
 
-def test_settings_of_a_group_are_compared_within_the_others():
-    """The width changes the error by a factor of 100, which hides the effect of the depth in a test of all runs."""
-    noise = np.random.default_rng(0).normal(size=(3, 5, 2))
-    runs = [
-        run(seed, 100.0**-w * 2.0**-depth * math.exp(0.1 * noise[w, seed, depth - 1]), width=w, depth=depth)
-        for w, seed, depth in itertools.product(range(3), range(5), (1, 2))
+def crossed(seeds, effect=2.0, keys=("width", "depth")):
+    """Return runs whose width changes the error by a factor of 100, which hides the effect of the depth."""
+    noise = np.random.default_rng(0).normal(size=(3, seeds, 2))
+    return [
+        run(
+            seed, 100.0**-w * effect**-depth * math.exp(0.1 * noise[w, seed, depth - 1]), **{keys[0]: w, keys[1]: depth}
+        )
+        for w, seed, depth in itertools.product(range(3), range(seeds), (1, 2))
     ]
-    said = rank(runs, group_by=["depth"]).lead
-    assert said.startswith("depth=2 leads depth=1 by a factor of ")
-    assert "Wilcoxon, 15 pairs, p = 6.1e-05: more than chance" in said
+
+
+def test_a_seed_is_counted_once_in_all_settings_of_a_group():
+    """The seed is what is independent: 15 runs of five seeds are five values, whose pairs cannot have p < 0.05."""
+    ranking = rank(crossed(5), group_by=["depth"])
+    said = "Mann-Whitney U, n = 5 seeds of 15 runs and 5 seeds of 15 runs, p = 0.0079: more than chance"
+    assert ranking.lead.startswith("depth=2 leads depth=1 by a factor of ")
+    assert said in ranking.lead
+    assert [(len(one.seeds), one.size) for one in ranking.groups] == [(5, "15"), (5, "15")]
+    assert "fewer than 5 seeds no claim" in rank(crossed(4), group_by=["depth"]).lead
+    ten = rank(crossed(10), group_by=["depth"])
+    logs = [
+        [
+            statistics.fmean(math.log(one.figures["test/mse_df"]) for one in of_seed)
+            for _, of_seed in itertools.groupby(by, seed_of)
+        ]
+        for depth in (1, 2)
+        if (by := sorted((one for one in ten.records if one.settings["depth"] == depth), key=seed_of))
+    ]
+    assert ten.verdicts[0].difference.p == wilcoxon(np.subtract(*logs)).pvalue
+    assert "Wilcoxon, 10 pairs" in ten.lead
+
+
+def test_runs_of_a_seed_with_equal_metrics_count_once():
+    """As with `trainer.diagnostics_every`, which changes nothing: three copies of five runs are five values."""
+    once = [run(seed, math.exp(seed % 3 + k * seed / 7), k=k, every=1) for k in (1, 2) for seed in range(5)]
+    copies = [replace(one, settings=one.settings | {"every": n}) for one in once for n in (1, 2, 3)]
+    alone, several = rank(once, group_by=["k"]), rank(copies, group_by=["k"])
+    assert several.verdicts[0].difference == alone.verdicts[0].difference
+    assert [one.size for one in several.groups] == ["5", "5"]
+    assert "this may be chance" in several.lead
+
+
+def test_equal_errors_under_different_seeds_make_no_claim():
+    """As of a run that was copied, with another seed written into each copy."""
+    good = [run(seed, 1.0 + seed / 10, lr=1) for seed in range(6)]
+    forged = [replace(run(seed, 400.0, lr=2), path=f"runs/{seed}") for seed in range(5)]
+    ranking = rank([*good, *forged, run(5, 401.0, lr=2)])
+    end = "no claim is made, because runs have equal errors under different seeds."
+    assert ranking.lead.endswith(end)
+    named = "lr=2: equal errors under different seeds in runs/0, runs/1, runs/2, runs/3, runs/4."
+    assert named in ranking.sentences
+    assert ranking.verdicts[0].difference is None
 
 
 def test_conditions_are_not_ranked(capsys):
@@ -235,8 +314,8 @@ def test_conditions_are_not_ranked(capsys):
     assert [said.partition(" by")[0] for said in leads] == pairs
     assert ranking.differences.keys() == {names[1], names[3]}
     show(ranking, Console(width=150))
-    assert "factor      p" in capsys.readouterr().out
-    assert render(ranking).count("<td>2</td><td>2 to 2</td><td>0.031</td>") == 2
+    assert "factor  p (Holm)" in capsys.readouterr().out
+    assert render(ranking).count("<td>2</td><td>1.6 to 2.5</td><td>0.0043</td>") == 2
     alone = rank([one for one in runs if one.settings["lr"] == 1])
     assert (len(alone.groups), alone.leads) == (2, [])
     assert f"{KEY}=0 leads" in rank(runs, group_by=[KEY]).lead  # asked for
@@ -410,7 +489,7 @@ def test_folds_are_ranked_by_their_mean_of_the_validation_errors(capsys):
     failed = RunRecord("16/1/3", "failed", message="no directory")
     show(rank([*runs, fold(2, 1.0, 16, 1, "failed"), failed]), Console(width=100))
     assert "9 runs" not in (printed := capsys.readouterr().out)
-    assert printed.count("failed") == 2
+    assert printed.count("failed") == 3
     assert "10 runs by val/mse_df, 2 of them shown" not in printed
     worse = rank([*runs, fold(2, 1.0, 16, 1, "diverged")])
     assert worse.groups[1].middle == math.inf

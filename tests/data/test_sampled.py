@@ -32,6 +32,17 @@ def test_sets_hold_the_function_and_its_derivative():
     assert torch.equal(made(sampling=Uniform()).val.x, made(sampling=Chebyshev()).val.x)
 
 
+@pytest.mark.parametrize("target", [Runge(), Expression(expr="x*y", domain=[[0, 2], [0, 3]])])
+def test_one_random_draw_is_cut_into_three_sets(target):
+    data = made(target=target, test="random", n_train=6, n_val=2, n_test=2)
+    x = torch.cat([points.x[0] for points in data])
+    low, high = target.domain.T
+    drawn = low + (high - low) * torch.rand(10, len(low), generator=generator(0), dtype=torch.float64)
+    torch.testing.assert_close(x, drawn)
+    with pytest.raises(ValueError, match=r"^test: must be grid unless sampling=random, got random with Uniform$"):
+        made(sampling=Uniform(), test="random")
+
+
 @pytest.mark.parametrize(("n_derivative", "values", "slopes"), [(None, 22, 22), (8, 22, 10)])
 def test_values_and_derivatives_at_different_places(n_derivative, values, slopes):
     """Points near the ends carry both."""

@@ -105,7 +105,7 @@ def test_the_ends_of_intervals(outputs, local, tmp_path):
     variance = (first - last) ** 2 / 2 * local
     np.testing.assert_allclose(high - low, 4 * np.sqrt(variance + np.array(floors[:outputs]) ** 2).reshape(low.shape))
     for to in ("numpy", "onnx") if local else ("numpy",):
-        result = load(u, to, tmp_path / "u", interval=0.8)(x)
+        result = load(u, to, tmp_path / "u", level=0.8)(x)
         for part, end in zip(result[4:], (low, high, *slopes), strict=True):
             np.testing.assert_allclose(np.asarray(part), end, rtol=1e-11, atol=1e-12)
     assert runpy.run_path(str(tmp_path / "u.py"))["CARD"]["interval"] == 0.8
@@ -179,8 +179,8 @@ def test_what_cannot_be_exported(tmp_path, monkeypatch):
     found = Calibration((0.1,) * 2, ((0.5, 1.0),) * 2, (2,) * 2, local=False)
     u = Function(function().networks[0], calibration=found)
     for to in ("c", "casadi"):
-        with pytest.raises(ValueError, match=f"interval: {to} .*onnx, numpy"):
-            export(u, to, tmp_path / "u", interval=0.5)
+        with pytest.raises(ValueError, match=f"level: {to} .*onnx, numpy"):
+            export(u, to, tmp_path / "u", level=0.5)
     monkeypatch.setitem(sys.modules, "casadi", None)
     with pytest.raises(ImportError, match=r"casadi.*pip install -e '.\[interop\]'"):
         export(function(), "casadi", tmp_path / "u")

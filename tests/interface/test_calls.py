@@ -82,8 +82,8 @@ def test_a_run_from_python_has_the_bits_and_files_of_the_commands(trained, tmp_p
     assert run.metrics == json.loads((run.directory / "metrics.json").read_text())
     assert run.settings["model.width"] == 8
     assert run.history["step"].iloc[-1] == 20
-    x = torch.tensor(run.fit["x"].to_numpy())
-    torch.testing.assert_close(run.function(x).detach().double(), torch.tensor(run.fit["u"].to_numpy()))
+    x = torch.tensor(run.test_points["x"].to_numpy())
+    torch.testing.assert_close(run.function(x).detach().double(), torch.tensor(run.test_points["u"].to_numpy()))
     assert run._repr_png_() == (run.directory / "fit.png").read_bytes()
     assert f"test/mse_f={run.metrics['test/mse_f']:.3g}" in repr(run)
 
@@ -91,8 +91,8 @@ def test_a_run_from_python_has_the_bits_and_files_of_the_commands(trained, tmp_p
 def test_the_figures_of_a_table(table):
     table = table.assign(z=table["b"]).drop(columns="dy_db")
     run = runge.train(table, "data.inputs=[a,b]", "data.outputs=[y,z]", *TINY)
-    assert list(run.fit.columns[:8]) == ["a", "b", "y", "z", "dy_da", "dy_db", "dz_da", "dz_db"]
-    assert run.fit["dz_da"].isna().all()
+    assert list(run.test_points.columns[:8]) == ["a", "b", "y", "z", "dy_da", "dy_db", "dz_da", "dz_db"]
+    assert run.test_points["dz_da"].isna().all()
     assert f"test/nrmse_df={run.metrics['test/nrmse_df']:.3g}" in repr(run)
     assert run.figure().axes[0].get_title(loc="left") == "$y$"
 
@@ -103,8 +103,12 @@ def test_a_table_in_memory_has_the_bits_of_the_same_file(table, tmp_path):
     run = runge.train(table.set_index(np.arange(40) + 7), *TINY, directory="it's here")
     assert figures(run) == figures(named)
     assert run.settings["data.file"] == str(tmp_path / "it's here" / "data.csv")
-    for name, values in pandas.read_csv(run.settings["data.file"]).items():
-        np.testing.assert_array_equal(values, table[name])
+    pandas.testing.assert_frame_equal(
+        pandas.read_csv(run.settings["data.file"], index_col=0),
+        table.set_index(np.arange(40) + 7),
+        check_names=False,
+        check_exact=True,
+    )
     hidden = np.ma.array(table["y"].fillna(9), mask=table["y"].isna())
     arrays = {"x": table[["a", "b"]], "y": hidden, "dydx": table[["dy_da", "dy_db"]]}
     run = runge.train(arrays, "data=table", *TINY)
@@ -141,9 +145,12 @@ def test_the_answer_for_a_table_in_memory(table, monkeypatch, capfd):
     lines = answer.summary().splitlines()
     assert lines[0].startswith("The answer is ")
     assert lines[1].startswith("In rows left out of training (")
-    (error,) = answer.error.to_dict("records")
-    assert all(f" {error[kind]:.1e} " in lines[1] for kind in ("value", "derivative"))
-    assert (error["output"], {"value_bound", "derivative_bound"} <= error.keys()) == ("y", True)
+    errors = answer.errors
+    assert f" {errors['error']['y']:.1e} " in lines[1]
+    assert [*errors.index] == ["y", "dy_da", "dy_db"]
+    assert errors["rows"].tolist() == [39, 39, 40]
+    assert (errors["low"] < errors["error"]).all()
+    assert (errors["error"] < errors["high"]).all()
     page = answer._repr_html_()
     assert all(part in page for part in (html.escape(lines[0]), "<td>one</td>", str(answer.directory)))
     assert len(page) < 5000
@@ -155,13 +162,18 @@ def test_the_answer_for_a_table_in_memory(table, monkeypatch, capfd):
     np.testing.assert_allclose(influences["mean"], u.derivative(points).mean(0), rtol=0.03)
     assert (u.inputs, u.outputs) == (("a", "b"), ("y",))
     x = table[["b", "a"]]  # by name
-    values = answer.predict(x)
+    values = answer.predict(x, 0.5)["u_y"]
     assert np.array_equal(values, u(table[["a", "b"]].to_numpy()))
     assert np.array_equal(runge.load("race")(x), values)
+    assert answer.check().ok
+    assert answer.export("numpy").parent == answer.directory
     monkeypatch.setattr(*UNTRAINED)
-    assert np.array_equal(runge.fit(table, *SEARCH, "search.compare=false", directory="race").predict(x), values)
+    again = runge.fit(table, *SEARCH, "search.compare=false", directory="race")
+    assert np.array_equal(again.predict(x)["u_y"], values)
     write_answer("race", ["0", "2"])  # of both candidates
-    mean, spread = runge.Answer("race").predict(x, std=True)
+    again = runge.Answer("race")
+    assert [*again.suggest(3)] == [*table]
+    mean, spread = again.predict(x)[["u_y", "u_y_std"]].to_numpy().T
     each = [runge.load(f"race/{run}")(x) for run in (0, 2)]
     np.testing.assert_allclose(mean, (each[0] + each[1]) / 2, rtol=1e-12)
     np.testing.assert_allclose(spread, np.abs(each[0] - each[1]) / np.sqrt(2), rtol=1e-9)
@@ -177,7 +189,7 @@ def test_the_answer_for_a_file(table, monkeypatch):
     for data in ("lr=0.1.csv", Path("lr=0.1.csv")):
         answer = runge.fit(data, *overrides, directory="race")
         assert isinstance(answer, runge.Answer)
-        assert answer.runs[0].settings["data.file"] == "lr=0.1.csv"
+        assert runge.compare(answer).runs[0].settings["data.file"] == "lr=0.1.csv"
 
 
 def test_the_answer_for_a_target():
@@ -186,10 +198,13 @@ def test_the_answer_for_a_target():
     assert isinstance(answer, runge.Answer)
     assert answer.function.inputs == ("x",)
     assert answer.sensitivity.empty
-    assert answer.error.empty
+    assert answer.errors.empty
+    assert answer.suspects.empty
+    assert not hasattr(answer, "best")
     assert "Its error on the validation points" in answer.summary()
-    with pytest.raises(ValueError, match="needs several members"):
-        answer.predict(np.zeros(3), std=True)
+    assert answer.predict(np.zeros(3)).columns.tolist() == ["x", "u_f", "du_f_dx", "outside", "set"]
+    with refuses("check", "", "needs a table, and"):
+        answer.check()
 
 
 def test_calls_in_several_threads_wait_for_each_other(fit):
@@ -239,7 +254,7 @@ def test_mistakes_in_a_table_in_memory(table, tmp_path):
         ((arrays, {"seed": 1}), ("arguments", "got a dict after ")),
         ((np.zeros((3, 2)),), ("data", "got a ndarray", "must be a DataFrame, or arrays by their names in a mapping")),
         ((one.iloc[:0],), ("data", "got 0 rows of ['a', 'y', 'dy_da']", "the DataFrame must have rows, and columns")),
-        ((text,), ("data.file", "got 'abc'", "the DataFrame: row 3, column 'y': must be a number")),
+        ((text,), ("data.file", "got 'abc'", "the DataFrame: row 2, column 'y': must be a number")),
         (({**arrays, "y": np.arange(3.0)},), ("data.file", "the arrays: 'y' must be an array", "shape (4,) or")),
         (({**arrays, "file": arrays["x"]},), ("data", "got 'file'", "an array must be named x, y, dydx or ")),
         ((one, "data.file=t.csv"), ("data.file", "", "must not be set where the data are an argument")),
@@ -300,7 +315,8 @@ def test_a_sweep_is_a_comparison_best_first_and_any_runs_are_compared(tmp_path, 
     capfd.readouterr()
     grouped = runge.compare(comparison, metric="test/mse_f", group_by=["seed"], out="report")
     assert grouped.metric == "test/mse_f"
-    assert {path.name for path in Path("report").iterdir()} == {f"comparison.{end}" for end in ("csv", "html", "png")}
+    names = {path.name for path in Path("report").iterdir()}
+    assert names == {"comparison.csv", "comparison.html", "comparison.png", "verdicts.csv"}
     assert capfd.readouterr().out == ""
     assert not list(Path("kink").glob("comparison*"))
     for directories, options, rule in (

@@ -212,7 +212,19 @@ MODULES = {
 """Files that some program executes if it takes the directory for a place of its own."""
 
 
-STATE = ("status", "step", "message", "configuration", "rows", "checksums", "versions", "began", "written", "new")
+STATE = (
+    "status",
+    "step",
+    "message",
+    "configuration",
+    "rows",
+    "checksums",
+    "versions",
+    "made_with",
+    "began",
+    "written",
+    "new",
+)
 
 
 class Evil:
@@ -411,7 +423,7 @@ def _forget_checksums(path: Path) -> None:
     """Take the checksums of a run's files away, as somebody who changes them does."""
     status = path.parent / "status.json"
     if path != status and status.is_file() and not status.is_symlink():
-        status.write_text(json.dumps(json.loads(status.read_text()) | {"checksums": {}}))
+        status.write_text(json.dumps(json.loads(status.read_text()) | {"checksums": {}, "made_with": {}}))
 
 
 def _place(mail: Path, name: str, *, may_be_any: bool = False) -> Path:

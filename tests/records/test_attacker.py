@@ -90,7 +90,7 @@ def readers(mail):
         "status": lambda: Run(mail).status,
         "settings": lambda: Run(mail).settings,
         "metrics": lambda: Run(mail).metrics,
-        "fit": lambda: Run(mail).fit,
+        "fit": lambda: Run(mail).test_points,
         "run": lambda: repr(Run(mail)),
         "comparison": lambda: repr(Comparison(mail)),
         "answer": lambda: repr(Answer(mail)),

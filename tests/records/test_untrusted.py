@@ -322,7 +322,7 @@ def test_hostile_files_stop_no_comparison(copy, tmp_path, capfd):
 
     def another(name, **configuration):
         run = RunDirectory(shutil.copytree(copy.path, tmp_path / "runs" / name))
-        merge(run.status, checksums={})
+        merge(run.status, checksums={}, made_with={})
         seed = len([*run.path.parent.iterdir()])  # equal runs count once
         merge(run.configuration, **configuration | {"seed": seed})
         return run

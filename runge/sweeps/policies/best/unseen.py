@@ -6,17 +6,18 @@ from collections.abc import Sequence
 import numpy as np
 
 from runge.configuration.validation import Floats
-from runge.data.column_roles import find_roles
+from runge.data.channels import Channels, deviation
+from runge.data.column_roles import find_roles, partial_name
 from runge.data.rows import Rows
 from runge.data.table import open_table
 from runge.labels.contradictions import ColumnNames
 from runge.labels.unseen_rows import LEAST_GROUPS, Integers, bounds_of, count_groups, factors_of
 from runge.records.fits import LEVEL
-from runge.records.leaderboard import OutputError, Suspect
+from runge.records.leaderboard import ColumnError, OutputError, Suspect
 from runge.sweeps.policies.best.constants import NAMED_LABELS
 from runge.sweeps.policies.best.search_table import SearchTable
 
-__all__ = ["describe_suspects", "errors_of", "find_suspects"]
+__all__ = ["column_errors", "describe_suspects", "errors_of", "find_suspects"]
 
 
 def errors_of(residuals: Floats, groups: Integers, table: SearchTable) -> list[OutputError]:
@@ -32,6 +33,25 @@ def errors_of(residuals: Floats, groups: Integers, table: SearchTable) -> list[O
     numbers = np.concatenate([errors, bounds, factors_of(residuals, groups, table.channels)]).T.tolist()
     outputs = zip(table.rows.outputs, numbers, strict=True)
     return [OutputError(y, *(x if math.isfinite(x) else None for x in row)) for y, row in outputs]
+
+
+def column_errors(residuals: Floats, rows: Rows) -> list[ColumnError]:
+    """Return the errors of each column of labels; the arguments are those of `find_suspects`.
+
+    They are those of outputs without derivatives, of which each has the size of its own labels.
+    """
+    names = [*rows.outputs, *(partial_name(y, x) for y in rows.outputs for x in rows.inputs)]
+    labels = np.concatenate([rows.y, rows.dydx.reshape(len(rows.y), -1)], axis=1)
+    sizes = np.nan_to_num(1 / deviation(labels)) / math.sqrt(len(names))
+    channels, count = Channels(sizes, np.zeros((len(names), 1))), (~np.isnan(residuals)).sum(axis=0)
+    judged = np.where(count_groups(residuals, rows.groups) < LEAST_GROUPS, np.nan, residuals)
+    judged = np.concatenate([judged, np.full(judged.shape, np.nan)], axis=1)
+    error, factor = channels.nrmse(judged)[0], factors_of(judged, rows.groups, channels)[0]
+    numbers = np.stack([error, error / factor, error * factor], axis=1).tolist()
+    return [
+        ColumnError(name, *(x if math.isfinite(x) else None for x in row), rows=n)
+        for name, row, n in zip(names, numbers, count.tolist(), strict=True)
+    ]
 
 
 def find_suspects(residuals: Floats, rows: Rows) -> list[Suspect]:
@@ -58,8 +78,9 @@ def find_suspects(residuals: Floats, rows: Rows) -> list[Suspect]:
             place = divmod(column - outputs, len(rows.inputs))
             label = rows.dydx[row, *place]
         residual = float(residuals[row, column])
-        where = names.row(int(rows.numbers[row])), names.column(place)
-        suspects.append(Suspect(*where, float(label), float(label) + residual, residual, deviations))
+        number = int(rows.numbers[row])
+        where, index = (names.row(number), names.column(place)), file.frame.index[[number]].tolist()
+        suspects.append(Suspect(*where, float(label), float(label) + residual, residual, deviations, *index))
     return suspects
 
 

@@ -29,7 +29,7 @@ from runge.sweeps.policies.best.constants import (
 from runge.sweeps.policies.best.influences import sensitivity_of
 from runge.sweeps.policies.best.search_table import SearchTable
 from runge.sweeps.policies.best.selection import Selection
-from runge.sweeps.policies.best.unseen import describe_suspects, errors_of, find_suspects
+from runge.sweeps.policies.best.unseen import column_errors, describe_suspects, errors_of, find_suspects
 
 if TYPE_CHECKING:
     from runge.function.function import Function
@@ -68,8 +68,8 @@ def leaderboard(selection: Selection, left_out: Sequence[str], promotions: Seque
         networks = load_runs([run.directory for run in best.in_order])
         residuals = UnseenErrors.of(networks.jet, networks.runs, everywhere=False).mean(range(len(best.in_order)), True)
     questioned = residuals if selection.questioned is None else selection.questioned
-    suspects, errors = find_suspects(questioned, table.rows), errors_of(residuals, table.rows.groups, table)
-    errors, decades = _of_decades(errors, table.rows)
+    suspects, every = find_suspects(questioned, table.rows), errors_of(residuals, table.rows.groups, table)
+    errors, decades = _of_decades(every, table.rows)
     entries = [_entry(candidate, errors) for candidate in ranked]
     sentences = [
         _describe_answer(selection.directory, entries[0], len(table.seen), len(table.test), selection.folds),
@@ -90,6 +90,7 @@ def leaderboard(selection: Selection, left_out: Sequence[str], promotions: Seque
         suspects=suspects,
         promotions=list(promotions),
         errors=errors,
+        columns=column_errors(residuals, table.rows) if errors is every else [],
     )
 
 

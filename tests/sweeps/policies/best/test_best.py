@@ -147,12 +147,12 @@ def test_the_answer_is_one_function_of_the_best(shared, trained):
     assert found.local
     assert found.counts == (30, 30, 30)
     assert found == runge.load(race).calibration
-    folds = [run.settings for run in runge.Answer(race).runs if run.settings["data.fold"] is not None]
+    folds = [run.settings for run in runge.Comparison(race).runs if run.settings["data.fold"] is not None]
     # Two seeds leave out each of five folds, and four of these runs have judged the candidate.
     assert sum(settings["trainer.stop_at"] is not None for settings in folds) == 2 * 5 - 4
     assert [len(entry["calibrating"]) for entry in one] == [5, *[0] * (len(one) - 1)]
-    assert runge.Answer(race).groups[0].name in [entry["name"] for entry in one]
-    assert "leads" not in runge.Answer(race).lead or "interval" not in runge.Answer(race).lead
+    assert runge.Comparison(race).groups[0].name in [entry["name"] for entry in one]
+    assert "leads" not in runge.Comparison(race).lead or "interval" not in runge.Comparison(race).lead
     check_profiles(answer, read_board(race))
     assert (race / "comparison.html").is_file()
     assert "2 candidates on 24 rows" in printed

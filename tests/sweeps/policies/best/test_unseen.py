@@ -1,13 +1,16 @@
 """Labels of a table that networks trained without their rows do not predict."""
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
 
 import runge
+from runge.data.memory import file_of
 from runge.function.residuals import UnseenErrors
 from runge.records.leaderboard import Suspect
-from runge.sweeps.policies.best.unseen import describe_suspects, find_suspects
+from runge.sweeps.policies.best.unseen import column_errors, describe_suspects, find_suspects
 
 QUICK = ("optimizer=levenberg_marquardt", "model.depth=2", "model.width=8", "trainer.max_steps=40")
 QUIET = ("trainer.progress_bar=false", "search.compare=false", "hydra.launcher.processes=1")
@@ -47,6 +50,32 @@ def test_wrong_labels_are_named_with_line_and_column(spoilt):
         assert one.predicted == pytest.approx(right[one.column][number], abs=0.2)
         assert one.residual == pytest.approx(one.predicted - one.label)
         assert one.deviations > 8
+        assert one.row == number
+
+
+def test_wrong_labels_of_a_frame_are_named_by_its_index(spoilt, tmp_path):
+    _, residuals, rows = spoilt
+    frame = pd.read_csv(rows.table.file)
+    path = tmp_path / "data.csv"
+    for index in (range(100, 160), [f"s{i}" for i in range(60)]):
+        path.write_bytes(file_of(frame.set_axis(index))[1])
+        suspects = find_suspects(residuals, replace(rows, table=replace(rows.table, file=str(path))))
+        assert {one.column: one.row for one in suspects} == {"slope": index[10], "z": index[20]}
+        assert {one.place for one in suspects} == {f"row {index[10]}", f"row {index[20]}"}
+
+
+def test_the_error_of_a_column_is_that_over_its_standard_deviation(spoilt):
+    _, residuals, rows = spoilt
+    labels = np.concatenate([rows.y, rows.dydx.reshape(len(rows.y), -1)], axis=1)
+    errors = column_errors(residuals, rows)
+    assert [one.column for one in errors] == ["y", "z", "dy_da", "dy_db", "dz_da", "dz_db"]
+    for one, residual, label in zip(errors, residuals.T, labels.T, strict=True):
+        assert one.rows == np.isfinite(residual).sum()
+        assert one.error == pytest.approx(np.sqrt(np.nanmean(residual**2)) / np.nanstd(label), rel=1e-6)
+        assert one.low * one.high == pytest.approx(one.error**2)
+        assert one.low < one.error
+    few = np.where(np.arange(len(residuals))[:, None] < 8, residuals, np.nan)
+    assert {(one.error, one.low, one.rows > 0) for one in column_errors(few, rows)} == {(None, None, True)}
 
 
 def test_the_sentence_names_a_few():
