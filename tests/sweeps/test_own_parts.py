@@ -255,7 +255,7 @@ def test_a_network_a_term_and_groups_of_parameters_of_ones_own(finish, fit, tmp_
     check_equal(tmp_path / "sweep" / "1", alone)
     assert "because model names a network of one's own" in (tmp_path / "sweep" / "1" / "train.log").read_text()
     u = runge.load(tmp_path / "sweep")
-    assert (u.members, u(0.3).requires_grad) == (2, False)
+    assert (u.members, u(torch.tensor(0.3)).requires_grad) == (2, False)
     rows, of_alone = list(csv.DictReader((alone / "fit.csv").read_text().splitlines())), runge.load(alone)
     x, *slopes = (np.array([float(row[name]) for row in rows]) for name in ("x", "du"))
     np.testing.assert_allclose(of_alone.derivative(x), *slopes, atol=1e-5)
