@@ -42,23 +42,22 @@ def processor() -> str:
 def provenance() -> dict[str, str]:
     """Return what a run is made with: the commits of runge's clone and of the working directory, Python, the processor.
 
-    A commit ends in `-dirty` if tracked files are changed. One that is not known is left out.
+    That of the clone ends in `-dirty` if tracked files are changed. To see that of a directory from a stranger, git
+    would run the filters that its configuration names. A commit that is not known is left out.
     """
     clone = Path(__file__).resolve().parents[1]
-    folders = {"runge's commit": clone, "directory's commit": Path.cwd()}
-    commits = {
-        what: _commit(folder) for what, folder in folders.items() if folder != clone or (clone / ".git").exists()
-    }
+    commits = {"directory's commit": _git(Path.cwd(), "rev-parse", "--verify", "--quiet", "HEAD")}
+    if (clone / ".git").exists():
+        commits["runge's commit"] = _git(clone, "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*")
     facts = {"Python": platform.python_version(), "processor": processor()}
     return {what: fact for what, fact in (commits | facts).items() if fact}
 
 
-def _commit(folder: Path) -> str:
-    """Return the commit that is checked out in a folder, by git; empty: there is none, or no git."""
-    # A file system monitor would be a program that the folder's own configuration names.
-    command = ["git", "-c", "core.fsmonitor=false", "-C", str(folder), "describe", "--always", "--dirty", "--abbrev=40"]
+def _git(folder: Path, *arguments: str) -> str:
+    """Return what git says of a folder; empty: it is no repository, or there is no git."""
+    command = ["git", "-c", "core.fsmonitor=false", "-C", str(folder), *arguments]
     try:
-        found = subprocess.run([*command, "--exclude=*"], capture_output=True, text=True, timeout=10, check=False)
+        found = subprocess.run(command, capture_output=True, text=True, timeout=10, check=False)
     except (OSError, subprocess.SubprocessError):
         return ""
     return found.stdout.strip()

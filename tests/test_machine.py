@@ -104,10 +104,14 @@ def test_the_commit_of_the_working_directory_is_known(tmp_path, monkeypatch):
     head = subprocess.run(["git", "rev-parse", "HEAD"], check=True, capture_output=True, text=True).stdout.strip()
     provenance.cache_clear()
     assert provenance()["directory's commit"] == head
+    assert provenance()["Python"] == platform.python_version()
+    # A stranger's directory: git would run its filter to see if a file is changed.
+    subprocess.run(["git", "config", "filter.x.clean", f"touch {tmp_path / 'owned'}; cat"], check=True)
+    (tmp_path / ".gitattributes").write_text("* filter=x")
     (tmp_path / "file").write_text("2")
     provenance.cache_clear()
-    assert provenance()["directory's commit"] == f"{head}-dirty"
-    assert provenance()["Python"] == platform.python_version()
+    assert provenance()["directory's commit"] == head
+    assert not (tmp_path / "owned").exists()
     monkeypatch.setenv("PATH", "")
     provenance.cache_clear()
     assert provenance().keys() == {"Python", "processor"}

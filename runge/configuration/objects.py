@@ -178,7 +178,12 @@ def function(key: str, values: Any) -> Callable[..., Any]:
 
 def _checked(key: str, names: Iterable[str], make: Callable[..., Any]) -> Mapping[str, inspect.Parameter]:
     """Return the parameters of a class or a function, all of these names among them."""
-    allowed = inspect.signature(make).parameters
+    try:
+        allowed = inspect.signature(make).parameters
+    except ValueError as error:  # a function that is not written in Python
+        raise ConfigurationError(
+            f"{key}._target_: must have known parameters ({error}); wrap it in a function"
+        ) from error
     takes_any = any(parameter.kind == parameter.VAR_KEYWORD for parameter in allowed.values())
     for name in names:
         if name not in allowed and not takes_any:

@@ -16,6 +16,7 @@ from runge.exports.numpy_source import numpy_source
 from runge.exports.onnx_model import onnx_model
 from runge.function.function import Function
 from runge.records.files import read_bytes, read_json, write
+from runge.sobolev.any_network import AnyNetwork
 
 __all__ = ["FORMATS", "card", "export"]
 
@@ -67,6 +68,10 @@ def export(
     """
     if to not in FORMATS:
         raise ValueError(f"to: must be one of {', '.join(FORMATS)}, got {to!r}")
+    if own := [network.activation_name for network in function.networks if isinstance(network, AnyNetwork)]:
+        raise ConfigurationError(
+            f"model: must be an MLP of an Activation to be exported, got {own[0]}, a torch.nn.Module"
+        )
     directory, name = os.path.split(path)
     if not os.path.isdir(directory or "."):
         raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), directory)

@@ -78,8 +78,8 @@ class Function(MeanNetwork):
     Example:
         >>> from runge.sobolev.network import Model
         >>> network = StackedMLP(Model(), torch.tensor([[[-1.0, 1.0]]]), [torch.Generator()], torch.float64)
-        >>> Function(network).derivative(torch.zeros(2, 3)).shape
-        torch.Size([2, 3])
+        >>> Function(network).derivative(torch.zeros(6)).shape
+        torch.Size([6])
     """
 
     runs: tuple[str, ...]

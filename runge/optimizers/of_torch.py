@@ -189,7 +189,7 @@ class OwnOptimizer(Gradient):
 
 def adapt(kind: Any) -> Callable[..., Optimizer] | None:
     """Return what makes an optimiser from the parameters of a class of torch, or of a function; None: it is neither."""
-    if inspect.isroutine(kind):
+    if inspect.isfunction(kind):
         return _adapt_function(kind)
     if not (inspect.isclass(kind) and issubclass(kind, torch.optim.Optimizer)):
         return None
@@ -215,7 +215,7 @@ _SHARED = ("lr_schedule", "clip_norm")
 
 def _adapt_function(function: Callable[..., Any]) -> Callable[..., OwnOptimizer]:
     """Return what makes an `OwnOptimizer` from the keywords of a function, whose first argument is the network."""
-    _, *own = inspect.signature(function).parameters.values()
+    own = list(inspect.signature(function).parameters.values())[1:]
     names = {parameter.name for parameter in own}
 
     def make(**values: Any) -> OwnOptimizer:
@@ -223,9 +223,7 @@ def _adapt_function(function: Callable[..., Any]) -> Callable[..., OwnOptimizer]
         shared = {name: values[name] for name in values if name not in names or name == "lr"}
         return OwnOptimizer(function=function, parameters=parameters, **shared)
 
-    shared = [
-        inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None) for name in ("lr_schedule", "clip_norm")
-    ]
+    shared = [inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None) for name in _SHARED]
     by_name = {value.name: value.replace(kind=inspect.Parameter.KEYWORD_ONLY) for value in (*shared, *own)}
     make.__signature__ = inspect.Signature(list(by_name.values()))  # pyright: ignore[reportFunctionMemberAccess]
     return make

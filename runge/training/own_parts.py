@@ -103,6 +103,8 @@ def make_callbacks(entries: Mapping[str, Any]) -> list[Callback]:
         kind: Any = locate(key, values.get("_target_"), Callback)
         if issubclass(kind, Checkpoint):
             raise ConfigurationError(f"{key}: must not save checkpoints; each run has its own, see resume=")
+        if issubclass(kind, StochasticWeightAveraging):
+            raise ConfigurationError(f"{key}: averages over epochs, and a run is one epoch; use WeightAveraging")
         if issubclass(kind, EarlyStopping):  # by default it waits for the end of the only epoch
             values = {"check_on_train_epoch_end": False} | values
         callbacks.append(build(key, values, Callback))

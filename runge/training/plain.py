@@ -58,7 +58,7 @@ class PlainRegression(SobolevModule):
             steps.
 
     Example:
-        >>> module = PlainRegression([0.0, 2.0], nn.Sequential(nn.Linear(1, 8), nn.Tanh(), nn.Linear(8, 1)))
+        >>> module = PlainRegression([0.0, 2.0], width=8)  # or any network of your own in place of the keys of `Model`
         >>> module(torch.zeros(5, 1)).shape
         torch.Size([5, 1])
     """

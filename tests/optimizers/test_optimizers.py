@@ -185,7 +185,6 @@ class Sign(Unknown):
     [
         *(("torch.optim.RMSprop", True), ("tests.optimizers.test_optimizers.Sign", True)),
         *(("torch.optim.Adafactor", False), ("torch.optim.SparseAdam", False)),
-        ("torch.optim.Muon", False),
         ("tests.optimizers.test_optimizers.Unknown", False),
     ],
 )

@@ -12,6 +12,7 @@ from lightning.pytorch.callbacks import Callback
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 import runge
+from runge.configuration.errors import ConfigurationError
 from runge.configuration.objects import digest
 from runge.sobolev.points import Points
 from runge.training.own_parts import check_metrics
@@ -22,6 +23,7 @@ from tests.test_loggers import RECORDER, calls
 
 HERE, LIGHTNING = "tests.sweeps.test_own_parts", "lightning.pytorch.callbacks"
 MUON = "optimizer._target_=torch.optim.Muon"
+SWA = f"+callbacks.s._target_={LIGHTNING}.StochasticWeightAveraging"
 LEVENBERG, TERM = "optimizer=levenberg_marquardt", "loss.terms=[{_target_: torch.rand_like, weight: big}]"
 WORST = (f"+metrics.worst._target_={HERE}.worst", "+metrics.worst.power=2.0")
 SWEEP = ("-m", "seed=0,1", "hydra.launcher.processes=1", *SHORT[:-1], "schedule=constant", "hydra.sweep.dir=sweep")
@@ -255,10 +257,12 @@ def test_a_network_a_term_and_groups_of_parameters_of_ones_own(finish, fit, tmp_
     check_equal(tmp_path / "sweep" / "1", alone)
     assert "because model names a network of one's own" in (tmp_path / "sweep" / "1" / "train.log").read_text()
     u = runge.load(tmp_path / "sweep")
-    assert (u.members, u(0.3).requires_grad) == (2, False)
+    assert (u.members, u(torch.tensor(0.3)).requires_grad) == (2, False)
     rows, of_alone = list(csv.DictReader((alone / "fit.csv").read_text().splitlines())), runge.load(alone)
     x, *slopes = (np.array([float(row[name]) for row in rows]) for name in ("x", "du"))
     np.testing.assert_allclose(of_alone.derivative(x), *slopes, atol=1e-5)
+    with pytest.raises(ConfigurationError, match=r"must be an MLP of an Activation to be exported, got Wave"):
+        runge.export(alone, to="onnx")
     with pytest.raises(ValueError, match="no closed forms"):
         of_alone.hessian(0.1)
     without = fit("without", *SHORT, *own[:-1], "seed=1")
@@ -305,6 +309,11 @@ def test_a_folder_with_parts_of_all_kinds(finish, tmp_path, monkeypatch):
             "optimizer._target_: Muon does not accept its parameters",
             [None, "optimizer._target_=torch.optim.Muon", "~optimizer.betas"],
         ),
+        (
+            "callbacks.s: averages over epochs",
+            [None, SWA, "+callbacks.s.swa_lrs=1"],
+        ),
+        ("penalty._target_: must have known parameters", [None, "+penalty._target_=torch.relu"]),
         ("callbacks.s: must not save checkpoints", [None, f"+callbacks.s._target_={LIGHTNING}.ModelCheckpoint"]),
     ],
 )

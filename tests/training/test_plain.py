@@ -100,7 +100,8 @@ def test_a_network_of_layers_has_the_derivatives_of_the_stack_and_of_forward_mod
         torch.testing.assert_close(theirs, ours, rtol=1e-13, atol=1e-13)
     tangents = [torch.func.jvp(network, (x,), (direction.expand_as(x),))[1] for direction in torch.eye(dimension).to(x)]
     torch.testing.assert_close(torch.stack(tangents, dim=-1), sums[1][1], rtol=1e-13, atol=1e-13)
-    assert not runge.Function(network.requires_grad_(False)).derivative(x[0]).requires_grad
+    u = runge.Function(network.requires_grad_(False), outputs="abcde"[:outputs])
+    assert not u.derivative(x[0]).requires_grad
 
 
 def data(batches=10, **sizes):
