@@ -58,18 +58,14 @@ class LoopSweeper(Sweeper):
         """Run the loop."""
         from runge.sweeps.launch import read_command
         from runge.sweeps.loop import policy_of, sweep
-        from runge.sweeps.processes import stop_loading
 
         fused = self._launcher if isinstance(self._launcher, FusedLauncher) else None
         command = fused.command if fused else read_command(self._context, self._config, None)
         command = command._replace(arguments=arguments)
-        try:
-            policy = policy_of(command)
-            if fused:
-                fused.quiet = policy.displays
-            sweep(policy, command, self._launcher.launch, fused.failures if fused else {})
-        finally:
-            stop_loading()
+        policy = policy_of(command)
+        if fused:
+            fused.quiet = policy.displays
+        sweep(policy, command, self._launcher.launch, fused.failures if fused else {})
 
 
 def _plain(settings: dict[str, Any]) -> dict[str, Any]:

@@ -1,15 +1,10 @@
 """Tasks in processes of their own: arguments go in, reports and results come out; one that dies affects no other."""
 
-import atexit
 import gc
-import importlib
 import logging
-import math
 import multiprocessing
 import os
-import pickle
 import signal
-import subprocess
 import sys
 import threading
 import traceback
@@ -27,72 +22,18 @@ Task = Callable[[Report], Any]
 
 _SECONDS_BETWEEN_LOOKS = 0.2
 
-LOADED = "runge.sweeps.worker", "runge.training.train", "pandas"
-"""The modules that a server loads once for all processes."""
 
-Server = tuple[subprocess.Popen[bytes], Connection]
+def start_loading() -> Any:
+    """Return the class of the processes. On Linux begin to load their modules, once for all, in a server.
 
-_server: Server | None = None
-
-
-def start_loading() -> Server | None:
-    """Return the server of the processes, which begins to load their modules; None: there is none on this system.
-
-    The server of `multiprocessing` would be that of the program that calls the package, too. Further calls return the
-    same server.
+    Further calls do nothing.
     """
-    global _server
     if sys.platform != "linux":
-        return None
-    if _server is None:
-        ours, theirs = multiprocessing.Pipe()
-        # With -P the working directory is not on the import path. Signals to the whole group of processes, such as
-        # Ctrl-C, concern the commanding process alone, which passes them on.
-        serving = f"from runge.sweeps.processes import serve; serve({theirs.fileno()})"
-        words, path = [sys.executable, "-P", "-c", serving], {"PYTHONPATH": os.pathsep.join(sys.path)}
-        process = subprocess.Popen(words, pass_fds=[theirs.fileno()], env=os.environ | path, process_group=0)
-        theirs.close()
-        _server = process, ours
-    return _server
+        return multiprocessing.get_context("spawn").Process
+    from runge.sweeps import fork_server
 
-
-@atexit.register
-def stop_loading() -> None:
-    """End the server; processes that it has started end as if the command had been killed."""
-    global _server
-    if _server:
-        process, connection = _server
-        process.kill()
-        process.wait()
-        connection.close()
-    _server = None
-
-
-def serve(file: int) -> None:
-    """Do the tasks that a host sends to an open file, in processes forked from this one, until the host has ended."""
-    host = Connection(file)
-    signal.pthread_sigmask(signal.SIG_BLOCK, ENDING)  # until a process lets them through, after the fork
-    for module in LOADED:
-        importlib.import_module(module)
-    context = multiprocessing.get_context("fork")
-
-    def look() -> None:
-        if host.poll():
-            interruption.deadline = -math.inf if host.recv() else math.inf
-            raise KeyboardInterrupt
-
-    with suppress(EOFError, OSError):
-        while True:
-            while isinstance(batch := host.recv(), bool):  # a request to end that came too late
-                pass
-            directory, *work = batch
-            os.chdir(directory)
-            results = _run(context, lambda value: host.send(("report", value)), look, *work)
-            with suppress(KeyboardInterrupt):
-                for result in results:
-                    host.send(("result", result))
-            interruption.deadline = math.inf
-            host.send(("end", None))
+    fork_server.start()
+    return fork_server.Process
 
 
 def run_tasks(
@@ -110,48 +51,16 @@ def run_tasks(
         for number, task in enumerate(tasks):
             yield number, attempt(task, report)
         return
-    work = [pickle.dumps(task) for task in tasks], processes, threads
-    if (server := start_loading()) is None:
-        yield from _run(multiprocessing.get_context("spawn"), report, interruption.check, *work)
-        return
-    (process, connection), kind, left = server, "", {*range(len(tasks))}
-    try:
-        connection.send((os.getcwd(), *work))
-        while kind not in ("end", "death"):
-            if connection.poll(_SECONDS_BETWEEN_LOOKS):
-                kind, value = _receive(connection)
-                if kind == "report":
-                    report(value)
-                elif kind == "result":
-                    left.remove(value[0])
-                    yield value
-            interruption.check()
-    finally:
-        interruption.obey()
-        with suppress(OSError):
-            if kind not in ("end", "death"):
-                connection.send(interruption.time_is_over)
-        while kind not in ("end", "death"):
-            kind, _ = _receive(connection)
-        if kind == "death":
-            stop_loading()
-    for number in left:
-        yield number, RunError(_death(process.wait()))
-
-
-def _run(
-    context: Any, report: Report, look: Callable[[], object], tasks: Sequence[bytes], processes: int, threads: int
-) -> Generator[tuple[int, Any], None, None]:
-    """Do pickled tasks as `run_tasks`; `look` is called often, and raises an error if they are to be ended."""
-    waiting, busy = list(enumerate(tasks)), dict[Any, tuple[int, Any]]()
+    make_process, waiting = start_loading(), list(enumerate(tasks))
+    busy = dict[Any, tuple[int, Any]]()
     try:
         while waiting or busy:
             while waiting and len(busy) < processes:
                 number, task = waiting.pop(0)
-                reader, writer = context.Pipe(duplex=False)
-                process = context.Process(target=_work, args=(writer, task, threads), daemon=True)
+                reader, writer = multiprocessing.Pipe(duplex=False)
+                process = make_process(target=_work, args=(writer, task, threads), daemon=True)
                 busy[reader] = number, process
-                _start(process)
+                process.start()
                 writer.close()
             for connection in wait(list(busy), _SECONDS_BETWEEN_LOOKS):
                 kind, value = _receive(connection)
@@ -161,7 +70,7 @@ def _run(
                     number, process = busy.pop(connection)
                     process.join()
                     yield number, value if kind == "result" else RunError(_death(process.exitcode))
-            look()
+            interruption.check()
     finally:
         interruption.obey()
         over = interruption.time_is_over  # then nothing of them is kept
@@ -181,17 +90,6 @@ def _receive(connection: Any) -> tuple[str, Any]:
         return "death", None
 
 
-def _start(process: Any) -> None:
-    """Start a process without the main script, whose call of `runge.sweep` at its top level would be repeated."""
-    main = vars(sys.modules["__main__"])
-    hidden = {name: main[name] for name in ("__spec__", "__file__") if name in main}
-    main.update(dict.fromkeys(hidden))
-    try:
-        process.start()
-    finally:
-        main.update(hidden)
-
-
 def _death(code: int) -> str:
     if code >= 0:
         return f"its process died with exit code {code}"
@@ -200,9 +98,9 @@ def _death(code: int) -> str:
     return f"its process was killed by {name}{why}"
 
 
-def _work(connection: Connection, task: bytes, threads: int) -> None:
+def _work(connection: Connection, task: Task, threads: int) -> None:
     logging.raiseExceptions = False  # as in the commanding process
-    gc.freeze()  # what has been loaded stays
+    gc.freeze()  # what the server has loaded stays
     if hasattr(os, "setpgid"):
         os.setpgid(0, 0)  # Ctrl-C reaches the commanding process alone, which passes it on
     machine.limit_threads(threads)
@@ -223,7 +121,7 @@ def _work(connection: Connection, task: bytes, threads: int) -> None:
         if hasattr(signal, "pthread_sigmask"):
             signal.pthread_sigmask(signal.SIG_UNBLOCK, ENDING)
         try:
-            value = attempt(lambda report: pickle.loads(task)(report), lambda value: send("report", value))
+            value = attempt(task, lambda value: send("report", value))
         except SystemExit as end:
             value = RunError(str(end.code).removeprefix("error: "))
         send("result", value)

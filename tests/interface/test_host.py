@@ -23,6 +23,7 @@ from omegaconf import OmegaConf
 
 import runge
 from runge.sweeps.policies.best.display import Display
+from runge.sweeps.processes import start_loading
 from runge.training.callbacks.history import ProgressBar
 from tests.commands.conftest import ONE
 from tests.sweeps.commands import TINY_SEARCH
@@ -107,6 +108,8 @@ def mistake():
 
 @pytest.mark.parametrize("processes", [1, pytest.param(2, marks=pytest.mark.nightly)])
 def test_no_verb_takes_anything_from_its_host(processes, host, capfd):
+    if processes > 1:
+        start_loading()  # the server of the package remains, for the next sweep
     (_, alarms), trained_by = host, [f"hydra.launcher.processes={processes}"]
     x = np.linspace(0, 1, 40)
     table = pandas.DataFrame({"x": x, "y": np.sin(3 * x), "dy_dx": 3 * np.cos(3 * x)})

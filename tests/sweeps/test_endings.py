@@ -56,9 +56,9 @@ def test_all_processes_of_a_sweep_end_with_it(moment, how, tmp_path):
     words = [sys.executable, str(ROOT / "train.py"), *SWEEP, "hydra.sweep.dir=sweep"]
     with (tmp_path / "output").open("wb") as output:
         process = psutil.Popen(words, cwd=tmp_path, stdout=output, stderr=output, start_new_session=True)
-    until(lambda: training(tmp_path / "sweep") if moment == "training" else process.children())
+    until(lambda: training(tmp_path / "sweep") if moment == "training" else len(process.children()) == 2)
     everyone = [process, *process.children(recursive=True)]
-    assert len(everyone) == (4 if moment == "training" else 2)
+    assert len(everyone) == (5 if moment == "training" else 3)
     (os.kill if how == "KILL" else os.killpg)(process.pid, getattr(signal, f"SIG{how}"))
     assert process.wait() == (-9 if how == "KILL" else 1)
     until(lambda: not any(one.is_running() for one in everyone))
