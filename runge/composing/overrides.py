@@ -64,7 +64,7 @@ def check_overrides(arguments: Sequence[str]) -> None:
         if override.is_sweep_override():
             choice = choice.list if isinstance(choice, ChoiceSweep) else []
         names = choice if isinstance(choice, list) else [choice]
-        if not all(isinstance(name, str | QuotedString) and name != "" for name in names):
+        if not all(isinstance(name, str | QuotedString | dict) and name != "" for name in names):
             none = ", or [] for none" if group in ("logger", "experiment") else ""
             value = argument.partition("=")[2] or "nothing"
             raise ConfigurationError(f"{group}: must be one of {', '.join(options)}{none}; got {value}")
@@ -72,7 +72,20 @@ def check_overrides(arguments: Sequence[str]) -> None:
 
 def quoted(arguments: Sequence[str]) -> list[str]:
     """Return arguments as Hydra's grammar reads them."""
-    return [_quote_expression(_quote_columns(argument)) for argument in arguments]
+    return [_quote_expression(_quote_columns(part)) for argument in arguments for part in _replace_option(argument)]
+
+
+def _replace_option(argument: str) -> list[str]:
+    """Let a mapping with a class replace the option of a group, as a file would: Hydra adds its keys to the option's.
+
+    Example:
+        >>> _replace_option("schedule={_target_: mine.Steps, first: 10}")
+        ['~schedule', '+schedule={_target_: mine.Steps, first: 10}']
+    """
+    group = re.match(r"(\w+)=\{[^}]*\b_target_:", argument)
+    if group and group[1] not in ("data", "optimizer") and any((CONFIGURATIONS / group[1]).glob("*.yaml")):
+        return [f"~{group[1]}", f"+{argument}"]
+    return [argument]  # options of others depend on those of data and optimizer
 
 
 def _quote_columns(argument: str) -> str:
