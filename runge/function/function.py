@@ -304,6 +304,12 @@ class Function(MeanNetwork):
                 # With the same text and the same line, Python's default filter prints it once in a process.
                 warnings.warn(f"{far}; u.outside(x) returns the distance of each point", RuntimeWarning, stacklevel=1)
 
+    def __getstate__(self) -> dict[str, Any]:
+        """Return what is copied or saved, with what intervals follow from: the table may be gone later."""
+        with suppress(ValueError, OSError):
+            _ = self.calibration
+        return self.__dict__
+
     def _load_from_state_dict(self, *args: Any, **kwargs: Any) -> None:
         """Load parameters, as torch does for each submodule, and forget the runs and rows of those before."""
         super()._load_from_state_dict(*args, **kwargs)
