@@ -4,6 +4,9 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from runge import extend as extend
+    from runge.configuration.errors import ConfigurationError as ConfigurationError
+    from runge.configuration.errors import RunError as RunError
     from runge.function.function import Function as Function
     from runge.function.loading import load as load
     from runge.interface.calls import fit as fit
@@ -21,8 +24,13 @@ if TYPE_CHECKING:
     from runge.interface.verbs import suggest as suggest
     from runge.records.reading import history as history
     from runge.records.reading import runs as runs
+    from runge.schedules.derivative_loss import DerivativeLoss as DerivativeLoss
+    from runge.training.datamodule import SobolevDataModule as SobolevDataModule
+    from runge.training.module import SobolevRegression as SobolevRegression
+    from runge.training.plain import PlainRegression as PlainRegression
 
 _NAMES = {
+    "runge.configuration.errors": ["ConfigurationError", "RunError"],
     "runge.interface.label_check": ["check"],
     "runge.function.function": ["Function"],
     "runge.function.loading": ["load"],
@@ -31,19 +39,27 @@ _NAMES = {
     "runge.interface.regressor": ["SobolevRegressor"],
     "runge.interface.verbs": ["compare", "draw", "export", "predict", "suggest"],
     "runge.records.reading": ["history", "runs"],
+    "runge.schedules.derivative_loss": ["DerivativeLoss"],
+    "runge.training.datamodule": ["SobolevDataModule"],
+    "runge.training.module": ["SobolevRegression"],
+    "runge.training.plain": ["PlainRegression"],
 }
+_LATE = {"DerivativeLoss", "PlainRegression", "SobolevDataModule", "SobolevRegression", "SobolevRegressor", "extend"}
+"""The names that `from runge import *` leaves out, because Lightning or scikit-learn takes long to load."""
+
 _MODULES = {name: module for module, names in _NAMES.items() for name in names}
 
-# Without scikit-learn `from runge import *` must work.
-__all__ = sorted({*_MODULES} - {"SobolevRegressor"})  # pyright: ignore[reportUnsupportedDunderAll]
+__all__ = sorted({*_MODULES} - _LATE)  # pyright: ignore[reportUnsupportedDunderAll]
 __version__ = "0.3.0"
 
 
 def __getattr__(name: str) -> Any:
     if name in _MODULES:  # imported late, so that parts of the package can be used without torch
         return getattr(importlib.import_module(_MODULES[name]), name)
+    if name == "extend":
+        return importlib.import_module("runge.extend")
     raise AttributeError(f"module 'runge' has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:
-    return [*_MODULES, "__version__"]
+    return [*_MODULES, "extend", "__version__"]

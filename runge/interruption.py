@@ -5,17 +5,17 @@ import signal
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from typing import Any
 
 ENDING = (signal.SIGINT, signal.SIGTERM)
 """The signals that ask a process to end."""
 
-_ALARM: signal.Signals | None = getattr(signal, "SIGALRM", None)  # there is none on Windows
-_HANDLED = (*ENDING, *([_ALARM] if _ALARM else []))
 
+class Interruption(threading.local):
+    """A request to end what a thread does: by a signal, which is never lost, or at a deadline.
 
-class Interruption:
-    """A request to end this process, by SIGINT or SIGTERM, which is never lost.
+    A signal asks the main thread. Each thread has its own deadline.
 
     Python ignores a KeyboardInterrupt that is raised inside a weak reference's callback, and a library may turn it into
     an error of its own. So the first signal is only `received`, and loops look for it where nothing can swallow it.
@@ -31,36 +31,50 @@ class Interruption:
     def __init__(self) -> None:
         self.received: int | None = None
         self.deadline = math.inf
-        self._handled = False
+        self._handlers, self._before = dict[int, Any](), dict[int, Any]()
+        self._obeyed, self._insisting = threading.Event(), threading.Thread()
 
     @contextmanager
-    def handled(self) -> Iterator[None]:
-        """Handle the signals; within another `handled`, and outside the main thread, change nothing."""
-        if self._handled or threading.current_thread() is not threading.main_thread():
+    def handled(self, *signals: int) -> Iterator[None]:
+        """Handle signals; within another `handled`, and outside the main thread, change nothing.
+
+        Args:
+            *signals: which ones; none: SIGINT, because the other signals of a program that calls the package are its
+                own.
+        """
+        if self._handlers or threading.current_thread() is not threading.main_thread():
             yield
             return
-        before = {number: signal.getsignal(number) for number in _HANDLED}
-        self._handled = True
+        # A handler that is not Python's is None, and could not be installed again.
+        self._before = {one: handler for one in ENDING if (handler := signal.getsignal(one)) is not None}
+        self._handlers = self._before | dict.fromkeys({*(signals or [signal.SIGINT])} & {*self._before}, self._handle)
+        self._obeyed.clear()
         self.install()
         try:
             yield
         finally:
             self.obey()
-            for number, handler in before.items():
-                signal.signal(number, handler)
-            self._handled, self.received = False, None
+            self._handlers = self._before
+            self.install()
+            self._handlers, self.received = {}, None
 
     def install(self) -> None:
-        """Install the handlers again, where a library has installed its own within `handled`."""
-        for number in _HANDLED if self._handled else ():
-            signal.signal(number, self._handle)
+        """Install the handlers again, also the program's own, where a library has installed others within `handled`."""
+        for number, handler in self._handlers.items():
+            signal.signal(number, handler)
 
     def _handle(self, number: int, frame: object) -> None:
         if self.received is not None:
             raise KeyboardInterrupt
         self.received = number
-        if _ALARM is not None:
-            signal.setitimer(signal.ITIMER_REAL, self.PATIENCE, 1)
+        if hasattr(signal, "pthread_kill"):  # there is none on Windows
+            self._insisting = threading.Thread(target=_insist, args=(number, self._obeyed, self.PATIENCE), daemon=True)
+            self._insisting.start()
+
+    @property
+    def owns_process(self) -> bool:
+        """True if this process is a command or a worker, and not a program that calls the package."""
+        return self._handlers.get(signal.SIGTERM) == self._handle
 
     @property
     def requested(self) -> bool:
@@ -79,8 +93,20 @@ class Interruption:
 
     def obey(self) -> None:
         """Let the interrupted code end without further interrupts, except by another signal."""
-        if self._handled and _ALARM is not None:
-            signal.setitimer(signal.ITIMER_REAL, 0)
+        self._obeyed.set()
+        if self._insisting.is_alive():
+            with suppress(KeyboardInterrupt):  # the last one
+                self._insisting.join()
+
+
+def _insist(number: int, obeyed: threading.Event, seconds: float) -> None:
+    """Repeat a signal to the main thread, each second, until it is obeyed.
+
+    An alarm would need no thread, but belongs to the program that calls the package.
+    """
+    while not obeyed.wait(seconds):
+        signal.pthread_kill(threading.main_thread().ident, number)  # pyright: ignore[reportArgumentType]
+        seconds = 1.0
 
 
 interruption = Interruption()

@@ -12,9 +12,9 @@ import shutil
 import stat
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-
-_most_threads: int | None = None
 
 # The only model of costs: rough figures of one core, which decide on threads, compilation and the order of a sweep.
 _ONE_THREAD = 2**17  # neuron values in a layer, below which a second thread costs more than it saves
@@ -64,7 +64,7 @@ def _git(folder: Path, *arguments: str) -> str:
 
 
 def use_threads(neurons: int, products: float = 0.0, before: int | None = None) -> None:
-    """Let torch use one thread, or all threads if a step has much work for each.
+    """Let torch use one thread, or as many as now if a step has much work for each.
 
     Args:
         neurons: the values and tangents of one hidden layer.
@@ -73,18 +73,26 @@ def use_threads(neurons: int, products: float = 0.0, before: int | None = None) 
     """
     import torch
 
-    global _most_threads
-    _most_threads = _most_threads or torch.get_num_threads()
     is_small = neurons < _ONE_THREAD and products < _ONE_THREAD_64
-    torch.set_num_threads(before or (1 if is_small else _most_threads))
+    torch.set_num_threads(before or (1 if is_small else torch.get_num_threads()))
+
+
+@contextmanager
+def threads_restored() -> Iterator[None]:
+    """Restore the number of torch's threads at the end."""
+    import torch
+
+    before = torch.get_num_threads()
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def limit_threads(most: int) -> None:
-    """Limit the threads of this process, one of several, also for later calls of `use_threads`."""
+    """Limit the threads of a process of the package's own, one of several."""
     import torch
 
-    global _most_threads
-    _most_threads = most
     torch.set_num_threads(most)
 
 
@@ -107,7 +115,10 @@ def compiling_pays(neurons: int, steps: int) -> bool:
 
 
 def keep_memory() -> None:
-    """Let glibc keep the memory that a step has freed, see mallopt(3): page faults cost as much as its arithmetic."""
+    """Let glibc keep the memory that a step has freed, see mallopt(3): page faults cost as much as its arithmetic.
+
+    It cannot be undone, so that it is for processes of the package's own.
+    """
     if sys.platform == "linux" and hasattr(library := ctypes.CDLL(None), "mallopt"):
         library.mallopt(_M_TRIM_THRESHOLD, 2**30)
         library.mallopt(_M_MMAP_THRESHOLD, 2**25)

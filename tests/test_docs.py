@@ -118,10 +118,11 @@ def test_no_line_begins_as_a_comment():
 
 def test_the_page_on_python_runs():
     """All of its code but that on files of the reader's own."""
-    code = re.sub(r'max_steps=\d+"', 'max_steps=4", "pictures=false"', "".join(blocks("howto/python.md")[:6]))
+    code = re.sub(r'max_steps=\d+"', 'max_steps=4", "pictures=false"', "".join(blocks("howto/python.md")[:7]))
+    code = code.replace('"trainer.max_steps": 200', '"trainer.max_steps": 4, "hydra.launcher.processes": 1')
     small = '"seed=range(2)", "model.width=8", "hydra.launcher.processes=1", "search.compare=false"'
     brief = *ONE, "data.folds=2", "trainer.max_steps=20", "model.width=8", "search.compare=false"
-    code = code.replace("runge.fit(df)", f"runge.fit(df, *{brief})")
+    code = code.replace('inputs=["a"], timeout=20', f'*{brief}, inputs=["a"], timeout=20')
     exec(re.sub(r'"seed=range\(\d\)"', small, code), {})
     assert Path("fit.pdf").exists()
 

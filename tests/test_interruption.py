@@ -1,10 +1,13 @@
 import gc
 import signal
+import threading
+import time
 import weakref
 
 import pytest
 
-from runge.interruption import Interruption
+from runge.interruption import ENDING, Interruption
+from tests.sweeps.commands import PATIENCE
 
 
 class Node:
@@ -13,7 +16,7 @@ class Node:
 
 def test_a_signal_in_the_callback_of_a_weak_reference_is_not_lost(monkeypatch):
     """Where Python ignores a KeyboardInterrupt."""
-    monkeypatch.setattr(Interruption, "PATIENCE", 600)  # collecting takes long on a busy machine
+    monkeypatch.setattr(Interruption, "PATIENCE", PATIENCE)  # collecting takes long on a busy machine
     interruption = Interruption()
     with interruption.handled():
         node = Node()
@@ -26,17 +29,34 @@ def test_a_signal_in_the_callback_of_a_weak_reference_is_not_lost(monkeypatch):
 
 
 def test_what_does_not_look_is_interrupted_until_it_obeys(monkeypatch):
-    monkeypatch.setattr(Interruption, "PATIENCE", 600)
+    monkeypatch.setattr(Interruption, "PATIENCE", 0.01)
     interruption = Interruption()
-    with interruption.handled():
+    with interruption.handled(*ENDING):
         signal.raise_signal(signal.SIGTERM)
-        remaining, interval = signal.getitimer(signal.ITIMER_REAL)
-        assert remaining > interval == 1
         for _ in range(2):
             with pytest.raises(KeyboardInterrupt):
-                signal.raise_signal(signal.SIGALRM)
+                time.sleep(PATIENCE)
         interruption.obey()
-        assert signal.getitimer(signal.ITIMER_REAL) == (0, 0)
         with pytest.raises(KeyboardInterrupt):  # a second signal
             signal.raise_signal(signal.SIGTERM)
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_the_signals_of_a_program_are_left_to_it():
+    """Also where a library has installed handlers of its own; another thread has its own deadline."""
+    interruption, heard = Interruption(), []
+    before = signal.signal(signal.SIGTERM, lambda number, _: heard.append(number))
+    try:
+        with interruption.handled():
+            signal.signal(signal.SIGTERM, signal.SIG_IGN)
+            interruption.install()
+            signal.raise_signal(signal.SIGTERM)
+            assert (heard, interruption.requested) == ([signal.SIGTERM], False)
+            interruption.deadline = 0
+            others = []
+            thread = threading.Thread(target=lambda: others.append(interruption.requested))
+            thread.start()
+            thread.join()
+            assert (others, interruption.requested) == ([False], True)
+    finally:
+        signal.signal(signal.SIGTERM, before)

@@ -246,7 +246,7 @@ def _text(value: Any) -> str:
     if isinstance(value, dict):
         return "{" + ", ".join(f"{key}: {_text(part)}" for key, part in value.items()) + "}"
     text = {None: "null", True: "true", False: "false"}.get(value, value) if isinstance(value, bool | None) else value
-    text = re.sub(r"\$\{share:([\d.]+),\$\{([\w.]+)\}(?:,(\d+))?\}", _share, str(text))
+    text = re.sub(r"\$\{runge\.share:([\d.]+),\$\{([\w.]+)\}(?:,(\d+))?\}", _share, str(text))
     return re.sub(r"\$\{([\w.]+)\}", r"\1", text)
 
 

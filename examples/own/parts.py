@@ -4,8 +4,7 @@ import torch
 from lightning.pytorch.callbacks import Callback
 from torch import nn
 
-from runge.configuration.validation import Positive, checked
-from runge.sampling import Sampling
+from runge.extend import Positive, Sampling, checked
 
 
 class Swish(nn.Module):

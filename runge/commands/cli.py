@@ -23,7 +23,7 @@ from runge.composing.task import train_composed
 from runge.configuration.command_line import command, in_shell
 from runge.configuration.errors import ConfigurationError, did_you_mean
 from runge.configuration.objects import CONFIGURATIONS
-from runge.interruption import interruption
+from runge.interruption import ENDING, interruption
 from runge.records.files import printable
 
 _VERBS = {
@@ -136,7 +136,7 @@ def _fit_arguments(arguments: Sequence[str]) -> list[str]:
         sys.exit(f"error: {error}")
 
 
-@interruption.handled()
+@interruption.handled(*ENDING)
 def _report_mistakes(main: Callable[[], Any]) -> None:
     """Run a `hydra.main` function; if it fails, exit with 1 and one message.
 

@@ -11,7 +11,14 @@ from hydra.core.override_parser.types import Override
 from hydra.types import HydraContext
 from omegaconf import DictConfig, OmegaConf
 
-from runge.composing.composition import Composer, combinations, current_job, fixed_keys, plain_data
+from runge.composing.composition import (
+    Composer,
+    combinations,
+    current_job,
+    fixed_keys,
+    is_of_program,
+    plain_data,
+)
 from runge.configuration.command_line import overrides_of
 from runge.configuration.errors import ConfigurationError
 from runge.records.files import without_secrets
@@ -58,6 +65,11 @@ class SweepCommand(NamedTuple):
     def callbacks(self) -> Any:
         """Hydra's callbacks."""
         return self.context.callbacks
+
+    @property
+    def quiet(self) -> bool:
+        """True if nothing is printed."""
+        return is_of_program(self.config.hydra)
 
     @property
     def search(self) -> str | None:

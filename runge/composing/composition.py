@@ -9,6 +9,7 @@ from functools import cache
 from typing import Any
 
 import hydra
+import hydra.version
 from hydra.conf import HydraConf
 from hydra.core.config_loader import ConfigLoader
 from hydra.core.global_hydra import GlobalHydra
@@ -33,10 +34,11 @@ LOCK = threading.RLock()
 def register_resolvers() -> None:
     """Register the resolvers of the configuration, and Hydra's.
 
-    `${directory:RESUME,PATH}` is the run to resume, or else a new directory PATH, numbered if it exists already.
-    `${share:SHARE,STEPS}` is a share of the steps, rounded; `${share:SHARE,STEPS,MOST}` rounded down, from 1 to MOST.
-    `${record:DIRECTORY}` is where Hydra writes its record of a job until `RunDirectory.begin` renames it; in the
-    directory of an existing run it is null, and nothing is written.
+    - `${runge.directory:RESUME,PATH}` is the run to resume, or else a new directory PATH, numbered if it exists.
+    - `${runge.share:SHARE,STEPS}` is a share of the steps, rounded; with a third argument MOST rounded down, from 1 to
+      MOST.
+    - `${runge.record:DIRECTORY}` is where Hydra writes its record of a job until `RunDirectory.begin` renames it; in
+      the directory of an existing run it is null, and nothing is written.
     """
 
     def directory(resume: Any, path: str) -> str:
@@ -52,9 +54,32 @@ def register_resolvers() -> None:
         return None if run.hydra.exists() or run.configuration.exists() else run.hydra_part.name
 
     setup_globals()
-    OmegaConf.register_new_resolver("directory", directory, use_cache=True, replace=True)
-    OmegaConf.register_new_resolver("share", share, replace=True)
-    OmegaConf.register_new_resolver("record", record, replace=True)
+    OmegaConf.register_new_resolver("runge.directory", directory, use_cache=True, replace=True)
+    OmegaConf.register_new_resolver("runge.share", share, replace=True)
+    OmegaConf.register_new_resolver("runge.record", record, replace=True)
+
+
+@contextmanager
+def initialised() -> Iterator[Any]:
+    """Yield Hydra with the configurations of the package, for one thread at a time, and restore its state."""
+    register_resolvers()
+    with LOCK:
+        application, base = GlobalHydra.instance().hydra, hydra.version.VersionBase.instance().version_base
+        job, GlobalHydra.instance().hydra = HydraConfig.instance().cfg, None
+        try:
+            with hydra.initialize_config_dir(str(CONFIGURATIONS), version_base="1.3"):
+                yield GlobalHydra.instance().hydra
+        finally:
+            GlobalHydra.instance().hydra, HydraConfig.instance().cfg = application, job
+            hydra.version.VersionBase.instance().version_base = base
+
+
+def is_of_program(hydra: Any) -> bool:
+    """Return whether a program trains, given the section `hydra`: logging is its own, and nothing is printed.
+
+    So it is for a command with `hydra/hydra_logging=none`.
+    """
+    return hydra.hydra_logging.root is None
 
 
 def combinations(arguments: Sequence[str], loader: ConfigLoader | None = None) -> list[list[str]]:
@@ -187,14 +212,8 @@ def compose(*overrides: str) -> dict[str, Any]:
         >>> compose("model.width=8")["model"]["width"]
         8
     """
-    register_resolvers()
-    with LOCK:
-        outer, GlobalHydra.instance().hydra = GlobalHydra.instance().hydra, None  # of an application that calls this
-        try:
-            with hydra.initialize_config_dir(str(CONFIGURATIONS), version_base="1.3"):
-                return plain_data(hydra.compose("config", list(overrides)))[0]
-        finally:
-            GlobalHydra.instance().hydra = outer
+    with initialised():
+        return plain_data(hydra.compose("config", list(overrides)))[0]
 
 
 def plain_data(configuration: DictConfig) -> tuple[dict[str, Any], Any]:

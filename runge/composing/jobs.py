@@ -12,7 +12,7 @@ from hydra.core.utils import JobReturn, JobStatus, configure_log
 from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 
 from runge.composing.command import SweepCommand
-from runge.composing.composition import current_job, options_of, plain_data, register_resolvers
+from runge.composing.composition import current_job, is_of_program, options_of, plain_data, register_resolvers
 from runge.configuration.errors import ConfigurationError, RunError
 from runge.interruption import interruption
 from runge.records.directories import RunDirectory
@@ -21,9 +21,11 @@ if TYPE_CHECKING:
     from runge.training.member import Member, Outcome, Value
 
 __all__ = ["OF_RUNS", "Job", "JobReturn", "begin_job", "end_job", "job_return", "log_as_sweep", "log_to_file"]
-__all__ += ["make_jobs", "name_overrides", "set_handlers", "value_or_error"]
+__all__ += ["end_log", "make_jobs", "name_overrides", "value_or_error"]
 
 log = logging.getLogger(__name__)
+
+_PACKAGE = logging.getLogger("runge")
 
 OF_RUNS = ("runge.training.announcement", "runge.training.member")
 """The loggers that say how a run begins and ends."""
@@ -133,35 +135,38 @@ def end_job(job: Job, outcome: "Outcome") -> "Value | RunError":
 def log_to_file(config: DictConfig) -> None:
     """Configure logging as for a job, except on the console, which belongs to the sweep.
 
-    For a program that calls the package only the file is opened: `configure_log` would close the program's handlers.
+    For a program that calls the package only the messages of the package are written, and no handler but that of the
+    file is touched: `configure_log` would close the program's.
     """
     logging_config: Any = OmegaConf.to_container(config.hydra.job_logging, resolve=True)
     for logger in filter(None, (logging_config.get("root"), *(logging_config.get("loggers") or {}).values())):
         logger["handlers"] = [name for name in logger.get("handlers", []) if name != "console"]
     file = (logging_config.get("handlers") or {}).get("file")
-    if logging_config["root"] is None and file:
-        handler = logging.FileHandler(file["filename"])
+    if is_of_program(config.hydra) and file:
+        end_log()
+        handler = _RunLog(file["filename"])
         handler.setFormatter(logging.Formatter(logging_config["formatters"][file["formatter"]]["format"]))
-        set_handlers(handler)
+        _PACKAGE.addHandler(handler)
+        _PACKAGE.setLevel(logging.INFO)
     configure_log(DictConfig(logging_config), config.hydra.verbose)
 
 
 def log_as_sweep(config: DictConfig) -> None:
     """Configure logging as for a sweep, after that of a job."""
-    if config.hydra.hydra_logging.root is None:
-        set_handlers()
+    end_log()
     configure_log(config.hydra.hydra_logging, config.hydra.verbose)
 
 
-def set_handlers(*handlers: logging.Handler) -> None:
-    """Log from the level INFO on, by these handlers only; close those of the job before."""
-    root = logging.getLogger()
-    root.setLevel(logging.INFO)
-    for handler in root.handlers[:]:
-        root.removeHandler(handler)
-        handler.close()
-    for handler in handlers:
-        root.addHandler(handler)
+def end_log() -> None:
+    """Close the log of the run before, if a program calls the package."""
+    for handler in _PACKAGE.handlers[:]:
+        if isinstance(handler, _RunLog):
+            _PACKAGE.removeHandler(handler)
+            handler.close()
+
+
+class _RunLog(logging.FileHandler):
+    """The log of a run, beside the handlers of the program that calls the package."""
 
 
 def job_return(job: Job, value: "Value | Exception") -> JobReturn:

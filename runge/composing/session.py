@@ -1,26 +1,21 @@
-"""Commands from Python, which leave Hydra, logging and threads of the calling program as they were."""
+"""Commands from Python, which leave Hydra and logging of the calling program as they were."""
 
-import io
 import logging
 import os
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, redirect_stdout
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import hydra
-from hydra.core.global_hydra import GlobalHydra
-from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
-from runge.composing.composition import LOCK, register_resolvers
-from runge.composing.jobs import OF_RUNS, set_handlers
+from runge.composing.composition import initialised
+from runge.composing.jobs import OF_RUNS, end_log
 from runge.composing.overrides import check_overrides, explain, quoted
 from runge.configuration.command_line import override_of
 from runge.configuration.errors import ConfigurationError, RunError
-from runge.configuration.objects import CONFIGURATIONS
 from runge.records.files import printable
 
 __all__ = ["Command", "session"]
@@ -65,7 +60,7 @@ class Command(NamedTuple):
         mode = RunMode.MULTIRUN if is_sweep else RunMode.RUN
         key = "hydra.sweep.dir" if is_sweep else "hydra.run.dir"
         typed = [*quoted(overrides), f"hydra.mode={mode.name}"]
-        typed += ["hydra.hydra_logging.root=null", "hydra.job_logging.root=null"]  # else Hydra closes its handlers
+        typed += ["hydra.hydra_logging.root=null", "hydra.job_logging.root=null"]  # see `is_of_program`
         check_overrides(typed)
         typed += [] if directory is None else [override_of(key, os.path.abspath(directory))]
         composed = hydra.compose_config("config", typed, mode, with_log_configuration=False).hydra
@@ -97,27 +92,20 @@ def _return_error(task: Callable[[DictConfig], Any], configuration: DictConfig) 
 
 @contextmanager
 def session(is_sweep: bool) -> Iterator[Any]:
-    """Yield Hydra, set up for one thread at a time, and restore logging, threads and Hydra's state.
+    """Yield Hydra, set up for one thread at a time, and restore its state and that of logging.
 
-    Nothing is printed but warnings and progress, which are on the error output, and those of a sweep's runs only in
-    their logs. What the command would print as a user's mistake is raised as ConfigurationError.
+    Nothing is printed. Messages are logged under `runge`, from the level of this logger on; those of a sweep's runs
+    only in their files. What the command would print as a user's mistake is raised as ConfigurationError.
     """
-    import torch  # late: a mistake in an argument is reported before
-
-    register_resolvers()
-    root, ours, shown = logging.getLogger(), logging.getLogger("runge"), logging.StreamHandler()
-    shown.setLevel(logging.WARNING)
-    shown.addFilter(lambda record: not is_sweep or record.name not in OF_RUNS)
-    with LOCK:
-        threads, config = torch.get_num_threads(), HydraConfig.instance().cfg
-        handlers, level = root.handlers[:], root.level
-        for handler in handlers:
-            root.removeHandler(handler)
-        root.setLevel(logging.INFO)
-        ours.addHandler(shown)
+    ours = logging.getLogger("runge")
+    level, propagates, program = ours.level, ours.propagate, _ToProgram(ours.getEffectiveLevel())
+    program.addFilter(lambda record: not is_sweep or record.name not in OF_RUNS)
+    with initialised() as hydra:
+        ours.setLevel(logging.INFO)  # the logs of the runs begin there
+        ours.propagate = False
+        ours.addHandler(program)
         try:
-            with redirect_stdout(io.StringIO()), hydra.initialize_config_dir(str(CONFIGURATIONS), version_base="1.3"):
-                yield GlobalHydra.instance().hydra
+            yield hydra
         except SystemExit as end:  # by which an interrupted run ends
             raise KeyboardInterrupt(str(end.code).removeprefix("error: ")) from end
         except (ConfigurationError, RunError):
@@ -127,8 +115,15 @@ def session(is_sweep: bool) -> Iterator[Any]:
                 raise
             raise ConfigurationError(printable(message, keep="\n")) from error
         finally:
-            ours.removeHandler(shown)
-            set_handlers(*handlers)
-            root.setLevel(level)
-            HydraConfig.instance().cfg = config
-            torch.set_num_threads(threads)
+            end_log()
+            ours.removeHandler(program)
+            ours.propagate = propagates
+            ours.setLevel(level)
+
+
+class _ToProgram(logging.Handler):
+    """A handler that passes messages on to the handlers of the program, which need not have the level of the logs."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Pass a message on."""
+        logging.getLogger().handle(record)

@@ -9,7 +9,7 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
-from runge.composing.composition import fixed_keys, options_of, plain_data
+from runge.composing.composition import fixed_keys, is_of_program, options_of, plain_data
 from runge.composing.extension import asks_for_more_steps, extend
 from runge.composing.jobs import log_to_file
 from runge.configuration.command_line import command, key_of
@@ -45,7 +45,7 @@ def train_composed(configuration: DictConfig, draw: "Draw", show: "Show | None" 
     """
     interruption.check()
     hydra = HydraConfig.get()
-    if hydra.job_logging["root"] is None:
+    if is_of_program(hydra):
         log_to_file(cast(DictConfig, HydraConfig.instance().cfg))
     directory, sweep = RunDirectory(hydra.runtime.output_dir), hydra.mode == RunMode.MULTIRUN
     resuming = configuration.get("resume") is not None

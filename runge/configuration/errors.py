@@ -1,21 +1,58 @@
 """Errors whose message is all that a user needs."""
 
 import difflib
-from collections.abc import Collection, Mapping
+import re
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
 
 __all__ = ["ConfigurationError", "DivergedError", "RunError", "describe", "did_you_mean", "is_out_of_memory"]
+__all__ += ["python_words"]
+
+_IN_PYTHON = {
+    r"(hydra\.run\.dir, )?hydra\.(run|sweep)\.dir": "directory",
+    r"run the same command with": "make the same call with",
+    r"\brunge train (\S+)": r"runge.train('\1')",
+    r"^FILE\b": "data",
+    r"--group-by\b": "group_by",
+    r"--(metric|where|out|force)\b": r"\1",
+}
+"""The words of the command, as regular expressions, and those of Python's functions."""
 
 
 class ConfigurationError(ValueError):
     """A mistake in the configuration; the message names the key, the value and the rule."""
 
+    __module__ = "runge"
+
 
 class RunError(RuntimeError):
     """A run that ended without a result; the message says why, and what to do."""
 
+    __module__ = "runge"
+
 
 class DivergedError(RunError):
     """A run whose loss is not finite: its settings are to blame, and not the machine."""
+
+
+@contextmanager
+def python_words() -> Iterator[None]:
+    """Let the message of an error name the arguments of Python's functions, and not those of the command.
+
+    Example:
+        >>> with python_words():
+        ...     raise ConfigurationError("hydra.sweep.dir: choose another directory")
+        Traceback (most recent call last):
+        runge.ConfigurationError: directory: choose another directory
+    """
+    try:
+        yield
+    except (ValueError, RunError, KeyboardInterrupt) as error:
+        message = str(error)
+        for word, name in _IN_PYTHON.items():
+            message = re.sub(word, name, message)
+        error.args = (message,)
+        raise
 
 
 def is_out_of_memory(error: BaseException) -> bool:

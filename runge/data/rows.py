@@ -102,6 +102,19 @@ class Rows:
         rows.check()
         return rows
 
+    @classmethod
+    def of_file(cls, file: File, table: Table) -> Self:
+        """Return the rows of the content of a file, by the columns that a section names.
+
+        Raises:
+            ConfigurationError: the file does not fit the section.
+        """
+        roles = find_roles(file, table)
+        sets = None if table.split_column is None else _sets(file, table.split_column)
+        arrays, seconds = read_arrays(file, roles), read_seconds(file, roles)
+        groups = None if table.group is None else _groups(file, table.group)
+        return cls.of(arrays, roles.inputs, roles.outputs, table, sets, roles.unused, seconds, groups)
+
     @property
     def duplicates(self) -> int:
         """The number of rows of the group of an earlier row: with its inputs, if no column names the groups."""
@@ -258,12 +271,7 @@ def read(table: Table) -> Rows:
 
 @lru_cache(maxsize=8)
 def _read(table: Table, _stamp: object) -> Rows:
-    file = open_table(table.file)
-    roles = find_roles(file, table)
-    sets = None if table.split_column is None else _sets(file, table.split_column)
-    arrays, seconds = read_arrays(file, roles), read_seconds(file, roles)
-    groups = None if table.group is None else _groups(file, table.group)
-    return Rows.of(arrays, roles.inputs, roles.outputs, table, sets, roles.unused, seconds, groups)
+    return Rows.of_file(open_table(table.file), table)
 
 
 def _sets(file: File, column: str) -> np.ndarray:

@@ -1,7 +1,9 @@
 """A trained function, or the mean over several: an ordinary module that knows its errors and its training data."""
 
+import html
 import os
 import warnings
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from functools import cached_property
@@ -99,6 +101,23 @@ class Function(MeanNetwork):
         self.groups = groups_by_rows(rows)
         if calibration is not None:
             self.calibration = calibration
+
+    def __repr__(self) -> str:
+        """Return inputs, outputs, networks, and, if known, the median error of each output where networks agree."""
+        counts = Counter[str]()
+        for one in self.networks:
+            size = f"{len(one.shapes) - 1} x {one.shapes[0][1]} " if one.shapes else ""
+            counts[f"{size}{one.activation_name}"] += one.members
+        texts = [f"{', '.join(self.inputs)} -> {', '.join(self.outputs)}"]
+        texts += [f"{count} network{'s'[: count != 1]} of {size}" for size, count in counts.items()]
+        with suppress(KeyError, ValueError):  # they are not known, or too few
+            calibration: Calibration = vars(self)["calibration"]
+            errors = np.multiply(calibration.factors(0.5), calibration.floors)[: len(self.outputs)]
+            texts.append(f"median errors {', '.join(f'{error:.1e}' for error in errors)}")
+        return "; ".join(texts)
+
+    def _repr_html_(self) -> str:
+        return f"<p>{html.escape(repr(self))}</p>"
 
     def forward(self, x: Any) -> Any:
         """Return the value u(x).
@@ -284,6 +303,12 @@ class Function(MeanNetwork):
                 far = "an input is beyond its training range by more than the width of this range"
                 # With the same text and the same line, Python's default filter prints it once in a process.
                 warnings.warn(f"{far}; u.outside(x) returns the distance of each point", RuntimeWarning, stacklevel=1)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return what is copied or saved, with what intervals follow from: the table may be gone later."""
+        with suppress(ValueError, OSError):
+            _ = self.calibration
+        return self.__dict__
 
     def _load_from_state_dict(self, *args: Any, **kwargs: Any) -> None:
         """Load parameters, as torch does for each submodule, and forget the runs and rows of those before."""

@@ -1,7 +1,10 @@
 """Runs and sweeps from Python: what the command line does, with its overrides, checks, messages, files and bits."""
 
+import atexit
 import os
 import re
+import shutil
+import tempfile
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -13,8 +16,9 @@ from runge.composing.overrides import as_sweep
 from runge.composing.session import Command, session
 from runge.composing.task import train_composed
 from runge.configuration.command_line import key_of, override_of
-from runge.configuration.errors import ConfigurationError, RunError
+from runge.configuration.errors import ConfigurationError, RunError, python_words
 from runge.data.memory import FRAME, file_of
+from runge.interface.mappings import overrides_of_mapping
 from runge.interface.outcomes import Answer, Comparison, Run
 from runge.records.directories import RunDirectory, discard_sweep
 from runge.records.files import write
@@ -30,11 +34,22 @@ Directory = str | os.PathLike[str] | None
 Verb = Literal["fit", "train", "sweep"]
 
 
-def fit(data: str | os.PathLike[str] | InMemory, *overrides: str, directory: Directory = None) -> Answer:
+@python_words()
+def fit(
+    data: str | os.PathLike[str] | InMemory,
+    *overrides: str,
+    inputs: Sequence[str] | None = None,
+    outputs: Sequence[str] | None = None,
+    group: str | None = None,
+    timeout: float | None = None,
+    seed: int | None = None,
+    settings: Mapping[str, Any] | None = None,
+    directory: Directory = None,
+) -> Answer:
     """Find the best fit of a table or a formula, as `runge fit` does.
 
-    Candidates of all methods are compared by their errors in rows left out of their training, for `search.timeout`
-    seconds (60); the best ones are trained on all rows. Calls from several threads wait for each other.
+    Candidates of all methods are compared by their errors in rows left out of their training; the best ones are trained
+    on all rows. Calls from several threads wait for each other.
 
     Args:
         data: the table, or the first override that names a formula.
@@ -44,10 +59,17 @@ def fit(data: str | os.PathLike[str] | InMemory, *overrides: str, directory: Dir
               into the directory, and `data.file` names that file.
             - The path of a file.
             - For a formula a text such as `"target=NAME"`.
-        *overrides: settings that all candidates have, such as `"model.activation=gelu"`, or those of the search, such
-            as `"search.timeout=20"`. Options of your own are found with `"hydra.searchpath=[file:///PATH/TO/conf]"`.
-        directory: the directory of the answer; None: `outputs/multirun/DATE/TIME`. A search with the same arguments
-            that was interrupted there continues.
+        *overrides: settings that all candidates have, as in the command, such as `"model.activation=gelu"`. Options of
+            your own are found with `"hydra.searchpath=[file:///PATH/TO/conf]"`.
+        inputs: the columns of the inputs, `data.inputs`; None: those with respect to which there are derivatives.
+        outputs: the columns of the outputs, `data.outputs`; None: those of which there are derivatives.
+        group: the column of groups whose rows stay together, `data.group`.
+        timeout: seconds, `search.timeout`; None: 60.
+        seed: the seed, >= 0; None: 0.
+        settings: further settings as a mapping, such as `{"model.activation": "gelu"}`. Their values may be objects: a
+            dataclass, a function of a module, or `functools.partial` of a class with keywords.
+        directory: the directory of the answer; None: a temporary one, which is there until the process ends, see
+            `Answer.save`. A search with the same arguments that was interrupted there continues.
 
     Returns:
         The answer, and the comparison of its candidates.
@@ -61,23 +83,26 @@ def fit(data: str | os.PathLike[str] | InMemory, *overrides: str, directory: Dir
         >>> from tempfile import mkdtemp
         >>> import numpy
         >>> x = numpy.linspace(0, 1, 20)
-        >>> one = "~search.tables", '+search.tables={one: ["optimizer.lr=0.01"]}', "data.folds=2"
-        >>> short = "trainer.max_steps=4", "model.width=8", "model.depth=1", "search.compare=false"
-        >>> answer = fit({"x": x, "y": x**2, "dydx": 2 * x}, *one, *short, directory=mkdtemp())
+        >>> one = "~search.tables", '+search.tables={one: ["optimizer.lr=0.01"]}'
+        >>> short = {"trainer.max_steps": 4, "model.width": 8, "data.folds": 2, "search.compare": False}
+        >>> answer = fit({"x": x, "y": x**2, "dydx": 2 * x}, *one, settings=short)
         >>> answer.function.inputs, answer.function.outputs
         (('x',), ('y',))
     """
     _check_texts([data, *overrides])
-    texts = [text for text in (data, *overrides) if isinstance(text, str)]
-    settings = [text for text in texts if not text.startswith("search=")]
-    for search in {*texts} - {*settings}:
+    keywords = {"data.inputs": inputs, "data.outputs": outputs, "data.group": group}
+    keywords |= {"search.timeout": timeout, "seed": seed}
+    given = {key: value for key, value in keywords.items() if value is not None} | dict(settings or {})
+    texts = [text for text in (data, *overrides, *overrides_of_mapping(given)) if isinstance(text, str)]
+    others = [text for text in texts if not text.startswith("search=")]
+    for search in {*texts} - {*others}:
         _check_search("fit", search.removeprefix("search="))
     if isinstance(data, str):
-        _, *arguments = as_sweep(settings)
+        _, *arguments = as_sweep(others)
     elif isinstance(data, os.PathLike):
-        arguments = ["search=best", "data=table", override_of("data.file", os.fspath(data)), *settings]
+        arguments = ["search=best", "data=table", override_of("data.file", os.fspath(data)), *others]
     else:
-        arguments = [data, "search=best", *settings]
+        arguments = [data, "search=best", *others]
     where, failure = _trained("fit", arguments, directory)
     answer = Answer(where)
     if answer.board is None:
@@ -85,7 +110,8 @@ def fit(data: str | os.PathLike[str] | InMemory, *overrides: str, directory: Dir
     return answer
 
 
-def train(*arguments: str | InMemory, directory: Directory = None) -> Run:
+@python_words()
+def train(*arguments: str | InMemory, settings: Mapping[str, Any] | None = None, directory: Directory = None) -> Run:
     """Train one run, as `runge train OVERRIDES` does.
 
     Calls from several threads wait for each other.
@@ -93,7 +119,8 @@ def train(*arguments: str | InMemory, directory: Directory = None) -> Run:
     Args:
         *arguments: first the table, as for `fit`, if the data are in memory; then the command line's overrides, such as
             `"model.activation=gelu"`.
-        directory: the directory of the run; None: `outputs/DATE/TIME`.
+        settings: further settings as a mapping, as for `fit`.
+        directory: the directory of the run; None: a temporary one, as for `fit`.
 
     Raises:
         ConfigurationError: an override is not allowed; it is a `ValueError`, and nothing was trained.
@@ -101,23 +128,24 @@ def train(*arguments: str | InMemory, directory: Directory = None) -> Run:
         KeyboardInterrupt: it was interrupted; the message says how to continue.
 
     Example:
-        >>> from tempfile import mkdtemp
         >>> import numpy
         >>> x = numpy.linspace(0, 1, 20)
-        >>> short = "trainer.max_steps=4", "model.width=8", "pictures=false"
-        >>> run = train({"x": x, "y": x**2, "dydx": 2 * x}, *short, directory=mkdtemp())
+        >>> run = train({"x": x, "y": x**2, "dydx": 2 * x}, settings={"trainer.max_steps": 4, "model.width": 8})
         >>> run.function.inputs, run.function.outputs
         (('x',), ('y',))
         >>> train("model.width=0")
         Traceback (most recent call last):
-        runge.configuration.errors.ConfigurationError: model.width: should be greater than or equal to 1, got 0
+        runge.ConfigurationError: model.width: should be greater than or equal to 1, got 0
     """
-    with _commanded("train", arguments, directory) as command:
+    with _commanded("train", [*arguments, *overrides_of_mapping(settings)], directory) as command:
         command.run(_train_job)
     return Run(command.directory)
 
 
-def sweep(*arguments: str | InMemory, directory: Directory = None) -> Comparison:
+@python_words()
+def sweep(
+    *arguments: str | InMemory, settings: Mapping[str, Any] | None = None, directory: Directory = None
+) -> Comparison:
     """Train the runs of a sweep, as `runge train -m OVERRIDES` does, and compare them.
 
     Worker processes train them without importing the calling script: classes of your own must be in a module. A warning
@@ -126,7 +154,9 @@ def sweep(*arguments: str | InMemory, directory: Directory = None) -> Comparison
     Args:
         *arguments: first the table, as for `fit`, if the data are in memory; then the command line's overrides, such as
             `"model.activation=tanh,gelu"`, or `"search=optuna"` with intervals.
-        directory: the sweep's directory; None: `outputs/multirun/DATE/TIME`. If it contains an unfinished sweep with
+        settings: further settings as a mapping, as for `fit`; a list has the values of the sweep, such as
+            `{"model.activation": ["tanh", "gelu"]}`.
+        directory: the sweep's directory; None: a temporary one, as for `fit`. If it contains an unfinished sweep with
             the same overrides, that sweep is resumed.
 
     Returns:
@@ -138,18 +168,17 @@ def sweep(*arguments: str | InMemory, directory: Directory = None) -> Comparison
         KeyboardInterrupt: it was interrupted; the message says how to continue.
 
     Example:
-        >>> from tempfile import mkdtemp
         >>> short = "trainer.max_steps=4", "model.width=8", "search.compare=false", "hydra.launcher.processes=1"
-        >>> sorted(sweep("seed=range(3)", *short, directory=mkdtemp()).table["seed"])
+        >>> sorted(sweep(*short, settings={"seed": range(3)}).table["seed"])
         [0, 1, 2]
     """
-    where, failure = _trained("sweep", arguments, directory)
+    where, failure = _trained("sweep", [*arguments, *overrides_of_mapping(settings, is_sweep=True)], directory)
     compared = Comparison(where)
     finished = [record.status for record in compared.records].count("finished")
     if not finished:
         raise RunError(failure)
     if failure:
-        warnings.warn(f"{finished} of {len(compared.records)} runs finished; {failure}", stacklevel=2)
+        warnings.warn(f"{finished} of {len(compared.records)} runs finished; {failure}", stacklevel=3)
     return compared
 
 
@@ -198,6 +227,13 @@ def _check_search(verb: Verb, search: str | None) -> None:
         raise ConfigurationError(f"search: must be {rule} in {verb}, got {search}; {how}")
 
 
+def _temporary() -> Path:
+    """Make a directory for what is kept nowhere else, which is removed when the process ends."""
+    path = tempfile.mkdtemp(prefix="runge-")
+    atexit.register(shutil.rmtree, path, ignore_errors=True)
+    return Path(path)
+
+
 @contextmanager
 def _commanded(verb: Verb, arguments: Sequence[Any], directory: Directory) -> Iterator[Command]:
     """Yield the command that would be typed; a table in memory is written to its directory.
@@ -213,6 +249,8 @@ def _commanded(verb: Verb, arguments: Sequence[Any], directory: Directory) -> It
         for forbidden in sorted({"data.file", "resume"} & keys):
             raise ConfigurationError(f"{forbidden}: must not be set where the data are an argument")
         overrides = overrides if "data" in keys else ["data=table", *overrides]
+    if directory is None and not {"resume", "hydra.run.dir", "hydra.sweep.dir"} & keys:
+        directory = _temporary() / verb
     with session(is_sweep) as hydra:
         command = Command.of(hydra, overrides, directory, is_sweep, partial(_check_search, verb))
         if not in_memory:

@@ -2,11 +2,12 @@
 
 import html
 import os
+import shutil
 from collections.abc import Sequence
 from dataclasses import fields
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 from runge.comparison.html_report import PAGE
 from runge.comparison.metric_columns import first_columns
@@ -50,6 +51,14 @@ class Trained:
 
     def __fspath__(self) -> str:
         return str(self.directory)
+
+    def save(self, directory: str | os.PathLike[str]) -> Self:
+        """Copy everything into a new directory, which may be moved to another machine, and return what is there.
+
+        Raises:
+            FileExistsError: the directory exists.
+        """
+        return type(self)(shutil.copytree(self.directory, directory))
 
     @cached_property
     def function(self) -> "Function":

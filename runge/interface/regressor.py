@@ -1,6 +1,5 @@
 """An estimator with scikit-learn's interface: what the command does with a table, for arrays and DataFrames."""
 
-import logging
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,6 +16,7 @@ from sklearn.metrics import r2_score
 from sklearn.utils import check_consistent_length
 from sklearn.utils.validation import check_is_fitted, validate_data
 
+from runge.composing.composition import LOCK
 from runge.configuration.command_line import overrides_of
 from runge.configuration.errors import ConfigurationError, RunError
 from runge.configuration.validation import Floats
@@ -313,16 +313,14 @@ class SobolevRegressor(RegressorMixin, BaseEstimator):
 
 @contextmanager
 def _fitting() -> Iterator[None]:
-    """Name the parameters of the estimator in errors, and leave the number of threads and the log level unchanged."""
-    log, threads = logging.getLogger("lightning.pytorch"), torch.get_num_threads()
-    level = log.level
-    log.setLevel(logging.WARNING)  # it advertises
+    """Name the parameters of the estimator in errors, and wait for another thread that trains."""
+    threads = torch.get_num_threads()
     try:
-        yield
+        with LOCK:
+            yield
     except ConfigurationError as error:
         named = r"^data\.(split|inputs|outputs): ('X'|the arrays)"
         message = re.sub(named, lambda key: _PARAMETERS[key[1]], str(error))
         raise ValueError(re.sub(r"\b(model|loss|trainer|data|search)\.(?=\w)", "", message)) from error
     finally:
-        log.setLevel(level)
         torch.set_num_threads(threads)

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Union
 
 from runge.comparison.html_report import write_report
-from runge.configuration.errors import ConfigurationError
+from runge.configuration.errors import ConfigurationError, python_words
 from runge.interface.outcomes import Comparison
 from runge.records.reading import find
 
@@ -93,6 +93,7 @@ def suggest(
     return next_rows.suggest_for(*next_rows.fitted(os.fspath(sweep)), points, box, candidates, seed)
 
 
+@python_words()
 def export(
     source: Source,
     to: str,
@@ -175,6 +176,7 @@ def draw(directory: Directory) -> dict[str, "Figure"]:
     return drawing.draw(directory) if is_run else drawing.draw_answer(directory)
 
 
+@python_words()
 def compare(
     *directories: Directory,
     metric: str | None = None,

@@ -103,6 +103,7 @@ class AnyNetwork(StackedMLP):
         self.module, self.derivative = module.to(dtype), "autograd"
         self.dimension, self.outputs = box.shape[1], outputs
         self.activation_name = type(module).__name__ if stack is None else stack.activation_name
+        self.shapes = [] if stack is None else stack.shapes
         half = (box[:, None, :, 1] - box[:, None, :, 0]) / 2
         self.register_buffer("scale", (1 / half).to(dtype))
         self.register_buffer("shift", (-box.mean(-1)[:, None] / half).to(dtype))

@@ -59,7 +59,8 @@ def launch(
         For each job the values of its objective, or the error with which it ended, as Hydra's launchers return them.
     """
     log_as_sweep(command.config)
-    directory = command.directory
+    directory, console = command.directory, Console(stderr=True)
+    quiet |= command.quiet and not (console.is_terminal or console.is_jupyter)
     try:
         launcher = build("hydra.launcher", settings, LauncherSettings)
         slurm = launcher.cluster == "slurm"
@@ -159,7 +160,8 @@ def watch_chunks(
     columns = [TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[speed]}"), TimeRemainingColumn()]
     hidden = quiet or not all(job.member.settings.trainer.progress_bar for job in jobs)
     ended, total = 0, sum(len(chunk.jobs) * chunk.steps for chunk in chunks)
-    with Progress(*columns, console=Console(stderr=True), auto_refresh=False, disable=hidden) as progress:
+    console = Console(stderr=True)
+    with Progress(*columns, console=console, auto_refresh=False, redirect_stdout=False, disable=hidden) as progress:
         bar = progress.add_task("", total=total, speed="")
 
         def show(steps: int) -> None:

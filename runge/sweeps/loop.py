@@ -1,7 +1,7 @@
 """The loop of every sweep: a policy proposes runs, they are trained, and it sees how they have ended."""
 
+import logging
 import math
-import sys
 import time
 from collections.abc import Callable, Sequence
 from contextlib import closing, suppress
@@ -21,6 +21,8 @@ from runge.sweeps.policies.policy import Policy
 from runge.sweeps.processes import start_loading
 
 __all__ = ["policy_of", "sweep"]
+
+log = logging.getLogger(__name__)
 
 Launch = Callable[[Sequence[Sequence[str]], int], Sequence[JobReturn]]
 """Trains runs as a launcher of Hydra's does, given the overrides of each and the number of the first."""
@@ -81,7 +83,7 @@ def sweep(policy: Policy, command: SweepCommand, launch: Launch, failures: dict[
         stopped = isinstance(failure, KeyboardInterrupt | SystemExit)
         refused = isinstance(failure, ConfigurationError) and not ended  # the runs there may be of another sweep
         if policy.compares and directory.is_dir() and not (stopped or refused):
-            compare(directory, failures)
+            compare(directory, failures, command.quiet)
         if stopped and (state := policy.so_far()):
             raise interrupted(state, directory) from failure
         if failure is not None:
@@ -125,9 +127,9 @@ def train_batch(launch: Launch, batch: Batch, journal: Journal) -> list[Any]:
         interruption.deadline = math.inf
 
 
-def compare(directory: Path, failures: dict[str, str]) -> None:
-    """Compare the runs of a sweep, and write the report; an error is only printed."""
-    from runge.comparison.html_report import publish
+def compare(directory: Path, failures: dict[str, str], quiet: bool) -> None:
+    """Compare the runs of a sweep, write the report, and print it unless `quiet`; an error is only logged."""
+    from runge.comparison.html_report import publish, write_report
     from runge.comparison.ranking import rank
     from runge.comparison.runs import collect, mark
     from runge.records.leaderboard import read_leaderboard
@@ -136,6 +138,6 @@ def compare(directory: Path, failures: dict[str, str]) -> None:
     try:
         if rows := mark(collect([str(directory)]), failures):
             of_sweep = {"trials": read_trials([directory]), "board": read_leaderboard([directory])}
-            publish(rank(rows, **of_sweep), directory)
+            (write_report if quiet else publish)(rank(rows, **of_sweep), directory)
     except (ValueError, OSError) as error:
-        print(f"error: the comparison cannot be written: {printable(str(error))}", file=sys.stderr)
+        log.error("the comparison cannot be written: %s", printable(str(error)))

@@ -24,32 +24,16 @@ _SECONDS_BETWEEN_LOOKS = 0.2
 
 
 def start_loading() -> Any:
-    """Return the context of the processes. On Linux begin to load their modules, once for all, in a server.
+    """Return the class of the processes. On Linux begin to load their modules, once for all, in a server.
 
     Further calls do nothing.
     """
     if sys.platform != "linux":
-        return multiprocessing.get_context("spawn")
-    from multiprocessing import forkserver, resource_tracker
+        return multiprocessing.get_context("spawn").Process
+    from runge.sweeps import fork_server
 
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["runge.sweeps.worker", "runge.training.train", "pandas"])
-    # Signals to the whole group of processes, such as Ctrl-C, concern the commanding process alone, which passes
-    # them on. The server and its children inherit the mask; the system keeps signals until a child lets them through.
-    # Both begin with `python -c`, for which Python would put the working directory first on the import path.
-    is_given = bool(os.environ.get("PYTHONSAFEPATH"))
-    os.environ["PYTHONSAFEPATH"] = "1"
-    try:
-        resource_tracker.ensure_running()  # it would let the signals through again
-        before = signal.pthread_sigmask(signal.SIG_BLOCK, ENDING)
-        try:
-            forkserver.ensure_running()
-        finally:
-            signal.pthread_sigmask(signal.SIG_SETMASK, before)
-    finally:
-        if not is_given:
-            del os.environ["PYTHONSAFEPATH"]
-    return context
+    fork_server.start()
+    return fork_server.Process
 
 
 def run_tasks(
@@ -67,16 +51,16 @@ def run_tasks(
         for number, task in enumerate(tasks):
             yield number, attempt(task, report)
         return
-    context, waiting = start_loading(), list(enumerate(tasks))
+    make_process, waiting = start_loading(), list(enumerate(tasks))
     busy = dict[Any, tuple[int, Any]]()
     try:
         while waiting or busy:
             while waiting and len(busy) < processes:
                 number, task = waiting.pop(0)
-                reader, writer = context.Pipe(duplex=False)
-                process = context.Process(target=_work, args=(writer, task, threads), daemon=True)
+                reader, writer = multiprocessing.Pipe(duplex=False)
+                process = make_process(target=_work, args=(writer, task, threads), daemon=True)
                 busy[reader] = number, process
-                _start(process)
+                process.start()
                 writer.close()
             for connection in wait(list(busy), _SECONDS_BETWEEN_LOOKS):
                 kind, value = _receive(connection)
@@ -106,17 +90,6 @@ def _receive(connection: Any) -> tuple[str, Any]:
         return "death", None
 
 
-def _start(process: Any) -> None:
-    """Start a process without the main script, whose call of `runge.sweep` at its top level would be repeated."""
-    main = vars(sys.modules["__main__"])
-    hidden = {name: main[name] for name in ("__spec__", "__file__") if name in main}
-    main.update(dict.fromkeys(hidden))
-    try:
-        process.start()
-    finally:
-        main.update(hidden)
-
-
 def _death(code: int) -> str:
     if code >= 0:
         return f"its process died with exit code {code}"
@@ -143,7 +116,7 @@ def _work(connection: Connection, task: Task, threads: int) -> None:
         parent.join()
         os.kill(os.getpid(), signal.SIGTERM)
 
-    with suppress(KeyboardInterrupt), interruption.handled():
+    with suppress(KeyboardInterrupt), interruption.handled(*ENDING):
         threading.Thread(target=end_with_parent, daemon=True).start()
         if hasattr(signal, "pthread_sigmask"):
             signal.pthread_sigmask(signal.SIG_UNBLOCK, ENDING)

@@ -9,7 +9,7 @@ from typing import Any, Literal, NamedTuple
 from runge import machine
 from runge.configuration.errors import ConfigurationError, RunError
 from runge.configuration.validation import Count, Positive, checked
-from runge.interruption import interruption
+from runge.interruption import ENDING, interruption
 from runge.sweeps.processes import Report, Task, attempt
 
 PROCESSES = 16
@@ -108,7 +108,7 @@ class _Call(NamedTuple):
 
     def __call__(self) -> Any:
         machine.limit_threads(int(os.environ.get("SLURM_CPUS_PER_TASK", "1")))
-        with interruption.handled():
+        with interruption.handled(*ENDING):
             return attempt(self.task, lambda _: None)
 
     def checkpoint(self) -> Any:

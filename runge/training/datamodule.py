@@ -8,17 +8,22 @@ from dataclasses import dataclass, replace
 from typing import Any, Generic, TypeVar, cast
 
 import lightning.pytorch as pl
+import numpy as np
 import torch
 from torch import Tensor
 
-from runge.data.channels import channel_weights, relevance, second_weights
+from runge.configuration.objects import build
+from runge.data.channels import channel_weights, relevance, row_points, second_weights
+from runge.data.memory import table_of
+from runge.data.rows import Rows
 from runge.data.sampled import Data, Dataset, SampleWeight, labelled, sample, training_points
 from runge.data.seed import Seed
-from runge.data.table import numbered
+from runge.data.table import Table, numbered
 from runge.sampling import Random, Sampling, Uniform, check_count
 from runge.sobolev.points import Points
 from runge.sobolev.units import Units
 from runge.targets import Target
+from runge.training.plan import Labels
 
 T = TypeVar("T")
 
@@ -140,12 +145,28 @@ class PointsDataModule(pl.LightningDataModule):
 
     @classmethod
     def of_rows(
-        cls, members: Sequence[Dataset], inputs: Sequence[str], seeds: Sequence[int], standardize: bool, **options: Any
+        cls,
+        tables: Sequence[Rows],
+        seeds: Sequence[Seed],
+        lambdas_dd: Sequence[float],
+        standardize: bool,
+        **options: Any,
     ) -> "PointsDataModule":
-        """Return the data module of rows of tables, in the units of the training rows if `standardize`.
+        """Return the data module of a table for each member, in the units of the training rows if `standardize`.
 
         These have the weights of `channel_weights`, and a box that is wider where an input has less `relevance`.
         """
+        members, of_batches = list[Dataset](), list[int]()
+        for rows, seed, lambda_dd in zip(tables, seeds, lambdas_dd, strict=True):
+            generator = seed.generator("data")
+            split = rows.split(generator)
+            labels = [(rows.x[index], rows.y[index], rows.dydx[index]) for index in split]
+            train, val, test = (row_points(*arrays, rows.outputs) for arrays in labels)
+            if lambda_dd:
+                seconds = cast(np.ndarray, rows.d2ydx2)[split.train]
+                train = row_points(*labels[0], rows.outputs, seconds, lambda_dd)
+            members.append(Dataset(train, val, test if len(split.test) else val))
+            of_batches.append(int(torch.randint(2**62, (), generator=generator)))
         dataset, units = Dataset.stack(members), None
         if standardize:
             units = Units.of(dataset.train)
@@ -160,7 +181,13 @@ class PointsDataModule(pl.LightningDataModule):
         else:
             lower, upper = dataset.train.x.aminmax(dim=1)
             upper = torch.where(upper > lower, upper, lower + 1)
-        return cls(dataset, seeds, units=units, box=torch.stack([lower, upper], dim=2), inputs=inputs, **options)
+        box = torch.stack([lower, upper], dim=2)
+        return cls(dataset, of_batches, units=units, box=box, inputs=tables[0].inputs, **options)
+
+    @property
+    def labels(self) -> Labels:
+        """What a module is to know of the labels."""
+        return Labels(len(self.dataset.train.outputs), self.units)
 
     def in_units(self, points: Points) -> Tensor:
         """Return the nodes, (M, N, D), in the user's units, in float64 on the CPU."""
@@ -251,6 +278,51 @@ class SobolevDataModule(PointsDataModule):
         # A grid in several dimensions may have fewer points than were asked for.
         derivative = None if data.n_derivative is None else counts[1]
         self.sizes = replace(data, n_train=counts[0], n_derivative=derivative, folds=None, fold=None)
+
+    @staticmethod
+    def from_table(
+        data: Any,
+        *,
+        seed: int | Sequence[int] = 0,
+        standardize: bool = True,
+        dtype: torch.dtype = torch.float32,
+        batches_per_epoch: int = 1,
+        **table: Any,
+    ) -> PointsDataModule:
+        """Return the data module of the rows of a table, which are divided as in a run with `data=table`.
+
+        The module has the arguments `domain=data.box` (`data.box[0]` of a `PlainRegression`) and `labels=data.labels`.
+
+        Args:
+            data: a DataFrame, a mapping of arrays, or the path of a file, as `runge.fit` takes.
+            seed: the seed of the split and the mini-batches, or one per member.
+            standardize: as above; the units are those of the training rows.
+            dtype: the precision of the training, that of the module.
+            batches_per_epoch: as above.
+            **table: the other keys of `runge.data.table.Table`, such as `inputs`, `outputs`, `split` or `batch_size`.
+
+        Raises:
+            ConfigurationError: the data are no table, or do not fit these keys.
+
+        Example:
+            >>> import numpy
+            >>> x = numpy.linspace(0, 1, 20)
+            >>> data = SobolevDataModule.from_table({"x": x, "y": x**2, "dydx": 2 * x}, batch_size=8)
+            >>> data.dataset.train.x.shape, data.inputs
+            (torch.Size([1, 14, 1]), ('x',))
+        """
+        file = table_of(data)
+        rows = Rows.of_file(file, build("data", table | {"file": file.path}, Table))
+        seeds = Seed.of_members(seed)
+        return PointsDataModule.of_rows(
+            [rows] * len(seeds),
+            seeds,
+            [0.0] * len(seeds),
+            standardize,
+            dtype=dtype,
+            batch_size=rows.table.batch_size,
+            batches_per_epoch=batches_per_epoch,
+        )
 
     def nodes(self, member: int) -> list[Tensor]:
         """Return a member's training points without boundary points, (N, D): those with f, and any with f' alone."""

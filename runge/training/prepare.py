@@ -2,20 +2,18 @@
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, cast
 
-import numpy as np
 import torch
 from lightning.pytorch.callbacks import Callback
 from torch import Tensor
 
 from runge.configuration.errors import ConfigurationError, describe, is_out_of_memory
 from runge.configuration.objects import explained
-from runge.data.channels import row_points
 from runge.data.rows import Rows
-from runge.data.sampled import Data, Dataset
+from runge.data.sampled import Data
 from runge.interruption import interruption
 from runge.loggers import check_loggers
 from runge.optimizers import of_members
@@ -34,7 +32,7 @@ from runge.training.member import Member
 from runge.training.module import SobolevRegression
 from runge.training.own_parts import check_metrics, make_callbacks, make_own_network
 from runge.training.plain import PlainRegression
-from runge.training.plan import Labels, Plan, SobolevLoss
+from runge.training.plan import Plan, SobolevLoss
 
 __all__ = ["Stack", "prepare"]
 
@@ -128,21 +126,10 @@ def _of_formulas(members: Sequence[Member]) -> SobolevDataModule:
 
 def _of_tables(members: Sequence[Member]) -> PointsDataModule:
     first = members[0]
-    datasets, seeds = [], []
-    for member in members:
-        rows, generator = cast(Rows, member.rows), member.data_seed.generator("data")
-        split = rows.split(generator)
-        labels = [(rows.x[index], rows.y[index], rows.dydx[index]) for index in split]
-        train, val, test = (row_points(*arrays, rows.outputs) for arrays in labels)
-        if member.settings.loss.lambda_dd:
-            seconds = cast(np.ndarray, rows.d2ydx2)[split.train]
-            train = row_points(*labels[0], rows.outputs, seconds, member.settings.loss.lambda_dd)
-        datasets.append(Dataset(train, val, test if member.has_test else val))
-        seeds.append(int(torch.randint(2**62, (), generator=generator)))
     return PointsDataModule.of_rows(
-        datasets,
-        cast(Rows, first.rows).inputs,
-        seeds,
+        [cast(Rows, member.rows) for member in members],
+        [member.data_seed for member in members],
+        [member.settings.loss.lambda_dd for member in members],
         standardize=first.standardize,
         dtype=first.settings.trainer.dtype,
         batch_size=first.batch_size,
@@ -212,7 +199,7 @@ def make_module(members: Sequence[Member], data: PointsDataModule) -> SobolevMod
         "optimizer": of_members([member.settings.optimizer for member in members]),
         "max_steps": first.trainer.max_steps,
         "plan": plan,
-        "labels": Labels(len(data.dataset.train.outputs), data.units, beside),
+        "labels": replace(data.labels, beside=beside),
         "dtype": first.trainer.dtype,
     }
     seeds = [member.settings.seed.seed for member in members]

@@ -3,8 +3,8 @@
 import logging
 import time
 import warnings
-from collections.abc import Callable, Sequence
-from contextlib import nullcontext
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from functools import partial
 from pathlib import Path
 
@@ -42,6 +42,7 @@ srun and GPUs."""
 
 
 @interruption.handled()
+@machine.threads_restored()
 def train_and_record(
     stack: Stack,
     directories: Sequence[RunDirectory],
@@ -103,7 +104,6 @@ def train(stack: Stack, recorder: Recorder | None = None, report: Callable[[int]
         KeyboardInterrupt: it was interrupted before the last step.
         SystemExit: it was interrupted twice.
     """
-    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)  # it advertises
     began, first, members = time.perf_counter(), stack.members[0].settings, len(stack.members)
     if recorder:
         recorder.begin()
@@ -128,8 +128,7 @@ def train(stack: Stack, recorder: Recorder | None = None, report: Callable[[int]
     file = recorder.file if recorder else None
     products = 0.0 if first.optimizer.one_thread else stack.members[0].products()
     machine.use_threads(_neurons(stack), products, file.threads if file else None)
-    with warnings.catch_warnings(), progress.bar if progress else nullcontext():
-        warnings.filterwarnings("ignore", _IGNORED)
+    with _without_advice(), progress.bar if progress else nullcontext():
         trainer = _make_trainer(stack.members[0], callbacks, recorder)
         resumed = file.path if file and file.state else None
         try:
@@ -142,6 +141,20 @@ def train(stack: Stack, recorder: Recorder | None = None, report: Callable[[int]
     if not (stack.module.is_over and recorder):  # the results of a run that is over are recorded first
         interruption.check()
     return time.perf_counter() - began
+
+
+@contextmanager
+def _without_advice() -> Iterator[None]:
+    """Suppress Lightning's advertisements."""
+    log = logging.getLogger("lightning.pytorch")
+    level = log.level
+    log.setLevel(logging.WARNING)
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", _IGNORED)
+            yield
+    finally:
+        log.setLevel(level)
 
 
 def _observers(stack: Stack, recorder: Recorder, report: Callable[[int], object] | None) -> list[Callback]:
@@ -167,7 +180,8 @@ def _make_trainer(member: Member, callbacks: Sequence[Callback], recorder: Recor
 
     Step by step, a batch is a step, and what the user's own parts log goes to the loggers of the only run.
     """
-    machine.keep_memory()
+    if interruption.owns_process:
+        machine.keep_memory()
     training, file = member.settings.trainer, recorder.file if recorder else None
     return pl.Trainer(
         accelerator="gpu" if member.on_gpu() else "cpu",

@@ -1,4 +1,5 @@
 import copy
+import html
 import io
 import pickle
 import shutil
@@ -182,6 +183,15 @@ def test_a_loaded_run_has_the_forward_derivative_and_the_domain_of_its_formula(t
         runge.load(tmp_path)
     with pytest.raises(AttributeError, match="nothing"):
         _ = runge.nothing
+
+
+def test_a_function_is_shown_by_its_columns_its_networks_and_its_errors():
+    u, errors = mixture(outputs=2), np.linspace(-1, 1, 19)[:, None] * [0.001, 0.2, 1, 1, 1, 1]
+    shown = "a, b -> u, v; 1 network of 2 x 8 tanh; 2 networks of 1 x 6 gelu; 1 network of 3 x 5 silu"
+    assert repr(u) == shown
+    u.calibration = Calibration.of(errors, None)
+    assert repr(u) == f"{shown}; median errors 5.6e-04, 1.1e-01"
+    assert u._repr_html_() == f"<p>{html.escape(repr(u))}</p>"
 
 
 @pytest.fixture

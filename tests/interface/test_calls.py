@@ -51,7 +51,9 @@ def table():
 
 
 def test_the_package_shows_its_interface_and_nothing_else():
-    assert set(dir(runge)) == {*runge.__all__, "SobolevRegressor", "__version__"}
+    late = {"DerivativeLoss", "PlainRegression", "SobolevDataModule", "SobolevRegression", "SobolevRegressor", "extend"}
+    assert set(dir(runge)) == {*runge.__all__, *late, "__version__"}
+    assert not any(getattr(runge, name) is None for name in dir(runge))
     assert list(runge.__all__) == sorted(runge.__all__)
     verbs = ["fit", "train", "sweep", "check", "predict", "suggest", "export", "draw", "compare", "load", "runs"]
     for module in pkgutil.walk_packages(runge.__path__, "runge."):  # an imported one of this name would shadow a verb
@@ -63,7 +65,7 @@ def test_the_package_shows_its_interface_and_nothing_else():
 def test_a_run_from_python_has_the_bits_and_files_of_the_commands(trained, tmp_path):
     (commanded,) = trained(*DRAWN)[0].glob("outputs/*/*/")
     run = runge.train(*DRAWN)
-    assert run.directory.parent.parent.resolve() == (tmp_path / "outputs").resolve()
+    assert not (run.directory.parent / "outputs").exists()
     assert figures(run) == figures(commanded)
     for name in ("history.csv", "run.json"):
         assert (run.directory / name).read_text() == (commanded / name).read_text()
@@ -73,7 +75,7 @@ def test_a_run_from_python_has_the_bits_and_files_of_the_commands(trained, tmp_p
     ]
     assert names[0] == names[1]
     assert "lambda_d on" in (run.directory / "train.log").read_text()
-    with refuses("hydra.run.dir", "", "a directory without a run"):
+    with refuses("directory", "", "a directory without a run"):
         runge.train(*DRAWN, "seed=1", directory=run.directory)
     assert figures(run) == figures(commanded)
     assert run.status == "finished"
@@ -129,7 +131,9 @@ def test_the_answer_for_a_table_in_memory(table, monkeypatch, capfd):
     """It is that of an interrupted search that continues."""
     with monkeypatch.context() as patch:
         patch.setattr(INTERRUPTED, interrupted_at(30))
-        with pytest.raises(KeyboardInterrupt, match=r"^interrupted; the best answer so far, .*race; to continue, run"):
+        with pytest.raises(
+            KeyboardInterrupt, match=r"^interrupted; the best answer so far, .*race; to continue, make the same call"
+        ):
             runge.fit(table, *SEARCH, directory="race")
     assert repr(runge.Answer("race")).endswith(runge.Answer("race").leaderboard["name"][0])
     answer = runge.fit(table, *SEARCH, directory="race")
@@ -216,7 +220,7 @@ def test_calls_in_several_threads_wait_for_each_other(fit):
         (runge.fit, "target=kink search=optuna", ("search", "got optuna", "must be best in fit")),
         (runge.fit, "target=kink search=none", ("search", "got none", "must be best in fit")),
         (runge.fit, "target=kink ~search", ("search", "got None", "must be best in fit")),
-        (runge.fit, "seed=1", ("FILE", "", "target=NAME")),
+        (runge.fit, "seed=1", ("data", "", "target=NAME")),
         (lambda file: runge.fit(file, *ONE), "nowhere.csv", ("data.file", "there is no file 'nowhere.csv'")),
         (lambda file: runge.fit(Path(file), *ONE), "a=1.csv", ("data.file", "there is no file 'a=1.csv'")),
         (runge.train, "search=best", ("search", "got best", "must be none in train")),
@@ -278,7 +282,7 @@ def test_a_run_that_diverges_raises_and_is_kept():
 def test_a_run_that_is_interrupted_resumes_with_the_same_bits(trained, monkeypatch):
     with monkeypatch.context() as patch:
         patch.setattr(INTERRUPTED, interrupted_at(10))
-        with pytest.raises(KeyboardInterrupt, match="continue with runge train resume=") as interrupt:
+        with pytest.raises(KeyboardInterrupt, match=r"continue with runge\.train\(.resume=") as interrupt:
             runge.train(*DRAWN, directory="run")
     assert "interrupted at step 10" in str(interrupt.value)
     assert runge.Run("run").status == "interrupted"
@@ -295,7 +299,6 @@ def test_a_sweep_is_a_comparison_best_first_and_any_runs_are_compared(tmp_path, 
         assert (root.handlers[:], root.level, torch.get_num_threads()) == (*before, threads)
         own.handle(logging.makeLogRecord({"msg": "after"}))
     assert Path("program.log").read_text() == "after\n"
-    assert comparison.directory.parent.parent.resolve() == (tmp_path / "outputs" / "multirun").resolve()
     assert comparison.table["test/mse_df"].is_monotonic_increasing
     assert [run.metrics["test/mse_df"] for run in comparison.runs] == comparison.table["test/mse_df"].tolist()
     assert comparison.best().metrics["test/mse_df"] == comparison.table["test/mse_df"].min()
@@ -317,7 +320,7 @@ def test_a_sweep_is_a_comparison_best_first_and_any_runs_are_compared(tmp_path, 
     assert not list(Path("kink").glob("comparison*"))
     for directories, options, rule in (
         ((), {}, "directories: must be at"),
-        ((other,), {"group_by": ["sed"]}, "--group-by"),
+        ((other,), {"group_by": ["sed"]}, "group_by: "),
     ):
         with pytest.raises(ValueError, match=rule):
             runge.compare(*directories, **options)
@@ -334,8 +337,8 @@ def test_a_sweep_in_which_a_run_diverges_warns():
 @pytest.mark.nightly
 def test_a_script_that_sweeps_needs_no_guard(tmp_path):
     script = tmp_path / "script.py"
-    sweep = f"runge.sweep('seed=1,2', *{TINY}, 'hydra.launcher.processes=2')"
+    sweep = f"runge.sweep('seed=1,2', *{TINY}, 'hydra.launcher.processes=2', directory='sweep')"
     script.write_text(f"import runge\nprint('begins')\n{sweep}\n")
     done = subprocess.run([sys.executable, str(script)], capture_output=True, text=True, cwd=tmp_path, check=True)
     assert done.stdout.count("begins") == 1
-    assert len(list(tmp_path.glob("outputs/multirun/*/*/*/metrics.json"))) == 2
+    assert len(list(tmp_path.glob("sweep/*/metrics.json"))) == 2

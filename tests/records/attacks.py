@@ -143,8 +143,9 @@ YAML = {
     "an object": f"hydra: !!python/object/apply:os.system ['{TOUCH}']\n",
     "an object in a list": f"hydra:\n  overrides:\n    task: [!!python/object/new:os.system ['{TOUCH}']]\n",
     "the environment": "hydra:\n  overrides: ${oc.env:HOME}\n  sweeper: ${oc.env:HOME}\n",
-    "a folder": "hydra: ${directory:OUTSIDE/owned}\n",
-    "a folder of a section": "hydra:\n  sweeper: ${directory:OUTSIDE/owned}\n  overrides: ${directory:OUTSIDE/owned}\n",
+    "a folder": "hydra: ${runge.directory:OUTSIDE/owned}\n",
+    "a folder of a section": "hydra:\n"
+    "  sweeper: ${runge.directory:OUTSIDE/owned}\n  overrides: ${runge.directory:OUTSIDE/owned}\n",
     "a section that is itself": "hydra: ${hydra}\n",
     "deep": "[" * 5000,
     "deep lines": "\n".join(" " * i + "- a:" for i in range(0, 2000, 2)),

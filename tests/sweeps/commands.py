@@ -1,7 +1,6 @@
 """Commands as processes with a group of their own, forked from one that has loaded everything: 0.1 s instead of 6 s."""
 
 import multiprocessing
-import multiprocessing.forkserver
 import os
 import runpy
 import signal
@@ -11,7 +10,7 @@ from contextlib import suppress
 
 import psutil
 
-from runge.sweeps.processes import start_loading
+from runge.sweeps import processes
 from tests.conftest import ROOT
 
 TINY_SEARCH = (
@@ -38,8 +37,8 @@ class Command:
         self.output = folder / "output"
         self.output.touch()  # a command may be killed before it writes
         self.before = self.output.stat().st_size
-        server = start_loading()  # starts it, as a sweep does
-        self.process = server.Process(target=_run, args=(str(folder), arguments, dict(environment)))
+        make_process = processes.start_loading()  # starts the server, as a sweep does
+        self.process = make_process(target=_run, args=(str(folder), arguments, dict(environment)))
         self.process.start()
 
     def wait(self):
@@ -97,8 +96,6 @@ def _run(folder, arguments, environment):
     sys.stdout = os.fdopen(1, "w", buffering=1, closefd=False)
     sys.stderr = os.fdopen(2, "w", buffering=1, closefd=False)
     # The workers are forked from the command itself, instead of from a server of its own that loads everything again.
-    fork = multiprocessing.get_context("fork")
-    multiprocessing.get_context = lambda *_: fork
-    multiprocessing.forkserver.ensure_running = lambda: None
+    processes.start_loading = lambda: multiprocessing.get_context("fork").Process
     sys.argv = ["train.py", *arguments]
     runpy.run_path(str(ROOT / "train.py"), run_name="__main__")

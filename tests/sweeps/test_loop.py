@@ -59,7 +59,8 @@ def launcher(at=None, error=None):
 
 
 def sweep(policy, launch):
-    config = OmegaConf.create({"hydra": {"sweep": {"dir": str(FOLDER)}}})
+    hydra = {"sweep": {"dir": str(FOLDER)}, "hydra_logging": {"root": None}}
+    config = OmegaConf.create({"hydra": hydra})
     loop.sweep(policy, SweepCommand(SimpleNamespace(), config, [], time.monotonic(), None, 1), launch, {})
 
 

@@ -230,7 +230,7 @@ def hang(patch):
     """Send a signal in a step that does not end, as during compilation: the run stays as it was last saved."""
 
     def never_end():
-        signal.raise_signal(signal.SIGTERM)
+        signal.raise_signal(signal.SIGINT)
         time.sleep(60)
 
     patch.setattr(Interruption, "PATIENCE", 0.2)
@@ -313,7 +313,7 @@ def test_runs_begin_beside_what_others_have_left(train, tmp_path):
     for name in ("now/.hydra.part", "now-2"):
         (tmp_path / "outputs" / name).mkdir(parents=True)
     (tmp_path / "outputs" / "now" / "train.log").touch()
-    for directory in ("${directory:null,outputs/now}", "outputs/now"):
+    for directory in ("${runge.directory:null,outputs/now}", "outputs/now"):
         assert train(*SHORT, "trainer.max_steps=1", f"hydra.run.dir={directory}")[0] == 0
     assert {path.parent.name for path in tmp_path.glob("outputs/*/metrics.json")} == {"now", "now-3"}
 

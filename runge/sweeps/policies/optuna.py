@@ -123,7 +123,7 @@ class Optuna(Policy):
         best = study.best()
         if not best:
             raise RunError("no trial has finished; see the messages of the runs in comparison.csv")
-        for trial in best:
+        for trial in [] if self._command.quiet else best:
             print(f"{', '.join(self._objective)}: {_figures(trial)}")
             words = ["-m"] * bool(self._folds[0]) + [*map(in_shell, self._overrides(trial.params))]
             print(f"  {' '.join([command(), *words])}")

@@ -157,7 +157,7 @@ class Forecast(pl.Callback):
 
 
 class ProgressBar(pl.Callback):
-    """A progress bar in a terminal that counts optimiser steps and shows both errors, lambda_d and the time left.
+    """A progress bar in a terminal or a notebook: optimiser steps, both errors, lambda_d and the time left.
 
     Args:
         steps: the number of steps of the run.
@@ -174,7 +174,8 @@ class ProgressBar(pl.Callback):
             console=console,
             transient=True,
             refresh_per_second=4,
-            disable=not console.is_terminal,
+            redirect_stdout=False,
+            disable=not (console.is_terminal or console.is_jupyter),
         )
         self.task = self.bar.add_task("", total=steps, completed=taken)
 

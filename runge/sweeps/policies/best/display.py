@@ -1,4 +1,4 @@
-"""What a search shows while it trains: in a terminal one display that is kept up to date, elsewhere a line a round."""
+"""What a search shows while it trains: a display in a terminal or a notebook, elsewhere a line a round."""
 
 import logging
 import time
@@ -24,7 +24,7 @@ class Display:
     Args:
         ranked: returns the candidates that have been trained, the best first.
         seconds: the time that is left.
-        shown: false shows nothing in a terminal either.
+        shown: false shows nothing in a terminal or a notebook either.
 
     Attributes:
         live: a context within which it is shown; None: only lines are logged.
@@ -34,8 +34,10 @@ class Display:
         console, self._ranked = Console(stderr=True), ranked
         self._round = ""
         self._began, self._seconds = time.monotonic(), seconds
-        live = Live(get_renderable=self._render, console=console, transient=True, refresh_per_second=2)
-        self.live = live if shown and console.is_terminal else None
+        live = Live(
+            get_renderable=self._render, console=console, transient=True, refresh_per_second=2, redirect_stdout=False
+        )
+        self.live = live if shown and (console.is_terminal or console.is_jupyter) else None
 
     def say(self, text: str) -> None:
         """Say what is being trained in this round."""
