@@ -62,6 +62,11 @@ class LoopSweeper(Sweeper):
         fused = self._launcher if isinstance(self._launcher, FusedLauncher) else None
         command = fused.command if fused else read_command(self._context, self._config, None)
         command = command._replace(arguments=arguments)
+        if command.search == "best":
+            from runge.search.search import search
+
+            search(command)
+            return
         policy = policy_of(command)
         if fused:
             fused.quiet = policy.displays

@@ -91,6 +91,12 @@ class Interruption(threading.local):
         if self.requested:
             raise KeyboardInterrupt
 
+    def settle(self) -> None:
+        """Obey, and forget the request, so that what is left can be written; another signal is a new request."""
+        self.obey()
+        self.received = None
+        self._obeyed.clear()
+
     def obey(self) -> None:
         """Let the interrupted code end without further interrupts, except by another signal."""
         self._obeyed.set()

@@ -40,10 +40,6 @@ def policy_of(command: SweepCommand) -> Policy:
     if (command.processes or 1) > 1:
         start_loading()
     try:
-        if command.search == "best":
-            from runge.sweeps.policies.best.successive_halving import Best  # late: it loads what only a search needs
-
-            return Best(command)
         if command.search == "optuna":
             from runge.sweeps.policies.optuna import Optuna
 

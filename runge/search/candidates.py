@@ -1,90 +1,104 @@
-"""The candidates of `search=best` as the command's overrides make them."""
+"""The candidates of a search, each the settings of a run; and what the command's overrides make of the listed ones."""
 
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from runge.composing.command import SweepCommand
-from runge.configuration.command_line import overrides_of
+from runge.configuration.command_line import key_of, overrides_of
 from runge.configuration.errors import ConfigurationError
 from runge.data.channels import Channels
 from runge.data.rows import Rows
 from runge.labels.wrong_columns import describe_wrong_columns, without_wrong_columns
-from runge.sweeps.policies.best.constants import SLOWNESS_AT_FIRST
-from runge.sweeps.policies.best.trained_runs import TrainedRun, error_of, root_mean
 from runge.training.member import Member
+from runge.training.settings import Settings
 
 __all__ = ["Candidate", "CandidateFactory", "without_equal"]
+
+_METHODS = {
+    "LevenbergMarquardt": "Levenberg-Marquardt",
+    "LeastSquares": "fixed neurons",
+    "RandomFeatures": "fixed neurons, learnt scales",
+    "AdamW": "Adam",
+}
+"""The names of methods, by the classes of their optimisers; another one has the name of its class."""
 
 
 @dataclass(frozen=True, eq=False)
 class Candidate:
-    """A candidate, and the runs by which it is judged.
+    """A method with its settings.
 
     Attributes:
-        name: its name.
-        overrides: the overrides of its runs, without those of rows, folds and time.
-        member: its run on all rows, as it would be.
-        by_fold: its present runs, by the fold that they leave out.
-        slowness: the time of its steps over what it was expected to be.
-        failure: how its last run has failed; empty: it has not.
-        runs: the numbers of all of its runs that leave out a fold, also of those on fewer rows.
-        refits: the numbers of its runs on all rows.
-        calibrating: the numbers of further runs that leave out a fold, with other seeds, which calibrate intervals or
-            question labels.
-        first_seed: the name of the candidate that it is, apart from its seed; empty: itself.
+        listed: the name of the candidate of the configuration that it is, or of which it is a variation.
+        settings: the settings of its run; on a table, on all rows except those of fold 0.
+        overrides: the overrides of the command that cross-validates it.
+        weights: the number of weights that a step fits.
+        completes: whether a run that has taken all of its steps needs no others.
+        changes: the keys in which it differs from the listed one, with their values.
     """
 
-    name: str
-    overrides: Sequence[str]
-    member: Member = field(repr=False, compare=False)
-    by_fold: Mapping[int, TrainedRun] = field(default_factory=dict)
-    slowness: float = SLOWNESS_AT_FIRST
-    failure: str = ""
-    runs: Sequence[int] = ()
-    refits: Sequence[int] = ()
-    calibrating: Sequence[int] = ()
-    first_seed: str = ""
+    listed: str
+    settings: Settings = field(repr=False)
+    overrides: Sequence[str] = ()
+    weights: int = 0
+    completes: bool = False
+    changes: Mapping[str, int] = field(default_factory=dict)
 
     @property
-    def in_order(self) -> list[TrainedRun]:
-        """Its present runs, in the order of the folds."""
-        return [self.by_fold[fold] for fold in sorted(self.by_fold)]
+    def name(self) -> str:
+        """Its name. A variation has it from what it is, such as `Levenberg-Marquardt, silu, 5 x 64, seed 3`."""
+        return f"{self.kind}, seed {self.changes['seed']}" if "seed" in self.changes else self.kind
 
     @property
-    def error(self) -> float:
-        """The error by which it is ranked."""
-        return error_of(self.in_order)
+    def kind(self) -> str:
+        """The name of the candidate that it is, apart from its seed."""
+        if self.changes.keys() <= {"seed"}:
+            return self.listed
+        settings, model, method = self.settings, self.settings.model, type(self.settings.optimizer).__name__
+        parts = [_METHODS.get(method, method), model.activation, f"{model.depth} x {model.width}"]
+        parts += [] if settings.loss.lambda_d else ["values alone"]
+        return ", ".join([*parts, *[f"{self.changes.get('data.n_train')} points"] * ("data.n_train" in self.changes)])
 
     @property
-    def seconds(self) -> float:
-        """The mean time of its present runs."""
-        return sum(run.seconds for run in self.in_order) / max(len(self.by_fold), 1)
+    def has_fixed_neurons(self) -> bool:
+        """True if only the last layer is fitted: each step is a fit of its own, which cannot continue another one."""
+        return self.settings.optimizer.last_layer_alone
 
     @property
-    def cut(self) -> bool:
-        """True if more steps or rows may reduce the error on some fold."""
-        return any(run.may_gain for run in self.by_fold.values())
+    def by_gradient(self) -> bool:
+        """True if its steps follow the gradient, with a rate that falls until the last one."""
+        return self.settings.optimizer.by_gradient
 
-    @property
-    def continues(self) -> bool:
-        """True if more steps may help, from the present weights: fixed neurons cannot continue."""
-        return self.cut and not self.member.settings.optimizer.last_layer_alone
+    def having(self, changes: Mapping[str, int]) -> "Candidate":
+        """Return the candidate with other values of some keys, under its name.
 
-    @property
-    def spent(self) -> float:
-        """The seconds that were spent on its networks."""
-        return sum(run.spent for run in self.by_fold.values())
+        Raises:
+            ValueError: a value is not allowed.
+        """
+        settings = self.settings
+        for key, value in changes.items():
+            section, _, name = key.partition(".")
+            settings = replace(settings, **{section: replace(getattr(settings, section), **{name or section: value})})
+        overrides = [*(x for x in self.overrides if key_of(x) not in changes), *overrides_of(changes)]
+        return replace(self, settings=settings, overrides=overrides)
 
-    def with_folds(self, folds: int) -> "Candidate":
-        """Return the candidate with another number of folds."""
-        kept = [override for override in self.overrides if not override.startswith("data.folds=")]
-        return replace(self, overrides=[f"data.folds={folds}", *kept])
+    def varied(self, changes: Mapping[str, int]) -> "Candidate":
+        """Return a variation, whose name says what it is; for the exceptions see `having`."""
+        return replace(self.having(changes), changes={**self.changes, **changes})
 
-    def root_mean(self, name: str) -> float | None:
-        """Return the root mean square of a metric over its present runs; None: it is not known."""
-        return root_mean(self.in_order, name)
+    def larger(self, fixed: Mapping[str, Any]) -> "list[Candidate]":
+        """Return it with twice the width and with a further layer; or, of a formula, with more points.
+
+        Args:
+            fixed: the keys that the command has set.
+        """
+        model, data = self.settings.model, self.settings.configuration["data"]
+        wider, deeper = {"model.width": 2 * model.width}, {"model.depth": model.depth + 1}
+        changes = [wider] if self.has_fixed_neurons else [wider, deeper]
+        if "n_train" in data:
+            points = {"data.n_train": 2 * data["n_train"]}
+            changes = [points | wider if self.has_fixed_neurons else points]
+        return [self.varied(change) for change in changes if not change.keys() & fixed.keys()]
 
 
 def without_equal(candidates: Sequence[Candidate], channels: Channels) -> tuple[list[Candidate], list[str]]:
@@ -101,17 +115,17 @@ def without_equal(candidates: Sequence[Candidate], channels: Channels) -> tuple[
     if channels.slope.any():
         why = "no two values of an output are known that differ"
     differ = channels.slope.any() and channels.value.any()
-    alone = [x for x in candidates if not (differ or x.member.settings.loss.lambda_d)]
+    alone = [x for x in candidates if not (differ or x.settings.loss.lambda_d)]
     if len(alone) == len(candidates):  # it is an override of the command
         return list(candidates), []
     return [x for x in candidates if x not in alone], [f"{candidate.name}: {why}" for candidate in alone]
 
 
 class CandidateFactory:
-    """The overrides of candidates, and those of the command, which win.
+    """What makes candidates of the listed overrides and those of the command, which win.
 
     Args:
-        command: the command of the sweep.
+        command: the command of the search.
 
     Attributes:
         fixed: the overrides of the command, by their keys.
@@ -138,8 +152,8 @@ class CandidateFactory:
         self.of_table = "file" in data
         self.columns: Sequence[str] = ()
 
-    def compose(self, listed: Mapping[str, Sequence[str]]) -> tuple[list[Candidate], list[str]]:
-        """Return the candidates that the command's overrides allow, and why the others are left out.
+    def compose(self, listed: Mapping[str, Sequence[str]]) -> tuple[list[Candidate], list[str], Member]:
+        """Return the candidates that the command's overrides allow, why the others are left out, and a run.
 
         Args:
             listed: the overrides of each, by its name.
@@ -147,7 +161,7 @@ class CandidateFactory:
         Raises:
             ConfigurationError: there are none.
         """
-        candidates, left_out = dict[str, Candidate](), list[str]()
+        candidates, left_out, members = dict[str, Candidate](), list[str](), list[Member]()
         failure, optimizers = None, list[str]()
         for name, settings in listed.items():
             optimizer = next((x for x in settings if x.startswith("optimizer=")), "optimizer=adamw")
@@ -157,14 +171,17 @@ class CandidateFactory:
             overrides = [*(override for override in settings if override.partition("=")[0] not in self.fixed)]
             overrides += [*self._table_overrides(), *self.fixed.values()]
             try:
-                member = self.member(overrides)
+                member = self._member(overrides)
             except (ConfigurationError, ValueError) as error:
                 failure = failure or error
                 left_out.append(f"{name}: {error}")
                 continue
-            candidates.setdefault(member.apart_from_seed(), Candidate(name, overrides, member))
+            completes = member.settings.optimizer.last_layer_alone or "trainer.max_steps" in self.fixed
+            candidate = Candidate(name, member.settings, overrides, member.system()[1], completes)
+            candidates.setdefault(member.apart_from_seed(), candidate)
+            members.append(member)
         if candidates:
-            return list(candidates.values()), left_out
+            return list(candidates.values()), left_out, members[0]
         if failure is not None:
             raise failure
         if not optimizers:
@@ -181,28 +198,7 @@ class CandidateFactory:
         remedy = "These derivatives are left out; data.derivatives={...} chooses others."
         return f"{wrong} {remedy}" if self.columns else wrong
 
-    def changed(self, candidate: Candidate, changes: Mapping[str, Any]) -> Candidate:
-        """Return the candidate with other settings, which has not been trained."""
-        overrides = [override for override in candidate.overrides if override.partition("=")[0] not in changes]
-        overrides += (changed := overrides_of(changes))
-        return Candidate(f"{candidate.name}; {', '.join(changed)}", overrides, self.member(overrides))
-
-    def variations(self, candidate: Candidate) -> list[Candidate]:
-        """Return larger variations of a candidate, and for a formula variations with more points."""
-        model, fixed = candidate.member.settings.model, candidate.member.settings.optimizer.last_layer_alone
-        changes = [{"model.width": 2 * model.width}, *([] if fixed else [{"model.depth": model.depth + 1}])]
-        if not self.of_table:
-            points = {"data.n_train": 2 * candidate.member.settings.configuration["data"]["n_train"]}
-            changes = [points | changes[0] if fixed else points]
-        varied = list[Candidate]()
-        for change in changes:
-            if change.keys() & self.fixed.keys():
-                continue
-            with suppress(ConfigurationError):  # a larger network is not allowed
-                varied.append(self.changed(candidate, change))
-        return varied
-
-    def member(self, overrides: Sequence[str]) -> Member:
+    def _member(self, overrides: Sequence[str]) -> Member:
         """Return the run that some overrides make; of several folds the first one."""
         keys = {override.partition("=")[0] for override in overrides}
         fold = ["data.fold=0"] if "data.folds" in keys and "data.fold" not in keys else []
@@ -214,6 +210,5 @@ class CandidateFactory:
         if not self.of_table:
             return []
         kept = {} if {"data.split", "data.split.test"} & self.fixed.keys() else {"data.split.test": 0}
-        # `Candidate.with_folds` sets the number of folds, which follows from the rows.
-        kept |= {} if "data.folds" in self.fixed else {"data.folds": 5}
+        kept |= {} if "data.folds" in self.fixed else {"data.folds": 5}  # their number follows from the rows
         return [*overrides_of(kept), *self.columns]

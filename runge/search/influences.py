@@ -11,7 +11,7 @@ from runge.data.column_roles import listed
 from runge.data.rows import Rows
 from runge.function.sensitivity import measure, measure_function, total_indices, unevenness
 from runge.records.leaderboard import Influence, Sensitivity
-from runge.sweeps.policies.best.constants import (
+from runge.search.constants import (
     CORRELATED,
     CORRELATED_BY_CHANCE,
     SENSITIVITY_ACTIVATIONS,

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from runge.data.channels import Channels
 from runge.data.rows import Rows
-from runge.sweeps.policies.best.constants import (
+from runge.search.constants import (
     FEW_ROWS,
     JUDGES,
     JUDGES_OF_FEW_ROWS,
@@ -48,11 +48,15 @@ class SearchTable(NamedTuple):
         seen = np.setdiff1d(np.arange(len(rows.x)), split.test)
         return cls(rows, split.test, seen, Channels.of(x, y, dydx))
 
-    @property
-    def fewest_rows(self) -> float:
-        """The rows of the first comparison of candidates, if there are more."""
+    def first_rows(self, weights: int) -> float:
+        """Return the rows of the first comparison, if there are more: they have as many labels as weights are fitted.
+
+        Args:
+            weights: the most weights that a candidate fits, of those that are not fitted by the gradient.
+        """
         inputs, outputs = len(self.rows.inputs), len(self.rows.outputs)
-        return max(LEAST_LABELS / (outputs * (1 + inputs)), LEAST_ROWS_OF_INPUT * inputs)
+        labels = outputs * (1 + inputs if self.channels.slope.any() else 1)
+        return max(weights / labels, LEAST_LABELS / labels, LEAST_ROWS_OF_INPUT * inputs)
 
     def count_folds(self) -> int:
         """Return how many folds the rows should have, unless the command has a number.

@@ -1,0 +1,364 @@
+"""The rule of a search: which trials are next, a pure function of its state.
+
+A held-out fold of the rows judges all candidates, or several folds if there are few rows. First the candidates are
+compared in rounds of equal time (`compare`). Fewer and fewer of them continue, on more and more rows: those whose
+curves fall to the smallest errors, and whatever had the smallest error on fewer rows. Then the best ones have all of
+the time, as long as that reduces the error (`IMPROVEMENTS`), and at last the networks of the answer are trained
+(`conclude`).
+
+References:
+    K. Jamieson, A. Talwalkar (2016). Non-stochastic best arm identification and hyperparameter optimization.
+    https://arxiv.org/abs/1502.07943
+    L. Li et al. (2018). Hyperband: a novel bandit-based approach to hyperparameter optimization.
+    https://arxiv.org/abs/1603.06560
+"""
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+
+from runge.search.candidates import Candidate
+from runge.search.constants import (
+    AS_GOOD_FACTOR,
+    CLOSE_FACTOR,
+    COMPARISON_SHARE,
+    LEAST_SET_UPS,
+    LEAST_SLICE_SECONDS,
+    MANY_FOLDS,
+    MOST_ROW_GROWTH,
+    PROMOTION_RATIO,
+    QUESTIONING_SET_UPS,
+    QUESTIONING_SHARE,
+    REDRAWN_SHARE,
+    RESTARTS,
+    SAME_MINIMUM_FACTOR,
+    START_UP_SECONDS,
+    WIDER_COST,
+    WINNER_STEPS_SHARE,
+)
+from runge.search.paces import affords_all, seconds_of, share_for, step_of
+from runge.search.results import Move
+from runge.search.state import Network, Standing, State
+
+__all__ = ["IMPROVEMENTS", "compare", "conclude", "entrants", "next_moves", "shares_of"]
+
+
+def next_moves(state: State) -> tuple[Sequence[Move], str]:
+    """Return the next trials, and why; none: wait for one that is running, or, if there is none, the search has ended.
+
+    It is asked whenever a process is free and all trials that it has named have begun.
+    """
+    if found := compare(state):
+        return found
+    if any(move.rung is not None for move in state.running) or not state.ranked:
+        return [], ""
+    if not state.winner and (found := improve(state)):
+        return found
+    return conclude(state)
+
+
+# The comparisons.
+
+
+def shares_of(state: State) -> list[float | None]:
+    """Return the shares of the rows of the comparisons; None: all rows that are not left out.
+
+    The first one has as many labels as its candidates have weights, and the rows grow by equal factors.
+    """
+    conditions, count = state.conditions, len(state.listed)
+    growth = max(1.0, conditions.training_rows / conditions.first_rows)
+    smaller = math.ceil(math.log(growth, MOST_ROW_GROWTH) - 1e-9)
+    rounds = max(2, math.ceil(math.log(count, PROMOTION_RATIO)), smaller + 1)
+    shares: list[float | None] = [None] * rounds
+    for i in range(smaller):
+        shares[i] = conditions.training_rows / growth ** (1 - i / smaller) / conditions.all_rows
+    return shares
+
+
+def entrants(state: State, rung: int) -> list[Standing]:
+    """Return the candidates of a comparison, given the state of those before: at first all of them."""
+    if rung == 0:
+        return list(state.standings.values())
+    ranked = sorted(state.ranked, key=lambda x: x.expected())
+    most = math.ceil(len(state.listed) / PROMOTION_RATIO**rung)
+    most = -(-most // state.conditions.cores) * state.conditions.cores  # so that no process waits
+    close = AS_GOOD_FACTOR * ranked[0].expected() if ranked else 0.0
+    chosen = [x for i, x in enumerate(ranked) if i < most or (x.expected() <= close and i < 2 * most)]
+    earlier = {found[0].name for i in range(1, rung + 1) if (found := state.before(i).ranked)}
+    return chosen + [x for x in ranked if x.name in earlier and x not in chosen]
+
+
+def compare(state: State) -> tuple[Sequence[Move], str] | None:
+    """Return the trials of the next comparison; None: there is none, or one is running."""
+    conditions, shares = state.conditions, shares_of(state)
+    begun = {(state.candidate_of(x).name, x.fold, x.rung) for x in state.moves.values()}
+    until = COMPARISON_SHARE * conditions.end
+    left = until - max(state.now, START_UP_SECONDS if not state.results else 0.0)
+    if state.winner or any(move.rung is None for move in state.moves.values()):
+        return None
+    for rung, share in enumerate(shares):
+        before = state.before(rung)
+        pairs = [
+            (standing, fold)
+            for standing in entrants(before, rung)
+            for fold in range(conditions.judges)
+            if _needs(standing.by_fold.get(fold), share)
+        ]
+        missing = [(x, fold) for x, fold in pairs if (x.name, fold, rung) not in begun]
+        if missing and not state.running:
+            seconds = left / (len(shares) - rung) * min(1.0, conditions.cores / len(missing))
+            if rung and seconds < LEAST_SET_UPS * state.set_up:
+                return None
+            moves = [_judged(state, x.candidate, fold, seconds, share)._replace(rung=rung) for x, fold in missing]
+            return moves, _describe_rung(state, rung, share, before)
+        if missing or any(move.rung == rung for move in state.running):
+            return None
+    return None
+
+
+def _needs(network: Network | None, share: float | None) -> bool:
+    """Return whether a candidate is to be trained on a fold and a share of the rows."""
+    return network is None or network.move.share != share or network.may_gain
+
+
+def _describe_rung(state: State, rung: int, share: float | None, before: State) -> str:
+    conditions, chosen = state.conditions, entrants(before, rung)
+    rows = round(share * conditions.all_rows) if share else conditions.training_rows
+    where = f"on {rows} rows" if conditions.of_table else "on points of their own"
+    if rung == 0:
+        return f"{len(chosen)} candidates {where}"
+    names = ", ".join(f"{x.name} ({x.error:.1e})" for x in chosen)
+    dropped = [x for x in before.ranked if x not in chosen]
+    why = f"; {len(dropped)} have larger errors, from {min(x.error for x in dropped):.1e}" if dropped else ""
+    return f"{names} {where}{why}"
+
+
+# The improvements, each of which returns the candidates that it trains.
+
+
+def continued(state: State, seconds: float) -> list[Candidate]:
+    """Continue the candidates that may be the best ones at the end, by where their curves go, if more steps may help.
+
+    If the best one of a formula lacks points, more steps do not help.
+    """
+    best, of_table = state.ranked[0], state.conditions.of_table
+    if not of_table and best.results[0].lacks_rows:
+        return []
+    most = CLOSE_FACTOR * min(x.expected(seconds) for x in state.ranked)
+    gaining = [x for x in state.ranked if _gains(state, x, seconds) and x.expected(seconds) <= most]
+    return [x.candidate for x in sorted(gaining, key=lambda x: x.expected(seconds))]
+
+
+def larger(state: State, seconds: float) -> list[Candidate]:
+    """Train the best candidate with twice its width, and with a further layer.
+
+    Trials of fixed neurons cannot be cut: there must be time to judge them, and to train the answer.
+    """
+    best, conditions = state.ranked[0], state.conditions
+    if best.candidate.has_fixed_neurons:
+        runs = conditions.judges + (conditions.crossed if conditions.of_table else 0)
+        if runs * WIDER_COST * best.seconds > state.left() * conditions.cores:
+            return []
+    varied = list[Candidate]()
+    with suppress(ValueError):  # a larger network is not allowed
+        varied = state.standings[best.candidate.kind].candidate.larger(dict.fromkeys(conditions.fixed))
+    return [x for x in varied if x.name not in state.standings]
+
+
+def reseeded(state: State, seconds: float) -> list[Candidate]:
+    """Train the best candidate of a table with further seeds, until a second seed has found the same minimum.
+
+    They have the time that the networks of the answer leave. Fixed neurons have one minimum.
+    """
+    best, conditions = state.ranked[0], state.conditions
+    same = [x for x in state.standings.values() if x.candidate.kind == best.candidate.kind]
+    equal = sum(x.error <= SAME_MINIMUM_FACTOR * best.error for x in same)
+    if not conditions.of_table or best.candidate.has_fixed_neurons or equal > 1 or "seed" in conditions.fixed:
+        return []
+    count = min(-(-conditions.cores // conditions.judges), RESTARTS + 1 - len(same))
+    # They also have steps after their best ones.
+    runs = conditions.seeds * (conditions.crossed + 1) + 2 * count * conditions.judges
+    if not best.may_gain and runs * seconds_of(state, best) > state.left() * conditions.cores:
+        return []
+    first = state.standings[best.candidate.kind].candidate
+    numbers = [first.settings.seed.seed + conditions.seeds * (len(same) + i) for i in range(count)]
+    return [first.varied({"seed": number}) for number in numbers]
+
+
+IMPROVEMENTS: Mapping[Callable[[State, float], list[Candidate]], str] = {
+    continued: "because more steps may reduce the error",
+    larger: "because it may have a smaller error than {best}",
+    reseeded: "because another seed may find another minimum",
+}
+"""The moves, the preferred one first, and their reasons, in which `best` is the name of the best candidate.
+
+A move returns the candidates that it trains on the folds that judge, given a state and the seconds that are left for
+moves.
+"""
+
+
+def improve(state: State) -> tuple[Sequence[Move], str] | None:
+    """Return the trials of the first move that has some, for the free processes; None: there are none."""
+    conditions, best = state.conditions, state.ranked[0]
+    seconds = state.left(improved_until(state, best))
+    if seconds <= LEAST_SET_UPS * state.set_up:
+        return None
+    busy = {(state.candidate_of(move).name, move.fold) for move in state.running}
+    for move, why in IMPROVEMENTS.items():
+        found = move(state, seconds)
+        pairs = [(x, fold) for x in found for fold in range(conditions.judges) if (x.name, fold) not in busy]
+        pairs = [(x, fold) for x, fold in pairs if _may_gain(state, x, fold)]
+        free = max(1, conditions.cores - len(state.running))
+        chosen = list(dict.fromkeys(x.name for x, _ in pairs))[: max(1, free // conditions.judges)]
+        pairs = [(x, fold) for x, fold in pairs if x.name in chosen]
+        if not pairs:
+            continue
+        # The rate of a gradient method falls in a run, and would rise again in the next one.
+        part = seconds
+        if not all(x.by_gradient for x, _ in pairs):
+            part = max(seconds / 2, min(seconds, LEAST_SLICE_SECONDS))
+        part *= min(1.0, free / len(pairs))
+        moves = [_improving(state, best, x, fold, part) for x, fold in pairs]
+        return moves, f"{' and '.join(chosen)} for {part:.0f} s, {why.format(best=best.name)}"
+    return None
+
+
+def _gains(state: State, standing: Standing, seconds: float) -> bool:
+    """Return whether more steps may help a candidate; newly drawn weights need more time than it has had."""
+    redrawn = sum(result.seconds for result in standing.results) if standing.candidate.has_fixed_neurons else -math.inf
+    return standing.may_gain and seconds / 2 * state.conditions.cores > redrawn
+
+
+def _may_gain(state: State, candidate: Candidate, fold: int) -> bool:
+    standing = state.standings.get(candidate.name)
+    network = standing.by_fold.get(fold) if standing else None
+    return network is None or network.may_gain
+
+
+def _improving(state: State, best: Standing, candidate: Candidate, fold: int, seconds: float) -> Move:
+    """Return a trial that improves a candidate, or a new one in as many steps as the best one has had."""
+    move = _judged(state, candidate, fold, seconds)
+    if candidate.name not in state.standings:
+        start = (
+            best.in_order[0].number if not state.conditions.of_table and "data.n_train" in candidate.changes else None
+        )
+        if candidate.has_fixed_neurons:
+            start = None
+        steps = max(candidate.settings.trainer.max_steps, int(best.results[0].history["step"][-1]))
+        return move._replace(start=start, steps=None if candidate.by_gradient else steps)
+    if candidate.by_gradient or move.start is None:
+        return move
+    return move._replace(share=share_for(state, state.standings[candidate.name].by_fold[fold], seconds))
+
+
+def improved_until(state: State, best: Standing) -> float:
+    """Return the time until which candidates are improved, such that the networks of the answer have what is left.
+
+    A winner that continues can have all of the time if it does not lack rows, or has nearly all rows. The answer of a
+    winner that does not continue consists of networks with newly drawn weights, which have at most a quarter of the
+    time. Only networks of fixed neurons have all the time that they need. If there are rivals, which are as good and
+    may gain from more steps, they have a quarter, or the time of one such network.
+    """
+    conditions, end = state.conditions, state.conditions.end
+    if not conditions.of_table:
+        return end
+    if not best.continues:
+        seconds, most = _redrawing_seconds(state, best), REDRAWN_SHARE * end
+        if best.candidate.has_fixed_neurons:
+            rivals = [x for x in state.ranked[1:] if x.continues and x.error <= AS_GOOD_FACTOR * best.error]
+            most = max(most, seconds_of(state, best)) if rivals else seconds
+        return end - min(seconds, most)
+    last, network = (1 - WINNER_STEPS_SHARE) * end, best.in_order[0]
+    lacks = network.result.lacks_rows and conditions.folds <= MANY_FOLDS
+    whole = lacks and affords_all(state, best, network.result, last)
+    return end - last * whole - _questioning_seconds(state, best)
+
+
+def _redrawing_seconds(state: State, best: Standing) -> float:
+    """Return the seconds of the networks of the answer if all of them have newly drawn weights.
+
+    They are a network of all rows, and one without each fold that has not judged the winner.
+    """
+    networks = 1 + state.conditions.crossed - len(best.by_fold)
+    return -(-networks // state.conditions.cores) * seconds_of(state, best)
+
+
+# The answer.
+
+
+def conclude(state: State) -> tuple[Sequence[Move], str]:
+    """Return the trials of the answer.
+
+    A winner that needs no more steps is trained with newly drawn weights: on all rows, with several seeds, and without
+    each of the other folds. A winner whose error was still falling, or whose new networks would take too long,
+    continues on all rows. Short trials then leave out the other folds: they only question the labels there.
+    """
+    best, left = state.ranked[0], state.left()
+    if not state.conditions.of_table or state.running or left <= 0:
+        return [], ""
+    begun = any(move.of_answer for move in state.moves.values())
+    if not best.continues and left >= seconds_of(state, best):
+        moves, what = _redrawn(state, best, left), "on all rows and without each fold"
+    else:
+        moves, what = [] if begun else [*_on_all_rows(state, best, left), *_questioning(state, best)], "on all rows"
+    why = f"{best.name} {what}, {len(moves)} networks" if moves else ""
+    return [move._replace(of_answer=True) for move in moves], why
+
+
+def _redrawn(state: State, best: Standing, left: float) -> list[Move]:
+    """Return trials with newly drawn weights. The intervals of the mean of some seeds follow from further such means.
+
+    These leave out a fold each.
+    """
+    conditions, most = state.conditions, state.conditions.cores * int(left / seconds_of(state, best))
+    done = {(move.fold, move.seed) for move in state.moves.values() if move.of_answer}
+    every = [(fold, seed) for seed in range(conditions.seeds) for fold in (None, *range(conditions.crossed))]
+    pairs = [(fold, seed) for fold, seed in every if seed or fold not in best.by_fold][:most]
+    pairs = [pair for pair in pairs if pair not in done]
+    seconds = left / max(1, -(-len(pairs) // conditions.cores))  # they are trained in rounds
+    stop_at, last = step_of(best), max(int(x.history["step"][-1]) for x in best.results)
+    planned = 0 if best.candidate.by_gradient else best.candidate.settings.trainer.max_steps
+    move = Move(best.candidate.listed, best.candidate.changes, None, seconds, stop_at=stop_at)
+    return [move._replace(fold=fold, seed=seed, steps=max(stop_at, last, planned)) for fold, seed in pairs]
+
+
+def _on_all_rows(state: State, best: Standing, left: float) -> list[Move]:
+    """Return trials that continue with the weights of the winner on all rows, if that helps and there is time."""
+    if best.candidate.has_fixed_neurons:
+        return []
+    starts, cores = [x for x in best.in_order if x.result.lacks_rows], state.conditions.cores
+    seconds = (left - _questioning_seconds(state, best)) * cores / max(len(starts), cores)
+    starts = [x for x in starts if affords_all(state, best, x.result, seconds - state.set_up)]
+    candidate = best.candidate
+    return [Move(candidate.listed, candidate.changes, None, seconds, start=network.number) for network in starts]
+
+
+def _questioning(state: State, best: Standing) -> list[Move]:
+    """Return short trials of a winner, one for each fold that no network of it has left out.
+
+    They are on as few rows as the first comparison: in such a time a network of all rows would be far worse. With its
+    own seed, a trial on a further fold would judge the candidate.
+    """
+    conditions, candidate, used = state.conditions, best.candidate, best.in_order[0].move.share
+    folds = [fold for fold in range(conditions.crossed) if fold not in best.by_fold]
+    seconds = _questioning_seconds(state, best) * conditions.cores / max(len(folds), 1)
+    few = conditions.first_rows < conditions.training_rows
+    share = min(conditions.first_rows / conditions.all_rows, used or 1.0) if few else used
+    move = Move(candidate.listed, candidate.changes, None, seconds, share, seed=1)
+    return [move._replace(fold=fold) for fold in folds if seconds]
+
+
+def _questioning_seconds(state: State, best: Standing) -> float:
+    """Return the seconds of the trials that question the labels; 0: there are none, or they would be too short."""
+    end, set_up, conditions = state.conditions.end, state.set_up, state.conditions
+    set_ups = set_up * (conditions.crossed - len(best.by_fold)) / conditions.cores
+    seconds = min(QUESTIONING_SET_UPS * set_ups, QUESTIONING_SHARE * end, state.left())
+    return seconds if set_ups > 0 and seconds >= LEAST_SET_UPS * set_ups else 0.0
+
+
+def _judged(state: State, candidate: Candidate, fold: int, seconds: float, share: float | None = None) -> Move:
+    """Return a trial that judges a candidate on a fold, and begins with its weights there if there are some."""
+    standing = state.standings.get(candidate.name)
+    network = standing.by_fold.get(fold) if standing else None
+    start = None if network is None or candidate.has_fixed_neurons else network.number
+    return Move(candidate.listed, candidate.changes, fold, seconds, share, start=start)

@@ -1,0 +1,233 @@
+"""Trials of a search: what is to be trained, as settings, and what is left of it, as plain data, also in files."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from pydantic import TypeAdapter, ValidationError
+from torch import Tensor
+
+from runge.configuration.errors import ConfigurationError
+from runge.configuration.validation import Floats
+from runge.metrics import ERRORS, TRAIN_LOSS, VAL_LOSS
+from runge.records.checkpoints import read_checkpoint, serialise
+from runge.records.files import write
+from runge.schedules import NEVER
+from runge.search.constants import LACKS_ROWS_RATIO
+from runge.training.settings import Settings
+
+__all__ = ["Move", "Publication", "Result", "Trial", "read_trials", "write_trial"]
+
+_FOLDER = "trials"
+"""The folder of a search's directory in which each trial that has ended has a file."""
+
+
+class Move(NamedTuple):
+    """A trial as the search plans it.
+
+    Attributes:
+        candidate: the name of the listed candidate.
+        changes: the changes that make the candidate of it.
+        fold: the fold that it leaves out, 0 for a formula; None: none.
+        seconds: the time that it has.
+        share: the share of the rows; None: all that are not left out.
+        rung: the number of its comparison; None: it is of none.
+        start: the number of the trial whose weights it begins with; None: they are drawn.
+        steps: its steps at most; None: those of its candidate, or twice those of `start` if these are more.
+        stop_at: the step at which it ends, whatever its validation loss is; None: it has that of the best step.
+        seed: what is added to the seed; with another one than 0 it does not judge its candidate.
+        of_answer: whether it is one of the last trials, of which the answer is made.
+    """
+
+    candidate: str
+    changes: Mapping[str, int]
+    fold: int | None
+    seconds: float
+    share: float | None = None
+    rung: int | None = None
+    start: int | None = None
+    steps: int | None = None
+    stop_at: int | None = None
+    seed: int = 0
+    of_answer: bool = False
+
+
+class Trial(NamedTuple):
+    """A trial as a process gets it.
+
+    Attributes:
+        settings: the settings of its run.
+        seconds: the time that it has, with its set-up.
+        start: the result whose weights it begins with; None: they are drawn.
+        slowness: the time of a step by the gradient over what `Member.work` expects.
+        plans_steps: whether a method by the gradient has as many steps as should fit into its time.
+    """
+
+    settings: Settings
+    seconds: float
+    start: "Result | None" = None
+    slowness: float = 1.0
+    plans_steps: bool = True
+
+
+@dataclass(frozen=True, eq=False)
+class Result:
+    """The network of a trial that has ended, its curve, and its errors in rows that it has not seen.
+
+    Attributes:
+        history: the figures of `history.csv` at the end of each block, and `seconds`, (K,); of a trial that began with
+            the weights of another one, those of that one come first.
+        best: the place of its best weights in the history.
+        weights: these weights.
+        rows: the number of its training points.
+        left_out: the rows of the table that it was not trained on, (n,).
+        validated: whether they were for its validation, (n,), and not unused or for the test.
+        residuals: the errors there, (n, P + P D), values first; a label that is not known counts as 0.
+        seconds: the seconds of its own training.
+        total: the same with the set-up.
+        steps: the number of its own steps.
+        end: what has ended it: its number of steps, its time, or that nothing changed.
+        slowness: the time of a step over what `Member.work` expects.
+        switched_on: the first step with a positive lambda_d, or `NEVER`.
+        failure: why there is no network; empty: there is one.
+    """
+
+    history: Mapping[str, Floats] = field(default_factory=dict)
+    best: int = 0
+    weights: Mapping[str, Tensor] = field(default_factory=dict)
+    rows: int = 0
+    left_out: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, np.int64))
+    validated: NDArray[np.bool_] = field(default_factory=lambda: np.zeros(0, bool))
+    residuals: Floats = field(default_factory=lambda: np.zeros((0, 0)))
+    seconds: float = 0.0
+    total: float = 0.0
+    steps: int = 0
+    end: Literal["steps", "time", "rest"] = "rest"
+    slowness: float = 1.0
+    switched_on: int = NEVER
+    failure: str = ""
+
+    def metric(self, name: str) -> float | None:
+        """Return a figure of the best weights; None: it is not known."""
+        column = self.history.get(name)
+        return None if column is None or not math.isfinite(column[self.best]) else float(column[self.best])
+
+    @cached_property
+    def errors(self) -> Floats:
+        """The error after each block, (K,): the geometric mean of those of values and derivatives, or the known one."""
+        both = np.stack([self.history[name] for name in ERRORS])
+        with np.errstate(divide="ignore"):
+            mean = np.nansum(np.log(both), axis=0) / np.maximum((~np.isnan(both)).sum(axis=0), 1)
+        return np.where(np.isnan(both).all(axis=0), np.inf, np.exp(mean))
+
+    @property
+    def error(self) -> float:
+        """The error of the best weights."""
+        return float(self.errors[self.best])
+
+    @property
+    def best_step(self) -> int:
+        """The step of the best weights, counted from drawn ones."""
+        return int(self.history["step"][self.best])
+
+    @property
+    def pace(self) -> float:
+        """The seconds of one of its steps."""
+        return self.seconds / max(self.steps, 1)
+
+    @property
+    def loss(self) -> float:
+        """The root of its loss on the training points."""
+        return math.sqrt(self.metric(TRAIN_LOSS) or 0.0)
+
+    @property
+    def lacks_rows(self) -> bool:
+        """True if the held-out loss is much larger than the training loss: more rows help, not only more steps."""
+        return (self.metric(VAL_LOSS) or 0.0) > LACKS_ROWS_RATIO * max(self.loss**2, 1e-100)
+
+
+class Publication(NamedTuple):
+    """A network of the answer, which becomes a run.
+
+    Attributes:
+        settings: the settings of the run.
+        result: its network.
+        directory: the directory of the run.
+        overrides: its overrides.
+        options: the option of each group of its configuration.
+    """
+
+    settings: Settings
+    result: Result
+    directory: str
+    overrides: Sequence[str]
+    options: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class _Plain:
+    """The numbers of a file, as they are checked."""
+
+    number: int
+    ended: float
+    move: Move
+    best: int
+    rows: int
+    seconds: float
+    total: float
+    steps: int
+    end: Literal["steps", "time", "rest"]
+    slowness: float
+    switched_on: int
+    failure: str
+
+
+def write_trial(search: Path, number: int, move: Move, result: Result, ended: float) -> None:
+    """Write the file of a trial into the directory of a search.
+
+    Args:
+        search: the directory.
+        number: the number of the trial.
+        move: how it was planned.
+        result: its result.
+        ended: the seconds of the search when it ended.
+    """
+    scalars = {name: getattr(result, name) for name in _Plain.__annotations__ if hasattr(result, name)}
+    plain = _Plain(number=number, ended=ended, move=move, **scalars)
+    arrays = {f"history/{name}": column for name, column in result.history.items()}
+    arrays |= {name: getattr(result, name) for name in ("left_out", "validated", "residuals")}
+    content = {"state_dict": dict(result.weights), "arrays": {k: torch.from_numpy(x) for k, x in arrays.items()}}
+    (search / _FOLDER).mkdir(exist_ok=True)
+    numbers = asdict(plain) | {"move": move._asdict() | {"changes": dict(move.changes)}}
+    write(search / _FOLDER / f"{number}.pt", serialise({**content, "configuration": numbers}))
+
+
+def read_trials(search: Path) -> dict[int, tuple[Move, Result, float]]:
+    """Return the trials of a search that have ended, by their numbers, and the seconds when they did.
+
+    Raises:
+        ConfigurationError: a file is damaged.
+    """
+    files = [path for path in search.glob(f"{_FOLDER}/*.pt") if path.stem.isdecimal()]
+    return {int(path.stem): _read(path) for path in sorted(files, key=lambda path: int(path.stem))}
+
+
+def _read(path: Path) -> tuple[Move, Result, float]:
+    content: Any = read_checkpoint(path)
+    try:
+        plain = TypeAdapter(_Plain).validate_python(content["configuration"])
+        arrays: dict[str, Any] = {name: tensor.numpy() for name, tensor in content["arrays"].items()}
+        history = {name.removeprefix("history/"): arrays.pop(name) for name in [*arrays] if name.startswith("history/")}
+        numbers = {name: value for name, value in vars(plain).items() if name not in ("number", "ended", "move")}
+        result = Result(history=history, weights=content["state_dict"], **arrays, **numbers)
+        if not result.failure and not 0 <= result.best < len(result.errors) == len(history["step"]):
+            raise ValueError("its best weights have no place in the history")
+        return plain.move, result, plain.ended
+    except (ValidationError, LookupError, TypeError, ValueError, AttributeError) as error:
+        raise ConfigurationError(f"{path} does not hold a trial ({type(error).__name__})") from error
