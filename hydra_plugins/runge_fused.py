@@ -17,12 +17,11 @@ class FusedLauncher(Launcher):
 
     Attributes:
         settings: the content of `runge.sweeps.slurm.LauncherSettings`.
-        quiet: true shows no progress.
         failures: messages of runs whose own directories could not be written to, by their directories.
     """
 
     def __init__(self, **settings: Any) -> None:
-        self.settings, self.quiet, self.failures = _plain(settings), False, dict[str, str]()
+        self.settings, self.failures = _plain(settings), dict[str, str]()
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
         """Keep what the jobs need."""
@@ -34,7 +33,7 @@ class FusedLauncher(Launcher):
         """Run a batch of jobs for any sweeper."""
         from runge.sweeps.launch import launch
 
-        return launch(self.command, self.settings, job_overrides, initial_job_idx, self.failures, self.quiet)
+        return launch(self.command, self.settings, job_overrides, initial_job_idx, self.failures)
 
 
 class LoopSweeper(Sweeper):
@@ -68,8 +67,6 @@ class LoopSweeper(Sweeper):
             search(command)
             return
         policy = policy_of(command)
-        if fused:
-            fused.quiet = policy.displays
         sweep(policy, command, self._launcher.launch, fused.failures if fused else {})
 
 

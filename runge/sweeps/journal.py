@@ -1,7 +1,6 @@
 """The journal of a sweep: its batches of runs, their results, and when they ended."""
 
 import json
-import math
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -22,11 +21,9 @@ class Batch(NamedTuple):
 
     Attributes:
         jobs: the overrides of each.
-        until: the seconds since the beginning of the sweep after which no run is waited for.
     """
 
     jobs: Sequence[Sequence[str]]
-    until: float = math.inf
 
 
 class EndedRun(NamedTuple):

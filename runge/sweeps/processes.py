@@ -73,9 +73,8 @@ def run_tasks(
             interruption.check()
     finally:
         interruption.obey()
-        over = interruption.time_is_over  # then nothing of them is kept
         for _, process in busy.values():
-            process.kill() if over else process.terminate()
+            process.terminate()
         for connection, (_, process) in busy.items():
             while process.is_alive():  # it cannot end before its messages are read
                 if connection.poll(0.05):

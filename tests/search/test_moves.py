@@ -4,7 +4,8 @@ import math
 
 import pytest
 
-from runge.search.moves import compare, conclude, entrants, improve, improved_until, next_moves, shares_of
+from runge.search.moves import compare, entrants, improve, next_moves, shares_of
+from runge.search.refits import conclude, improved_until
 from runge.search.state import expected_error
 from tests.search.made_up import candidate, play, result, state, trained
 
