@@ -164,17 +164,15 @@ def larger(state: State, seconds: float) -> list[Candidate]:
 def reseeded(state: State, seconds: float) -> list[Candidate]:
     """Train the best candidate of a table with further seeds, until a second seed has found the same minimum.
 
-    They have the time that the networks of the answer leave. Fixed neurons have one minimum.
+    There must be time for as many steps as it has had, and as many again. Fixed neurons have one minimum.
     """
     best, conditions = state.ranked[0], state.conditions
     same = [x for x in state.standings.values() if x.candidate.kind == best.candidate.kind]
     equal = sum(x.error <= SAME_MINIMUM_FACTOR * best.error for x in same)
-    if not conditions.of_table or best.candidate.has_fixed_neurons or equal > 1 or "seed" in conditions.fixed:
+    if not conditions.of_table or best.candidate.has_fixed_neurons or equal > 1:
         return []
     count = min(-(-conditions.cores // conditions.judges), RESTARTS + 1 - len(same))
-    # They also have steps after their best ones.
-    runs = conditions.seeds * (conditions.crossed + 1) + 2 * count * conditions.judges
-    if not best.may_gain and runs * seconds_of(state, best) > state.left() * conditions.cores:
+    if 2 * count * conditions.judges * seconds_of(state, best) > seconds * conditions.cores:
         return []
     first = state.standings[best.candidate.kind].candidate
     numbers = [first.settings.seed.seed + conditions.seeds * (len(same) + i) for i in range(count)]
