@@ -28,7 +28,6 @@ from runge.search.constants import (
     PROMOTION_RATIO,
     RESTARTS,
     SAME_MINIMUM_FACTOR,
-    START_UP_SECONDS,
     WIDER_COST,
 )
 from runge.search.paces import seconds_of, share_for
@@ -88,8 +87,8 @@ def compare(state: State) -> tuple[Sequence[Move], str] | None:
     """Return the trials of the next comparison; None: there is none, or one is running."""
     conditions, shares = state.conditions, shares_of(state)
     begun = {(state.candidate_of(x).name, x.fold, x.rung) for x in state.moves.values()}
-    until = COMPARISON_SHARE * conditions.end
-    left = until - max(state.now, START_UP_SECONDS if not state.results else 0.0)
+    first = min((move.at for move in state.moves.values()), default=state.now)
+    left = state.left(first + COMPARISON_SHARE * (conditions.end - first))
     if state.winner or any(move.rung is None for move in state.moves.values()):
         return None
     for rung, share in enumerate(shares):

@@ -1,16 +1,16 @@
 """Trials of a search: what is to be trained, as settings, and what is left of it, as plain data, also in files."""
 
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import field, fields
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
-from pydantic import TypeAdapter, ValidationError
+from pydantic import ConfigDict, TypeAdapter
+from pydantic.dataclasses import dataclass
 from torch import Tensor
 
 from runge.configuration.errors import ConfigurationError
@@ -43,6 +43,7 @@ class Move(NamedTuple):
         stop_at: the step at which it ends, whatever its validation loss is; None: it has that of the best step.
         seed: what is added to the seed; with another one than 0 it does not judge its candidate.
         of_answer: whether it is one of the last trials, of which the answer is made.
+        at: the seconds of the search when it began.
     """
 
     candidate: str
@@ -56,6 +57,7 @@ class Move(NamedTuple):
     stop_at: int | None = None
     seed: int = 0
     of_answer: bool = False
+    at: float = 0.0
 
 
 class Trial(NamedTuple):
@@ -76,7 +78,7 @@ class Trial(NamedTuple):
     plans_steps: bool = True
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, config=ConfigDict(strict=True, arbitrary_types_allowed=True))
 class Result:
     """The network of a trial that has ended, its curve, and its errors in rows that it has not seen.
 
@@ -98,13 +100,13 @@ class Result:
         failure: why there is no network; empty: there is one.
     """
 
-    history: Mapping[str, Floats] = field(default_factory=dict)
+    history: Mapping[str, np.ndarray] = field(default_factory=dict)
     best: int = 0
     weights: Mapping[str, Tensor] = field(default_factory=dict)
     rows: int = 0
-    left_out: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, np.int64))
-    validated: NDArray[np.bool_] = field(default_factory=lambda: np.zeros(0, bool))
-    residuals: Floats = field(default_factory=lambda: np.zeros((0, 0)))
+    left_out: np.ndarray = field(default_factory=lambda: np.zeros(0, int))
+    validated: np.ndarray = field(default_factory=lambda: np.zeros(0, bool))
+    residuals: np.ndarray = field(default_factory=lambda: np.zeros((0, 0)))
     seconds: float = 0.0
     total: float = 0.0
     steps: int = 0
@@ -170,24 +172,6 @@ class Publication(NamedTuple):
     options: Mapping[str, str]
 
 
-@dataclass(frozen=True)
-class _Plain:
-    """The numbers of a file, as they are checked."""
-
-    number: int
-    ended: float
-    move: Move
-    best: int
-    rows: int
-    seconds: float
-    total: float
-    steps: int
-    end: Literal["steps", "time", "rest"]
-    slowness: float
-    switched_on: int
-    failure: str
-
-
 def write_trial(search: Path, number: int, move: Move, result: Result, ended: float) -> None:
     """Write the file of a trial into the directory of a search.
 
@@ -198,14 +182,12 @@ def write_trial(search: Path, number: int, move: Move, result: Result, ended: fl
         result: its result.
         ended: the seconds of the search when it ended.
     """
-    scalars = {name: getattr(result, name) for name in _Plain.__annotations__ if hasattr(result, name)}
-    plain = _Plain(number=number, ended=ended, move=move, **scalars)
-    arrays = {f"history/{name}": column for name, column in result.history.items()}
-    arrays |= {name: getattr(result, name) for name in ("left_out", "validated", "residuals")}
-    content = {"state_dict": dict(result.weights), "arrays": {k: torch.from_numpy(x) for k, x in arrays.items()}}
+    values = {one.name: getattr(result, one.name) for one in fields(result) if one.name != "weights"}
+    content = {name: _converted(value, np.ndarray, torch.from_numpy) for name, value in values.items()}
+    plain = {"move": move._asdict() | {"changes": dict(move.changes)}, "ended": ended, "result": content}
     (search / _FOLDER).mkdir(exist_ok=True)
-    numbers = asdict(plain) | {"move": move._asdict() | {"changes": dict(move.changes)}}
-    write(search / _FOLDER / f"{number}.pt", serialise({**content, "configuration": numbers}))
+    checkpoint = {"state_dict": dict(result.weights), "configuration": plain}
+    write(search / _FOLDER / f"{number}.pt", serialise(checkpoint))
 
 
 def read_trials(search: Path) -> dict[int, tuple[Move, Result, float]]:
@@ -221,13 +203,18 @@ def read_trials(search: Path) -> dict[int, tuple[Move, Result, float]]:
 def _read(path: Path) -> tuple[Move, Result, float]:
     content: Any = read_checkpoint(path)
     try:
-        plain = TypeAdapter(_Plain).validate_python(content["configuration"])
-        arrays: dict[str, Any] = {name: tensor.numpy() for name, tensor in content["arrays"].items()}
-        history = {name.removeprefix("history/"): arrays.pop(name) for name in [*arrays] if name.startswith("history/")}
-        numbers = {name: value for name, value in vars(plain).items() if name not in ("number", "ended", "move")}
-        result = Result(history=history, weights=content["state_dict"], **arrays, **numbers)
-        if not result.failure and not 0 <= result.best < len(result.errors) == len(history["step"]):
+        plain = content["configuration"]
+        arrays = {name: _converted(value, Tensor, Tensor.numpy) for name, value in plain["result"].items()}
+        result = Result(**arrays | {"weights": content["state_dict"]})
+        if not result.failure and not 0 <= result.best < len(result.errors) == len(result.history["step"]):
             raise ValueError("its best weights have no place in the history")
-        return plain.move, result, plain.ended
-    except (ValidationError, LookupError, TypeError, ValueError, AttributeError) as error:
+        return TypeAdapter(Move).validate_python(plain["move"]), result, float(plain["ended"])
+    except (LookupError, TypeError, ValueError, AttributeError) as error:
         raise ConfigurationError(f"{path} does not hold a trial ({type(error).__name__})") from error
+
+
+def _converted(value: Any, kind: type, convert: Callable[[Any], Any]) -> Any:
+    """Return a value, or a mapping of values, with the objects of a class converted."""
+    if isinstance(value, Mapping):
+        return {name: _converted(entry, kind, convert) for name, entry in value.items()}
+    return convert(value) if isinstance(value, kind) else value

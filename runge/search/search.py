@@ -212,6 +212,7 @@ class Search:
         number = max(self.state.moves, default=-1) + 1
         most = PATIENCE_FACTOR * move.seconds + PATIENCE_SECONDS
         left = self.state.conditions.timeout - self.seconds
+        move = move._replace(at=self.seconds)
         workers.submit(number, self.state.trial(move), math.inf if patient else time.monotonic() + min(most, left))
         self.state = merge(self.state, {number: move}, {}, self.seconds)
 

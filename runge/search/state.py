@@ -25,6 +25,7 @@ from runge.search.constants import (
     REPORT_SHARE,
     SET_UP_SECONDS,
     SLOWNESS_AT_FIRST,
+    UNKNOWN_SLOPE,
 )
 from runge.search.results import Move, Result, Trial
 
@@ -38,6 +39,8 @@ def expected_error(result: Result, factor: float = math.inf) -> float:
 
     .. math:: E(c T) = E(T) \, c^{-s}, \quad s = \log_2 \frac{E(T / 2)}{E(T)}.
 
+    If there is no error in the first half of the time, the power is `UNKNOWN_SLOPE`.
+
     Args:
         result: the result.
         factor: the multiple c, of which no more than `LOOK_AHEAD` counts.
@@ -45,9 +48,8 @@ def expected_error(result: Result, factor: float = math.inf) -> float:
     seconds, least = result.history["seconds"], np.minimum.accumulate(result.errors)
     after = int(np.searchsorted(seconds, seconds[-1] / 2, side="right"))
     half, last = least[max(after - 1, 0)], least[-1]
-    if result.end == "rest" or not (math.isfinite(half) and 0 < last < half):
-        return result.error
-    return result.error * min(factor, LOOK_AHEAD) ** -min(math.log2(half / last), MOST_SLOPE)
+    slope = math.log2(half / last) if after and math.isfinite(half) and last > 0 else UNKNOWN_SLOPE
+    return result.error * min(factor, LOOK_AHEAD) ** -min(slope * (result.end != "rest"), MOST_SLOPE)
 
 
 class Conditions(NamedTuple):

@@ -81,7 +81,7 @@ def play(before, curve):
                 if not moves:
                     break
                 queue, lines = list(moves), [*lines, f"{now:.0f} s: {why}"]
-            move, number = queue.pop(0), len(before.moves)
+            move, number = queue.pop(0)._replace(at=now), len(before.moves)
             one = curve(before, move)
             heapq.heappush(running, (now + one.total, number, one))
             before = merge(before, {number: move}, {}, now)

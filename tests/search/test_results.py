@@ -75,6 +75,7 @@ def test_the_file_of_a_trial_has_all_of_it(tmp_path):
         validated=np.array([True, False]),
         residuals=np.array([[1.0, math.nan], [2.0, 3.0]]),
     )
+    assert one.error == 1.0  # which it keeps
     move = Move("a", {"model.width": 32}, None, 1.5, 0.25, start=3, seed=1, of_answer=True)
     write_trial(tmp_path, 7, move, one, 12.5)
     write_trial(tmp_path, 11, move, Result(failure="it has failed"), 13.5)
@@ -91,8 +92,15 @@ def test_the_file_of_a_trial_has_all_of_it(tmp_path):
             np.testing.assert_array_equal(getattr(read_back, name), value)
     path = tmp_path / "trials" / "7.pt"
     content = torch.load(path, weights_only=True)
-    for wrong in ({"best": 5}, {"seconds": "x"}, {"move": {}}, {"end": "never"}):
-        torch.save(content | {"configuration": content["configuration"] | wrong}, path)
+    plain = content["configuration"]
+    for wrong in (
+        {"result": plain["result"] | {"best": 5}},
+        {"result": plain["result"] | {"seconds": "x"}},
+        {"result": plain["result"] | {"history": {}}},
+        {"move": {}},
+        {"ended": None},
+    ):
+        torch.save(content | {"configuration": plain | wrong}, path)
         with pytest.raises(ConfigurationError, match=r"7\.pt does not hold a trial"):
             read_trials(tmp_path)
 
