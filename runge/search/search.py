@@ -13,7 +13,7 @@ from typing import Any
 
 from runge.composing.command import SweepCommand
 from runge.composing.composition import options_of
-from runge.configuration.errors import RunError, describe
+from runge.configuration.errors import ConfigurationError, RunError, describe
 from runge.configuration.objects import build
 from runge.configuration.validation import Count, Positive, checked
 from runge.function.ensemble import write_answer
@@ -100,6 +100,10 @@ class Search:
     def __init__(self, command: SweepCommand) -> None:
         self._command, self._directory = command, command.directory
         self._settings = build("search", command.search_settings, SearchSettings)
+        if (cluster := command.config.hydra.launcher.get("cluster")) != "local":
+            got = cluster or command.config.hydra.launcher._target_
+            rule = "must be local with search=best, which trains in processes of its own"
+            raise ConfigurationError(f"hydra.launcher.cluster: {rule}; got {got}")
         factory = CandidateFactory(command)
         listed = self._settings.tables if factory.of_table else self._settings.formulas
         candidates, self._left_out, member = factory.compose(listed)
