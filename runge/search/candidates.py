@@ -9,11 +9,12 @@ from runge.configuration.command_line import key_of, overrides_of
 from runge.configuration.errors import ConfigurationError
 from runge.data.channels import Channels
 from runge.data.rows import Rows
+from runge.data.table import Table
 from runge.labels.wrong_columns import describe_wrong_columns, without_wrong_columns
 from runge.training.member import Member
 from runge.training.settings import Settings
 
-__all__ = ["Candidate", "CandidateFactory", "without_equal"]
+__all__ = ["Candidate", "CandidateFactory", "overrides_of_run", "settings_of_run", "without_equal"]
 
 _METHODS = {
     "LevenbergMarquardt": "Levenberg-Marquardt",
@@ -99,6 +100,27 @@ class Candidate:
             points = {"data.n_train": 2 * data["n_train"]}
             changes = [points | wider if self.has_fixed_neurons else points]
         return [self.varied(change) for change in changes if not change.keys() & fixed.keys()]
+
+
+def settings_of_run(settings: Settings, seconds: float, steps: int) -> Settings:
+    """Return the settings of the run that a trial becomes, which has the time and the steps of all of its trainings."""
+    trainer = settings.trainer
+    most = steps if settings.optimizer.by_gradient else max(steps, trainer.max_steps)
+    return replace(settings, trainer=replace(trainer, max_steps=most, max_seconds=max(seconds, 1e-3)))
+
+
+def overrides_of_run(overrides: Sequence[str], settings: Settings) -> list[str]:
+    """Return the overrides of such a run, given those of the command that cross-validates its candidate."""
+    data, trainer = settings.data, settings.trainer
+    values: dict[str, object] = {"seed": settings.seed.seed, "trainer.max_steps": trainer.max_steps}
+    values |= {} if trainer.stop_at is None else {"trainer.stop_at": trainer.stop_at}
+    values["trainer.max_seconds"] = f"{trainer.max_seconds:.3g}"
+    if isinstance(data, Table):
+        share = data.split.get("train")
+        values |= {} if share is None else {"data.split.train": f"{share:.6g}"}
+        of_all = {"data.folds": "null", "data.split.val": 0, "data.seed": data.seed}
+        values |= of_all if data.folds is None else {"data.fold": data.fold}
+    return [*(x for x in overrides if key_of(x) not in values), *overrides_of(values)]
 
 
 def without_equal(candidates: Sequence[Candidate], channels: Channels) -> tuple[list[Candidate], list[str]]:

@@ -22,7 +22,7 @@ from runge.metrics import ERRORS
 from runge.records.directories import MULTIRUN, discard_sweep, refuse_links
 from runge.records.files import discard, locked, write
 from runge.search.answer import Answer, agreeing, refits
-from runge.search.candidates import CandidateFactory, without_equal
+from runge.search.candidates import CandidateFactory, overrides_of_run, settings_of_run, without_equal
 from runge.search.constants import PATIENCE_FACTOR, PATIENCE_SECONDS
 from runge.search.display import Display
 from runge.search.judging import SearchTable
@@ -168,13 +168,17 @@ class Search:
                 stopped = error
                 interruption.settle()
                 workers.end_calls()
-            if self.state.ranked:
-                self._leave(workers, self._write_answer(workers))
+            answer = self._write_answer(workers) if self.state.ranked else None
+        if answer is not None:
+            board = leaderboard(self.state, self.table, answer, self._directory, self._left_out, self._wrong)
+            replace(board, promotions=self.promotions).write(self._directory)
         if stopped:
             raise interrupted(self._so_far(), self._directory) from stopped
         if not self.state.ranked:
             failures = "; ".join(f"{name}: {x.failure}" for name, x in self.state.standings.items())
             raise RunError(f"search: no candidate could be trained ({failures})")
+        if self._settings.compare:
+            compare(self._directory, {}, self._command.quiet)
 
     def _resume(self) -> None:
         """Continue with the trials that have ended."""
@@ -248,8 +252,10 @@ class Search:
         for place, (network, path) in enumerate(zip(networks, paths, strict=True)):
             candidate = self.state.candidate_of(network.move)
             options = options_of(self._command.compose(candidate.overrides, place).hydra)
-            settings = self.state.trial(network.move).settings
-            calls[place] = Publication(settings, network.result, str(path), candidate.overrides, options)
+            settings, result = self.state.trial(network.move).settings, network.result
+            settings = settings_of_run(settings, network.move.seconds, int(result.history["step"][-1]))
+            overrides = overrides_of_run(candidate.overrides, settings)
+            calls[place] = Publication(settings, result, str(path), overrides, options)
         while calls or workers.busy:
             while calls and workers.busy < workers.count:
                 place = min(calls)
@@ -258,13 +264,6 @@ class Search:
                 if isinstance(value, Exception):
                     raise RunError(f"{paths[place]}: the run of the answer cannot be written: {value}")
         return paths
-
-    def _leave(self, workers: Workers, answer: Answer) -> None:
-        """Write the leaderboard and the report."""
-        board = leaderboard(self.state, self.table, answer, self._directory, self._left_out, self._wrong)
-        replace(board, promotions=self.promotions).write(self._directory)
-        if self._settings.compare:
-            compare(self._directory, {}, self._command.quiet)
 
     def _say(self, line: str) -> None:
         """Show what is trained next, and keep it for the leaderboard."""

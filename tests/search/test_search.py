@@ -17,7 +17,7 @@ from runge.search.results import Move, read_trials
 from runge.search.search import Search
 from runge.training.member import Member
 from tests.comparison.pages import numbers
-from tests.conftest import command, interrupted_at
+from tests.conftest import command, compose, interrupted_at
 from tests.refusals import check_refusal, refuses
 from tests.sweeps.commands import TINY_SEARCH
 from tests.sweeps.policies.made_up import read_command
@@ -166,6 +166,9 @@ def test_the_networks_of_the_answer_are_runs_with_their_curves(shared, trained):
         for name in ("val/nrmse_f", "val/nrmse_df", "val/loss"):
             assert metrics[name] == pytest.approx(result.metric(name), rel=1e-6)
         assert run.read_state().status == "finished"
+        settings, overrides, _ = run.read_configuration()
+        composed = compose(*overrides, "data.file=" + settings["data"]["file"])
+        assert {**composed, "trainer": settings["trainer"]} == {**settings, "trainer": settings["trainer"]}
         assert any(run.tensorboard.rglob("events*"))
         rows = rows_of(run)[0]
         errors = runge.load(run.path)(rows.x[result.left_out]) - rows.y[result.left_out, 0]
