@@ -109,11 +109,14 @@ class UnseenErrors(NamedTuple):
         return cls(rows, [split.train.tobytes() for split in splits], groups)
 
     @classmethod
-    def of_errors(cls, rows: Rows, unseen: Sequence[tuple[np.ndarray, np.ndarray, np.ndarray]]) -> "UnseenErrors":
+    def of_errors(
+        cls, rows: Rows, trained: Sequence[bytes], unseen: Sequence[tuple[np.ndarray, np.ndarray, np.ndarray]]
+    ) -> "UnseenErrors":
         """Return known errors of M networks.
 
         Args:
             rows: the table.
+            trained: something equal for networks that were trained on the same rows, M times.
             unseen: of each network the rows that it was trained without, (n,), ascending; whether they were for its
                 validation, (n,); and its errors there, (n, P + P D), where a label that is not known counts as 0.
         """
@@ -124,7 +127,7 @@ class UnseenErrors(NamedTuple):
         for places, members, validated in _patterns(uses):
             errors = [unseen[member][2][np.searchsorted(unseen[member][0], places)] for member in members]
             groups.append(UnseenRows(places, members, validated, torch.from_numpy(np.stack(errors))))
-        return cls(rows, [places.tobytes() for places, *_ in unseen], groups)
+        return cls(rows, list(trained), groups)
 
     def mean(self, members: Sequence[int], validated: bool) -> np.ndarray:
         """Return the mean error of some of the networks at each row that they have not seen, (n, P + P D).

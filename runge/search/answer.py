@@ -101,4 +101,5 @@ def _unseen(rows: Rows, networks: Sequence[Network]) -> "UnseenErrors":
     from runge.function.residuals import UnseenErrors  # late, as torch is
 
     results = [network.result for network in networks]
-    return UnseenErrors.of_errors(rows, [(x.left_out, x.validated, x.residuals) for x in results])
+    trained = [repr((network.move.fold, network.result.rows)).encode() for network in networks]
+    return UnseenErrors.of_errors(rows, trained, [(x.left_out, x.validated, x.residuals) for x in results])

@@ -1,8 +1,9 @@
 """The candidates of a search, each the settings of a run; and what the command's overrides make of the listed ones."""
 
 from collections.abc import Mapping, Sequence
+from collections.abc import Set as AbstractSet
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
-from typing import Any
 
 from runge.composing.command import SweepCommand
 from runge.configuration.command_line import key_of, overrides_of
@@ -87,11 +88,14 @@ class Candidate:
         """Return a variation, whose name says what it is; for the exceptions see `having`."""
         return replace(self.having(changes), changes={**self.changes, **changes})
 
-    def larger(self, fixed: Mapping[str, Any]) -> "list[Candidate]":
+    def larger(self, fixed: AbstractSet[str]) -> "list[Candidate]":
         """Return it with twice the width and with a further layer; or, of a formula, with more points.
 
         Args:
             fixed: the keys that the command has set.
+
+        Returns:
+            Those that are allowed.
         """
         model, data = self.settings.model, self.settings.configuration["data"]
         wider, deeper = {"model.width": 2 * model.width}, {"model.depth": model.depth + 1}
@@ -99,7 +103,12 @@ class Candidate:
         if "n_train" in data:
             points = {"data.n_train": 2 * data["n_train"]}
             changes = [points | wider if self.has_fixed_neurons else points]
-        return [self.varied(change) for change in changes if not change.keys() & fixed.keys()]
+        candidates = list[Candidate]()
+        for change in changes:
+            if not change.keys() & fixed:
+                with suppress(ValueError):  # a larger network is not allowed
+                    candidates.append(self.varied(change))
+        return candidates
 
 
 def settings_of_run(settings: Settings, seconds: float, steps: int) -> Settings:

@@ -15,7 +15,6 @@ References:
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
 
 from runge.search.candidates import Candidate
 from runge.search.constants import (
@@ -154,9 +153,7 @@ def larger(state: State, seconds: float) -> list[Candidate]:
         runs = conditions.judges + (conditions.crossed if conditions.of_table else 0)
         if runs * WIDER_COST * best.seconds > state.left() * conditions.cores:
             return []
-    varied = list[Candidate]()
-    with suppress(ValueError):  # a larger network is not allowed
-        varied = state.standings[best.candidate.kind].candidate.larger(dict.fromkeys(conditions.fixed))
+    varied = state.standings[best.candidate.kind].candidate.larger(conditions.fixed)
     return [x for x in varied if x.name not in state.standings]
 
 
@@ -232,11 +229,8 @@ def _improving(state: State, best: Standing, candidate: Candidate, fold: int, se
     """Return a trial that improves a candidate, or a new one in as many steps as the best one has had."""
     move = _judged(state, candidate, fold, seconds)
     if candidate.name not in state.standings:
-        start = (
-            best.in_order[0].number if not state.conditions.of_table and "data.n_train" in candidate.changes else None
-        )
-        if candidate.has_fixed_neurons:
-            start = None
+        has_more_points = "data.n_train" in candidate.changes and not candidate.has_fixed_neurons
+        start = best.in_order[0].number if has_more_points else None
         steps = max(candidate.settings.trainer.max_steps, int(best.results[0].history["step"][-1]))
         return move._replace(start=start, steps=None if candidate.by_gradient else steps)
     if candidate.by_gradient or move.start is None:

@@ -69,6 +69,8 @@ class Trial(NamedTuple):
         start: the result whose weights it begins with; None: they are drawn.
         slowness: the time of a step by the gradient over what `Member.work` expects.
         plans_steps: whether a method by the gradient has as many steps as should fit into its time.
+        everywhere: whether its errors are measured in all rows that it is not trained on, and not only in those for
+            validation: of many rows and many trials these would be much memory.
     """
 
     settings: Settings
@@ -76,6 +78,7 @@ class Trial(NamedTuple):
     start: "Result | None" = None
     slowness: float = 1.0
     plans_steps: bool = True
+    everywhere: bool = False
 
 
 @dataclass(frozen=True, eq=False, config=ConfigDict(strict=True, arbitrary_types_allowed=True))
@@ -88,7 +91,7 @@ class Result:
         best: the place of its best weights in the history.
         weights: these weights.
         rows: the number of its training points.
-        left_out: the rows of the table that it was not trained on, (n,).
+        left_out: rows of the table that it was not trained on, (n,), ascending.
         validated: whether they were for its validation, (n,), and not unused or for the test.
         residuals: the errors there, (n, P + P D), values first; a label that is not known counts as 0.
         seconds: the seconds of its own training.

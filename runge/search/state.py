@@ -277,7 +277,8 @@ class State:
         settings = replace(settings, data=data, trainer=trainer, optimizer=optimizer, seed=seeded)
         standing = self.standings.get(candidate.name)
         slowness = standing.slowness if standing else SLOWNESS_AT_FIRST
-        return Trial(settings, move.seconds, start, slowness, "trainer.max_steps" not in fixed)
+        plans_steps = "trainer.max_steps" not in fixed
+        return Trial(settings, move.seconds, start, slowness, plans_steps, everywhere=move.of_answer)
 
     def left(self, until: float | None = None) -> float:
         """Return the seconds until a time; None: until training ends."""

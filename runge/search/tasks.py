@@ -80,7 +80,7 @@ def train_trial(trial: Trial, rows: Rows | None) -> Result:
     own["seconds"] = np.asarray(history.seconds)
     best = history.steps.index(int(module.best_step[0]))
     joined, before = _continued(own, start)
-    left_out, validated, residuals = _residuals(member, module)
+    left_out, validated, residuals = _residuals(member, module, trial.everywhere)
     return Result(
         history=joined,
         best=before + best,
@@ -120,14 +120,14 @@ def _continued(own: Mapping[str, Any], start: Result | None) -> tuple[dict[str, 
     return {name: np.concatenate([earlier[name], (unknown | continued)[name]]) for name in earlier}, before
 
 
-def _residuals(member: Member, module: SobolevModule) -> tuple[Any, Any, Any]:
-    """Return the rows on which a member was not trained, whether they are its validation rows, and its errors there."""
+def _residuals(member: Member, module: SobolevModule, everywhere: bool) -> tuple[Any, Any, Any]:
+    """Return rows on which a member was not trained, whether they are its validation rows, and its errors there."""
     rows = member.rows
     if rows is None:
         none = Result()
         return none.left_out, none.validated, none.residuals
     split = rows.split(member.data_seed.generator("data"))
-    left_out = np.setdiff1d(np.arange(len(rows.x)), split.train)
+    left_out = np.setdiff1d(np.arange(len(rows.x)) if everywhere else split.val, split.train)
     known = replace(rows, y=np.nan_to_num(rows.y), dydx=np.nan_to_num(rows.dydx))  # the spread needs all predictions
     errors = errors_of(Function(module.best).jet, known, left_out)[0] if len(left_out) else torch.zeros(0, 0)
     return left_out, np.isin(left_out, split.val), errors.double().numpy()

@@ -54,8 +54,10 @@ def test_a_trial_continues_with_the_weights_of_the_best_step_of_another_one(tabl
 
 def test_the_residuals_are_those_of_the_rows_that_a_trial_was_not_trained_on(table):
     """With a share of the rows some are neither for training nor for validation."""
-    one = train_trial(trial(share=0.4), table)
-    assert (one.rows, len(one.left_out), one.validated.sum()) == (12, 18, 6)
+    one, every = (train_trial(trial(share=0.4, of_answer=of_answer), table) for of_answer in (False, True))
+    assert (one.rows, len(one.left_out), one.validated.sum()) == (12, 6, 6)
+    assert (every.rows, len(every.left_out), every.validated.sum()) == (12, 18, 6)
+    np.testing.assert_array_equal(every.residuals[every.validated], one.residuals)
     rms = np.sqrt(np.mean(one.residuals[one.validated, 0] ** 2))
     assert rms == pytest.approx(one.metric("val/nrmse_f") * table.y.std(), rel=0.2)  # by that of fewer rows
 

@@ -9,8 +9,9 @@ import pytest
 
 import runge
 from runge.composing.overrides import explain
+from runge.function.loading import load_runs
 from runge.function.outside import OUTSIDE
-from runge.function.residuals import rows_of
+from runge.function.residuals import UnseenErrors, rows_of
 from runge.records.directories import RunDirectory
 from runge.records.leaderboard import read_leaderboard
 from runge.search.results import Move, read_trials
@@ -156,7 +157,7 @@ def test_the_answer_is_one_function_of_the_best(shared, trained):
 def test_the_networks_of_the_answer_are_runs_with_their_curves(shared, trained):
     """All figures that a run has follow from the weights of the trial, and loggers have a row for each block."""
     race = trained(*RACE, share_table(shared), "data.folds=5")[0] / "race"
-    best = board(race)[0]["name"]
+    best, judging = board(race)[0]["name"], []
     for number, entry in enumerate(board(race)[0]["runs"]):
         run = RunDirectory(race / str(entry))
         result = next(result for move, result in trials(race) if (move.candidate, move.fold) == (best, number))
@@ -173,6 +174,12 @@ def test_the_networks_of_the_answer_are_runs_with_their_curves(shared, trained):
         rows = rows_of(run)[0]
         errors = runge.load(run.path)(rows.x[result.left_out]) - rows.y[result.left_out, 0]
         assert errors == pytest.approx(result.residuals[:, 0], abs=1e-6)
+        judging.append(result)
+    networks = load_runs([RunDirectory(race / str(number)) for number in range(len(judging))])
+    unseen = [(result.left_out, result.validated, result.residuals) for result in judging]
+    known = UnseenErrors.of_errors(rows, networks.runs, unseen).mean(range(len(judging)), True)
+    evaluated = UnseenErrors.of(networks.jet, networks.runs, everywhere=False).mean(range(len(judging)), True)
+    np.testing.assert_allclose(known, evaluated, rtol=0, atol=1e-6)
 
 
 @pytest.mark.nightly

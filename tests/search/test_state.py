@@ -45,16 +45,16 @@ def test_the_best_of_all_folds_is_first_and_then_those_that_lack_one():
 
 def test_a_variation_is_named_by_what_it_is():
     one = candidate("mine", "optimizer=levenberg_marquardt", "model.width=64", "model.depth=3")
-    wider, deeper = one.larger({})
+    wider, deeper = one.larger(set())
     assert wider.name == "Levenberg-Marquardt, silu, 3 x 128"
     assert deeper.varied({"seed": 3}).name == "Levenberg-Marquardt, silu, 4 x 64, seed 3"
     assert (one.varied({"seed": 3}).name, one.varied({"seed": 3}).kind) == ("mine, seed 3", "mine")
-    assert [x.name for x in one.larger({"model.width": ""})] == [deeper.name]
+    assert [x.name for x in one.larger({"model.width"})] == [deeper.name]
     assert wider.overrides[-1] == "model.width=128"
     assert "model.width=64" not in wider.overrides
     assert wider.settings.model.width == 128
     fixed = candidate("f", "optimizer=random_features", "loss.lambda_d=0")
-    assert [x.name for x in fixed.larger({})] == ["fixed neurons, learnt scales, sin, 1 x 2400, values alone"]
+    assert [x.name for x in fixed.larger(set())] == ["fixed neurons, learnt scales, sin, 1 x 2400, values alone"]
 
 
 def test_the_settings_of_a_trial_have_its_rows_its_steps_and_the_last_damping():
