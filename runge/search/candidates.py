@@ -56,7 +56,8 @@ class Candidate:
         """The name of the candidate that it is, apart from its seed."""
         if self.changes.keys() <= {"seed"}:
             return self.listed
-        settings, model, method = self.settings, self.settings.model, type(self.settings.optimizer).__name__
+        settings, model = self.settings, self.settings.model
+        method = settings.configuration["optimizer"]["_target_"].rpartition(".")[2]
         parts = [_METHODS.get(method, method), model.activation, f"{model.depth} x {model.width}"]
         parts += [] if settings.loss.lambda_d else ["values alone"]
         return ", ".join([*parts, *[f"{self.changes.get('data.n_train')} points"] * ("data.n_train" in self.changes)])

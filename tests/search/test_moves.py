@@ -203,3 +203,37 @@ def test_a_whole_search_finds_the_candidate_that_is_best_in_the_end_and_gives_it
     assert spent > 0.7 * 2 * last.conditions.end
     assert lines[0] == "0 s: 5 candidates on 200 rows"
     assert last.now == pytest.approx(last.conditions.end, abs=1.5)
+
+
+@pytest.mark.parametrize(
+    ("cores", "judges", "rows"), [(1, 1, 1000), (2, 1, 50_000), (2, 4, 40), (5, 2, 1000), (2, 1, 0)]
+)
+@pytest.mark.parametrize("timeout", [5.0, 60.0])
+def test_any_search_ends_in_time_and_trains_no_network_twice_at_a_time(cores, judges, rows, timeout, draws):
+    """Also if trials fail, or come to rest."""
+    chance, curves = draws(rows + cores), {}
+    methods = candidate("a"), candidate("b"), FIXED, candidate("g", "optimizer=soap")
+
+    def outcome(before, move):
+        first, power = curves.setdefault(
+            before.candidate_of(move).name, (chance.uniform(0.01, 10), chance.choice((0, 1, 2)))
+        )
+        begin = before.results[move.start].history["seconds"][-1] if move.start is not None else 0.0
+        running = [(x.candidate, x.changes, x.fold, x.seed, x.start) for x in before.running]
+        assert (move.candidate, move.changes, move.fold, move.seed, move.start) not in running
+        seconds, how = max(move.seconds - 0.1, 0.3), chance.random()
+        if how < 0.05:
+            return result(failure="it has failed", seconds=seconds)
+        end = "steps" if before.candidate_of(move).has_fixed_neurons else "rest" if how < 0.25 else "time"
+        seconds = seconds if end == "time" else min(seconds / 3, 1.0)
+        errors = [first * (1 + begin + seconds * k / 4) ** -power for k in (1, 2, 3, 4)]
+        one = result(*errors, seconds=seconds, end=end, ratio=chance.choice((1.0, 4.0)), steps=chance.choice((3, 300)))
+        one.history["seconds"][:] += begin
+        return one
+
+    sizes = {"rows": rows, "all_rows": rows, "first_rows": 300.0} if rows else {"rows": 0, "all_rows": 0, "folds": 0}
+    search = state(listed=methods, cores=cores, judges=judges, timeout=timeout, now=2.0, **sizes)
+    last, _ = play(search, outcome)
+    assert last.results.keys() == last.moves.keys()
+    assert last.ranked
+    assert last.now < timeout + 0.5 * len(methods)

@@ -53,6 +53,7 @@ def test_a_variation_is_named_by_what_it_is():
     assert wider.overrides[-1] == "model.width=128"
     assert "model.width=64" not in wider.overrides
     assert wider.settings.model.width == 128
+    assert candidate("s", "optimizer=soap").larger(set())[0].name == "SOAP, silu, 3 x 128"
     fixed = candidate("f", "optimizer=random_features", "loss.lambda_d=0")
     assert [x.name for x in fixed.larger(set())] == ["fixed neurons, learnt scales, sin, 1 x 2400, values alone"]
 
