@@ -18,7 +18,6 @@ from runge.configuration.validation import Floats
 from runge.metrics import ERRORS, TRAIN_LOSS, VAL_LOSS
 from runge.records.checkpoints import read_checkpoint, serialise
 from runge.records.files import write
-from runge.schedules import NEVER
 from runge.search.constants import LACKS_ROWS_RATIO
 from runge.training.settings import Settings
 
@@ -99,7 +98,7 @@ class Result:
         steps: the number of its own steps.
         end: what has ended it: its number of steps, its time, or that nothing changed.
         slowness: the time of a step over what `Member.work` expects.
-        switched_on: the first step with a positive lambda_d, or `NEVER`.
+        switched_on: the first step with a positive lambda_d; None: there is none.
         failure: why there is no network; empty: there is one.
     """
 
@@ -115,7 +114,7 @@ class Result:
     steps: int = 0
     end: Literal["steps", "time", "rest"] = "rest"
     slowness: float = 1.0
-    switched_on: int = NEVER
+    switched_on: int | None = None
     failure: str = ""
 
     def metric(self, name: str) -> float | None:

@@ -1,6 +1,5 @@
 """The work of a process of a search: train trials one after another, and write the runs of the answer."""
 
-import copy
 import gc
 import shutil
 import time
@@ -68,7 +67,7 @@ def train_trial(trial: Trial, rows: Rows | None) -> Result:
         member.settings = replace(member.settings, trainer=trainer)
     stack = prepare([member])
     if start is not None:
-        _adopt(stack.module, start.weights)
+        stack.module.begin_with(start.weights)
     limit = trainer.max_seconds or max(LEAST_RUN_SECONDS, trial.seconds - (time.perf_counter() - began))
     member.settings = replace(member.settings, trainer=replace(trainer, max_seconds=limit))
     stack = replace(stack, history=(history := _Timed()))
@@ -84,7 +83,7 @@ def train_trial(trial: Trial, rows: Rows | None) -> Result:
     return Result(
         history=joined,
         best=before + best,
-        weights={name: x.detach().cpu().clone() for name, x in module.best.saved(0).items()},
+        weights={name: x.detach().cpu().clone() for name, x in module.best.state_dict().items()},
         rows=member.sizes[0],
         left_out=left_out,
         validated=validated,
@@ -94,19 +93,12 @@ def train_trial(trial: Trial, rows: Rows | None) -> Result:
         steps=steps,
         end="steps" if steps >= trainer.steps else "time" if seconds >= USED_TIME_SHARE * limit else "rest",
         slowness=seconds / max(steps, 1) / work,
-        switched_on=int(module.switched_on[0]) if start is None else start.switched_on,
+        switched_on=start.switched_on if start else step if (step := int(module.switched_on[0])) <= steps else None,
     )
 
 
 def _member(settings: Settings, rows: Rows | None) -> Member:
     return Member(settings, rows=None if rows is None else replace(rows, table=settings.data))
-
-
-def _adopt(module: SobolevModule, weights: Mapping[str, Tensor]) -> None:
-    """Give a module the function of a network of the same shape, whose units may differ."""
-    network = copy.deepcopy(module.network)
-    network.load_state_dict(weights)
-    module.network.adopt(0, network)
 
 
 def _continued(own: Mapping[str, Any], start: Result | None) -> tuple[dict[str, Any], int]:
@@ -141,7 +133,8 @@ def publish(publication: Publication, rows: Rows | None) -> Outcome:
     module.best.load_state_dict(result.weights)
     last = {name: float(column[-1]) for name, column in result.history.items()}
     ended = {"step": last["step"], "best_step": result.best_step, "lambda_now": last[LAMBDA_D]}
-    module.set_progress(module.progress._replace(**_filled(module, ended | {"switched_on": result.switched_on})))
+    ended |= {} if result.switched_on is None else {"switched_on": result.switched_on}
+    module.set_progress(module.progress._replace(**_filled(module, ended)))
     shutil.rmtree(run.path, ignore_errors=True)  # of an answer before the search was resumed
     run.path.mkdir()
     run.begin(settings.configuration, overrides, options)

@@ -52,6 +52,17 @@ def test_a_trial_continues_with_the_weights_of_the_best_step_of_another_one(tabl
     assert (short.end, short.steps) == ("time", 1)
 
 
+def test_a_trial_with_an_activation_of_torch_continues_too(table):
+    own = "optimizer=adam", "model.activation=torch.nn.Mish", "model.width=4", "trainer.max_steps=3"
+    one = state(listed=[candidate("a", *own)]).trial(Move("a", {}, 0, 1e5))
+    first = train_trial(one, table)
+    later = train_trial(one._replace(start=first), table)
+    assert later.history["step"].tolist() == [
+        *first.history["step"][: first.best + 1],
+        *first.best_step + np.arange(1, 4),
+    ]
+
+
 def test_the_residuals_are_those_of_the_rows_that_a_trial_was_not_trained_on(table):
     """With a share of the rows some are neither for training nor for validation."""
     one, every = (train_trial(trial(share=0.4, of_answer=of_answer), table) for of_answer in (False, True))
