@@ -1,6 +1,7 @@
 """The answer of a search: its networks as run directories, their intervals, and their errors in rows left out."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -18,21 +19,36 @@ from runge.search.state import Network, Standing
 if TYPE_CHECKING:
     from runge.function.residuals import UnseenErrors
 
-__all__ = ["Answer", "agreeing", "refits"]
+__all__ = ["Answer", "agreeing"]
 
 
 class Answer(NamedTuple):
-    """The networks of the winner.
+    """The networks of the answer, without those that have ended in a worse minimum than others.
+
+    Such a network has a larger loss on its training rows: new weights may have been drawn that are worse than those
+    which have judged the winner.
 
     Attributes:
-        judging: those that judge it, in the order of the folds.
-        refits: those of all rows, of which the answer is the mean; none: it is the mean of those that judge it.
-        further: its further networks that leave out a fold.
+        winner: the winner with its good networks.
+        refits: its good networks of all rows, of which the answer is the mean; none: it is the mean of those that judge
+            it.
     """
 
-    judging: Sequence[Network]
+    winner: Standing
     refits: Sequence[Network] = ()
-    further: Sequence[Network] = ()
+
+    @classmethod
+    def of(cls, best: Standing) -> "Answer":
+        """Return the answer of a winner, whose networks of all rows are to be as good as it is where it is judged."""
+        good = _good(best.in_order)
+        winner = replace(best, by_fold={fold: x for fold, x in best.by_fold.items() if x in good})
+        refits = [x for x in best.refits if x.result.error <= max(winner.error, LOSS_ROUND_OFF)]
+        return cls(winner, [x for x in refits if x in _good([*good, x])])
+
+    @property
+    def judging(self) -> Sequence[Network]:
+        """The networks that judge the winner, in the order of the folds."""
+        return self.winner.in_order
 
     def errors_of(self, rows: Rows) -> tuple[Floats, Floats]:
         """Return mean errors of its networks at rows that they have not seen, (n, P + P D); NaN: not known.
@@ -42,22 +58,17 @@ class Answer(NamedTuple):
             leave out a fold in all rows that they have not seen.
         """
         judging = _unseen(rows, self.judging).mean(range(len(self.judging)), validated=True)
-        every = [*self.judging, *self.further]
+        every = [*self.judging, *self.winner.calibrating]
         return judging, _unseen(rows, every).mean(range(len(every)), validated=False)
 
     def calibrate(self, rows: Rows) -> Calibration:
         """Calibrate intervals by the rows that networks have not seen."""
         calibrating = list[Network]()
         for network in self.judging:
-            further = [x for x in self.further if x.move.fold == network.move.fold]
+            further = [x for x in self.winner.calibrating if x.move.fold == network.move.fold]
             calibrating += _good([network, *further])
         # Only several networks of the same rows have a spread.
         return _unseen(rows, calibrating).calibrate(range(len(calibrating)), local=len(self.refits) > 1)
-
-
-def refits(best: Standing) -> list[Network]:
-    """Return the good networks of all rows of a winner: those at least as good as it is on the rows that judge it."""
-    return _good([x for x in best.refits if x.result.error <= max(best.error, LOSS_ROUND_OFF)])
 
 
 def _good(networks: Sequence[Network]) -> list[Network]:

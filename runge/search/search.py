@@ -21,7 +21,7 @@ from runge.interruption import interruption
 from runge.metrics import ERRORS
 from runge.records.directories import MULTIRUN, discard_sweep, refuse_links
 from runge.records.files import discard, locked, write
-from runge.search.answer import Answer, agreeing, refits
+from runge.search.answer import Answer, agreeing
 from runge.search.candidates import CandidateFactory, overrides_of_run, settings_of_run, without_equal
 from runge.search.constants import PATIENCE_FACTOR, PATIENCE_SECONDS
 from runge.search.display import Display
@@ -233,16 +233,14 @@ class Search:
 
     def _write_answer(self, workers: Workers) -> Answer:
         """Write the runs of the winner's networks, and the answer; return what the leaderboard says of it."""
-        best, table = self.state.ranked[0], self.table
-        judging, whole = best.in_order, refits(best)
-        paths = self._publish(workers, [*judging, *whole])
-        of_judging, of_whole = paths[: len(judging)], paths[len(judging) :]
+        answer, table = Answer.of(self.state.ranked[0]), self.table
+        paths = self._publish(workers, [*answer.judging, *answer.refits])
+        of_judging, of_refits, calibration = paths[: len(answer.judging)], paths[len(answer.judging) :], None
         if table is not None:
-            fits = agreeing(table, best.metric(ERRORS[0]), of_judging, of_whole)
-            whole, of_whole = list(compress(whole, fits)), list(compress(of_whole, fits))
-        answer = Answer(judging, whole, best.calibrating)
-        calibration = None if table is None else answer.calibrate(table.rows)
-        write_answer(self._directory, [path.name for path in of_whole or of_judging], calibration)
+            fits = agreeing(table, answer.winner.metric(ERRORS[0]), of_judging, of_refits)
+            answer, of_refits = answer._replace(refits=[*compress(answer.refits, fits)]), [*compress(of_refits, fits)]
+            calibration = answer.calibrate(table.rows)
+        write_answer(self._directory, [path.name for path in of_refits or of_judging], calibration)
         return answer
 
     def _publish(self, workers: Workers, networks: list[Network]) -> list[Path]:

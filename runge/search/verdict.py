@@ -51,8 +51,7 @@ def leaderboard(
         left_out: the candidates that the command's overrides do not allow, and why.
         wrong: which columns of derivatives contradict the values; empty: none.
     """
-    ranked = state.ranked
-    best = ranked[0]
+    best, ranked = answer.winner, [answer.winner, *state.ranked[1:]]
     late = [x for x in state.standings.values() if not x.by_fold]
     left_out = [*left_out, *(f"{x.name}: {x.failure or 'its time was over before it began'}" for x in late)]
     if table is None:
@@ -117,7 +116,7 @@ def _entry(standing: Standing, errors: Sequence[OutputError], answer: Answer) ->
         else standing.metric(name)
         for name, outputs in zip(ERRORS, judged, strict=True)
     )
-    is_answer, (first, *_) = standing.in_order == answer.judging, standing.results
+    is_answer, (first, *_) = standing is answer.winner, standing.results
     return LeaderboardEntry(
         name=standing.name,
         overrides=public(standing.candidate.overrides),

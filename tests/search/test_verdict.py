@@ -162,5 +162,5 @@ def test_a_candidate_has_the_errors_of_the_outputs_that_are_judged():
     standing = trained(state("c"), "c", one).ranked[0]
     for a, b, expected in ((1.0, 9.0, 5.0), (1.0, None, 1.0), (None, None, 5.0)):
         board = [OutputError("a", a, 1.0, None, None), OutputError("b", b, 1.0, None, None)]
-        entry = verdict._entry(standing, board, Answer(standing.in_order))
+        entry = verdict._entry(standing, board, Answer(standing))
         assert (entry.value, entry.derivative, entry.runs) == (expected, 3.0, [0])
