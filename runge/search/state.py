@@ -160,8 +160,8 @@ class Standing:
 
     @property
     def seconds(self) -> float:
-        """The mean time of the trials of its best networks."""
-        return sum(result.seconds for result in self.results) / max(len(self.by_fold), 1)
+        """The mean time of the training of its best networks, from drawn weights on."""
+        return sum(float(result.history["seconds"][-1]) for result in self.results) / max(len(self.by_fold), 1)
 
     @property
     def may_gain(self) -> bool:
@@ -261,7 +261,8 @@ class State:
         settings, start = candidate.settings, None if move.start is None else self.results[move.start]
         data, trainer, optimizer, seed = settings.data, settings.trainer, settings.optimizer, settings.seed.seed
         if isinstance(data, Table):
-            share = {} if move.share is None or "data.split.train" in fixed else {"train": move.share}
+            is_partial = move.share is not None and "data.split.train" not in fixed
+            share = {"train": float(f"{move.share:.6g}")} if is_partial else {}  # as it is typed
             data = replace(data, fold=move.fold, split={**data.split, **share})
             if move.fold is None:  # all rows; the test rows are those of the folds
                 seed_of_data = Seed.of_data(seed, data.seed, data.folds).seed
