@@ -1,1 +1,1 @@
-"""The policy of `search=best`: its candidates, how they are compared, and the answer."""
+"""The search of `search=best`: its candidates and trials, the rule that says which are next, and the answer."""
