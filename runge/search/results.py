@@ -1,5 +1,6 @@
 """Trials of a search: what is to be trained, as settings, and what is left of it, as plain data, also in files."""
 
+import logging
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import field, fields
@@ -22,6 +23,11 @@ from runge.search.constants import LACKS_ROWS_RATIO
 from runge.training.settings import Settings
 
 __all__ = ["Move", "Publication", "Result", "Trial", "read_trials", "write_trial"]
+
+log = logging.getLogger(__name__)
+
+_VARIED = {"model.width", "model.depth", "data.n_train", "seed"}
+"""The keys in which a candidate may differ from a listed one."""
 
 _FOLDER = "trials"
 """The folder of a search's directory in which each trial that has ended has a file."""
@@ -195,11 +201,16 @@ def write_trial(search: Path, number: int, move: Move, result: Result, ended: fl
 def read_trials(search: Path) -> dict[int, tuple[Move, Result, float]]:
     """Return the trials of a search that have ended, by their numbers, and the seconds when they did.
 
-    Raises:
-        ConfigurationError: a file is damaged.
+    A damaged file is ignored, with a warning: its trial can be trained again.
     """
+    found = dict[int, tuple[Move, Result, float]]()
     files = [path for path in search.glob(f"{_FOLDER}/*.pt") if path.stem.isdecimal()]
-    return {int(path.stem): _read(path) for path in sorted(files, key=lambda path: int(path.stem))}
+    for path in sorted(files, key=lambda path: int(path.stem)):
+        try:
+            found[int(path.stem)] = _read(path)
+        except ConfigurationError as error:
+            log.warning("%s: ignored", error)
+    return found
 
 
 def _read(path: Path) -> tuple[Move, Result, float]:
@@ -208,6 +219,8 @@ def _read(path: Path) -> tuple[Move, Result, float]:
         plain = content["configuration"]
         arrays = {name: _converted(value, Tensor, Tensor.numpy) for name, value in plain["result"].items()}
         result = Result(**arrays | {"weights": content["state_dict"]})
+        if unknown := plain["move"]["changes"].keys() - _VARIED:
+            raise ValueError(f"its candidate differs in {min(unknown)}")
         if not result.failure and not 0 <= result.best < len(result.errors) == len(result.history["step"]):
             raise ValueError("its best weights have no place in the history")
         return TypeAdapter(Move).validate_python(plain["move"]), result, float(plain["ended"])

@@ -186,8 +186,10 @@ class Search:
         journal.write()
         for number, (move, result, ended) in read_trials(self._directory).items():
             if move.candidate in self.state.listed and (move.start is None or move.start in self.state.results):
-                self.state = merge(self.state, {number: move}, {number: result}, ended)
-                self._earlier = max(self._earlier, ended)
+                with suppress(ValueError):  # a change that is not allowed, in the file of a stranger
+                    self.state.candidate_of(move)
+                    self.state = merge(self.state, {number: move}, {number: result}, ended)
+                    self._earlier = max(self._earlier, ended)
 
     def _train(self, workers: Workers) -> None:
         """Train what the rule says, until it says nothing, or training ends."""

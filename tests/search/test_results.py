@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from runge.configuration.errors import ConfigurationError, RunError
+from runge.configuration.errors import RunError
 from runge.data.rows import read
 from runge.data.table import Table
 from runge.metrics import ERRORS
@@ -80,7 +80,7 @@ def test_the_error_is_the_geometric_mean_of_those_that_are_known():
     assert one.error == pytest.approx(0.1)
 
 
-def test_the_file_of_a_trial_has_all_of_it(tmp_path):
+def test_the_file_of_a_trial_has_all_of_it_and_a_damaged_one_is_ignored(tmp_path, caplog):
     one = replace(
         result(2.0, 1.0),
         weights={"theta": torch.arange(3.0)},
@@ -111,11 +111,12 @@ def test_the_file_of_a_trial_has_all_of_it(tmp_path):
         {"result": plain["result"] | {"seconds": "x"}},
         {"result": plain["result"] | {"history": {}}},
         {"move": {}},
+        {"move": plain["move"] | {"changes": {"model.init": 1}}},
         {"ended": None},
     ):
         torch.save(content | {"configuration": plain | wrong}, path)
-        with pytest.raises(ConfigurationError, match=r"7\.pt does not hold a trial"):
-            read_trials(tmp_path)
+        assert list(read_trials(tmp_path)) == [11]
+        assert "7.pt does not hold a trial" in caplog.records[-1].getMessage()
 
 
 def collect(workers, count):
