@@ -1,4 +1,4 @@
-"""Hydra's entry to `runge.sweeps`, imported late: the launcher `fused` and the sweeper `loop`."""
+"""Hydra's entry to `runge.sweeps` and `runge.search`, imported late: the launcher `fused` and the sweeper `loop`."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -37,7 +37,7 @@ class FusedLauncher(Launcher):
 
 
 class LoopSweeper(Sweeper):
-    """A sweeper whose runs a policy of `runge.sweeps.policies` proposes, the one that the group `search` names.
+    """A sweeper by what the group `search` names: a policy of `runge.sweeps.policies`, or the search of `runge.search`.
 
     Attributes:
         params: values of keys to sweep over, as an experiment has them.
