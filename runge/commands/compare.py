@@ -1,6 +1,7 @@
 """Compare runs: a table, a self-contained HTML report and a picture."""
 
 import argparse
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -43,7 +44,10 @@ def main(arguments: Sequence[str] | None = None, prog: str = "runge compare") ->
             check_new(out / name, args.force)
     ranking = rank_directories(paths, args.metric, args.where, names, args.baseline)
     if args.csv is not None:
-        write_new(args.csv, ranking.csv().encode())
+        if os.path.exists(args.csv) and not os.path.isfile(args.csv):  # a pipe or a device, which the user names
+            Path(args.csv).write_text(ranking.csv(), encoding="utf-8")
+        else:
+            write_new(args.csv, ranking.csv().encode())
         return
     if ranking.board is not None and (args.metric or args.where or args.baseline or names is not None):
         show(ranking, Console())  # what was asked for, above the leaderboard

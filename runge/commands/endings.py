@@ -64,11 +64,9 @@ def check_new(out: str | os.PathLike[str], force: bool, option: str = "--out") -
 
 
 def write_new(out: str, content: bytes) -> None:
-    """Write the file that an option names: completely or not at all, unless it is the output, a pipe or a device."""
+    """Write a file completely or not at all, following no link, or write to the standard output."""
     if out == STANDARD:
         print(end="", flush=True)
         sys.stdout.buffer.write(content)
-    elif os.path.exists(out) and not os.path.isfile(out):
-        Path(out).write_bytes(content)
     else:
         write(Path(out), content)
