@@ -17,9 +17,10 @@ from hydra.types import RunMode
 from numpy.testing import assert_allclose
 
 from runge.commands import compare as compare
+from runge.commands.options import as_overrides
 from runge.composing.command import SweepCommand
 from runge.composing.composition import Composer
-from runge.composing.overrides import as_sweep, check_overrides, quoted
+from runge.composing.overrides import check_overrides, quoted
 from runge.composing.session import session
 from runge.configuration.objects import build
 from runge.data.rows import read
@@ -202,13 +203,13 @@ def test_the_tables_of_the_page_on_data(line, tables, configuration):
 
 
 FITS = re.findall(r"^    runge fit (.*)$", (ROOT / "docs/howto/best.md").read_text() + PAGE, re.MULTILINE)
-PLAIN = [line for line in FITS if re.fullmatch(r"wing\.csv( (search|data|model|loss|seed)[.=]\S+)*", line)]
+PLAIN = [line for line in FITS if re.fullmatch(r"wing\.csv( --timeout \d+| (data|model|loss|seed)[.=]\S+)*", line)]
 TOGETHER = "wing.csv" + "".join(line.removeprefix("wing.csv") for line in PLAIN)  # because each takes a second
 
 
 @pytest.mark.parametrize("line", [TOGETHER, *(line for line in FITS if line not in PLAIN)])
 def test_the_commands_of_the_page_on_the_best_fit(line, tables):
-    _, *arguments = quoted(as_sweep(shlex.split(line)))
+    _, *arguments = quoted(as_overrides("fit", shlex.split(line))[0])
     check_overrides(arguments)
     with session(is_sweep=True) as hydra:
         composed = hydra.compose_config("config", arguments, RunMode.MULTIRUN, with_log_configuration=False)

@@ -118,7 +118,7 @@ def export(
         level: the level of intervals, such as 0.9, whose lower and upper ends follow, of u and then of du; None:
             without them.
         hessian: whether the Hessian is written too.
-        force: whether to overwrite also files that are not from an export of this kind.
+        force: whether to overwrite files; a card of an earlier export always is, another JSON file never.
 
     Returns:
         The file that another program opens.

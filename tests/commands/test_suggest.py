@@ -53,6 +53,15 @@ def test_points_are_new_rows_of_the_table(tmp_path, capsys):
     assert not suggest("sweep", 5, seed=1)["a"].isin(new["a"]).any()
 
 
+def test_points_in_the_standard_output(capfd):
+    before = sorted(Path().rglob("*"))
+    main(["sweep", "--points", "3", "--out", "-"])
+    out, err = capfd.readouterr()
+    assert [len(line.split(",")) for line in out.splitlines()] == 4 * [len(pandas.read_csv("t.csv").columns)]
+    assert "3 points: -\nNext: " in err
+    assert sorted(Path().rglob("*")) == before
+
+
 def test_box(tmp_path):
     new = suggest("sweep", 8, {"a": [0.5, 3.0], "b": 0.25})
     assert set(new["b"]) == {0.25}
