@@ -132,11 +132,13 @@ def _of_tables(members: Sequence[Member]) -> PointsDataModule:
     for member in members:
         rows, generator = cast(Rows, member.rows), member.data_seed.generator("data")
         split = rows.split(generator)
-        labels = [(rows.x[index], rows.y[index], rows.dydx[index]) for index in split]
-        train, val, test = (row_points(*arrays, rows.outputs) for arrays in labels)
+        labels = [
+            (rows.x[index], rows.y[index], rows.dydx[index], rows.outputs, rows.weights[index]) for index in split
+        ]
+        train, val, test = (row_points(*arrays) for arrays in labels)
         if member.settings.loss.lambda_dd:
             seconds = cast(np.ndarray, rows.d2ydx2)[split.train]
-            train = row_points(*labels[0], rows.outputs, seconds, member.settings.loss.lambda_dd)
+            train = row_points(*labels[0], seconds, member.settings.loss.lambda_dd)
         datasets.append(Dataset(train, val, test if member.has_test else val))
         seeds.append(int(torch.randint(2**62, (), generator=generator)))
     return PointsDataModule.of_rows(
