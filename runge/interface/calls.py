@@ -15,7 +15,9 @@ from runge.composing.task import train_composed
 from runge.configuration.command_line import key_of, override_of
 from runge.configuration.errors import ConfigurationError, RunError
 from runge.data.memory import FRAME, file_of
-from runge.interface.outcomes import Answer, Comparison, Run
+from runge.interface.outcomes import Answer, Comparison
+from runge.interface.trained import Run
+from runge.interface.verbs import compare
 from runge.records.directories import RunDirectory, discard_sweep
 from runge.records.files import write
 
@@ -79,10 +81,10 @@ def fit(data: str | os.PathLike[str] | InMemory, *overrides: str, directory: Dir
     else:
         arguments = [data, "search=best", *settings]
     where, failure = _trained("fit", arguments, directory)
-    answer = Answer(where)
-    if answer.board is None:
-        raise RunError(failure or "no candidate has finished")
-    return answer
+    try:
+        return Answer(where)
+    except FileNotFoundError as error:
+        raise RunError(failure or "no candidate has finished") from error
 
 
 def train(*arguments: str | InMemory, directory: Directory = None) -> Run:
@@ -144,12 +146,12 @@ def sweep(*arguments: str | InMemory, directory: Directory = None) -> Comparison
         [0, 1, 2]
     """
     where, failure = _trained("sweep", arguments, directory)
-    compared = Comparison(where)
-    finished = [record.status for record in compared.records].count("finished")
-    if not finished:
+    compared = compare(where)
+    statuses = compared.table["status"].tolist()
+    if not (finished := statuses.count("finished")):
         raise RunError(failure)
     if failure:
-        warnings.warn(f"{finished} of {len(compared.records)} runs finished; {failure}", stacklevel=2)
+        warnings.warn(f"{finished} of {len(statuses)} runs finished; {failure}", stacklevel=2)
     return compared
 
 
