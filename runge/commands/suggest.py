@@ -11,7 +11,7 @@ from runge.commands.endings import STANDARD, add_out, check_new, ending, write_n
 from runge.configuration.command_line import command, in_shell
 from runge.configuration.errors import ConfigurationError
 from runge.data.column_roles import find_roles, listed, of_columns
-from runge.data.table import FORMATS, open_table
+from runge.data.table import FORMATS, INDEX, open_table
 from runge.function.next_rows import Interval, fitted, suggest_for
 from runge.records.files import printable
 
@@ -57,12 +57,18 @@ def main(arguments: Sequence[str] | None = None, prog: str = "runge suggest") ->
     box = _parsed_box(",".join(args.box)) if args.box else {}
     function, rows = fitted(args.sweep)
     table = suggest_for(function, rows, args.points, box, args.candidates, args.seed)
-    write_new(out, table.to_csv(index=False).encode())
+    file = open_table(rows.table.file)
+    of_frame = file.frame.index.name == INDEX
+    write_new(out, table.to_csv(index=of_frame, index_label=INDEX).encode())
     labelled = rows.table
-    roles = find_roles(open_table(labelled.file), labelled)
+    roles = find_roles(file, labelled)
     labels = [*rows.outputs, *roles.partials.values()]
     fill = "" if labelled.group is None else f"fill in {labelled.group}, "
-    how = f"compute their labels ({listed(labels)}), {fill}append these rows to {labelled.file}, and run"
-    fit = f"    {command('fit')} {' '.join(map(in_shell, [labelled.file, *of_columns(labelled)]))}"
-    for line in (f"{len(table)} points: {out}", f"Next: {how}", fit):
+    append, again = f"append these rows to {labelled.file}, and run", [labelled.file, *of_columns(labelled)]
+    fit = f"{command('fit')} {' '.join(map(in_shell, again))}"
+    if of_frame:
+        append, both = "and run in Python, where df is your DataFrame", f"pandas.read_csv({out!r}, index_col=0)"
+        fit = f"runge.fit({', '.join([f'pandas.concat([df, {both}])', *map(repr, again[1:])])})"
+    how = f"compute their labels ({listed(labels)}), {fill}{append}"
+    for line in (f"{len(table)} points: {out}", f"Next: {how}", f"    {fit}"):
         print(printable(line), file=sys.stderr if out == STANDARD else sys.stdout)

@@ -32,7 +32,8 @@ from hypothesis import strategies as st
 import runge
 from runge.commands.cli import main
 from runge.configuration.errors import ConfigurationError, RunError
-from runge.interface.outcomes import Answer, Comparison, Run
+from runge.interface.outcomes import Answer
+from runge.interface.trained import Run
 from runge.records.files import printable
 from tests import randomness
 from tests.commands.conftest import SWEEP
@@ -92,7 +93,7 @@ def readers(mail):
         "metrics": lambda: Run(mail).metrics,
         "fit": lambda: Run(mail).test_points,
         "run": lambda: repr(Run(mail)),
-        "comparison": lambda: repr(Comparison(mail)),
+        "comparison": lambda: repr(runge.compare(mail)),
         "answer": lambda: repr(Answer(mail)),
     }
     for name, call in calls.items():

@@ -10,6 +10,7 @@ import pytest
 import torch
 
 import runge
+from runge.comparison.ranking import rank_directories
 from runge.composing.overrides import explain
 from runge.function.outside import OUTSIDE
 from runge.function.residuals import rows_of
@@ -147,12 +148,12 @@ def test_the_answer_is_one_function_of_the_best(shared, trained):
     assert found.local
     assert found.counts == (30, 30, 30)
     assert found == runge.load(race).calibration
-    folds = [run.settings for run in runge.Comparison(race).runs if run.settings["data.fold"] is not None]
+    folds = [run.settings for run in runge.compare(race).runs if run.settings["data.fold"] is not None]
     # Two seeds leave out each of five folds, and four of these runs have judged the candidate.
     assert sum(settings["trainer.stop_at"] is not None for settings in folds) == 2 * 5 - 4
     assert [len(entry["calibrating"]) for entry in one] == [5, *[0] * (len(one) - 1)]
-    assert runge.Comparison(race).groups[0].name in [entry["name"] for entry in one]
-    assert "leads" not in runge.Comparison(race).lead or "interval" not in runge.Comparison(race).lead
+    assert rank_directories([race]).groups[0].name in [entry["name"] for entry in one]
+    assert "leads" not in runge.compare(race).lead or "interval" not in runge.compare(race).lead
     check_profiles(answer, read_board(race))
     assert (race / "comparison.html").is_file()
     assert "2 candidates on 24 rows" in printed
