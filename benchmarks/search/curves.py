@@ -1,0 +1,106 @@
+"""Learning curves: the errors of a candidate in rows that it has not seen, against steps and seconds.
+
+A `Recording` is a file of its own while they are recorded, and a line of `figures/curves.jsonl.xz` afterwards.
+"""
+
+import json
+import lzma
+import math
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+GATHERED = Path(__file__).parent / "figures" / "curves.jsonl.xz"
+"""The recordings in one file, which the page is made of."""
+
+COLUMNS = "seconds", "steps", "value", "derivative", "test_value", "test_derivative", "loss_ratio"
+"""The columns of a curve.
+
+`seconds` are those of the processor since the beginning of the training, without the measurements on test rows; `value`
+and `derivative` are `nrmse_f` and `nrmse_df` of `runge.sobolev.accuracy` in the rows of the fold that is left out, and
+`test_...` in test rows; `loss_ratio` is the loss in the fold over that in the training rows.
+"""
+
+TOO_SLOW = "a step takes about"
+"""The beginning of the failure of a candidate that cannot take a step in the limit."""
+
+
+@dataclass(frozen=True)
+class Recording:
+    """A training of a candidate on a share of the rows of a table.
+
+    Attributes:
+        table: the table.
+        candidate: the candidate.
+        share: the share of the training rows.
+        seed: the number of its seed, and of the fold that it leaves out.
+        rows: the number of training rows.
+        limit: the seconds that it had at most.
+        set_up: the seconds of the processor before the first step: the points and the network are made.
+        warm: whether it can continue with more rows from the weights that it has; fixed neurons cannot.
+        converged: whether it has ended before its limit, so that more time would not help.
+        points: the curve, a list for each of `COLUMNS`; None: not known, or not finite.
+        failure: why it has no curve; empty: it has one.
+        processor: the processor.
+        commit: the commit.
+    """
+
+    table: str
+    candidate: str
+    share: float
+    seed: int
+    rows: int = 0
+    limit: float = 0.0
+    set_up: float = 0.0
+    warm: bool = True
+    converged: bool = False
+    points: dict[str, list[float | None]] = field(default_factory=dict)
+    failure: str = ""
+    processor: str = ""
+    commit: str = ""
+
+    @property
+    def name(self) -> str:
+        """The name of its file, without an ending."""
+        letters = "".join(letter if letter.isalnum() else "-" for letter in self.candidate)
+        return f"{self.table}+{letters}+{round(1 / self.share)}+{self.seed}"
+
+    def is_over(self, limit: float) -> bool:
+        """Return whether a training with another limit would be the same."""
+        return self.converged or limit <= self.limit or bool(self.failure and not self.failure.startswith(TOO_SLOW))
+
+    def column(self, name: str) -> NDArray[np.float64]:
+        """Return a column; NaN: not known."""
+        return np.array(self.points.get(name, []), float)
+
+    def as_text(self) -> str:
+        """Return it as a line of JSON, with three digits of each number."""
+        points = {name: [_rounded(x) for x in column] for name, column in self.points.items()}
+        return json.dumps(asdict(self) | {"points": points, "set_up": _rounded(self.set_up)})
+
+
+def _rounded(number: float | None) -> float | None:
+    return float(f"{number:.3g}") if number is not None and math.isfinite(number) else None
+
+
+def gather(folder: Path, path: Path = GATHERED) -> int:
+    """Write all recordings of a folder into one file; return their number."""
+    lines = [file.read_text() for file in sorted(folder.glob("*.json"))]
+    path.parent.mkdir(exist_ok=True)
+    with lzma.open(path, "wt", preset=9) as file:
+        file.write("\n".join(lines))
+    return len(lines)
+
+
+def read(path: Path = GATHERED) -> Iterator[Recording]:
+    """Read the recordings of a file, or of a folder."""
+    texts: Iterable[str]
+    if path.is_dir():
+        texts = (file.read_text() for file in sorted(path.glob("*.json")))
+    else:
+        with lzma.open(path, "rt") as file:
+            texts = file.read().splitlines()
+    return (Recording(**json.loads(text)) for text in texts)
