@@ -7,7 +7,7 @@ import json
 import lzma
 import math
 from collections.abc import Iterable, Iterator
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -46,6 +46,7 @@ class Recording:
         failure: why it has no curve; empty: it has one.
         processor: the processor.
         commit: the commit.
+        slowness: its seconds over those of a quiet machine, which `gather` knows from the folder `speeds`.
     """
 
     table: str
@@ -61,6 +62,7 @@ class Recording:
     failure: str = ""
     processor: str = ""
     commit: str = ""
+    slowness: float = 1.0
 
     @property
     def name(self) -> str:
@@ -79,16 +81,31 @@ class Recording:
     def as_text(self) -> str:
         """Return it as a line of JSON, with three digits of each number."""
         points = {name: [_rounded(x) for x in column] for name, column in self.points.items()}
-        return json.dumps(asdict(self) | {"points": points, "set_up": _rounded(self.set_up)})
+        rounded = {name: _rounded(getattr(self, name)) for name in ("set_up", "slowness")}
+        return json.dumps(asdict(self) | rounded | {"points": points})
 
 
 def _rounded(number: float | None) -> float | None:
     return float(f"{number:.3g}") if number is not None and math.isfinite(number) else None
 
 
+def slowness(busy: Recording, quiet: Recording) -> float:
+    """Return the seconds of a recording over those of another one with the same number of steps; 1: not known."""
+    steps = [one.column("steps") for one in (busy, quiet)]
+    if not all(map(len, steps)):
+        return 1.0
+    common = min(column[-1] for column in steps)
+    taken = [np.interp(common, [0, *x.column("steps")], [0, *x.column("seconds")]) for x in (busy, quiet)]
+    return float(taken[0] / taken[1])
+
+
 def gather(folder: Path, path: Path = GATHERED) -> int:
-    """Write all recordings of a folder into one file; return their number."""
-    lines = [file.read_text() for file in sorted(folder.glob("*.json"))]
+    """Write all recordings of a folder, and their slowness, into one file; return their number."""
+    quiet = {one.name: one for one in read(folder / "speeds")}
+    every = (
+        replace(one, slowness=slowness(one, quiet[one.name])) if one.name in quiet else one for one in read(folder)
+    )
+    lines = [one.as_text() for one in every]
     path.parent.mkdir(exist_ok=True)
     with lzma.open(path, "wt", preset=9) as file:
         file.write("\n".join(lines))
@@ -98,7 +115,7 @@ def gather(folder: Path, path: Path = GATHERED) -> int:
 def read(path: Path = GATHERED) -> Iterator[Recording]:
     """Read the recordings of a file, or of a folder."""
     texts: Iterable[str]
-    if path.is_dir():
+    if path.suffix != ".xz":
         texts = (file.read_text() for file in sorted(path.glob("*.json")))
     else:
         with lzma.open(path, "rt") as file:
