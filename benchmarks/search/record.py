@@ -210,6 +210,7 @@ def record(folder: Path, limit: float, wanted: Recording) -> Recording:
 def _recorded(begun: Recording, overrides: Sequence[str], limit: float) -> Recording:
     settings = Settings.of(compose(*overrides))
     member, optimizer = Member(settings), settings.optimizer
+    begun = replace(begun, rows=member.sizes[0])
     if (pace := member.work()) > SLOWEST_STEPS * limit:
         return replace(begun, failure=f"{TOO_SLOW} {pace:.0f} s")
     if optimizer.by_gradient:
