@@ -38,7 +38,10 @@ class Recording:
         share: the share of the training rows.
         seed: the number of its seed, and of the fold that it leaves out.
         rows: the number of training rows.
+        inputs: the number of inputs.
+        outputs: the number of outputs.
         limit: the seconds that it had at most.
+        work: the seconds of a step that `Member.work` expects.
         set_up: the seconds of the processor before the first step: the points and the network are made.
         warm: whether it can continue with more rows from the weights that it has; fixed neurons cannot.
         converged: whether it has ended before its limit, so that more time would not help.
@@ -54,7 +57,10 @@ class Recording:
     share: float
     seed: int
     rows: int = 0
+    inputs: int = 0
+    outputs: int = 0
     limit: float = 0.0
+    work: float = 0.0
     set_up: float = 0.0
     warm: bool = True
     converged: bool = False
@@ -81,7 +87,7 @@ class Recording:
     def as_text(self) -> str:
         """Return it as a line of JSON, with three digits of each number."""
         points = {name: [_rounded(x) for x in column] for name, column in self.points.items()}
-        rounded = {name: _rounded(getattr(self, name)) for name in ("set_up", "slowness")}
+        rounded = {name: _rounded(getattr(self, name)) for name in ("work", "set_up", "slowness")}
         return json.dumps(asdict(self) | rounded | {"points": points})
 
 

@@ -37,9 +37,9 @@ def page(recordings: Sequence[Recording]) -> str:
         shares=listed("all" if share == 1 else f"1/{round(1 / share)}" for share in shares),
         seeds=f"{seeds} seed{'s' * (seeds > 1)}",
         seconds=f"{max(one.limit for one in recordings):g}",
-        inputs="2 to 30",
-        outputs="1 to 6",
-        rows=f"{min(one.rows for one in some if one.share == 1)} to {max(one.rows for one in some)}",
+        inputs=between(one.inputs for one in some),
+        outputs=between(one.outputs for one in some),
+        rows=between(one.rows for one in some if one.share == 1),
         choose=len({task.table for task in sides[False]}),
         check=len({task.table for task in sides[True]}),
         least=f"{LEAST_ERROR:g}",
@@ -55,6 +55,12 @@ def listed(words: Iterable[str]) -> str:
     """Return words as a list in a sentence."""
     *others, last = words
     return f"{', '.join(others)} and {last}" if others else last
+
+
+def between(numbers: Iterable[int]) -> str:
+    """Return the smallest and the largest number."""
+    ordered = sorted(numbers)
+    return f"{ordered[0]} to {ordered[-1]}"
 
 
 def main() -> None:

@@ -188,6 +188,8 @@ def record(folder: Path, limit: float, wanted: Recording) -> Recording:
     begun = replace(
         wanted,
         rows=rows,
+        inputs=inputs,
+        outputs=outputs,
         limit=limit,
         processor=machine.processor(),
         commit=machine.provenance().get("runge's commit", ""),
@@ -210,8 +212,9 @@ def record(folder: Path, limit: float, wanted: Recording) -> Recording:
 def _recorded(begun: Recording, overrides: Sequence[str], limit: float) -> Recording:
     settings = Settings.of(compose(*overrides))
     member, optimizer = Member(settings), settings.optimizer
-    begun = replace(begun, rows=member.sizes[0])
-    if (pace := member.work()) > SLOWEST_STEPS * limit:
+    pace = member.work()
+    begun = replace(begun, rows=member.sizes[0], work=pace)
+    if pace > SLOWEST_STEPS * limit:
         return replace(begun, failure=f"{TOO_SLOW} {pace:.0f} s")
     if optimizer.by_gradient:
         return _by_gradient(begun, overrides, limit, pace)

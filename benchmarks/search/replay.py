@@ -24,7 +24,7 @@ from typing import NamedTuple
 import numpy as np
 from curves import GATHERED, Recording, read
 from numpy.typing import NDArray
-from rules import RULES, Move, Rule, Standing, State
+from rules import RULES, Move, Rule, Sizes, Standing, State
 
 CORES = 2
 """The trainings at a time, each on one core."""
@@ -131,10 +131,12 @@ class Task:
     Attributes:
         table: the table.
         curves: the curve of each candidate on each share of the rows.
+        sizes: the sizes of the table.
     """
 
     table: str
     curves: Mapping[tuple[str, float], Curve]
+    sizes: Sizes
 
     @cached_property
     def shares(self) -> Sequence[float]:
@@ -219,7 +221,7 @@ def play(rule: Rule, task: Task, limit: float, cores: int = CORES) -> Trained:
             busy = {training.after.standing.name for training in running}
             if not queue:
                 seen = [replace(x.standing, busy=name in busy) for name, x in candidates.items()]
-                queue = list(rule(State(limit, now, cores, seen, task.shares, rounds)))
+                queue = list(rule(State(limit, now, cores, seen, task.shares, rounds, task.sizes)))
                 rounds += bool(queue)
             if not queue:
                 break
@@ -247,18 +249,22 @@ def regret(rule: Rule, task: Task, limit: float) -> float:
 
 def tasks_of(recordings: Iterable[Recording]) -> list[Task]:
     """Return the tables of which all candidates are recorded on all rows, one for each seed."""
-    groups = defaultdict[tuple[str, int], dict[tuple[str, float], Curve]](dict)
+    groups = defaultdict[tuple[str, int], list[Recording]](list)
     names = dict[str, None]()
     for recording in recordings:
         names[recording.candidate] = None
-        groups[recording.table, recording.seed][recording.candidate, recording.share] = Curve.of(recording)
+        groups[recording.table, recording.seed].append(recording)
     tasks = list[Task]()
-    for (table, _), curves in groups.items():
-        shares = [share for share in {share for _, share in curves} if all((name, share) in curves for name in names)]
-        some = {key: curve for key, curve in curves.items() if key[1] in shares}
-        recorded = [share for share in shares if any(len(some[name, share].seconds) for name in names)]
-        if 1.0 in recorded:
-            tasks.append(Task(table, {key: curve for key, curve in some.items() if key[1] in recorded}))
+    for (table, _), some in groups.items():
+        by_share = defaultdict[float, dict[str, Recording]](dict)
+        for recording in some:
+            by_share[recording.share][recording.candidate] = recording
+        complete = {share: of for share, of in by_share.items() if len(of) == len(names)}
+        complete = {share: of for share, of in complete.items() if any(not one.failure for one in of.values())}
+        if 1.0 in complete:
+            curves = {(name, share): Curve.of(of[name]) for share, of in complete.items() for name in names}
+            largest = max(complete[1.0].values(), key=lambda one: one.rows)
+            tasks.append(Task(table, curves, Sizes(largest.rows, largest.inputs, largest.outputs)))
     return tasks
 
 

@@ -49,6 +49,14 @@ class Standing:
     history: Sequence[tuple[float, float]] = ()
 
 
+class Sizes(NamedTuple):
+    """The sizes of a table: its training rows, inputs and outputs."""
+
+    rows: int
+    inputs: int
+    outputs: int
+
+
 class State(NamedTuple):
     """A search so far.
 
@@ -59,6 +67,7 @@ class State(NamedTuple):
         candidates: the candidates, the fast ones first.
         shares: the shares of the rows that a move may have, ascending.
         rounds: how many times the rule has named moves.
+        sizes: the sizes of the table.
     """
 
     limit: float
@@ -67,6 +76,7 @@ class State(NamedTuple):
     candidates: Sequence[Standing]
     shares: Sequence[float]
     rounds: int
+    sizes: Sizes
 
     @property
     def left(self) -> float:
@@ -161,8 +171,8 @@ def estimated(
 
 
 def _together(candidates: Sequence[Standing], share: float, seconds: float, state: State) -> list[Move]:
-    """Return moves that take some seconds together on all cores, without those that have ended."""
-    some = [candidate for candidate in candidates if not candidate.ended or candidate.share != share]
+    """Return moves that take some seconds together on all cores, without those that have ended, unless all have."""
+    some = [candidate for candidate in candidates if not candidate.ended or candidate.share != share] or candidates
     each = seconds * min(1.0, state.cores / max(1, len(some)))
     return [Move(candidate.name, share, each) for candidate in some]
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from curves import Recording, gather, read, slowness
 from replay import Curve, Task, play, regret, tasks_of
-from rules import RULES, Move
+from rules import RULES, Move, Sizes
 
 TIMES = np.geomspace(0.1, 100, 31)
 
@@ -21,7 +21,7 @@ def curve(power, share=1.0, **settings):
 def task(powers, shares=(0.25, 1.0), **settings):
     """Return a table with a candidate for each power."""
     curves = {(f"c{i}", share): curve(x, share, **settings) for i, x in enumerate(powers) for share in shares}
-    return Task("made up", curves)
+    return Task("made up", curves, Sizes(100, 2, 1))
 
 
 def once(*moves):
@@ -79,7 +79,7 @@ def test_the_limit_ends_a_training_and_its_set_up_takes_time():
 
 def test_a_candidate_that_has_failed_takes_its_time_and_has_no_error():
     failed = Curve(*np.zeros((4, 0)))
-    some = Task("made up", {("c0", 1.0): failed, ("c1", 1.0): curve(1.0)})
+    some = replace(task([]), curves={("c0", 1.0): failed, ("c1", 1.0): curve(1.0)})
     answer = play(in_turn(Move("c0", 1.0, 4), Move("c1", 1.0, 99)), some, 10)
     assert answer.standing.name == "c1"
     assert answer.position == pytest.approx(6)
@@ -98,9 +98,19 @@ def test_a_move_that_is_not_recorded_or_is_under_way_is_an_error(moves):
 def test_rules_come_to_an_end_and_find_a_candidate_that_is_the_best_from_the_beginning(name, limit):
     some = task([*np.linspace(0.1, 0.5, 9)], set_up=0.001).curves
     best = {("c9", share): replace(curve(3.0, share), error=TIMES**-3 / 1e3) for share in (0.25, 1.0)}
-    answer = play(RULES[name], Task("late", some | best), limit)
+    answer = play(RULES[name], replace(task([]), curves=some | best), limit)
     assert answer.standing.name == "c9"
     assert answer.standing.seconds <= limit
+
+
+@pytest.mark.parametrize("name", [name for name in RULES if name != "all equal"])
+def test_rules_do_not_stop_when_a_round_has_nothing_to_train(name):
+    """All curves on few rows end at once, those of half of the candidates fail."""
+    few = {(f"c{i}", 0.25): replace(curve(1.0), seconds=TIMES / 1e4) for i in range(10)}
+    failed = {(f"c{i}", 1.0): Curve(*np.zeros((4, 0))) for i in range(5)}
+    every = {(f"c{i}", 1.0): curve(0.1 * i, set_up=0.001) for i in range(5, 10)}
+    some = replace(task([]), curves=few | failed | every)
+    assert play(RULES[name], some, 60).standing.share == 1.0
 
 
 def test_the_regret_of_equal_times_is_that_of_the_time_that_the_others_take():
@@ -131,9 +141,10 @@ def test_recordings_are_read_back_and_rescaled_by_a_quiet_machine(tmp_path):
 def test_a_table_is_played_once_all_candidates_are_recorded_on_all_rows():
     points = {"seconds": [1.0], "steps": [1.0], "value": [0.1], "derivative": [0.1]}
     points |= {"test_value": [0.1], "test_derivative": [0.1], "loss_ratio": [1.0]}
-    first = Recording("a", "c0", 1.0, 0, points=points)
+    first = Recording("a", "c0", 1.0, 0, rows=40, inputs=2, outputs=1, points=points)
     some = [first, replace(first, candidate="c1", points={}, failure="diverged"), replace(first, share=0.25)]
     some += [replace(first, table="b")]
     (only,) = tasks_of(some)
     assert only.table == "a"
     assert only.shares == [1.0]
+    assert only.sizes == Sizes(40, 2, 1)
