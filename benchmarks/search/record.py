@@ -81,8 +81,10 @@ LEAST_BLOCK = 10
 LEAST_LABELS, LEAST_ROWS_OF_INPUT = 100, 1
 """The labels, and the rows for each input, below which a share of the rows is not recorded."""
 
-SLOWEST_STEPS = 2.0
-"""The expected time of a step, over the limit, from which a candidate is not recorded: it cannot take a step."""
+SLOWEST_STEPS = 15.0
+"""The expected seconds of a step, over the limit, from which a candidate is not recorded. On a processor with AVX-512 a
+step of Levenberg-Marquardt takes about a seventh of what `Member.work` expects.
+"""
 
 
 class Curve(History):
