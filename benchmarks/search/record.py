@@ -18,6 +18,7 @@ has a point for each of four trainings of its own, which are planned for 1/64, 1
 import argparse
 import logging
 import multiprocessing
+import os
 import sys
 import time
 import warnings
@@ -207,6 +208,8 @@ def record(folder: Path, limit: float, wanted: Recording) -> Recording:
             ended = _recorded(begun, ["data=table", *overrides_of(data), *CANDIDATES[wanted.candidate]], limit)
         except (ConfigurationError, ValueError, RuntimeError, MemoryError) as error:
             ended = replace(begun, failure=describe(error))
+        except (KeyboardInterrupt, SystemExit):  # a pool would begin the next one
+            os._exit(130)
     write(folder / f"{wanted.name}.json", ended.as_text())
     return ended
 
