@@ -37,7 +37,7 @@ import numpy as np
 import yaml
 
 sys.path.extend(map(str, (Path(__file__).parents[1], Path(__file__).parents[1] / "problems")))
-from curves import COLUMNS, GATHERED, TOO_SLOW, Recording, gather, read
+from curves import COLUMNS, GATHERED, TOO_SLOW, Recording, best_point, gather, read
 from suite import TABLES, rows_of
 
 from runge import machine
@@ -88,7 +88,7 @@ step of Levenberg-Marquardt takes about a seventh of what `Member.work` expects.
 """
 
 
-class Curve(History):
+class TimedHistory(History):
     """A history that also keeps the seconds and the test errors at times that grow by a factor, and ends the training.
 
     Args:
@@ -144,11 +144,11 @@ class Curve(History):
         self.began += time.process_time() - before
 
 
-def trained(settings: Settings, overrides: Sequence[str], limit: float) -> tuple[Curve, float]:
+def trained(settings: Settings, overrides: Sequence[str], limit: float) -> tuple[TimedHistory, float]:
     """Train a run for some seconds of the processor; return its curve, and the seconds of its set-up."""
     began = time.process_time()
     stack = prepare([Member(settings, overrides)])
-    curve = Curve(stack, limit)
+    curve = TimedHistory(stack, limit)
     stack, set_up = replace(stack, history=curve), time.process_time() - began
     train(stack)
     if curve.points["steps"][-1:] != curve.steps[-1:]:  # the last block
@@ -248,15 +248,6 @@ def _by_gradient(begun: Recording, overrides: Sequence[str], limit: float, pace:
         points["seconds"][-1], points["steps"][-1] = curve.points["seconds"][-1], curve.points["steps"][-1]
         pace = curve.pace
     return replace(begun, points=points, set_up=first_set_up)
-
-
-def best_point(points: Mapping[str, Sequence[float | None]]) -> int:
-    """Return the place of the smallest product of the errors in rows left out, of those that are known."""
-    errors = np.array([points["value"], points["derivative"]], float)
-    with np.errstate(all="ignore"):
-        logarithms = np.log(errors)
-    total = np.where(np.isnan(logarithms).all(axis=0), np.inf, np.nansum(logarithms, axis=0))
-    return int(np.argmin(total))
 
 
 def begin_process() -> None:

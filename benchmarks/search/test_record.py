@@ -5,9 +5,8 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
-from curves import COLUMNS, Recording, read
+from curves import COLUMNS, Curve, Recording, read
 from record import PLANNED, count_folds, record
-from replay import Curve
 
 
 def recorded(folder, candidate, share=1.0, table="mccormick_30", limit=math.inf):

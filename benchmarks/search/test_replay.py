@@ -5,8 +5,8 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from curves import Recording, gather, read, slowness
-from replay import Curve, Task, play, regret, tasks_of
+from curves import Curve, Recording, gather, read, slowness
+from replay import Task, play, regret, tasks_of
 from rules import RULES, Move, Sizes
 
 TIMES = np.geomspace(0.1, 100, 31)
