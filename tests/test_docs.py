@@ -118,14 +118,22 @@ def test_no_line_begins_as_a_comment():
 
 
 def test_the_page_on_python_runs():
-    """All of its code but that on files of the reader's own."""
-    code = re.sub(r'max_steps=\d+"', 'max_steps=4", "pictures=false"', "".join(blocks("howto/python.md")[:7]))
+    """All of its code but that of a search with arrays, and that on files of the reader's own."""
+    page = blocks("howto/python.md")
+    code = re.sub(r'max_steps=\d+"', 'max_steps=4", "pictures=false"', "".join(page[:9]))
     code = code.replace('"trainer.max_steps": 200', '"trainer.max_steps": 4, "hydra.launcher.processes": 1')
     small = '"seed=range(2)", "model.width=8", "hydra.launcher.processes=1", "search.compare=false"'
     brief = *ONE, "data.folds=2", "trainer.max_steps=20", "model.width=8", "search.compare=false"
     code = code.replace('inputs=["a"], timeout=20', f'*{brief}, inputs=["a"], timeout=20')
-    exec(re.sub(r'"seed=range\(\d\)"', small, code), {})
+    exec(re.sub(r'"seed=range\(\d\)"', small, code), names := {})
     assert Path("fit.pdf").exists()
+    x = np.random.default_rng(0).random((40, 2))
+    a, b = x.T
+    names |= {"df": names["pd"].DataFrame({"a": a, "b": b, "drag": a * b, "ddrag_da": b, "ddrag_db": a})}
+    names |= {"X": x, "y": a * b, "dydx": x[:, ::-1]}
+    code = (page[9] + page[11]).replace("random_state=0", "max_steps=4, random_state=0").replace("n_jobs=4", "cv=2")
+    exec(code, names)
+    assert names["grid"].best_params_["width"] in (16, 64)
 
 
 @pytest.mark.skipif(shutil.which("gcc") is None, reason="the controller is compiled")
