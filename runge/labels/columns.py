@@ -20,6 +20,9 @@ __all__ = ["MOST_LEFT", "ColumnCheck", "check_columns"]
 _LEAST_GAIN = 0.08
 """The least decrease of log S that confirms a mistake: S is 8 % smaller."""
 
+_LEAST_GAIN_UNRELATED = 0.5
+"""The least decrease if the mistake is not a usual one: slopes between rows on a curve fit noise of other columns."""
+
 _LEAST_ERROR_UNRELATED = 0.6
 """The least error of a column that follows no usual mistake, relative to the slopes that fit the values."""
 
@@ -188,9 +191,9 @@ def _confirmed(labels: Labels, mistakes: Sequence[Mistake]) -> tuple[list[Mistak
     .. math:: G_m = G(m | C \setminus m), \quad z_m = \Delta\ell_m / \sigma(\Delta\ell_m),
 
     where the change of the log-likelihood and its standard error are those of `Labels.significance`. A mistake is
-    confirmed if G_m exceeds 0.08, if it is sound (`_is_sound`), and if z_m exceeds 4. If one of the first two
-    conditions fails, z_m counts as 0. While some z_m is at most 4, the mistake with the least z_m is dropped and the
-    others are tested again (backward elimination).
+    confirmed if G_m exceeds 0.08, or 0.5 if it is not a usual one, if it is sound (`_is_sound`), and if z_m exceeds 4.
+    If one of the first two conditions fails, z_m counts as 0. While some z_m is at most 4, the mistake with the least
+    z_m is dropped and the others are tested again (backward elimination).
     """
     while True:
         corrected, evidence = _without(labels, mistakes), list[tuple[float, Mistake]]()
@@ -199,7 +202,8 @@ def _confirmed(labels: Labels, mistakes: Sequence[Mistake]) -> tuple[list[Mistak
             outputs = {p for p, _ in mistake.sources}
             errors = {p: corrected.error[p] for p in outputs}
             before, after = uncorrected.unexplained(outputs), corrected.unexplained(outputs)
-            enough = uncorrected.gain(errors) > _LEAST_GAIN and _is_sound(mistake, uncorrected, corrected)
+            least = _LEAST_GAIN_UNRELATED if mistake.kind == "unrelated" else _LEAST_GAIN
+            enough = uncorrected.gain(errors) > least and _is_sound(mistake, uncorrected, corrected)
             z = uncorrected.significance(errors) if enough else 0.0
             (place, _), *_ = mistake.sources.items()
             error = _error(uncorrected, corrected, place) if mistake.kind == "unrelated" else math.nan
