@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from runge.composing.composition import compose
-from runge.composing.overrides import explain
+from runge.composing.overrides import explain, quoted
 from runge.configuration.command_line import command, in_shell, override_of
 from runge.configuration.errors import ConfigurationError
 from runge.configuration.objects import build
@@ -80,7 +80,7 @@ def check(data: Any, *overrides: str) -> Check:
     """
     file = table_of(data, "data.file")
     try:
-        section = compose("data=table", override_of("data.file", file.path), *overrides)["data"]
+        section = compose("data=table", override_of("data.file", file.path), *quoted(overrides))["data"]
     except Exception as error:
         if (message := explain(error)) is None:
             raise

@@ -160,7 +160,8 @@ def contradictions(x: Floats, y: Floats, dydx: Floats, names: ColumnNames) -> La
     unseen = [names.column(place) for place in check.unseen]
     few = "too few labels of the output are known in rows that are near each other"
     unknown = {names.column((p, d)): f"{names.outputs[p]} is constant" if is_constant[p] else few for p, d in untested}
-    left, compared = ({names.outputs[p]: n for p, n in of.items()} for of in (check.left, check.rows))
+    left = {names.outputs[p]: share for p, share in check.left.items()}
+    compared = {names.outputs[p]: rows for p, rows in check.rows.items()}
     return LabelReport(findings, seen, unseen, unknown, left, len(x), compared)
 
 
@@ -187,7 +188,7 @@ def _constant(x: Floats, y: Floats, dydx: Floats, names: ColumnNames) -> list[Fi
     standard = (x[:, varying] - x[:, varying].mean(0)) / x[:, varying].std(0)
     _, sizes, directions = np.linalg.svd(standard, full_matrices=False)
     if len(varying) > 1 and len(x) > len(varying) and sizes[-1] < _LEAST_SPREAD * sizes[0]:
-        dependent = [names.inputs[d] for d in varying[np.abs(directions[-1]) > _LEAST_PART].tolist()]
+        dependent = [names.inputs[int(d)] for d in varying[np.abs(directions[-1]) > _LEAST_PART]]
         what, advice = _sentences("collinear", columns=_listed(dependent))
         evidence = f"A linear combination of them varies by {sizes[-1] / sizes[0]:.1g} of what another one does."
         findings.append(Finding(tuple(dependent), (), what, evidence, advice))

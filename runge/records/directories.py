@@ -154,8 +154,9 @@ class RunDirectory:
             texts[self.metrics] = _json(metrics)
         final = texts if state.status != "running" else {}  # a run may be killed between its history and its status
         checksums = {path.name: _checksum(text.encode()) for path, text in final.items()}
-        if final and self.configuration.is_file():
-            checksums[self.configuration.name] = _checksum(self.configuration.read_bytes())
+        for path in (self.configuration, self.best) if final else ():
+            if path.is_file():
+                checksums[path.name] = _checksum(path.read_bytes())
         state = replace(state, checksums=checksums, written=time.time())
         texts[self.status] = json.dumps(asdict(state), indent=2) + "\n"
         for path in (*tables, self.status, self.metrics):
@@ -204,6 +205,11 @@ class RunDirectory:
         for path in (self.configuration, self.history, self.points, self.fit, self.metrics):
             if path.is_file():
                 self._verified(path, state)
+
+    def verify_weights(self) -> None:
+        """Raise a ConfigurationError if the best weights do not have the checksum in the state, if there is one."""
+        if (state := self.read_state()) is not None and self.best.is_file():
+            self._verified(self.best, state)
 
     def _verified(self, path: Path, state: RunState | None) -> bytes:
         content, recorded = read_bytes(path, top=self.path), state and state.checksums.get(path.name)

@@ -7,6 +7,8 @@ import pytest
 
 from runge.commands.check import main
 from runge.configuration.errors import ConfigurationError
+from runge.data.column_roles import of_columns
+from runge.data.table import Table
 from runge.interface.label_check import check
 from runge.labels.contradictions import ColumnNames, contradictions
 
@@ -117,6 +119,16 @@ def test_the_command_with_any_names_and_for_a_frame(printed):
     found = check(frame, roles[0], "data.outputs=['µ']")
     assert found.findings
     assert "runge.fit" not in repr(found)  # Hydra has no such keys
+
+
+def test_names_with_units_need_no_quotes(printed):
+    frame = beam()[["load", "length", "bend", LOAD, LENGTH]]
+    frame.columns = ["load [N]", "T [°C]", "bend [mm]", "dbend_dload", "dbend_dT"]
+    frame.to_csv("beam.csv", index=False)
+    text, _ = printed("beam.csv", "data.inputs=[load [N],T [°C]]", "data.outputs=[bend [mm]]")
+    assert "inputs load [N], T [°C]; outputs bend [mm]" in text
+    table = Table(file="beam.csv", inputs=["load [N]", "T [°C]"], outputs=["bend [mm]"])
+    assert check("beam.csv", *of_columns(table)).roles.inputs == ("load [N]", "T [°C]")
 
 
 def test_an_output_alone_and_columns_with_other_names(printed):

@@ -376,6 +376,16 @@ def test_a_column_that_follows_no_usual_rule_is_found_where_its_sign_is(kind):
     assert mistake.error > 0.6
 
 
+def test_a_shift_by_more_than_three_rows_is_not_called_a_smaller_one():
+    x = np.c_[np.linspace(-2, 2, 120), np.random.default_rng(0).uniform(-2, 2, 120)]
+    size = np.exp(0.3 * x[:, 1])
+    y = (np.sin(2 * x[:, 0]) * size)[:, None]
+    dydx = np.stack([2 * np.cos(2 * x[:, 0]) * size, 0.3 * y[:, 0]], axis=1)[:, None]
+    for shift, kinds in ((2, ["shifted"]), (4, [])):
+        wrong = np.where(np.arange(2) == 0, np.roll(dydx, shift, axis=0), dydx)
+        assert [mistake.kind for mistake in check_columns(x, y, wrong).mistakes] == kinds
+
+
 def test_noise_has_no_factor():
     for seed in range(4):
         random, x, y, dydx = table(seed, 3, 150, least=0.6)
