@@ -89,7 +89,7 @@ def load_runs(runs: Sequence[RunDirectory], calibration: Calibration | None = No
         ConfigurationError: a checkpoint is damaged or of another run, or the runs have other inputs or outputs.
     """
     for run in runs:
-        run.verify_weights()
+        run.read(run.best)  # with the checksum in its state
     checkpoints, stacks = [read_checkpoint(run.best) for run in runs], dict[str, list[int]]()
     columns = _columns(runs[0], checkpoints[0])
     for i, (run, checkpoint) in enumerate(zip(runs, checkpoints, strict=True)):

@@ -83,7 +83,7 @@ class Labels:
         changed = {p: self.error[p].copy() for p, _ in sources}
         for (p, d), source in sources.items():
             pairs, column = self.pairs[p], column_of(self.y, self.dydx, source)
-            if d is not None and np.isnan(source.factor):
+            if d is not None and source.place is None:
                 changed[p] = FreeSlopes(pairs, [d]).rest(changed[p] + self.terms[p][:, d])
                 continue
             old = self.raw[p][:, 0 if d is None else 1 + d]

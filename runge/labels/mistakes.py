@@ -156,12 +156,7 @@ def _of_output(labels: Labels, columns: Sequence[Place]) -> Iterator[Mistake]:
     yield from (Mistake("shifted", {values: Source(values, shift=shift)}) for shift in _SHIFTS)
     if sources := _factors(labels, p):
         yield Mistake("factor", sources)
-    for place in columns:
-        d = place[1] or 0
-        slope = _slope(
-            labels.error[p] + labels.terms[p][:, d], labels.pairs[p].step[:, d], labels.size[p][labels.pairs[p].group]
-        )
-        yield from (Mistake("unrelated", {place: Source(None, factor)}) for factor in (np.nan, slope))
+    yield from (Mistake("unrelated", {place: Source(None, math.nan)}) for place in columns)
 
 
 def _swaps(of_output: Sequence[list[Place]], of_input: Sequence[list[Place]]) -> Iterator[list[tuple[Place, Place]]]:

@@ -71,10 +71,8 @@ def check_twins(x: Floats, y: Floats, dydx: Floats, noise: Mapping[int, float] =
         if not pairs:
             continue
         difference, deviation = np.abs([column[a] - column[b] for a, b in pairs]), float(column[rows].std())
-        median = float(np.median(difference)) if len(pairs) >= LEAST_PAIRS else 0.0
-        usual = _USUAL_MEDIANS * median if median else deviation * (len(pairs) < LEAST_PAIRS)
-        if not d and p in noise:
-            usual = _USUAL * noise[p]
+        median = np.median(difference) if len(pairs) >= LEAST_PAIRS else deviation / _USUAL_MEDIANS
+        usual = _USUAL * noise[p] if d == 0 and p in noise else _USUAL_MEDIANS * median
         if median > _LEAST_SPREAD * deviation:
             usual = 0.0
         differs = difference > max(usual, _LEAST_DIFFERENCE * deviation)

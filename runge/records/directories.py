@@ -45,6 +45,9 @@ FINDINGS = " | "
 """The separator of the findings about a fit in the message of a finished run; each is `what: how`."""
 
 
+_MOST_OF_TEXT, _MOST_OF_WEIGHTS = 2**28, 2**36
+"""The most bytes of a text file and of a checkpoint that are read, a bound on the memory."""
+
 _Time = Annotated[float, Field(ge=0, lt=1e11)]  # until the year 5138
 
 
@@ -206,13 +209,9 @@ class RunDirectory:
             if path.is_file():
                 self._verified(path, state)
 
-    def verify_weights(self) -> None:
-        """Raise a ConfigurationError if the best weights do not have the checksum in the state, if there is one."""
-        if (state := self.read_state()) is not None and self.best.is_file():
-            self._verified(self.best, state)
-
     def _verified(self, path: Path, state: RunState | None) -> bytes:
-        content, recorded = read_bytes(path, top=self.path), state and state.checksums.get(path.name)
+        most = _MOST_OF_WEIGHTS if path == self.best else _MOST_OF_TEXT
+        content, recorded = read_bytes(path, most, self.path), state and state.checksums.get(path.name)
         if recorded and recorded not in (_checksum(content), f"{zlib.crc32(content):08x}"):
             raise ConfigurationError(f"{path} is damaged (its checksum is not the one in {self.status.name})")
         return content
