@@ -42,7 +42,7 @@ def test_runs_that_cannot_be_exported(run, refusal, monkeypatch):
         exported("run", "--out", "u")
     checkpoint = (path := run / "checkpoints/best.ckpt").read_bytes()
     path.write_bytes(b"nothing")
-    assert "best.ckpt cannot be read" in refusal(main, "run", "--to", "numpy")
+    assert "best.ckpt is damaged" in refusal(main, "run", "--to", "numpy")
     path.write_bytes(checkpoint)
     (run / "metrics.json").unlink()
     rule = "(finished at step 4, without metrics.json); continue it with runge train resume=run"

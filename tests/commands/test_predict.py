@@ -1,6 +1,7 @@
 """`runge predict` and `runge.predict`: the files, the table of errors and the messages."""
 
 import io
+import json
 import re
 import sys
 from pathlib import Path
@@ -283,7 +284,7 @@ def test_a_pipe_without_a_table(table, rule, run, monkeypatch, refused):
     [
         ("nowhere a.csv", "RUN_OR_SWEEP: must be the directory of a finished run, got 'nowhere'"),
         ("run b.csv", "FILE: there is no file 'b.csv'"),
-        ("run wrong.csv", "FILE: 'wrong.csv': must have the 1 inputs of the run, x; got y"),
+        ("run wrong.csv", "FILE: 'wrong.csv': must have the 1 inputs of the run, x; got y; missing: x"),
         ("run empty.csv", "FILE: 'empty.csv': line 3, column 'x': an input must be known"),
         ("run wrong.txt", "FILE: must be a file that ends in .csv"),
         ("run a.csv --out b.xlsx", "--out: must be another file than FILE, and end in .csv"),
@@ -385,6 +386,8 @@ def test_rows_outside_the_training_data(hx, said):
         checkpoint = torch.load(path)
         del checkpoint["inside"]
         torch.save(checkpoint, path)
+        status = path.parent.parent / "status.json"
+        status.write_text(json.dumps(json.loads(status.read_text()) | {"checksums": {}}))
     main(["sweep", "new.csv", "--out", "old.csv"])
     np.testing.assert_array_equal(pandas.read_csv("old.csv")["outside"], written["outside"])
     Path("hx.csv").unlink()
