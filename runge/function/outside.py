@@ -145,8 +145,10 @@ class NearestRow:
         _, spread, directions = np.linalg.svd((x - x.mean(0)) * unit / math.sqrt(len(x)), full_matrices=False)
         # An input that does not count has a direction of its own, in which no row varies.
         narrow = (spread < _COLLINEAR) & (np.abs(directions) @ unit > 0)
-        along = directions[narrow] / np.maximum(spread[narrow], _LEAST_SPREAD)[:, None]
-        self._along = torch.from_numpy(np.ascontiguousarray((along * unit).T))
+        size = np.maximum(spread[narrow], _LEAST_SPREAD)[:, None]
+        self._along = torch.from_numpy(np.ascontiguousarray((directions[narrow] / size * unit).T))
+        sizes = np.divide(1, unit, where=unit > 0, out=np.zeros_like(unit))
+        self._back = torch.from_numpy(np.ascontiguousarray(directions[narrow] * size * sizes))
         self._rows = torch.unique(self._scaled(torch.from_numpy(x)), dim=0)
         self._unit = 0.0  # with one row, every other point is infinitely far away
         if len(self._rows) > 1:
@@ -157,6 +159,10 @@ class NearestRow:
         """Return the number of points x, (m, D), as `Box`."""
         away = _distances(self._scaled(x), self._rows).amin(1)
         return (away / self._unit).nan_to_num(nan=0, posinf=torch.inf)
+
+    def onto_rows(self, x: Tensor) -> Tensor:
+        """Return points x, (m, D), moved along the directions in which the rows hardly vary, to where these are."""
+        return x - (x - self._origin) @ self._along @ self._back
 
     def _scaled(self, x: Tensor) -> Tensor:
         """Return z; the value at which an input is constant is 0, any other is infinite."""
