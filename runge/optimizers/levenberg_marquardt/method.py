@@ -19,8 +19,8 @@ and by twice the factor before after each further one. A try that succeeds multi
 .. math:: 1 - (2 \rho - 1)^3, \quad \rho = \frac{L(\theta) - L(\theta + v + a / 2)}{L(\theta) - |e + J v|_W^2},
 
 where rho compares the reduction of the loss with that of its model: 1 where the errors are linear. So mu is kept where
-a smaller one would fail. A member whose loss no damping reduces is at rest. When the loss changes, it continues with the
-initial damping.
+a smaller one would fail. A member whose loss no damping reduces is at rest; when its loss changes, it continues with
+the initial damping.
 
 The last layer can be eliminated (`elimination`): a step is then one of the other weights alone. Since
 J is approximate then, rho says little, and mu is divided by `decrease` if the first try of a step succeeds.
