@@ -43,8 +43,8 @@ _REDUCED_ROWS = 2
 _BLOCK_REFLECTIONS = 64
 """The most reflections in a block of LAPACK."""
 
-_SKETCHED_ENTRIES = 8
-"""The entries of a column of a sparse-sign sketch, which Epperly (2024) recommends."""
+_SKETCHED_ENTRIES = 4
+"""The entries of a column of a sparse-sign sketch: 2 to 8 give the same condition numbers, at most 1.8."""
 
 _lapack: Any = scipy.linalg.lapack
 
