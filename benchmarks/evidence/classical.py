@@ -37,7 +37,7 @@ def classical(target: Target, n: int) -> dict[str, tuple[float, float]]:
     def slope_at(x: Array) -> Array:
         return target.derivative(torch.as_tensor(x[:, None]))[:, 0].numpy()
 
-    coefficients = scipy.fft.dct(at(inner)) / n
+    coefficients = np.asarray(scipy.fft.dct(at(inner))) / n
     coefficients[0] /= 2
     polynomial, of_both = Chebyshev(coefficients[: chop(coefficients)]), with_derivatives(x, at(x), slope_at(x))
     spline, rational = scipy.interpolate.CubicSpline(even, at(even)), scipy.interpolate.AAA(x, at(x))
@@ -56,14 +56,14 @@ def with_derivatives(x: Array, f: Array, df: Array) -> Chebyshev:
 
     First it has as many coefficients as there are labels. Then it is fitted again without those that are round-off.
     """
-    count, series = 2 * len(x), Chebyshev([0.0])
+    count, coefficients = 2 * len(x), np.zeros(0)
     for _ in range(2):
         values = chebyshev.chebvander(x, count - 1)
         rows = np.vstack([values, values[:, :-1] @ chebyshev.chebder(np.eye(count)) / count])
         sizes = np.linalg.norm(rows, axis=0)
-        series = Chebyshev(np.linalg.lstsq(rows / sizes, np.concatenate([f, df / count]), rcond=None)[0] / sizes)
-        count = chop(series.coef)
-    return series
+        coefficients = np.linalg.lstsq(rows / sizes, np.concatenate([f, df / count]), rcond=None)[0] / sizes
+        count = chop(coefficients)
+    return Chebyshev(coefficients)
 
 
 def chop(coefficients: Array) -> int:
@@ -77,7 +77,7 @@ def chop(coefficients: Array) -> int:
     envelope = np.maximum.accumulate(np.abs(coefficients[::-1]))[::-1]
     if count < 17 or envelope[0] == 0:
         return count
-    envelope = envelope / envelope[0]
+    envelope, end = envelope / envelope[0], count
     for j in range(2, count + 1):
         end = round(1.25 * j + 5)
         if end > count:
