@@ -59,7 +59,7 @@ def beyond_the_end(settings: Settings) -> Mistakes:
         ("resampling.every", getattr(settings.resampling, "every", 0)),
         ("trainer.stop_at", settings.trainer.stop_at or 0),
     ):
-        if value > steps:
+        if value > max(steps, settings.trainer.log_every):  # which is the period of a balance by default
             yield f"{key}: must be at most trainer.max_steps={steps}, or it has no effect; got {value}"
 
 
