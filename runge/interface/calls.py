@@ -210,9 +210,12 @@ def _train_job(configuration: Any) -> Any:
 
 def _check_texts(arguments: Sequence[Any]) -> None:
     """Raise ConfigurationError if an argument after the first one, which may be a table, is not an override."""
+    if arguments and isinstance(arguments[0], Mapping) and "x" not in arguments[0]:
+        got = ", ".join(map(repr, arguments[0]))
+        raise ConfigurationError(f"data: arrays must have an 'x', and settings are settings={{...}}; got {got}")
     for override in arguments[1:]:
         if not isinstance(override, str):
-            rule = "an override must be a text such as 'model.width=8', and data are the first argument"
+            rule = "an override must be a text such as 'model.width=8', and a mapping settings={...}"
             raise ConfigurationError(f"arguments: {rule}; got a {type(override).__name__} after {arguments[0]!r:.60}")
 
 
