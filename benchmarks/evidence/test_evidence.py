@@ -188,7 +188,7 @@ def test_claims_fit_their_experiments(claim, tmp_path):
     assert len({run["seed"] for run in wanted}) == 10
     head = (CONFIGURATIONS / "experiment" / "claims" / f"{claim.name}.yaml").read_text()
     assert re.search(
-        rf"#   Claim .*\n#   Command   python train.py -m experiment=claims/{claim.name}\n"
+        rf"#   Claim .*\n(#   Baseline .*\n)?#   Command   python train.py -m experiment=claims/{claim.name}\n"
         rf"#   Time      about \d+ min on two cores\n#   Result    docs/evidence/{claim.name}.md\n",
         head,
     )
