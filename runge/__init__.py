@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from runge.interface.label_check import check as check
     from runge.interface.outcomes import Answer as Answer
     from runge.interface.outcomes import Comparison as Comparison
-    from runge.interface.outcomes import Run as Run
     from runge.interface.regressor import SobolevRegressor as SobolevRegressor
+    from runge.interface.trained import Run as Run
     from runge.interface.verbs import compare as compare
     from runge.interface.verbs import draw as draw
     from runge.interface.verbs import export as export
@@ -35,8 +35,9 @@ _NAMES = {
     "runge.function.function": ["Function"],
     "runge.function.loading": ["load"],
     "runge.interface.calls": ["fit", "sweep", "train"],
-    "runge.interface.outcomes": ["Answer", "Comparison", "Run"],
+    "runge.interface.outcomes": ["Answer", "Comparison"],
     "runge.interface.regressor": ["SobolevRegressor"],
+    "runge.interface.trained": ["Run"],
     "runge.interface.verbs": ["compare", "draw", "export", "predict", "suggest"],
     "runge.records.reading": ["history", "runs"],
     "runge.schedules.derivative_loss": ["DerivativeLoss"],

@@ -14,7 +14,9 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 # The only model of costs: rough figures of one core, which decide on threads, compilation and the order of a sweep.
 _ONE_THREAD = 2**17  # neuron values in a layer, below which a second thread costs more than it saves
@@ -75,6 +77,11 @@ def use_threads(neurons: int, products: float = 0.0, before: int | None = None) 
 
     is_small = neurons < _ONE_THREAD and products < _ONE_THREAD_64
     torch.set_num_threads(before or (1 if is_small else torch.get_num_threads()))
+
+
+def can_show_progress(console: Any) -> bool:
+    """Return whether a console of Rich is a terminal, or a notebook that can update what it shows."""
+    return console.is_terminal or (console.is_jupyter and find_spec("ipywidgets") is not None)
 
 
 @contextmanager

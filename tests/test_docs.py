@@ -17,9 +17,10 @@ from hydra.types import RunMode
 from numpy.testing import assert_allclose
 
 from runge.commands import compare as compare
+from runge.commands.options import as_overrides
 from runge.composing.command import SweepCommand
 from runge.composing.composition import Composer
-from runge.composing.overrides import as_sweep, check_overrides, quoted
+from runge.composing.overrides import check_overrides, quoted
 from runge.composing.session import session
 from runge.configuration.objects import build
 from runge.data.rows import read
@@ -116,14 +117,22 @@ def test_no_line_begins_as_a_comment():
 
 
 def test_the_page_on_python_runs():
-    """All of its code but that on files of the reader's own."""
-    code = re.sub(r'max_steps=\d+"', 'max_steps=4", "pictures=false"', "".join(blocks("howto/python.md")[:7]))
+    """All of its code but that of a search with arrays, and that on files of the reader's own."""
+    page = blocks("howto/python.md")
+    code = re.sub(r'max_steps=\d+"', 'max_steps=4", "pictures=false"', "".join(page[:9]))
     code = code.replace('"trainer.max_steps": 200', '"trainer.max_steps": 4, "hydra.launcher.processes": 1')
     small = '"seed=range(2)", "model.width=8", "hydra.launcher.processes=1", "search.compare=false"'
     brief = *ONE, "data.folds=2", "trainer.max_steps=20", "model.width=8", "search.compare=false"
     code = code.replace('inputs=["a"], timeout=20', f'*{brief}, inputs=["a"], timeout=20')
-    exec(re.sub(r'"seed=range\(\d\)"', small, code), {})
+    exec(re.sub(r'"seed=range\(\d\)"', small, code), names := {})
     assert Path("fit.pdf").exists()
+    x = np.random.default_rng(0).random((40, 2))
+    a, b = x.T
+    names |= {"df": names["pd"].DataFrame({"a": a, "b": b, "drag": a * b, "ddrag_da": b, "ddrag_db": a})}
+    names |= {"X": x, "y": a * b, "dydx": x[:, ::-1]}
+    code = (page[9] + page[11]).replace("random_state=0", "max_steps=4, random_state=0").replace("n_jobs=4", "cv=2")
+    exec(code, names)
+    assert names["grid"].best_params_["width"] in (16, 64)
 
 
 @pytest.mark.skipif(shutil.which("gcc") is None, reason="the controller is compiled")
@@ -201,13 +210,13 @@ def test_the_tables_of_the_page_on_data(line, tables, configuration):
 
 
 FITS = re.findall(r"^    runge fit (.*)$", (ROOT / "docs/howto/best.md").read_text() + PAGE, re.MULTILINE)
-PLAIN = [line for line in FITS if re.fullmatch(r"wing\.csv( (search|data|model|loss|seed)[.=]\S+)*", line)]
+PLAIN = [line for line in FITS if re.fullmatch(r"wing\.csv( --timeout \d+| (data|model|loss|seed)[.=]\S+)*", line)]
 TOGETHER = "wing.csv" + "".join(line.removeprefix("wing.csv") for line in PLAIN)  # because each takes a second
 
 
 @pytest.mark.parametrize("line", [TOGETHER, *(line for line in FITS if line not in PLAIN)])
 def test_the_commands_of_the_page_on_the_best_fit(line, tables):
-    _, *arguments = quoted(as_sweep(shlex.split(line)))
+    _, *arguments = quoted(as_overrides("fit", shlex.split(line))[0])
     check_overrides(arguments)
     with session(is_sweep=True) as hydra:
         composed = hydra.compose_config("config", arguments, RunMode.MULTIRUN, with_log_configuration=False)

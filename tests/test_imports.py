@@ -52,7 +52,7 @@ from runge import *
 print("loaded", *{{"lightning", "hydra", "sklearn"}} & sys.modules.keys())
 """
     done, loaded = run(code, tmp_path)
-    assert loaded == [[], ["1", "torch"], ["hydra"]], done.stderr
+    assert loaded == [[], ["2", "torch"], ["hydra"]], done.stderr
     assert "model.width: should be greater than or equal to 1, got 0" in done.stderr
 
 

@@ -188,7 +188,7 @@ def test_claims_fit_their_experiments(claim, tmp_path):
     assert len({run["seed"] for run in wanted}) == 10
     head = (CONFIGURATIONS / "experiment" / "claims" / f"{claim.name}.yaml").read_text()
     assert re.search(
-        rf"#   Claim .*\n#   Command   python train.py -m experiment=claims/{claim.name}\n"
+        rf"#   Claim .*\n(#   Baseline .*\n)?#   Command   python train.py -m experiment=claims/{claim.name}\n"
         rf"#   Time      about \d+ min on two cores\n#   Result    docs/evidence/{claim.name}.md\n",
         head,
     )
@@ -339,7 +339,7 @@ def test_diverged_runs_do_not_fail_a_sweep(tiny, tmp_path):
 
 def test_cubics_are_reproduced():
     errors = classical(Expression("x**3 - x/3"), 12)
-    for name in ("Chebyshev", "cubic spline"):
+    for name in ("Chebyshev", "cubic spline", "Chebyshev from f and f'"):
         assert errors[name] == pytest.approx((0, 0), abs=1e-22)
 
 
@@ -347,6 +347,14 @@ def test_only_aaa_reproduces_a_rational_function():
     errors = classical(Runge(), 24)
     assert max(errors["AAA"]) < 1e-24
     assert min(*errors["Chebyshev"], *errors["cubic spline"]) > 1e-8
+
+
+def test_many_points_leave_derivatives_accurate():
+    """Differentiate neither 319 coefficients of which most are round-off, nor residues of distant poles that cancel."""
+    errors = classical(Expression("exp(-x)*sin(8*x)"), 320)
+    assert max(errors["Chebyshev"]) < 1e-25
+    assert max(errors["AAA"]) < 1e-22
+    assert max(errors["Chebyshev from f and f'"]) < 1e-23
 
 
 def test_interpolation_converges_at_the_theoretical_rate():

@@ -2,7 +2,7 @@
 
     python benchmarks/problems/stated.py [--tables NAME ...] [--seconds 60] [--seeds 3] [--again] [--page]
 
-A table of `stated_tables.py` is written as CSV. `runge check FILE`, `runge fit FILE search.timeout=SECONDS`, and the
+A table of `stated_tables.py` is written as CSV. `runge check FILE`, `runge fit FILE --timeout SECONDS`, and the
 commands that the fit prints at its end are run as a user runs them. The prediction of 4000 new rows of the same kind,
 with the same noise, gives the truth. The errors, the bounds, and the columns and labels that are named are compared
 with it. A stated error is true if that of the answer is at most 1.25 times as large, or within the interval that is
@@ -81,7 +81,7 @@ def measure(name: str, seed: int, seconds: float, work: Path) -> list[Judged]:
     stated.frame.to_csv(work / "table.csv", index=False)
     named(stated.new, stated.inputs, stated.outputs)[0].to_csv(work / "new.csv", index=False)
     checked = run("check", "table.csv", *stated.options, work=work)
-    options = f"search.timeout={seconds:g}", "hydra.sweep.dir=answer", *stated.options
+    options = "--timeout", f"{seconds:g}", "--out", "answer", *stated.options
     fitted = run("fit", "table.csv", *options, work=work)
     if fitted.returncode:
         return [Judged("fit, exit status", (fitted.stdout + fitted.stderr)[-500:], "a sound table", NO)]
@@ -94,7 +94,7 @@ def measure(name: str, seed: int, seconds: float, work: Path) -> list[Judged]:
         judged.append(Judged("fit, command", f"runge {command}", f"exit status {ended.returncode}", verdict))
     board = read_leaderboard([work / "answer"])
     assert board is not None
-    residuals = residuals_of(stated, pd.read_csv(work / "answer" / "new_predicted.csv"))
+    residuals = residuals_of(stated, pd.read_csv(work / "new_predicted.csv"))
     findings = check(stated.frame, *stated.options).findings
     judged += of_columns([(one.what, set(one.columns)) for one in findings], stated)
     if folds := re.search(r"\((\d+) of (\d+) folds\)", " ".join(board.sentences)):

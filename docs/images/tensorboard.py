@@ -16,7 +16,7 @@ from playwright.sync_api import Page, sync_playwright
 HERE = Path(__file__).parent
 ACTIVATIONS = "-m model.activation=tanh,relu,gelu trainer.progress_bar=false search.compare=false"
 SWEEPS = {"outputs/few": ACTIVATIONS, "outputs/many": f"{ACTIVATIONS} seed=range(10)"}
-COLOURED = "?smoothing=0&runColorGroup=regex%3A(tanh%7Crelu%7Cgelu)#timeseries"
+COLOURED = "?smoothing=0&tagFilter=val&runColorGroup=regex%3A(tanh%7Crelu%7Cgelu)#timeseries"
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 WAIT = 15_000  # milliseconds, in which TensorBoard reads the files and draws the curves
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from contextlib import nullcontext, suppress
 from pathlib import Path
 
-from runge.commands.endings import ending_quietly, refusing
+from runge.commands.endings import ending
 from runge.configuration.errors import ConfigurationError, describe
 from runge.function.ensemble import read_answer
 from runge.pictures.drawing import draw_answer, draw_into, write_pictures
@@ -15,20 +15,19 @@ from runge.records.files import printable
 from runge.records.reading import find
 
 
-@ending_quietly()
+@ending("DIR")
 def main(arguments: Sequence[str] | None = None, prog: str = "runge draw") -> None:
     """Run the command `runge draw`."""
     parser = argparse.ArgumentParser(prog=prog, description=__doc__)
     parser.add_argument("directories", metavar="DIR", nargs="+", help="a run, a sweep, or a directory above them")
     options = parser.parse_args(arguments)
-    with refusing(parser, "DIR"):
-        if not (runs := find(*options.directories)):
-            raise ConfigurationError(f"DIR: must contain a run, got none in {', '.join(options.directories)}")
-        drawn = [_draw_run(run) for run in runs]
-        for sweep in dict.fromkeys(run.path.parent for run in runs):
-            _draw_sweep(sweep)
-        if not any(drawn):
-            sys.exit(2)
+    if not (runs := find(*options.directories)):
+        raise ConfigurationError(f"DIR: must contain a run, got none in {', '.join(options.directories)}")
+    drawn = [_draw_run(run) for run in runs]
+    for sweep in dict.fromkeys(run.path.parent for run in runs):
+        _draw_sweep(sweep)
+    if not any(drawn):
+        sys.exit(2)
 
 
 def _draw_run(run: RunDirectory) -> bool:

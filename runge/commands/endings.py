@@ -3,60 +3,70 @@
 import argparse
 import os
 import sys
+import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from runge.configuration.errors import describe
-from runge.records.files import printable
+from runge.configuration.errors import ConfigurationError, RunError, describe
+from runge.records.files import printable, write
 
-__all__ = ["add_out", "check_new", "ending_quietly", "refusing"]
+__all__ = ["STANDARD", "add_out", "check_new", "ending", "write_new"]
+
+STANDARD = "-"
+"""The name that stands for the standard input or the standard output in the place of a file's."""
 
 
 @contextmanager
-def ending_quietly() -> Iterator[None]:
-    """End the process with one line if it is interrupted, and silently if the reader of its output (`head`) has exited.
+def ending(files: str = "") -> Iterator[None]:
+    """End the process as every verb does: with 2 after a user's mistake, with 1 after a run that failed.
 
-    It decorates the `main` of a command, in which a BrokenPipeError of the output must not be caught before.
+    Both are reported in one message, an interrupt in one line, with 1. If the reader of the output (`head`) has exited,
+    the process ends silently. A traceback is shown if `HYDRA_FULL_ERROR` is 1, and for errors that are not a user's
+    mistake. It decorates the `main` of a command, in which a BrokenPipeError of the output must not be caught before.
+
+    Args:
+        files: the arguments that name files. Errors in reading and writing them, in values, and of packages that are
+            missing are then a user's mistake; without them, only a ConfigurationError is.
     """
     try:
         try:
             yield
         finally:
-            sys.stdout.flush()  # now, and not at the end of the process, where the error could not be caught
+            print(end="", flush=True)  # now, and not at the end of the process, where the error could not be caught
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
     except KeyboardInterrupt:
         sys.exit("error: interrupted")
+    except (OSError, ValueError, ImportError, RunError) as error:
+        if not (files or isinstance(error, ConfigurationError | RunError)):
+            raise
+        if os.environ.get("HYDRA_FULL_ERROR") == "1":
+            traceback.print_exc()
+        system = isinstance(error, OSError) and error.errno is not None
+        message = f"{files}: a file cannot be read or written ({describe(error)})" if system else str(error)
+        print(f"error: {printable(message, keep='' if files else chr(10))}", file=sys.stderr)
+        sys.exit(1 if isinstance(error, RunError) else 2)
 
 
-@contextmanager
-def refusing(parser: argparse.ArgumentParser, key: str = "--out") -> Iterator[None]:
-    """End the process with the usage and one message if an argument is not allowed, or a file cannot be written.
-
-    Args:
-        parser: the parser of the command.
-        key: the arguments that name the files.
-    """
-    try:
-        yield
-    except BrokenPipeError:
-        raise
-    except (ValueError, ImportError) as error:
-        parser.error(printable(str(error)))
-    except OSError as error:
-        system = f"{key}: a file cannot be read or written ({describe(error)})"
-        parser.error(printable(str(error) if error.errno is None else system))
-
-
-def add_out(parser: argparse.ArgumentParser, default: str, overwritten: str) -> None:
-    """Add `--out` and `--force`, given the default in words, and the file that only `--force` overwrites."""
+def add_out(parser: argparse.ArgumentParser, default: str) -> None:
+    """Add `--out`, given its default in words, and `--force`."""
     parser.add_argument("--out", metavar="FILE", help=f"the file to write (default: {default})")
-    parser.add_argument("--force", action="store_true", help=f"overwrite {overwritten}")
+    parser.add_argument("--force", action="store_true", help="overwrite what exists")
 
 
-def check_new(out: Path, force: bool) -> None:
-    """Raise ValueError if a file exists and may not be overwritten."""
-    if out.is_file() and not force:
-        raise ValueError(f"--out: must be a new file, got {str(out)!r}, which exists; --force overwrites it")
+def check_new(out: str | os.PathLike[str], force: bool, option: str = "--out") -> None:
+    """Raise ConfigurationError if a file exists and may not be overwritten."""
+    if os.path.isfile(out) and out != STANDARD and not force:
+        rule = f"must be a new file, got {os.fspath(out)!r}, which exists; --force overwrites it"
+        raise ConfigurationError(f"{option}: {rule}")
+
+
+def write_new(out: str, content: bytes) -> None:
+    """Write a file completely or not at all, following no link, or write to the standard output."""
+    if out == STANDARD:
+        print(end="", flush=True)
+        sys.stdout.buffer.write(content)
+    else:
+        write(Path(out), content)

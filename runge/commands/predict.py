@@ -2,19 +2,21 @@
 
 import argparse
 import io
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from runge.commands.endings import add_out, check_new, ending_quietly, refusing
+from runge.commands.endings import STANDARD, add_out, check_new, ending, write_new
+from runge.configuration.errors import ConfigurationError
 from runge.data.column_roles import listed, partial_name
 from runge.data.fit_errors import FitErrors
 from runge.data.table import FORMATS, SETS, File, open_table
 from runge.function.ensemble import read_answer
 from runge.function.predictions import Arrays, as_frame, columns_of, marks_of, parts_of, read_rows
-from runge.records.files import printable, write
+from runge.records.files import printable
 from runge.records.reading import find
 
 if TYPE_CHECKING:
@@ -129,49 +131,50 @@ def _beyond(function: "Function", x: np.ndarray) -> str:
     return ", ".join(named) or "all inputs are within their ranges"
 
 
-@ending_quietly()
+@ending("--out")
 def main(arguments: Sequence[str] | None = None, prog: str = "runge predict") -> None:
     """Run the command `runge predict`."""
     parser = argparse.ArgumentParser(prog=prog, description=__doc__)
     of_run = "the directory of a finished run, or of a sweep with an answer, or over seeds or folds: mean and spread"
     parser.add_argument("run", metavar="RUN_OR_SWEEP", help=of_run)
-    parser.add_argument("file", metavar="FILE", help=f"a table with the run's inputs: {', '.join(FORMATS)}")
-    add_out(parser, "NAME_predicted in that directory", "the file that --out names")
+    of_file = f"a table with the run's inputs: {', '.join(FORMATS)}; -: CSV from the standard input"
+    parser.add_argument("file", metavar="FILE", help=of_file)
+    add_out(parser, "NAME_predicted beside FILE; -: CSV to the standard output, as for FILE -")
     ends = "also write the ends of intervals that contain this share of new labels, such as 0.9"
     parser.add_argument("--interval", metavar="LEVEL", type=float, help=ends)
     second = "also write the second derivatives, one column for each pair of inputs, such as d2u_lift_dalpha_dspeed"
     parser.add_argument("--hessian", action="store_true", help=second)
     args = parser.parse_args(arguments)
-    table = Path(args.file)
-    out = Path(args.out or Path(args.run) / f"{table.stem}_predicted{table.suffix}")
-    with refusing(parser):
-        if out.suffix.lower() not in FORMATS or out.resolve() == table.resolve():
-            rule = f"must be another file than FILE, and end in {', '.join(FORMATS)}"
-            raise ValueError(f"--out: {rule}; got {str(out)!r}")
-        check_new(out, args.force or not args.out)
-        from runge.function.function import FLAT  # late: help, and the mistakes above, do not need torch
-        from runge.function.loading import load_finished
-        from runge.function.predictions import predict
+    table, piped = Path(args.file), sys.stdin.buffer if args.file == STANDARD else None
+    out = args.out or (STANDARD if piped else str(table.with_name(f"{table.stem}_predicted{table.suffix}")))
+    suffix = ".csv" if out == STANDARD else Path(out).suffix.lower()
+    file = open_table(args.file, "FILE", piped)
+    if suffix not in FORMATS or (out != STANDARD and Path(out).resolve() == table.resolve()):
+        rule = f"must be another file than FILE, and end in {', '.join(FORMATS)}"
+        raise ConfigurationError(f"--out: {rule}; got {out!r}")
+    check_new(out, args.force)
+    from runge.function.function import FLAT  # late: help, and the mistakes above, do not need torch
+    from runge.function.loading import load_finished
+    from runge.function.predictions import predict
 
-        function = load_finished(args.run, "RUN_OR_SWEEP")
-        file = open_table(args.file, "FILE")
-        (x, *labels), unused = read_rows(file, function, args.hessian)
-        if unused:
-            print(printable(f"columns not used: {listed(unused)}"))
-        prediction = predict(function, x, args.interval, args.hessian)
-        marks, remarks = marks_of(function, x)
-        number, sets = marks.values()
-        write(out, _content(x, prediction, function, marks, out.suffix.lower()))
+    function = load_finished(args.run, "RUN_OR_SWEEP")
+    (x, *labels), unused = read_rows(file, function, args.hessian)
+    prediction = predict(function, x, args.interval, args.hessian)
+    marks, remarks = marks_of(function, x)
+    number, sets = marks.values()
+    write_new(out, _content(x, prediction, function, marks, suffix))
+    lines = [f"columns not used: {listed(unused)}"] if unused else []
     if function.members > 1:
-        statistics = f"mean and standard deviation of {function.members} runs"
         unfinished = 0 if read_answer(args.run) else len(find(args.run)) - function.members
-        print(statistics + f"; left out because unfinished: {unfinished}" * (unfinished > 0))
-    print(_errors(function, labels, prediction, sets))
+        left_out = f"; left out because unfinished: {unfinished}" * (unfinished > 0)
+        lines += [f"mean and standard deviation of {function.members} runs{left_out}"]
+    lines += [_errors(function, labels, prediction, sets)]
     if args.interval is not None:
-        print(_held(function, labels, prediction, sets, args.interval))
+        lines += [_held(function, labels, prediction, sets, args.interval)]
     if args.hessian and function.flat:
-        print(FLAT)
+        lines += [FLAT]
     if trained := (sets == "train").sum():
         remarks.append(f"{trained} of these {len(x)} rows were trained on; their errors are not independent")
-    lines = [_outside(function, x, number, file), *remarks, f"{len(x)} rows: {out}"]
-    print(printable("\n".join(filter(None, lines)), keep="\n"))
+    lines += [_outside(function, x, number, file), *remarks, f"{len(x)} rows: {out}"]
+    # Nothing but the table may be in the standard output.
+    print(printable("\n".join(filter(None, lines)), keep="\n"), file=sys.stderr if out == STANDARD else sys.stdout)

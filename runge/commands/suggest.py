@@ -1,18 +1,19 @@
 """Suggest the inputs whose labels improve a fit most, as a table for the solver that computes them."""
 
 import argparse
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
-from runge.commands.endings import add_out, check_new, ending_quietly, refusing
+from runge.commands.endings import STANDARD, add_out, check_new, ending, write_new
 from runge.configuration.command_line import command, in_shell
 from runge.configuration.errors import ConfigurationError
 from runge.data.column_roles import find_roles, listed, of_columns
-from runge.data.table import FORMATS, open_table
+from runge.data.table import FORMATS, INDEX, open_table
 from runge.function.next_rows import Interval, fitted, suggest_for
-from runge.records.files import printable, write
+from runge.records.files import printable
 
 __all__ = ["main"]
 
@@ -37,7 +38,7 @@ def _parsed_box(text: str) -> dict[str, float | Interval]:
     return box
 
 
-@ending_quietly()
+@ending("--out")
 def main(arguments: Sequence[str] | None = None, prog: str = "runge suggest") -> None:
     """Run the command `runge suggest`."""
     parser = argparse.ArgumentParser(prog=prog, description=__doc__)
@@ -49,20 +50,25 @@ def main(arguments: Sequence[str] | None = None, prog: str = "runge suggest") ->
     of_candidates = f"a table of the points to choose from: {', '.join(FORMATS)} (default: a Sobol sequence in the box)"
     parser.add_argument("--candidates", metavar="FILE", help=of_candidates)
     parser.add_argument("--seed", type=int, default=0, help="the seed of the candidates (0)")
-    add_out(parser, "suggested.csv in SWEEP", "the file, which may have labels by now")
+    add_out(parser, "suggested.csv in SWEEP; -: the standard output")
     args = parser.parse_args(arguments)
-    out = Path(args.out or Path(args.sweep) / "suggested.csv")
-    with refusing(parser):
-        check_new(out, args.force)
-        box = _parsed_box(",".join(args.box)) if args.box else {}
-        function, rows = fitted(args.sweep)
-        table = suggest_for(function, rows, args.points, box, args.candidates, args.seed)
-        write(out, table.to_csv(index=False))
+    out = args.out or str(Path(args.sweep) / "suggested.csv")
+    check_new(out, args.force)
+    box = _parsed_box(",".join(args.box)) if args.box else {}
+    function, rows = fitted(args.sweep)
+    table = suggest_for(function, rows, args.points, box, args.candidates, args.seed)
+    file = open_table(rows.table.file)
+    of_frame = file.frame.index.name == INDEX
+    write_new(out, table.to_csv(index=of_frame, index_label=INDEX).encode())
     labelled = rows.table
-    roles = find_roles(open_table(labelled.file), labelled)
+    roles = find_roles(file, labelled)
     labels = [*rows.outputs, *roles.partials.values()]
-    print(printable(f"{len(table)} points: {out}"))
     fill = "" if labelled.group is None else f"fill in {labelled.group}, "
-    how = f"compute their labels ({listed(labels)}), {fill}append these rows to {labelled.file}, and run"
-    print(printable(f"Next: {how}"))
-    print(printable(f"    {command('fit')} {' '.join(map(in_shell, [labelled.file, *of_columns(labelled)]))}"))
+    append, again = f"append these rows to {labelled.file}, and run", [labelled.file, *of_columns(labelled)]
+    fit = f"{command('fit')} {' '.join(map(in_shell, again))}"
+    if of_frame:
+        append, both = "and run in Python, where df is your DataFrame", f"pandas.read_csv({out!r}, index_col=0)"
+        fit = f"runge.fit({', '.join([f'pandas.concat([df, {both}])', *map(repr, again[1:])])})"
+    how = f"compute their labels ({listed(labels)}), {fill}{append}"
+    for line in (f"{len(table)} points: {out}", f"Next: {how}", f"    {fit}"):
+        print(printable(line), file=sys.stderr if out == STANDARD else sys.stdout)

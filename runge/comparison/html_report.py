@@ -25,6 +25,9 @@ from runge.records.trials import Trials
 
 PAGE = "comparison.html"
 
+REPORT = ("comparison.csv", "comparison.png", PAGE)
+"""The files that each report has; where they are, a new report may replace them."""
+
 
 def publish(ranking: Ranking, directory: Path, sweep: Path | None = None, kind: str = "png") -> None:
     """Show the comparison, write its files, and print the path of `comparison.html`.

@@ -39,7 +39,7 @@ def as_sweep(arguments: Sequence[str]) -> list[str]:
     file = [x for x in arguments[:1] if os.path.isfile(x) or ("=" not in x and not x.startswith("-"))]
     if not file and not any(x.lstrip("+").startswith(("data", "experiment", "target")) for x in arguments):
         rule = "must be the first argument, or target=NAME must be given"
-        raise ConfigurationError(f"FILE: {rule}; got {' '.join(arguments)}")
+        raise ConfigurationError(f"FILE: {rule}; got {' '.join(arguments) or 'nothing'}")
     table = ["data=table", override_of("data.file", file[0])] if file else []
     return ["-m", "search=best", *table, *arguments[len(file) :]]
 

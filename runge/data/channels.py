@@ -28,7 +28,13 @@ _LEAST_RELEVANCE = 0.03
 
 
 def row_points(
-    x: Floats, y: Floats, dydx: Floats, outputs: Sequence[str], seconds: Floats | None = None, lambda_dd: float = 0.0
+    x: Floats,
+    y: Floats,
+    dydx: Floats,
+    outputs: Sequence[str],
+    row_weights: Floats | None = None,
+    seconds: Floats | None = None,
+    lambda_dd: float = 0.0,
 ) -> Points:
     r"""Return the points of some rows, a stack of one, in float64.
 
@@ -37,14 +43,17 @@ def row_points(
     .. math:: MSE_f = \frac1P \sum_p \overline{(u_p - f_p)^2}, \quad
               MSE_{df} = \frac1{PD} \sum_{pd} \overline{(u'_{pd} - f'_{pd})^2}
 
-    The weights of second derivatives, of which each channel weighs the same too, are multiplied by lambda_dd. The
-    shapes are those of `Rows`; NaN: not known.
+    The means are weighted with `row_weights`, (n,), all positive; None: all 1. The weights of second derivatives,
+    of which each channel weighs the same too, are multiplied by lambda_dd. The shapes are those of `Rows`; NaN: not
+    known.
     """
+    of_rows = torch.ones(len(x), dtype=torch.float64) if row_weights is None else torch.from_numpy(row_weights)
     at, f, df = (torch.from_numpy(np.nan_to_num(array))[None] for array in (x, y, dydx))
 
     def weights(is_known: Tensor) -> Tensor:
-        count = is_known.double().sum(1, keepdim=True)
-        return is_known / count.clamp_min(1) / (count > 0).sum().clamp_min(1)
+        weight = is_known * of_rows.reshape(-1, *[1] * (is_known.ndim - 2))
+        total = weight.sum(1, keepdim=True)
+        return weight / total.where(total > 0, 1) / (total > 0).sum().clamp_min(1)
 
     weight_f, weight_df = (weights(torch.from_numpy(~np.isnan(labels))[None]) for labels in (y, dydx))
     masks = torch.ones(1, 1, len(x), dtype=torch.float64)

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from runge.configuration.command_line import override_of
 from runge.configuration.errors import ConfigurationError
 from runge.data.table import File, Table
 
@@ -60,20 +61,24 @@ _READABLE = re.compile(r"(?!\d+$)[\w\\()\[\]{}:=, /+.%*@?|-]+", re.ASCII)
 def columns_override(key: str, names: Any) -> str:
     r"""Return the override of a name, of a list of names, or of a mapping; empty if Hydra's grammar lacks one of them.
 
-    In the grammar keys of a mapping have no quotes, but backslashes.
+    In the grammar keys of a mapping have no quotes, but backslashes. Other names have quotes where they need them.
 
     Example:
         >>> print(columns_override("data.derivatives", {"lift": {"alpha": "my slope"}}))
         data.derivatives={lift:{alpha:my\ slope}}
+        >>> print(columns_override("data.inputs", ["h", "T [°C]"]))
+        data.inputs=[h,'T [°C]']
     """
 
-    def typed(value: Any) -> str:
+    def typed(value: Any, is_key: bool = False) -> str:
         if isinstance(value, Mapping):
-            return f"{{{','.join(f'{typed(name)}:{typed(content)}' for name, content in value.items())}}}"
+            return f"{{{','.join(f'{typed(name, True)}:{typed(content)}' for name, content in value.items())}}}"
         if not isinstance(value, str):
             return f"[{','.join(map(typed, value))}]"
         if not _READABLE.fullmatch(value):
-            raise ValueError(value)
+            if is_key:
+                raise ValueError(value)
+            return override_of("", value)[1:]
         return re.sub(r"([^\w/+.%*@?|-])", r"\\\1", value)
 
     try:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from runge.configuration.errors import ConfigurationError
-from runge.data.column_roles import listed, partial_name
+from runge.data.column_roles import find_partials, listed, partial_name
 from runge.data.table import INDEX, File, numbered, of_arrays, open_table
 
 __all__ = ["ARRAYS", "FRAME", "check_index", "column_names", "file_of", "partials_of", "table_of", "unmasked"]
@@ -101,8 +101,11 @@ def column_names(letter: str, labels: Any, count: int) -> tuple[str, ...]:
 def partials_of(dydx: Any, inputs: Sequence[str], outputs: Sequence[str]) -> Any:
     """Return the partial derivatives of a DataFrame, (n, P, D), NaN without a column; other arrays as they are.
 
+    Columns are named as in a table, where units may be left out, or for one output as the inputs.
+
     Raises:
-        ValueError: a column is not named d<output>_d<input>, or for one output as an input; or two are the same.
+        ConfigurationError: a name can be read in several ways, or two in the same way.
+        ValueError: a column has another name.
     """
     import pandas
 
@@ -110,7 +113,10 @@ def partials_of(dydx: Any, inputs: Sequence[str], outputs: Sequence[str]) -> Any
         return dydx
     names = [partial_name(y, x) for y in outputs for x in inputs]
     frame = dydx.rename(columns=dict(zip(inputs, names, strict=True))) if len(outputs) == 1 else dydx
-    if not frame.columns.is_unique or not {*frame.columns} <= {*names}:
+    texts = frame.columns.is_unique and all(isinstance(name, str) for name in frame)
+    partials = find_partials(File("dydx", frame), inputs, outputs, None) if texts else {}
+    if not texts or len(partials) < len(frame.columns):
         allowed = f"{listed(names)}, or for one output as the inputs, {listed(inputs)}"
         raise ValueError(f"dydx: its columns must be named {allowed}, each once; got {[*dydx.columns]}")
-    return frame.reindex(columns=names).to_numpy(float, na_value=np.nan).reshape(len(dydx), len(outputs), len(inputs))
+    by_name = frame.rename(columns={column: partial_name(*pair) for pair, column in partials.items()})
+    return by_name.reindex(columns=names).to_numpy(float, na_value=np.nan).reshape(-1, len(outputs), len(inputs))

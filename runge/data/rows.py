@@ -39,6 +39,7 @@ class Rows:
         checksum: a hash of the arrays and the names.
         groups: the number of each row's group, (m,): from `data.group`, or the result of `number_points`.
         numbers: the number of each row in the file, (m,), from 0.
+        weights: the weight of each row in the loss and in the validation error, (m,).
         d2ydx2: the second derivatives of each pair of inputs d <= e, (m, P, D (D + 1) / 2); NaN: not known; None: none.
     """
 
@@ -55,6 +56,7 @@ class Rows:
     checksum: str
     groups: np.ndarray
     numbers: np.ndarray
+    weights: np.ndarray
     d2ydx2: np.ndarray | None = None
 
     @classmethod
@@ -68,6 +70,7 @@ class Rows:
         unused: Sequence[str] = (),
         seconds: np.ndarray | None = None,
         groups: np.ndarray | None = None,
+        weights: np.ndarray | None = None,
     ) -> Self:
         """Return the rows of x, y and dydx in which some label is known; the arrays become read-only.
 
@@ -79,8 +82,9 @@ class Rows:
         is_known = ~np.isnan(np.concatenate(labels, axis=1)).all(axis=1)
         if not is_known.all():
             x, y, dydx = (array[is_known] for array in (x, y, dydx))
-            sets, seconds, groups = (None if array is None else array[is_known] for array in (sets, seconds, groups))
-        contents = [x, y, dydx, *(array for array in (sets, seconds, groups) if array is not None)]
+            optional = sets, seconds, groups, weights
+            sets, seconds, groups, weights = (None if array is None else array[is_known] for array in optional)
+        contents = [x, y, dydx, *(array for array in (sets, seconds, groups, weights) if array is not None)]
         checksum = hashlib.sha256(repr(([array.shape for array in contents], [*inputs, "", *outputs])).encode())
         for array in contents:
             array.setflags(write=False)  # all members that read the file share the array
@@ -97,6 +101,7 @@ class Rows:
             checksum=checksum.hexdigest(),
             groups=number_points(x) if groups is None else np.unique(groups, return_inverse=True)[1],
             numbers=np.flatnonzero(is_known),
+            weights=np.ones(len(x)) if weights is None else weights,
             d2ydx2=seconds,
         )
         rows.check()

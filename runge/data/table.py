@@ -1,12 +1,14 @@
 """A file of named columns: where it is, how it is used, and its numbers. Its content is not trusted."""
 
 import csv
+import io
 import math
 import os
 import zipfile
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
+from typing import IO, TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
 
 import numpy as np
 from pydantic import Field
@@ -100,15 +102,21 @@ def numbered(letter: str, count: int) -> tuple[str, ...]:
     return (letter,) if count == 1 else tuple(f"{letter}{i + 1}" for i in range(count))
 
 
-def open_table(path: str, key: str = "data.file") -> File:
+def open_table(path: str, key: str = "data.file", piped: IO[bytes] | None = None) -> File:
     """Read a file of columns; a relative path is relative to the working directory.
+
+    Args:
+        path: the file.
+        key: the beginning of messages.
+        piped: an open CSV file that is read instead, such as the standard input; the path is its name in messages.
 
     Raises:
         ConfigurationError: there is no such file, or it is not a table; the message begins with the key.
     """
-    if (read := FORMATS.get(Path(path).suffix.lower())) is None:
+    read = FORMATS.get(Path(path).suffix.lower()) if piped is None else partial(_csv, piped=piped)
+    if read is None:
         raise ConfigurationError(f"{key}: must be a file that ends in {', '.join(FORMATS)}, got {path!r}")
-    if not os.path.isfile(path):
+    if piped is None and not os.path.isfile(path):
         raise ConfigurationError(f"{key}: there is no file {path!r} in {os.getcwd()!r}")
     try:
         file = read(path)
@@ -127,7 +135,7 @@ def open_table(path: str, key: str = "data.file") -> File:
     return file._replace(key=key)
 
 
-def _csv(path: str) -> File:
+def _csv(path: str, piped: IO[bytes] | None = None) -> File:
     """Read a CSV file: names in the first line; cells separated by commas, semicolons or tabs.
 
     pandas would fill a line with too few cells and take the first cells of a longer one for an index, so that they are
@@ -135,7 +143,9 @@ def _csv(path: str) -> File:
     """
     import pandas
 
-    with Path(path).open(encoding="utf-8-sig") as file:
+    # A pipe cannot be read twice.
+    with Path(path).open("rb") if piped is None else io.BytesIO(piped.read()) as content:
+        file = io.TextIOWrapper(content, encoding="utf-8-sig")
         first, second = file.readline(), file.readline()
         # A name may have commas, as in `x, m;y, N`: the number of separators then differs from the next line.
         separator = max(

@@ -5,7 +5,6 @@ import json
 import keyword
 import os
 import sys
-from collections.abc import Mapping
 from pathlib import Path
 
 from runge.configuration.errors import ConfigurationError
@@ -15,7 +14,7 @@ from runge.exports.casadi_source import casadi_source
 from runge.exports.numpy_source import numpy_source
 from runge.exports.onnx_model import onnx_model
 from runge.function.function import Function
-from runge.records.files import read_bytes, read_json, write
+from runge.records.files import read_json, write
 from runge.sobolev.any_network import AnyNetwork
 
 __all__ = ["FORMATS", "card", "export"]
@@ -28,9 +27,6 @@ _WITH_INTERVALS = ("onnx", "numpy")
 
 _IMPORTED = ("numpy", "casadi")
 """The formats that are modules of Python."""
-
-_TEXTS = (".py", ".c", ".h")
-"""The suffixes of files whose first line names their format."""
 
 
 def export(
@@ -57,7 +53,7 @@ def export(
         level: the level of intervals, such as 0.9, whose lower and upper ends follow, of u and then of du, as
             `Function.value_and_derivative_interval`; None: without them.
         hessian: whether the Hessian is written too, as `Function.value_derivative_hessian`.
-        force: whether to overwrite also files that are not from an export of this kind.
+        force: whether to overwrite files; a card of an earlier export always is, another JSON file never.
 
     Raises:
         ValueError: there is no such format, or it does not support the function's activation, or intervals; there are
@@ -89,7 +85,11 @@ def export(
     contents = {Path(stem + suffix): content for suffix, content in {".json": facts.encode(), **files}.items()}
     for file in filter(Path.is_dir, (Path(path), *contents)):
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), os.fspath(file))
-    _check_existing(contents, to, force)
+    for file in filter(Path.exists, contents):
+        if file.suffix != ".json" and not force:
+            raise ValueError(f"path, --out: {os.fspath(file)!r} exists; --force overwrites it")
+        if file.suffix == ".json" and not _is_card(file):
+            raise ValueError(f"path, --out: {os.fspath(file)!r} exists, and is no model card; --out FILE names another")
     for file, content in contents.items():
         write(file, content)
     return Path(stem + last)
@@ -98,27 +98,6 @@ def export(
 def _can_be_imported(name: str) -> bool:
     taken = keyword.iskeyword(name) or name in sys.stdlib_module_names or name in _IMPORTED
     return name.isidentifier() and not taken
-
-
-def _check_existing(contents: Mapping[Path, bytes], to: str, force: bool) -> None:
-    """Raise ValueError if a file that would be overwritten is not from an export of this kind, or is no model card.
-
-    What an export has written has a model card beside it, the first of the files, which all formats share; texts also
-    have the first line of their format, up to a colon.
-    """
-    card_file, *_ = contents
-    exported = card_file.exists() and _is_card(card_file)
-    texts = {path: content for path, content in contents.items() if path.suffix in _TEXTS}
-    openings = {path: _opening(content) for path, content in texts.items()}
-    same_format = all(path.exists() and _opening(read_bytes(path)) == first for path, first in openings.items())
-    for path in filter(Path.exists, [*texts, *contents] if exported else contents):
-        if not (exported and (same_format or path == card_file)) and not (force and path != card_file):
-            how = "--out FILE names another" if path == card_file else "--force overwrites it"
-            raise ValueError(f"path, --out: {os.fspath(path)!r} exists, and is not from an export to {to}; {how}")
-
-
-def _opening(content: bytes) -> bytes:
-    return content.partition(b"\n")[0].partition(b":")[0]
 
 
 def _is_card(path: Path) -> bool:

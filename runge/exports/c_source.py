@@ -41,9 +41,12 @@ _DENSITY = f"double q = {1 / math.sqrt(2 * math.pi)!r} * NAME_exp(y[o], 0);"
 _ACTIVATIONS = {
     "tanh": _Formula(
         "s",
-        "1 - s * s",
-        "-2 * s * (1 - s * s)",
-        ("double e = NAME_exp(2 * y[o], 1), s = copysign(e / (2 + e), z[o]);",),
+        "t",
+        "-2 * s * t",
+        (
+            "double e = NAME_exp(2 * y[o], 1), s = copysign(e / (2 + e), z[o]);",
+            "double q = NAME_exp(2 * y[o], 0), t = 4 * q / ((1 + q) * (1 + q));",  # 1 - s * s has the round-off of 1
+        ),
         bound=350,
     ),
     "relu": _Formula("z[o] < 0 ? 0 : z[o]", "z[o] > 0", "0"),
@@ -184,7 +187,5 @@ def _text(values: np.ndarray) -> str:
 
 
 def _number(value: float) -> str:
-    single = np.float32(value)
-    text, exact = repr(value), f"{single!s}f"
-    text = exact if float(single) == value and len(exact) < len(text) else text
+    text = repr(value)
     return text.replace("-0.", "-.", 1) if text.startswith("-") else text.removeprefix("0") if value else "0"

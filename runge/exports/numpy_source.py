@@ -13,7 +13,7 @@ __all__ = ["numpy_source"]
 
 _SIGMOID = "p = (1 + np.tanh(z / 2)) / 2"  # exp(-z) would overflow
 _ACTIVATIONS: dict[str, list[str]] = {
-    "tanh": ["h = np.tanh(z)", "s1 = 1 - h * h", "s2 = -2 * h * s1"],
+    "tanh": ["h = np.tanh(z)", "e = np.exp(-2 * np.abs(z))", "s1 = 4 * e / (1 + e) ** 2", "s2 = -2 * h * s1"],
     "relu": ["h = np.maximum(z, 0)", "s1 = (z > 0) * 1.0", "s2 = 0 * z"],
     "gelu": [
         "p = np.vectorize(math.erfc, otypes=[float])(-z / math.sqrt(2)) / 2",
@@ -22,7 +22,7 @@ _ACTIVATIONS: dict[str, list[str]] = {
         "s1 = p + z * q",
         "s2 = q * (2 - z * z)",
     ],
-    "sigmoid": [_SIGMOID, "h = p", "s1 = p * (1 - p)", "s2 = s1 * (1 - 2 * p)"],
+    "sigmoid": [_SIGMOID, "h = p", "e = np.exp(-np.abs(z))", "s1 = e / (1 + e) ** 2", "s2 = s1 * (1 - 2 * p)"],
     "silu": [_SIGMOID, "h = z * p", "s1 = p + h * (1 - p)", "s2 = p * (1 - p) * (2 + z * (1 - 2 * p))"],
     "softplus": [_SIGMOID, "h = np.logaddexp(0, z)", "s1 = p", "s2 = p * (1 - p)"],
     "sin": ["h = np.sin(z)", "s1 = np.cos(z)", "s2 = -h"],

@@ -57,7 +57,7 @@ class Function(MeanNetwork):
     Types: a result has the type and the precision of x. A tensor must be on the device of the function. Lists and
     integers count as float64. A DataFrame with a column for each input, or a Series of one input, gives a Series or a
     DataFrame with its index and columns such as y, dy_da and d2y_da_db, with each pair of inputs once. What is computed
-    has the precision of the parameters, or float64 if a member was trained in standardised units or in 64 bit; `to`
+    has the precision of the parameters, or float64 if a member has standardised units; after `load` it is float64. `to`
     changes it. A tensor can be differentiated by x if x requires gradients, and by the parameters after
     `u.requires_grad_()`; otherwise points are evaluated in chunks.
 

@@ -38,8 +38,7 @@ def load(directory: str | os.PathLike[str]) -> Function:
         directory: the directory of a run or of a sweep, such as `outputs/DATE/TIME`.
 
     Returns:
-        The function on the CPU, in the units of the data and the precision of the training; its parameters require no
-        gradients.
+        The function on the CPU, in the units of the data and in float64; its parameters require no gradients.
 
     Raises:
         FileNotFoundError: the directory has no checkpoint, and no runs with one.
@@ -87,8 +86,10 @@ def load_runs(runs: Sequence[RunDirectory], calibration: Calibration | None = No
         calibration: what intervals follow from; None: the rows that these runs have not seen.
 
     Raises:
-        ConfigurationError: a checkpoint is damaged, or the runs have other inputs or outputs.
+        ConfigurationError: a checkpoint is damaged or of another run, or the runs have other inputs or outputs.
     """
+    for run in runs:
+        run.read(run.best)  # with the checksum in its state
     checkpoints, stacks = [read_checkpoint(run.best) for run in runs], dict[str, list[int]]()
     columns = _columns(runs[0], checkpoints[0])
     for i, (run, checkpoint) in enumerate(zip(runs, checkpoints, strict=True)):
@@ -187,7 +188,7 @@ def _network(runs: Sequence[RunDirectory], checkpoints: Sequence[Mapping[str, An
             network = AnyNetwork.of_layers(network)
         if (count := len(first["columns"]["inputs"])) != network.dimension:
             raise ValueError(f"it has {network.dimension} inputs, and the names of {count}")
-    return network.requires_grad_(False).eval()
+    return network.double().requires_grad_(False).eval()  # results have all digits of float64 points
 
 
 @contextmanager

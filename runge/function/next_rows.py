@@ -13,7 +13,7 @@ from runge.data.channels import Channels
 from runge.data.column_roles import listed
 from runge.data.memory import table_of
 from runge.data.rows import Rows
-from runge.data.table import SETS, open_table
+from runge.data.table import INDEX, SETS, open_table
 from runge.function.function import Function
 from runge.function.loading import load_finished
 from runge.function.predictions import predict
@@ -58,8 +58,7 @@ def suggest_for(
         which = "candidates that are no row yet, in the box and, without --box and --candidates, near the rows"
         raise ConfigurationError(f"points: must be at least 1 and at most {len(allowed)}, the {which}; got {points}")
     chosen = allowed[choose(x[allowed], _squares(function, rows, x[allowed]), rows.x, points)]
-    table = _as_table(frame.iloc[chosen], x[chosen], rows)
-    return table.reset_index(drop=True) if candidates is None else table
+    return _as_table(frame.iloc[chosen], x[chosen], rows, keep_index=candidates is not None)
 
 
 def _points_of(candidates: Any, rows: Rows) -> "tuple[pandas.DataFrame, Floats]":
@@ -128,12 +127,17 @@ def _intervals(box: Mapping[str, float | Interval], rows: Rows) -> dict[str, Int
     return intervals
 
 
-def _as_table(frame: "pandas.DataFrame", x: Floats, rows: Rows) -> "pandas.DataFrame":
-    """Return points, with their known columns and their index, as rows of the fitted table."""
-    names = [name for name in open_table(rows.table.file).names if name]
+def _as_table(frame: "pandas.DataFrame", x: Floats, rows: Rows, *, keep_index: bool) -> "pandas.DataFrame":
+    """Return points, with their known columns, as rows of the fitted table.
+
+    If they have no index to keep, theirs continues the whole numbers of a fitted DataFrame's, or begins with 0.
+    """
+    file = open_table(rows.table.file)
+    names, labels = [name for name in file.names if name], file.frame.index
     added = [name for name in frame.columns if name and name not in names]
     table = frame.reindex(columns=[*names, *added])
     table[[*rows.inputs]] = x
     if (split := rows.table.split_column) is not None:
         table[split] = SETS[0]
-    return table
+    first = int(labels.to_numpy().max()) + 1 if labels.name == INDEX and labels.dtype.kind in "iu" else 0
+    return table if keep_index else table.set_axis(range(first, first + len(table)))

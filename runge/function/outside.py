@@ -13,8 +13,9 @@ Of other functions, r is the distance from the nearest training row,
     w_d = \max_p \frac{\sigma_d\, rms(u'_{pd})}{\max_{d'} \sigma_{d'}\, rms(u'_{pd'})},
 
 with the standard deviation :math:`\sigma_d` of the input and the partial derivatives u' of the fit at the rows: an
-input that does not matter does not count. q is the 0.95 quantile of the distances of the rows from the nearest other
-row.
+input that does not matter does not count. Where inputs are collinear, a direction in which the standardised rows hardly
+vary is a further coordinate, over its own standard deviation, as in the Mahalanobis distance. q is the 0.95 quantile of
+the distances of the rows from the nearest other row.
 
 So about 5 % of new points of the same distribution have a number above 1.
 
@@ -25,6 +26,7 @@ References:
     https://doi.org/10.3390/molecules17054791
 """
 
+import math
 from typing import NamedTuple
 
 import numpy as np
@@ -52,6 +54,12 @@ _INSIDE_SHARE = 0.95
 
 _MOST_KEPT_ROWS = 1000
 """The most rows in a checkpoint, to which distances are computed: a bound on its size and on the time."""
+
+_COLLINEAR, _LEAST_SPREAD = 0.01, 1e-6
+"""The standard deviations below which a direction is a coordinate of its own, and to which smaller ones are raised.
+
+They are relative to those of the inputs.
+"""
 
 _LEAST_WEIGHT = 0.01
 """The least weight of an input that counts: on a grid the nearest row would always differ only in such an input."""
@@ -133,6 +141,14 @@ class NearestRow:
         weights = np.where(weights < _LEAST_WEIGHT, 0, weights)
         scale = np.divide(weights, x.std(0), where=x.max(0) > x.min(0), out=np.full_like(weights, np.inf))
         self._origin, self._scale = torch.from_numpy(x[0]), torch.from_numpy(scale)
+        unit = np.divide(1, x.std(0), where=(x.max(0) > x.min(0)) & (weights > 0), out=np.zeros_like(weights))
+        _, spread, directions = np.linalg.svd((x - x.mean(0)) * unit / math.sqrt(len(x)), full_matrices=False)
+        # An input that does not count has a direction of its own, in which no row varies.
+        narrow = (spread < _COLLINEAR) & (np.abs(directions) @ unit > 0)
+        size = np.maximum(spread[narrow], _LEAST_SPREAD)[:, None]
+        self._along = torch.from_numpy(np.ascontiguousarray((directions[narrow] / size * unit).T))
+        sizes = np.divide(1, unit, where=unit > 0, out=np.zeros_like(unit))
+        self._back = torch.from_numpy(np.ascontiguousarray(directions[narrow] * size * sizes))
         self._rows = torch.unique(self._scaled(torch.from_numpy(x)), dim=0)
         self._unit = 0.0  # with one row, every other point is infinitely far away
         if len(self._rows) > 1:
@@ -144,9 +160,15 @@ class NearestRow:
         away = _distances(self._scaled(x), self._rows).amin(1)
         return (away / self._unit).nan_to_num(nan=0, posinf=torch.inf)
 
+    def onto_rows(self, x: Tensor) -> Tensor:
+        """Return points x, (m, D), moved along the directions in which the rows hardly vary, to where these are."""
+        return x - (x - self._origin) @ self._along @ self._back
+
     def _scaled(self, x: Tensor) -> Tensor:
         """Return z; the value at which an input is constant is 0, any other is infinite."""
-        return ((x - self._origin) * self._scale).nan_to_num(nan=0, posinf=torch.inf, neginf=-torch.inf)
+        step = x - self._origin
+        scaled = (step * self._scale).nan_to_num(nan=0, posinf=torch.inf, neginf=-torch.inf)
+        return torch.cat([scaled, step @ self._along], dim=1)
 
 
 def _distances(x: Tensor, rows: Tensor) -> Tensor:

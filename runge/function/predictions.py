@@ -139,7 +139,9 @@ def read_rows(file: File, function: Any, hessian: bool) -> tuple[list[np.ndarray
     chosen = data.get("inputs") and str(data.get("file")).lower().endswith(".npz")
     unnamed = file.inputs is not None and len(file.inputs) != len(inputs) and not chosen
     if unnamed or not {*inputs} <= {*file.names}:
+        missing = listed([name for name in inputs if name not in file.names])
         got = f"'x' with {len(file.inputs or [])} columns without names" if unnamed else listed(file.names)
+        got += f"; missing: {missing}" * (not unnamed)
         rule = f"must have the {len(inputs)} inputs of the run, {', '.join(inputs)}"
         raise ConfigurationError(f"{file.key}: {file.path!r}: {rule}; got {got}")
     seconds = find_seconds(file, inputs, outputs, partials.values()) if hessian else {}

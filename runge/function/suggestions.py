@@ -55,7 +55,7 @@ def draw_points(rows_x: Floats, box: Floats, seed: int) -> Floats:
 
     An input has whole numbers if the rows have, and even logarithms if the rows span more than three decades. Points
     whose `outside` is above 1.5 are left out, by the distance from the nearest row in standardised inputs, unless the
-    box is larger than the range of the rows.
+    box is larger than the range of the rows. Where inputs are collinear, the points are moved to where the rows are.
 
     Args:
         rows_x: the inputs of the rows, (n, D).
@@ -72,7 +72,9 @@ def draw_points(rows_x: Floats, box: Floats, seed: int) -> Floats:
     if (box[:, 0] >= rows_x.min(axis=0)).all() and (box[:, 1] <= rows_x.max(axis=0)).all():
         rows, x = (np.log(inputs, where=logs, out=inputs.copy()) for inputs in (rows_x, points))
         nearest = NearestRow(thinned(rows), np.ones(len(box)))
-        points = points[nearest.outside(torch.from_numpy(x)).numpy() <= OUTSIDE]
+        near = nearest.onto_rows(torch.from_numpy(x))
+        moved = np.exp(near.numpy(), where=logs, out=near.numpy().copy()).clip(*box.T)
+        points = np.where(is_integer, points, moved)[nearest.outside(near).numpy() <= OUTSIDE]
     return points
 
 

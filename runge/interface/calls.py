@@ -19,7 +19,9 @@ from runge.configuration.command_line import key_of, override_of
 from runge.configuration.errors import ConfigurationError, RunError, python_words
 from runge.data.memory import FRAME, file_of
 from runge.interface.mappings import overrides_of_mapping
-from runge.interface.outcomes import Answer, Comparison, Run
+from runge.interface.outcomes import Answer, Comparison
+from runge.interface.trained import Run
+from runge.interface.verbs import compare
 from runge.records.directories import RunDirectory, discard_sweep
 from runge.records.files import write
 
@@ -104,10 +106,10 @@ def fit(
     else:
         arguments = [data, "search=best", *others]
     where, failure = _trained("fit", arguments, directory)
-    answer = Answer(where)
-    if answer.board is None:
-        raise RunError(failure or "no candidate has finished")
-    return answer
+    try:
+        return Answer(where)
+    except FileNotFoundError as error:
+        raise RunError(failure or "no candidate has finished") from error
 
 
 @python_words()
@@ -173,12 +175,12 @@ def sweep(
         [0, 1, 2]
     """
     where, failure = _trained("sweep", [*arguments, *overrides_of_mapping(settings, is_sweep=True)], directory)
-    compared = Comparison(where)
-    finished = [record.status for record in compared.records].count("finished")
-    if not finished:
+    compared = compare(where)
+    statuses = compared.table["status"].tolist()
+    if not (finished := statuses.count("finished")):
         raise RunError(failure)
     if failure:
-        warnings.warn(f"{finished} of {len(compared.records)} runs finished; {failure}", stacklevel=3)
+        warnings.warn(f"{finished} of {len(statuses)} runs finished; {failure}", stacklevel=3)
     return compared
 
 
@@ -208,9 +210,12 @@ def _train_job(configuration: Any) -> Any:
 
 def _check_texts(arguments: Sequence[Any]) -> None:
     """Raise ConfigurationError if an argument after the first one, which may be a table, is not an override."""
+    if arguments and isinstance(arguments[0], Mapping) and "x" not in arguments[0]:
+        got = ", ".join(map(repr, arguments[0]))
+        raise ConfigurationError(f"data: arrays must have an 'x', and settings are settings={{...}}; got {got}")
     for override in arguments[1:]:
         if not isinstance(override, str):
-            rule = "an override must be a text such as 'model.width=8', and data are the first argument"
+            rule = "an override must be a text such as 'model.width=8', and a mapping settings={...}"
             raise ConfigurationError(f"arguments: {rule}; got a {type(override).__name__} after {arguments[0]!r:.60}")
 
 

@@ -11,7 +11,7 @@ from sklearn.utils import check_array, check_random_state
 from runge.composing.composition import compose
 from runge.configuration.objects import CONFIGURATIONS
 from runge.configuration.validation import Floats
-from runge.data.memory import partials_of
+from runge.data.memory import partials_of, unmasked
 from runge.data.rows import Rows
 from runge.data.table import FARTHEST
 from runge.labels.contradictions import ColumnNames, wrong_columns
@@ -24,9 +24,11 @@ __all__ = [
     "QUIET",
     "Names",
     "RowsInMemory",
-    "checked_derivatives",
+    "check_derivatives",
+    "checked_weights",
     "composed",
     "option_of",
+    "read_derivatives",
     "seed_of",
 ]
 
@@ -47,32 +49,46 @@ class RowsInMemory(Rows):
     INPUTS_VARY = False
 
 
-def checked_derivatives(
-    dydx: Any, x: Floats, y: Floats, inputs: Sequence[str], outputs: Sequence[str], check: str
-) -> Floats:
-    """Return the derivatives, (n, P, D), NaN where they are not known.
+def checked_weights(sample_weight: Any, n: int) -> Floats:
+    """Return the weights of n rows, (n,), 1 if there are none; ValueError: one is negative, or all are 0."""
+    weights = np.ones(n) if sample_weight is None else sample_weight
+    weights = CHECK(weights, input_name="sample_weight", dtype=np.float64, ensure_2d=False)
+    if weights.shape != (n,) or weights.min() < 0 or weights.max() == 0:
+        rule = f"must have the shape ({n},), and be at least 0 and not all zero"
+        raise ValueError(f"sample_weight: {rule}; got {weights.shape} from {weights.min():g} to {weights.max():g}")
+    return weights
 
-    Args:
-        dydx: the derivatives.
-        x: the inputs, (n, D).
-        y: the values, (n, P).
-        inputs: the names of the inputs.
-        outputs: the names of the outputs.
-        check: what is done if they contradict the values: `warn`, `raise`, or `off`, which does not look.
 
-    Raises:
-        ValueError: they have another shape, contradict the values and `check` is `raise`, or a number is too large for
-            its square; or `check` is another word.
-    """
-    if check not in (allowed := ("warn", "raise", "off")):
-        raise ValueError(f"check: must be one of {', '.join(allowed)}; got {check!r}")
-    shape = n, count, dimension = len(x), len(outputs), len(inputs)
-    dydx = np.full(shape, np.nan) if dydx is None else partials_of(dydx, inputs, outputs)
+def read_derivatives(dydx: Any, n: int, inputs: Sequence[str], outputs: Sequence[str]) -> Floats:
+    """Return the derivatives of n rows, (n, P, D), NaN where one is not known; ValueError: they have another shape."""
+    shape = _, count, dimension = n, len(outputs), len(inputs)
+    dydx = np.full(shape, np.nan) if dydx is None else partials_of(unmasked(dydx), inputs, outputs)
     slopes = CHECK(dydx, input_name="dydx", allow_nd=True, **OF_LABELS)
     allowed = [shape, *[(n, dimension)] * (count == 1), *[(n,)] * (count == dimension == 1)]
     if slopes.shape not in allowed:
         raise ValueError(f"dydx: must have the shape {' or '.join(map(str, allowed))}; got {slopes.shape}")
-    slopes = slopes.reshape(shape)
+    return slopes.reshape(shape)
+
+
+def check_derivatives(
+    x: Floats, y: Floats, slopes: Floats, inputs: Sequence[str], outputs: Sequence[str], check: str
+) -> None:
+    """Look for derivatives, (n, P, D), that contradict the values.
+
+    Args:
+        x: the inputs, (n, D).
+        y: the values, (n, P).
+        slopes: the derivatives.
+        inputs: the names of the inputs.
+        outputs: the names of the outputs.
+        check: what is done then: `warn`, `raise`, or `off`, which does not look.
+
+    Raises:
+        ValueError: they contradict the values and `check` is `raise`, or a number is too large for its square; or
+            `check` is another word.
+    """
+    if check not in (allowed := ("warn", "raise", "off")):
+        raise ValueError(f"check: must be one of {', '.join(allowed)}; got {check!r}")
     for name, array in (("X", x), ("y", y), ("dydx", slopes)):
         if (large := np.abs(array) > FARTHEST).any():
             raise ValueError(f"{name}: must be within {FARTHEST:g} of 0, got {array[large][0]:g}; change its unit")
@@ -84,22 +100,26 @@ def checked_derivatives(
         if check == "raise":
             raise ValueError(message)
         warnings.warn(message, stacklevel=3)
-    return slopes
 
 
 @cache
-def composed(option: str, steps: int | None = None) -> dict[str, Any]:
-    """Return the configuration of a run on a table with an optimiser, and with some steps; None: its default."""
+def composed(option: str | None, steps: int | None = None) -> dict[str, Any]:
+    """Return the configuration of a run on a table with an optimiser, and with some steps; None: the default."""
     limit = [] if steps is None else [f"trainer.max_steps={steps}"]  # a share of which is the distance of validations
-    return compose("data=table", "data.file=X", f"optimizer={option}", *limit, *QUIET)
+    chosen = [] if option is None else [f"optimizer={option}"]
+    return compose("data=table", "data.file=X", *chosen, *limit, *QUIET)
 
 
-def option_of(optimizer: Any) -> str:
-    """Return the name of an optimiser, or of the option that has the class of an object; ValueError: there is none."""
+def option_of(optimizer: Any) -> str | None:
+    """Return the name of an optimiser, or of the option that has the class of an object; None: it is not given.
+
+    Raises:
+        ValueError: there is no such option.
+    """
     if isinstance(optimizer, Optimizer):
         target = f".{type(optimizer).__name__}"
         return next((name for name in OPTIMIZERS if composed(name)["optimizer"]["_target_"].endswith(target)), "adam")
-    if optimizer not in OPTIMIZERS:
+    if optimizer not in (None, *OPTIMIZERS):
         rule = f"must be one of {', '.join(OPTIMIZERS)}, or an object from runge.optimizers"
         raise ValueError(f"optimizer: {rule}; got {optimizer!r}")
     return optimizer

@@ -5,13 +5,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from runge.composing.composition import compose
-from runge.composing.overrides import explain
+from runge.composing.overrides import explain, quoted
 from runge.configuration.command_line import command, in_shell, override_of
 from runge.configuration.errors import ConfigurationError
 from runge.configuration.objects import build
 from runge.data.column_roles import Roles, columns_override, find_roles, listed, read_arrays
 from runge.data.memory import ARRAYS, FRAME, table_of
 from runge.data.table import File, Table
+from runge.labels.columns import MOST_LEFT
 from runge.labels.contradictions import ColumnNames, Finding, LabelReport, contradictions
 from runge.records.files import printable
 
@@ -79,7 +80,7 @@ def check(data: Any, *overrides: str) -> Check:
     """
     file = table_of(data, "data.file")
     try:
-        section = compose("data=table", override_of("data.file", file.path), *overrides)["data"]
+        section = compose("data=table", override_of("data.file", file.path), *quoted(overrides))["data"]
     except Exception as error:
         if (message := explain(error)) is None:
             raise
@@ -106,6 +107,10 @@ def _text(checked: Check) -> str:
     head = f"{checked.name}: {report.rows} rows; inputs {listed(roles.inputs)}; outputs {listed(roles.outputs)}"
     count = len(report.findings)
     result = f"{count} contradiction{'s' * (count > 1)} found:" if count else "No contradiction was found."
+    wrong = {column for finding in report.findings for column in finding.columns}.intersection(roles.partials.values())
+    tested, untested = wrong.union(report.seen), {*report.unseen, *report.unknown} - wrong
+    if untested:
+        result = f"Checked {len(tested)} of {len(tested | untested)} columns of derivatives. {result}"
     paragraphs = [_wrapped(head), _wrapped(result)]
     for i, finding in enumerate(report.findings[:_FINDINGS_SHOWN], 1):
         indent = " " * len(number := f"{i}. ")
@@ -124,9 +129,17 @@ def _text(checked: Check) -> str:
     if report.unseen:
         why = "A wrong sign might not be seen in these columns, because they explain too little of the differences"
         paragraphs.append(_wrapped(f"{why}: {listed(report.unseen)}."))
-    if report.unknown:
-        why = "Not checked, because too few labels of the output are known in rows that are near each other"
-        paragraphs.append(_wrapped(f"{why}: {listed(report.unknown)}."))
+    if outputs := [f"{name} {100 * left:.0f} %" for name, left in report.left.items() if left > MOST_LEFT]:
+        why = "The derivatives leave much of the differences, because of noise, a coarse difference or distant rows"
+        paragraphs.append(_wrapped(f"{why} ({listed(outputs)})."))
+    for reason in dict.fromkeys(report.unknown.values()):
+        columns = [name for name, of_column in report.unknown.items() if of_column == reason]
+        paragraphs.append(_wrapped(f"Not checked, because {reason}: {listed(columns)}."))
+    labelled = {name for _, name in roles.partials}
+    if labelled and (without := [name for name in roles.inputs if name not in labelled]):
+        have = "has" if len(without) == 1 else "have"
+        how = "slopes that fit the values take their place"
+        paragraphs.append(_wrapped(f"{listed(without)} {have} no derivatives; {how}."))
     return "\n\n".join(paragraphs)
 
 

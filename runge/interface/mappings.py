@@ -37,9 +37,13 @@ def overrides_of_mapping(settings: Mapping[str, Any] | None, is_sweep: bool = Fa
         >>> overrides_of_mapping({"schedule": functools.partial(TwoStage, at_step=500), "tags": ["a", "b"]})
         ['schedule={_target_: runge.schedules.TwoStage, at_step: 500}', 'tags=[a, b]']
     """
+    if not isinstance(settings, Mapping | None) or not all(isinstance(key, str) for key in settings or ()):
+        raise ConfigurationError(f"settings: must be a mapping from keys to values, got {settings!r:.80}")
     overrides = []
     for key, value in (settings or {}).items():
         swept = is_sweep and isinstance(value, list | tuple | range)
+        if swept and not value:
+            raise ConfigurationError(f"{key}: must have at least one value, got none")
         values = [_text(key, one) for one in (value if swept else [value])]
         overrides.append(f"{'++' if _ADDED.match(key) else ''}{key}={','.join(values)}")
     return overrides

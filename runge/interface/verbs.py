@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Union
 
 from runge.comparison.html_report import write_report
+from runge.comparison.ranking import rank_directories
 from runge.configuration.errors import ConfigurationError, python_words
 from runge.interface.outcomes import Comparison
 from runge.records.reading import find
@@ -71,7 +72,8 @@ def suggest(
 
     Returns:
         A row per point, the first one first, with the columns of the table: its inputs, empty labels, `train` in a
-        split column; and further columns of the candidates, and their index.
+        split column; and further columns of the candidates, and their index. Without candidates the index continues the
+        whole numbers of the index of a DataFrame that was fitted, or else begins with 0.
 
     Raises:
         ConfigurationError: the sweep has only one network, was not fitted to a table, or the table has changed; or an
@@ -118,7 +120,7 @@ def export(
         level: the level of intervals, such as 0.9, whose lower and upper ends follow, of u and then of du; None:
             without them.
         hessian: whether the Hessian is written too.
-        force: whether to overwrite also files that are not from an export of this kind.
+        force: whether to overwrite files; a card of an earlier export always is, another JSON file never.
 
     Returns:
         The file that another program opens.
@@ -211,10 +213,12 @@ def compare(
         >>> sorted(compare(*runs).table["seed"])
         [0, 1]
     """
-    comparison = Comparison(*directories, metric=metric, where=where, group_by=group_by, baseline=baseline)
+    if not directories:
+        raise ValueError("directories: must be at least one, got none")
+    ranking = rank_directories(directories, metric, where, group_by, baseline)
     if out is not None:
-        write_report(comparison, Path(out))
-    return comparison
+        write_report(ranking, Path(out))
+    return Comparison(directories, ranking)
 
 
 def _function(source: Source) -> "Function":

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import partial
+from itertools import groupby
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -12,7 +13,7 @@ from runge.data.column_roles import listed, partial_name
 from runge.labels.columns import check_columns
 from runge.labels.mistakes import Mistake, usual_factor
 from runge.labels.pairs import Place, corrected
-from runge.labels.twins import Twin, check_twins
+from runge.labels.twins import LEAST_PAIRS, Twin, check_twins
 
 __all__ = ["ColumnNames", "Finding", "LabelReport", "contradictions", "wrong_columns"]
 
@@ -24,6 +25,12 @@ _FACTOR_TOLERANCE, _MOST_FACTOR_TOLERANCE = 0.02, 0.1
 
 _LEAST_EQUAL_ROWS = 5
 """The least number of rows of two equal columns: fewer may be equal by chance, as zeros are."""
+
+_LEAST_SPREAD = 1e-4
+"""The least standard deviation of a linear combination of inputs, over the largest; below, they are collinear."""
+
+_LEAST_PART = 0.1
+"""The least part of an input in such a combination: smaller ones are round-off."""
 
 _listed = partial(listed, most=5, last=" and ")  # columns in a sentence
 
@@ -38,11 +45,19 @@ _SENTENCES = {
     "transposed": ("The Jacobian is transposed: {first} and {second} are in each other's place{more}.", _TRANSPOSE),
     "order": ("The Jacobian has elements (inputs, outputs) instead of (outputs, inputs).", _TRANSPOSE),
     "shifted": ("{columns} {is_are} shifted {down} by {rows}.", "Move {them} {up} by {rows}."),
-    "unrelated": ("{columns} does not follow the values, by none of the usual mistakes.", _AGAIN),
+    "unrelated": (
+        "{columns} does not follow the values: its error is about {error}, as of noise, a coarse difference or zeros.",
+        _AGAIN,
+    ),
     "same inputs": (
         "{columns} differs between {first} and {second}, which have the same inputs.",
         "Correct it, or leave the cell empty.",
     ),
+    "versions": (
+        "{count} pairs of rows have equal inputs and values of {columns} that differ by {spread} standard deviations.",
+        "Find the reason, such as two versions of the solver; no fit can be more accurate.",
+    ),
+    "collinear": ("{columns} depend on each other.", "Leave one of them out of data.inputs."),
     "constant input": ("{columns} is constant.", "Leave {columns} out of data.inputs."),
     "constant output": ("{columns} is constant.", "Compute {columns} again."),
 }
@@ -106,7 +121,8 @@ class LabelReport(NamedTuple):
         findings: the mistakes.
         seen: the columns of derivatives whose wrong sign would be visible.
         unseen: the columns of derivatives with too small a part in the differences of the values.
-        unknown: the columns of derivatives of outputs that are not known, with all derivatives, in enough rows.
+        unknown: the reasons why other columns of derivatives are not checked, by their names.
+        left: the share of the differences between near rows that the derivatives leave, by output.
         rows: the number of rows.
         compared: the number of compared rows, by output.
     """
@@ -114,7 +130,8 @@ class LabelReport(NamedTuple):
     findings: list[Finding]
     seen: list[str]
     unseen: list[str]
-    unknown: list[str]
+    unknown: dict[str, str]
+    left: dict[str, float]
     rows: int
     compared: dict[str, int]
 
@@ -133,15 +150,19 @@ def contradictions(x: Floats, y: Floats, dydx: Floats, names: ColumnNames) -> La
     right = y, dydx
     for mistake in check.mistakes:
         right = corrected(*right, mistake.sources)
-    findings += [_of_twin(twin, names) for twin in check_twins(x, *right)]
+    twins = groupby(check_twins(x, *right, check.deviation), lambda twin: twin.place)
+    findings += [finding for place, of_column in twins for finding in _of_twins(place, [*of_column], names)]
     tested = {*check.seen, *check.unseen, *(place for mistake in check.mistakes for place in mistake.sources)}
     places = [(p, d) for p in range(y.shape[1]) for d in range(x.shape[1])]
     untested = [place for place in places if place not in tested and not np.isnan(dydx[:, *place]).all()]
+    is_constant = [len(np.unique(column[~np.isnan(column)])) == 1 for column in y.T]
     seen = [names.column(place) for place in check.seen]
     unseen = [names.column(place) for place in check.unseen]
-    unknown = [names.column(place) for place in untested]
+    few = "too few labels of the output are known in rows that are near each other"
+    unknown = {names.column((p, d)): f"{names.outputs[p]} is constant" if is_constant[p] else few for p, d in untested}
+    left = {names.outputs[p]: share for p, share in check.left.items()}
     compared = {names.outputs[p]: rows for p, rows in check.rows.items()}
-    return LabelReport(findings, seen, unseen, unknown, len(x), compared)
+    return LabelReport(findings, seen, unseen, unknown, left, len(x), compared)
 
 
 def wrong_columns(x: Floats, y: Floats, dydx: Floats, names: ColumnNames) -> list[Finding]:
@@ -156,13 +177,21 @@ def _sentences(kind: str, **words: str) -> tuple[str, str]:
 
 
 def _constant(x: Floats, y: Floats, dydx: Floats, names: ColumnNames) -> list[Finding]:
-    """Return the constant inputs, and the constant outputs with derivatives other than 0."""
-    findings = []
+    """Return the constant and the collinear inputs, and the constant outputs with derivatives other than 0."""
+    findings = list[Finding]()
     for name, column in zip(names.inputs, x.T, strict=True):
         if np.ptp(column) == 0:
             what, advice = _sentences("constant input", columns=name)
             evidence = f"The input is {column[0]:g} in all {len(x)} rows."
             findings.append(Finding((name,), (), what, evidence, advice))
+    varying = np.flatnonzero(np.ptp(x, axis=0) > 0)
+    standard = (x[:, varying] - x[:, varying].mean(0)) / x[:, varying].std(0)
+    _, sizes, directions = np.linalg.svd(standard, full_matrices=False)
+    if len(varying) > 1 and len(x) > len(varying) and sizes[-1] < _LEAST_SPREAD * sizes[0]:
+        dependent = [names.inputs[int(d)] for d in varying[np.abs(directions[-1]) > _LEAST_PART]]
+        what, advice = _sentences("collinear", columns=_listed(dependent))
+        evidence = f"A linear combination of them varies by {sizes[-1] / sizes[0]:.1g} of what another one does."
+        findings.append(Finding(tuple(dependent), (), what, evidence, advice))
     for p, name in enumerate(names.outputs):
         column = y[:, p][~np.isnan(y[:, p])]
         if len(column) > 1 and np.ptp(column) == 0 and (largest := np.abs(np.nan_to_num(dydx[:, p])).max()) > 0:
@@ -198,7 +227,7 @@ def _of_columns(mistakes: Sequence[Mistake], x: Floats, dydx: Floats, names: Col
             evidence = f"A plane through the values of near rows leaves {_percent(mistake.after)}."
             evidence = " ".join([evidence, *copies])
         else:
-            instead = "with one number in its place" if kind == "unrelated" else "corrected in this way"
+            instead = "with slopes that fit the values" if kind == "unrelated" else "corrected in this way"
             evidence += f"; {instead}, {_percent(mistake.after)}."
         findings.append(Finding(tuple(map(names.column, places)), (), what, evidence, advice))
     return findings
@@ -241,7 +270,7 @@ def _words(mistake: Mistake, x: Floats, names: ColumnNames) -> tuple[str, dict[s
         case "shifted":
             n, (down, up) = abs(source.shift), ("down", "up") if source.shift > 0 else ("up", "down")
             return "shifted", {"down": down, "up": up, "rows": f"{n} row{'s' * (n > 1)}"}
-    return mistake.kind, {}
+    return mistake.kind, {"error": _percent(mistake.error)}
 
 
 def _factor(mistake: Mistake, x: Floats, names: ColumnNames) -> tuple[str, dict[str, str]]:
@@ -275,15 +304,21 @@ def _swapped(place: Place, moved: Mapping[Place, Place], names: ColumnNames) -> 
     return f"the derivatives by {names.inputs[place[1] or 0]}"
 
 
-def _of_twin(twin: Twin, names: ColumnNames) -> Finding:
-    """Return the finding on rows with the same inputs and different labels."""
-    column, (first, second) = names.column(twin.place), map(names.row, twin.rows)
-    what, advice = _sentences("same inputs", columns=column, first=first, second=second)
-    evidence = (
-        f"It is {twin.labels[0]:.4g} in {first} and {twin.labels[1]:.4g} in {second}; "
-        f"the standard deviation of the column is {twin.deviation:.4g}."
-    )
-    return Finding((column,), twin.rows, what, evidence, advice)
+def _of_twins(place: Place, twins: Sequence[Twin], names: ColumnNames) -> list[Finding]:
+    """Return the findings on rows with the same inputs and different labels of a column: one, if there are many."""
+    column, findings, deviation = names.column(place), list[Finding](), twins[0].deviation
+    for twin in twins:
+        first, second = map(names.row, twin.rows)
+        what, advice = _sentences("same inputs", columns=column, first=first, second=second)
+        evidence = f"It is {twin.labels[0]:.4g} in {first} and {twin.labels[1]:.4g} in {second}"
+        deviations = f"the standard deviation of the column is {deviation:.4g}"
+        findings.append(Finding((column,), twin.rows, what, f"{evidence}; {deviations}.", advice))
+    if len(twins) < LEAST_PAIRS:
+        return findings
+    spread = np.median([abs(twin.labels[1] - twin.labels[0]) for twin in twins]) / deviation
+    what, advice = _sentences("versions", columns=column, count=str(len(twins)), spread=f"{spread:.2g}")
+    rows = tuple(sorted({row for twin in twins for row in twin.rows}))
+    return [Finding((column,), rows, what, findings[0].evidence, advice)]
 
 
 def _percent(share: float) -> str:

@@ -5,7 +5,7 @@ With the differences v of the values of an output between near rows, and the ter
 
 - factor: :math:`c\, u_d` instead of u_d, with one c for a group of columns, or one for each column of an output;
 - swapped, transposed, shifted: the term of another column, or of other rows, instead of u_d;
-- unrelated: a constant slope, :math:`c\, (x_{bd} - x_{ad})`, instead of u_d.
+- unrelated: slopes that fit the values near each row (`FreeSlopes`) instead of u_d.
 
 All factors c have the least sum of absolute errors, which outliers and steep places change less than a sum of squares:
 
@@ -24,13 +24,14 @@ References:
 
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from itertools import combinations, pairwise
+from itertools import combinations, groupby, pairwise
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
 from runge.configuration.validation import Floats
-from runge.labels.pairs import Labels, Place, Source
+from runge.labels.differences import Labels
+from runge.labels.pairs import Place, Source
 
 __all__ = ["Mistake", "possible", "usual_factor"]
 
@@ -61,17 +62,19 @@ class Mistake(NamedTuple):
 
     Attributes:
         kind: `factor`: all are wrong by a factor, the sign included; `swapped`: their places; `transposed`: the order
-            of the Jacobian; `shifted`: their rows; `unrelated`: one is worse than a constant, without a known reason;
-            `useless`: the derivatives of an output explain less of it than near values.
+            of the Jacobian; `shifted`: their rows; `unrelated`: one is worse than slopes that fit the values, without
+            a known reason; `useless`: the derivatives of an output explain less of it than near values.
         sources: the columns, and where their right labels are.
         before: the share of the differences of near values that the derivatives leave unexplained.
         after: the same share with the right labels.
+        error: of an unrelated column, its error relative to slopes that fit the values.
     """
 
     kind: Kind
     sources: Mapping[Place, Source]
     before: float = 1.0
     after: float = 1.0
+    error: float = math.nan
 
     @property
     def per_factor(self) -> "list[Mistake]":
@@ -113,18 +116,21 @@ def usual_factor(factor: float, deviation: float = 0.0, tolerance: float = _FACT
 def possible(labels: Labels) -> Iterator[Mistake]:
     """Yield the possible mistakes of some labels, with the factors that explain the differences best."""
     outputs, inputs = range(labels.dydx.shape[1]), range(labels.dydx.shape[2])
-    of_output: list[list[Place]] = [[(p, d) for d in inputs] for p in outputs]
-    of_input: list[list[Place]] = [[(p, d) for p in outputs] for d in inputs]
+    places: list[Place] = [(p, d) for p in labels.pairs for d in inputs if d not in labels.free[p].inputs]
+    of_output = [list(columns) for _, columns in groupby(places, lambda place: place[0])]
+    of_input = [columns for d in inputs if (columns := [place for place in places if place[1] == d])]
     for group in _groups(of_output, of_input):
         if (factor := _factor(labels, group)) is not None:
             yield Mistake("factor", {place: Source(place, factor) for place in group})
         for shift in _SHIFTS:
             yield Mistake("shifted", {place: Source(place, shift=shift) for place in group})
-    for p in outputs:
-        yield from _of_output(labels, p)
+    for columns in of_output:
+        yield from _of_output(labels, columns)
     for pairs in _swaps(of_output, of_input):
         yield Mistake("swapped", _exchanged(pairs))
-    yield from (Mistake("transposed", sources) for sources in _transposed(len(outputs), len(inputs)))
+    for sources in _transposed(len(outputs), len(inputs)):
+        if sources.keys() <= {*places}:
+            yield Mistake("transposed", sources)
 
 
 def _groups(of_output: Sequence[list[Place]], of_input: Sequence[list[Place]]) -> Iterator[list[Place]]:
@@ -143,16 +149,14 @@ def _groups(of_output: Sequence[list[Place]], of_input: Sequence[list[Place]]) -
         yield every
 
 
-def _of_output(labels: Labels, p: int) -> Iterator[Mistake]:
+def _of_output(labels: Labels, columns: Sequence[Place]) -> Iterator[Mistake]:
     """Yield shifted values of an output, wrong columns with a factor for each, and columns that follow no rule."""
+    p = columns[0][0]
     values: Place = p, None
     yield from (Mistake("shifted", {values: Source(values, shift=shift)}) for shift in _SHIFTS)
     if sources := _factors(labels, p):
         yield Mistake("factor", sources)
-    for d in range(labels.dydx.shape[2]):
-        unexplained, step = labels.error[p] + labels.terms[p][:, d], labels.pairs.step[:, d]
-        slope = _slope(unexplained, step, labels.size[p][labels.pairs.group])
-        yield Mistake("unrelated", dict[Place, Source]({(p, d): Source(None, slope)}))
+    yield from (Mistake("unrelated", {place: Source(None, math.nan)}) for place in columns)
 
 
 def _swaps(of_output: Sequence[list[Place]], of_input: Sequence[list[Place]]) -> Iterator[list[tuple[Place, Place]]]:
@@ -161,7 +165,7 @@ def _swaps(of_output: Sequence[list[Place]], of_input: Sequence[list[Place]]) ->
         yield from ([pair] for pair in _pairs(columns))
     if len(of_output) > 1:
         for lists in (of_output, of_input):
-            yield from (list(zip(*pair, strict=True)) for pair in _pairs(lists))
+            yield from (list(zip(*pair, strict=True)) for pair in _pairs(lists) if len(pair[0]) == len(pair[1]))
 
 
 def _exchanged(pairs: Iterable[tuple[Place, Place]]) -> dict[Place, Source]:
@@ -186,14 +190,14 @@ def _transposed(outputs: int, inputs: int) -> Iterator[Mapping[Place, Source]]:
 
 def _factor(labels: Labels, group: Sequence[Place]) -> float | None:
     """Return the factor that corrects some columns; None: it is about 1, or cannot be known."""
-    inputs, pairs = {p: [d for q, d in group if q == p and d is not None] for p, _ in group}, labels.pairs
+    inputs = {p: [d for q, d in group if q == p and d is not None] for p, _ in group}
     terms = [labels.terms[p][:, columns].sum(1) for p, columns in inputs.items()]
     unexplained = [labels.error[p] + term for p, term in zip(inputs, terms, strict=True)]
     v, u = np.concatenate(unexplained), np.concatenate(terms)
     factor = 1.0
     for _ in range(_MEDIAN_PASSES):
         errors = [difference - factor * term for difference, term in zip(unexplained, terms, strict=True)]
-        sizes = [labels.size_of(p, error)[pairs.group] for p, error in zip(inputs, errors, strict=True)]
+        sizes = [labels.size_of(p, error)[labels.pairs[p].group] for p, error in zip(inputs, errors, strict=True)]
         factor = _rounded(_slope(v, u, np.concatenate(sizes)))
     return factor if _is_wrong(factor) else None
 
@@ -203,7 +207,7 @@ def _factors(labels: Labels, p: int) -> dict[Place, Source]:
 
     They have the least sum of absolute errors, by iteratively reweighted least squares.
     """
-    terms, size = labels.terms[p], labels.size[p][labels.pairs.group]
+    terms, size = labels.terms[p], labels.size[p][labels.pairs[p].group]
     scale = np.abs(terms).max(0) + np.finfo(float).tiny
     columns, weight = terms / scale, 1 / size
     coefficients = np.zeros(terms.shape[1])

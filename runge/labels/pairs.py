@@ -6,9 +6,11 @@ For each row a and the rows b near it, correct labels have
 
 where g are the partial derivatives and e is the error of the trapezoidal rule and of noise, which grows with the
 distance of a and b. Pairs are therefore grouped by distance, and S is the mean of abs(e) in each group.
+
+If an output has no derivatives with respect to an input, slopes that fit the values take their place (`FreeSlopes`).
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import NamedTuple, Self
 
 import numpy as np
@@ -17,7 +19,8 @@ from scipy.spatial import KDTree
 
 from runge.configuration.validation import Floats
 
-__all__ = ["LEAST_ROWS", "Labels", "Pairs", "Place", "Source", "corrected", "left_by_neighbours"]
+__all__ = ["LEAST_ROWS", "ROUND_OFF", "SMALLEST", "Pairs", "Place", "Source", "column_of", "corrected"]
+__all__ += ["left_by_neighbours"]
 
 Integers = NDArray[np.intp]
 
@@ -48,16 +51,16 @@ _LEAST_SINGULAR_VALUE = 1e-6
 _LEVEL_TOLERANCE = 1e-3
 """The largest deviation of evenly spaced levels from multiples of their distance: levels may be rounded."""
 
-_ROUND_OFF = 1e-7
+ROUND_OFF = 1e-7
 """The relative round-off of labels that were written with seven digits, or in float32."""
 
-_SMALLEST = float(np.finfo(float).tiny)
+SMALLEST = float(np.finfo(float).tiny)
 
 
 class Source(NamedTuple):
     """Where the right labels of a column are: in a column, times a factor, `shift` rows further down.
 
-    Without a column, the best known labels are the constant `factor`.
+    Without a column they are not known, and slopes that fit the values take their place.
     """
 
     place: Place | None
@@ -75,29 +78,30 @@ class Pairs(NamedTuple):
 
     @classmethod
     def of(cls, x: Floats, y: Floats, dydx: Floats) -> Self | None:
-        """Pair each row with the 12 nearest ones; None: there are too few rows.
+        """Pair each row of an output with the 12 nearest ones; None: there are too few rows.
 
-        All values of a row are known, and each partial derivative in a row of a pair. At most 2000 rows are used, drawn
-        at random.
+        The value of a row is known, and each partial derivative in a row of a pair, except of inputs without any. At
+        most 2000 rows are used, drawn at random.
 
         Args:
-            x: the inputs, (n, D).
-            y: the values, (n, P); NaN: not known.
-            dydx: the partial derivatives, (n, P, D); likewise.
+            x: the inputs, (n, D), in the order of the file.
+            y: the values, (n,); NaN: not known.
+            dydx: the partial derivatives, (n, D); likewise.
         """
-        rows = np.flatnonzero(~np.isnan(y).any(1))
-        if len(rows) < LEAST_ROWS:
+        rows, has_labels = np.flatnonzero(~np.isnan(y)), ~np.isnan(dydx).all(0)
+        if len(rows) < LEAST_ROWS or not has_labels.any():
             return None
         rows = _drawn(rows)
         spread = x[rows].std(0)
         z = x[rows] / np.where(spread > 0, spread, 1)
-        distance, near = map(np.asarray, KDTree(z).query(z, min(_NEIGHBOURS + 1, len(rows))))
+        count = _NEIGHBOURS + 1 + 2 * (~has_labels).sum()
+        distance, near = map(np.asarray, KDTree(z).query(z, min(count, len(rows))))
         ends = np.sort([np.repeat(np.arange(len(rows)), near.shape[1]), near.ravel()], axis=0)
         (a, b), first = np.unique(ends, axis=1, return_index=True)
         distance, step = distance.ravel()[first], x[rows[b]] - x[rows[a]]
         coarse = _is_coarse(z)
-        unknown = np.isnan(dydx[rows])
-        compared = (distance > 0) & (step[:, coarse] == 0).all(1) & ~(unknown[a] & unknown[b]).any((1, 2))
+        unknown = np.isnan(dydx[rows][:, has_labels])
+        compared = (distance > 0) & (step[:, coarse] == 0).all(1) & ~(unknown[a] & unknown[b]).any(1)
         if len(np.unique(np.r_[a[compared], b[compared]])) < LEAST_ROWS:
             return None
         edges = np.quantile(distance[compared], np.linspace(0, 1, _DISTANCE_GROUPS + 1)[1:-1])
@@ -115,7 +119,7 @@ class Pairs(NamedTuple):
     def spacing(self, d: int) -> float:
         """Return the distance between levels of an input whose levels are evenly spaced, else 0."""
         step = np.abs(self.step[:, d])
-        step = step[step > _ROUND_OFF * step.max()]
+        step = step[step > ROUND_OFF * step.max()]
         if not len(step):
             return 0.0
         multiples = step / step.min()
@@ -126,106 +130,15 @@ class Pairs(NamedTuple):
         return np.bincount(self.group, np.abs(error)) / np.bincount(self.group)
 
 
-class Labels:
-    """The labels of a table, and the differences between pairs of rows that they leave unexplained.
-
-    Args:
-        pairs: the pairs.
-        y: the values, (n, P); NaN: not known.
-        dydx: the partial derivatives, (n, P, D); likewise.
-        before: labels that take the place of labels that are known in no row of a pair.
-
-    Attributes:
-        difference: the difference of the values of each output, (k,).
-        terms: the part of the difference that each partial derivative explains, (k, D).
-        error: the unexplained part, (k,).
-        size: the S of the error, (G,).
-        total: the S of the difference, (G,).
-    """
-
-    def __init__(self, pairs: Pairs, y: Floats, dydx: Floats, before: "Labels | None" = None) -> None:
-        self.pairs = pairs
-        self.y, self.dydx = y, dydx
-        outputs, inputs = range(y.shape[1]), range(dydx.shape[2])
-        self.difference = [y[pairs.b, p] - y[pairs.a, p] for p in outputs]
-        self.terms = [np.stack([pairs.term(dydx[:, p, d], d) for d in inputs], axis=1) for p in outputs]
-        if before is not None:
-            self.difference, self.terms = (
-                [np.where(np.isnan(new), old, new) for new, old in zip(*columns, strict=True)]
-                for columns in ((self.difference, before.difference), (self.terms, before.terms))
-            )
-        self.error = [self.difference[p] - self.terms[p].sum(1) for p in outputs]
-        self.total = [
-            pairs.mean(difference) + _ROUND_OFF * np.abs(difference).mean() + _SMALLEST
-            for difference in self.difference
-        ]
-        self.size = [self.size_of(p, error) for p, error in enumerate(self.error)]
-
-    def size_of(self, p: int, error: Floats) -> Floats:
-        """Return S of an error of an output, (G,), with a floor at round-off."""
-        return self.pairs.mean(error) + _ROUND_OFF * self.total[p] + _SMALLEST
-
-    def excess(self, p: int) -> Floats:
-        """Return S of the part of an error, (G,), that exceeds the largest error of the trapezoidal rule.
-
-        If the slope along a pair is monotone, the rule's error is at most half the difference of the slopes at both
-        ends times the distance. Slopes that are known at one end count as the others.
-        """
-        change = (self.dydx[self.pairs.b, p] - self.dydx[self.pairs.a, p]) * self.pairs.step
-        is_known = ~np.isnan(change)
-        change = (
-            np.abs(np.where(is_known, change, 0).sum(1)) * is_known.shape[1] / np.maximum(is_known.sum(1), _ROUND_OFF)
-        )
-        return self.size_of(p, np.maximum(np.abs(self.error[p]) - change / 2, 0))
-
-    def corrected(self, sources: Mapping[Place, Source]) -> "Labels":
-        """Return the labels with corrected columns."""
-        return Labels(self.pairs, *corrected(self.y, self.dydx, sources), self)
-
-    def errors(self, sources: Mapping[Place, Source]) -> dict[int, Floats]:
-        """Return the errors, (k,), of each output with corrected columns."""
-        changed = {p: self.error[p].copy() for p, _ in sources}
-        for (p, d), source in sources.items():
-            column = _column(self.y, self.dydx, source)
-            if d is None:
-                change = column[self.pairs.b] - column[self.pairs.a] - self.difference[p]
-            else:
-                change = self.terms[p][:, d] - self.pairs.term(column, d)
-            changed[p] += np.where(np.isnan(change), 0, change)
-        return changed
-
-    def gain(self, errors: Mapping[int, Floats]) -> float:
-        """Return the decrease of log S with other errors: the mean over groups, summed over outputs."""
-        return float(sum(np.log(self.size[p] / self.size_of(p, error)).mean() for p, error in errors.items()))
-
-    def significance(self, errors: Mapping[int, Floats]) -> float:
-        """Return the log-likelihood that other errors gain over its standard error, with rows as clusters.
-
-        Errors of a group have a Laplace distribution with the mean size S, as in the test of Vuong (1989,
-        https://doi.org/10.2307/1912557).
-        """
-        pairs, gain = self.pairs, np.zeros(len(self.pairs.a))
-        for p, error in errors.items():
-            old, new = (size[pairs.group] for size in (self.size[p], self.size_of(p, error)))
-            gain += np.log(old / new) + np.abs(self.error[p]) / old - np.abs(error) / new
-        centred = gain - gain.mean()
-        of_row = np.bincount(np.r_[pairs.a, pairs.b], np.r_[centred, centred])
-        return float(gain.sum() / (np.linalg.norm(of_row) + _SMALLEST))
-
-    def unexplained(self, outputs: Iterable[int]) -> float:
-        """Return S over the mean difference of the values of some outputs, in the geometric mean."""
-        return float(np.exp(np.mean([np.log(self.size[p] / self.total[p]).mean() for p in outputs])))
-
-
 def corrected(y: Floats, dydx: Floats, sources: Mapping[Place, Source]) -> tuple[Floats, Floats]:
     """Return values, (n, P), and derivatives, (n, P, D), with corrected columns."""
     new_y, new_dydx = y.copy(), dydx.copy()
     for (p, d), source in sources.items():
-        (new_y[:, p] if d is None else new_dydx[:, p, d])[:] = _column(y, dydx, source)
+        (new_y[:, p] if d is None else new_dydx[:, p, d])[:] = column_of(y, dydx, source)
     return new_y, new_dydx
 
 
-def _column(y: Floats, dydx: Floats, source: Source) -> Floats:
+def column_of(y: Floats, dydx: Floats, source: Source) -> Floats:
     """Return the labels of a column, (n,), from their source."""
     if source.place is None:
         return np.full(len(y), source.factor)
@@ -271,7 +184,7 @@ def left_by_neighbours(x: Floats, y: Floats, dydx: Floats) -> tuple[Floats, Floa
     inverse = np.linalg.pinv(step, rcond=_LEAST_SINGULAR_VALUE)
     fitted = np.einsum("nkd,nde,ne->nk", step, inverse, difference)
     leverage = np.einsum("nkd,ndk->nk", step, inverse)
-    of_plane = (difference - fitted) / np.maximum(1 - leverage, _ROUND_OFF)
+    of_plane = (difference - fitted) / np.maximum(1 - leverage, ROUND_OFF)
     ends = dydx[rows, None], dydx[near]
     of_slopes = difference - ((np.fmin(*ends) + np.fmax(*ends)) / 2 * (x[near] - x[rows, None])).sum(2)
     used = ~np.isnan(of_slopes) & (step[:, :, _is_coarse(z[labelled])] == 0).all(2)

@@ -1,5 +1,7 @@
 """Find rows with the same inputs and different labels."""
 
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import NamedTuple
 
 import numpy as np
@@ -7,10 +9,13 @@ import numpy as np
 from runge.configuration.validation import Floats
 from runge.labels.pairs import Place
 
-__all__ = ["Twin", "check_twins"]
+__all__ = ["LEAST_PAIRS", "Twin", "check_twins"]
 
-_USUAL_MEDIANS = 8 * 1.4826
-"""Eight robust deviations, in medians of absolute differences.
+_USUAL = 8.0
+"""The largest usual difference in robust deviations."""
+
+_USUAL_MEDIANS = _USUAL * 1.4826
+"""The same in medians of absolute differences.
 
 The median absolute deviation of a normal distribution is its standard deviation over 1.4826 (Hampel 1974,
 https://doi.org/10.1080/01621459.1974.10482962).
@@ -19,8 +24,11 @@ https://doi.org/10.1080/01621459.1974.10482962).
 _LEAST_DIFFERENCE = 0.03
 """The share of a standard deviation below which two labels do not differ."""
 
-_LEAST_PAIRS = 5
+LEAST_PAIRS = 5
 """The least number of differences whose median is used."""
+
+_LEAST_SPREAD = 0.1
+"""The median difference, in standard deviations, above which all count: the error of a bad fit is as large."""
 
 
 class Twin(NamedTuple):
@@ -39,17 +47,19 @@ class Twin(NamedTuple):
     deviation: float
 
 
-def check_twins(x: Floats, y: Floats, dydx: Floats) -> list[Twin]:
+def check_twins(x: Floats, y: Floats, dydx: Floats, noise: Mapping[int, float] = MappingProxyType({})) -> list[Twin]:
     """Find two rows with the same inputs and different labels.
 
-    Two labels of a column are different if they differ by 8 robust deviations of all such differences of the column,
-    which may be noise, and by 0.03 standard deviations of its labels. If there are fewer than five differences, the
-    limit is a standard deviation of the labels.
+    Two labels of a column are different if they differ by 0.03 standard deviations of its labels, and by 8 robust
+    deviations of what may be noise. These are the errors of the differences to near rows with other inputs, or where
+    they are unknown all such differences of the column. If there are fewer than five, the limit is a standard deviation
+    of the labels. If the median of five or more is above 0.1 standard deviations, all count.
 
     Args:
         x: the inputs, (n, D).
         y: the values, (n, P); NaN: not known.
         dydx: the partial derivatives, (n, P, D); likewise.
+        noise: the robust deviations of the errors of differences to near rows, of the outputs of which they are known.
     """
     twins, group = list[Twin](), np.unique(x, axis=0, return_inverse=True)[1].ravel()
     for p, d in np.ndindex(y.shape[1], 1 + x.shape[1]):
@@ -61,7 +71,10 @@ def check_twins(x: Floats, y: Floats, dydx: Floats) -> list[Twin]:
         if not pairs:
             continue
         difference, deviation = np.abs([column[a] - column[b] for a, b in pairs]), float(column[rows].std())
-        usual = _USUAL_MEDIANS * np.median(difference) if len(pairs) >= _LEAST_PAIRS else deviation
+        median = np.median(difference) if len(pairs) >= LEAST_PAIRS else deviation / _USUAL_MEDIANS
+        usual = _USUAL * noise[p] if d == 0 and p in noise else _USUAL_MEDIANS * median
+        if median > _LEAST_SPREAD * deviation:
+            usual = 0.0
         differs = difference > max(usual, _LEAST_DIFFERENCE * deviation)
         twins += [
             Twin((p, d - 1 if d else None), pair, (float(column[pair[0]]), float(column[pair[1]])), deviation)

@@ -1,4 +1,4 @@
-"""A ridge regression of the last layer on all points, from the decomposition of a sample of them."""
+"""A ridge regression of the last layer on all points, from the decomposition of a sketch of them."""
 
 from collections.abc import Iterator, Sequence
 
@@ -19,18 +19,19 @@ _BLOCK_FEATURES = 2**22
 
 
 @torch.no_grad()
-def improve_last_layer(problem: Problem, ridge: Tensor, sample: Sequence[Factorisation], iterations: int) -> None:
+def improve_last_layer(problem: Problem, ridge: Tensor, sketch: Sequence[Factorisation], iterations: int) -> None:
     r"""Take conjugate gradients in the last layer's weights c, towards the minimum of the loss and its ridge.
 
     The gradient of :math:`|R (H c - y)|^2 + \rho |c|^2`, as in `least_squares.solve_last_layer`, is multiplied by the
-    inverse of its matrix on a sample of the points. That of a random sample with several times as many residuals as
-    weights is close to that of all points, so that a few iterations suffice, however nearly dependent the columns are.
+    inverse of its matrix on a sketch of the rows. That of several times as many random sums of rows as weights is close
+    to that of all rows, so that a few iterations suffice, however nearly dependent the columns are. A random sample of
+    the rows is not close where points are clustered or far from all others.
     H is computed again in each iteration, in blocks of points, so that memory does not grow with them.
 
     Args:
         problem: of M members with P outputs.
         ridge: rho, (M,).
-        sample: the factorisations of R H and the ridge on the sample, of each output of each member.
+        sketch: the factorisations of the sketched R H and the ridge, of each output of each member.
         iterations: their number.
 
     References:
@@ -49,7 +50,7 @@ def improve_last_layer(problem: Problem, ridge: Tensor, sample: Sequence[Factori
             residual -= features.transpose(0, 2, 1) @ (squares * errors)
         direction, before = np.zeros_like(weights), np.inf
         for _ in range(iterations):
-            scaled = _solved(sample, residual)
+            scaled = _solved(sketch, residual)
             size = (residual * scaled).sum(1, keepdims=True)
             direction = scaled + (size / before) * direction
             image = penalty * direction
@@ -73,9 +74,9 @@ def _blocks(problem: Problem) -> Iterator[tuple[Floats, Floats, Floats]]:
         yield readout(tape).cpu().numpy(), squares, errors
 
 
-def _solved(sample: Sequence[Factorisation], right: Floats) -> Floats:
+def _solved(sketch: Sequence[Factorisation], right: Floats) -> Floats:
     """Return the solutions of the normal equations of each output of each member, (M, C, P)."""
     members, columns, outputs = right.shape
     rights = right.transpose(0, 2, 1).reshape(-1, columns)
-    solutions = [factorisation.solve_normal(row) for factorisation, row in zip(sample, rights, strict=True)]
+    solutions = [factorisation.solve_normal(row) for factorisation, row in zip(sketch, rights, strict=True)]
     return np.stack(solutions).reshape(members, outputs, columns).transpose(0, 2, 1)

@@ -18,7 +18,16 @@ from runge.sobolev import losses
 from runge.sobolev.jacobian import readout
 from runge.sobolev.tape import Tape
 
-__all__ = ["RANK", "Factorisation", "FixedNeurons", "LeastSquares", "grid_point", "libraries", "solve_last_layer"]
+__all__ = [
+    "RANK",
+    "Factorisation",
+    "FixedNeurons",
+    "LeastSquares",
+    "grid_point",
+    "libraries",
+    "sketch_last_layer",
+    "solve_last_layer",
+]
 
 Slopes = Annotated[list[Positive], Field(min_length=2, max_length=2)]
 
@@ -33,6 +42,9 @@ _REDUCED_ROWS = 2
 
 _BLOCK_REFLECTIONS = 64
 """The most reflections in a block of LAPACK."""
+
+_SKETCHED_ENTRIES = 4
+"""The entries of a column of a sparse-sign sketch: 2 to 8 give the same condition numbers, at most 1.8."""
 
 _lapack: Any = scipy.linalg.lapack
 
@@ -151,32 +163,58 @@ def solve_last_layer(problem: Problem, rank: float, ridge: Tensor | None = None)
         J. Demmel, L. Grigori, M. Hoemmen, J. Langou (2012). Communication-optimal parallel and sequential QR and LU
         factorizations. https://doi.org/10.1137/080731992
     """
-    theta = problem.network.theta
-    width, outputs = problem.network.shapes[-1]
-    points = max(1, _BLOCK_ROWS * (width + 1) // (1 + problem.network.dimension))
-    blocks = [replace(problem, points=block) for block in problem.points.split(points)]
-    start = theta.clone()
-
-    def correct(systems: list[Floats]) -> None:
-        pairs = zip(factorisations, systems, strict=True)
-        solutions = np.stack([factorisation.solve(system[:, -1]) for factorisation, system in pairs])
-        change = torch.from_numpy(solutions).to(theta).unflatten(0, (-1, outputs))
-        theta[:, -(width + 1) * outputs :] += change.mT.flatten(1)  # W and then b, as in theta
-
+    theta, outputs = problem.network.theta, problem.network.outputs
+    blocks, start = _blocks(problem), theta.clone()
     # The bits of a QR depend on the threads, and the BLAS of NumPy and SciPy does not obey `torch.set_num_threads`.
     with libraries().limit(limits=1, user_api="blas"):
         systems = _systems(blocks, ridge)
-        factorisations = list[Factorisation]()
-        for i, system in enumerate(systems):
-            same = i % outputs and np.array_equal(system[:, :-1], systems[i - 1][:, :-1])
-            factorisations.append(factorisations[-1] if same else Factorisation(system[:, :-1], rank))
-        correct(systems)
-        correct(_systems(blocks, ridge))
+        factorisations = _factorised(systems, outputs, rank)
+        _correct(problem, factorisations, systems)
+        _correct(problem, factorisations, _systems(blocks, ridge))
     squares = np.reshape([np.square(system[:, -1]).sum() for system in systems], (-1, outputs))
     before = torch.from_numpy(squares.sum(1)).to(theta)
     after = torch.stack([_errors(block)[0].square().sum(1) for block in blocks]).sum(0)
     theta.copy_(torch.where((after < before)[:, None], theta, start))
     return factorisations
+
+
+@torch.no_grad()
+def sketch_last_layer(problem: Problem, rank: float, ridge: Tensor, rows: int) -> "list[Factorisation]":
+    """Minimise about the loss in the last layer, from some rows that are sums of all rows with random signs.
+
+    Each row of R [H, -y], as in `solve_last_layer`, is added to a few of these. Rows that are unlike all others count
+    too, which a random sample of the rows would miss.
+
+    Returns:
+        the factorisations of the sums and the ridge, of each output of each member.
+
+    References:
+        E. N. Epperly (2024). Fast and forward stable randomized algorithms for linear least-squares problems.
+        https://arxiv.org/abs/2311.04362
+    """
+    with libraries().limit(limits=1, user_api="blas"):
+        systems = _systems(_blocks(problem), ridge, rows)
+        factorisations = _factorised(systems, problem.network.outputs, rank)
+        _correct(problem, factorisations, systems)
+    return factorisations
+
+
+def _factorised(systems: list[Floats], outputs: int, rank: float) -> "list[Factorisation]":
+    """Return the factorisation of each system but its last column; outputs of a member may share it."""
+    factorisations = list[Factorisation]()
+    for i, system in enumerate(systems):
+        same = i % outputs and np.array_equal(system[:, :-1], systems[i - 1][:, :-1])
+        factorisations.append(factorisations[-1] if same else Factorisation(system[:, :-1], rank))
+    return factorisations
+
+
+def _correct(problem: Problem, factorisations: "list[Factorisation]", systems: list[Floats]) -> None:
+    """Add the solutions of the systems to the last layer."""
+    theta, (width, outputs) = problem.network.theta, problem.network.shapes[-1]
+    pairs = zip(factorisations, systems, strict=True)
+    solutions = np.stack([factorisation.solve(system[:, -1]) for factorisation, system in pairs])
+    change = torch.from_numpy(solutions).to(theta).unflatten(0, (-1, outputs))
+    theta[:, -(width + 1) * outputs :] += change.mT.flatten(1)  # W and then b, as in theta
 
 
 @cache
@@ -192,21 +230,33 @@ def _errors(problem: Problem) -> tuple[Tensor, Tensor, Tape]:
     return weights.sqrt() * errors, weights.sqrt(), tape
 
 
-def _systems(blocks: list[Problem], ridge: Tensor | None) -> list[Floats]:
+def _blocks(problem: Problem) -> list[Problem]:
+    """Return the problem on some points at a time."""
+    points = _BLOCK_ROWS * (problem.network.shapes[-1][0] + 1) // (1 + problem.network.dimension)
+    return [replace(problem, points=block) for block in problem.points.split(max(1, points))]
+
+
+def _systems(blocks: list[Problem], ridge: Tensor | None, sketched: int = 0) -> list[Floats]:
     """Return R [H, -e] of each output of each member, or of several parts its triangle T, R [H, -e] = Q T.
 
-    With a ridge rho, rows of sqrt(rho) [I, -c] for the W of the last layer follow.
+    With a number of sketched rows they are instead S R [H, -e], with a sparse random S. With a ridge rho, rows of
+    sqrt(rho) [I, -c] for the W of the last layer follow.
     """
     members, outputs = len(blocks[0].points.x), blocks[0].network.outputs
-    systems: list[Any] = [np.empty((0, blocks[0].network.shapes[-1][0] + 2))] * (members * outputs)
+    systems: list[Any] = [np.zeros((sketched, blocks[0].network.shapes[-1][0] + 2))] * (members * outputs)
+    random = np.random.default_rng(0)
     for block in blocks:
         errors, roots, tape = _errors(block)
         columns = readout(tape).cpu().numpy()
         right, root = (flat.unflatten(1, (outputs, -1)).flatten(0, 1).cpu().numpy() for flat in (-errors, roots))
+        signs = _signs(random, sketched, columns.shape[1]) if sketched else None
         for i, above in enumerate(systems):
             labelled = root[i] > 0
             rows = np.column_stack([root[i, labelled, None] * columns[i // outputs, labelled], right[i, labelled]])
-            systems[i] = rows if len(blocks) == 1 else np.linalg.qr(np.vstack([above, rows]), mode="r")
+            if signs is not None:
+                systems[i] = above + signs[:, labelled] @ rows
+            else:
+                systems[i] = rows if len(blocks) == 1 else np.linalg.qr(np.vstack([above, rows]), mode="r")
     if ridge is None:
         return systems
     weights = blocks[0].network.layers()[-1][0].mT.flatten(0, 1)
@@ -217,6 +267,15 @@ def _systems(blocks: list[Problem], ridge: Tensor | None) -> list[Floats]:
             systems, roots.expand_as(weights).cpu().numpy(), (-roots * weights).cpu().numpy(), strict=True
         )
     ]
+
+
+def _signs(random: np.random.Generator, rows: int, columns: int) -> Any:
+    """Return a sparse matrix with a few random signs in each column, of norm 1."""
+    from scipy.sparse import csc_array  # late: only fits to many rows need it
+
+    places = np.repeat(np.arange(columns), _SKETCHED_ENTRIES)
+    signs = random.choice([-1.0, 1.0], len(places)) / _SKETCHED_ENTRIES**0.5
+    return csc_array((signs, (random.integers(rows, size=len(places)), places)), (rows, columns))
 
 
 class Factorisation:

@@ -45,6 +45,9 @@ FINDINGS = " | "
 """The separator of the findings about a fit in the message of a finished run; each is `what: how`."""
 
 
+_MOST_OF_TEXT, _MOST_OF_WEIGHTS = 2**28, 2**36
+"""The most bytes of a text file and of a checkpoint that are read, a bound on the memory."""
+
 _Time = Annotated[float, Field(ge=0, lt=1e11)]  # until the year 5138
 
 
@@ -154,8 +157,9 @@ class RunDirectory:
             texts[self.metrics] = _json(metrics)
         final = texts if state.status != "running" else {}  # a run may be killed between its history and its status
         checksums = {path.name: _checksum(text.encode()) for path, text in final.items()}
-        if final and self.configuration.is_file():
-            checksums[self.configuration.name] = _checksum(self.configuration.read_bytes())
+        for path in (self.configuration, self.best) if final else ():
+            if path.is_file():
+                checksums[path.name] = _checksum(path.read_bytes())
         state = replace(state, checksums=checksums, written=time.time())
         texts[self.status] = json.dumps(asdict(state), indent=2) + "\n"
         for path in (*tables, self.status, self.metrics):
@@ -206,7 +210,8 @@ class RunDirectory:
                 self._verified(path, state)
 
     def _verified(self, path: Path, state: RunState | None) -> bytes:
-        content, recorded = read_bytes(path, top=self.path), state and state.checksums.get(path.name)
+        most = _MOST_OF_WEIGHTS if path == self.best else _MOST_OF_TEXT
+        content, recorded = read_bytes(path, most, self.path), state and state.checksums.get(path.name)
         if recorded and recorded not in (_checksum(content), f"{zlib.crc32(content):08x}"):
             raise ConfigurationError(f"{path} is damaged (its checksum is not the one in {self.status.name})")
         return content

@@ -9,6 +9,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
+from runge.machine import can_show_progress
 from runge.metrics import ERRORS
 from runge.records.files import printable
 from runge.search.state import Standing
@@ -37,7 +38,7 @@ class Display:
         live = Live(
             get_renderable=self._render, console=console, transient=True, refresh_per_second=2, redirect_stdout=False
         )
-        self.live = live if shown and (console.is_terminal or console.is_jupyter) else None
+        self.live = live if shown and can_show_progress(console) else None
 
     def say(self, text: str) -> None:
         """Say what is being trained in this round."""

@@ -8,9 +8,12 @@ namespace {
 
 inline Vector sigmoid(Vector z) { return 1 / (1 + of_exp(-z)); }
 
+// The differences 1 - s^2 and 1 - s would have the round-off of 1, however small they are.
+
 struct tanh_ {
     static void at(Vector z, Vector& s, Vector& s1, Vector& s2) {
-        s = 1 - 2 / (of_exp(2 * z) + 1), s1 = 1 - s * s, s2 = -2 * s * s1;
+        const Vector e = of_exp(z < 0 ? 2 * z : -2 * z), share = 1 / (1 + e), size = (1 - e) * share;
+        s = z < 0 ? -size : size, s1 = 4 * e * share * share, s2 = -2 * s * s1;
     }
 };
 struct relu_ {
@@ -27,7 +30,8 @@ struct gelu_ {
 };
 struct sigmoid_ {
     static void at(Vector z, Vector& s, Vector& s1, Vector& s2) {
-        s = sigmoid(z), s1 = s * (1 - s), s2 = s1 * (1 - 2 * s);
+        const Vector e = of_exp(z < 0 ? z : -z), share = 1 / (1 + e);
+        s = z < 0 ? e * share : share, s1 = e * share * share, s2 = s1 * (1 - 2 * s);
     }
 };
 struct silu_ {

@@ -35,6 +35,11 @@ class Activation:
     second: Callable[[Tensor, Tensor, Tensor], Tensor]  # (z, s, s1) -> s''(z), where s1 = s'(z)
 
 
+def _tanh_first(z: Tensor, s: Tensor) -> Tensor:
+    e = torch.exp(-2 * z.abs())  # 1 - s^2 has the round-off of 1, however small it is
+    return 4 * e / (1 + e) ** 2
+
+
 def _normal_density(z: Tensor) -> Tensor:
     return torch.exp(-0.5 * z * z) / math.sqrt(2 * math.pi)
 
@@ -50,14 +55,14 @@ def _silu_second(z: Tensor, s: Tensor, s1: Tensor) -> Tensor:
 
 
 ACTIVATIONS: dict[str, Activation] = {
-    "tanh": Activation(torch.tanh, lambda z, s: 1 - s * s, lambda z, s, s1: -2 * s * s1),
+    "tanh": Activation(torch.tanh, _tanh_first, lambda z, s, s1: -2 * s * s1),
     "relu": Activation(torch.relu, lambda z, s: (z > 0).to(z), lambda z, s, s1: torch.zeros_like(z)),
     "gelu": Activation(
         functional.gelu,
         lambda z, s: torch.special.ndtr(z) + z * _normal_density(z),
         lambda z, s, s1: _normal_density(z) * (2 - z * z),
     ),
-    "sigmoid": Activation(torch.sigmoid, lambda z, s: s * (1 - s), lambda z, s, s1: s1 * (1 - 2 * s)),
+    "sigmoid": Activation(torch.sigmoid, lambda z, s: s * torch.sigmoid(-z), lambda z, s, s1: s1 * (1 - 2 * s)),
     "silu": Activation(functional.silu, _silu_first, _silu_second),
     "softplus": Activation(
         # Threshold 40, not torch's 20: log(1 + exp(-20)) = 2e-9 is far above round-off in float64.

@@ -54,7 +54,7 @@ def launch(
     """
     log_as_sweep(command.config)
     directory, console = command.directory, Console(stderr=True)
-    quiet = command.quiet and not (console.is_terminal or console.is_jupyter)
+    quiet = command.quiet and not machine.can_show_progress(console)
     try:
         launcher = build("hydra.launcher", settings, LauncherSettings)
         slurm = launcher.cluster == "slurm"

@@ -160,11 +160,13 @@ class PointsDataModule(pl.LightningDataModule):
         for rows, seed, lambda_dd in zip(tables, seeds, lambdas_dd, strict=True):
             generator = seed.generator("data")
             split = rows.split(generator)
-            labels = [(rows.x[index], rows.y[index], rows.dydx[index]) for index in split]
-            train, val, test = (row_points(*arrays, rows.outputs) for arrays in labels)
+            labels = [
+                (rows.x[index], rows.y[index], rows.dydx[index], rows.outputs, rows.weights[index]) for index in split
+            ]
+            train, val, test = (row_points(*arrays) for arrays in labels)
             if lambda_dd:
                 seconds = cast(np.ndarray, rows.d2ydx2)[split.train]
-                train = row_points(*labels[0], rows.outputs, seconds, lambda_dd)
+                train = row_points(*labels[0], seconds, lambda_dd)
             members.append(Dataset(train, val, test if len(split.test) else val))
             of_batches.append(int(torch.randint(2**62, (), generator=generator)))
         dataset, units = Dataset.stack(members), None

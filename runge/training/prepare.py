@@ -12,6 +12,7 @@ from torch import Tensor
 
 from runge.configuration.errors import ConfigurationError, describe, is_out_of_memory
 from runge.configuration.objects import explained
+from runge.data.column_roles import listed
 from runge.data.rows import Rows
 from runge.data.sampled import Data
 from runge.interruption import interruption
@@ -221,7 +222,7 @@ def set_start(module: SobolevModule, members: Sequence[Member], data: PointsData
     first = members[0]
     for i, member in enumerate(members):
         if member.settings.trainer.start is not None:
-            _adopt(module, i, member.settings.trainer.start)
+            _adopt(module, i, member.settings.trainer.start, (list(data.inputs), list(data.dataset.train.outputs)))
     module.set_lambda_d(first.settings.balance.start(module.lambda_d, data.dataset.train, module.scale))
     module.settle(settled_from(first))
 
@@ -232,13 +233,17 @@ def settled_from(member: Member) -> int:
     return max(member.settings.resampling.settled_from(), 0 if look == NEVER else look)
 
 
-def _adopt(module: SobolevModule, member: int, directory: str) -> None:
-    """Give a member the function of a finished run."""
+def _adopt(module: SobolevModule, member: int, directory: str, names: tuple[list[str], list[str]]) -> None:
+    """Give a member the function of a finished run with the same names of inputs and outputs."""
     from runge.function.loading import load_runs  # late: few runs need it
 
     try:
-        module.network.adopt(member, load_runs([RunDirectory(directory)]).networks[0])
+        function = load_runs([RunDirectory(directory)])
+        if (theirs := (list(function.inputs), list(function.outputs))) != names:
+            columns = [f"inputs {listed(inputs)} and outputs {listed(outputs)}" for inputs, outputs in (theirs, names)]
+            raise ValueError(f"it has the {columns[0]}, and this run the {columns[1]}")
+        module.network.adopt(member, function.networks[0])
     except (ValueError, OSError) as error:
-        rule = "must be the directory of a finished run with the same network"
+        rule = "must be the directory of a finished run with the same network, inputs and outputs"
         why = describe(error) if isinstance(error, OSError) else error
         raise ConfigurationError(f"trainer.start: {rule}; got {directory!r} ({why})") from error

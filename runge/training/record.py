@@ -1,5 +1,6 @@
 """Record what a training leaves in the directory of each run, while it trains and when it ends."""
 
+import logging
 import sys
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -31,6 +32,8 @@ from runge.training.member import Metrics, Outcome
 from runge.training.prepare import Stack
 from runge.training.saving import StateFile
 
+log = logging.getLogger(__name__)
+
 Draw = Callable[[Path, Metrics], Iterable[Path]]
 """Draws the pictures of a run, given its directory and its metrics, and returns their files."""
 
@@ -52,6 +55,7 @@ class RunWriter:
     Attributes:
         attempt: a context in which an `OSError` is only a warning, or an exception of another kind.
         began: when its training first began, also if it is resumed now.
+        versions: the versions of runge and torch that train it, after those with which it began, if they differ.
     """
 
     def __init__(self, stack: Stack, index: int, directory: RunDirectory, draw: Draw, alone: bool) -> None:
@@ -61,6 +65,11 @@ class RunWriter:
         self.draw = draw if pictures is True or (pictures == "auto" and alone) else None
         state = directory.read_state()
         self.began = (state and state.began) or time.time()
+        now = f"runge {sys.modules['runge'].__version__}, torch {torch.__version__}"
+        self.versions = (state and state.versions) or now
+        if not self.versions.endswith(now):
+            log.warning("the run began with %s, and continues with %s", self.versions, now)
+            self.versions += f"; {now}"
         self.loggers: list[Logger] = []
         self.attempt = WarnOnce(f"{directory.path}: ")
 
@@ -119,7 +128,7 @@ class RunWriter:
             message,
             configuration=digest(self.member.settings.configuration),
             rows=self.member.checksum,
-            versions=f"runge {sys.modules['runge'].__version__}, torch {torch.__version__}",
+            versions=self.versions,
             made_with=provenance(),
             began=self.began,
         )

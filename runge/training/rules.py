@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 import torch
 
-from runge.balance import Log
+from runge.balance import Log, Scale
 from runge.configuration.command_line import key_of
 from runge.configuration.errors import ConfigurationError
 from runge.configuration.objects import flatten
@@ -45,6 +45,22 @@ def switch(settings: Settings) -> Mistakes:
     at_step, steps = getattr(settings.schedule, "at_step", None), settings.trainer.max_steps
     if at_step is not None and at_step >= steps:
         yield f"schedule.at_step: must be below trainer.max_steps={steps}, or lambda_d is never on; got {at_step}"
+
+
+def beyond_the_end(settings: Settings) -> Mistakes:
+    """Find steps after the last one, at which something would happen."""
+    schedule, steps = settings.schedule, settings.trainer.max_steps
+    first, ramp = getattr(schedule, "at_step", None) or 0, getattr(schedule, "ramp_steps", 0)
+    if first + ramp > steps:
+        rule = f"must end by trainer.max_steps={steps}, or lambda_d never has its full value"
+        yield f"schedule.ramp_steps: {rule}; got {ramp}{f' after schedule.at_step={first}' * (first > 0)}"
+    for key, value in (
+        ("balance.every", getattr(settings.balance, "every", 0)),
+        ("resampling.every", getattr(settings.resampling, "every", 0)),
+        ("trainer.stop_at", settings.trainer.stop_at or 0),
+    ):
+        if value > max(steps, settings.trainer.log_every):  # which is the period of a balance by default
+            yield f"{key}: must be at most trainer.max_steps={steps}, or it has no effect; got {value}"
 
 
 def moving_points(settings: Settings) -> Mistakes:
@@ -136,6 +152,7 @@ RULES: tuple[Callable[[Settings], Mistakes], ...] = (
     loop,
     demands,
     switch,
+    beyond_the_end,
     moving_points,
     points_of_table,
     accelerator,
@@ -146,7 +163,10 @@ RULES: tuple[Callable[[Settings], Mistakes], ...] = (
 
 
 def without_effect(settings: Settings, overrides: Sequence[str]) -> list[str]:
-    """Return the overrides of a balance or a resampling that is not applied before the run ends, each with the reason.
+    """Return the overrides that have no effect, each with the reason.
+
+    They are those of a balance or a resampling that is not applied before the run ends, and of a lambda_d that a
+    balance replaces before it is used.
 
     With a gradient method `balance=log` always has an effect, because the method minimises the logarithm itself.
     """
@@ -156,5 +176,7 @@ def without_effect(settings: Settings, overrides: Sequence[str]) -> list[str]:
         reasons["balance"] = f"trainer.max_steps is {steps}, and it is first applied after {look}"
     if isinstance(moves, Periodic) and max(moves.every, 1) >= min(steps, moves.last_step + 1):
         reasons["resampling"] = f"trainer.max_steps is {steps}, and no point moves before the end"
-    keys = {override: key_of(override).partition(".")[0] for override in overrides}
-    return [f"{override} ({reasons[key]})" for override, key in keys.items() if key in reasons]
+    if isinstance(balance, Scale) or look <= min(settings.schedule.first_switch(), settings.trainer.log_every):
+        reasons["loss.lambda_d"] = f"{type(balance).__name__} computes it before derivatives count"
+    keys = {one: key for one in overrides for key in (key_of(one), key_of(one).partition(".")[0]) if key in reasons}
+    return [f"{override} ({reasons[key]})" for override, key in keys.items()]

@@ -22,10 +22,11 @@ from hypothesis import strategies as st
 
 import runge
 from runge.commands.cli import main
+from runge.commands.options import as_overrides
 from runge.configuration import command_line
 from runge.training.member import Member
 from runge.training.settings import Settings
-from tests.commands.conftest import ONE
+from tests.commands.conftest import ONE, SHORT, SWEEP
 from tests.compositions import draw_keys
 from tests.conftest import ROOT, compose
 from tests.refusals import check_refusal
@@ -163,7 +164,7 @@ SCRIPTS = {
     "/usr/lib/python3/site-packages/runge/__main__.py": ("python -m runge", "python -m runge train"),
     "train.py": ("runge", "python train.py"),
 }
-VERBS = ["fit", "train", "check", "predict", "suggest", "export", "draw", "compare"]
+VERBS = ["fit", "train", "sweep", "check", "predict", "suggest", "export", "draw", "compare"]
 only = partial(pytest.mark.parametrize, "script", indirect=True)
 
 
@@ -194,7 +195,13 @@ def printed(script, in_folder, capsys):
 
 @pytest.mark.parametrize(
     ("script", "verb"),
-    [*zip([*SCRIPTS] * 2, ["check", "compare", "draw", "suggest", "predict a.csv", "export --to numpy"], strict=True)],
+    [
+        *zip(
+            [*SCRIPTS] * 2,
+            ["check", "compare", "draw", "suggest", f"predict {TABLE}", "export --to numpy"],
+            strict=True,
+        )
+    ],
     indirect=["script"],
 )
 def test_verbs(verb, script, printed):
@@ -202,31 +209,34 @@ def test_verbs(verb, script, printed):
     text, status = printed(verb, "--help")
     assert (text.startswith(f"usage: {script[0]} {verb} [-h] "), status) == (True, 0)
     text, status = printed(verb, "nowhere", *arguments)
-    assert (f"{script[0]} {verb}: error: " in text, "nowhere" in text, status) == (True, True, 2)
+    assert (text.startswith("error: "), "nowhere" in text, text.count("\n"), status) == (True, True, 1, 2)
 
 
 def test_fit_explains_itself_and_messages_advise_the_command_that_was_typed(script, printed):
     program, trains = script
-    for arguments, expected in (((), 2), (("--help",), 0), (("a.csv", "-h"), 0)):
+    for arguments in (("--help",), ("a.csv", "-h")):
         text, status = printed("fit", *arguments)
-        assert text.startswith(f"usage: {program} fit FILE ")
-        assert f"short for\n{trains} -m search=best data=table data.file=FILE.\n" in text
-        assert status == expected
-    text, status = printed("fit", "seed=1", "a.csv")
-    check_refusal(status, "FILE", "seed=1 a.csv", "target=NAME")
+        assert text.startswith(f"usage: {program} fit FILE")
+        assert f"short for {trains} -m search=best data=table data.file=FILE. " in " ".join(text.split())
+        assert status == 0
+    for arguments in ((), ("seed=1", "a.csv")):
+        text, status = printed("fit", *arguments)
+        check_refusal(text, "FILE", " ".join(arguments) or "nothing", "target=NAME")
+        assert status == 2
     text, status = printed("fit", "a.csv", *ONE)
     check_refusal(text[text.index("error: ") :], "data.file", "'a.csv'")
-    assert status == 1
+    assert status == 2
     text, status = printed("train", "search=best")
-    assert status == 1
+    assert status == 2
     assert f"search: needs -m: {trains} -m search=best" in text
 
 
 @only(["/usr/bin/runge"])
 def test_commands_end_quietly_if_what_reads_their_output_has_ended(script, run, monkeypatch, capfd):
     # An error is raised where a line is printed, or, if it is kept in a buffer, where the command ends.
-    whole = ["compare", "run", "--csv", "-"], ["draw", "run"], ["export", "run", "--to", "numpy"]
-    whole += (["check", str(TABLE)],)
+    Path("x.csv").write_text("x\n0.5\n")
+    whole = ["compare", "run", "--csv", "-"], ["draw", "run"], ["export", "run", "--to", "numpy", "--force"]
+    whole += ["check", str(TABLE)], ["predict", "run", "x.csv", "--force"]
     helps = [[verb, "-h"] for verb in ("suggest", "predict", "fit", "train")]
     either = [["--version"], [], ["train", "model.width=2", "trainer.max_steps=1", "pictures=false"]]
     for arguments, buffering in [*product([*whole, *helps, *either], [1]), *product([helps[0], *either], [-1])]:
@@ -240,9 +250,76 @@ def test_commands_end_quietly_if_what_reads_their_output_has_ended(script, run, 
         assert (end.value.code, capfd.readouterr().err) == (1, ""), arguments
 
 
+@only(["/usr/bin/runge"])
+@pytest.mark.parametrize(
+    ("typed", "overrides"),
+    [
+        (
+            "fit t.csv --timeout 20 --out D --group b seed=1",
+            "-m data.group='b' hydra.sweep.dir='D' search.timeout=20.0 search=best data=table data.file=t.csv seed=1",
+        ),
+        (
+            "fit --out=D target=runge --timeout 1e-3",
+            "-m search.timeout=0.001 hydra.sweep.dir='D' search=best target=runge",
+        ),
+        ("fit target=runge --config-dir c", "-m search=best target=runge --config-dir c"),
+        ("sweep seed=0,1 --out D model.width=3", "-m hydra.sweep.dir='D' seed=0,1 model.width=3"),
+        ("train seed=0,1 -m --out D", "hydra.sweep.dir='D' seed=0,1 -m"),
+        ("train --cfg job --out D ~logger", "--cfg job hydra.run.dir='D' ~logger"),
+        ("train --cfg job --out D", "--cfg job hydra.run.dir='D'"),
+        ("train --out D hydra.run.dir='D'", "hydra.run.dir='D' hydra.run.dir='D'"),
+    ],
+)
+def test_the_options_of_a_verb_are_overrides(typed, overrides, script, in_folder):
+    verb, *arguments = typed.split()
+    assert " ".join(as_overrides(verb, arguments)[0]) == overrides
+
+
+@only(["/usr/bin/runge"])
+@pytest.mark.parametrize(
+    ("typed", "key", "given", "rule"),
+    [
+        (
+            "fit t.csv --timeut 9",
+            "--timeut",
+            "",
+            "no such option, and a setting is given as KEY=VALUE; did you mean --timeout",
+        ),
+        ("train --seed 3 --cfg=job", "--seed", "", "there is no such option, and a setting is given as KEY=VALUE"),
+        ("fit t.csv --timeout 0", "--timeout", "0", "greater than or equal to"),
+        ("fit t.csv --timeout 9 search.timeout=8", "--timeout", "9", "not be given together with search.timeout=8"),
+        ("fit t.csv --group b +data.group=a", "--group", "b", "not be given together with +data.group=a"),
+        ("fit t.csv --group c", "--group", "'c'", "must be among its columns, a, b"),
+        ("fit t.csv --out .", "--out", "'.'", "must be a new or an empty directory, or the directory of the sweep"),
+        ("train --out mine", "--out", "'mine', which holds metrics.json", "resume=DIR"),
+        ("sweep --out D hydra.sweep.dir=E", "--out", "D", "not be given together with hydra.sweep.dir=E"),
+        ("train --out t.csv/D", "--out", "t.csv", "must be a directory that can be written to"),
+    ],
+)
+def test_an_option_that_is_not_allowed_is_named_as_it_was_typed(typed, key, given, rule, script, printed):
+    Path("t.csv").write_text(TABLE.read_text())
+    Path("mine").mkdir()
+    Path("mine/metrics.json").write_text("mine")
+    text, status = printed(*typed.split())
+    check_refusal(text[text.index("error: ") :], key, given, rule)
+    assert status == 2
+    assert sorted(str(path) for path in Path().rglob("*")) == ["mine", "mine/metrics.json", "t.csv"]
+
+
+def test_a_sweep_trains_into_its_directory_and_resumes_there(train, tmp_path):
+    for words in (["--out", "D"], ["hydra.sweep.dir=D"], ["--out", "D"]):
+        status, out, err = train("sweep", "seed=0,1", *SWEEP, *words)
+        assert status == 0, out + err
+    assert {path.name for path in tmp_path.iterdir()} == {"D"}
+    assert len(list(tmp_path.rglob("metrics.json"))) == 2
+    status, _, err = train("train", *SHORT, "--out", "D")
+    check_refusal(err, "--out", "'D'", "new or an empty directory")
+    assert status == 2
+
+
 def test_words_that_do_not_train(printed):
     rule = f"error: the first word must be one of {', '.join(VERBS)}; got 'predit'"
-    assert printed("predit", "run", "new.csv") == ("", f"{rule}; did you mean predict?")
+    assert printed("predit", "run", "new.csv") == (f"{rule}; did you mean predict?\n", 2)
     assert printed("--version") == (f"runge {runge.__version__}\n", 0)
 
 
@@ -259,8 +336,8 @@ def test_words_that_do_not_train(printed):
 )
 def test_a_command_without_a_verb_trains_nothing(arguments, question, script, printed):
     text, status = printed(*arguments)
-    assert text == ""
-    assert status.endswith(f"got {arguments[0]!r}{question.format(script[0])}")
+    assert status == 2
+    assert text.endswith(f"got {arguments[0]!r}{question.format(script[0])}\n")
 
 
 @only([*SCRIPTS][:2])
@@ -276,7 +353,7 @@ def test_the_command_alone_lists_the_verbs(script, printed):
 
 def test_train_py_trains_without_arguments_and_with_the_verb(train, monkeypatch):
     status, _, err = train("train", "model.width=0")
-    assert (status, "model.width: should be greater than or equal to 1, got 0" in err) == (1, True)
+    assert (status, "model.width: should be greater than or equal to 1, got 0" in err) == (2, True)
     monkeypatch.setattr("runge.commands.cli.train_composed", lambda configuration, *_: configuration.model.width)
     assert train()[0] == 0
     assert len(list(Path("outputs").rglob("train.log"))) == 1
@@ -285,7 +362,7 @@ def test_train_py_trains_without_arguments_and_with_the_verb(train, monkeypatch)
 def test_python_m_runge(tmp_path):
     words = [sys.executable, "-m", "runge", "trainer.max_steps=1"]
     done = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True, check=False)
-    assert done.returncode == 1
+    assert done.returncode == 2
     assert done.stderr.endswith("; did you mean: python -m runge train trainer.max_steps=1\n")
     assert not list(tmp_path.iterdir())
 
@@ -293,8 +370,8 @@ def test_python_m_runge(tmp_path):
 @only(["train.py"])
 def test_the_help_of_train_has_all_groups_and_keys_and_the_flags_of_hydra_stay(script, printed):
     text, status = printed("train", "--help")
-    assert status == 0
-    assert text.startswith(f"{runge.__doc__}\n\n  runge train [KEY=VALUE ...]  ")
+    assert (text, status) == (printed("sweep", "--help")[0], 0)
+    assert text.startswith(f"{runge.__doc__}\n\n  runge train [KEY=VALUE ...] [--out DIR]  ")
     assert "is powered by Hydra" not in text
     assert all(f"\n{group}: " in text for group in GROUPS if group != "claims")
     assert all(f"{key.rpartition('.')[2]}:" in text for key in KEYS if not key.startswith("hydra"))

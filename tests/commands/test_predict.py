@@ -1,6 +1,9 @@
 """`runge predict` and `runge.predict`: the files, the table of errors and the messages."""
 
+import io
+import json
 import re
+import sys
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -20,7 +23,7 @@ from runge.function.ensemble import write_answer
 from runge.function.function import Function
 from tests.commands.conftest import SHORT, SWEEP
 from tests.exports.formats import function
-from tests.refusals import refuses
+from tests.refusals import check_refusal, refuses
 
 TABLE = ("data=table", "data.file=hx.csv")
 
@@ -87,7 +90,7 @@ def test_the_prediction_and_its_errors(run, capsys):
     main(["run", "a.csv"])
     lines = capsys.readouterr().out.splitlines()
     assert lines[0] == "columns not used: note, dF_dx"
-    table = pandas.read_csv("run/a_predicted.csv")
+    table = pandas.read_csv("a_predicted.csv")
     assert list(table.columns) == ["x", "u_f", "du_f_dx", "outside", "set"]
     u = runge.load("run")
     np.testing.assert_allclose(table["x"], x, rtol=1e-15)
@@ -95,7 +98,7 @@ def test_the_prediction_and_its_errors(run, capsys):
         np.testing.assert_allclose(table[column], fit, rtol=1e-6)
         rmse = np.sqrt(np.nanmean((fit - label) ** 2))
         assert [name, f"{n}", f"{rmse:.3e}", f"{rmse / np.nanstd(label):.3e}"] in [line.split() for line in lines]
-    assert lines[-1] == "9 rows: run/a_predicted.csv"
+    assert lines[-1] == "9 rows: a_predicted.csv"
 
 
 @pytest.mark.parametrize("suffix", [".npz", ".parquet", ".tsv"])
@@ -135,7 +138,7 @@ def test_the_mean_over_a_sweep(sweep, said):
     pandas.DataFrame({"x": [0.0, 0.5]}).to_csv("a.csv", index=False)
     Path("sweep/1/metrics.json").unlink()
     assert "mean and standard deviation of 2 runs; left out because unfinished: 1 " in said("sweep", "a.csv")
-    table = pandas.read_csv("sweep/a_predicted.csv")
+    table = pandas.read_csv("a_predicted.csv")
     assert list(table.columns) == ["x", "u_f", "du_f_dx", "u_f_std", "du_f_dx_std", "outside", "set"]
     u = np.stack([runge.load(f"sweep/{i}").derivative(np.array([0.0, 0.5])) for i in (0, 2)])
     expected = np.stack([u.mean(0), u.std(0, ddof=1)], 1)
@@ -161,7 +164,7 @@ def test_rows_that_were_trained_on(hx, capsys, said, refused):
     hx.loc[40] = hx.loc[0] * 1.01
     hx.to_csv("more.csv", index=False)
     main(["sweep/0", "more.csv"])
-    assert indices("sweep/0/more_predicted.csv", [*SETS, ""]) == first | {"": [40]}
+    assert indices("more_predicted.csv", [*SETS, ""]) == first | {"": [40]}
     out = capsys.readouterr().out
     assert f"{len(first['train'])} of these 41 rows were trained on; their errors are not independent" in out
     rows = [line.split() for line in out.splitlines()]
@@ -172,12 +175,12 @@ def test_rows_that_were_trained_on(hx, capsys, said, refused):
     assert {*np.flatnonzero(np.load("more.npz")["set"] == "train")} == {*first["train"], *second["train"]}
     hx.loc[:39].assign(y=1 - hx["y"]).to_csv("hx.csv", index=False)
     rule = "it cannot be known which of these rows were trained on: data.file: "
-    assert f"{rule}'hx.csv' does not hold the rows of the run sweep/0" in said("sweep", "more.csv")
-    assert pandas.read_csv("sweep/more_predicted.csv")["set"].isna().all()
+    assert f"{rule}'hx.csv' does not hold the rows of the run sweep/0" in said("sweep", "more.csv", "--force")
+    assert pandas.read_csv("more_predicted.csv")["set"].isna().all()
     runge.train(*SHORT, *TABLE, "seed=2", directory="sweep/2")
     assert "differ in the rows of data.file" in refused("sweep", "hx.csv")
     Path("hx.csv").unlink()
-    assert f"{rule}there is no file 'hx.csv'" in said("sweep/0", "more.csv")
+    assert f"{rule}there is no file 'hx.csv'" in said("sweep/0", "more.csv", "--force")
 
 
 def test_rows_that_a_run_of_an_answer_was_trained_on(hx, capsys, said):
@@ -186,22 +189,22 @@ def test_rows_that_a_run_of_an_answer_was_trained_on(hx, capsys, said):
     runge.sweep(*SWEEP, *TABLE, *roles, "data.folds=2", "data.split.test=0.25", directory="sweep")
     expected = splits(folds=2, split={"test": 0.25, "val": 0.15})
     for run, split in enumerate(2 * expected):
-        main([f"sweep/{run}", "hx.csv"])
-        assert indices(f"sweep/{run}/hx_predicted.csv") == split
+        main([f"sweep/{run}", "hx.csv", "--force"])
+        assert indices("hx_predicted.csv") == split
     capsys.readouterr()
     write_answer("sweep", ["0", "3"])
-    main(["sweep", "hx.csv"])
+    main(["sweep", "hx.csv", "--force"])
     lines = capsys.readouterr().out.splitlines()
     assert lines[0] == "mean and standard deviation of 2 runs"
     assert lines[-2] == "30 of these 40 rows were trained on; their errors are not independent"
     assert {line.split()[1] for line in lines if line.split()[0] in ("y", "dy_da")} == {"train", "test"}
-    found = indices("sweep/hx_predicted.csv")
+    found = indices("hx_predicted.csv")
     assert (found["test"], len(found["train"])) == (expected[0]["test"], 30)
     write_answer("sweep", ["1"])
-    out = said("sweep", "hx.csv")
+    out = said("sweep", "hx.csv", "--force")
     assert "mean" not in out
     assert "15 of these 40 rows were trained on" in out
-    assert list(pandas.read_csv("sweep/hx_predicted.csv")) == ["a", "b", "u_y", "du_y_da", "du_y_db", "outside", "set"]
+    assert list(pandas.read_csv("hx_predicted.csv")) == ["a", "b", "u_y", "du_y_da", "du_y_db", "outside", "set"]
 
 
 def test_an_output_that_is_named_after_the_spread_of_another(hx, refused, monkeypatch):
@@ -235,9 +238,45 @@ def test_an_array_of_other_columns_and_a_file_that_exists(stub, refused):
     assert Path("b.npz").read_text() == "mine"
     main([*files, "--force"])
     assert Path("b.npz").read_bytes() == written
-    Path("run").mkdir()
-    for _ in range(2):
-        main(files[:2])  # overwrites its own
+    for folder in ("one", "two"):  # tables of one name have predictions of their own
+        Path(folder).mkdir()
+        np.savez(f"{folder}/new.npz", x=x)
+        main(["run", f"{folder}/new.npz"])
+        assert f"got '{folder}/new_predicted.npz', which exists" in refused("run", f"{folder}/new.npz")
+
+
+def test_a_pipe_has_the_table_and_nothing_else(run, monkeypatch, capfd):
+    """The table is that of the file; all messages are in the error output."""
+    table = "\ufeffx,note\n0.5,a\n\n-0.25,b\n"
+    Path("x.csv").write_text(table)
+    main(["run", "x.csv"])
+    (out, _), written = capfd.readouterr(), Path("x_predicted.csv").read_text()
+    assert out.endswith("2 rows: x_predicted.csv\n")
+    for words in (["x.csv", "--out", "-"], ["-", "--out", "-"], ["-"], ["-", "--out", "x.npz"]):
+        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(table.encode())))
+        main(["run", *words])
+        to_file = words[-1] == "x.npz"
+        printed = capfd.readouterr()
+        assert printed[0 if to_file else 1] == out.replace("x_predicted.csv", words[-1] if to_file else "-")
+        assert printed[1 if to_file else 0] == ("" if to_file else written)
+    np.testing.assert_allclose(np.load("x.npz")["u"][:, 0], pandas.read_csv("x_predicted.csv")["u_f"])
+    assert {path.name for path in Path().iterdir()} == {"run", "x.csv", "x.npz", "x_predicted.csv"}
+
+
+@pytest.mark.parametrize(
+    ("table", "rule"),
+    [
+        (b"", "the first line must hold the names of the columns, got []"),
+        (b"x\n", "must have at least one row, got none"),
+        (b"y\n1\n", "must have the 1 inputs of the run, x; got y"),
+        (b"x,y\n1\n", "line 2 must have 2 cells"),
+        (b"x\n\xff\n", "must be text in UTF-8"),
+    ],
+)
+def test_a_pipe_without_a_table(table, rule, run, monkeypatch, refused):
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(table)))
+    message = refused("run", "-")
+    check_refusal(message, "FILE: '-': ", "", rule)
 
 
 @pytest.mark.parametrize(
@@ -245,8 +284,9 @@ def test_an_array_of_other_columns_and_a_file_that_exists(stub, refused):
     [
         ("nowhere a.csv", "RUN_OR_SWEEP: must be the directory of a finished run, got 'nowhere'"),
         ("run b.csv", "FILE: there is no file 'b.csv'"),
-        ("run wrong.csv", "FILE: 'wrong.csv': must have the 1 inputs of the run, x; got y"),
+        ("run wrong.csv", "FILE: 'wrong.csv': must have the 1 inputs of the run, x; got y; missing: x"),
         ("run empty.csv", "FILE: 'empty.csv': line 3, column 'x': an input must be known"),
+        ("run wrong.txt", "FILE: must be a file that ends in .csv"),
         ("run a.csv --out b.xlsx", "--out: must be another file than FILE, and end in .csv"),
         ("run a.csv --out ./a.csv", "--out: must be another file than FILE"),
         ("run a.csv --out no/b.csv", "--out: a file cannot be read or written (No such file"),
@@ -346,6 +386,8 @@ def test_rows_outside_the_training_data(hx, said):
         checkpoint = torch.load(path)
         del checkpoint["inside"]
         torch.save(checkpoint, path)
+        status = path.parent.parent / "status.json"
+        status.write_text(json.dumps(json.loads(status.read_text()) | {"checksums": {}}))
     main(["sweep", "new.csv", "--out", "old.csv"])
     np.testing.assert_array_equal(pandas.read_csv("old.csv")["outside"], written["outside"])
     Path("hx.csv").unlink()

@@ -53,6 +53,40 @@ def test_points_are_new_rows_of_the_table(tmp_path, capsys):
     assert not suggest("sweep", 5, seed=1)["a"].isin(new["a"]).any()
 
 
+def test_points_in_the_standard_output(capfd):
+    before = sorted(Path().rglob("*"))
+    main(["sweep", "--points", "3", "--out", "-"])
+    out, err = capfd.readouterr()
+    assert [len(line.split(",")) for line in out.splitlines()] == 4 * [len(pandas.read_csv("t.csv").columns)]
+    assert "3 points: -\nNext: " in err
+    assert sorted(Path().rglob("*")) == before
+
+
+def test_the_advice_for_a_frame_works_as_it_is_printed(tmp_path, monkeypatch, capsys):
+    """The index of the suggested rows continues that of the DataFrame; its file can be appended to data.csv, too."""
+    df = pandas.read_csv("t.csv")[["a", "b", "y", "dy_da", "dy_db"]].set_index(np.arange(20) + 7)
+    monkeypatch.chdir(tmp_path)
+    sweep = runge.sweep(df, *SWEEP, "seed=0,1", directory="it's")
+    assert suggest(sweep, 3).index.tolist() == [27, 28, 29]
+    assert suggest(sweep, 1, candidates=pandas.DataFrame({"a": [0.5], "b": [0.5]}, ["own"])).index.tolist() == ["own"]
+    main(["it's", "--points", "3"])
+    *_, how, advice = capsys.readouterr().out.splitlines()
+    assert how == "Next: compute their labels (y, dy_da, dy_db), and run in Python, where df is your DataFrame"
+    new = pandas.read_csv("it's/suggested.csv", index_col=0).fillna(0.5)
+    new.to_csv("it's/suggested.csv")
+    fitted = []
+    monkeypatch.setattr(runge, "fit", lambda *arguments: fitted.append(arguments))
+    exec(advice.strip(), {"runge": runge, "pandas": pandas, "df": df})
+    ((both,),) = fitted
+    pandas.testing.assert_frame_equal(both, pandas.concat([df, new]), check_names=False)
+    lines = Path("it's/suggested.csv").read_text().splitlines()[1:]
+    Path("all.csv").write_text(Path("it's/data.csv").read_text() + "\n".join(lines) + "\n")
+    for table in (both, "all.csv"):
+        assert runge.check(table).report.rows == 23
+    texts = runge.sweep(df.set_index(df["a"].astype(str) + "x"), *SWEEP, "seed=0,1", directory="texts")
+    assert suggest(texts, 2).index.tolist() == [0, 1]
+
+
 def test_box(tmp_path):
     new = suggest("sweep", 8, {"a": [0.5, 3.0], "b": 0.25})
     assert set(new["b"]) == {0.25}

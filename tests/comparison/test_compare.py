@@ -105,7 +105,8 @@ def test_runs_of_an_earlier_version_are_read_and_say_what_they_lack(copy):
     for status in copy.glob("*/status.json"):
         content = json.loads(status.read_text())
         assert content["made_with"].keys() >= {"Python", "processor"}
-        checksums = {name: f"{zlib.crc32((status.parent / name).read_bytes()):08x}" for name in content["checksums"]}
+        files = [status.parent / name for name in content["checksums"]]
+        checksums = {file.name: f"{zlib.crc32(file.read_bytes()):08x}" for file in files if file.exists()}
         merge(status, checksums=checksums, made_with={})
     ranking = rank_directories([copy])
     assert {record.status for record in ranking.records} == {"finished"}
@@ -144,7 +145,7 @@ def test_comparing_loads_neither_torch_nor_hydra(copy):
 def test_a_table_is_written_completely_or_not_at_all(copy, tmp_path, monkeypatch, refusal):
     (tmp_path / "table.csv").write_text("older")
     monkeypatch.setattr(os, "fsync", Mock(side_effect=OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))))
-    said = refusal(compare.main, str(copy), "--csv", str(tmp_path / "table.csv"))
+    said = refusal(compare.main, str(copy), "--csv", str(tmp_path / "table.csv"), "--force")
     for words in ("--out, --csv: ", "No space left on device", str(tmp_path / "table.csv")):
         assert words in said
     assert (tmp_path / "table.csv").read_text() == "older"
@@ -174,6 +175,19 @@ def test_command(copy, tmp_path, capsys, monkeypatch):
     assert (tmp_path / "vector" / "comparison.png").read_bytes() == image(runge.compare(copy).figure())
     compare.main([str(copy / "0")])
     assert "1 run by test/mse_df" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("name", ["comparison.csv", "comparison.png", "comparison.svg", "verdicts.csv", "table.csv"])
+def test_a_file_that_exists_is_not_overwritten_unless_it_is_of_a_report(name, copy, tmp_path, monkeypatch, refusal):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / name).write_text("mine")
+    words = [str(copy / "0"), *(["--csv", name] if name == "table.csv" else ["--out", ".", "--format", "svg"])]
+    said = refusal(compare.main, *words)
+    assert f"error: {words[1]}: must be a new file, got {name!r}, which exists; --force overwrites it\n" == said
+    assert (tmp_path / name).read_text() == "mine"
+    for force in ["--force"], [] if name != "table.csv" else ["--force"]:  # at last, a report of its own
+        compare.main([*words, *force])
+        assert (tmp_path / name).read_bytes() != b"mine"
 
 
 @pytest.mark.parametrize(

@@ -61,7 +61,7 @@ def test_each_question_has_a_true_answer(question, tmp_path):
         name = ", ".join(f"{key}={row[key]}" for key in wanted)
         groups.setdefault(name, {})[int(row["seed"])] = math.log(float(row["test/mse_df"]))
     base = groups.pop(", ".join(baseline))
-    assert len(asked.verdicts) == len(groups) > 0
+    assert len(asked.verdict_table) == len(groups) > 0
     pairs = len(base) >= FEWEST_PAIRS[len(groups)]
     logs = {name: np.array([by_seed[seed] for seed in sorted(by_seed)]) for name, by_seed in groups.items()}
     base = np.array([base[seed] for seed in sorted(base)])

@@ -85,7 +85,7 @@ def load(u: Function, to: str, path: Path, *, hessian: bool = False, **options) 
     test is skipped if the packages of the format are missing.
     """
     needs(to)
-    file = export(u, to, path, hessian=hessian, **options)
+    file = export(u, to, path, hessian=hessian, force=True, **options)
     if to == "numpy":
         return runpy.run_path(str(file))["value_and_derivative"]
     if to == "onnx":

@@ -27,7 +27,7 @@ def test_the_saved_function_is_that_of_the_module(tmp_path, casadi):
     assert loaded.name_out() == ["u", "du"]
     assert all(casadi.is_equal(*pair) for pair in zip(loaded(x.T), module["function"]()(x.T), strict=True))
     assert loaded(x[0])[1].shape == (3, 2)
-    assert export(u, "casadi", tmp_path / "u", hessian=True)
+    assert export(u, "casadi", tmp_path / "u", hessian=True, force=True)
     assert casadi.Function.load(str(tmp_path / "u.casadi")).size_out(2) == (6, 2)
 
 

@@ -7,12 +7,14 @@ import sys
 
 import numpy as np
 import pytest
+import torch
 
 from runge.exports import card, export
 from runge.function.calibration import Calibration
 from runge.function.function import Function
 from runge.records.checkpoints import join
 from runge.sobolev.activations import ACTIVATIONS, Activation
+from runge.sobolev.kernel import Kernel
 from tests.exports.formats import (
     ALL,
     DOUBLE,
@@ -26,6 +28,7 @@ from tests.exports.formats import (
     matches,
 )
 from tests.exports.formats import points as points_of
+from tests.sobolev.test_kernel import suited
 
 
 def pytest_generate_tests(metafunc):
@@ -60,6 +63,26 @@ def test_a_file_matches_its_function(to, network, tmp_path):
         assert np.isfinite(value[1]).all()
         if size := {"c": 1e200, "numpy": 1e4}.get(to):  # no overflow: a warning would be an error
             assert all(np.isfinite(part).all() for part in compute(size * points_of(u).astype(float)))
+
+
+@pytest.mark.parametrize("activation", ["tanh", "sigmoid"])
+@pytest.mark.parametrize("how", ["torch", pytest.param("kernel", marks=suited), "c", "numpy"])
+def test_small_slopes_of_saturated_neurons_are_accurate(how, activation, tmp_path):
+    """Compare with s' = c e / (1 + e)^2, e = exp(-|c^(1/2) z|): with 1 - s^2 no digit of 4e-13 would be right."""
+    u, x = function(activation, depth=1), np.array([[-0.9], [0.95]])
+    (weight, bias), (last, _) = u.networks[0].layers()
+    slope, c = (15.0, 4.0) if activation == "tanh" else (30.0, 1.0)
+    with torch.no_grad():
+        for part, value in ((weight, slope), (bias, 0.0), (last, 1.0)):
+            part.fill_(value)
+    scale, shift = u.networks[0].scale.item(), u.networks[0].shift.item()
+    e = np.exp(-(c**0.5) * abs(slope * (x * scale + shift)))
+    expected = 6 * slope * scale * c * e / (1 + e) ** 2
+    if how == "kernel":
+        found = Kernel(activation, DOUBLE).predict(u.networks[0], torch.from_numpy(x)[None])[1].detach().numpy()
+    else:
+        found = (u.value_and_derivative if how == "torch" else load(u, how, tmp_path / "u"))(x)[1]
+    np.testing.assert_allclose(found.ravel(), expected.ravel(), rtol=1e-13)
 
 
 @pytest.mark.parametrize("to", [pytest.param(to, marks=pytest.mark.nightly) if to == "onnx" else to for to in FORMATS])

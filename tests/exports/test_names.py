@@ -101,7 +101,7 @@ def preprocessed(source):
 @pytest.fixture(scope="module")
 def reference(folder):
     """The tokens of a function with plain names."""
-    return preprocessed(export(named(PLAIN), "c", folder / "u.c"))[0]
+    return preprocessed(export(named(PLAIN), "c", folder / "u.c", force=True))[0]
 
 
 @given(names=WITHOUT_SURROGATES)
@@ -109,7 +109,7 @@ def reference(folder):
 @example(names=["*/", "/*/*", "???/", "\\", "*\\", "a\\ ", "?????'"])
 def test_names_are_comments_and_strings_in_c(names, folder, reference):
     u = named(names)
-    source = export(u, "c", folder / "u.c")
+    source = export(u, "c", folder / "u.c", force=True)
     subprocess.run(["cc", *STRICT, "-fsyntax-only", str(source)], check=True, capture_output=True)
     assert preprocessed(source) == (reference, card(u))
 
@@ -127,12 +127,12 @@ def test_the_code_in_a_name_is_not_compiled(tmp_path, monkeypatch):
 def test_names_are_strings_in_python_and_json(to, names, folder):
     needs(to)
     u = named(names)
-    source = export(u, to, folder / f"{to}_v")
+    source = export(u, to, folder / f"{to}_v", force=True)
     tree = ast.parse(source.read_bytes())
     (content,) = [x.value for x in tree.body if isinstance(x, ast.Assign) and ast.unparse(x.targets[0]) == "CARD"]
     assert ast.literal_eval(content) == json.loads(source.with_suffix(".json").read_bytes()) == card(u)
     others = [ast.dump(x) for x in tree.body if not isinstance(x, ast.Assign)]
-    export(named(PLAIN), to, folder / f"{to}_w")
+    export(named(PLAIN), to, folder / f"{to}_w", force=True)
     plain = ast.parse((folder / f"{to}_w.py").read_bytes())
     assert others == [ast.dump(x) for x in plain.body if not isinstance(x, ast.Assign)]
 
@@ -141,6 +141,6 @@ def test_names_are_strings_in_python_and_json(to, names, folder):
 def test_names_are_texts_in_onnx(tmp_path):
     onnx = pytest.importorskip("onnx", reason="needs the package onnx")
     u = named(["".join(token for token in TOKENS if token != "\ud800"), EXPLOIT, *PLAIN[2:]])
-    export(u, "onnx", tmp_path / "u")
+    export(u, "onnx", tmp_path / "u", force=True)
     loaded = onnx.load(tmp_path / "u.onnx")
     assert {entry.key: json.loads(entry.value) for entry in loaded.metadata_props} == card(u)

@@ -235,6 +235,9 @@ def test_the_answer_of_a_sweep_is_one_function(sweep):
         runge.load(sweep)
     content = torch.load(elsewhere, weights_only=True)
     torch.save(content | {"columns": {"inputs": ["y"], "outputs": ["f"]}}, best)
+    with pytest.raises(ValueError, match=r"7/checkpoints/best\.ckpt is damaged \(its checksum"):
+        runge.load(sweep)
+    (sweep / "7/status.json").unlink()  # a run of somebody who has removed the checksum
     with pytest.raises(ValueError, match=r"sweep/7 must have the inputs and the outputs of .*sweep/5"):
         runge.load(sweep)
     write_answer(sweep, ["3"])

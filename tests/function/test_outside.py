@@ -118,3 +118,15 @@ def test_the_box_of_a_formula():
     found = number(Box(np.array([-1.0, 0.1]), np.array([1.0, 0.3])), [[0, 0.2], [1, 0.1], [0, 0.4], [-3, 0.2]])
     assert_allclose(found, [0, 1, 2, 3], atol=1e-14)
     assert found[1] == 1, "the ends are inside"
+
+
+def test_points_beside_collinear_rows_are_outside():
+    random = np.random.default_rng(0)
+    a = random.uniform(-1, 1, 200)
+    x = np.c_[a, 2 * a + 1e-5 * random.normal(size=200), np.full(200, 3.0)]
+    measure = NearestRow(x[:150], np.array([1.0, 0.5, 1.0]))
+    assert np.mean(measure.outside(torch.from_numpy(x[150:])).numpy() <= 1) > 0.8
+    beside = x[150:] + np.array([0, 1e-2, 0])
+    assert measure.outside(torch.from_numpy(beside)).min() > 2
+    ignored = NearestRow(x[:150], np.array([1.0, 0.0, 1.0]))  # an input that does not matter does not count
+    assert np.mean(ignored.outside(torch.from_numpy(beside)).numpy() <= 1) > 0.8

@@ -309,7 +309,16 @@ def test_a_sweep_is_a_comparison_best_first_and_any_runs_are_compared(tmp_path, 
     assert all(text in page for text in (html.escape(comparison.lead), "<td>relu</td>", "comparison.html"))
     assert len(page) < 5000
     other = runge.train("target=kink", *TINY, directory="kink")
-    assert len(runge.compare(comparison, other).table) == 5
+    several = runge.compare(comparison, other)
+    assert len(several.table) == 5
+    assert str(other.directory) in repr(several)
+    assert "report:" not in several._repr_html_()
+    with pytest.raises(ValueError, match=rf"^directory: must be one, .* has 2, {comparison.directory}, .*kink; use "):
+        runge.predict(several, pandas.DataFrame({"x": [0.5]}))
+    shown = ["best", "directory", "figure", "lead", "metric", "runs", "save", "sentences", "table", "verdict_table"]
+    assert [name for name in dir(several) if not name.startswith("_")] == shown
+    with pytest.raises(FileNotFoundError, match=r"no leaderboard.json in '.*': .* for a sweep use runge.compare"):
+        runge.Answer(comparison.directory)
     assert len(runge.compare(comparison.directory, other, where=["seed=0"]).table) == 3
     capfd.readouterr()
     grouped = runge.compare(comparison, metric="test/mse_f", group_by=["seed"], out="report")

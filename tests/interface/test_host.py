@@ -9,7 +9,6 @@ import sys
 import threading
 import time
 import warnings
-from contextlib import suppress
 
 import matplotlib
 import numpy as np
@@ -59,17 +58,16 @@ def state():
 
 
 @pytest.fixture
-def host(monkeypatch, tmp_path, capfd):  # to whose streams the thread prints until the end
-    """A program with a thread that prints, a timer, and settings of its own; yield what it has printed and heard."""
+def host(monkeypatch, tmp_path):
+    """A program with a thread that prints until an event, a timer whose signals it collects, and own settings."""
     runge.train(*TINY)  # libraries change some settings when they are imported
     _ = runge.SobolevRegressor
     stop, printed, alarms = threading.Event(), [], []
 
     def talk():
         while not stop.wait(0.005):
-            with suppress(ValueError):  # pytest closes the stream of a phase
-                print(f"tick {len(printed)}")
-                printed.append(len(printed))
+            print(f"tick {len(printed)}")
+            printed.append(len(printed))
 
     numbers = signal.SIGALRM, signal.SIGINT, signal.SIGTERM
     before = {number: signal.signal(number, lambda one, _: alarms.append(one)) for number in numbers}
@@ -83,15 +81,13 @@ def host(monkeypatch, tmp_path, capfd):  # to whose streams the thread prints un
     monkeypatch.setenv("WORLD_SIZE", "1")
     monkeypatch.setattr("runge.machine.keep_memory", lambda: pytest.fail("malloc belongs to the program"))
     torch.set_num_threads(2)
-    talker = threading.Thread(target=talk)
+    talker = threading.Thread(target=talk, daemon=True)
     (tmp_path / "host").mkdir()
     with initialize_config_dir(str(tmp_path / "host"), version_base="1.2"), warnings.catch_warnings():
         warnings.simplefilter("once", ResourceWarning)
         with matplotlib.rc_context({"font.size": 7}):
-            talker.start()
-            yield printed, alarms
+            yield talker, stop, alarms
             stop.set()
-            talker.join()
     signal.setitimer(signal.ITIMER_REAL, 0)
     for number, handler in before.items():
         signal.signal(number, handler)
@@ -112,7 +108,7 @@ def mistake():
 def test_no_verb_takes_anything_from_its_host(processes, host, capfd):
     if processes > 1:
         start_loading()  # the server of the package remains, for the next sweep
-    (_, alarms), trained_by = host, [f"hydra.launcher.processes={processes}"]
+    (talker, stop, alarms), trained_by = host, [f"hydra.launcher.processes={processes}"]
     x = np.linspace(0, 1, 40)
     table = pandas.DataFrame({"x": x, "y": np.sin(3 * x), "dy_dx": 3 * np.cos(3 * x)})
     left_out = "~search.tables", "+search.tables", "data=", "hydra.launcher"
@@ -131,6 +127,7 @@ def test_no_verb_takes_anything_from_its_host(processes, host, capfd):
         "mistake": mistake,
         "estimator": lambda: estimator.fit(x[:, None], np.sin(x), dydx=np.cos(x)),
     }
+    talker.start()
     for name, verb in verbs.items():
         del alarms[:]
         before = state()
@@ -141,6 +138,8 @@ def test_no_verb_takes_anything_from_its_host(processes, host, capfd):
         changed = {key: (before[key], after[key]) for key in after if after[key] != before[key]}
         assert not changed, f"{name} changes {changed}"
         assert {*alarms} == {signal.SIGALRM}, name
+    stop.set()
+    talker.join()
     out, err = capfd.readouterr()
     count = out.count("tick")
     assert count > 100
@@ -152,5 +151,8 @@ def test_progress_is_shown_in_a_notebook(monkeypatch):
     assert ProgressBar(10, 0).bar.disable
     assert Display(list, 60, shown=True).live is None
     monkeypatch.setattr("rich.console._is_jupyter", lambda: True)
+    monkeypatch.setattr("runge.machine.find_spec", lambda _: None)  # Rich would only warn without these widgets
+    assert ProgressBar(10, 0).bar.disable
+    monkeypatch.setattr("runge.machine.find_spec", lambda name: name)
     assert not ProgressBar(10, 0).bar.disable
     assert Display(list, 60, shown=True).live

@@ -58,6 +58,20 @@ def test_an_object_that_cannot_be_written_down_is_refused(value):
     assert not list(Path.cwd().iterdir())
 
 
+@pytest.mark.parametrize(
+    ("settings", "rule"),
+    [
+        ({"settings": ["model.width=8"]}, "settings: must be a mapping from keys to values"),
+        ({"settings": {8: 1}}, "settings: must be a mapping from keys to values"),
+        ({"settings": {"seed": []}}, "seed: must have at least one value"),
+        ({}, r"data: arrays must have an 'x', and settings are settings={...}"),
+    ],
+)
+def test_settings_that_are_none_are_refused(settings, rule):
+    with pytest.raises(runge.ConfigurationError, match=re.escape(rule)):
+        runge.sweep(*([] if settings else [{"model.width": [8, 16]}]), **settings)
+
+
 def test_the_lists_of_a_sweep_are_its_values():
     settings = TINY | {"model.activation": ["tanh", "gelu"], "seed": range(2), "hydra.launcher.processes": 1}
     comparison = runge.sweep(settings=settings)

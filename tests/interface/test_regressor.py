@@ -1,13 +1,13 @@
 import pickle
 import signal
 import tempfile
+from concurrent.futures import ThreadPoolExecutor
 from inspect import signature
 
 import hydra
 import numpy as np
 import pandas
 import pytest
-import yaml
 from hydra.core.global_hydra import GlobalHydra
 from sklearn.base import clone
 from sklearn.ensemble import BaggingRegressor
@@ -67,10 +67,19 @@ def nothing_left(monkeypatch, tmp_path):
 
 @pytest.mark.filterwarnings("ignore:an input is beyond its training range:RuntimeWarning")
 @pytest.mark.usefixtures("fresh_seeds")  # the checks shuffle by the global generator
-@parametrize_with_checks([SobolevRegressor(**SMALL)])
+@parametrize_with_checks(
+    [SobolevRegressor(**SMALL)],
+    expected_failed_checks=lambda _: dict.fromkeys(
+        ("check_sample_weight_equivalence_on_dense_data", "check_sample_weight_equivalence_on_sparse_data"),
+        "the validation rows are drawn from other rows",
+    ),
+)
 def test_scikit_learns_own_checks(estimator, check):
-    good = check.func.__name__ == "check_regressors_train"  # which asks for a good fit
-    check(estimator.set_params(width=16, max_steps=200) if good else estimator)
+    if check.func.__name__ == "check_regressors_train":  # which asks for a good fit
+        estimator.set_params(width=16, max_steps=200)
+    if check.func.__name__.startswith("check_sample_weights"):  # which have four different rows
+        estimator.set_params(validation_fraction=0.25)
+    check(estimator)
 
 
 def test_derivatives_improve_the_fit():
@@ -82,6 +91,83 @@ def test_derivatives_improve_the_fit():
     for same in ((DYDX, DYDX[:, 0]), (None, np.full_like(DYDX, np.nan))):
         one, other = (SobolevRegressor(**SMALL).fit(X, Y, dydx=slopes) for slopes in same)
         assert np.array_equal(one.predict(X), other.predict(X))
+
+
+def test_the_weights_of_rows():
+    """Rows with half of the slope and a weight of 0 do not exist, and with a small weight they hardly matter."""
+    x, y = np.tile(X, (2, 1)), np.append(Y, Y / 2)
+    dydx, weight = np.append(DYDX, DYDX / 2, axis=0), np.repeat([1.0, 0.0], 24)
+
+    def fitted(*arrays):
+        return estimator(**PRECISE, validation_fraction=0).fit(*arrays).predict(X)
+
+    wanted = fitted(*ROWS)
+    assert np.array_equal(fitted(x, y, dydx, weight), wanted)
+    assert np.array_equal(fitted(*ROWS, np.full(24, 2.0)), wanted)
+    nearly, mean = fitted(x, y, dydx, weight + 1e-6), fitted(x, y, dydx)
+    assert np.abs(nearly - Y).max() < 0.1 < np.abs(mean - Y).max()
+    pandas_weight = pandas.Series(np.ones(120), FRAME.index)
+    small = SobolevRegressor(**SMALL)
+    fits = [clone(small).fit(FRAME, DRAG, PARTIALS, some).predict(FRAME) for some in (pandas_weight, None)]
+    assert np.array_equal(*fits)
+    some = np.where(np.arange(24) % 4 == 0, 0.0, 1.0)
+    left_out = SobolevRegressor(**SMALL).fit(X, Y, sample_weight=some).function_
+    assert len(left_out.inside) == 15  # of 18, without 3 for validation
+
+
+def test_the_score_of_derivatives():
+    model = estimator(**PRECISE).fit(FRAME, DRAG, dydx=PARTIALS)
+    assert 0.9 < model.score_derivative(FRAME, PARTIALS) < 1
+    errors = PARTIALS.to_numpy() - model.predict_derivative(FRAME)
+    spread = FRAME.to_numpy().var(axis=0)
+    expected = 1 - np.sum(spread * (errors**2).mean(axis=0)) / np.sum(spread * SLOPES.var(axis=0))
+    assert model.score_derivative(FRAME, SLOPES) == pytest.approx(expected, rel=1e-9)
+    known = np.where(np.arange(120)[:, None] < 60, SLOPES, np.nan)
+    assert model.score_derivative(FRAME, known) < 1
+    for unknown in (np.full_like(SLOPES, np.nan), np.ones_like(SLOPES)):
+        with pytest.raises(ValueError, match="dydx: must have known derivatives that are not constant"):
+            model.score_derivative(FRAME, unknown)
+    with pytest.raises(ValueError, match="dydx: its index must be that of X"):
+        model.score_derivative(FRAME, PARTIALS[::-1])
+
+    def scorer(model, rows, _):
+        return model.score_derivative(rows, PARTIALS.loc[rows.index])
+
+    params = {"dydx": PARTIALS}
+    scores = cross_val_score(estimator(**PRECISE), FRAME, DRAG, params=params, scoring=scorer, cv=2)
+    assert (scores > 0.5).all()
+    search = GridSearchCV(estimator(max_steps=60), {"optimizer": ["adam", "levenberg_marquardt"]}, scoring=scorer, cv=2)
+    assert search.fit(FRAME, DRAG, dydx=PARTIALS).best_params_ == {"optimizer": "levenberg_marquardt"}
+
+
+@pytest.mark.nightly
+def test_a_grid_search_in_two_processes():
+    grids = [GridSearchCV(SobolevRegressor(**SMALL), {"width": [4, 8]}, cv=2, n_jobs=jobs) for jobs in (2, 1)]
+    two, one = (grid.fit(FRAME, DRAG, dydx=PARTIALS).cv_results_["mean_test_score"] for grid in grids)
+    np.testing.assert_allclose(two, one, rtol=1e-6)
+
+
+def test_fits_in_several_threads():
+    alone = [SobolevRegressor(**SMALL | {"random_state": seed}).fit(*ROWS).predict(X) for seed in range(3)]
+    with ThreadPoolExecutor(3) as pool:
+        together = pool.map(lambda seed: SobolevRegressor(**SMALL | {"random_state": seed}).fit(*ROWS), range(3))
+    assert all(np.array_equal(model.predict(X), one) for model, one in zip(together, alone, strict=True))
+
+
+def test_what_is_given_restricts_a_search(nothing_left, monkeypatch):
+    asked = []
+
+    def race(table, *overrides, directory):
+        asked.append(overrides)
+        raise RunError("enough")
+
+    monkeypatch.setattr("runge.interface.regressor.fit", race)
+    given = {"optimizer": "adamw", "lambda_d": 1.0, "timeout": 60}
+    for changes in ({}, given):
+        with pytest.raises(RunError, match="enough"):
+            SobolevRegressor(search="best", random_state=0, **changes).fit(*ROWS)
+    assert {*asked[1]} - {*asked[0]} == {"optimizer=adamw", "loss.lambda_d=1.0", "search.timeout=60"}
+    assert not {override.partition("=")[0] for override in asked[0]} & {"optimizer", "loss.lambda_d", "search.timeout"}
 
 
 def test_without_a_random_state_each_fit_has_another_seed(fresh_seeds):
@@ -127,7 +213,12 @@ def test_units_do_not_matter():
         (BEST | {"width": 0}, ROWS, "^width: should be greater"),
         (BEST | {"optimizer": "sgd"}, ROWS, "^optimizer: must be that of a candidate .*, adamw; got sgd"),
         (BEST | {"optimizer": LevenbergMarquardt()}, ROWS, "^optimizer: must be a name with search='best', got Lev"),
-        (BEST | {"validation_fraction": 0.3}, ROWS, "^validation_fraction: must be its default with .*, got 0.3"),
+        (BEST | {"validation_fraction": 0.3}, ROWS, "^validation_fraction: must be None with .*, got 0.3"),
+        (BEST, (*ROWS, np.ones(24)), "^sample_weight: must be None with search='best', got "),
+        ({}, (*ROWS, np.arange(24) - 1), r"^sample_weight: must .* at least 0 .*; got \(24,\) from -1 to 22"),
+        ({}, (*ROWS, np.zeros(24)), "^sample_weight: .* not all zero"),
+        ({}, (*ROWS, np.ones(23)), r"^sample_weight: must have the shape \(24,\), .* got \(23,\)"),
+        ({}, (FRAME, DRAG, PARTIALS, DRAG[::-1]), "^sample_weight: its index must be that of X"),
         (BEST | {"precision": 16}, ROWS, "^precision: "),
     ],
 )
@@ -151,16 +242,14 @@ def test_several_outputs_and_inputs_with_labels_that_are_not_known():
 
 
 def test_the_defaults_are_those_of_a_table():
-    table = compose("data=table", "data.file=X")
     defaults = {name: parameter.default for name, parameter in signature(SobolevRegressor).parameters.items()}
-    split = table["data"]["split"]
-    assert defaults.pop("lambda_d") == table["loss"]["lambda_d"]
-    assert (defaults.pop("validation_fraction"), None) == (split["val"], split["train"])
-    assert table == compose("data=table", "data.file=X", f"optimizer={defaults.pop('optimizer')}")
-    best = yaml.safe_load((CONFIGURATIONS / "search" / "best.yaml").read_text())
-    assert defaults.pop("timeout") == best["timeout"]
     assert defaults.pop("check") == "warn"
     assert set(defaults.values()) == {None}  # as the command has it
+    table = compose("data=table", "data.file=X")
+    explicit = {"optimizer": "adamw", "lambda_d": table["loss"]["lambda_d"], "validation_fraction": 0.15}
+    one, other = (SobolevRegressor(**SMALL, **given).fit(*ROWS) for given in ({}, explicit))
+    assert np.array_equal(one.predict(X), other.predict(X))
+    assert len(one.function_.inside) == 20  # of 24
 
 
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
@@ -187,7 +276,8 @@ def test_an_optimizer_has_the_steps_and_the_precision_of_the_command(optimizer, 
     with hydra.initialize_config_dir(str(CONFIGURATIONS), version_base="1.3"):  # by the calling program
         application = GlobalHydra.instance().hydra
         model = SobolevRegressor(width=8, optimizer=optimizer, random_state=0)
-        training = model._member(PLANE, WAVE[:, None], SLOPES[:, None], ("a", "b"), ("y",)).settings.trainer
+        arrays = PLANE.copy(), WAVE[:, None].copy(), SLOPES[:, None].copy(), np.ones(120)  # which become read-only
+        training = model._member(arrays, ("a", "b"), ("y",)).settings.trainer
         assert GlobalHydra.instance().hydra is application
     assert (training.max_steps, training.precision, training.patience) == (steps, 64, patience)
 
@@ -242,6 +332,14 @@ def test_the_columns_of_frames_are_found_by_name():
     for slopes in (PARTIALS[["ddrag_db", "ddrag_da"]], by_input, SLOPES, pandas.DataFrame(SLOPES, DRAG.index)):
         assert np.array_equal(predicted(slopes), expected)
     assert np.array_equal(predicted(PARTIALS[["ddrag_db"]]), predicted(SLOPES * np.array([np.nan, 1])))
+    with_units = FRAME.set_axis(["a [m]", "b (s)"], axis=1), DRAG.rename("drag [N]")
+    assert np.array_equal(model.fit(*with_units, dydx=PARTIALS).predict(with_units[0]), expected)
+    assert model.function_.outputs == ("drag [N]",)
+    both = PARTIALS.assign(**{"ddrag [N]_da [m]": 1.0})
+    with pytest.raises(
+        ValueError, match=r"^dydx: must name the columns, because 'ddrag \[N\]_da \[m\]' and 'ddrag_da'"
+    ):
+        model.fit(*with_units, dydx=both)
     two = pandas.DataFrame({"u": WAVE, "v": WAVE}, FRAME.index)
     assert model.fit(FRAME, two).function_.outputs == ("u", "v")
     assert model.fit(FRAME, DRAG.rename("a")).function_.outputs == ("a",)  # which a file could not have
@@ -294,15 +392,20 @@ def test_the_standard_deviation_of_several_networks():
 
 def test_intervals_of_the_validation_rows():
     model = SobolevRegressor(**SMALL, validation_fraction=0.5).fit(X, Y)
-    mean, low, high = model.predict(X, return_interval=0.8)
-    np.testing.assert_allclose((low + high) / 2, mean, rtol=1e-9)
+    low, high = model.predict_interval(X, level=0.8).T
+    np.testing.assert_allclose((low + high) / 2, model.predict(X), rtol=1e-9)
     assert np.sum((low <= Y) & (high >= Y)) >= 0.8 * 12
-    assert [part.shape for part in model.predict_derivative(X, return_interval=0.8)] == [(24, 1)] * 3
+    assert np.array_equal(model.predict_interval(X), model.predict_interval(X, 0.9))
+    assert model.predict_derivative_interval(X, 0.8).shape == (24, 1, 2)
     with pytest.raises(ValueError, match=r"level: must be at most 0\.923, because 12 rows calibrate it"):
-        model.predict(X, return_interval=0.95)
+        model.predict_interval(X, 0.95)
     model.set_params(validation_fraction=0).fit(X, Y)
     with pytest.raises(ValueError, match="intervals need"):
-        model.predict(X, return_interval=0.8)
+        model.predict_interval(X, 0.8)
+    two = SobolevRegressor(**SMALL, validation_fraction=0.5).fit(PLANE, np.c_[WAVE, WAVE], np.stack([SLOPES] * 2, 1))
+    assert two.predict_interval(PLANE).shape == (120, 2, 2)
+    ends = two.predict_derivative_interval(PLANE)
+    np.testing.assert_allclose(ends.mean(axis=-1), two.predict_derivative(PLANE), rtol=1e-9)
 
 
 def test_a_fit_that_diverges_or_is_interrupted_raises(nothing_left, monkeypatch):

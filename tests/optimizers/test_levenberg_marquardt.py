@@ -6,6 +6,7 @@ import pytest
 import scipy.optimize
 import torch
 
+from runge.optimizers.levenberg_marquardt import limits
 from runge.sobolev.points import Points
 from tests.sums_of_squares import ELIMINATE, LM, hypercube, linearised, plane, problem, runge, train
 
@@ -62,15 +63,15 @@ def test_damping_grows_by_tries_that_fail_and_by_a_gain_ratio(damping):
     def loss(errors):
         return (w * errors.square()).sum()
 
-    fails, (v, a) = next(
-        (fails, (v, a))
-        for fails, (v, a) in ((fails, step(damping * 2**fails)) for fails in range(40))
+    mu, (v, a) = next(
+        (mu, (v, a))
+        for mu, (v, a) in ((mu, step(mu)) for mu in (damping * 2 ** (fails * (fails + 1) // 2) for fails in range(17)))
         if (moved[0] - v - a / 2).norm() < 1e-4 * moved.norm()
     )
-    assert (fails > 3) == (damping < 1)
+    assert (mu > 60 * damping) == (damping < 1)
     gained = (loss(e) - loss(linearised(what, start + v + a / 2)[0][0])) / (loss(e) - loss(e + rows @ v))
     factor = (1 - (2 * gained - 1) ** 3).clamp(1 / 3, 2)
-    assert after == pytest.approx(damping * 2**fails * factor.item(), rel=1e-2)
+    assert after == pytest.approx(mu * factor.item(), rel=1e-2)
 
 
 @BOTH
@@ -99,8 +100,21 @@ def test_rest():
     assert LM.at_rest(optimizer, what.network.theta)
     LM.step(optimizer, what, 0.0)
     assert torch.equal(what.network.theta, theta)
+    assert optimizer.state[what.network.theta]["damping"] == LM.damping  # not the largest that was tried
     LM.reset(optimizer)
     assert not LM.at_rest(optimizer, what.network.theta)
+
+
+@pytest.mark.parametrize("damping", [limits.SMALLEST_DAMPING, 1e-9])
+def test_no_damping_is_too_small_to_continue(damping):
+    """Ask for steep slopes, for which the damping must grow from a rest's by ten powers of ten and more."""
+    what = problem(n=6, width=3, depth=1, f=lambda x: 1e6 * torch.sin(x), df=lambda x: 1e6 * torch.cos(x))
+    optimizer = LM.build([what.network.theta])
+    LM._state(optimizer, what.network.theta)["damping"].fill_(damping)
+    before = what.loss_and_gradient()[0]
+    LM.step(optimizer, what, 0.0)
+    assert not LM.at_rest(optimizer, what.network.theta)
+    assert what.loss_and_gradient()[0] < before
 
 
 @BOTH
@@ -159,6 +173,17 @@ def test_the_points_of_a_step_grow_to_all():
     assert sizes(train(few, 1), few) == [160, 160]
     of_missing, of_whole = sizes(train(many, 1), many)
     assert of_missing == 500 > of_whole
+
+
+@torch.no_grad()
+def test_steps_on_a_subset_that_are_undone_leave_the_damping():
+    """Give the fresh points the network's own values as labels, which every step makes worse."""
+    what = hypercube(members=1, n=500)
+    fresh = torch.randperm(500, generator=torch.Generator().manual_seed(0))[43:86]
+    what.points.f[:, fresh], what.points.df[:, fresh] = what.network.value_and_derivative(what.points.x[:, fresh])
+    before, optimizer = copy(what), train(what, 1)
+    assert torch.equal(what.network.theta, before)
+    assert optimizer.state[what.network.theta]["damping"] == LM.damping
 
 
 def test_members_on_subsets_train_as_they_do_alone_and_can_be_restored():

@@ -10,7 +10,7 @@ from scipy.stats import multivariate_normal
 
 from runge.optimizers import RandomFeatures
 from runge.optimizers.conjugate import improve_last_layer
-from runge.optimizers.least_squares import solve_last_layer
+from runge.optimizers.least_squares import sketch_last_layer, solve_last_layer
 from runge.optimizers.random_features import evidence
 from tests.conftest import generator
 from tests.sums_of_squares import last_layers, made, plane
@@ -76,7 +76,30 @@ def test_an_input_that_does_not_matter_has_a_large_scale():
     scales = learnt(what := wave())
     assert 0.1 < scales["scale_1"].item() < 3
     assert scales["scale_2"].item() > 50 * scales["scale_1"].item()
+    weight = what.network.layers()[0][0]
+    deviations = [weight[0, d].std().item() * scales[f"scale_{1 + d}"].item() for d in range(2)]
+    assert deviations == pytest.approx([1, 1], abs=0.3)  # those of the frequencies of the kernel
     check_fit(what)
+
+
+@torch.no_grad()
+def test_rows_far_from_all_others_count_in_a_sketch():
+    """Spread 30 of 600 rows: from a random sample, 6 iterations end at 1.7 times the lowest objective."""
+    what, ridge = wave(n=600, width=30), torch.tensor([1e-10], dtype=torch.float64)
+    what.points.x[:, 30:] *= 0.01
+    a = 3 * what.points.x[..., :1]
+    what.points.f.copy_(torch.sin(a))
+    what.points.df[..., 0].copy_(3 * torch.cos(a))
+    for tensor in what.network.layers()[-1]:
+        tensor.zero_()
+    improve_last_layer(what, ridge, sketch_last_layer(what, 1e-15, ridge, 124), 6)
+    improved = objective(what, ridge)
+    solve_last_layer(what, 1e-15, ridge)
+    assert improved < 1.01 * objective(what, ridge)
+
+
+def objective(what, ridge):
+    return what.loss_and_gradient()[0] + ridge * what.network.layers()[-1][0].square().sum((1, 2))
 
 
 @pytest.mark.parametrize("lambda_d", [0.3, None])

@@ -32,7 +32,8 @@ from hypothesis import strategies as st
 import runge
 from runge.commands.cli import main
 from runge.configuration.errors import ConfigurationError, RunError
-from runge.interface.outcomes import Answer, Comparison, Run
+from runge.interface.outcomes import Answer
+from runge.interface.trained import Run
 from runge.records.files import printable
 from tests import randomness
 from tests.commands.conftest import SWEEP
@@ -92,7 +93,7 @@ def readers(mail):
         "metrics": lambda: Run(mail).metrics,
         "fit": lambda: Run(mail).test_points,
         "run": lambda: repr(Run(mail)),
-        "comparison": lambda: repr(Comparison(mail)),
+        "comparison": lambda: repr(runge.compare(mail)),
         "answer": lambda: repr(Answer(mail)),
     }
     for name, call in calls.items():
@@ -108,7 +109,7 @@ VERBS = {
     "compare --csv": ("compare", "mail", "--csv", "-"),
     "draw .": ("draw", "."),
     "draw mail": ("draw", "mail"),
-    "predict .": ("predict", ".", "../rows.csv"),
+    "predict .": ("predict", ".", "rows.csv"),
     "predict mail": ("predict", "mail", "rows.csv", "--out", "out/predicted.csv", "--interval", "0.9", "--force"),
     "suggest .": ("suggest", "."),
     "suggest mail": ("suggest", "mail", "--out", "out/suggested.csv"),
@@ -150,7 +151,8 @@ class Scene:
         (self.outside / "folder" / "file").write_text("as it was\n")
         self.out.mkdir()
         self.home.mkdir()
-        (folder / "rows.csv").write_text("x,a,b\n0,0,0\n0.5,0.5,0.5\n9,9,9\n")
+        for place in (folder, self.mail):
+            (place / "rows.csv").write_text("x,a,b\n0,0,0\n0.5,0.5,0.5\n9,9,9\n")
         (self.mail / "table.csv").write_text("x,y,dy_dx\n" + "".join(f"{i},{i * i},{2 * i}\n" for i in range(12)))
 
     def around(self):
@@ -390,7 +392,7 @@ def test_a_class_without_a_module_is_not_imported(mails, tmp_path):
 STANDING_IN_IT = {
     "compare": ["compare", "."],
     "draw": ["draw", "."],
-    "predict": ["predict", ".", "../rows.csv"],
+    "predict": ["predict", ".", "rows.csv"],
     "export": ["export", ".", "--to", "numpy", "--out", "../out/function"],
     "check": ["check", "table.csv"],
     "train": ["train", "trainer.max_steps=2", "model.width=4", "hydra.run.dir=../out/trained"],

@@ -12,22 +12,22 @@ from runge.function.residuals import UnseenErrors
 from runge.records.leaderboard import Suspect
 from runge.search.unseen import column_errors, describe_suspects, find_suspects
 
-QUICK = ("optimizer=levenberg_marquardt", "model.depth=2", "model.width=8", "trainer.max_steps=40")
+QUICK = ("optimizer=levenberg_marquardt", "model.depth=1", "model.width=8", "trainer.max_steps=40")
 QUIET = ("trainer.progress_bar=false", "search.compare=false", "hydra.launcher.processes=1")
 
 
 @pytest.fixture(scope="module")
 def spoilt(tmp_path_factory):
     """A table with a blank line, a row without labels, a named derivative and two wrong labels; and its residuals."""
-    x = np.random.default_rng(0).uniform(-1, 1, (60, 2))
-    frame = pd.DataFrame({"a": x[:, 0], "b": x[:, 1], "y": np.sin(x[:, 0]) + x[:, 1] ** 2, "z": x[:, 0] * x[:, 1]})
-    frame["slope"], frame["dy_db"] = np.cos(x[:, 0]), 2 * x[:, 1]
+    x = np.random.default_rng(0).uniform(-1, 1, (240, 2))
+    frame = pd.DataFrame({"a": x[:, 0], "b": x[:, 1], "y": np.sin(2 * x[:, 0]) + x[:, 1] ** 2, "z": x[:, 0] * x[:, 1]})
+    frame["slope"], frame["dy_db"] = 2 * np.cos(2 * x[:, 0]), 2 * x[:, 1]
     frame["dz_da"], frame["dz_db"] = x[:, 1], x[:, 0]
     frame.loc[5, ["y", "z", "slope", "dy_db", "dz_da", "dz_db"]] = np.nan
     frame.loc[[11, 12], "dz_da"] = np.nan
     right = frame.copy()
-    frame.loc[10, "slope"] += 1
-    frame.loc[20, "z"] -= 3
+    frame.loc[10, "slope"] += 2
+    frame.loc[20, "z"] -= 1
     path = tmp_path_factory.mktemp("table") / "spoilt.csv"
     path.write_text(frame.to_csv(index=False).replace("\n", "\n\n", 1))
     roles = "data.inputs=[a,b]", "data.outputs=[y,z]", "data.derivatives={y:{a:slope,b:dy_db},z:{a:dz_da,b:dz_db}}"
@@ -42,8 +42,8 @@ def test_wrong_labels_are_named_with_line_and_column(spoilt):
     right, residuals, rows = spoilt
     suspects = find_suspects(residuals, rows)
     assert {(one.column, one.place): one.label for one in suspects} == {
-        ("slope", "line 13"): pytest.approx(right["slope"][10] + 1),
-        ("z", "line 23"): pytest.approx(right["z"][20] - 3),
+        ("slope", "line 13"): pytest.approx(right["slope"][10] + 2),
+        ("z", "line 23"): pytest.approx(right["z"][20] - 1),
     }
     for one in suspects:
         number = int(one.place.split()[1]) - 3
@@ -57,7 +57,7 @@ def test_wrong_labels_of_a_frame_are_named_by_its_index(spoilt, tmp_path):
     _, residuals, rows = spoilt
     frame = pd.read_csv(rows.table.file)
     path = tmp_path / "data.csv"
-    for index in (range(100, 160), [f"s{i}" for i in range(60)]):
+    for index in (range(100, 100 + 240), [f"s{i}" for i in range(240)]):
         path.write_bytes(file_of(frame.set_axis(index))[1])
         suspects = find_suspects(residuals, replace(rows, table=replace(rows.table, file=str(path))))
         assert {one.column: one.row for one in suspects} == {"slope": index[10], "z": index[20]}

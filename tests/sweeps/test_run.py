@@ -122,7 +122,7 @@ def test_directory_and_its_event_file_hold_what_is_promised(trained):
     status = state(directory)
     assert (status["status"], status["step"]) == ("finished", 120)
     assert status["message"].startswith("explains only ")  # after so few steps
-    assert set(status["checksums"]) == {"history.csv", "fit.csv", "metrics.json", "run.json"}
+    assert set(status["checksums"]) == {"history.csv", "fit.csv", "metrics.json", "run.json", "best.ckpt"}
     assert all(row in out for row in ("whole", *REGIONS))
     assert all((directory / f"{name}.png").read_bytes().startswith(b"\x89PNG") for name in ("fit", "curves"))
 

@@ -13,7 +13,7 @@ from runge.comparison.tables import error_table
 from runge.configuration.objects import CONFIGURATIONS
 from runge.data.rows import read
 from runge.data.table import Table
-from runge.interface.outcomes import Run
+from runge.interface.trained import Run
 from runge.records.directories import RunDirectory
 from runge.training.announcement import announce
 from runge.training.member import Member, value_if_ended

@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from runge.configuration.errors import ConfigurationError
 from runge.training.announcement import announce
 from runge.training.member import Member
 from runge.training.prepare import prepare
@@ -33,6 +34,8 @@ def trained(*overrides):
         ("balance=gradnorm", (*CONSTANT, "balance.every=10"), None),
         ("resampling=region", (*FORMULA, "resampling.every=20"), "20, and no point moves before the end"),
         ("resampling=region", (*FORMULA, "resampling.every=10"), None),
+        ("loss.lambda_d=5", ("balance=scale",), "Scale computes it before derivatives count"),
+        ("loss.lambda_d=5", ("balance=fixed", *CONSTANT), None),
     ],
 )
 def test_an_override_has_no_effect_if_and_only_if_it_is_said(override, others, reason, caplog):
@@ -45,3 +48,24 @@ def test_an_override_has_no_effect_if_and_only_if_it_is_said(override, others, r
         assert f"{reason})" in said[0]
     plain = [other for other in others if not other.startswith(f"{override.partition('=')[0]}.")]
     assert torch.allclose(trained(*plain), weights, rtol=1e-3, atol=1e-4) == (reason is not None)
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        (["balance=gradnorm", "balance.every=21"], "balance.every: must be at most trainer.max_steps=20"),
+        (
+            [*FORMULA, "resampling=region", "resampling.every=21"],
+            "resampling.every: must be at most trainer.max_steps=20",
+        ),
+        (["trainer.stop_at=21"], "trainer.stop_at: must be at most trainer.max_steps=20"),
+        (
+            ["schedule=two_stage_ramp", "schedule.ramp_steps=21"],
+            "schedule.ramp_steps: must end by trainer.max_steps=20",
+        ),
+        (["schedule.at_step=5", "schedule.ramp_steps=16"], "got 16 after schedule.at_step=5"),
+    ],
+)
+def test_steps_after_the_last_one_are_refused(overrides, message):
+    with pytest.raises(ConfigurationError, match=message):
+        Member(Settings.of(compose(*SHORT, *overrides) | {"logger": {}}))

@@ -2,6 +2,7 @@
 
 import csv
 import itertools
+import shutil
 
 import numpy as np
 import pytest
@@ -9,9 +10,12 @@ import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 import runge
+from runge.configuration.errors import ConfigurationError
 from runge.optimizers import LBFGS
+from runge.records.directories import RunState
 from runge.training.member import Member
 from runge.training.prepare import prepare
+from runge.training.record import RunWriter
 from runge.training.settings import Settings
 from runge.training.train import train
 from tests.conftest import fit_stack
@@ -209,3 +213,37 @@ def test_what_has_no_such_network_is_refused(wrong, started, configuration):
     got = "'nowhere'" if "start" in wrong else "first'"
     with refuses("trainer.start: must be the directory of a finished run", got, "same network"):
         prepare([Member(Settings.of(configuration(*DOUBLE, f"trainer.start={started}", wrong)))])
+
+
+def test_a_run_with_other_names_is_refused(started, configuration):
+    other = ("target=expression", "target.expr={z: 'sin(x)'}", "target.domain=[-1,1]")
+    with refuses(
+        "trainer.start: must be the directory of a finished run", "first'", "outputs f, and this run", "outputs z"
+    ):
+        prepare([Member(Settings.of(configuration(*DOUBLE, f"trainer.start={started}", *other)))])
+
+
+def test_weights_of_another_run_are_refused(started, trained, tmp_path):
+    other = trained(*DOUBLE, "model.standardize=true", "seed=7", "hydra.run.dir=other")[0] / "other"
+    shutil.copytree(started, tmp_path / "run")
+    shutil.copy(other / "checkpoints/best.ckpt", tmp_path / "run/checkpoints")
+    with pytest.raises(ConfigurationError, match=r"best.ckpt is damaged \(its checksum"):
+        runge.load(tmp_path / "run")
+
+
+def test_float64_points_have_results_of_float64(trained):
+    u = runge.load(trained(*SMALL, "trainer.precision=32", "hydra.run.dir=single")[0] / "single")
+    x, h = np.linspace(-0.9, 0.9, 7), 1e-6
+    np.testing.assert_allclose((u(x + h) - u(x - h)) / (2 * h), u.derivative(x), rtol=1e-6, atol=1e-7)
+
+
+def test_other_versions_that_resume_a_run_are_recorded(configuration, tmp_path, caplog):
+    directory = new_run(tmp_path / "run")
+    directory.write(RunState("interrupted", 3, versions="runge 0.1, torch 1.0"))
+    stack = prepare([Member(Settings.of(configuration(*SMALL)))])
+    for _ in range(2):  # the second one continues with the same versions
+        written = RunWriter(stack, 0, directory, lambda *_: [], alone=False).state("interrupted", step=0)
+        assert written.versions.startswith("runge 0.1, torch 1.0; runge ")
+        assert written.versions.count("; ") == 1
+        directory.write(written)
+    assert "the run began with runge 0.1, torch 1.0, and continues with runge" in caplog.text

@@ -11,8 +11,9 @@ SMALLEST_DAMPING = 1e-22
 SMALLEST_DAMPING_ELIMINATED = 1e-30
 """The same with the last layer eliminated, where most of J is projected away."""
 
-MOST_TRIES = 40
-"""The most dampings tried in one step; a member whose loss none of them reduces is at rest."""
+MOST_TRIES = 17
+"""The most dampings tried in one step, which the factors 2, 4, 8, ... raise from the smallest to the largest; a member
+whose loss none of them reduces is at rest."""
 
 DIFFERENCE = 0.1
 """The t of the central differences along t v that give J v and e'', in units of v."""

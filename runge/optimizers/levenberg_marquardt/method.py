@@ -12,13 +12,15 @@ points the first steps are on subsets of them, `subsets`.
 Geodesic acceleration follows the curvature of e along v: with e'' = d^2 e(theta + t v) / dt^2 instead of e the same
 system gives a, and the step is v + a / 2.
 
-Each member has its own mu. A try that fails is undone, and mu is multiplied by `increase` for the next. One that
-succeeds multiplies it, within 1 / `decrease` and `increase`, by
+Each member has its own mu. A try that fails is undone, and mu is multiplied for the next, by `increase` after the first
+and by twice the factor before after each further one. A try that succeeds multiplies it, within 1 / `decrease` and
+`increase`, by
 
 .. math:: 1 - (2 \rho - 1)^3, \quad \rho = \frac{L(\theta) - L(\theta + v + a / 2)}{L(\theta) - |e + J v|_W^2},
 
 where rho compares the reduction of the loss with that of its model: 1 where the errors are linear. So mu is kept where
-a smaller one would fail. A member whose loss no damping reduces is at rest.
+a smaller one would fail. A member whose loss no damping reduces is at rest; when its loss changes, it continues with
+the initial damping.
 
 The last layer can be eliminated (`elimination`): a step is then one of the other weights alone. Since
 J is approximate then, rho says little, and mu is divided by `decrease` if the first try of a step succeeds.
@@ -52,7 +54,8 @@ class LevenbergMarquardt(Optimizer):
     Attributes:
         damping: the initial damping mu, in [1e-12, 1e12].
         decrease: the largest factor by which mu is divided after a try that succeeds, in (1, 1e12].
-        increase: the factor by which mu is multiplied after a failed try, in (1, 1e12].
+        increase: the factor by which mu is multiplied after a step's first failed try, in (1, 1e12]; it doubles with
+            each further one.
         acceleration: the largest |a| / |v| at which the acceleration a is applied, in [0, 1e12]; 0: never.
         readout: how the last layer is solved: true: exactly, after the last step; false: by the steps alone;
             "eliminate": at every step, which is then one of the other weights alone (variable projection).
@@ -105,13 +108,14 @@ class LevenbergMarquardt(Optimizer):
         else:
             chosen, fresh = subset(subproblem, 0, size), subset(subproblem, size, 2 * size)
             theta, start = subproblem.network.theta, subproblem.network.theta.clone()
-            before = _loss(fresh)
+            before, damping = _loss(fresh), state_of_part["damping"].clone()
             for _ in range(max(1, min(n // (2 * size), limits.SUBSET_STEPS))):  # few, so that they do not overfit it
                 self._step(state_of_part, chosen)
             after = _loss(fresh)
             theta.copy_(torch.where((after < before)[:, None], theta, start))
             small = (state_of_part["at_rest"] != 0) | ~(after < limits.SUBSET_REDUCTION * before)
             state_of_part["points"][small] = 2 * size if 4 * size <= n else n  # else too few are fresh
+            state_of_part["damping"].copy_(torch.where(after < before, state_of_part["damping"], damping))
             state_of_part["at_rest"].zero_()
         problem.network.theta[members] = subproblem.network.theta
         for name, value in state_of_part.items():
@@ -143,13 +147,13 @@ class LevenbergMarquardt(Optimizer):
             done, waiting = waiting[better], waiting[~better]
             best[done] = trial.problem.network.theta[better]
             damping[done] *= self._factor(reduction / (trial.loss - model), tries)[better]
-            damping[waiting] *= self.increase
+            damping[waiting] *= self.increase * 2**tries
             damping.clamp_(smallest, 1 / smallest)
             if not len(waiting):
                 break
             if len(done):
                 trial = trial.take((~better).nonzero()[:, 0])
-        state["at_rest"][waiting] = 1
+        state["at_rest"][waiting], damping[waiting] = 1, self.damping
         system.keep(state)
         theta.copy_(best)
 

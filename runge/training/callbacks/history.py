@@ -17,6 +17,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from torch import Tensor
 
 from runge.loggers import Logger
+from runge.machine import can_show_progress
 from runge.metrics import LAMBDA_D, TRAIN_LOSS, VAL_LOSS, key
 from runge.schedules import NEVER
 from runge.training.base import SobolevModule
@@ -175,7 +176,7 @@ class ProgressBar(pl.Callback):
             transient=True,
             refresh_per_second=4,
             redirect_stdout=False,
-            disable=not (console.is_terminal or console.is_jupyter),
+            disable=not can_show_progress(console),
         )
         self.task = self.bar.add_task("", total=steps, completed=taken)
 

@@ -1,7 +1,7 @@
-"""Time a whole search as a command, and compare it with one process per trial.
+"""Time a search of Optuna's trials as a command, and compare it with one process per trial.
 
     pip install -e '.[search]'
-    python benchmarks/search.py
+    python benchmarks/search/trials.py
 
 It is a search of 256 trials of 2000 steps over activation, width, depth, learning rate and lambda_d. The peer trains
 trials of the same search as `python train.py ...`, one process per trial, as many at a time as there are cores: the
@@ -21,7 +21,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 CORES = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 SPACE = (
     "model.activation=choice(tanh,gelu,silu,sin)",
