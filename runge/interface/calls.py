@@ -215,7 +215,7 @@ def _check_texts(arguments: Sequence[Any]) -> None:
         raise ConfigurationError(f"data: arrays must have an 'x', and settings are settings={{...}}; got {got}")
     for override in arguments[1:]:
         if not isinstance(override, str):
-            rule = "an override must be a text such as 'model.width=8', and a mapping settings={...}"
+            rule = "an override must be a text, settings={...} a mapping, and data are the first argument"
             raise ConfigurationError(f"arguments: {rule}; got a {type(override).__name__} after {arguments[0]!r:.60}")
 
 
