@@ -70,5 +70,5 @@ def test_commands_without_a_network_do_not_load_torch_and_a_run_resumes_after_th
     commands = [[], *trainings, ["compare", "."], *tables, ["train", "resume=run"]]
     late = "'torch', 'lightning'"
     done, loaded = run(f"{AFTER}\nfor words in {commands}:\n    loaded_after(words, {late})", tmp_path)
-    assert loaded == [*map(list, "00111000"), ["0", "torch", "lightning"]], done.stderr
+    assert loaded == [*map(list, "00222000"), ["0", "torch", "lightning"]], done.stderr
     assert (run_of_others / "metrics.json").is_file()

@@ -1,5 +1,6 @@
 """Problems of engineering for the public table: small models in SI units, by formula, with complex steps."""
 
+from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -54,6 +55,16 @@ def heat_exchanger(x: NDArray) -> NDArray:
     return np.stack([hot - drop, cold + ratio * drop], axis=1)
 
 
+def runge_kutta(flow: Callable[[NDArray], NDArray], state: NDArray, h: float, steps: int) -> NDArray:
+    """Return the solution of state' = flow(state) after some steps of length h of the classical Runge-Kutta method."""
+    for _ in range(steps):
+        first = flow(state)
+        second = flow(state + h / 2 * first)
+        third = flow(state + h / 2 * second)
+        state = state + h / 6 * (first + 2 * second + 2 * third + flow(state + h * third))
+    return state
+
+
 def pendulum(x: NDArray) -> NDArray:
     """Return the angle (rad) and its rate (rad/s) of a damped pendulum after two seconds.
 
@@ -66,13 +77,7 @@ def pendulum(x: NDArray) -> NDArray:
     def flow(state: NDArray) -> NDArray:
         return np.stack([state[1], -GRAVITY / length * np.sin(state[0]) - damping * state[1]])
 
-    state = np.stack([angle, rate])
-    for _ in range(STEPS):
-        first = flow(state)
-        second = flow(state + h / 2 * first)
-        third = flow(state + h / 2 * second)
-        state = state + h / 6 * (first + 2 * second + 2 * third + flow(state + h * third))
-    return state.T
+    return runge_kutta(flow, np.stack([angle, rate]), h, STEPS).T
 
 
 def screening(x: NDArray) -> NDArray:

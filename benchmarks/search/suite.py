@@ -16,7 +16,7 @@ from scipy.stats import qmc
 
 sys.path.extend(map(str, (Path(__file__).parents[1], Path(__file__).parents[1] / "problems")))
 from catalogue import CATALOGUE
-from engineering import LIBRARY, with_noise
+from engineering import LIBRARY, runge_kutta, with_noise
 from fresh import FRESH
 from functions import Function, entry
 from hard import HARD
@@ -69,12 +69,7 @@ def orbit(x: NDArray) -> NDArray:
         bulge = 1.5 * OBLATENESS / square * (np.array([[1.0], [1.0], [3.0]]) - 5 * position[2] ** 2 / square)
         return np.concatenate([velocity, -position / square**1.5 * (1 + bulge)])
 
-    for _ in range(STEPS):
-        first = flow(state)
-        second = flow(state + h / 2 * first)
-        third = flow(state + h / 2 * second)
-        state = state + h / 6 * (first + 2 * second + 2 * third + flow(state + h * third))
-    return state.T
+    return runge_kutta(flow, state, h, STEPS).T
 
 
 def friction(x: NDArray) -> NDArray:

@@ -20,4 +20,4 @@ def main(arguments: Sequence[str] | None = None, prog: str = "runge check") -> N
     options = parser.parse_args(arguments)
     checked = check(options.file, *options.overrides)
     print(checked)
-    sys.exit(not checked.ok)
+    sys.exit(int(not checked.ok))

@@ -1,4 +1,4 @@
-"""What a `runge.Function` predicts at rows of a table: values, Jacobian and what says how sure they are, as arrays."""
+"""The predictions of a `runge.Function` at rows of a table, as arrays: values, Jacobian, intervals and distances."""
 
 from collections.abc import Sequence
 from functools import partial

@@ -42,7 +42,7 @@ class Comparison:
         self._directories, self._ranking = [os.fspath(directory) for directory in directories], ranking
 
     def save(self, directory: str | os.PathLike[str]) -> Self:
-        """Copy everything into a new directory, as `Run.save`, and return the comparison of what is there."""
+        """Copy everything into a new directory, as `Run.save`, and compare its runs by the default metric."""
         copied = shutil.copytree(self.directory, directory)
         return type(self)([copied], rank_directories([copied]))
 

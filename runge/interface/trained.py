@@ -1,4 +1,4 @@
-"""What was trained: a run or an answer in its directory, read when it is asked for, and what follows from it."""
+"""A run, and what runs and answers have in common: their directory is read when something is asked for."""
 
 import os
 import shutil
@@ -24,7 +24,7 @@ __all__ = ["Run", "Trained"]
 
 
 class Trained:
-    """What was trained, in its directory, and what can be made of its function.
+    """A run or an answer in its directory, with the uses of its function.
 
     Args:
         directory: the directory of a run, or of a sweep that is one function.
