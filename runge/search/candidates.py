@@ -34,7 +34,6 @@ class Candidate:
         listed: the name of the candidate of the configuration that it is, or of which it is a variation.
         settings: the settings of its run; on a table, on all rows except those of fold 0.
         overrides: the overrides of the command that cross-validates it.
-        weights: the number of weights that a step fits.
         completes: whether a run that has taken all of its steps needs no others.
         changes: the keys in which it differs from the listed one, with their values.
     """
@@ -42,7 +41,6 @@ class Candidate:
     listed: str
     settings: Settings = field(repr=False)
     overrides: Sequence[str] = ()
-    weights: int = 0
     completes: bool = False
     changes: Mapping[str, int] = field(default_factory=dict)
 
@@ -209,7 +207,7 @@ class CandidateFactory:
                 left_out.append(f"{name}: {error}")
                 continue
             completes = member.settings.optimizer.last_layer_alone or "trainer.max_steps" in self.fixed
-            candidate = Candidate(name, member.settings, overrides, member.system()[1], completes)
+            candidate = Candidate(name, member.settings, overrides, completes)
             candidates.setdefault(member.apart_from_seed(), candidate)
             members.append(member)
         if candidates:

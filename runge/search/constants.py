@@ -60,6 +60,9 @@ LEAST_LABELS = 1000
 LEAST_ROWS_OF_INPUT = 10
 """The fewest rows for each input on which candidates are compared, if there are more."""
 
+LEAST_ROW_GROWTH = 1.5
+"""The least factor by which they grow: an estimate."""
+
 MOST_ROW_GROWTH = 8.0
 """The largest factor by which the rows grow from one comparison to the next: an estimate. With 10 and fewer rows in the
 first comparison, the best candidate on 5000 rows of a robot arm was dropped while its error fell.
@@ -119,7 +122,7 @@ the time, had 0.83 times the errors that it has if these runs always have `QUEST
 one seed).
 """
 
-LEAST_SLICE_SECONDS = 8.0
+LEAST_SLICE_SECONDS = 4.0
 """The seconds after which the rows of a run may grow, at least."""
 
 LEAST_RUN_SECONDS = 0.3
@@ -164,6 +167,9 @@ LEAST_STEPS_ON_MORE_ROWS = 16
 
 WIDER_COST = 4.0
 """The time of a fit of fixed neurons of twice the width, over that of the width: the products grow with its square."""
+
+SHARED_STEP_SECONDS = 0.005
+"""The time of a step of one thread from which on others can share it: with shorter ones they wait for each other."""
 
 TIME_MARGIN = 1.3
 """The factor of the expected time of a network of all rows."""

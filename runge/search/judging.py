@@ -11,8 +11,6 @@ from runge.search.constants import (
     FEW_ROWS,
     JUDGES,
     JUDGES_OF_FEW_ROWS,
-    LEAST_LABELS,
-    LEAST_ROWS_OF_INPUT,
     MOST_FOLDS,
     MOST_ROWS_OF_FOLD,
     ROWS_OF_FOLD,
@@ -47,16 +45,6 @@ class SearchTable(NamedTuple):
         x, y, dydx = (array[chosen] for array in (rows.x, rows.y, rows.dydx))
         seen = np.setdiff1d(np.arange(len(rows.x)), split.test)
         return cls(rows, split.test, seen, Channels.of(x, y, dydx))
-
-    def first_rows(self, weights: int) -> float:
-        """Return the rows of the first comparison, if there are more: they have as many labels as weights are fitted.
-
-        Args:
-            weights: the most weights that a candidate fits, of those that are not fitted by the gradient.
-        """
-        inputs, outputs = len(self.rows.inputs), len(self.rows.outputs)
-        labels = outputs * (1 + inputs if self.channels.slope.any() else 1)
-        return max(weights / labels, LEAST_LABELS / labels, LEAST_ROWS_OF_INPUT * inputs)
 
     def count_folds(self) -> int:
         """Return how many folds the rows should have, unless the command has a number.

@@ -23,18 +23,17 @@ from runge.search.constants import (
     COMPARISON_SHARE,
     LEAST_SET_UPS,
     LEAST_SLICE_SECONDS,
-    MOST_ROW_GROWTH,
     PROMOTION_RATIO,
     RESTARTS,
     SAME_MINIMUM_FACTOR,
     WIDER_COST,
 )
-from runge.search.paces import seconds_of, share_for
+from runge.search.paces import is_worthwhile, seconds_of, share_of, threads_of
 from runge.search.refits import conclude, improved_until
 from runge.search.results import Move
-from runge.search.state import Network, Standing, State
+from runge.search.state import Standing, State
 
-__all__ = ["IMPROVEMENTS", "compare", "entrants", "improve", "next_moves", "shares_of"]
+__all__ = ["IMPROVEMENTS", "compare", "entrants", "improve", "next_moves"]
 
 
 def next_moves(state: State) -> tuple[Sequence[Move], str]:
@@ -54,21 +53,6 @@ def next_moves(state: State) -> tuple[Sequence[Move], str]:
 # The comparisons.
 
 
-def shares_of(state: State) -> list[float | None]:
-    """Return the shares of the rows of the comparisons; None: all rows that are not left out.
-
-    The first one has as many labels as its candidates have weights, and the rows grow by equal factors.
-    """
-    conditions, count = state.conditions, len(state.listed)
-    growth = max(1.0, conditions.training_rows / conditions.first_rows)
-    smaller = math.ceil(math.log(growth, MOST_ROW_GROWTH) - 1e-9)
-    rounds = max(2, math.ceil(math.log(count, PROMOTION_RATIO)), smaller + 1)
-    shares: list[float | None] = [None] * rounds
-    for i in range(smaller):
-        shares[i] = conditions.training_rows / growth ** (1 - i / smaller) / conditions.all_rows
-    return shares
-
-
 def entrants(state: State, rung: int) -> list[Standing]:
     """Return the candidates of a comparison, given the state of those before: at first all of them."""
     if rung == 0:
@@ -84,47 +68,34 @@ def entrants(state: State, rung: int) -> list[Standing]:
 
 def compare(state: State) -> tuple[Sequence[Move], str] | None:
     """Return the trials of the next comparison; None: there is none, or one is running."""
-    conditions, shares = state.conditions, shares_of(state)
+    conditions = state.conditions
+    if state.running or state.winner or any(move.rung is None for move in state.moves.values()):
+        return None
+    rounds = max(2, math.ceil(math.log(len(state.listed), PROMOTION_RATIO)))
     begun = {(state.candidate_of(x).name, x.fold, x.rung) for x in state.moves.values()}
     first = min((move.at for move in state.moves.values()), default=state.now)
     left = state.left(first + COMPARISON_SHARE * (conditions.end - first))
-    if state.winner or any(move.rung is None for move in state.moves.values()):
-        return None
-    for rung, share in enumerate(shares):
+    for rung in range(rounds):
         before = state.before(rung)
-        pairs = [
-            (standing, fold)
-            for standing in entrants(before, rung)
-            for fold in range(conditions.judges)
-            if _needs(standing.by_fold.get(fold), share)
-        ]
+        chosen, folds = entrants(before, rung), range(conditions.judges)
+        pairs = [(x.candidate, fold) for x in chosen for fold in folds if _may_gain(before, x.candidate, fold)]
+        seconds = left / (rounds - rung) * min(1.0, conditions.cores / max(len(pairs), 1))
         missing = [(x, fold) for x, fold in pairs if (x.name, fold, rung) not in begun]
-        if missing and not state.running:
-            seconds = left / (len(shares) - rung) * min(1.0, conditions.cores / len(missing))
-            if rung and seconds < LEAST_SET_UPS * state.set_up:
-                return None
-            moves = [_judged(state, x.candidate, fold, seconds, share)._replace(rung=rung) for x, fold in missing]
-            return moves, _describe_rung(state, rung, share, before)
-        if missing or any(move.rung == rung for move in state.running):
-            return None
+        moves = [_judged(before, x, fold, seconds)._replace(rung=rung) for x, fold in missing]
+        moves = [move for move in moves if rung == 0 or is_worthwhile(before, move)]
+        if moves:
+            is_enough = rung == 0 or seconds >= LEAST_SET_UPS * state.set_up
+            return (moves, _describe_rung(before, rung, chosen)) if is_enough else None
     return None
 
 
-def _needs(network: Network | None, share: float | None) -> bool:
-    """Return whether a candidate is to be trained on a fold and a share of the rows."""
-    return network is None or network.move.share != share or network.may_gain
-
-
-def _describe_rung(state: State, rung: int, share: float | None, before: State) -> str:
-    conditions, chosen = state.conditions, entrants(before, rung)
-    rows = round(share * conditions.all_rows) if share else conditions.training_rows
-    where = f"on {rows} rows" if conditions.of_table else "on points of their own"
+def _describe_rung(state: State, rung: int, chosen: Sequence[Standing]) -> str:
     if rung == 0:
-        return f"{len(chosen)} candidates {where}"
+        return f"{len(chosen)} candidates"
     names = ", ".join(f"{x.name} ({x.error:.1e})" for x in chosen)
-    dropped = [x for x in before.ranked if x not in chosen]
+    dropped = [x for x in state.ranked if x not in chosen]
     why = f"; {len(dropped)} have larger errors, from {min(x.error for x in dropped):.1e}" if dropped else ""
-    return f"{names} {where}{why}"
+    return f"{names}{why}"
 
 
 # The improvements, each of which returns the candidates that it trains.
@@ -198,7 +169,7 @@ def improve(state: State) -> tuple[Sequence[Move], str] | None:
         found = move(state, seconds)
         pairs = [(x, fold) for x in found for fold in range(conditions.judges) if (x.name, fold) not in busy]
         pairs = [(x, fold) for x, fold in pairs if _may_gain(state, x, fold)]
-        free = max(1, conditions.cores - len(state.running))
+        free = max(1, state.free)
         chosen = list(dict.fromkeys(x.name for x, _ in pairs))[: max(1, free // conditions.judges)]
         pairs = [(x, fold) for x, fold in pairs if x.name in chosen]
         if not pairs:
@@ -206,9 +177,13 @@ def improve(state: State) -> tuple[Sequence[Move], str] | None:
         # The rate of a gradient method falls in a run, and would rise again in the next one.
         part = seconds
         if not all(x.by_gradient for x, _ in pairs):
-            part = max(seconds / 2, min(seconds, LEAST_SLICE_SECONDS))
+            part = max(seconds / 4, min(seconds, LEAST_SLICE_SECONDS))
         part *= min(1.0, free / len(pairs))
-        moves = [_improving(state, best, x, fold, part) for x, fold in pairs]
+        threads = threads_of(state, best, free // len(pairs))
+        moves = [_improving(state, best, x, fold, part)._replace(threads=threads) for x, fold in pairs]
+        moves = [move for move in moves if is_worthwhile(state, move)]
+        if not moves:
+            continue
         return moves, f"{' and '.join(chosen)} for {part:.0f} s, {why.format(best=best.name)}"
     return None
 
@@ -233,14 +208,13 @@ def _improving(state: State, best: Standing, candidate: Candidate, fold: int, se
         start = best.in_order[0].number if has_more_points else None
         steps = max(candidate.settings.trainer.max_steps, int(best.results[0].history["step"][-1]))
         return move._replace(start=start, steps=None if candidate.by_gradient else steps)
-    if candidate.by_gradient or move.start is None:
-        return move
-    return move._replace(share=share_for(state, state.standings[candidate.name].by_fold[fold], seconds))
+    return move
 
 
-def _judged(state: State, candidate: Candidate, fold: int, seconds: float, share: float | None = None) -> Move:
+def _judged(state: State, candidate: Candidate, fold: int, seconds: float) -> Move:
     """Return a trial that judges a candidate on a fold, and begins with its weights there if there are some."""
     standing = state.standings.get(candidate.name)
     network = standing.by_fold.get(fold) if standing else None
     start = None if network is None or candidate.has_fixed_neurons else network.number
+    share = share_of(state, candidate, network, seconds)
     return Move(candidate.listed, candidate.changes, fold, seconds, share, start=start)

@@ -4,23 +4,32 @@ import math
 
 import numpy as np
 
-from runge.search.constants import LEAST_STEPS_ON_ALL_ROWS, LEAST_STEPS_ON_MORE_ROWS, TIME_MARGIN
-from runge.search.results import Result
+from runge.search.candidates import Candidate
+from runge.search.constants import (
+    LEAST_ROW_GROWTH,
+    LEAST_STEPS_ON_ALL_ROWS,
+    LEAST_STEPS_ON_MORE_ROWS,
+    MOST_ROW_GROWTH,
+    SHARED_STEP_SECONDS,
+    TIME_MARGIN,
+)
+from runge.search.results import Move
 from runge.search.state import Network, Standing, State
+from runge.training.member import weights_of
 
-__all__ = ["affords_all", "seconds_of", "share_for", "step_of"]
+__all__ = ["affords_all", "is_worthwhile", "seconds_of", "share_of", "step_of", "threads_of"]
 
 
-def pace_on_all(state: State, standing: Standing, result: Result) -> float:
+def pace_on_all(state: State, standing: Standing, network: Network) -> float:
     """Return the seconds that a step of a candidate on all rows should take, given a trial on some of them."""
     if standing.candidate.by_gradient or not state.conditions.of_table:  # with mini-batches of many rows
-        return result.pace
-    return result.pace * state.conditions.rows / max(result.rows, 1)
+        return network.pace
+    return network.pace * state.conditions.rows / max(network.result.rows, 1)
 
 
-def affords_all(state: State, standing: Standing, result: Result, seconds: float) -> bool:
+def affords_all(state: State, standing: Standing, network: Network, seconds: float) -> bool:
     """Return whether a candidate has time for some steps on all rows, given a trial on some of them."""
-    return seconds >= LEAST_STEPS_ON_ALL_ROWS * pace_on_all(state, standing, result)
+    return seconds >= LEAST_STEPS_ON_ALL_ROWS * pace_on_all(state, standing, network)
 
 
 def step_of(standing: Standing) -> int:
@@ -38,18 +47,46 @@ def step_of(standing: Standing) -> int:
 
 def seconds_of(state: State, standing: Standing) -> float:
     """Return the seconds that a network of all rows with drawn weights should take at most."""
-    paces = [pace_on_all(state, standing, result) for result in standing.results]
+    paces = [pace_on_all(state, standing, network) for network in standing.in_order]
     return TIME_MARGIN * step_of(standing) * sum(paces) / len(paces) + state.set_up
 
 
-def share_for(state: State, network: Network, seconds: float) -> float | None:
-    """Return the share of the rows of a trial that continues.
+def share_of(state: State, candidate: Candidate, network: Network | None, seconds: float) -> float | None:
+    """Return the share of the rows of a candidate's next trial that leaves out a fold; None: all that it does not.
 
-    There are more than before if its error on the rows that were held out is larger than on its training rows:
-    otherwise steps are lacking, not rows. Some steps should fit into its time.
+    It begins with as many labels as it has weights. It has more rows than before if its error on the rows that were
+    held out is larger than on its training rows: otherwise steps are lacking, not rows. Some steps on them should fit
+    into its time. Methods by the gradient have all rows, of which a step takes some.
+
+    Args:
+        state: the state.
+        candidate: the candidate.
+        network: its best network on this fold; None: it is the first trial there.
+        seconds: the time of the trial.
     """
-    before, result, conditions = network.move.share, network.result, state.conditions
-    if before is None or (network.may_gain and result.end != "rest" and not result.lacks_rows):
-        return before
-    share = before * max(1.0, seconds / (LEAST_STEPS_ON_MORE_ROWS * max(result.pace, 1e-9)))
-    return None if share * conditions.all_rows >= conditions.training_rows else share
+    conditions, completes = state.conditions, candidate.completes and not candidate.has_fixed_neurons
+    if network is None:
+        if candidate.by_gradient or completes or not conditions.of_table:
+            return None
+        rows = conditions.first_rows(weights_of(candidate.settings, conditions.inputs, conditions.outputs))
+    elif network.move.share is None or not network.grows:
+        return network.move.share
+    else:
+        least = network.pace * (1 if candidate.has_fixed_neurons else LEAST_STEPS_ON_MORE_ROWS)
+        rows = network.move.share * conditions.all_rows * min(MOST_ROW_GROWTH, max(1.0, seconds / max(least, 1e-9)))
+    return rows / conditions.all_rows if rows * LEAST_ROW_GROWTH < conditions.training_rows else None
+
+
+def threads_of(state: State, standing: Standing, free: int) -> int:
+    """Return how many of the free threads a trial of a candidate takes: one if its steps are short."""
+    shares = standing.in_order[0].pace > SHARED_STEP_SECONDS and not standing.candidate.has_fixed_neurons
+    return max(1, free) if shares else 1
+
+
+def is_worthwhile(state: State, move: Move) -> bool:
+    """Return whether a trial may be better than the one before it: weights that are drawn again need more rows."""
+    standing = state.standings.get(state.candidate_of(move).name)
+    network = standing.by_fold.get(move.fold or 0) if standing else None
+    if network is None or move.start is not None or network.move.share is None:
+        return True
+    return move.share is None or move.share >= LEAST_ROW_GROWTH * network.move.share

@@ -11,7 +11,7 @@ from runge.search.constants import (
     REDRAWN_SHARE,
     WINNER_STEPS_SHARE,
 )
-from runge.search.paces import affords_all, seconds_of, step_of
+from runge.search.paces import affords_all, seconds_of, share_of, step_of
 from runge.search.results import Move
 from runge.search.state import Standing, State
 
@@ -60,7 +60,7 @@ def _on_all_rows(state: State, best: Standing, left: float) -> list[Move]:
         return []
     starts, cores = [x for x in best.in_order if x.result.lacks_rows], state.conditions.cores
     seconds = (left - _questioning_seconds(state, best)) * cores / max(len(starts), cores)
-    starts = [x for x in starts if affords_all(state, best, x.result, seconds - state.set_up)]
+    starts = [x for x in starts if affords_all(state, best, x, seconds - state.set_up)]
     candidate = best.candidate
     return [Move(candidate.listed, candidate.changes, None, seconds, start=network.number) for network in starts]
 
@@ -74,8 +74,7 @@ def _questioning(state: State, best: Standing) -> list[Move]:
     conditions, candidate, used = state.conditions, best.candidate, best.in_order[0].move.share
     folds = [fold for fold in range(conditions.crossed) if fold not in best.by_fold]
     seconds = _questioning_seconds(state, best) * conditions.cores / max(len(folds), 1)
-    few = conditions.first_rows < conditions.training_rows
-    share = min(conditions.first_rows / conditions.all_rows, used or 1.0) if few else used
+    share = share_of(state, candidate, None, seconds) or used
     move = Move(candidate.listed, candidate.changes, None, seconds, share, seed=1)
     return [move._replace(fold=fold) for fold in folds if seconds]
 
@@ -107,7 +106,7 @@ def improved_until(state: State, best: Standing) -> float:
         return end - min(seconds, most)
     last, network = (1 - WINNER_STEPS_SHARE) * end, best.in_order[0]
     lacks = network.result.lacks_rows and conditions.folds <= MANY_FOLDS
-    whole = lacks and affords_all(state, best, network.result, last)
+    whole = lacks and affords_all(state, best, network, last)
     return end - last * whole - _questioning_seconds(state, best)
 
 

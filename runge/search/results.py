@@ -48,6 +48,7 @@ class Move(NamedTuple):
         stop_at: the step at which it ends, whatever its validation loss is; None: it has that of the best step.
         seed: what is added to the seed; with another one than 0 it does not judge its candidate.
         of_answer: whether it is one of the last trials, of which the answer is made.
+        threads: the threads of its linear algebra.
         at: the seconds of the search when it began.
     """
 
@@ -62,6 +63,7 @@ class Move(NamedTuple):
     stop_at: int | None = None
     seed: int = 0
     of_answer: bool = False
+    threads: int = 1
     at: float = 0.0
 
 
@@ -76,6 +78,7 @@ class Trial(NamedTuple):
         plans_steps: whether a method by the gradient has as many steps as should fit into its time.
         everywhere: whether its errors are measured in all rows that it is not trained on, and not only in those for
             validation: of many rows and many trials these would be much memory.
+        threads: the threads of its linear algebra.
     """
 
     settings: Settings
@@ -84,6 +87,7 @@ class Trial(NamedTuple):
     slowness: float = 1.0
     plans_steps: bool = True
     everywhere: bool = False
+    threads: int = 1
 
 
 @dataclass(frozen=True, eq=False, config=ConfigDict(strict=True, arbitrary_types_allowed=True))

@@ -119,13 +119,15 @@ class Search:
                 candidates = [candidate.having({"data.folds": folds}) for candidate in candidates]
             candidates, without_effect = without_equal(candidates, table.channels)
             self._left_out += without_effect
-            fitted = [x.weights for x in candidates if not (x.has_fixed_neurons or x.by_gradient)]
+            inputs, outputs = len(table.rows.inputs), len(table.rows.outputs)
             sizes = {
                 "folds": folds,
                 "judges": table.count_judges(folds),
                 "rows": len(table.seen),
                 "all_rows": len(table.rows.x),
-                "first_rows": table.first_rows(max(fitted, default=0)),
+                "inputs": inputs,
+                "outputs": outputs,
+                "labels": outputs * (1 + inputs if table.channels.slope.any() else 1),
             }
         cores = 1 if member.on_gpu() else command.processes or 1
         seeds, timeout = self._settings.seeds, self._settings.timeout
@@ -197,13 +199,15 @@ class Search:
         while True:
             interruption.check()
             self.state = replace(self.state, now=self.seconds)
-            while workers.busy < workers.count and self.state.left() > 0:
+            while self.state.free > 0 and self.state.left() > 0:
                 if not queue:
                     moves, why = next_moves(self.state)
                     if not moves:
                         break
                     queue.extend(moves)
                     self._say(why)
+                if queue[0].threads > self.state.free:
+                    break
                 self._begin(workers, queue.popleft())
             if not workers.busy:
                 break

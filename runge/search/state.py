@@ -18,6 +18,8 @@ from runge.search.constants import (
     FEW_ROWS,
     FEW_STEPS,
     LEAST_DAMPING,
+    LEAST_LABELS,
+    LEAST_ROWS_OF_INPUT,
     LOOK_AHEAD,
     MOST_DAMPING,
     MOST_SLOPE,
@@ -63,7 +65,9 @@ class Conditions(NamedTuple):
         judges: how many of them judge candidates.
         rows: the rows that are not for the test; 0: a formula.
         all_rows: the rows of the table.
-        first_rows: the rows of the first comparison, if there are more.
+        inputs: the inputs of a table.
+        outputs: its outputs.
+        labels: the labels that each of its rows has.
         fixed: the keys that the command sets.
     """
 
@@ -74,7 +78,9 @@ class Conditions(NamedTuple):
     judges: int = 1
     rows: int = 0
     all_rows: int = 0
-    first_rows: float = math.inf
+    inputs: int = 1
+    outputs: int = 1
+    labels: int = 1
     fixed: AbstractSet[str] = frozenset()
 
     @property
@@ -86,6 +92,10 @@ class Conditions(NamedTuple):
     def training_rows(self) -> int:
         """The number of rows on which a trial that leaves out a fold is trained."""
         return self.rows - -(-self.rows // self.folds) if self.of_table else 0
+
+    def first_rows(self, weights: int) -> float:
+        """Return the rows with which a candidate of some weights begins, if there are more."""
+        return max(weights / self.labels, LEAST_LABELS / self.labels, LEAST_ROWS_OF_INPUT * self.inputs)
 
     @property
     def crossed(self) -> int:
@@ -99,12 +109,18 @@ class Conditions(NamedTuple):
 
 
 class Network(NamedTuple):
-    """The best network of a candidate on a fold: its trial, and whether more steps or rows may reduce its error."""
+    """The best network of a candidate on a fold: its trial, whether more steps or rows may help, and whether rows."""
 
     number: int
     move: Move
     result: Result
     may_gain: bool
+    grows: bool = False
+
+    @property
+    def pace(self) -> float:
+        """The seconds of a step of one thread, at most."""
+        return self.move.threads * self.result.pace
 
 
 @dataclass(frozen=True, eq=False)
@@ -185,8 +201,9 @@ class Standing:
             return replace(self, by_fold=by_fold, failure=result.failure)
         candidate = self.candidate
         is_cut = result.end == "time" or (result.end == "steps" and not candidate.completes)
-        grows = move.share is not None and not candidate.completes
-        network = Network(number, move, result, (is_cut or grows) and not move.of_answer)
+        more_rows = move.share is not None and (candidate.has_fixed_neurons or not candidate.completes)
+        grows = more_rows and (result.lacks_rows or result.end == "rest")
+        network = Network(number, move, result, (is_cut or grows) and not move.of_answer, grows)
         standing = replace(self, failure="", spent=self.spent + result.seconds, slowness=result.slowness)
         if move.fold is None:
             return replace(standing, refits=[*self.refits, network])
@@ -245,6 +262,11 @@ class State:
         return [move for number, move in self.moves.items() if number not in self.results]
 
     @property
+    def free(self) -> int:
+        """The number of cores that are free."""
+        return self.conditions.cores - sum(move.threads for move in self.running)
+
+    @property
     def set_up(self) -> float:
         """The seconds of a trial in addition to its training, as the last ones have measured them."""
         last = [result.total - result.seconds for result in [*self.results.values()][-2 * self.conditions.cores :]]
@@ -279,7 +301,7 @@ class State:
         standing = self.standings.get(candidate.name)
         slowness = standing.slowness if standing else SLOWNESS_AT_FIRST
         plans_steps = "trainer.max_steps" not in fixed
-        return Trial(settings, move.seconds, start, slowness, plans_steps, everywhere=move.of_answer)
+        return Trial(settings, move.seconds, start, slowness, plans_steps, move.of_answer, move.threads)
 
     def left(self, until: float | None = None) -> float:
         """Return the seconds until a time; None: until training ends."""

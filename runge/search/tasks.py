@@ -58,6 +58,7 @@ def train_trial(trial: Trial, rows: Rows | None) -> Result:
         DivergedError: its loss is not finite.
     """
     began, start = time.perf_counter(), trial.start
+    machine.limit_threads(trial.threads)
     gc.collect()  # the trial before this one
     member = _member(trial.settings, rows)
     work, trainer = member.work(), member.settings.trainer

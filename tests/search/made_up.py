@@ -13,7 +13,8 @@ from runge.search.state import Conditions, State, merge
 from runge.training.settings import Settings
 from tests.conftest import compose
 
-DEFAULTS = {"cores": 2, "seeds": 3, "folds": 5, "judges": 1, "rows": 1000, "all_rows": 1000, "first_rows": 200}
+SIZES = {"rows": 1000, "all_rows": 1000, "inputs": 4, "labels": 5}
+DEFAULTS = {"cores": 2, "seeds": 3, "folds": 5, "judges": 1} | SIZES
 
 
 def candidate(name="a", *overrides, **changes):
@@ -75,12 +76,14 @@ def play(before, curve):
     running, queue, lines, now = [], [], [], before.now
     while True:
         before = replace(before, now=now)
-        while len(running) < before.conditions.cores and before.left() > 0:
+        while before.free > 0 and before.left() > 0:
             if not queue:
                 moves, why = next_moves(before)
                 if not moves:
                     break
                 queue, lines = list(moves), [*lines, f"{now:.0f} s: {why}"]
+            if queue[0].threads > before.free:
+                break
             move, number = queue.pop(0)._replace(at=now), len(before.moves)
             one = curve(before, move)
             heapq.heappush(running, (now + one.total, number, one))

@@ -4,12 +4,14 @@ import math
 
 import pytest
 
-from runge.search.moves import compare, entrants, improve, next_moves, shares_of
+from runge.search.moves import compare, entrants, improve, next_moves
+from runge.search.paces import share_of
 from runge.search.refits import conclude, improved_until
 from runge.search.state import expected_error
 from tests.search.made_up import candidate, play, result, state, trained
 
 FIXED = candidate("f", "optimizer=random_features", completes=True)
+GRADIENT = candidate("g", "optimizer=soap")
 
 
 def moves(found):
@@ -27,25 +29,36 @@ def test_an_error_that_falls_is_compared_by_where_it_goes():
 
 
 @pytest.mark.parametrize(
-    ("rows", "first", "shares"),
-    [
-        (100, 500, [None, None, None]),
-        (1000, 800, [None, None, None]),
-        (1000, 200, [0.2, None, None]),
-        (5000, 305, [0.061, 0.2211, None]),
-        (100_000, 460, [0.0046, 0.0257, 0.1433, None]),
-    ],
+    ("rows", "labels", "share"), [(1000, 5, 0.2), (300, 5, None), (100_000, 5, 0.002), (100_000, 1000, 0.0004)]
 )
-def test_the_first_comparison_has_as_many_labels_as_weights_and_the_last_one_all_rows(rows, first, shares):
-    one = state(*"abcdefg", rows=rows, all_rows=rows, first_rows=first)
-    assert shares_of(one) == [None if x is None else pytest.approx(x, rel=1e-3) for x in shares]
+def test_a_candidate_begins_on_as_many_labels_as_it_has_weights(rows, labels, share):
+    """It has 369 weights. They are on 1000 labels, and on ten rows for each input, at least."""
+    one = state("a", listed=[GRADIENT], rows=rows, all_rows=rows, labels=labels)
+    assert share_of(one, one.listed["a"], None, 1.0) == share
+    assert share_of(one, GRADIENT, None, 1.0) is None  # a step has some of all rows
+
+
+@pytest.mark.parametrize(
+    ("ratio", "pace", "end", "share"),
+    [(1.0, 0.01, "time", 0.002), (2.0, 0.01, "time", 0.016), (1.0, 0.01, "rest", 0.016), (2.0, 0.25, "time", 0.005)],
+)
+def test_it_has_more_rows_if_it_lacks_rows_and_there_is_time_for_steps_on_them(ratio, pace, end, share):
+    """It has eight times as many at most, of which 16 steps have time."""
+    one = trained(
+        state("a", rows=100_000, all_rows=100_000),
+        "a",
+        result(1.0, ratio=ratio, steps=10, seconds=10 * pace, end=end),
+        share=0.002,
+    )
+    network = one.standings["a"].by_fold[0]
+    assert share_of(one, one.listed["a"], network, 10.0) == pytest.approx(share)
 
 
 def test_each_comparison_has_an_equal_part_of_the_time():
     """Of 60 s the comparisons have 40 % of what the report leaves, after a start of 4 s."""
     one = state(*"abcd", judges=2, now=4.0)
     each, why = compare(one)
-    assert why == "4 candidates on 200 rows"
+    assert why == "4 candidates"
     assert moves((each, why)) == [(name, {}, fold) for name in "abcd" for fold in (0, 1)]
     (seconds,) = {move.seconds for move in each}
     assert seconds == pytest.approx(0.4 * (60 - 0.13 * 60 - 4) / 2 * 2 / 8)
@@ -53,7 +66,7 @@ def test_each_comparison_has_an_equal_part_of_the_time():
 
 
 def test_the_best_continue_and_whatever_falls_to_a_smaller_error_or_was_best_on_fewer_rows():
-    one, early = state(*"abcdefgh", first_rows=20), {"rung": 0, "share": 0.02}
+    one, early = state(*"abcdefgh"), {"rung": 0, "share": 0.2}
     one = trained(one, "a", result(1.0, 1.0, end="rest"), **early)
     one = trained(one, "b", result(8.0, 8.0, 2.0, 1.1), **early)  # it falls
     for name in "cdefgh":
@@ -67,8 +80,8 @@ def test_the_best_continue_and_whatever_falls_to_a_smaller_error_or_was_best_on_
         ("d", 3, 1),
     ]
     for name in "bcd":
-        one = trained(one, name, result(0.5, 0.1), rung=1, share=0.14)
-    one = trained(one, "a", result(0.9), rung=1, share=0.14)
+        one = trained(one, name, result(0.5, 0.1), rung=1)
+    one = trained(one, "a", result(0.9), rung=1)
     assert [x.name for x in entrants(one.before(2), 2)][-1] == "a"  # the best one of the first comparison
 
 
@@ -126,7 +139,7 @@ def test_larger_networks_and_further_seeds_are_trained_beside_the_best_one():
 
 
 def test_it_ends_early_only_when_two_seeds_agree():
-    one = compared(1.0, 4.0, cores=1, seeds=1)
+    one = compared(1.0, 4.0, cores=1, seeds=1, rows=300, all_rows=300)
     one = trained(one, "a", result(1.0, end="rest"))
     one = trained(one, "b", result(4.0, end="rest"))
     for changes in (WIDER, DEEPER, {"seed": 1}):
@@ -199,9 +212,10 @@ def test_a_whole_search_finds_the_candidate_that_is_best_in_the_end_and_gives_it
     last, lines = play(state(*CURVES), power_law)
     winner = last.ranked[0]
     assert winner.candidate.listed == "c"
-    spent = sum(one.seconds for n, one in last.results.items() if last.moves[n].candidate == "c")
+    c = {n: move for n, move in last.moves.items() if move.candidate == "c"}
+    spent = sum(move.threads * last.results[n].seconds for n, move in c.items())
     assert spent > 0.7 * 2 * last.conditions.end
-    assert lines[0] == "0 s: 5 candidates on 200 rows"
+    assert lines[0] == "0 s: 5 candidates"
     assert last.now == pytest.approx(last.conditions.end, abs=1.5)
 
 
@@ -212,7 +226,7 @@ def test_a_whole_search_finds_the_candidate_that_is_best_in_the_end_and_gives_it
 def test_any_search_ends_in_time_and_trains_no_network_twice_at_a_time(cores, judges, rows, timeout, draws):
     """Also if trials fail, or come to rest."""
     chance, curves = draws(rows + cores), {}
-    methods = candidate("a"), candidate("b"), FIXED, candidate("g", "optimizer=soap")
+    methods = candidate("a"), candidate("b"), FIXED, GRADIENT
 
     def outcome(before, move):
         first, power = curves.setdefault(
@@ -231,7 +245,7 @@ def test_any_search_ends_in_time_and_trains_no_network_twice_at_a_time(cores, ju
         one.history["seconds"][:] += begin
         return one
 
-    sizes = {"rows": rows, "all_rows": rows, "first_rows": 300.0} if rows else {"rows": 0, "all_rows": 0, "folds": 0}
+    sizes = {"rows": rows, "all_rows": rows} if rows else {"rows": 0, "all_rows": 0, "folds": 0}
     search = state(listed=methods, cores=cores, judges=judges, timeout=timeout, now=2.0, **sizes)
     last, _ = play(search, outcome)
     assert last.results.keys() == last.moves.keys()
