@@ -19,7 +19,6 @@ from collections.abc import Callable, Mapping, Sequence
 from runge.search.candidates import Candidate
 from runge.search.constants import (
     AS_GOOD_FACTOR,
-    CLOSE_FACTOR,
     COMPARISON_SHARE,
     LEAST_SET_UPS,
     LEAST_SLICE_SECONDS,
@@ -109,7 +108,7 @@ def continued(state: State, seconds: float) -> list[Candidate]:
     best, of_table = state.ranked[0], state.conditions.of_table
     if not of_table and best.results[0].lacks_rows:
         return []
-    most = CLOSE_FACTOR * min(x.expected(seconds) for x in state.ranked)
+    most = AS_GOOD_FACTOR * min(x.expected(seconds) for x in state.ranked)
     gaining = [x for x in state.ranked if _gains(state, x, seconds) and x.expected(seconds) <= most]
     return [x.candidate for x in sorted(gaining, key=lambda x: x.expected(seconds))]
 
@@ -174,12 +173,14 @@ def improve(state: State) -> tuple[Sequence[Move], str] | None:
         pairs = [(x, fold) for x, fold in pairs if x.name in chosen]
         if not pairs:
             continue
+        threads = threads_of(state, best, conditions.cores // len(found) // conditions.judges)
+        if threads > state.free:
+            return [], ""
         # The rate of a gradient method falls in a run, and would rise again in the next one.
         part = seconds
         if not all(x.by_gradient for x, _ in pairs):
             part = max(seconds / 4, min(seconds, LEAST_SLICE_SECONDS))
         part *= min(1.0, free / len(pairs))
-        threads = threads_of(state, best, free // len(pairs))
         moves = [_improving(state, best, x, fold, part)._replace(threads=threads) for x, fold in pairs]
         moves = [move for move in moves if is_worthwhile(state, move)]
         if not moves:

@@ -6,6 +6,7 @@ import numpy as np
 
 from runge.search.candidates import Candidate
 from runge.search.constants import (
+    GROWING_SHARE,
     LEAST_ROW_GROWTH,
     LEAST_STEPS_ON_ALL_ROWS,
     LEAST_STEPS_ON_MORE_ROWS,
@@ -69,7 +70,7 @@ def share_of(state: State, candidate: Candidate, network: Network | None, second
         if candidate.by_gradient or completes or not conditions.of_table:
             return None
         rows = conditions.first_rows(weights_of(candidate.settings, conditions.inputs, conditions.outputs))
-    elif network.move.share is None or not network.grows:
+    elif network.move.share is None or not (network.grows or is_late(state, network)):
         return network.move.share
     else:
         least = network.pace * (1 if candidate.has_fixed_neurons else LEAST_STEPS_ON_MORE_ROWS)
@@ -81,6 +82,11 @@ def threads_of(state: State, standing: Standing, free: int) -> int:
     """Return how many of the free threads a trial of a candidate takes: one if its steps are short."""
     shares = standing.in_order[0].pace > SHARED_STEP_SECONDS and not standing.candidate.has_fixed_neurons
     return max(1, free) if shares else 1
+
+
+def is_late(state: State, network: Network) -> bool:
+    """Return whether the time is nearly over, so that a network that lacks rows should have more."""
+    return network.result.lacks_rows and state.left() < GROWING_SHARE * state.conditions.end
 
 
 def is_worthwhile(state: State, move: Move) -> bool:

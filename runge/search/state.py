@@ -20,6 +20,7 @@ from runge.search.constants import (
     LEAST_DAMPING,
     LEAST_LABELS,
     LEAST_ROWS_OF_INPUT,
+    LEAST_SLOPE,
     LOOK_AHEAD,
     MOST_DAMPING,
     MOST_SLOPE,
@@ -31,27 +32,34 @@ from runge.search.constants import (
 )
 from runge.search.results import Move, Result, Trial
 
-__all__ = ["Conditions", "Network", "Standing", "State", "expected_error", "merge"]
+__all__ = ["Conditions", "Network", "Standing", "State", "expected_error", "merge", "slope_of"]
 
 
-def expected_error(result: Result, factor: float = math.inf) -> float:
-    r"""Return the error to which a curve falls if its training goes on for a multiple of its time.
+def slope_of(result: Result) -> float:
+    r"""Return the power of time by which the smallest error E so far has fallen since half of the time T.
 
-    The smallest error E so far is extrapolated by the power of time by which it has fallen since half of the time T:
+    .. math:: s = \log_2 \frac{E(T / 2)}{E(T)}.
 
-    .. math:: E(c T) = E(T) \, c^{-s}, \quad s = \log_2 \frac{E(T / 2)}{E(T)}.
-
-    If there is no error in the first half of the time, the power is `UNKNOWN_SLOPE`.
-
-    Args:
-        result: the result.
-        factor: the multiple c, of which no more than `LOOK_AHEAD` counts.
+    It is `UNKNOWN_SLOPE` if there is no error in the first half of the time.
     """
     seconds, least = result.history["seconds"], np.minimum.accumulate(result.errors)
     after = int(np.searchsorted(seconds, seconds[-1] / 2, side="right"))
     half, last = least[max(after - 1, 0)], least[-1]
-    slope = math.log2(half / last) if after and math.isfinite(half) and last > 0 else UNKNOWN_SLOPE
-    return result.error * min(factor, LOOK_AHEAD) ** -min(slope * (result.end != "rest"), MOST_SLOPE)
+    return min(math.log2(half / last), MOST_SLOPE) if after and math.isfinite(half) and last > 0 else UNKNOWN_SLOPE
+
+
+def expected_error(result: Result, factor: float = math.inf) -> float:
+    r"""Return the error to which a curve falls if its training goes on for a multiple c of its time.
+
+    It is extrapolated by the power s of time of `slope_of`:
+
+    .. math:: E(c T) = E(T) \, c^{-s}.
+
+    Args:
+        result: the result.
+        factor: the multiple, of which no more than `LOOK_AHEAD` counts.
+    """
+    return result.error * min(factor, LOOK_AHEAD) ** -(slope_of(result) if result.end != "rest" else 0.0)
 
 
 class Conditions(NamedTuple):
@@ -201,8 +209,8 @@ class Standing:
             return replace(self, by_fold=by_fold, failure=result.failure)
         candidate = self.candidate
         is_cut = result.end == "time" or (result.end == "steps" and not candidate.completes)
-        more_rows = move.share is not None and (candidate.has_fixed_neurons or not candidate.completes)
-        grows = more_rows and (result.lacks_rows or result.end == "rest")
+        is_over = result.end == "rest" or candidate.has_fixed_neurons or slope_of(result) < LEAST_SLOPE
+        grows = move.share is not None and result.lacks_rows and is_over
         network = Network(number, move, result, (is_cut or grows) and not move.of_answer, grows)
         standing = replace(self, failure="", spent=self.spent + result.seconds, slowness=result.slowness)
         if move.fold is None:
@@ -212,7 +220,8 @@ class Standing:
         before = self.by_fold.get(move.fold)
         if before is not None and not result.error <= before.result.error:
             few = FEW_GRADIENT_STEPS if candidate.by_gradient else FEW_STEPS
-            network = before._replace(may_gain=is_cut and result.steps <= few)
+            grows = move.share is not None and move.share == before.move.share
+            network = before._replace(may_gain=grows or (is_cut and result.steps <= few), grows=grows)
         return replace(standing, by_fold={**self.by_fold, move.fold: network})
 
 
