@@ -167,6 +167,12 @@ until the last one, which the run should reach.
 LEAST_STEPS_ON_ALL_ROWS = 8
 """The steps on all rows for which there must be time, so that a winner continues on them."""
 
+STEPS_ON_ALL_ROWS = 10
+"""The steps on all rows of a network of the answer, after which its loss is looked at."""
+
+STEPS_GROWTH = 4
+"""The further steps that it has then, over the ones before."""
+
 LEAST_STEPS_ON_MORE_ROWS = 16
 """The steps for which there must be time as the rows of a run grow."""
 

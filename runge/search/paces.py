@@ -18,7 +18,7 @@ from runge.search.results import Move
 from runge.search.state import Network, Standing, State
 from runge.training.member import weights_of
 
-__all__ = ["affords_all", "is_worthwhile", "seconds_of", "share_of", "step_of", "threads_of"]
+__all__ = ["affords_all", "is_worthwhile", "pace_on_all", "seconds_of", "share_of", "step_of", "threads_of"]
 
 
 def pace_on_all(state: State, standing: Standing, network: Network) -> float:

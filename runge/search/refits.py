@@ -1,5 +1,6 @@
 """The last trials of a search: the networks of the answer, and those by which its intervals are calibrated."""
 
+import math
 from collections.abc import Sequence
 
 from runge.search.constants import (
@@ -9,11 +10,13 @@ from runge.search.constants import (
     QUESTIONING_SET_UPS,
     QUESTIONING_SHARE,
     REDRAWN_SHARE,
+    STEPS_GROWTH,
+    STEPS_ON_ALL_ROWS,
     WINNER_STEPS_SHARE,
 )
-from runge.search.paces import affords_all, seconds_of, share_of, step_of
+from runge.search.paces import affords_all, pace_on_all, seconds_of, share_of, step_of
 from runge.search.results import Move
-from runge.search.state import Standing, State
+from runge.search.state import Network, Standing, State
 
 __all__ = ["conclude", "improved_until"]
 
@@ -21,20 +24,25 @@ __all__ = ["conclude", "improved_until"]
 def conclude(state: State) -> tuple[Sequence[Move], str]:
     """Return the trials of the answer.
 
-    A winner that needs no more steps is trained with newly drawn weights: on all rows, with several seeds, and without
-    each of the other folds. A winner whose error was still falling, or whose new networks would take too long,
-    continues on all rows. Short trials then leave out the other folds: they only question the labels there.
+    Networks of fixed neurons, and by a gradient that has come to rest, are trained with newly drawn weights: on all
+    rows, with several seeds, and without each of the other folds. Other ones continue on all rows with the weights that
+    were judged, because new weights may end in a worse minimum. Then networks leave out the other folds.
     """
     best, left = state.ranked[0], state.left()
     if not state.conditions.of_table or state.running or left <= 0:
         return [], ""
-    begun = any(move.of_answer for move in state.moves.values())
-    if not best.continues and left >= seconds_of(state, best):
+    if _draws_again(best) and left >= seconds_of(state, best):
         moves, what = _redrawn(state, best, left), "on all rows and without each fold"
+    elif moves := _on_all_rows(state, best, left - _crossing_seconds(state, best)):
+        what = "on all rows"
     else:
-        moves, what = [] if begun else [*_on_all_rows(state, best, left), *_questioning(state, best)], "on all rows"
+        moves, what = _crossing(state, best), "without each fold"
     why = f"{best.name} {what}, {len(moves)} networks" if moves else ""
     return [move._replace(of_answer=True) for move in moves], why
+
+
+def _draws_again(best: Standing) -> bool:
+    return best.candidate.has_fixed_neurons or (best.candidate.by_gradient and not best.continues)
 
 
 def _redrawn(state: State, best: Standing, left: float) -> list[Move]:
@@ -55,59 +63,78 @@ def _redrawn(state: State, best: Standing, left: float) -> list[Move]:
 
 
 def _on_all_rows(state: State, best: Standing, left: float) -> list[Move]:
-    """Return trials that continue with the weights of the winner on all rows, if that helps and there is time."""
-    if best.candidate.has_fixed_neurons:
-        return []
-    starts, cores = [x for x in best.in_order if x.result.lacks_rows], state.conditions.cores
-    seconds = (left - _questioning_seconds(state, best)) * cores / max(len(starts), cores)
-    starts = [x for x in starts if affords_all(state, best, x, seconds - state.set_up)]
-    candidate = best.candidate
-    return [Move(candidate.listed, candidate.changes, None, seconds, start=network.number) for network in starts]
+    """Return trials that continue with the weights of the winner on all rows, if that helps and there is time.
 
-
-def _questioning(state: State, best: Standing) -> list[Move]:
-    """Return short trials of a winner, one for each fold that no network of it has left out.
-
-    They are on as few rows as the first comparison: in such a time a network of all rows would be far worse. With its
-    own seed, a trial on a further fold would judge the candidate.
+    They go on until the loss on all rows is as small as it was on the rows on which the weights were trained.
     """
-    conditions, candidate, used = state.conditions, best.candidate, best.in_order[0].move.share
+    starts, conditions = list[Network](), state.conditions
+    for network in best.in_order:
+        last = next((x for x in best.refits if state.origin(x.move) == network.number), network)
+        is_over = last.result.end != "steps" or last.result.loss <= network.result.loss or best.candidate.by_gradient
+        if network.result.lacks_rows and (last is network or not is_over):
+            starts.append(last)
+    seconds = left * conditions.cores / max(len(starts), conditions.cores)
+    move = Move(best.candidate.listed, best.candidate.changes, None, seconds)
+    moves = list[Move]()
+    for last in starts:
+        if affords_all(state, best, last, seconds - state.set_up):
+            steps = STEPS_ON_ALL_ROWS if last.move.fold is not None else STEPS_GROWTH * last.result.steps
+            moves.append(move._replace(start=last.number, steps=None if best.candidate.by_gradient else steps))
+    return moves
+
+
+def _crossing(state: State, best: Standing) -> list[Move]:
+    """Return trials of a winner, one for each fold that no network of it has left out.
+
+    If it falls, there is no time for as many steps. They are on as few rows as its first trial then, and only question
+    the labels: on more rows they would be far worse. With its own seed, they would judge the candidate.
+    """
+    conditions, candidate = state.conditions, best.candidate
     folds = [fold for fold in range(conditions.crossed) if fold not in best.by_fold]
-    seconds = _questioning_seconds(state, best) * conditions.cores / max(len(folds), 1)
-    share = share_of(state, candidate, None, seconds) or used
-    move = Move(candidate.listed, candidate.changes, None, seconds, share, seed=1)
+    if any(move.of_answer and move.fold is not None for move in state.moves.values()):
+        return []
+    seconds = _crossing_seconds(state, best) * conditions.cores / max(len(folds), conditions.cores)
+    move = Move(candidate.listed, candidate.changes, None, seconds, seed=1)
+    if best.continues:
+        move = move._replace(share=share_of(state, candidate, None, seconds) or best.in_order[0].move.share)
+    else:
+        move = move._replace(stop_at=step_of(best), steps=step_of(best), share=best.in_order[0].move.share)
     return [move._replace(fold=fold) for fold in folds if seconds]
 
 
-def _questioning_seconds(state: State, best: Standing) -> float:
-    """Return the seconds of the trials that question the labels; 0: there are none, or they would be too short."""
-    end, set_up, conditions = state.conditions.end, state.set_up, state.conditions
-    set_ups = set_up * (conditions.crossed - len(best.by_fold)) / conditions.cores
-    seconds = min(QUESTIONING_SET_UPS * set_ups, QUESTIONING_SHARE * end, state.left())
+def _crossing_seconds(state: State, best: Standing) -> float:
+    """Return the seconds of the trials that leave out further folds; 0: there are none, or they would be too short."""
+    conditions = state.conditions
+    trials = (conditions.crossed - len(best.by_fold)) / conditions.cores
+    if not best.continues:
+        return min(math.ceil(trials) * seconds_of(state, best), REDRAWN_SHARE * conditions.end, state.left())
+    set_ups = trials * state.set_up
+    seconds = min(QUESTIONING_SET_UPS * set_ups, QUESTIONING_SHARE * conditions.end, state.left())
     return seconds if set_ups > 0 and seconds >= LEAST_SET_UPS * set_ups else 0.0
 
 
 def improved_until(state: State, best: Standing) -> float:
     """Return the time until which candidates are improved, such that the networks of the answer have what is left.
 
-    A winner that continues can have all of the time if it does not lack rows, or has nearly all rows. The answer of a
-    winner that does not continue consists of networks with newly drawn weights, which have at most a quarter of the
-    time. Only networks of fixed neurons have all the time that they need. If there are rivals, which are as good and
-    may gain from more steps, they have a quarter, or the time of one such network.
+    Newly drawn networks have at most a quarter of the time. Only those of fixed neurons have all the time that they
+    need; if there are rivals, which are as good and may gain from more steps, a quarter, or the time of one of them.
     """
     conditions, end = state.conditions, state.conditions.end
     if not conditions.of_table:
         return end
-    if not best.continues:
+    if _draws_again(best):
         seconds, most = _redrawing_seconds(state, best), REDRAWN_SHARE * end
         if best.candidate.has_fixed_neurons:
             rivals = [x for x in state.ranked[1:] if x.continues and x.error <= AS_GOOD_FACTOR * best.error]
             most = max(most, seconds_of(state, best)) if rivals else seconds
         return end - min(seconds, most)
-    last, network = (1 - WINNER_STEPS_SHARE) * end, best.in_order[0]
-    lacks = network.result.lacks_rows and conditions.folds <= MANY_FOLDS
-    whole = lacks and affords_all(state, best, network, last)
-    return end - last * whole - _questioning_seconds(state, best)
+    last, lacking = (1 - WINNER_STEPS_SHARE) * end, [x for x in best.in_order if x.result.lacks_rows]
+    if not lacking or conditions.folds > MANY_FOLDS or not affords_all(state, best, lacking[0], last):
+        last = 0.0
+    elif not best.candidate.by_gradient:
+        steps = STEPS_ON_ALL_ROWS * (1 + STEPS_GROWTH) * len(lacking) / min(conditions.cores, len(lacking))
+        last = min(last, 2 * state.set_up + steps * pace_on_all(state, best, lacking[0]))
+    return end - last - _crossing_seconds(state, best)
 
 
 def _redrawing_seconds(state: State, best: Standing) -> float:

@@ -214,7 +214,7 @@ class Standing:
         network = Network(number, move, result, (is_cut or grows) and not move.of_answer, grows)
         standing = replace(self, failure="", spent=self.spent + result.seconds, slowness=result.slowness)
         if move.fold is None:
-            return replace(standing, refits=[*self.refits, network])
+            return replace(standing, refits=[*(x for x in self.refits if x.number != move.start), network])
         if move.seed:
             return replace(standing, calibrating=[*self.calibrating, network])
         before = self.by_fold.get(move.fold)
@@ -315,6 +315,13 @@ class State:
     def left(self, until: float | None = None) -> float:
         """Return the seconds until a time; None: until training ends."""
         return (self.conditions.end if until is None else until) - self.now
+
+    def origin(self, move: Move) -> int | None:
+        """Return the number of the trial of other rows whose weights a trial of all rows has begun with."""
+        start = move.start
+        while start is not None and self.moves[start].fold is None:
+            start = self.moves[start].start
+        return start
 
     def before(self, rung: int) -> "State":
         """Return the state of only the comparisons before one."""
