@@ -174,7 +174,7 @@ def improve(state: State) -> tuple[Sequence[Move], str] | None:
         if not pairs:
             continue
         threads = threads_of(state, best, conditions.cores // len(found) // conditions.judges)
-        if threads > state.free:
+        if threads > 1 and threads * len(pairs) > state.free:
             return [], ""
         # The rate of a gradient method falls in a run, and would rise again in the next one.
         part = seconds

@@ -132,8 +132,8 @@ def improved_until(state: State, best: Standing) -> float:
     if not lacking or conditions.folds > MANY_FOLDS or not affords_all(state, best, lacking[0], last):
         last = 0.0
     elif not best.candidate.by_gradient:
-        steps = STEPS_ON_ALL_ROWS * (1 + STEPS_GROWTH) * len(lacking) / min(conditions.cores, len(lacking))
-        last = min(last, 2 * state.set_up + steps * pace_on_all(state, best, lacking[0]))
+        as_before = lacking[0].result.history["step"][-1] * pace_on_all(state, best, lacking[0])
+        last = min(last, 2 * state.set_up + -(-len(lacking) // conditions.cores) * as_before)
     return end - last - _crossing_seconds(state, best)
 
 

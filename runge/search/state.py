@@ -209,8 +209,8 @@ class Standing:
             return replace(self, by_fold=by_fold, failure=result.failure)
         candidate = self.candidate
         is_cut = result.end == "time" or (result.end == "steps" and not candidate.completes)
-        is_over = result.end == "rest" or candidate.has_fixed_neurons or slope_of(result) < LEAST_SLOPE
-        grows = move.share is not None and result.lacks_rows and is_over
+        is_over = candidate.has_fixed_neurons or slope_of(result) < LEAST_SLOPE
+        grows = move.share is not None and (result.end == "rest" or (is_over and result.lacks_rows))
         network = Network(number, move, result, (is_cut or grows) and not move.of_answer, grows)
         standing = replace(self, failure="", spent=self.spent + result.seconds, slowness=result.slowness)
         if move.fold is None:
