@@ -150,12 +150,6 @@ PATIENCE_SECONDS = 10.0
 SLOWNESS_AT_FIRST = 1.5
 """The time of a step over what `Member.work` expects, until a run has measured it."""
 
-FEW_STEPS = 20
-"""The steps without a smaller error after which further ones do not help."""
-
-FEW_GRADIENT_STEPS = 2000
-"""The same number for a method by the gradient."""
-
 FEWEST_GRADIENT_STEPS = 50
 """The steps of a run by the gradient, at least."""
 

@@ -27,7 +27,7 @@ from runge.search.constants import (
     SAME_MINIMUM_FACTOR,
     WIDER_COST,
 )
-from runge.search.paces import is_worthwhile, seconds_of, share_of, threads_of
+from runge.search.paces import affords_larger, is_worthwhile, seconds_of, share_of, threads_of
 from runge.search.refits import conclude, improved_until
 from runge.search.results import Move
 from runge.search.state import Standing, State
@@ -124,7 +124,7 @@ def larger(state: State, seconds: float) -> list[Candidate]:
         if runs * WIDER_COST * best.seconds > state.left() * conditions.cores:
             return []
     varied = state.standings[best.candidate.kind].candidate.larger(conditions.fixed)
-    return [x for x in varied if x.name not in state.standings]
+    return [x for x in varied if x.name not in state.standings and affords_larger(state, best, x, seconds / 2)]
 
 
 def reseeded(state: State, seconds: float) -> list[Candidate]:

@@ -18,7 +18,16 @@ from runge.search.results import Move
 from runge.search.state import Network, Standing, State
 from runge.training.member import weights_of
 
-__all__ = ["affords_all", "is_worthwhile", "pace_on_all", "seconds_of", "share_of", "step_of", "threads_of"]
+__all__ = [
+    "affords_all",
+    "affords_larger",
+    "is_worthwhile",
+    "pace_on_all",
+    "seconds_of",
+    "share_of",
+    "step_of",
+    "threads_of",
+]
 
 
 def pace_on_all(state: State, standing: Standing, network: Network) -> float:
@@ -73,9 +82,25 @@ def share_of(state: State, candidate: Candidate, network: Network | None, second
     elif network.move.share is None or not (network.grows or is_late(state, network)):
         return network.move.share
     else:
-        least = network.pace * (1 if candidate.has_fixed_neurons else LEAST_STEPS_ON_MORE_ROWS)
-        rows = network.move.share * conditions.all_rows * min(MOST_ROW_GROWTH, max(1.0, seconds / max(least, 1e-9)))
+        steps, least = (1, 1.0) if candidate.has_fixed_neurons else (LEAST_STEPS_ON_MORE_ROWS, LEAST_ROW_GROWTH)
+        growth = min(MOST_ROW_GROWTH, max(least, seconds / max(steps * network.pace, 1e-9)))
+        rows = growth * network.move.share * conditions.all_rows
     return rows / conditions.all_rows if rows * LEAST_ROW_GROWTH < conditions.training_rows else None
+
+
+def affords_larger(state: State, best: Standing, candidate: Candidate, seconds: float) -> bool:
+    """Return whether a larger network than the best one has time for some steps, by what these have taken.
+
+    The time of a step of Levenberg-Marquardt grows with the square of the weights, and with the rows.
+    """
+    conditions, network = state.conditions, best.in_order[0]
+    if candidate.by_gradient or candidate.has_fixed_neurons or not conditions.of_table:
+        return True
+    few, many = (weights_of(x.settings, conditions.inputs, conditions.outputs) for x in (best.candidate, candidate))
+    share = share_of(state, candidate, None, seconds)
+    rows = conditions.training_rows if share is None else share * conditions.all_rows
+    pace = network.pace * (many / few) ** 2 * rows / max(network.result.rows, 1)
+    return LEAST_STEPS_ON_MORE_ROWS * pace <= seconds
 
 
 def threads_of(state: State, standing: Standing, free: int) -> int:

@@ -33,7 +33,7 @@ def conclude(state: State) -> tuple[Sequence[Move], str]:
         return [], ""
     if _draws_again(best) and left >= seconds_of(state, best):
         moves, what = _redrawn(state, best, left), "on all rows and without each fold"
-    elif moves := _on_all_rows(state, best, left - _crossing_seconds(state, best)):
+    elif moves := _on_all_rows(state, best):
         what = "on all rows"
     else:
         moves, what = _crossing(state, best), "without each fold"
@@ -62,7 +62,7 @@ def _redrawn(state: State, best: Standing, left: float) -> list[Move]:
     return [move._replace(fold=fold, seed=seed, steps=max(stop_at, last, planned)) for fold, seed in pairs]
 
 
-def _on_all_rows(state: State, best: Standing, left: float) -> list[Move]:
+def _on_all_rows(state: State, best: Standing) -> list[Move]:
     """Return trials that continue with the weights of the winner on all rows, if that helps and there is time.
 
     They go on until the loss on all rows is as small as it was on the rows on which the weights were trained.
@@ -73,6 +73,8 @@ def _on_all_rows(state: State, best: Standing, left: float) -> list[Move]:
         is_over = last.result.end != "steps" or last.result.loss <= network.result.loss or best.candidate.by_gradient
         if network.result.lacks_rows and (last is network or not is_over):
             starts.append(last)
+    began = min((move.at for move in state.moves.values() if move.of_answer), default=state.now)
+    left = min(state.left(began + _seconds_on_all_rows(state, best)), state.left())
     seconds = left * conditions.cores / max(len(starts), conditions.cores)
     move = Move(best.candidate.listed, best.candidate.changes, None, seconds)
     moves = list[Move]()
@@ -128,13 +130,19 @@ def improved_until(state: State, best: Standing) -> float:
             rivals = [x for x in state.ranked[1:] if x.continues and x.error <= AS_GOOD_FACTOR * best.error]
             most = max(most, seconds_of(state, best)) if rivals else seconds
         return end - min(seconds, most)
-    last, lacking = (1 - WINNER_STEPS_SHARE) * end, [x for x in best.in_order if x.result.lacks_rows]
-    if not lacking or conditions.folds > MANY_FOLDS or not affords_all(state, best, lacking[0], last):
-        last = 0.0
-    elif not best.candidate.by_gradient:
-        as_before = lacking[0].result.history["step"][-1] * pace_on_all(state, best, lacking[0])
-        last = min(last, 2 * state.set_up + -(-len(lacking) // conditions.cores) * as_before)
-    return end - last - _crossing_seconds(state, best)
+    return end - _seconds_on_all_rows(state, best) - _crossing_seconds(state, best)
+
+
+def _seconds_on_all_rows(state: State, best: Standing) -> float:
+    """Return the seconds for continuing the winner on all rows, with as many steps as it has had at most; 0: none."""
+    conditions, most = state.conditions, (1 - WINNER_STEPS_SHARE) * state.conditions.end
+    lacking = [x for x in best.in_order if x.result.lacks_rows]
+    if not lacking or conditions.folds > MANY_FOLDS or not affords_all(state, best, lacking[0], most):
+        return 0.0
+    if best.candidate.by_gradient:
+        return most
+    as_before = int(lacking[0].result.history["step"][-1]) * pace_on_all(state, best, lacking[0])
+    return min(most, 2 * state.set_up + -(-len(lacking) // conditions.cores) * as_before)
 
 
 def _redrawing_seconds(state: State, best: Standing) -> float:

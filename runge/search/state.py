@@ -14,9 +14,7 @@ from runge.data.table import Table
 from runge.search.candidates import Candidate
 from runge.search.constants import (
     CROSSED_FOLDS,
-    FEW_GRADIENT_STEPS,
     FEW_ROWS,
-    FEW_STEPS,
     LEAST_DAMPING,
     LEAST_LABELS,
     LEAST_ROWS_OF_INPUT,
@@ -219,9 +217,8 @@ class Standing:
             return replace(standing, calibrating=[*self.calibrating, network])
         before = self.by_fold.get(move.fold)
         if before is not None and not result.error <= before.result.error:
-            few = FEW_GRADIENT_STEPS if candidate.by_gradient else FEW_STEPS
             grows = move.share is not None and move.share == before.move.share
-            network = before._replace(may_gain=grows or (is_cut and result.steps <= few), grows=grows)
+            network = before._replace(may_gain=grows, grows=grows)
         return replace(standing, by_fold={**self.by_fold, move.fold: network})
 
 

@@ -16,7 +16,7 @@ def test_the_better_network_is_kept_and_further_steps_do_not_help_if_the_later_o
     good, bad = result(1.0, end="time"), result(2.0, end="time")
     assert network(good)[0].may_gain
     assert not network(result(1.0, end="rest"))[0].may_gain
-    for results, gains in (((good, bad), False), ((bad, good), True), ((good, result(2.0, steps=20)), True)):
+    for results, gains in (((good, bad), False), ((bad, good), True)):
         kept, standing = network(*results)
         assert (kept.result.error, kept.may_gain, standing.spent) == (1.0, gains, 2.0)
     kept, standing = network(good, result(failure="it has failed"))
@@ -26,6 +26,8 @@ def test_the_better_network_is_kept_and_further_steps_do_not_help_if_the_later_o
 def test_more_rows_may_help_after_the_last_step():
     assert network(result(1.0, end="rest"), share=0.2)[0].may_gain
     assert not network(result(1.0, end="rest"))[0].may_gain
+    kept, _ = network(result(1.0), result(2.0), share=0.2)
+    assert (kept.result.error, kept.may_gain, kept.grows) == (1.0, True, True)
 
 
 def test_the_best_of_all_folds_is_first_and_then_those_that_lack_one():
