@@ -55,18 +55,16 @@ five instead of half, with `CLOSE_FACTOR`, gave 0.98 times the errors.
 """
 
 LEAST_LABELS = 1000
-"""The fewest labels on which candidates are compared, if there are more; otherwise as many as they have weights."""
+"""The fewest labels on which a candidate begins, if there are more; otherwise as many as it has weights."""
 
 LEAST_ROWS_OF_INPUT = 10
-"""The fewest rows for each input on which candidates are compared, if there are more."""
+"""The fewest rows for each input on which a candidate begins, if there are more."""
 
 LEAST_ROW_GROWTH = 1.5
-"""The least factor by which they grow: an estimate."""
+"""The least factor by which the rows of a candidate grow: an estimate."""
 
 MOST_ROW_GROWTH = 8.0
-"""The largest factor by which the rows grow from one comparison to the next: an estimate. With 10 and fewer rows in the
-first comparison, the best candidate on 5000 rows of a robot arm was dropped while its error fell.
-"""
+"""The largest factor by which they grow from one trial to the next: an estimate."""
 
 LOOK_AHEAD = 3.0
 """The multiple of its time for which a falling error is extrapolated when candidates are compared: an estimate. A
@@ -128,7 +126,7 @@ one seed).
 """
 
 LEAST_SLICE_SECONDS = 4.0
-"""The seconds after which the rows of a run may grow, at least."""
+"""The seconds after which it is decided anew what is trained, at least, and a candidate may have more rows."""
 
 LEAST_RUN_SECONDS = 0.3
 """The seconds of training that a run has, at least."""

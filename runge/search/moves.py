@@ -84,13 +84,16 @@ def compare(state: State) -> tuple[Sequence[Move], str] | None:
         moves = [move for move in moves if rung == 0 or is_worthwhile(before, move)]
         if moves:
             is_enough = rung == 0 or seconds >= LEAST_SET_UPS * state.set_up
-            return (moves, _describe_rung(before, rung, chosen)) if is_enough else None
+            return (moves, _describe_rung(before, moves, chosen)) if is_enough else None
     return None
 
 
-def _describe_rung(state: State, rung: int, chosen: Sequence[Standing]) -> str:
-    if rung == 0:
-        return f"{len(chosen)} candidates"
+def _describe_rung(state: State, moves: Sequence[Move], chosen: Sequence[Standing]) -> str:
+    conditions = state.conditions
+    if moves[0].rung == 0:
+        rows = {round(x.share * conditions.all_rows) if x.share else conditions.training_rows for x in moves}
+        where = f" on {' to '.join(map(str, sorted({min(rows), max(rows)})))} rows" if conditions.of_table else ""
+        return f"{len(chosen)} candidates{where}"
     names = ", ".join(f"{x.name} ({x.error:.1e})" for x in chosen)
     dropped = [x for x in state.ranked if x not in chosen]
     why = f"; {len(dropped)} have larger errors, from {min(x.error for x in dropped):.1e}" if dropped else ""

@@ -64,7 +64,7 @@ def test_each_comparison_has_an_equal_part_of_the_time():
     """Of 60 s the comparisons have 40 % of what the report leaves, after a start of 4 s."""
     one = state(*"abcd", judges=2, now=4.0)
     each, why = compare(one)
-    assert why == "4 candidates"
+    assert why == "4 candidates on 200 rows"
     assert moves((each, why)) == [(name, {}, fold) for name in "abcd" for fold in (0, 1)]
     (seconds,) = {move.seconds for move in each}
     assert seconds == pytest.approx(0.4 * (60 - 0.13 * 60 - 4) / 2 * 2 / 8)
@@ -198,7 +198,8 @@ def test_the_answer_of_a_winner_that_rests_continues_on_all_rows(loss):
         ((move,), why) = conclude(one)
         assert why == "a on all rows, 1 networks"
         assert (move.fold, move.steps, move.start) == (None, steps, len(one.moves) - 1)
-        one = trained_move(one, move, result(loss if steps == 10 else 0.1, steps=steps, end="steps"))
+        ended = result(loss if steps == 10 else 0.1, steps=steps, end="steps")
+        one = trained_move(one, move._replace(at=one.now), ended)
         assert len(one.ranked[0].refits) == 1
         if loss == 0.1:
             break
@@ -243,7 +244,7 @@ def test_a_whole_search_finds_the_candidate_that_is_best_in_the_end_and_gives_it
     c = {n: move for n, move in last.moves.items() if move.candidate == "c"}
     spent = sum(move.threads * last.results[n].seconds for n, move in c.items())
     assert spent > 0.6 * 2 * last.conditions.end
-    assert lines[0] == "0 s: 5 candidates"
+    assert lines[0] == "0 s: 5 candidates on 200 rows"
     assert last.now == pytest.approx(last.conditions.end, abs=1.5)
 
 
