@@ -1,4 +1,4 @@
-"""Hydra's entry to `runge.sweeps`, imported late: the launcher `fused` and the sweeper `loop`."""
+"""Hydra's entry to `runge.sweeps` and `runge.search`, imported late: the launcher `fused` and the sweeper `loop`."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -17,12 +17,11 @@ class FusedLauncher(Launcher):
 
     Attributes:
         settings: the content of `runge.sweeps.slurm.LauncherSettings`.
-        quiet: true shows no progress.
         failures: messages of runs whose own directories could not be written to, by their directories.
     """
 
     def __init__(self, **settings: Any) -> None:
-        self.settings, self.quiet, self.failures = _plain(settings), False, dict[str, str]()
+        self.settings, self.failures = _plain(settings), dict[str, str]()
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
         """Keep what the jobs need."""
@@ -34,11 +33,11 @@ class FusedLauncher(Launcher):
         """Run a batch of jobs for any sweeper."""
         from runge.sweeps.launch import launch
 
-        return launch(self.command, self.settings, job_overrides, initial_job_idx, self.failures, self.quiet)
+        return launch(self.command, self.settings, job_overrides, initial_job_idx, self.failures)
 
 
 class LoopSweeper(Sweeper):
-    """A sweeper whose runs a policy of `runge.sweeps.policies` proposes, the one that the group `search` names.
+    """A sweeper by what the group `search` names: a policy of `runge.sweeps.policies`, or the search of `runge.search`.
 
     Attributes:
         params: values of keys to sweep over, as an experiment has them.
@@ -62,9 +61,12 @@ class LoopSweeper(Sweeper):
         fused = self._launcher if isinstance(self._launcher, FusedLauncher) else None
         command = fused.command if fused else read_command(self._context, self._config, None)
         command = command._replace(arguments=arguments)
+        if command.search == "best":
+            from runge.search.search import search
+
+            search(command)
+            return
         policy = policy_of(command)
-        if fused:
-            fused.quiet = policy.displays
         sweep(policy, command, self._launcher.launch, fused.failures if fused else {})
 
 

@@ -1,9 +1,7 @@
-"""Handle requests to end this process, by a signal or at a deadline, without losing one."""
+"""Handle requests to end this process by a signal, without losing one."""
 
-import math
 import signal
 import threading
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
@@ -13,9 +11,7 @@ ENDING = (signal.SIGINT, signal.SIGTERM)
 
 
 class Interruption(threading.local):
-    """A request to end what a thread does: by a signal, which is never lost, or at a deadline.
-
-    A signal asks the main thread. Each thread has its own deadline.
+    """A request to end what the main thread does, by a signal, which is never lost.
 
     Python ignores a KeyboardInterrupt that is raised inside a weak reference's callback, and a library may turn it into
     an error of its own. So the first signal is only `received`, and loops look for it where nothing can swallow it.
@@ -23,14 +19,12 @@ class Interruption(threading.local):
 
     Attributes:
         received: the number of the signal; None: there was none.
-        deadline: the time, as `time.monotonic`, from which on this process is asked to end as by a signal.
     """
 
     PATIENCE = 3.0
 
     def __init__(self) -> None:
         self.received: int | None = None
-        self.deadline = math.inf
         self._handlers, self._before = dict[int, Any](), dict[int, Any]()
         self._obeyed, self._insisting = threading.Event(), threading.Thread()
 
@@ -78,18 +72,19 @@ class Interruption(threading.local):
 
     @property
     def requested(self) -> bool:
-        """True if a signal was received, or the deadline is over."""
-        return self.received is not None or time.monotonic() > self.deadline
-
-    @property
-    def time_is_over(self) -> bool:
-        """True if the deadline is over, and no signal was received."""
-        return self.received is None and self.requested
+        """True if a signal was received."""
+        return self.received is not None
 
     def check(self) -> None:
         """Raise KeyboardInterrupt if it is requested."""
         if self.requested:
             raise KeyboardInterrupt
+
+    def settle(self) -> None:
+        """Obey, and forget the request, so that what is left can be written; another signal is a new request."""
+        self.obey()
+        self.received = None
+        self._obeyed.clear()
 
     def obey(self) -> None:
         """Let the interrupted code end without further interrupts, except by another signal."""

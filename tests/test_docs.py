@@ -26,8 +26,7 @@ from runge.configuration.objects import build
 from runge.data.rows import read
 from runge.data.table import Table
 from runge.function.sensitivity import measure
-from runge.sweeps.loop import policy_of
-from runge.sweeps.policies.best.successive_halving import Best
+from runge.search.search import Search
 from tests.commands.conftest import ONE
 from tests.conftest import ROOT, command
 
@@ -223,9 +222,8 @@ def test_the_commands_of_the_page_on_the_best_fit(line, tables):
         composed = hydra.compose_config("config", arguments, RunMode.MULTIRUN, with_log_configuration=False)
         compose, typed = Composer(hydra.config_loader, composed), list(composed.hydra.overrides.task)
         command = SweepCommand(SimpleNamespace(config_loader=hydra.config_loader), composed, typed, 0.0, compose, 1)
-        policy = policy_of(command)
-    assert isinstance(policy, Best)
-    names, known = list(policy.selection.candidates), policy.selection.table
+        search = Search(command)
+    names, known = list(search.state.listed), search.table
     assert not known or set(known.rows.inputs) == {"alpha", "speed"}
     for word, own in {"tables.mine": "mine", "=own": "gelu, 2 x 32", "wide:": "wide"}.items():
         assert word not in line or own in names

@@ -1,6 +1,5 @@
 import gc
 import signal
-import threading
 import time
 import weakref
 
@@ -43,7 +42,7 @@ def test_what_does_not_look_is_interrupted_until_it_obeys(monkeypatch):
 
 
 def test_the_signals_of_a_program_are_left_to_it():
-    """Also where a library has installed handlers of its own; another thread has its own deadline."""
+    """Also where a library has installed handlers of its own."""
     interruption, heard = Interruption(), []
     before = signal.signal(signal.SIGTERM, lambda number, _: heard.append(number))
     try:
@@ -52,11 +51,17 @@ def test_the_signals_of_a_program_are_left_to_it():
             interruption.install()
             signal.raise_signal(signal.SIGTERM)
             assert (heard, interruption.requested) == ([signal.SIGTERM], False)
-            interruption.deadline = 0
-            others = []
-            thread = threading.Thread(target=lambda: others.append(interruption.requested))
-            thread.start()
-            thread.join()
-            assert (others, interruption.requested) == ([False], True)
     finally:
         signal.signal(signal.SIGTERM, before)
+
+
+def test_a_request_that_is_settled_is_followed_by_new_ones():
+    """What an interrupted search leaves is written after it, and may be interrupted, too."""
+    interruption = Interruption()
+    with interruption.handled(signal.SIGTERM):
+        for _ in range(2):
+            signal.raise_signal(signal.SIGTERM)
+            with pytest.raises(KeyboardInterrupt):
+                interruption.check()
+            interruption.settle()
+            interruption.check()

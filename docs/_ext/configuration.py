@@ -124,7 +124,7 @@ def search() -> str:
 
 def best() -> str:
     """Write a table of the keys of `search=best`."""
-    return _search("best", "runge.sweeps.policies.best.successive_halving.BestSettings")
+    return _search("best", "runge.search.search.SearchSettings")
 
 
 def grid() -> str:

@@ -14,8 +14,8 @@ from runge.records.reading import RunRecord
 BETWEEN = re.compile(r",? (?=[+~]{0,2}[\w./@]+=|~[\w./@])")
 """The text between two settings of a name, or between two overrides of a run."""
 
-_SUFFIXES = {"runs": "", "earlier": ", before", "refits": ", all rows", "calibrating": ", for intervals and labels"}
-"""The ends of the names of a candidate's runs, by the attributes of `LeaderboardEntry`; the last one counts."""
+_SUFFIXES = {"runs": "", "refits": ", all rows"}
+"""The ends of the names of a candidate's runs, by the attributes of `LeaderboardEntry`."""
 
 
 def as_text(value: object) -> str:

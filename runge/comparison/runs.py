@@ -124,11 +124,11 @@ def comparable(records: Sequence[RunRecord], trials: Trials | None, board: Leade
 
 
 def is_judged(record: RunRecord, board: Leaderboard | None) -> bool:
-    """Return whether a run may be ranked: all, except a leaderboard's earlier runs and the runs of its answer."""
+    """Return whether a run may be ranked: all, except a leaderboard's runs on all rows."""
     if board is None:
         return True
-    others = (candidate.earlier + candidate.refits + candidate.calibrating for candidate in board.candidates)
-    return os.path.basename(record.path) not in {str(run) for runs in others for run in runs}
+    refits = {str(run) for candidate in board.candidates for run in candidate.refits}
+    return os.path.basename(record.path) not in refits
 
 
 def searched_metric(trials: Trials | None) -> str | None:

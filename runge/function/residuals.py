@@ -1,6 +1,6 @@
 """Errors of networks at rows of their table that they have not seen: what intervals and `outside` follow from."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
@@ -102,14 +102,32 @@ class UnseenErrors(NamedTuple):
         for use, split in zip(uses, splits, strict=True):
             use[split.val] = _VALIDATED
             use[split.train] = _SEEN
-        groups = list[UnseenRows]()
-        patterns, kinds = np.unique(uses, axis=1, return_inverse=True)
-        for kind, pattern in enumerate(patterns.T):
-            places, members = np.flatnonzero(kinds.ravel() == kind), np.flatnonzero(pattern != _SEEN)
-            if len(members):
-                errors = _predictions(jet, rows.x[places])[members] - labels[places]
-                groups.append(UnseenRows(places, members, pattern[members] == _VALIDATED, errors))
+        groups = [
+            UnseenRows(places, members, validated, _predictions(jet, rows.x[places])[members] - labels[places])
+            for places, members, validated in _patterns(uses)
+        ]
         return cls(rows, [split.train.tobytes() for split in splits], groups)
+
+    @classmethod
+    def of_errors(
+        cls, rows: Rows, trained: Sequence[bytes], unseen: Sequence[tuple[np.ndarray, np.ndarray, np.ndarray]]
+    ) -> "UnseenErrors":
+        """Return known errors of M networks.
+
+        Args:
+            rows: the table.
+            trained: something equal for networks that were trained on the same rows, M times.
+            unseen: of each network the rows that it was trained without, (n,), ascending; whether they were for its
+                validation, (n,); and its errors there, (n, P + P D), where a label that is not known counts as 0.
+        """
+        uses = np.full((len(unseen), len(rows.x)), _SEEN, np.int8)
+        for use, (places, validated, _) in zip(uses, unseen, strict=True):
+            use[places] = np.where(validated, _VALIDATED, _UNUSED)
+        groups = list[UnseenRows]()
+        for places, members, validated in _patterns(uses):
+            errors = [unseen[member][2][np.searchsorted(unseen[member][0], places)] for member in members]
+            groups.append(UnseenRows(places, members, validated, torch.from_numpy(np.stack(errors))))
+        return cls(rows, list(trained), groups)
 
     def mean(self, members: Sequence[int], validated: bool) -> np.ndarray:
         """Return the mean error of some of the networks at each row that they have not seen, (n, P + P D).
@@ -166,6 +184,19 @@ class UnseenErrors(NamedTuple):
             factors = per_quantile(spread[has_spread], np.append(channels.value, channels.slope))
             return replace(Calibration.of(error[has_spread], spread[has_spread]), outside=tuple(factors.tolist()))
         return Calibration.of(error, None)
+
+
+def _patterns(uses: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+    """Find rows that the same networks have not seen, given the use of each row by each, (M, n).
+
+    Yields:
+        The rows, these networks, and whether the rows were for the validation of each.
+    """
+    patterns, kinds = np.unique(uses, axis=1, return_inverse=True)
+    for kind, pattern in enumerate(patterns.T):
+        members = np.flatnonzero(pattern != _SEEN)
+        if len(members):
+            yield np.flatnonzero(kinds.ravel() == kind), members, pattern[members] == _VALIDATED
 
 
 def errors_of(jet: Jet, rows: Rows, index: np.ndarray) -> Tensor:

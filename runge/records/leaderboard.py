@@ -24,6 +24,22 @@ _FILE = "leaderboard.json"
 """The name of the file in the directory of the search."""
 
 
+def packed(values: ArrayLike, kind: str = "<f4") -> str:
+    """Return numbers as base64 of little-endian floats, by default of 32 bit: a third of their size as text."""
+    return base64.b64encode(np.asarray(values, dtype=kind).tobytes()).decode()
+
+
+def _rows_of(count: int, size: int = 8) -> AfterValidator:
+    """Return a check that a text is a packed array with a number of rows, of floats with a number of bytes."""
+
+    def check(text: str) -> str:
+        if len(base64.b64decode(text, validate=True)) % (size * count):
+            raise ValueError(f"must be {count} rows of numbers")
+        return text
+
+    return AfterValidator(check)
+
+
 @dataclass(frozen=True)
 class LeaderboardEntry:
     """A candidate of a search.
@@ -31,16 +47,16 @@ class LeaderboardEntry:
     Attributes:
         name: its settings in words.
         overrides: the overrides of its settings.
-        runs: the numbers of the runs on folds by which it is judged.
-        refits: the numbers of its runs on all rows.
+        runs: the numbers of the run directories of the networks by which it is judged; none: it is not the answer.
+        refits: the numbers of those of its networks of all rows.
         folds: the number of folds that it was trained on.
         value: the nrmse of the values in the rows that its networks had not seen; None: not known.
         derivative: the nrmse of the derivatives, likewise.
         error: the error by which it is ranked.
         seconds: the time of one run.
         steps: the steps with the smallest error.
-        calibrating: the numbers of further runs on folds, which calibrate intervals or question labels.
-        earlier: the numbers of its runs before, some of them on fewer rows.
+        curve: of the network that leaves out the first fold, the seconds, the steps and both errors after each block
+            of steps, (4, K), packed; NaN: not known.
     """
 
     name: str
@@ -53,24 +69,7 @@ class LeaderboardEntry:
     error: float
     seconds: float
     steps: int
-    calibrating: list[int] = field(default_factory=list)
-    earlier: list[int] = field(default_factory=list)
-
-
-def packed(values: ArrayLike, kind: str = "<f4") -> str:
-    """Return numbers as base64 of little-endian floats, by default of 32 bit: a third of their size as text."""
-    return base64.b64encode(np.asarray(values, dtype=kind).tobytes()).decode()
-
-
-def _rows_of(count: int) -> AfterValidator:
-    """Return a check that a text is a packed array of 64-bit floats with a number of rows."""
-
-    def check(text: str) -> str:
-        if len(base64.b64decode(text, validate=True)) % (8 * count):
-            raise ValueError(f"must be {count} rows of numbers")
-        return text
-
-    return AfterValidator(check)
+    curve: Annotated[str, _rows_of(4, 4)] = ""
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from runge.interruption import ENDING
 
 __all__ = ["Process", "start"]
 
-_LOADED = ["runge.sweeps.worker", "runge.training.train", "pandas"]
+_LOADED = ["runge.sweeps.worker", "runge.search.tasks", "runge.training.train", "pandas"]
 
 _server = forkserver.ForkServer()
 _server.set_forkserver_preload(_LOADED)

@@ -1,7 +1,6 @@
 """The journal of a sweep: its batches of runs, their results, and when they ended."""
 
 import json
-import math
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -22,11 +21,9 @@ class Batch(NamedTuple):
 
     Attributes:
         jobs: the overrides of each.
-        until: the seconds since the beginning of the sweep after which no run is waited for.
     """
 
     jobs: Sequence[Sequence[str]]
-    until: float = math.inf
 
 
 class EndedRun(NamedTuple):
@@ -104,7 +101,7 @@ class Journal:
             raise ConfigurationError(f"hydra.sweep.dir: {self._file} holds another sweep; choose another directory")
         if recorded["seconds"] is None or len(jobs) > len(begun):
             batches[self._next] = {"jobs": jobs, "seconds": None, "results": []}
-            self._write()
+            self.write()
             return None
         return self._advance(recorded)
 
@@ -112,14 +109,14 @@ class Journal:
         """Write the values, or the errors, of the batch that has been trained; return its runs."""
         recorded = self._content["batches"][self._next]
         recorded |= {"seconds": self.elapsed, "results": [_plain(value) for value in values]}
-        self._write()
+        self.write()
         # The errors themselves, because a message has no traceback.
         return [run._replace(value=value) for run, value in zip(self._advance(recorded), values, strict=True)]
 
     def forget(self) -> None:
         """Let a sweep that is repeated train the last batch again, because its failure says nothing about its runs."""
         self._content["batches"][self._next - 1] |= {"seconds": None, "results": []}
-        self._write()
+        self.write()
 
     def _check(self, begun: Mapping[str, Any]) -> None:
         """Refuse to resume a sweep whose description differs."""
@@ -136,7 +133,8 @@ class Journal:
         pairs = zip(self._jobs, recorded["results"], strict=False)  # a command with more runs had more results
         return [EndedRun(number, job, _value(result)) for number, (job, result) in enumerate(pairs, first)]
 
-    def _write(self) -> None:
+    def write(self) -> None:
+        """Write the file."""
         write(self._file, json.dumps(self._content, indent=1) + "\n")
 
 

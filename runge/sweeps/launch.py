@@ -17,24 +17,20 @@ from runge.comparison.lead import FEWEST_SEEDS
 from runge.composing.command import SweepCommand
 from runge.composing.jobs import Job, JobReturn, job_return, log_as_sweep, make_jobs
 from runge.configuration.command_line import setting
-from runge.configuration.errors import ConfigurationError, RunError, describe
+from runge.configuration.errors import ConfigurationError, describe
 from runge.configuration.objects import build, digest
-from runge.interruption import interruption
 from runge.records.directories import RunDirectory, RunState
 from runge.records.files import locked
 from runge.sweeps.chunks import Chunk, begun_chunks, plan_chunks
 from runge.sweeps.processes import Report, run_tasks
 from runge.sweeps.slurm import PROCESSES, LauncherSettings, make_executor, run_jobs
 
-__all__ = ["TIME_OVER", "check_jobs", "count_processes", "interrupted", "launch", "read_command"]
+__all__ = ["check_jobs", "count_processes", "interrupted", "launch", "read_command"]
 
 log = logging.getLogger(__name__)
 
 _MEMBERS, _MEMBERS_ON_GPU = 32, 1024
 """The most members of a stack by default; larger stacks are no faster and need more memory."""
-
-TIME_OVER = "the time of the search was over"
-"""The message of a run that was cut off at the deadline of its batch."""
 
 
 def launch(
@@ -43,7 +39,6 @@ def launch(
     job_overrides: Sequence[Sequence[str]],
     first: int,
     failures: dict[str, str],
-    quiet: bool = False,
 ) -> list[JobReturn]:
     """Train a batch of a sweep's jobs; if the configuration of one is wrong, nothing is trained.
 
@@ -53,14 +48,13 @@ def launch(
         job_overrides: the overrides of each job.
         first: the number of the first job.
         failures: to it are added the messages of jobs whose directories cannot be written to, by their directories.
-        quiet: true shows no progress.
 
     Returns:
         For each job the values of its objective, or the error with which it ended, as Hydra's launchers return them.
     """
     log_as_sweep(command.config)
     directory, console = command.directory, Console(stderr=True)
-    quiet |= command.quiet and not machine.can_show_progress(console)
+    quiet = command.quiet and not machine.can_show_progress(console)
     try:
         launcher = build("hydra.launcher", settings, LauncherSettings)
         slurm = launcher.cluster == "slurm"
@@ -83,8 +77,7 @@ def launch(
 
         from runge.sweeps.worker import train_jobs  # late, as in `check_jobs`
 
-        train = partial(train_jobs, checks_labels=command.search != "best")  # `search=best` has checked them itself
-        tasks = [partial(train, [jobs[i] for i in chunk.jobs], chunk.state) for chunk in chunks]
+        tasks = [partial(train_jobs, [jobs[i] for i in chunk.jobs], chunk.state) for chunk in chunks]
         start = partial(run_tasks, tasks, processes=processes, threads=processes if alone else 1)
         if slurm:
             start = partial(run_jobs, tasks, executor=executor)
@@ -178,8 +171,6 @@ def watch_chunks(
                     ended += len(chunk.jobs) * chunk.steps
                     show(max(0, ended - int(progress.tasks[0].completed)))  # Slurm jobs do not report their steps
         except (KeyboardInterrupt, SystemExit) as error:
-            if interruption.time_is_over:
-                return [values.get(number, RunError(TIME_OVER)) for number in range(len(jobs))]
             finished = sum(RunDirectory(job.directory).metrics.exists() for job in jobs)
             raise interrupted(f"{finished} of {len(jobs)} runs are finished", directory) from error
     return [values[number] for number in range(len(jobs))]

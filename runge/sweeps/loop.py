@@ -1,8 +1,6 @@
 """The loop of every sweep: a policy proposes runs, they are trained, and it sees how they have ended."""
 
 import logging
-import math
-import time
 from collections.abc import Callable, Sequence
 from contextlib import closing, suppress
 from pathlib import Path
@@ -10,17 +8,16 @@ from typing import Any, cast
 
 from runge.composing.command import SweepCommand
 from runge.composing.jobs import JobReturn, value_or_error
-from runge.configuration.errors import ConfigurationError, RunError
+from runge.configuration.errors import ConfigurationError
 from runge.interruption import interruption
 from runge.records.directories import MULTIRUN, discard_sweep, refuse_links
 from runge.records.files import discard, locked, printable, write
 from runge.sweeps.journal import Batch, Journal
-from runge.sweeps.launch import TIME_OVER, interrupted
 from runge.sweeps.policies.grid import Grid
 from runge.sweeps.policies.policy import Policy
 from runge.sweeps.processes import start_loading
 
-__all__ = ["policy_of", "sweep"]
+__all__ = ["compare", "policy_of", "sweep"]
 
 log = logging.getLogger(__name__)
 
@@ -40,10 +37,6 @@ def policy_of(command: SweepCommand) -> Policy:
     if (command.processes or 1) > 1:
         start_loading()
     try:
-        if command.search == "best":
-            from runge.sweeps.policies.best.successive_halving import Best  # late: it loads what only a search needs
-
-            return Best(command)
         if command.search == "optuna":
             from runge.sweeps.policies.optuna import Optuna
 
@@ -74,18 +67,12 @@ def sweep(policy: Policy, command: SweepCommand, launch: Launch, failures: dict[
     refuse_links(directory, "hydra.sweep.dir", is_sweep=True)
     with locked(directory, "hydra.sweep.dir"):
         ended, failure = train_batches(policy, command, launch)
-        try:
-            policy.conclude()
-        except Exception as error:
-            raise error from failure  # both are shown
         with suppress(OSError):  # the error that is raised below matters more
             discard_sweep(directory)
         stopped = isinstance(failure, KeyboardInterrupt | SystemExit)
         refused = isinstance(failure, ConfigurationError) and not ended  # the runs there may be of another sweep
         if policy.compares and directory.is_dir() and not (stopped or refused):
             compare(directory, failures, command.quiet)
-        if stopped and (state := policy.so_far()):
-            raise interrupted(state, directory) from failure
         if failure is not None:
             raise failure
 
@@ -105,7 +92,7 @@ def train_batches(policy: Policy, command: SweepCommand, launch: Launch) -> tupl
                 runs = journal.replay(batch)
                 if runs is None:
                     write(command.directory / MULTIRUN, command.yaml)
-                    runs = journal.end(train_batch(launch, batch, journal))
+                    runs = journal.end(_train(launch, batch, journal.first))
                 ended = True
     except StopIteration:  # the policy proposes no further batch
         return ended, None
@@ -113,18 +100,10 @@ def train_batches(policy: Policy, command: SweepCommand, launch: Launch) -> tupl
         return ended, error
 
 
-def train_batch(launch: Launch, batch: Batch, journal: Journal) -> list[Any]:
-    """Train a batch until its time at the latest; return the values of the objective, or errors."""
+def _train(launch: Launch, batch: Batch, first: int) -> list[Any]:
+    """Train a batch; return the values of the objective, or errors."""
     interruption.check()
-    interruption.deadline = time.monotonic() + batch.until - journal.elapsed
-    try:
-        return [value_or_error(returned) for returned in launch(batch.jobs, journal.first)]
-    except (KeyboardInterrupt, SystemExit):
-        if not interruption.time_is_over:
-            raise
-        return [RunError(TIME_OVER)] * len(batch.jobs)
-    finally:
-        interruption.deadline = math.inf
+    return [value_or_error(returned) for returned in launch(batch.jobs, first)]
 
 
 def compare(directory: Path, failures: dict[str, str], quiet: bool) -> None:

@@ -58,39 +58,40 @@ def run_tasks(
             while waiting and len(busy) < processes:
                 number, task = waiting.pop(0)
                 reader, writer = multiprocessing.Pipe(duplex=False)
-                process = make_process(target=_work, args=(writer, task, threads), daemon=True)
+                process = make_process(target=work, args=(writer, task, threads), daemon=True)
                 busy[reader] = number, process
                 process.start()
                 writer.close()
             for connection in wait(list(busy), _SECONDS_BETWEEN_LOOKS):
-                kind, value = _receive(connection)
+                kind, value = receive(connection)
                 if kind == "report":
                     report(value)
                 else:
                     number, process = busy.pop(connection)
                     process.join()
-                    yield number, value if kind == "result" else RunError(_death(process.exitcode))
+                    yield number, value if kind == "result" else RunError(death(process.exitcode))
             interruption.check()
     finally:
         interruption.obey()
-        over = interruption.time_is_over  # then nothing of them is kept
         for _, process in busy.values():
-            process.kill() if over else process.terminate()
+            process.terminate()
         for connection, (_, process) in busy.items():
             while process.is_alive():  # it cannot end before its messages are read
                 if connection.poll(0.05):
-                    _receive(connection)
+                    receive(connection)
                 process.join(0.01)
 
 
-def _receive(connection: Any) -> tuple[str, Any]:
+def receive(connection: Any) -> tuple[str, Any]:
+    """Return a message of a process, its kind and its value; the kind is `death` if the process has ended."""
     try:
         return connection.recv()
     except (EOFError, OSError):
         return "death", None
 
 
-def _death(code: int) -> str:
+def death(code: int) -> str:
+    """Return how a process has died, given its exit code."""
     if code >= 0:
         return f"its process died with exit code {code}"
     name = signal.Signals(-code).name
@@ -98,7 +99,8 @@ def _death(code: int) -> str:
     return f"its process was killed by {name}{why}"
 
 
-def _work(connection: Connection, task: Task, threads: int) -> None:
+def work(connection: Connection, task: Task, threads: int) -> None:
+    """Do a task in a process of its own, send its reports and its result, and end with the commanding process."""
     logging.raiseExceptions = False  # as in the commanding process
     gc.freeze()  # what the server has loaded stays
     if hasattr(os, "setpgid"):

@@ -33,9 +33,7 @@ def check_members(members: Sequence[Member], _report: Callable[[int], object]) -
             prepare([member])
 
 
-def train_jobs(
-    jobs: Sequence[Job], state: Path | None, report: Callable[[int], object], checks_labels: bool = True
-) -> list[Value | RunError]:
+def train_jobs(jobs: Sequence[Job], state: Path | None, report: Callable[[int], object]) -> list[Value | RunError]:
     """Train jobs as one stack; each gets the directory and the log that Hydra's own launcher would leave.
 
     Messages logged while the stack is training, such as warnings, go to the last job's log.
@@ -44,7 +42,6 @@ def train_jobs(
         jobs: the jobs.
         state: the file of their stack's state, if they have begun.
         report: called with the number of steps that the members have taken since the last call.
-        checks_labels: whether each run looks for derivatives that contradict the values of its table.
 
     Returns:
         The values of the objective of each job, or the error with which it ended.
@@ -69,7 +66,7 @@ def train_jobs(
         values = [value_if_ended(job.member, run) for job, run in zip(jobs, directories, strict=True)]
         for i, (job, value) in enumerate(zip(jobs, values, strict=True)):
             if value is None:
-                begin_job(job, partial(announce, stack, i, checks_labels))
+                begin_job(job, partial(announce, stack, i))
         state = state or state_path(directories, Path(jobs[0].config.hydra.sweep.dir))
         outcomes = train_and_record(stack, directories, draw_into, lambda steps: report(steps * len(jobs)), state)
         return [

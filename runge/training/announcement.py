@@ -15,11 +15,11 @@ __all__ = ["announce"]
 log = logging.getLogger(__name__)
 
 
-def announce(stack: Stack, member: int, checks_labels: bool = True) -> None:
+def announce(stack: Stack, member: int) -> None:
     """Log the data of one of a stack's runs, and warn of overrides without effect and of what may spoil its fit.
 
-    The data are the numbers of points, the units, and what is unusual in the rows of a table. Derivatives
-    that contradict its values are looked for unless the command has done it: with 20 inputs it takes a second.
+    The data are the numbers of points, the units, and what is unusual in the rows of a table. Derivatives that
+    contradict its values are looked for, which takes a second with 20 inputs.
     """
     counts, run = point_counts(stack.members[member], stack.data), stack.members[member]
     log.info("points: %s", ", ".join(f"{n} {split}" for split, n in counts.items()))
@@ -28,14 +28,14 @@ def announce(stack: Stack, member: int, checks_labels: bool = True) -> None:
     if run.far:
         log.info("trained in standardised units, because far from size 1: %s", ", ".join(run.far))
     if run.rows is not None:
-        _log_rows(run.rows, checks_labels)
+        _log_rows(run.rows)
     if useless := without_effect(run.settings, run.overrides):
         log.warning("without effect on the training: %s", "; ".join(useless))
     for message in _doubts(stack.data, member, float(stack.module.lambda_d[member])):
         log.warning("%s", message)
 
 
-def _log_rows(rows: Rows, checks_labels: bool = True) -> None:
+def _log_rows(rows: Rows) -> None:
     """Log the unused columns of a table, the contradictions of its labels, and its rows with the same inputs."""
     if rows.unused:
         log.info("columns not used: %s", listed(rows.unused))
@@ -43,7 +43,7 @@ def _log_rows(rows: Rows, checks_labels: bool = True) -> None:
     if ignored and rows.table.derivatives == {}:
         what = "data.derivatives={} ignores %s; to measure their errors, use loss.lambda_d=0"
         log.info(what, listed(sorted(ignored)))
-    if checks_labels and (wrong := describe_wrong_columns(rows)):
+    if wrong := describe_wrong_columns(rows):
         log.warning("%s", wrong)
     what = "the inputs" if (group := rows.table.group) is None else f"the {group}"
     if rows.duplicates:

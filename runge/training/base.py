@@ -1,5 +1,6 @@
 """What the LightningModules of this package share: the errors, the state of a fit, and what callbacks ask of it."""
 
+import copy
 from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
@@ -14,6 +15,7 @@ from runge.optimizers import Optimizer
 from runge.schedules import due
 from runge.sobolev import losses
 from runge.sobolev.accuracy import Reference, errors, own_errors
+from runge.sobolev.any_network import AnyNetwork
 from runge.sobolev.network import StackedMLP
 from runge.sobolev.points import Points
 from runge.sobolev.units import Units
@@ -177,6 +179,18 @@ class SobolevModule(pl.LightningModule):
         """Return this method of each of the trainer's callbacks that has it, in their order."""
         callbacks = self.trainer.callbacks  # pyright: ignore[reportAttributeAccessIssue]
         return [getattr(callback, name) for callback in callbacks if hasattr(callback, name)]
+
+    def begin_with(self, weights: Mapping[str, Tensor]) -> None:
+        """Give the only member the function of a network of the same shape, whose units may differ, by its state.
+
+        Raises:
+            RuntimeError: the network has another shape.
+            ValueError: it is a network of the user's own, and no MLP.
+        """
+        network = copy.deepcopy(self.network)
+        network.load_state_dict(weights)
+        stack = network.stacked() if isinstance(network, AnyNetwork) else None
+        self.network.adopt(0, stack or network)
 
     def measure_training(self, points: Points, step: int, rates: dict[str, Tensor]) -> None:
         """Record the training errors and the learning rates at the end of a block, after `step` steps."""

@@ -215,11 +215,16 @@ class Member:
 
     def system(self) -> tuple[int, int]:
         """Return the numbers of errors of a step, and of weights that are fitted to them."""
-        model, outputs = self.settings.model, len(self.outputs)
-        hidden, last = self.dimension + 1 + (model.depth - 1) * (model.width + 1), (model.width + 1) * outputs
-        weights = last if self.settings.optimizer.last_layer_alone else model.width * hidden + last
+        outputs, weights = len(self.outputs), weights_of(self.settings, self.dimension, len(self.outputs))
         seconds = self.dimension * (self.dimension + 1) // 2 if self.settings.loss.lambda_dd else 0
         return self._points() * outputs * (1 + self.dimension + seconds if self.settings.loss.lambda_d else 1), weights
+
+
+def weights_of(settings: Settings, inputs: int, outputs: int) -> int:
+    """Return how many weights are fitted: all, or those of the last layer if the other neurons are fixed."""
+    model = settings.model
+    hidden, last = inputs + 1 + (model.depth - 1) * (model.width + 1), (model.width + 1) * outputs
+    return last if settings.optimizer.last_layer_alone else model.width * hidden + last
 
 
 def value_if_ended(member: Member, directory: RunDirectory) -> Value | RunError | None:

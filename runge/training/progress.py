@@ -155,7 +155,7 @@ def should_stop(progress: Progress, last: int, interrupted: bool = False) -> boo
     `TimeLimit`                         after the present one  the same; a resumed fit takes no step, because of `ended`
     `StopEarly`: no member can improve  at a block's end       the same as with `TimeLimit`
     `StopEarly`: a member's patience    at a block's end       its best weights up to `stopped_at`; the others continue
-    a signal or a deadline              after the present one  a checkpoint; a resumed fit takes the rest of the block
+    a signal                            after the present one  a checkpoint; a resumed fit takes the rest of the block
     the user: `trainer.should_stop`     at a block's end       the best weights so far; a resumed fit would continue
     ==================================  =====================  ========================================================
 
@@ -166,6 +166,6 @@ def should_stop(progress: Progress, last: int, interrupted: bool = False) -> boo
     Args:
         progress: the state.
         last: the last step of the plan.
-        interrupted: True if a signal was received, or the deadline of the process is over.
+        interrupted: True if a signal was received.
     """
     return interrupted or bool(progress.ended) or int(progress.step) >= last

@@ -112,6 +112,14 @@ class RunWriter:
             with self.attempt(Exception):
                 write(logger)
 
+    def log_history(self) -> None:
+        """Log all rows of the history, of a training that has ended."""
+        names, columns = zip(*self.history.items(), strict=True)
+        for row in zip(*columns, strict=True):
+            measured = {name: figure for name, figure in zip(names, row, strict=True) if figure == figure}
+            step = int(measured.pop("step"))
+            self.to_loggers(lambda logger, measured=measured, step=step: logger.log_metrics(measured, step))
+
     def state(self, status: Status, message: str = "", step: int | None = None) -> RunState:
         """Return the content of its `status.json`, by default after its last step."""
         return RunState(

@@ -140,7 +140,7 @@ def test_the_answer_for_a_table_in_memory(table, monkeypatch, capfd):
     assert isinstance(answer, runge.Answer)
     assert capfd.readouterr() == ("", "")
     board = answer.leaderboard
-    assert {name.partition("; seed=")[0] for name in board["name"]} == {"one", "two"}
+    assert {name.partition(", seed ")[0] for name in board["name"]} == {"one", "two"}
     assert repr(answer) == f"Answer({str(answer.directory)!r}): {board['name'][0]}"
     lines = answer.summary().splitlines()
     assert lines[0].startswith("The answer is ")

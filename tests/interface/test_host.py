@@ -22,7 +22,7 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import OmegaConf
 
 import runge
-from runge.sweeps.policies.best.display import Display
+from runge.search.display import Display
 from runge.sweeps.processes import start_loading
 from runge.training.callbacks.history import ProgressBar
 from tests.commands.conftest import ONE

@@ -367,7 +367,7 @@ def test_the_best_of_a_search(nothing_left):
     assert (board["steps"] <= 40).sum() >= 2
     u = model.function_
     assert (u.inputs, u.outputs, u.runs) == (("a", "b"), ("drag",), ())
-    seed = int(board["name"].iloc[0].partition("; seed=")[2] or 5)
+    seed = int(board["name"].iloc[0].partition(", seed ")[2] or 5)
     assert (u.configuration["model"]["activation"], u.configuration["seed"]) == ("silu", seed)
     assert model.score(FRAME[:40], DRAG[:40]) > 0
     copy = pickle.loads(pickle.dumps(model))

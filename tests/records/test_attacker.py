@@ -39,7 +39,7 @@ from tests import randomness
 from tests.commands.conftest import SWEEP
 from tests.comparison.pages import table
 from tests.records.attacks import MODULES, Attack, apply, apply_all, attacks
-from tests.sweeps.policies.best.test_best import RACE, share_table
+from tests.search.test_search import RACE, share_table
 from tests.sweeps.test_run import SHORT, only_run
 from tests.sweeps.test_search import WHOLE
 

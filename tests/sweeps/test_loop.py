@@ -1,6 +1,5 @@
 """The loop of a sweep, with a policy that doubles the value of its best run."""
 
-import math
 import time
 from pathlib import Path
 from types import SimpleNamespace
@@ -10,7 +9,6 @@ from omegaconf import OmegaConf
 
 from runge.composing.command import SweepCommand
 from runge.configuration.errors import ConfigurationError, RunError
-from runge.interruption import interruption
 from runge.sweeps import loop
 from runge.sweeps.journal import Batch
 from runge.sweeps.policies.policy import Policy
@@ -25,8 +23,8 @@ class Doubling(Policy):
 
     compares = False
 
-    def __init__(self, until=math.inf):
-        self.until, self.trials, self.concluded, self.state = until, [], 0, ""
+    def __init__(self):
+        self.trials = []
 
     @property
     def values(self):
@@ -35,15 +33,9 @@ class Doubling(Policy):
     def propose(self, journal):
         value = 1.0
         for _ in range(3):
-            trials = yield Batch([[f"x={value}"], [f"x={value + 1}"]], self.until)
+            trials = yield Batch([[f"x={value}"], [f"x={value + 1}"]])
             self.trials += trials
             value = 2 * max((trial.value for trial in trials if not isinstance(trial.value, Exception)), default=0)
-
-    def conclude(self):
-        self.concluded += 1
-
-    def so_far(self):
-        return self.state
 
 
 def launcher(at=None, error=None):
@@ -74,7 +66,6 @@ def test_batches_follow_from_the_results():
     assert policy.values == VALUES
     assert [trial.number for trial in policy.trials] == list(range(6))
     assert launch.batches == BATCHES
-    assert policy.concluded == 1
     assert (FOLDER / "multirun.yaml").exists()
 
 
@@ -92,7 +83,7 @@ def test_an_error_is_raised_after_the_end_of_a_sweep_of_which_nothing_is_left_if
 ):
     """A command that is refused is not followed by the table of other runs."""
     compared = []
-    monkeypatch.setattr("runge.sweeps.loop.compare", lambda *_: compared.append(policy.concluded))
+    monkeypatch.setattr("runge.sweeps.loop.compare", lambda *_: compared.append(1))
     policy = Doubling()
     policy.compares = True
     with pytest.raises(type(error), match=str(error)):
@@ -112,23 +103,3 @@ def test_a_sweep_that_was_killed_continues_with_the_same_trials(at):
     whole = Doubling()
     sweep(whole, None)  # it has ended: nothing is trained
     assert whole.trials == policy.trials
-
-
-def test_an_interrupted_sweep_says_what_it_has():
-    policy = Doubling()
-    policy.state = "one batch has ended"
-    with pytest.raises(SystemExit) as end:
-        sweep(policy, launcher(1, KeyboardInterrupt))
-    how = f"to continue, run the same command with hydra.sweep.dir={FOLDER}"
-    assert end.value.code == f"error: interrupted; one batch has ended; {how}"
-    assert policy.concluded == 1
-    with pytest.raises(KeyboardInterrupt):
-        sweep(Doubling(), launcher(1, KeyboardInterrupt))
-
-
-def test_a_batch_whose_time_is_over_has_failed():
-    """The launcher ends when the time is over, or before it begins; further batches have none either."""
-    policy = Doubling(until=-1.0)
-    sweep(policy, lambda jobs, first: interruption.check())
-    assert list(map(str, policy.values)) == ["the time of the search was over"] * 6
-    assert interruption.deadline == math.inf

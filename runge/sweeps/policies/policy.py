@@ -17,7 +17,6 @@ class Policy(ABC):
 
     Attributes:
         compares: false skips the comparison at the end.
-        displays: it has its own progress display, so the launcher shows none.
         adaptive: its batches follow from the results of those before, so that a sweep that was killed repeats the
             decisions of its journal; otherwise its runs are begun again as far as they have not finished.
 
@@ -27,7 +26,6 @@ class Policy(ABC):
 
     adaptive: ClassVar[bool] = True
     compares: bool
-    displays: ClassVar[bool] = False
 
     def description(self) -> Mapping[str, Any]:
         """Return what must not change while a sweep is resumed, by the keys that messages name; nothing by default."""
@@ -36,10 +34,3 @@ class Policy(ABC):
     @abstractmethod
     def propose(self, journal: Journal) -> Rounds:
         """Yield batches of runs until there are none; the runs of each are sent back."""
-
-    def conclude(self) -> None:  # noqa: B027
-        """Write what the sweep leaves besides its runs, also if it is interrupted; does nothing by default."""
-
-    def so_far(self) -> str:
-        """Return what a sweep that is interrupted has, for its message; by default nothing but its runs."""
-        return ""

@@ -8,9 +8,9 @@ import json
 import pytest
 
 from runge.configuration.objects import CONFIGURATIONS
+from tests.search.test_search import SMALL as SMALL_RACE
+from tests.search.test_search import share_table
 from tests.sweeps.commands import Command, until
-from tests.sweeps.policies.best.test_best import SMALL as SMALL_RACE
-from tests.sweeps.policies.best.test_best import share_table
 from tests.sweeps.test_killed import SMALL, check_files, finish
 from tests.sweeps.test_run import SHORT, figures
 from tests.sweeps.test_search import WHOLE
@@ -31,15 +31,15 @@ def test_each_policy_is_tested():
     assert POLICIES.keys() == {path.stem for path in (CONFIGURATIONS / "search").glob("*.yaml")}
 
 
-def finished(sweep):
-    """Return the times at which the metrics of the finished runs were written, by their paths."""
-    return {path: path.stat().st_mtime_ns for path in sweep.glob("*/metrics.json")}
+def finished(sweep, pattern="*/metrics.json"):
+    """Return the times at which the metrics of the finished runs, or other files, were written, by their paths."""
+    return {path: path.stat().st_mtime_ns for path in sweep.glob(pattern)}
 
 
-def kill(folder, sweep, count, seconds, *arguments):
+def kill(folder, sweep, pattern, count, seconds, *arguments):
     """Start a sweep, and kill all of its processes some seconds after so many of its runs have finished."""
     command = Command(folder, *arguments)
-    until(lambda: not command.process.is_alive() or len(finished(sweep)) >= count)
+    until(lambda: not command.process.is_alive() or len(finished(sweep, pattern)) >= count)
     command.process.join(seconds)
     command.end("KILL", "all")
     command.wait()
@@ -56,7 +56,8 @@ def answer(sweep):
     content.get("search.json", {}).pop("overrides", None)  # which name the directory
     if "leaderboard.json" in content:
         candidates = content["leaderboard.json"]["candidates"]
-        content["leaderboard.json"] = [candidate | {"seconds": 0, "overrides": []} for candidate in candidates]
+        timed = {"seconds": 0, "overrides": [], "curve": ""}
+        content["leaderboard.json"] = [candidate | timed for candidate in candidates]
     return content
 
 
@@ -69,15 +70,15 @@ def test_a_sweep_that_is_killed_continues_to_the_same_answer(policy, shared, in_
     arguments = (*(POLICIES | LONG)[policy], *([share_table(shared)] if policy == "best" else []))
     arguments += (f"hydra.launcher.processes={processes}",)
     finish(tmp_path, *arguments, "hydra.sweep.dir=whole")
-    whole = answer(place)
+    whole, ended = answer(place), "trials/*.pt" if policy == "best" else "*/metrics.json"
     for trial in range(pytestconfig.getoption("kills")):
         chance, sweep = draws(trial), tmp_path / f"sweep{trial}"
-        count, cadence = chance.randrange(len(finished(place))), chance.choice((0, 0.1, 1, 30))
+        count, cadence = chance.randrange(len(finished(place, ended))), chance.choice((0, 0.1, 1, 30))
         killed = (*arguments, f"trainer.checkpoint_seconds={cadence}", f"hydra.sweep.dir={sweep.name}")
-        kill(tmp_path, sweep, count, chance.uniform(0, 1), *killed)
+        kill(tmp_path, sweep, ended, count, chance.uniform(0, 1), *killed)
         for path in sweep.glob("[0-9]*"):
             check_files(path)
-        before = finished(sweep)
+        before = finished(sweep, ended)
         finish(tmp_path, *killed)
         assert answer(sweep) == whole
-        assert before.items() <= finished(sweep).items()  # these runs are not trained again
+        assert before.items() <= finished(sweep, ended).items()  # these runs are not trained again

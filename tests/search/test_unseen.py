@@ -10,7 +10,7 @@ import runge
 from runge.data.memory import file_of
 from runge.function.residuals import UnseenErrors
 from runge.records.leaderboard import Suspect
-from runge.sweeps.policies.best.unseen import column_errors, describe_suspects, find_suspects
+from runge.search.unseen import column_errors, describe_suspects, find_suspects
 
 QUICK = ("optimizer=levenberg_marquardt", "model.depth=1", "model.width=8", "trainer.max_steps=40")
 QUIET = ("trainer.progress_bar=false", "search.compare=false", "hydra.launcher.processes=1")

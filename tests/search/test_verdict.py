@@ -1,8 +1,8 @@
 """The errors that a leaderboard states, and what it says of the rows."""
 
 import re
+from dataclasses import replace
 from types import SimpleNamespace
-from typing import Any
 
 import numpy as np
 import pytest
@@ -12,10 +12,12 @@ from runge.data.channels import Channels
 from runge.data.rows import Rows
 from runge.data.table import Table
 from runge.records.leaderboard import OutputError
-from runge.sweeps.policies.best import verdict
-from runge.sweeps.policies.best.influences import _cautions
-from runge.sweeps.policies.best.search_table import SearchTable
-from runge.sweeps.policies.best.unseen import errors_of
+from runge.search import verdict
+from runge.search.answer import Answer
+from runge.search.influences import _cautions
+from runge.search.judging import SearchTable
+from runge.search.unseen import errors_of
+from tests.search.made_up import result, state, trained
 
 
 def table_of(x, y, dydx=None, outputs=("y",), group=None):
@@ -155,12 +157,10 @@ def test_cautions_on_the_rows():
 
 def test_a_candidate_has_the_errors_of_the_outputs_that_are_judged():
     errors = {"val/nrmse_f": 5.0, "val/nrmse_f/a": 1.0, "val/nrmse_f/b": 9.0, "val/nrmse_df": 3.0}
-    run = SimpleNamespace(best_step=1, number=0)
-    candidate: Any = SimpleNamespace(
-        name="c", overrides=[], member=SimpleNamespace(rows=None), in_order=[run], by_fold=[run], runs=[0], refits=[],
-        calibrating=[], error=1.0, seconds=1.0, root_mean=errors.get,
-    )  # fmt: skip
+    one = result(1.0)
+    one = replace(one, history=one.history | {name: np.array([error]) for name, error in errors.items()})
+    standing = trained(state("c"), "c", one).ranked[0]
     for a, b, expected in ((1.0, 9.0, 5.0), (1.0, None, 1.0), (None, None, 5.0)):
         board = [OutputError("a", a, 1.0, None, None), OutputError("b", b, 1.0, None, None)]
-        entry = verdict._entry(candidate, board)
-        assert (entry.value, entry.derivative) == (expected, 3.0)
+        entry = verdict._entry(standing, board, Answer(standing))
+        assert (entry.value, entry.derivative, entry.runs) == (expected, 3.0, [0])

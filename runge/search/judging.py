@@ -7,12 +7,10 @@ from numpy.typing import NDArray
 
 from runge.data.channels import Channels
 from runge.data.rows import Rows
-from runge.sweeps.policies.best.constants import (
+from runge.search.constants import (
     FEW_ROWS,
     JUDGES,
     JUDGES_OF_FEW_ROWS,
-    LEAST_LABELS,
-    LEAST_ROWS_OF_INPUT,
     MOST_FOLDS,
     MOST_ROWS_OF_FOLD,
     ROWS_OF_FOLD,
@@ -47,12 +45,6 @@ class SearchTable(NamedTuple):
         x, y, dydx = (array[chosen] for array in (rows.x, rows.y, rows.dydx))
         seen = np.setdiff1d(np.arange(len(rows.x)), split.test)
         return cls(rows, split.test, seen, Channels.of(x, y, dydx))
-
-    @property
-    def fewest_rows(self) -> float:
-        """The rows of the first comparison of candidates, if there are more."""
-        inputs, outputs = len(self.rows.inputs), len(self.rows.outputs)
-        return max(LEAST_LABELS / (outputs * (1 + inputs)), LEAST_ROWS_OF_INPUT * inputs)
 
     def count_folds(self) -> int:
         """Return how many folds the rows should have, unless the command has a number.

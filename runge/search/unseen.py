@@ -14,8 +14,8 @@ from runge.labels.contradictions import ColumnNames
 from runge.labels.unseen_rows import LEAST_GROUPS, Integers, bounds_of, count_groups, factors_of
 from runge.records.fits import LEVEL
 from runge.records.leaderboard import ColumnError, OutputError, Suspect
-from runge.sweeps.policies.best.constants import NAMED_LABELS
-from runge.sweeps.policies.best.search_table import SearchTable
+from runge.search.constants import NAMED_LABELS
+from runge.search.judging import SearchTable
 
 __all__ = ["column_errors", "describe_suspects", "errors_of", "find_suspects"]
 

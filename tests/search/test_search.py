@@ -1,30 +1,28 @@
-"""The search of `search=best`: whole ones, and its decisions on made-up results, for which nothing is trained."""
+"""Whole searches of `search=best`, and what is refused."""
 
 import json
 import re
-from itertools import count
 from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 
 import runge
 from runge.comparison.ranking import rank_directories
 from runge.composing.overrides import explain
+from runge.function.loading import load_runs
 from runge.function.outside import OUTSIDE
-from runge.function.residuals import rows_of
+from runge.function.residuals import UnseenErrors, rows_of
 from runge.records.directories import RunDirectory
 from runge.records.leaderboard import read_leaderboard
-from runge.sweeps.journal import Batch, Journal
-from runge.sweeps.policies.best import selection
-from runge.sweeps.policies.best.selection import PlannedRun
-from runge.sweeps.policies.best.successive_halving import Best
+from runge.search.results import Move, read_trials
+from runge.search.search import Search
+from runge.training.member import Member
 from tests.comparison.pages import numbers
-from tests.conftest import command, interrupted_at
+from tests.conftest import command, compose, interrupted_at
 from tests.refusals import check_refusal, refuses
 from tests.sweeps.commands import TINY_SEARCH
-from tests.sweeps.policies.made_up import Launcher, policy, run, trained_run
+from tests.sweeps.policies.made_up import read_command
 
 RACE = ("-m", *TINY_SEARCH, "hydra.sweep.dir=race")
 SHORT = (*RACE, "data.file=t.csv", "search.compare=false")
@@ -66,25 +64,23 @@ def board(sweep="race"):
 
 def names(candidates):
     """The names of some candidates, apart from their seeds."""
-    return {candidate["name"].partition("; seed=")[0] for candidate in candidates}
+    return {candidate["name"].partition(", seed ")[0] for candidate in candidates}
+
+
+def trials(sweep="race"):
+    """How the trials of a search were planned, and their results."""
+    return [(move, result) for move, result, _ in read_trials(Path(sweep)).values()]
+
+
+def made(*arguments):
+    """Return a search that has not begun."""
+    return Search(read_command(*arguments))
 
 
 def read_board(sweep="race"):
     found = read_leaderboard([sweep])
     assert found is not None
     return found
-
-
-def check_same(ours, theirs):
-    answer = json.loads((ours / "answer.json").read_text())
-    assert answer == json.loads((theirs / "answer.json").read_text())
-    assert board(ours) == board(theirs)
-    for name in answer["runs"]:
-        pair = [torch.load(RunDirectory(sweep / name).best, weights_only=True) for sweep in (ours, theirs)]
-        for name, weights in pair[0]["state_dict"].items():
-            assert torch.equal(weights, pair[1]["state_dict"][name])
-    x = rows()[:, :2]
-    assert np.array_equal(runge.load(ours)(x), runge.load(theirs)(x))
 
 
 def only_sweep(folder):
@@ -148,10 +144,10 @@ def test_the_answer_is_one_function_of_the_best(shared, trained):
     assert found.local
     assert found.counts == (30, 30, 30)
     assert found == runge.load(race).calibration
-    folds = [run.settings for run in runge.compare(race).runs if run.settings["data.fold"] is not None]
-    # Two seeds leave out each of five folds, and four of these runs have judged the candidate.
-    assert sum(settings["trainer.stop_at"] is not None for settings in folds) == 2 * 5 - 4
-    assert [len(entry["calibrating"]) for entry in one] == [5, *[0] * (len(one) - 1)]
+    # Two seeds leave out each of five folds, and four of these networks have judged the candidate.
+    assert sum(move.of_answer and move.fold is not None for move, _ in trials(race)) == 2 * 5 - 4
+    assert [len(entry["runs"]) for entry in one] == [5, *[0] * (len(one) - 1)]
+    assert sorted(map(str, one[0]["runs"] + one[0]["refits"])) == sorted(path.name for path in race.glob("[0-9]*"))
     assert rank_directories([race]).groups[0].name in [entry["name"] for entry in one]
     assert "leads" not in runge.compare(race).lead or "interval" not in runge.compare(race).lead
     check_profiles(answer, read_board(race))
@@ -159,18 +155,55 @@ def test_the_answer_is_one_function_of_the_best(shared, trained):
     assert "2 candidates on 24 rows" in printed
 
 
+def test_the_networks_of_the_answer_are_runs_with_their_curves(shared, trained):
+    """All figures that a run has follow from the weights of the trial, and loggers have a row for each block."""
+    race = trained(*RACE, share_table(shared), "data.folds=5")[0] / "race"
+    best, judging = board(race)[0]["name"], []
+    for number, entry in enumerate(board(race)[0]["runs"]):
+        run = RunDirectory(race / str(entry))
+        result = next(result for move, result in trials(race) if (move.candidate, move.fold) == (best, number))
+        history, metrics = runge.history(run.path), run.read_metrics()
+        assert history["step"].tolist() == result.history["step"].tolist()
+        assert metrics["best_step"] == result.best_step
+        for name in ("val/nrmse_f", "val/nrmse_df", "val/loss"):
+            assert metrics[name] == pytest.approx(result.metric(name), rel=1e-6)
+        assert run.read_state().status == "finished"
+        settings, overrides, _ = run.read_configuration()
+        composed = compose(*overrides, "data.file=" + settings["data"]["file"])
+        assert {**composed, "trainer": settings["trainer"]} == {**settings, "trainer": settings["trainer"]}
+        assert any(run.tensorboard.rglob("events*"))
+        rows = rows_of(run)[0]
+        errors = runge.load(run.path)(rows.x[result.left_out]) - rows.y[result.left_out, 0]
+        assert errors == pytest.approx(result.residuals[:, 0], abs=1e-6)
+        judging.append(result)
+    networks = load_runs([RunDirectory(race / str(number)) for number in range(len(judging))])
+    unseen = [(result.left_out, result.validated, result.residuals) for result in judging]
+    known = UnseenErrors.of_errors(rows, networks.runs, unseen).mean(range(len(judging)), True)
+    evaluated = UnseenErrors.of(networks.jet, networks.runs, everywhere=False).mean(range(len(judging)), True)
+    np.testing.assert_allclose(known, evaluated, rtol=0, atol=1e-6)
+
+
 @pytest.mark.nightly
-def test_ctrl_c_leaves_the_best_so_far(shared, trained, tmp_path, monkeypatch):
+def test_ctrl_c_leaves_the_best_so_far_and_the_trials_that_have_ended(shared, monkeypatch):
     search = *SMALL, share_table(shared)
     with monkeypatch.context() as patch:
-        patch.setattr("runge.optimizers.optimizer.Problem", interrupted_at(50))  # in the batch of the answer
+        patch.setattr("runge.optimizers.optimizer.Problem", interrupted_at(50))
         status, message = command(*search)
     assert status == 1
     how = "to continue, run the same command with hydra.sweep.dir=race"
     assert re.fullmatch(f"error: interrupted; the best answer so far, (one|two), is in race; {how}", message)
-    assert runge.load("race").members > 1
+    assert runge.load("race").members >= 1
+    before = {path: path.stat().st_mtime_ns for path in Path("race/trials").iterdir()}
+    assert before
     assert command(*search) == (0, "")
-    check_same(tmp_path / "race", trained(*search)[0] / "race")
+    assert {path: path.stat().st_mtime_ns for path in before} == before
+    assert len(trials()) > len(before)
+
+
+def test_ctrl_c_before_a_trial_has_ended(monkeypatch):
+    monkeypatch.setattr("runge.optimizers.optimizer.Problem", interrupted_at(5))
+    how = "to continue, run the same command with hydra.sweep.dir=race"
+    assert command(*SHORT) == (1, f"error: interrupted; no candidate has ended in race; {how}")
 
 
 def test_a_time_that_is_too_short_gives_the_fastest_candidate(capsys):
@@ -191,33 +224,18 @@ def halving(count):
 
 @pytest.mark.nightly
 def test_candidates_begin_with_few_rows_and_the_best_continue_with_more():
-    """All are judged on the same rows, and a repeated command takes the same decisions."""
+    """All are judged on the same rows."""
     save(rows(900))
-    search = *halving(3), "trainer.max_steps=20"
-    assert command(*search) == (0, "")
-    journal, candidates = Path("race/journal.json").read_text(), board()
-    first, second = (
-        [dict(override.split("=", 1) for override in job) for job in batch["jobs"]]
-        for batch in json.loads(journal)["batches"][:2]
-    )
-    assert {job["data.fold"] for job in first + second} == {"0"}
-    assert [len(first), {job.get("data.split.train") for job in first}] == [3, {"0.2"}]
-    assert {job.get("data.split.train") for job in second} == {None}
-    assert all("trainer.start" in job for job in second)
-    splits = [rows_of(RunDirectory(Path("race", str(number))))[1] for number in range(len(first + second))]
-    assert [[len(part) for part in splits[number][:2]] for number in (0, 3)] == [[180, 180], [720, 180]]
-    assert len({tuple(sorted(split.val)) for split in splits}) == 1
+    assert command(*halving(3), "trainer.max_steps=20") == (0, "")
+    first, second = ([(x, result) for x, result in trials() if x.rung == rung] for rung in (0, 1))
+    assert {x.fold for x, _ in first + second} == {0}
+    assert [len(first), {x.share is None for x, _ in first}, {x.share for x, _ in second}] == [3, {False}, {None}]
+    assert all(x.start is not None for x, _ in second)
+    assert {result.rows for _, result in first} == {333}  # 1000 labels
+    assert {result.rows for _, result in second} == {720}
+    judged = {tuple(result.left_out[result.validated]) for _, result in first + second}
+    assert [len(one) for one in judged] == [180]
     assert runge.load("race").interval(rows()[:, :2])[0].shape == (30,)
-    Path("race/answer.json").unlink()
-    assert command(*search) == (0, "")
-    assert Path("race/journal.json").read_text() == journal
-    assert board() == candidates
-    assert runge.load("race").members >= 1
-
-
-def test_of_many_rows_the_first_comparison_has_a_hundredth():
-    save(rows(42_000).round(3))
-    assert [share for _, share, _ in policy(*halving(7))._rungs()] == [0.008, 0.08, None]
 
 
 def tables():
@@ -255,9 +273,9 @@ def test_any_table_has_an_answer(name):
     x, said = table[:, : len(u.inputs)], " ".join(found.sentences)
     assert np.isfinite(u(x[:, 0] if len(u.inputs) == 1 else x)).all()
     assert 0 < one["error"] < 1.5
-    assert (one["derivative"] is None) == (name in ("a plane", "derivatives that contradict the values"))
+    assert (one["derivative"] is None) == (name == "a plane")
     assert (one["value"] is None) == (name == "gradients and one value")
-    assert names(board()) == {"one", "two"}
+    assert names(board()) == {"one", "two", *(["alone"] if name == "derivatives that contradict the values" else [])}
     if sets:
         assert "On the 6 test rows, which no network has seen" in said
         assert "trained on the 24 rows that are not for the test" in said
@@ -268,31 +286,24 @@ def test_any_table_has_an_answer(name):
         assert "90 % of the derivatives were within" in said
         assert "values" not in said
     elif ALONE in overrides:
-        assert re.match("The derivatives of y .* These derivatives are left out", found.sentences[-1])
-        why = "no derivatives are known, so it would equal the candidate with derivatives"
-        assert found.left_out == [f"alone: {why}"]
+        assert re.match("dy_da does not follow .* These derivatives are left out", found.sentences[-1])
+        assert found.left_out == []  # another derivative is known
 
 
-@pytest.mark.nightly
 def test_derivatives_that_contradict_the_values_are_kept_if_the_command_names_them():
-    """The search looks for them, and not each run again, which would take longer than it with many inputs."""
     table, kept = rows(60), "data.derivatives={y:{a:dy_da,b:dy_db}}"
     table[:, 3] = np.random.default_rng(1).normal(size=60)
     save(table)
-    best = policy(*SHORT, kept)
-    assert best._wrong.startswith("The derivative")
+    best = made(*SHORT, kept)
+    assert best._wrong.startswith("dy_da does not follow the values")
     assert "left out" not in best._wrong
-    assert best.selection.table.channels.slope.any()
-    assert command(*SHORT, *FEW, kept) == (0, "")
-    logs = [path.read_text() for path in Path("race").glob("*/train.log")]
-    assert len(logs) > 1
-    assert not any(best._wrong[:40] in log for log in logs)
+    assert best.table.channels.slope.any()
 
 
 def test_without_derivatives_a_network_is_trained_once():
     save(rows()[:, :3], "a,b,y")
-    best = policy(*SHORT, ALONE, *NAMED)
-    assert list(best.selection.candidates) == ["one", "two"]
+    best = made(*SHORT, ALONE, *NAMED)
+    assert list(best.state.listed) == ["one", "two"]
     assert best._left_out == ["alone: no derivatives are known, so it would equal the candidate with derivatives"]
 
 
@@ -309,111 +320,29 @@ def test_the_winner_of_a_formula_gets_more_points():
     dropped = "data", "~search", "+search", "trainer.max_steps", "search.timeout"
     arguments = [*(x for x in RACE if not x.startswith(dropped)), "search.timeout=10"]
     assert command(*arguments, "~search.formulas", f"+search.formulas={{one: [{own}]}}") == (0, "")
-    batches = json.loads(Path("race/journal.json").read_text())["batches"]
-    jobs = [dict(override.split("=", 1) for override in job) for batch in batches for job in batch["jobs"]]
-    points = [job["data.n_train"] for job in jobs]
-    assert points[0] == "20"
-    assert "trainer.start" in jobs[points.index("40")]
-
-
-@pytest.fixture
-def made_up(monkeypatch):
-    """Let runs have made-up files, of candidate `one` with errors of 1 or of its seeds, else with 2, and no answer."""
-    launcher = Launcher()
-    launcher.errors = {}
-
-    def read_run(directory, number, share, start, *, completes):
-        overrides = [job for batch in launcher.batches for job in batch][number]
-        error = launcher.errors.get(overrides.get("seed"), 1.0) if overrides["optimizer.lr"] == "0.01" else 2.0
-        metrics = {"val/nrmse_f": error}
-        return trained_run(directory.path, number, metrics=metrics, share=share, cut=not completes)
-
-    monkeypatch.setattr(selection, "read_run", read_run)
-    monkeypatch.setattr("runge.sweeps.policies.best.successive_halving.answer", lambda *_: iter(()))
-    monkeypatch.setattr(Best, "conclude", lambda _: None)
-    return launcher
-
-
-def test_of_seven_candidates_three_continue_with_more_rows_and_two_of_them_with_all(made_up):
-    save(rows(3400))
-    promotions = run(made_up, *halving(7)).promotions
-    rungs = made_up.batches[:3]
-    assert list(map(len, rungs)) == [7, 3, 2]
-    assert [{job.get("data.split.train") for job in rung} for rung in rungs] == [{"0.05"}, {"0.2"}, {None}]
-    assert "5 have larger errors" in promotions[2]
-
-
-def test_ctrl_c_while_runs_are_read_leaves_the_answer_of_the_candidates(made_up, monkeypatch):
-    calls, read_run = count(1), selection.read_run
-
-    def interrupted(*arguments, completes):
-        if next(calls) == 8:  # both candidates have three folds then
-            raise KeyboardInterrupt
-        return read_run(*arguments, completes=completes)
-
-    monkeypatch.setattr(selection, "read_run", interrupted)
-    boards = []
-    monkeypatch.setattr(Best, "conclude", lambda best: boards.append(best.selection.ranked()))
-    short = [x for x in SHORT if not x.startswith("trainer.max_steps")]  # so that they continue
-    with pytest.raises(SystemExit, match="interrupted; the best answer so far, one, is in race"):
-        run(made_up, *short)
-    assert [(one.name, len(one.by_fold)) for one in boards[0]] == [("one", 3), ("two", 3)]
-    assert json.loads(Path("race/answer.json").read_text())["runs"] == ["0", "1", "2"]
-
-
-def test_ctrl_c_before_a_candidate_has_ended(made_up):
-    def interrupted(*_):
-        raise KeyboardInterrupt
-
-    made_up.result = interrupted
-    with pytest.raises(SystemExit, match="interrupted; no candidate has ended in race; to continue, run the same"):
-        run(made_up, *SHORT)
-
-
-def test_runs_have_a_time_after_which_they_end_with_what_they_have(made_up):
-    run(made_up, *SHORT)
-    first = made_up.batches[0]
-    assert len(first) == 6
-    assert 0 < sum(float(job["trainer.max_seconds"]) for job in first) < 1e5
-
-
-@pytest.mark.parametrize(
-    ("errors", "seeds"),
-    [
-        ({}, ["2"]),  # the first two are equal
-        ({"2": 0.1}, ["2", "4", "6", "8", "10", "12", "14", "16"]),  # none is found twice
-        ({"2": 0.4, "4": 0.1, "8": 0.19}, ["2", "4", "6", "8"]),
-    ],
-)
-def test_the_best_begins_again_with_further_seeds_until_two_find_the_same_minimum(errors, seeds, made_up):
-    made_up.errors = errors
-    best = run(made_up, *SHORT, "data.folds=2")
-    further = [job["seed"] for batch in made_up.batches for job in batch if "seed" in job]
-    assert list(dict.fromkeys(further)) == seeds
-    assert all(job["trainer.max_steps"] == "40" for batch in made_up.batches for job in batch)
-    found = best.selection.ranked()[0]
-    least = min(errors, key=lambda seed: errors[seed], default=None)
-    assert (found.name, found.error) == (f"one; seed={least}", errors[least]) if least else ("one", 1.0)
+    first, *others = trials()
+    more = next(move for move, _ in others if move.changes.get("data.n_train") == 40)
+    assert first[1].rows == 20
+    assert more.start is not None
 
 
 def test_no_network_of_the_answer_is_trained_on_test_rows():
     """Whatever its seed is."""
-    best = policy(*SHORT, "data.split.test=0.2", "search.seeds=3")
-    one = best.selection.candidates["one"]
+    best = made(*SHORT, "data.split.test=0.2", "search.seeds=3")
     pairs = [(fold, seed) for fold in (None, 0, 1, 2) for seed in range(3)]
-    jobs = [best.selection._job(PlannedRun(one, fold, 10.0, seed=seed)) for fold, seed in pairs]
-    members = [best.selection.factory.member(job) for job in jobs]
-    tests = [member.rows.split(member.data_seed.generator("data")).test for member in members]
-    assert {tuple(sorted(test)) for test in tests} == {tuple(sorted(best.selection.table.test))}
+    each = [best.state.trial(Move("one", {}, fold, 10.0, seed=seed)).settings for fold, seed in pairs]
+    tests = [member.rows.split(member.data_seed.generator("data")).test for member in map(Member, each)]
+    assert {tuple(sorted(test)) for test in tests} == {tuple(sorted(best.table.test))}
     assert len(tests[0]) == 6
-    assert {member.settings.seed.seed for member in members} == {0, 1, 2}
+    assert {settings.seed.seed for settings in each} == {0, 1, 2}
 
 
-def test_a_search_is_not_continued_on_other_rows(tmp_path):
-    Journal(tmp_path, policy(*SHORT).description(), True, 0.0).replay(Batch([["seed=0"]]))
+def test_a_search_is_not_continued_on_other_rows():
+    Path("race").mkdir()
+    made(*SHORT)._resume()
     save(rows()[::-1])
     with refuses("data.file", "got", "must be as when the search in", '"rows '):
-        Journal(tmp_path, policy(*SHORT).description(), True, 0.0)
+        made(*SHORT)._resume()
 
 
 # An override: the key, what was given, and what is allowed.
@@ -429,6 +358,7 @@ MISTAKES = {
     "optimizer=sgd": ("optimizer", "got sgd", "must be that of a candidate", "adamw"),
     "data.fold=1": ("data.fold", "got 1", "must be null with search=best"),
     "data.folds=null": ("data.folds", "got null", "must be at least 2 with search=best"),
+    "hydra.launcher.cluster=slurm": ("hydra.launcher.cluster", "got slurm", "must be local with search=best"),
     "data.folds=1": ("data.folds", "got 1", "greater than or equal to 2"),
     "+search.tables={}": ("search.tables, search.formulas", "got none", "must have a candidate"),
 }
@@ -441,7 +371,7 @@ def test_mistakes_are_refused_before_any_work(override, tmp_path):
     before = sorted(tmp_path.iterdir())
     key = override.partition("=")[0]
     with pytest.raises(Exception) as error:  # noqa: PT011, which of several classes is no matter to a user
-        policy(*(x for x in SHORT if x.partition("=")[0] != key), override)
+        made(*(x for x in SHORT if x.partition("=")[0] != key), override)
     check_refusal(str(explain(error.value)), *MISTAKES[override])
     assert sorted(tmp_path.iterdir()) == before
 

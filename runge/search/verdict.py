@@ -9,14 +9,13 @@ import numpy as np
 from runge.configuration.validation import Floats
 from runge.data.column_roles import listed, partial_name
 from runge.data.rows import Rows
-from runge.function.ensemble import read_answer
 from runge.labels.unseen_rows import LEAST_GROUPS, count_groups, rank, sizes_of
 from runge.metrics import ERRORS
 from runge.records.files import public
 from runge.records.fits import LEVEL
-from runge.records.leaderboard import AnswerProfile, Leaderboard, LeaderboardEntry, OutputError
-from runge.sweeps.policies.best.candidates import Candidate
-from runge.sweeps.policies.best.constants import (
+from runge.records.leaderboard import AnswerProfile, Leaderboard, LeaderboardEntry, OutputError, packed
+from runge.search.answer import Answer
+from runge.search.constants import (
     BAD_ERROR,
     DECADES,
     NARROW_FACTOR,
@@ -26,10 +25,10 @@ from runge.sweeps.policies.best.constants import (
     SURPRISE_PROBABILITY,
     WIDE_FACTOR,
 )
-from runge.sweeps.policies.best.influences import sensitivity_of
-from runge.sweeps.policies.best.search_table import SearchTable
-from runge.sweeps.policies.best.selection import Selection
-from runge.sweeps.policies.best.unseen import column_errors, describe_suspects, errors_of, find_suspects
+from runge.search.influences import sensitivity_of
+from runge.search.judging import SearchTable
+from runge.search.state import Standing, State
+from runge.search.unseen import column_errors, describe_suspects, errors_of, find_suspects
 
 if TYPE_CHECKING:
     from runge.function.function import Function
@@ -39,41 +38,38 @@ __all__ = ["leaderboard"]
 _KINDS = "value", "derivative"
 
 
-def leaderboard(selection: Selection, left_out: Sequence[str], promotions: Sequence[str], wrong: str) -> Leaderboard:
-    """Return the leaderboard of a search.
+def leaderboard(
+    state: State, table: SearchTable | None, answer: Answer, search: Path, left_out: Sequence[str], wrong: str
+) -> Leaderboard:
+    """Return the leaderboard of a search, without its moves.
 
     Args:
-        selection: its candidates, of which some have been trained.
+        state: its candidates, of which some have been trained.
+        table: the table; None: a formula.
+        answer: its answer.
+        search: its directory, in which the answer is written.
         left_out: the candidates that the command's overrides do not allow, and why.
-        promotions: which candidates were trained further, and why.
         wrong: which columns of derivatives contradict the values; empty: none.
     """
-    ranked, table = selection.ranked(), selection.table
-    best = ranked[0]
-    late = [x for x in selection.candidates.values() if not x.by_fold]
+    best, ranked = answer.winner, [answer.winner, *state.ranked[1:]]
+    late = [x for x in state.standings.values() if not x.by_fold]
     left_out = [*left_out, *(f"{x.name}: {x.failure or 'its time was over before it began'}" for x in late)]
     if table is None:
-        errors = [("values", best.root_mean(ERRORS[0])), ("derivatives", best.root_mean(ERRORS[1]))]
+        errors = [("values", best.metric(ERRORS[0])), ("derivatives", best.metric(ERRORS[1]))]
         both = " and ".join(f"{error:.1e} for the {what}" for what, error in errors if error is not None)
         error = f"Its error on the validation points, over the standard deviation, is {both}."
-        entries = [_entry(candidate, []) for candidate in ranked]
-        sentences = [_describe_answer(selection.directory, entries[0], 0, 0, 0), error]
-        return Leaderboard(entries, sentences, left_out, promotions=list(promotions))
+        entries = [_entry(standing, [], answer) for standing in ranked]
+        return Leaderboard(entries, [_describe_answer(answer, best.name, 0, 0, 0), error], left_out)
 
-    from runge.function.loading import load, load_runs  # late, as torch is
-    from runge.function.residuals import UnseenErrors
+    from runge.function.loading import load  # late, as torch is
 
-    function, residuals = load(selection.directory), selection.residuals
-    if residuals is None:  # the search has ended before its answer
-        networks = load_runs([run.directory for run in best.in_order])
-        residuals = UnseenErrors.of(networks.jet, networks.runs, everywhere=False).mean(range(len(best.in_order)), True)
-    questioned = residuals if selection.questioned is None else selection.questioned
+    function, (residuals, questioned) = load(search), answer.errors_of(table.rows)
     suspects, every = find_suspects(questioned, table.rows), errors_of(residuals, table.rows.groups, table)
     errors, decades = _of_decades(every, table.rows)
-    entries = [_entry(candidate, errors) for candidate in ranked]
+    entries, folds = [_entry(standing, errors, answer) for standing in ranked], state.conditions.folds
     sentences = [
-        _describe_answer(selection.directory, entries[0], len(table.seen), len(table.test), selection.folds),
-        _describe_errors(errors, residuals, table.rows, len(best.by_fold), selection.folds),
+        _describe_answer(answer, best.name, len(table.seen), len(table.test), folds),
+        _describe_errors(errors, residuals, table.rows, len(best.by_fold), folds),
         _describe_bounds(errors),
         *_describe_test(function, table, residuals),
     ]
@@ -86,9 +82,8 @@ def leaderboard(selection: Selection, left_out: Sequence[str], promotions: Seque
         left_out,
         sensitivity=sensitivity_of(function, table.rows) if len(function.inputs) > 1 else None,
         profiles=_profiles(function, table),
-        level=None if function.calibration is None else LEVEL,
+        level=LEVEL,
         suspects=suspects,
-        promotions=list(promotions),
         errors=errors,
         columns=column_errors(residuals, table.rows) if errors is every else [],
     )
@@ -112,29 +107,28 @@ def _describe_decades(rows: Rows) -> str:
     return f"{listed(wide)}: {how}." if wide else ""
 
 
-def _entry(candidate: Candidate, errors: Sequence[OutputError]) -> LeaderboardEntry:
-    """Return a candidate with its errors, of the outputs that are judged, or of all if none is."""
+def _entry(standing: Standing, errors: Sequence[OutputError], answer: Answer) -> LeaderboardEntry:
+    """Return a candidate with its errors, of the outputs that are judged, or of all if none is, and its curve."""
     judged = [[row.output for row in errors if getattr(row, kind) is not None] for kind in _KINDS]
     value, derivative = (
-        _mean([candidate.root_mean(f"{name}/{output}") for output in outputs])
+        _mean([standing.metric(f"{name}/{output}") for output in outputs])
         if 0 < len(outputs) < len(errors)
-        else candidate.root_mean(name)
+        else standing.metric(name)
         for name, outputs in zip(ERRORS, judged, strict=True)
     )
-    runs = [run.number for run in candidate.in_order]
+    is_answer, (first, *_) = standing is answer.winner, standing.results
     return LeaderboardEntry(
-        name=candidate.name,
-        overrides=public(candidate.overrides),
-        runs=runs,
-        refits=list(candidate.refits),
-        folds=len(candidate.by_fold),
+        name=standing.name,
+        overrides=public(standing.candidate.overrides),
+        runs=list(range(len(answer.judging))) if is_answer else [],
+        refits=[len(answer.judging) + place for place in range(len(answer.refits))] if is_answer else [],
+        folds=len(standing.by_fold),
         value=value,
         derivative=derivative,
-        error=candidate.error,
-        seconds=candidate.seconds,
-        steps=max(run.best_step for run in candidate.in_order),
-        calibrating=list(candidate.calibrating),
-        earlier=[number for number in candidate.runs if number not in runs],
+        error=standing.error,
+        seconds=standing.seconds,
+        steps=max(result.best_step for result in standing.results),
+        curve=packed([first.history[name] for name in ("seconds", "step", *ERRORS)]),
     )
 
 
@@ -144,25 +138,25 @@ def _mean(numbers: Sequence[float | None]) -> float | None:
     return sum(measured) / len(measured) if measured else None
 
 
-def _describe_answer(sweep: Path, best: LeaderboardEntry, seen: int, test: int, folds: int) -> str:
-    """Return a sentence on the networks of the answer in a sweep's directory.
+def _describe_answer(answer: Answer, name: str, seen: int, test: int, folds: int) -> str:
+    """Return a sentence on the networks of the answer.
 
     Args:
-        sweep: the directory.
-        best: the best candidate.
+        answer: the answer.
+        name: the name of the best candidate.
         seen: the number of rows for training and validation; 0: a formula.
         test: the number of test rows.
         folds: the number of folds.
     """
-    runs = {run.path.name for run in read_answer(sweep) or ()}
-    mean = f"the mean of {len(runs)} networks" if len(runs) > 1 else "one network"
-    answer = f"The answer is {mean} ({best.name})"
+    count = len(answer.refits or answer.judging)
+    mean = f"the mean of {count} networks" if count > 1 else "one network"
+    sentence = f"The answer is {mean} ({name})"
     if not seen:
-        return f"{answer}."
+        return f"{sentence}."
     rows = f"the {seen} rows that are not for the test" if test else f"all {seen} rows"
-    if runs <= {*map(str, best.refits)}:
-        return f"{answer}, trained on {rows}."
-    return f"{answer}, {'each ' if len(runs) > 1 else ''}trained on {rows} except one of {folds} folds."
+    if answer.refits:
+        return f"{sentence}, trained on {rows}."
+    return f"{sentence}, {'each ' if count > 1 else ''}trained on {rows} except one of {folds} folds."
 
 
 def _describe_errors(errors: Sequence[OutputError], residuals: Floats, rows: Rows, count: int, folds: int) -> str:

@@ -11,7 +11,7 @@ from runge.data.column_roles import listed
 from runge.data.rows import Rows
 from runge.function.sensitivity import measure, measure_function, total_indices, unevenness
 from runge.records.leaderboard import Influence, Sensitivity
-from runge.sweeps.policies.best.constants import (
+from runge.search.constants import (
     CORRELATED,
     CORRELATED_BY_CHANCE,
     SENSITIVITY_ACTIVATIONS,
@@ -29,9 +29,9 @@ def sensitivity_of(function: "Function", rows: Rows) -> Sensitivity:
     """Return the sensitivity of a function to its inputs in the box of some rows, and that of their labels."""
     box = np.stack([rows.x.min(axis=0), rows.x.max(axis=0)], axis=1)
     # The activations take most of the time: at n (D + 2) points, and with D tangents at n.
-    neurons = sum(bias.numel() for network in function.networks for _, bias in network.layers())
+    neurons = sum(network.members * sum(n for _, n in network.shapes) for network in function.networks)
     # SciPy has the numbers of all points at once, D^2 for each of n.
-    most = max(neurons * (2 * len(box) + 3), len(box) ** 2)
+    most = max(1, neurons * (2 * len(box) + 3), len(box) ** 2)
     n = 2 ** min(max(int(math.log2(SENSITIVITY_ACTIVATIONS / most)), 4), 12)
     fit, labels = measure_function(function, box, n), measure(rows.y, rows.dydx, box)
     indices = total_indices(function, box, n), fit.bound, fit.nu, fit.mean, fit.rising

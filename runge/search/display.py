@@ -12,7 +12,7 @@ from rich.text import Text
 from runge.machine import can_show_progress
 from runge.metrics import ERRORS
 from runge.records.files import printable
-from runge.sweeps.policies.best.candidates import Candidate
+from runge.search.state import Standing
 
 __all__ = ["Display"]
 
@@ -31,7 +31,7 @@ class Display:
         live: a context within which it is shown; None: only lines are logged.
     """
 
-    def __init__(self, ranked: Callable[[], Sequence[Candidate]], seconds: float, shown: bool) -> None:
+    def __init__(self, ranked: Callable[[], Sequence[Standing]], seconds: float, shown: bool) -> None:
         console, self._ranked = Console(stderr=True), ranked
         self._round = ""
         self._began, self._seconds = time.monotonic(), seconds
@@ -53,6 +53,6 @@ class Display:
         for name in ("value", "df/dx"):
             table.add_column(name, justify="right")
         for candidate in self._ranked()[:5]:
-            errors = [candidate.root_mean(name) for name in ERRORS]
+            errors = [candidate.metric(name) for name in ERRORS]
             table.add_row(Text(printable(candidate.name)), *("-" if x is None else f"{x:.1e}" for x in errors))
         return Group(Text(f"{left:.0f} s left: {printable(self._round)}"), *([table] if table.rows else []))

@@ -1,0 +1,244 @@
+"""The candidates of a search, each the settings of a run; and what the command's overrides make of the listed ones."""
+
+from collections.abc import Mapping, Sequence
+from collections.abc import Set as AbstractSet
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+
+from runge.composing.command import SweepCommand
+from runge.configuration.command_line import key_of, overrides_of
+from runge.configuration.errors import ConfigurationError
+from runge.data.channels import Channels
+from runge.data.rows import Rows
+from runge.data.table import Table
+from runge.labels.wrong_columns import describe_wrong_columns, without_wrong_columns
+from runge.training.member import Member
+from runge.training.settings import Settings
+
+__all__ = ["Candidate", "CandidateFactory", "overrides_of_run", "settings_of_run", "without_equal"]
+
+_METHODS = {
+    "LevenbergMarquardt": "Levenberg-Marquardt",
+    "LeastSquares": "fixed neurons",
+    "RandomFeatures": "fixed neurons, learnt scales",
+    "AdamW": "Adam",
+}
+"""The names of methods, by the classes of their optimisers; another one has the name of its class."""
+
+
+@dataclass(frozen=True, eq=False)
+class Candidate:
+    """A method with its settings.
+
+    Attributes:
+        listed: the name of the candidate of the configuration that it is, or of which it is a variation.
+        settings: the settings of its run; on a table, on all rows except those of fold 0.
+        overrides: the overrides of the command that cross-validates it.
+        completes: whether a run that has taken all of its steps needs no others.
+        changes: the keys in which it differs from the listed one, with their values.
+    """
+
+    listed: str
+    settings: Settings = field(repr=False)
+    overrides: Sequence[str] = ()
+    completes: bool = False
+    changes: Mapping[str, int] = field(default_factory=dict)
+
+    @property
+    def name(self) -> str:
+        """Its name. A variation has it from what it is, such as `Levenberg-Marquardt, silu, 5 x 64, seed 3`."""
+        return f"{self.kind}, seed {self.changes['seed']}" if "seed" in self.changes else self.kind
+
+    @property
+    def kind(self) -> str:
+        """The name of the candidate that it is, apart from its seed."""
+        if self.changes.keys() <= {"seed"}:
+            return self.listed
+        settings, model = self.settings, self.settings.model
+        method = settings.configuration["optimizer"]["_target_"].rpartition(".")[2]
+        parts = [_METHODS.get(method, method), model.activation, f"{model.depth} x {model.width}"]
+        parts += [] if settings.loss.lambda_d else ["values alone"]
+        return ", ".join([*parts, *[f"{self.changes.get('data.n_train')} points"] * ("data.n_train" in self.changes)])
+
+    @property
+    def has_fixed_neurons(self) -> bool:
+        """True if only the last layer is fitted: each step is a fit of its own, which cannot continue another one."""
+        return self.settings.optimizer.last_layer_alone
+
+    @property
+    def by_gradient(self) -> bool:
+        """True if its steps follow the gradient, with a rate that falls until the last one."""
+        return self.settings.optimizer.by_gradient
+
+    def having(self, changes: Mapping[str, int]) -> "Candidate":
+        """Return the candidate with other values of some keys, under its name.
+
+        Raises:
+            ValueError: a value is not allowed.
+        """
+        settings = self.settings
+        for key, value in changes.items():
+            section, _, name = key.partition(".")
+            settings = replace(settings, **{section: replace(getattr(settings, section), **{name or section: value})})
+        overrides = [*(x for x in self.overrides if key_of(x) not in changes), *overrides_of(changes)]
+        return replace(self, settings=settings, overrides=overrides)
+
+    def varied(self, changes: Mapping[str, int]) -> "Candidate":
+        """Return a variation, whose name says what it is; for the exceptions see `having`."""
+        return replace(self.having(changes), changes={**self.changes, **changes})
+
+    def larger(self, fixed: AbstractSet[str]) -> "list[Candidate]":
+        """Return it with twice the width and with a further layer; or, of a formula, with more points.
+
+        Args:
+            fixed: the keys that the command has set.
+
+        Returns:
+            Those that are allowed.
+        """
+        model, data = self.settings.model, self.settings.configuration["data"]
+        wider, deeper = {"model.width": 2 * model.width}, {"model.depth": model.depth + 1}
+        changes = [wider] if self.has_fixed_neurons else [wider, deeper]
+        if "n_train" in data:
+            points = {"data.n_train": 2 * data["n_train"]}
+            changes = [points | wider if self.has_fixed_neurons else points]
+        candidates = list[Candidate]()
+        for change in changes:
+            if not change.keys() & fixed:
+                with suppress(ValueError):  # a larger network is not allowed
+                    candidates.append(self.varied(change))
+        return candidates
+
+
+def settings_of_run(settings: Settings, seconds: float, steps: int) -> Settings:
+    """Return the settings of the run that a trial becomes, which has the time and the steps of all of its trainings."""
+    trainer = settings.trainer
+    most = steps if settings.optimizer.by_gradient else max(steps, trainer.max_steps)
+    return replace(settings, trainer=replace(trainer, max_steps=most, max_seconds=max(seconds, 1e-3)))
+
+
+def overrides_of_run(overrides: Sequence[str], settings: Settings) -> list[str]:
+    """Return the overrides of such a run, given those of the command that cross-validates its candidate."""
+    data, trainer = settings.data, settings.trainer
+    values: dict[str, object] = {"seed": settings.seed.seed, "trainer.max_steps": trainer.max_steps}
+    values |= {} if trainer.stop_at is None else {"trainer.stop_at": trainer.stop_at}
+    values["trainer.max_seconds"] = f"{trainer.max_seconds:.3g}"
+    if isinstance(data, Table):
+        share = data.split.get("train")
+        values |= {} if share is None else {"data.split.train": f"{share:.6g}"}
+        of_all = {"data.folds": "null", "data.split.val": 0, "data.seed": data.seed}
+        values |= of_all if data.folds is None else {"data.fold": data.fold}
+    return [*(x for x in overrides if key_of(x) not in values), *overrides_of(values)]
+
+
+def without_equal(candidates: Sequence[Candidate], channels: Channels) -> tuple[list[Candidate], list[str]]:
+    """Leave out candidates of the values alone that would equal others, unless all are such.
+
+    Args:
+        candidates: the candidates.
+        channels: the factors of values and derivatives, 0 for those that are constant or not known.
+
+    Returns:
+        The others, and why these are left out.
+    """
+    why = "no derivatives are known, so it would equal the candidate with derivatives"
+    if channels.slope.any():
+        why = "no two values of an output are known that differ"
+    differ = channels.slope.any() and channels.value.any()
+    alone = [x for x in candidates if not (differ or x.settings.loss.lambda_d)]
+    if len(alone) == len(candidates):  # it is an override of the command
+        return list(candidates), []
+    return [x for x in candidates if x not in alone], [f"{candidate.name}: {why}" for candidate in alone]
+
+
+class CandidateFactory:
+    """What makes candidates of the listed overrides and those of the command, which win.
+
+    Args:
+        command: the command of the search.
+
+    Attributes:
+        fixed: the overrides of the command, by their keys.
+        of_table: whether they are for tables.
+        columns: overrides of the columns of a table, of all candidates.
+
+    Raises:
+        ConfigurationError: an override has several values, or says what the search decides.
+    """
+
+    def __init__(self, command: SweepCommand) -> None:
+        self.command, parsed = command, command.parsed
+        for override in parsed:
+            if override.is_sweep_override():
+                what = "must have one value with search=best, for all candidates"
+                raise ConfigurationError(f"{override.get_key_element()}: {what}; got {override.input_line}")
+        self.fixed = {override.get_key_element().lstrip("+~"): str(override.input_line) for override in parsed}
+        data = command.data
+        if data.get("fold") is not None:
+            rule = "must be null with search=best, which leaves out each of them"
+            raise ConfigurationError(f"data.fold: {rule}; got {data['fold']}")
+        if "data.folds" in self.fixed and data.get("folds") is None:
+            raise ConfigurationError("data.folds: must be at least 2 with search=best, got null")
+        self.of_table = "file" in data
+        self.columns: Sequence[str] = ()
+
+    def compose(self, listed: Mapping[str, Sequence[str]]) -> tuple[list[Candidate], list[str], Member]:
+        """Return the candidates that the command's overrides allow, why the others are left out, and a run.
+
+        Args:
+            listed: the overrides of each, by its name.
+
+        Raises:
+            ConfigurationError: there are none.
+        """
+        candidates, left_out, members = dict[str, Candidate](), list[str](), list[Member]()
+        failure, optimizers = None, list[str]()
+        for name, settings in listed.items():
+            optimizer = next((x for x in settings if x.startswith("optimizer=")), "optimizer=adamw")
+            optimizers.append(optimizer.partition("=")[2])
+            if self.fixed.get("optimizer", optimizer) != optimizer:
+                continue
+            overrides = [*(override for override in settings if override.partition("=")[0] not in self.fixed)]
+            overrides += [*self._table_overrides(), *self.fixed.values()]
+            try:
+                member = self._member(overrides)
+            except (ConfigurationError, ValueError) as error:
+                failure = failure or error
+                left_out.append(f"{name}: {error}")
+                continue
+            completes = member.settings.optimizer.last_layer_alone or "trainer.max_steps" in self.fixed
+            candidate = Candidate(name, member.settings, overrides, completes)
+            candidates.setdefault(member.apart_from_seed(), candidate)
+            members.append(member)
+        if candidates:
+            return list(candidates.values()), left_out, members[0]
+        if failure is not None:
+            raise failure
+        if not optimizers:
+            raise ConfigurationError("search.tables, search.formulas: must have a candidate, got none")
+        rule = f"must be that of a candidate of search=best, {' or '.join(dict.fromkeys(optimizers))}"
+        got = self.fixed["optimizer"].partition("=")[2]
+        raise ConfigurationError(f"optimizer: {rule}; got {got}; leave search=best out for one run")
+
+    def leave_out_wrong_columns(self, rows: Rows | None) -> str:
+        """Leave derivatives that contradict the values out of all candidates; return a sentence on them, or ""."""
+        wrong = describe_wrong_columns(rows) if rows else ""
+        if rows and wrong and "data.derivatives" not in self.fixed:
+            self.columns = without_wrong_columns(rows)
+        remedy = "These derivatives are left out; data.derivatives={...} chooses others."
+        return f"{wrong} {remedy}" if self.columns else wrong
+
+    def _member(self, overrides: Sequence[str]) -> Member:
+        """Return the run that some overrides make; of several folds the first one."""
+        keys = {override.partition("=")[0] for override in overrides}
+        fold = ["data.fold=0"] if "data.folds" in keys and "data.fold" not in keys else []
+        typed = [*overrides, *fold]
+        return Member(self.command.settings_of(typed), typed)
+
+    def _table_overrides(self) -> list[str]:
+        """Return the overrides of a table's test rows, folds and columns that the command lacks; none for a formula."""
+        if not self.of_table:
+            return []
+        kept = {} if {"data.split", "data.split.test"} & self.fixed.keys() else {"data.split.test": 0}
+        kept |= {} if "data.folds" in self.fixed else {"data.folds": 5}  # their number follows from the rows
+        return [*overrides_of(kept), *self.columns]

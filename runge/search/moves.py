@@ -1,0 +1,224 @@
+"""The rule of a search: which trials are next, a pure function of its state.
+
+A held-out fold of the rows judges all candidates, or several folds if there are few rows. First the candidates are
+compared in rounds of equal time (`compare`). Fewer and fewer of them continue, on more and more rows: those whose
+curves fall to the smallest errors, and whatever had the smallest error on fewer rows. Then the best ones have all of
+the time, as long as that reduces the error (`IMPROVEMENTS`), and at last the networks of the answer are trained
+(`runge.search.refits`).
+
+References:
+    K. Jamieson, A. Talwalkar (2016). Non-stochastic best arm identification and hyperparameter optimization.
+    https://arxiv.org/abs/1502.07943
+    L. Li et al. (2018). Hyperband: a novel bandit-based approach to hyperparameter optimization.
+    https://arxiv.org/abs/1603.06560
+"""
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+
+from runge.search.candidates import Candidate
+from runge.search.constants import (
+    AS_GOOD_FACTOR,
+    COMPARISON_SHARE,
+    LEAST_SET_UPS,
+    LEAST_SLICE_SECONDS,
+    PROMOTION_RATIO,
+    RESTARTS,
+    SAME_MINIMUM_FACTOR,
+    WIDER_COST,
+)
+from runge.search.paces import affords_larger, is_worthwhile, seconds_of, share_of, threads_of
+from runge.search.refits import conclude, improved_until
+from runge.search.results import Move
+from runge.search.state import Standing, State
+
+__all__ = ["IMPROVEMENTS", "compare", "entrants", "improve", "next_moves"]
+
+
+def next_moves(state: State) -> tuple[Sequence[Move], str]:
+    """Return the next trials, and why; none: wait for one that is running, or, if there is none, the search has ended.
+
+    It is asked whenever a process is free and all trials that it has named have begun.
+    """
+    if found := compare(state):
+        return found
+    if any(move.rung is not None for move in state.running) or not state.ranked:
+        return [], ""
+    if not state.winner and (found := improve(state)):
+        return found
+    return conclude(state)
+
+
+# The comparisons.
+
+
+def entrants(state: State, rung: int) -> list[Standing]:
+    """Return the candidates of a comparison, given the state of those before: at first all of them."""
+    if rung == 0:
+        return list(state.standings.values())
+    ranked = sorted(state.ranked, key=lambda x: x.expected())
+    most = math.ceil(len(state.listed) / PROMOTION_RATIO**rung)
+    most = -(-most // state.conditions.cores) * state.conditions.cores  # so that no process waits
+    close = AS_GOOD_FACTOR * ranked[0].expected() if ranked else 0.0
+    chosen = [x for i, x in enumerate(ranked) if i < most or (x.expected() <= close and i < 2 * most)]
+    earlier = {found[0].name for i in range(1, rung + 1) if (found := state.before(i).ranked)}
+    return chosen + [x for x in ranked if x.name in earlier and x not in chosen]
+
+
+def compare(state: State) -> tuple[Sequence[Move], str] | None:
+    """Return the trials of the next comparison; None: there is none, or one is running."""
+    conditions = state.conditions
+    if state.running or state.winner or any(move.rung is None for move in state.moves.values()):
+        return None
+    rounds = max(2, math.ceil(math.log(len(state.listed), PROMOTION_RATIO)))
+    begun = {(state.candidate_of(x).name, x.fold, x.rung) for x in state.moves.values()}
+    first = min((move.at for move in state.moves.values()), default=state.now)
+    left = state.left(first + COMPARISON_SHARE * (conditions.end - first))
+    for rung in range(rounds):
+        before = state.before(rung)
+        chosen, folds = entrants(before, rung), range(conditions.judges)
+        pairs = [(x.candidate, fold) for x in chosen for fold in folds if _may_gain(before, x.candidate, fold)]
+        seconds = left / (rounds - rung) * min(1.0, conditions.cores / max(len(pairs), 1))
+        missing = [(x, fold) for x, fold in pairs if (x.name, fold, rung) not in begun]
+        moves = [_judged(before, x, fold, seconds)._replace(rung=rung) for x, fold in missing]
+        moves = [move for move in moves if rung == 0 or is_worthwhile(before, move)]
+        if moves:
+            is_enough = rung == 0 or seconds >= LEAST_SET_UPS * state.set_up
+            return (moves, _describe_rung(before, moves, chosen)) if is_enough else None
+    return None
+
+
+def _describe_rung(state: State, moves: Sequence[Move], chosen: Sequence[Standing]) -> str:
+    conditions = state.conditions
+    if moves[0].rung == 0:
+        rows = {round(x.share * conditions.all_rows) if x.share else conditions.training_rows for x in moves}
+        where = f" on {' to '.join(map(str, sorted({min(rows), max(rows)})))} rows" if conditions.of_table else ""
+        return f"{len(chosen)} candidates{where}"
+    names = ", ".join(f"{x.name} ({x.error:.1e})" for x in chosen)
+    dropped = [x for x in state.ranked if x not in chosen]
+    why = f"; {len(dropped)} have larger errors, from {min(x.error for x in dropped):.1e}" if dropped else ""
+    return f"{names}{why}"
+
+
+# The improvements, each of which returns the candidates that it trains.
+
+
+def continued(state: State, seconds: float) -> list[Candidate]:
+    """Continue the candidates that may be the best ones at the end, by where their curves go, if more steps may help.
+
+    If the best one of a formula lacks points, more steps do not help.
+    """
+    best, of_table = state.ranked[0], state.conditions.of_table
+    if not of_table and best.results[0].lacks_rows:
+        return []
+    most = AS_GOOD_FACTOR * min(x.expected(seconds) for x in state.ranked)
+    gaining = [x for x in state.ranked if _gains(state, x, seconds) and x.expected(seconds) <= most]
+    return [x.candidate for x in sorted(gaining, key=lambda x: x.expected(seconds))]
+
+
+def larger(state: State, seconds: float) -> list[Candidate]:
+    """Train the best candidate with twice its width, and with a further layer.
+
+    Trials of fixed neurons cannot be cut: there must be time to judge them, and to train the answer.
+    """
+    best, conditions = state.ranked[0], state.conditions
+    if best.candidate.has_fixed_neurons:
+        runs = conditions.judges + (conditions.crossed if conditions.of_table else 0)
+        if runs * WIDER_COST * best.seconds > state.left() * conditions.cores:
+            return []
+    varied = state.standings[best.candidate.kind].candidate.larger(conditions.fixed)
+    return [x for x in varied if x.name not in state.standings and affords_larger(state, best, x, seconds / 2)]
+
+
+def reseeded(state: State, seconds: float) -> list[Candidate]:
+    """Train the best candidate of a table with further seeds, until a second seed has found the same minimum.
+
+    There must be time for as many steps as it has had, and as many again. Fixed neurons have one minimum.
+    """
+    best, conditions = state.ranked[0], state.conditions
+    same = [x for x in state.standings.values() if x.candidate.kind == best.candidate.kind]
+    equal = sum(x.error <= SAME_MINIMUM_FACTOR * best.error for x in same)
+    if not conditions.of_table or best.candidate.has_fixed_neurons or equal > 1:
+        return []
+    count = min(-(-conditions.cores // conditions.judges), RESTARTS + 1 - len(same))
+    if 2 * count * conditions.judges * seconds_of(state, best) > seconds * conditions.cores:
+        return []
+    first = state.standings[best.candidate.kind].candidate
+    numbers = [first.settings.seed.seed + conditions.seeds * (len(same) + i) for i in range(count)]
+    return [first.varied({"seed": number}) for number in numbers]
+
+
+IMPROVEMENTS: Mapping[Callable[[State, float], list[Candidate]], str] = {
+    continued: "because more steps may reduce the error",
+    larger: "because it may have a smaller error than {best}",
+    reseeded: "because another seed may find another minimum",
+}
+"""The moves, the preferred one first, and their reasons, in which `best` is the name of the best candidate.
+
+A move returns the candidates that it trains on the folds that judge, given a state and the seconds that are left for
+moves.
+"""
+
+
+def improve(state: State) -> tuple[Sequence[Move], str] | None:
+    """Return the trials of the first move that has some, for the free processes; None: there are none."""
+    conditions, best = state.conditions, state.ranked[0]
+    seconds = state.left(improved_until(state, best))
+    if seconds <= LEAST_SET_UPS * state.set_up:
+        return None
+    busy = {(state.candidate_of(move).name, move.fold) for move in state.running}
+    for move, why in IMPROVEMENTS.items():
+        found = move(state, seconds)
+        pairs = [(x, fold) for x in found for fold in range(conditions.judges) if (x.name, fold) not in busy]
+        pairs = [(x, fold) for x, fold in pairs if _may_gain(state, x, fold)]
+        free = max(1, state.free)
+        chosen = list(dict.fromkeys(x.name for x, _ in pairs))[: max(1, free // conditions.judges)]
+        pairs = [(x, fold) for x, fold in pairs if x.name in chosen]
+        if not pairs:
+            continue
+        threads = threads_of(state, best, conditions.cores // len(found) // conditions.judges)
+        if threads > 1 and threads * len(pairs) > state.free:
+            return [], ""
+        # The rate of a gradient method falls in a run, and would rise again in the next one.
+        part = seconds
+        if not all(x.by_gradient for x, _ in pairs):
+            part = max(seconds / 4, min(seconds, LEAST_SLICE_SECONDS))
+        part *= min(1.0, free / len(pairs))
+        moves = [_improving(state, best, x, fold, part)._replace(threads=threads) for x, fold in pairs]
+        moves = [move for move in moves if is_worthwhile(state, move)]
+        if not moves:
+            continue
+        return moves, f"{' and '.join(chosen)} for {part:.0f} s, {why.format(best=best.name)}"
+    return None
+
+
+def _gains(state: State, standing: Standing, seconds: float) -> bool:
+    """Return whether more steps may help a candidate; newly drawn weights need more time than it has had."""
+    redrawn = sum(result.seconds for result in standing.results) if standing.candidate.has_fixed_neurons else -math.inf
+    return standing.may_gain and seconds / 2 * state.conditions.cores > redrawn
+
+
+def _may_gain(state: State, candidate: Candidate, fold: int) -> bool:
+    standing = state.standings.get(candidate.name)
+    network = standing.by_fold.get(fold) if standing else None
+    return network is None or network.may_gain
+
+
+def _improving(state: State, best: Standing, candidate: Candidate, fold: int, seconds: float) -> Move:
+    """Return a trial that improves a candidate, or a new one in as many steps as the best one has had."""
+    move = _judged(state, candidate, fold, seconds)
+    if candidate.name not in state.standings:
+        has_more_points = "data.n_train" in candidate.changes and not candidate.has_fixed_neurons
+        start = best.in_order[0].number if has_more_points else None
+        steps = max(candidate.settings.trainer.max_steps, int(best.results[0].history["step"][-1]))
+        return move._replace(start=start, steps=None if candidate.by_gradient else steps)
+    return move
+
+
+def _judged(state: State, candidate: Candidate, fold: int, seconds: float) -> Move:
+    """Return a trial that judges a candidate on a fold, and begins with its weights there if there are some."""
+    standing = state.standings.get(candidate.name)
+    network = standing.by_fold.get(fold) if standing else None
+    start = None if network is None or candidate.has_fixed_neurons else network.number
+    share = share_of(state, candidate, network, seconds)
+    return Move(candidate.listed, candidate.changes, fold, seconds, share, start=start)

@@ -1,0 +1,123 @@
+"""What steps and networks of a candidate should take, by what its trials have taken."""
+
+import math
+
+import numpy as np
+
+from runge.search.candidates import Candidate
+from runge.search.constants import (
+    GROWING_SHARE,
+    LEAST_ROW_GROWTH,
+    LEAST_STEPS_ON_ALL_ROWS,
+    LEAST_STEPS_ON_MORE_ROWS,
+    MOST_ROW_GROWTH,
+    SHARED_STEP_SECONDS,
+    TIME_MARGIN,
+)
+from runge.search.results import Move
+from runge.search.state import Network, Standing, State
+from runge.training.member import weights_of
+
+__all__ = [
+    "affords_all",
+    "affords_larger",
+    "is_worthwhile",
+    "pace_on_all",
+    "seconds_of",
+    "share_of",
+    "step_of",
+    "threads_of",
+]
+
+
+def pace_on_all(state: State, standing: Standing, network: Network) -> float:
+    """Return the seconds that a step of a candidate on all rows should take, given a trial on some of them."""
+    if standing.candidate.by_gradient or not state.conditions.of_table:  # with mini-batches of many rows
+        return network.pace
+    return network.pace * state.conditions.rows / max(network.result.rows, 1)
+
+
+def affords_all(state: State, standing: Standing, network: Network, seconds: float) -> bool:
+    """Return whether a candidate has time for some steps on all rows, given a trial on some of them."""
+    return seconds >= LEAST_STEPS_ON_ALL_ROWS * pace_on_all(state, standing, network)
+
+
+def step_of(standing: Standing) -> int:
+    """Return the step at which a network of a candidate with drawn weights should end, by those of its folds.
+
+    A step of fixed neurons is a fit of its own: it is the one that is best on all folds together.
+    """
+    results = standing.results
+    if standing.candidate.has_fixed_neurons:
+        shared = min(len(result.errors) for result in results)
+        total = sum(np.log(result.errors[:shared]) for result in results)
+        return max(1, int(results[0].history["step"][int(np.argmin(total))]))
+    return max(1, math.ceil(sum(result.best_step for result in results) / len(results)))
+
+
+def seconds_of(state: State, standing: Standing) -> float:
+    """Return the seconds that a network of all rows with drawn weights should take at most."""
+    paces = [pace_on_all(state, standing, network) for network in standing.in_order]
+    return TIME_MARGIN * step_of(standing) * sum(paces) / len(paces) + state.set_up
+
+
+def share_of(state: State, candidate: Candidate, network: Network | None, seconds: float) -> float | None:
+    """Return the share of the rows of a candidate's next trial that leaves out a fold; None: all that it does not.
+
+    It begins with as many labels as it has weights. It has more rows than before if its error on the rows that were
+    held out is larger than on its training rows: otherwise steps are lacking, not rows. Some steps on them should fit
+    into its time. Methods by the gradient have all rows, of which a step takes some.
+
+    Args:
+        state: the state.
+        candidate: the candidate.
+        network: its best network on this fold; None: it is the first trial there.
+        seconds: the time of the trial.
+    """
+    conditions, completes = state.conditions, candidate.completes and not candidate.has_fixed_neurons
+    if network is None:
+        if candidate.by_gradient or completes or not conditions.of_table:
+            return None
+        rows = conditions.first_rows(weights_of(candidate.settings, conditions.inputs, conditions.outputs))
+    elif network.move.share is None or not (network.grows or is_late(state, network)):
+        return network.move.share
+    else:
+        steps, least = (1, 1.0) if candidate.has_fixed_neurons else (LEAST_STEPS_ON_MORE_ROWS, LEAST_ROW_GROWTH)
+        growth = min(MOST_ROW_GROWTH, max(least, seconds / max(steps * network.pace, 1e-9)))
+        rows = growth * network.move.share * conditions.all_rows
+    return rows / conditions.all_rows if rows * LEAST_ROW_GROWTH < conditions.training_rows else None
+
+
+def affords_larger(state: State, best: Standing, candidate: Candidate, seconds: float) -> bool:
+    """Return whether a larger network than the best one has time for some steps, by what these have taken.
+
+    The time of a step of Levenberg-Marquardt grows with the square of the weights, and with the rows.
+    """
+    conditions, network = state.conditions, best.in_order[0]
+    if candidate.by_gradient or candidate.has_fixed_neurons or not conditions.of_table:
+        return True
+    few, many = (weights_of(x.settings, conditions.inputs, conditions.outputs) for x in (best.candidate, candidate))
+    share = share_of(state, candidate, None, seconds)
+    rows = conditions.training_rows if share is None else share * conditions.all_rows
+    pace = network.pace * (many / few) ** 2 * rows / max(network.result.rows, 1)
+    return LEAST_STEPS_ON_MORE_ROWS * pace <= seconds
+
+
+def threads_of(state: State, standing: Standing, free: int) -> int:
+    """Return how many of the free threads a trial of a candidate takes: one if its steps are short."""
+    shares = standing.in_order[0].pace > SHARED_STEP_SECONDS and not standing.candidate.has_fixed_neurons
+    return max(1, free) if shares else 1
+
+
+def is_late(state: State, network: Network) -> bool:
+    """Return whether the time is nearly over, so that a network that lacks rows should have more."""
+    return network.result.lacks_rows and state.left() < GROWING_SHARE * state.conditions.end
+
+
+def is_worthwhile(state: State, move: Move) -> bool:
+    """Return whether a trial may be better than the one before it: weights that are drawn again need more rows."""
+    standing = state.standings.get(state.candidate_of(move).name)
+    network = standing.by_fold.get(move.fold or 0) if standing else None
+    if network is None or move.start is not None or network.move.share is None:
+        return True
+    return move.share is None or move.share >= LEAST_ROW_GROWTH * network.move.share

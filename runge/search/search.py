@@ -1,0 +1,282 @@
+"""The search of `search=best`: its loop, which asks the rule what is next, and what it leaves in its directory."""
+
+import logging
+import math
+import time
+from collections import deque
+from collections.abc import Mapping
+from contextlib import nullcontext, suppress
+from dataclasses import replace
+from itertools import compress
+from pathlib import Path
+from typing import Any
+
+from runge.composing.command import SweepCommand
+from runge.composing.composition import options_of
+from runge.configuration.errors import ConfigurationError, RunError, describe
+from runge.configuration.objects import build
+from runge.configuration.validation import Count, Positive, checked
+from runge.function.ensemble import write_answer
+from runge.interruption import interruption
+from runge.metrics import ERRORS
+from runge.records.directories import MULTIRUN, discard_sweep, refuse_links
+from runge.records.files import discard, locked, write
+from runge.search.answer import Answer, agreeing
+from runge.search.candidates import CandidateFactory, overrides_of_run, settings_of_run, without_equal
+from runge.search.constants import PATIENCE_FACTOR, PATIENCE_SECONDS
+from runge.search.display import Display
+from runge.search.judging import SearchTable
+from runge.search.moves import next_moves
+from runge.search.results import Move, Publication, Result, read_trials, write_trial
+from runge.search.state import Conditions, Network, State, merge
+from runge.search.verdict import leaderboard
+from runge.search.workers import Workers
+from runge.sweeps.journal import Journal
+from runge.sweeps.launch import interrupted
+from runge.sweeps.loop import compare
+from runge.sweeps.processes import start_loading
+
+__all__ = ["Search", "SearchSettings", "search"]
+
+log = logging.getLogger(__name__)
+
+
+@checked
+class SearchSettings:
+    """The section `search` of `search=best`.
+
+    Attributes:
+        timeout: the time limit in seconds.
+        tables: the candidates for tables: a name, and the overrides of a run; the fast ones first.
+        formulas: the same for formulas.
+        seeds: the largest number of networks in the answer, which differ in their seed.
+        compare: false: do not compare the runs at the end, and write no report.
+    """
+
+    timeout: Positive
+    tables: Mapping[str, Any]
+    formulas: Mapping[str, Any]
+    seeds: Count
+    compare: bool
+
+
+def search(command: SweepCommand) -> None:
+    """Search the best fit, and write it with its leaderboard and its report.
+
+    Raises:
+        ConfigurationError: an override is not allowed, or the directory holds another search.
+        RunError: no candidate could be trained.
+        SystemExit: it was interrupted.
+    """
+    directory = command.directory  # which resolving makes, once
+    if (command.processes or 1) > 1:
+        start_loading()
+    try:
+        made = Search(command)
+    except BaseException:
+        discard(directory, ())
+        raise
+    refuse_links(directory, "hydra.sweep.dir", is_sweep=True)
+    with locked(directory, "hydra.sweep.dir"):
+        try:
+            made.run()
+        finally:
+            with suppress(OSError):  # the error that is raised matters more
+                discard_sweep(directory)
+
+
+class Search:
+    """A search of a command.
+
+    Attributes:
+        state: what is known so far.
+        table: the table; None: a formula.
+        promotions: which candidates were trained further, and why, a line for each move.
+
+    Raises:
+        ConfigurationError: a setting or an override is not allowed.
+    """
+
+    def __init__(self, command: SweepCommand) -> None:
+        self._command, self._directory = command, command.directory
+        self._settings = build("search", command.search_settings, SearchSettings)
+        if (cluster := command.config.hydra.launcher.get("cluster")) != "local":
+            got = cluster or command.config.hydra.launcher._target_
+            rule = "must be local with search=best, which trains in processes of its own"
+            raise ConfigurationError(f"hydra.launcher.cluster: {rule}; got {got}")
+        factory = CandidateFactory(command)
+        listed = self._settings.tables if factory.of_table else self._settings.formulas
+        candidates, self._left_out, member = factory.compose(listed)
+        self._wrong = factory.leave_out_wrong_columns(member.rows)
+        if factory.columns:
+            candidates, self._left_out, member = factory.compose(listed)
+        self.table, sizes, self._checksum = None, {}, member.checksum
+        if member.rows is not None:
+            self.table = table = SearchTable.of(member)
+            folds = table.rows.folds
+            if "data.folds" not in factory.fixed:
+                folds = table.count_folds()
+                candidates = [candidate.having({"data.folds": folds}) for candidate in candidates]
+            candidates, without_effect = without_equal(candidates, table.channels)
+            self._left_out += without_effect
+            inputs, outputs = len(table.rows.inputs), len(table.rows.outputs)
+            sizes = {
+                "folds": folds,
+                "judges": table.count_judges(folds),
+                "rows": len(table.seen),
+                "all_rows": len(table.rows.x),
+                "inputs": inputs,
+                "outputs": outputs,
+                "labels": outputs * (1 + inputs if table.channels.slope.any() else 1),
+            }
+        cores = 1 if member.on_gpu() else command.processes or 1
+        seeds, timeout = self._settings.seeds, self._settings.timeout
+        conditions = Conditions(timeout, cores, seeds, fixed=factory.fixed.keys(), **sizes)
+        self.state = State(conditions, {candidate.name: candidate for candidate in candidates})
+        self._shown, self._overrides = member.settings.trainer.progress_bar, list(factory.fixed.values())
+        self._earlier, self._began = 0.0, command.began
+        self.promotions = list[str]()
+
+    @property
+    def seconds(self) -> float:
+        """The seconds of the search so far."""
+        return self._earlier + time.monotonic() - self._began
+
+    def description(self) -> Mapping[str, Any]:
+        """Return the overrides, the settings and the candidates, which must not change while it is resumed."""
+        return {
+            "overrides": self._overrides,
+            "data.file": f"rows {self._checksum[:12]}",
+            "search.timeout": self.state.conditions.timeout,
+            "search.seeds": self.state.conditions.seeds,
+            "hydra.launcher.processes": self.state.conditions.cores,
+            "candidates": {name: list(x.overrides) for name, x in self.state.listed.items()},
+        }
+
+    def run(self) -> None:
+        """Train until nothing is left to do or the time is over, and write what the search leaves; see `search`."""
+        self._resume()
+        if self._wrong:
+            log.warning("%s", self._wrong)
+        write(self._directory / MULTIRUN, self._command.yaml)
+        rows = None if self.table is None else self.table.rows
+        self._display = Display(lambda: self.state.ranked, self.state.conditions.timeout - self.seconds, self._shown)
+        stopped = None
+        with Workers(self.state.conditions.cores, rows) as workers:
+            try:
+                with self._display.live or nullcontext():
+                    self._train(workers)
+            except (KeyboardInterrupt, SystemExit) as error:
+                stopped = error
+                interruption.settle()
+                workers.end_calls()
+            answer = self._write_answer(workers) if self.state.ranked else None
+        if answer is not None:
+            board = leaderboard(self.state, self.table, answer, self._directory, self._left_out, self._wrong)
+            replace(board, promotions=self.promotions).write(self._directory)
+        if stopped:
+            raise interrupted(self._so_far(), self._directory) from stopped
+        if not self.state.ranked:
+            failures = "; ".join(f"{name}: {x.failure}" for name, x in self.state.standings.items())
+            raise RunError(f"search: no candidate could be trained ({failures})")
+        if self._settings.compare:
+            compare(self._directory, {}, self._command.quiet)
+
+    def _resume(self) -> None:
+        """Continue with the trials that have ended."""
+        journal = Journal(self._directory, self.description(), True, self._began)
+        journal.write()
+        for number, (move, result, ended) in read_trials(self._directory).items():
+            if move.candidate in self.state.listed and (move.start is None or move.start in self.state.results):
+                with suppress(ValueError):  # a change that is not allowed, in the file of a stranger
+                    self.state.candidate_of(move)
+                    self.state = merge(self.state, {number: move}, {number: result}, ended)
+                    self._earlier = max(self._earlier, ended)
+
+    def _train(self, workers: Workers) -> None:
+        """Train what the rule says, until it says nothing, or training ends."""
+        queue, conditions = deque[Move](), self.state.conditions
+        while True:
+            interruption.check()
+            self.state = replace(self.state, now=self.seconds)
+            while self.state.free > 0 and self.state.left() > 0:
+                if not queue:
+                    moves, why = next_moves(self.state)
+                    if not moves:
+                        break
+                    queue.extend(moves)
+                    self._say(why)
+                if queue[0].threads > self.state.free:
+                    break
+                self._begin(workers, queue.popleft())
+            if not workers.busy:
+                break
+            self._collect(workers)
+        if not self.state.ranked:
+            fastest = next(iter(self.state.listed.values()))
+            what = "search.timeout: no candidate has ended within %g s; %s has some more seconds"
+            log.warning(what, conditions.timeout, fastest.name)
+            self._begin(workers, Move(fastest.listed, {}, 0, 0.0), patient=True)
+            while workers.busy:
+                interruption.check()
+                self._collect(workers)
+
+    def _begin(self, workers: Workers, move: Move, patient: bool = False) -> None:
+        """Begin a trial. A step may take longer than its time, but not all that is left."""
+        number = max(self.state.moves, default=-1) + 1
+        most = PATIENCE_FACTOR * move.seconds + PATIENCE_SECONDS
+        left = self.state.conditions.timeout - self.seconds
+        move = move._replace(at=self.seconds)
+        workers.submit(number, self.state.trial(move), math.inf if patient else time.monotonic() + min(most, left))
+        self.state = merge(self.state, {number: move}, {}, self.seconds)
+
+    def _collect(self, workers: Workers) -> None:
+        """Write down the trials that have ended."""
+        for number, value in workers.wait().items():
+            result = value if isinstance(value, Result) else Result(failure=describe(value))
+            self.state = merge(self.state, {}, {number: result}, self.seconds)
+            write_trial(self._directory, number, self.state.moves[number], result, self.seconds)
+
+    def _write_answer(self, workers: Workers) -> Answer:
+        """Write the runs of the winner's networks, and the answer; return what the leaderboard says of it."""
+        answer, table = Answer.of(self.state.ranked[0]), self.table
+        paths = self._publish(workers, [*answer.judging, *answer.refits])
+        of_judging, of_refits, calibration = paths[: len(answer.judging)], paths[len(answer.judging) :], None
+        if table is not None:
+            fits = agreeing(table, answer.winner.metric(ERRORS[0]), of_judging, of_refits)
+            answer, of_refits = answer._replace(refits=[*compress(answer.refits, fits)]), [*compress(of_refits, fits)]
+            calibration = answer.calibrate(table.rows)
+        write_answer(self._directory, [path.name for path in of_refits or of_judging], calibration)
+        return answer
+
+    def _publish(self, workers: Workers, networks: list[Network]) -> list[Path]:
+        """Write run directories, whose names are the places of the networks."""
+        paths = [self._directory / str(place) for place in range(len(networks))]
+        calls = dict[int, Publication]()
+        for place, (network, path) in enumerate(zip(networks, paths, strict=True)):
+            candidate = self.state.candidate_of(network.move)
+            options = options_of(self._command.compose(candidate.overrides, place).hydra)
+            settings, result = self.state.trial(network.move).settings, network.result
+            settings = settings_of_run(settings, network.move.seconds, int(result.history["step"][-1]))
+            overrides = overrides_of_run(candidate.overrides, settings)
+            calls[place] = Publication(settings, result, str(path), overrides, options)
+        while calls or workers.busy:
+            while calls and workers.busy < workers.count:
+                place = min(calls)
+                workers.submit(place, calls.pop(place), math.inf)
+            for place, value in workers.wait().items():
+                if isinstance(value, Exception):
+                    raise RunError(f"{paths[place]}: the run of the answer cannot be written: {value}")
+        return paths
+
+    def _say(self, line: str) -> None:
+        """Show what is trained next, and keep it for the leaderboard."""
+        line = f"{self.seconds:.0f} s: {line}"
+        self.promotions.append(line)
+        self._display.say(line)
+
+    def _so_far(self) -> str:
+        """Return the best answer so far."""
+        if not self.state.ranked:
+            return f"no candidate has ended in {self._directory}"
+        return f"the best answer so far, {self.state.ranked[0].name}, is in {self._directory}"

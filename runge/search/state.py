@@ -1,0 +1,337 @@
+"""The state of a search: what is known of its candidates, as a pure function of the results so far."""
+
+import math
+from collections.abc import Mapping, Sequence
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import NamedTuple
+
+import numpy as np
+
+from runge.data.seed import Seed
+from runge.data.table import Table
+from runge.search.candidates import Candidate
+from runge.search.constants import (
+    CROSSED_FOLDS,
+    FEW_ROWS,
+    LEAST_DAMPING,
+    LEAST_LABELS,
+    LEAST_ROWS_OF_INPUT,
+    LEAST_SLOPE,
+    LOOK_AHEAD,
+    MOST_DAMPING,
+    MOST_SLOPE,
+    REPORT_SECONDS,
+    REPORT_SHARE,
+    SET_UP_SECONDS,
+    SLOWNESS_AT_FIRST,
+    UNKNOWN_SLOPE,
+)
+from runge.search.results import Move, Result, Trial
+
+__all__ = ["Conditions", "Network", "Standing", "State", "expected_error", "merge", "slope_of"]
+
+
+def slope_of(result: Result) -> float:
+    r"""Return the power of time by which the smallest error E so far has fallen since half of the time T.
+
+    .. math:: s = \log_2 \frac{E(T / 2)}{E(T)}.
+
+    It is `UNKNOWN_SLOPE` if there is no error in the first half of the time.
+    """
+    seconds, least = result.history["seconds"], np.minimum.accumulate(result.errors)
+    after = int(np.searchsorted(seconds, seconds[-1] / 2, side="right"))
+    half, last = least[max(after - 1, 0)], least[-1]
+    return min(math.log2(half / last), MOST_SLOPE) if after and math.isfinite(half) and last > 0 else UNKNOWN_SLOPE
+
+
+def expected_error(result: Result, factor: float = math.inf) -> float:
+    r"""Return the error to which a curve falls if its training goes on for a multiple c of its time.
+
+    It is extrapolated by the power s of time of `slope_of`:
+
+    .. math:: E(c T) = E(T) \, c^{-s}.
+
+    Args:
+        result: the result.
+        factor: the multiple, of which no more than `LOOK_AHEAD` counts.
+    """
+    return result.error * min(factor, LOOK_AHEAD) ** -(slope_of(result) if result.end != "rest" else 0.0)
+
+
+class Conditions(NamedTuple):
+    """What does not change in a search.
+
+    Attributes:
+        timeout: its time limit in seconds.
+        cores: how many trials are trained at a time.
+        seeds: how many networks, which differ in their seed, the answer has at most.
+        folds: the number of folds of the rows; 0: a formula.
+        judges: how many of them judge candidates.
+        rows: the rows that are not for the test; 0: a formula.
+        all_rows: the rows of the table.
+        inputs: the inputs of a table.
+        outputs: its outputs.
+        labels: the labels that each of its rows has.
+        fixed: the keys that the command sets.
+    """
+
+    timeout: float
+    cores: int
+    seeds: int
+    folds: int = 0
+    judges: int = 1
+    rows: int = 0
+    all_rows: int = 0
+    inputs: int = 1
+    outputs: int = 1
+    labels: int = 1
+    fixed: AbstractSet[str] = frozenset()
+
+    @property
+    def of_table(self) -> bool:
+        """Whether the candidates are fitted to a table, and not to a formula."""
+        return self.rows > 0
+
+    @property
+    def training_rows(self) -> int:
+        """The number of rows on which a trial that leaves out a fold is trained."""
+        return self.rows - -(-self.rows // self.folds) if self.of_table else 0
+
+    def first_rows(self, weights: int) -> float:
+        """Return the rows with which a candidate of some weights begins, if there are more."""
+        return max(weights / self.labels, LEAST_LABELS / self.labels, LEAST_ROWS_OF_INPUT * self.inputs)
+
+    @property
+    def crossed(self) -> int:
+        """The number of folds that networks of the winner leave out, to calibrate intervals and to question labels."""
+        return self.folds if self.training_rows < FEW_ROWS else min(self.folds, CROSSED_FOLDS)
+
+    @property
+    def end(self) -> float:
+        """The time at which training ends, in seconds from the beginning; the rest is for the report."""
+        return self.timeout - min(REPORT_SECONDS, REPORT_SHARE * self.timeout)
+
+
+class Network(NamedTuple):
+    """The best network of a candidate on a fold: its trial, whether more steps or rows may help, and whether rows."""
+
+    number: int
+    move: Move
+    result: Result
+    may_gain: bool
+    grows: bool = False
+
+    @property
+    def pace(self) -> float:
+        """The seconds of a step of one thread, at most."""
+        return self.move.threads * self.result.pace
+
+
+@dataclass(frozen=True, eq=False)
+class Standing:
+    """A candidate so far.
+
+    Attributes:
+        candidate: the candidate.
+        by_fold: its best networks, by the fold that they leave out.
+        refits: its networks of all rows.
+        calibrating: its further networks that leave out a fold.
+        spent: the seconds that were spent on it.
+        slowness: the time of its steps over what was expected.
+        failure: how its last trial has failed; empty: it has not.
+    """
+
+    candidate: Candidate
+    by_fold: Mapping[int, Network] = field(default_factory=dict)
+    refits: Sequence[Network] = ()
+    calibrating: Sequence[Network] = ()
+    spent: float = 0.0
+    slowness: float = SLOWNESS_AT_FIRST
+    failure: str = ""
+
+    @property
+    def name(self) -> str:
+        """The name of the candidate."""
+        return self.candidate.name
+
+    @property
+    def in_order(self) -> list[Network]:
+        """Its best networks, in the order of the folds."""
+        return [self.by_fold[fold] for fold in sorted(self.by_fold)]
+
+    @property
+    def results(self) -> list[Result]:
+        """The results of these networks."""
+        return [network.result for network in self.in_order]
+
+    @property
+    def error(self) -> float:
+        """The root mean square of their errors, by which it is ranked; infinite without a network."""
+        errors = [result.error for result in self.results]
+        return math.sqrt(np.mean(np.square(errors))) if errors else math.inf
+
+    def expected(self, seconds: float = math.inf) -> float:
+        """Return the same of the errors to which its curves fall in some more seconds; infinite: as far as is known."""
+        errors = [
+            expected_error(x.result, 1 + seconds / x.result.history["seconds"][-1]) if x.may_gain else x.result.error
+            for x in self.in_order
+        ]
+        return math.sqrt(np.mean(np.square(errors))) if errors else math.inf
+
+    @property
+    def seconds(self) -> float:
+        """The mean time of the training of its best networks, from drawn weights on."""
+        return sum(float(result.history["seconds"][-1]) for result in self.results) / max(len(self.by_fold), 1)
+
+    @property
+    def may_gain(self) -> bool:
+        """True if more steps or rows may reduce the error on some fold."""
+        return any(network.may_gain for network in self.by_fold.values())
+
+    @property
+    def continues(self) -> bool:
+        """True if more steps may help, from the present weights."""
+        return self.may_gain and not self.candidate.has_fixed_neurons
+
+    def metric(self, name: str) -> float | None:
+        """Return the root mean square of a figure over its best networks; None: it is not known."""
+        figures = [figure for result in self.results if (figure := result.metric(name)) is not None]
+        return math.sqrt(np.mean(np.square(figures))) if figures else None
+
+    def after(self, number: int, move: Move, result: Result) -> "Standing":
+        """Return what it is after a further trial."""
+        if result.failure:
+            by_fold = {fold: x._replace(may_gain=x.may_gain and fold != move.fold) for fold, x in self.by_fold.items()}
+            return replace(self, by_fold=by_fold, failure=result.failure)
+        candidate = self.candidate
+        is_cut = result.end == "time" or (result.end == "steps" and not candidate.completes)
+        is_over = candidate.has_fixed_neurons or slope_of(result) < LEAST_SLOPE
+        grows = move.share is not None and (result.end == "rest" or (is_over and result.lacks_rows))
+        network = Network(number, move, result, (is_cut or grows) and not move.of_answer, grows)
+        standing = replace(self, failure="", spent=self.spent + result.seconds, slowness=result.slowness)
+        if move.fold is None:
+            return replace(standing, refits=[*(x for x in self.refits if x.number != move.start), network])
+        if move.seed:
+            return replace(standing, calibrating=[*self.calibrating, network])
+        before = self.by_fold.get(move.fold)
+        if before is not None and not result.error <= before.result.error:
+            grows = move.share is not None and move.share == before.move.share
+            network = before._replace(may_gain=grows, grows=grows)
+        return replace(standing, by_fold={**self.by_fold, move.fold: network})
+
+
+@dataclass(frozen=True, eq=False)
+class State:
+    """A search so far.
+
+    Attributes:
+        conditions: what does not change.
+        listed: the candidates of the configuration, by their names.
+        moves: the trials that have begun or are about to, by their numbers.
+        results: the results of those that have ended, in the order in which they have.
+        now: the seconds since the beginning.
+    """
+
+    conditions: Conditions
+    listed: Mapping[str, Candidate]
+    moves: Mapping[int, Move] = field(default_factory=dict)
+    results: Mapping[int, Result] = field(default_factory=dict)
+    now: float = 0.0
+
+    @cached_property
+    def standings(self) -> Mapping[str, Standing]:
+        """All candidates so far, by their names."""
+        found = {name: Standing(candidate) for name, candidate in self.listed.items()}
+        for number, move in self.moves.items():
+            candidate = self.candidate_of(move)
+            found.setdefault(candidate.name, Standing(candidate))
+            if number in self.results:
+                found[candidate.name] = found[candidate.name].after(number, move, self.results[number])
+        return found
+
+    @cached_property
+    def ranked(self) -> list[Standing]:
+        """The candidates that have a network: the winner, the best ones, and those that lack a fold."""
+        trained, judges = [x for x in self.standings.values() if x.by_fold], self.conditions.judges
+        return sorted(trained, key=lambda x: (x.name != self.winner, -min(len(x.by_fold), judges), x.error))
+
+    @property
+    def winner(self) -> str:
+        """The name of the candidate of which the answer is made; empty: it is not chosen yet."""
+        return next((self.candidate_of(move).name for move in self.moves.values() if move.of_answer), "")
+
+    @property
+    def running(self) -> list[Move]:
+        """The trials that have not ended."""
+        return [move for number, move in self.moves.items() if number not in self.results]
+
+    @property
+    def free(self) -> int:
+        """The number of cores that are free."""
+        return self.conditions.cores - sum(move.threads for move in self.running)
+
+    @property
+    def set_up(self) -> float:
+        """The seconds of a trial in addition to its training, as the last ones have measured them."""
+        last = [result.total - result.seconds for result in [*self.results.values()][-2 * self.conditions.cores :]]
+        return SET_UP_SECONDS + (max(last) if last else SET_UP_SECONDS)
+
+    def candidate_of(self, move: Move) -> Candidate:
+        """Return the candidate that a trial trains."""
+        listed = self.listed[move.candidate]
+        return listed.varied(move.changes) if move.changes else listed
+
+    def trial(self, move: Move) -> Trial:
+        """Return what a process gets of a trial: the settings of its run, except those that the command sets."""
+        candidate, fixed = self.candidate_of(move), self.conditions.fixed
+        settings, start = candidate.settings, None if move.start is None else self.results[move.start]
+        data, trainer, optimizer, seed = settings.data, settings.trainer, settings.optimizer, settings.seed.seed
+        if isinstance(data, Table):
+            is_partial = move.share is not None and "data.split.train" not in fixed
+            share = {"train": float(f"{move.share:.6g}")} if is_partial else {}  # as it is typed
+            data = replace(data, fold=move.fold, split={**data.split, **share})
+            if move.fold is None:  # all rows; the test rows are those of the folds
+                seed_of_data = Seed.of_data(seed, data.seed, data.folds).seed
+                data = replace(data, folds=None, seed=seed_of_data, split={**data.split, "val": 0})
+        if "trainer.max_steps" not in fixed:
+            steps = trainer.max_steps if start is None else max(trainer.max_steps, 2 * start.steps)
+            trainer = replace(trainer, max_steps=move.steps or steps)
+        if start is not None and "damping" in start.history and "optimizer.damping" not in fixed:
+            damping = min(max(float(start.history["damping"][-1]), LEAST_DAMPING), MOST_DAMPING)
+            optimizer = replace(optimizer, damping=damping)
+        trainer = replace(trainer, stop_at=move.stop_at, progress_bar=False)
+        seeded = Seed(seed=seed + move.seed)
+        settings = replace(settings, data=data, trainer=trainer, optimizer=optimizer, seed=seeded)
+        standing = self.standings.get(candidate.name)
+        slowness = standing.slowness if standing else SLOWNESS_AT_FIRST
+        plans_steps = "trainer.max_steps" not in fixed
+        return Trial(settings, move.seconds, start, slowness, plans_steps, move.of_answer, move.threads)
+
+    def left(self, until: float | None = None) -> float:
+        """Return the seconds until a time; None: until training ends."""
+        return (self.conditions.end if until is None else until) - self.now
+
+    def origin(self, move: Move) -> int | None:
+        """Return the number of the trial of other rows whose weights a trial of all rows has begun with."""
+        start = move.start
+        while start is not None and self.moves[start].fold is None:
+            start = self.moves[start].start
+        return start
+
+    def before(self, rung: int) -> "State":
+        """Return the state of only the comparisons before one."""
+        return replace(self, moves={n: x for n, x in self.moves.items() if x.rung is not None and x.rung < rung})
+
+
+def merge(state: State, moves: Mapping[int, Move], results: Mapping[int, Result], now: float) -> State:
+    """Return the state after further trials have begun or ended.
+
+    Args:
+        state: the state before.
+        moves: the trials that begin, by their numbers.
+        results: the results of those that have ended, by their numbers.
+        now: the seconds since the beginning.
+    """
+    return replace(state, moves={**state.moves, **moves}, results={**state.results, **results}, now=now)

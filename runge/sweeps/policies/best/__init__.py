@@ -1,1 +1,0 @@
-"""The policy of `search=best`: its candidates, how they are compared, and the answer."""

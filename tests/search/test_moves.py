@@ -1,0 +1,282 @@
+"""The rule of a search, on made-up results."""
+
+import math
+
+import pytest
+
+from runge.search.moves import compare, entrants, improve, next_moves
+from runge.search.paces import share_of
+from runge.search.refits import conclude, improved_until
+from runge.search.state import expected_error
+from tests.search.made_up import candidate, play, result, state, trained
+
+FIXED = candidate("f", "optimizer=random_features", completes=True)
+GRADIENT = candidate("g", "optimizer=soap")
+
+
+def moves(found):
+    """Return the names and folds of some moves."""
+    return [] if not found else [(move.candidate, move.changes, move.fold) for move in found[0]]
+
+
+def test_an_error_that_falls_is_compared_by_where_it_goes():
+    """It falls on by the power of time by which it has fallen since half of the time."""
+    assert expected_error(result(8.0, 4.0, 2.0, 1.0), 4.0) == pytest.approx(3 ** -math.log2(4.0))
+    assert expected_error(result(8.0, 4.0, 2.0, 1.0, end="rest")) == 1.0
+    assert expected_error(result(1.0, 1.0, 1.0, 1.0)) == 1.0
+    assert expected_error(result(1e9, 1e9, 1.0), 2.0) == pytest.approx(1 / 4)  # no more than by the second power
+    assert expected_error(result(1.0), 3.0) == pytest.approx(1 / 3)  # steps are slow
+
+
+@pytest.mark.parametrize(
+    ("rows", "labels", "share"), [(1000, 5, 0.2), (300, 5, None), (100_000, 5, 0.002), (100_000, 1000, 0.0004)]
+)
+def test_a_candidate_begins_on_as_many_labels_as_it_has_weights(rows, labels, share):
+    """It has 369 weights. They are on 1000 labels, and on ten rows for each input, at least."""
+    one = state("a", listed=[GRADIENT], rows=rows, all_rows=rows, labels=labels)
+    assert share_of(one, one.listed["a"], None, 1.0) == share
+    assert share_of(one, GRADIENT, None, 1.0) is None  # a step has some of all rows
+
+
+@pytest.mark.parametrize(
+    ("first", "ratio", "pace", "end", "share"),
+    [
+        (1.0, 1.0, 0.01, "time", 0.002),
+        (1.0, 2.0, 0.01, "time", 0.016),
+        (2.0, 2.0, 0.01, "time", 0.002),
+        (1.0, 1.0, 0.01, "rest", 0.016),
+        (1.0, 2.0, 0.25, "time", 0.005),
+    ],
+)
+def test_it_has_more_rows_once_steps_do_not_help_and_there_is_time_for_steps_on_them(first, ratio, pace, end, share):
+    """It has eight times as many at most, of which 16 steps have time. While its error falls, it stays on the rows."""
+    one = trained(
+        state("a", rows=100_000, all_rows=100_000),
+        "a",
+        result(first, 1.0, ratio=ratio, steps=10, seconds=10 * pace, end=end),
+        share=0.002,
+    )
+    network = one.standings["a"].by_fold[0]
+    assert share_of(one, one.listed["a"], network, 10.0) == pytest.approx(share)
+
+
+def test_each_comparison_has_an_equal_part_of_the_time():
+    """Of 60 s the comparisons have 40 % of what the report leaves, after a start of 4 s."""
+    one = state(*"abcd", judges=2, now=4.0)
+    each, why = compare(one)
+    assert why == "4 candidates on 200 rows"
+    assert moves((each, why)) == [(name, {}, fold) for name in "abcd" for fold in (0, 1)]
+    (seconds,) = {move.seconds for move in each}
+    assert seconds == pytest.approx(0.4 * (60 - 0.13 * 60 - 4) / 2 * 2 / 8)
+    assert {(move.share, move.rung, move.start) for move in each} == {(0.2, 0, None)}
+
+
+def test_the_best_continue_and_whatever_falls_to_a_smaller_error_or_was_best_on_fewer_rows():
+    one, early = state(*"abcdefgh"), {"rung": 0, "share": 0.2}
+    one = trained(one, "a", result(1.0, 1.0, end="rest"), **early)
+    one = trained(one, "b", result(8.0, 8.0, 2.0, 1.1), **early)  # it falls
+    for name in "cdefgh":
+        one = trained(one, name, result(3.0, 3.0), **early)
+    assert [x.name for x in entrants(one.before(1), 1)] == ["b", "a", "c", "d"]
+    found, _ = compare(one)
+    assert [(move.candidate, move.start, move.rung) for move in found] == [
+        ("b", 1, 1),
+        ("a", 0, 1),
+        ("c", 2, 1),
+        ("d", 3, 1),
+    ]
+    for name in "bcd":
+        one = trained(one, name, result(0.5, 0.1), rung=1)
+    one = trained(one, "a", result(0.9), rung=1)
+    assert [x.name for x in entrants(one.before(2), 2)][-1] == "a"  # the best one of the first comparison
+
+
+def test_no_trial_begins_while_a_comparison_has_not_ended():
+    one = state("a", "b")
+    begun, _ = next_moves(one)
+    for move in begun:
+        one = trained(one, move.candidate, result(1.0), rung=0, share=0.2)
+    half = type(one)(one.conditions, one.listed, one.moves, {0: one.results[0]}, 1.0)
+    assert next_moves(half) == ([], "")
+    assert moves(next_moves(one)) == [("a", {}, 0), ("b", {}, 0)]
+
+
+def compared(*errors, now=25.0, **changes):
+    """Return a search whose comparisons have ended, with networks that still fall, whose steps are short."""
+    one = state(*"abc"[: len(errors)], now=now, **changes)
+    for name, error in zip("abc", errors, strict=False):
+        folds = range(one.conditions.judges)
+        for fold in folds:
+            one = trained(one, name, result(1.01 * error, error, steps=1000), fold=fold, rung=0)
+    return one
+
+
+WIDER, DEEPER, AGAIN = {"model.width": 32}, {"model.depth": 3}, {"seed": 3}
+
+
+@pytest.mark.parametrize(
+    ("errors", "changes", "improved"),
+    [
+        ((1.0, 1.2, 1.22), {}, "ab"),  # a process is free beside the best one
+        ((1.0, 1.2), {"cores": 1}, "a"),
+        ((1.0, 1.2), {"judges": 2}, "a"),
+        ((1.0, 1.3), {}, "a"),
+    ],
+)
+def test_the_best_continues_and_a_close_one_beside_it(errors, changes, improved):
+    found, why = improve(compared(*errors, **changes))
+    assert "".join(dict.fromkeys(move.candidate for move in found)) == improved
+    assert "because more steps may reduce the error" in why
+    assert all(move.start is not None for move in found)
+
+
+def test_larger_networks_and_further_seeds_are_trained_beside_the_best_one():
+    one = compared(1.0, 4.0)
+    seen = []
+    for _ in range(5):
+        found, why = improve(one)
+        seen.append((found[0].candidate, dict(found[0].changes), why.partition("because ")[2]))
+        for move in found:  # under way
+            one = type(one)(one.conditions, one.listed, {**one.moves, len(one.moves): move}, one.results, one.now)
+    better = "it may have a smaller error than a"
+    assert seen[0] == ("a", {}, "more steps may reduce the error")
+    assert seen[1:3] == [("a", WIDER, better), ("a", DEEPER, better)]
+    assert seen[3] == ("a", AGAIN, "another seed may find another minimum")
+
+
+def test_it_ends_early_only_when_two_seeds_agree():
+    one = compared(1.0, 4.0, cores=1, seeds=1, rows=300, all_rows=300)
+    one = trained(one, "a", result(1.0, end="rest"))
+    one = trained(one, "b", result(4.0, end="rest"))
+    for changes in (WIDER, DEEPER, {"seed": 1}):
+        found, _ = improve(one)
+        assert found[0].changes == changes
+        one = trained_move(one, found[0], result(2.5, end="rest"))
+    found, _ = improve(one)
+    assert found[0].changes == {"seed": 2}
+    one = trained_move(one, found[0], result(1.9, end="rest"))
+    assert improve(one) is None
+    assert {move.of_answer for move in next_moves(one)[0]} == {True}
+
+
+def trained_move(one, move, outcome):
+    number = len(one.moves)
+    return type(one)(one.conditions, one.listed, {**one.moves, number: move}, {**one.results, number: outcome}, one.now)
+
+
+@pytest.mark.parametrize(("now", "affords"), [(20.0, True), (49.0, False)])
+def test_fixed_neurons_are_wider_only_if_they_can_also_be_the_answer(now, affords):
+    """Their trials cannot be cut: with twice the width one takes 4 s, and there are a judge and five folds."""
+    one = trained(state(listed=[FIXED], now=now), "f", result(1.0, steps=1, end="steps"))
+    found = improve(one)
+    assert (moves(found) == [("f", {"model.width": 2 * FIXED.settings.model.width}, 0)]) is affords
+
+
+@pytest.mark.parametrize(("seconds", "until"), [(1.0, 52.2 - 2 * (1.3 * 1.25 + 0.3)), (8.0, 0.75 * 52.2)])
+def test_new_networks_of_a_winner_have_a_quarter_of_the_time_at_most(seconds, until):
+    """Four networks, of 1.25 times as many rows at most, are trained in two rounds by two processes."""
+    one = trained(state("a"), "a", result(1.0, seconds=seconds, end="rest"))
+    assert improved_until(one, one.ranked[0]) == pytest.approx(until, abs=0.1)
+
+
+def test_the_answer_of_fixed_neurons_has_new_networks():
+    """They are of all rows and without each of the folds that have not judged it, with the step that was best."""
+    one = trained(state(now=40.0, seeds=1, listed=[FIXED]), "f", result(1.0, 0.5, 0.7, end="steps", steps=3))
+    found, why = conclude(one)
+    assert why == "f on all rows and without each fold, 5 networks"
+    assert [(x.fold, x.stop_at, x.steps, x.start) for x in found] == [(k, 2, 3, None) for k in (None, 1, 2, 3, 4)]
+
+
+@pytest.mark.parametrize("loss", [0.5, 0.1])
+def test_the_answer_of_a_winner_that_rests_continues_on_all_rows(loss):
+    """It has ten steps, and forty more unless its loss is as small as it was. Then networks leave out each other fold.
+
+    They have as many steps as the winner had.
+    """
+    one = trained(state("a", now=40.0), "a", result(1.0, 0.5, 0.2, end="rest", ratio=4.0, steps=99))
+    for steps in (10, 40):
+        ((move,), why) = conclude(one)
+        assert why == "a on all rows, 1 networks"
+        assert (move.fold, move.steps, move.start) == (None, steps, len(one.moves) - 1)
+        ended = result(loss if steps == 10 else 0.1, steps=steps, end="steps")
+        one = trained_move(one, move._replace(at=one.now), ended)
+        assert len(one.ranked[0].refits) == 1
+        if loss == 0.1:
+            break
+    found, why = conclude(one)
+    assert why == "a without each fold, 4 networks"
+    assert [(x.fold, x.stop_at, x.start, x.seed) for x in found] == [(k, 99, None, 1) for k in (1, 2, 3, 4)]
+    assert conclude(trained_move(one, found[0], result(1.0))) == ([], "")
+
+
+def test_the_answer_of_a_winner_that_falls_continues_on_all_rows_and_questions_the_labels():
+    """As there is no time for as many steps, they only question the labels, on few rows."""
+    one = trained(state("a", now=49.0), "a", result(2.0, 1.0, ratio=4.0))
+    found, why = next_moves(one)
+    assert why == "a on all rows, 1 networks"
+    one = trained_move(one, found[0], result(1.0, end="time"))
+    found, why = next_moves(one)
+    assert why == "a without each fold, 4 networks"
+    assert [(x.fold, x.start, x.share, x.seed) for x in found] == [(k, None, 0.2, 1) for k in (1, 2, 3, 4)]
+    assert next_moves(trained_move(one, found[0], result(1.0))) == ([], "")
+
+
+CURVES = {"a": (4.0, 0.3), "b": (2.0, 0.5), "c": (9.0, 2.5), "d": (3.0, 0.1), "e": (5.0, 0.0)}
+"""The errors of candidates after a second, and the powers of time by which they fall: c has the largest at first."""
+
+
+def power_law(before, move):
+    """Return a result on a curve, whose time goes on where that of `start` has ended."""
+    begin = before.results[move.start].history["seconds"][-1] if move.start is not None else 0.0
+    first, power = CURVES[move.candidate]
+    first /= 1.0 + 0.3 * ("model.width" in move.changes)
+    seconds = max(move.seconds - 0.1, 0.3)
+    one = result(*[first * (1 + begin + seconds * k / 4) ** -power for k in (1, 2, 3, 4)], seconds=seconds)
+    one.history["seconds"][:] += begin
+    return one
+
+
+def test_a_whole_search_finds_the_candidate_that_is_best_in_the_end_and_gives_it_the_time():
+    """At least half of the time of both processes is that of the winner's method."""
+    last, lines = play(state(*CURVES), power_law)
+    winner = last.ranked[0]
+    assert winner.candidate.listed == "c"
+    c = {n: move for n, move in last.moves.items() if move.candidate == "c"}
+    spent = sum(move.threads * last.results[n].seconds for n, move in c.items())
+    assert spent > 0.6 * 2 * last.conditions.end
+    assert lines[0] == "0 s: 5 candidates on 200 rows"
+    assert last.now == pytest.approx(last.conditions.end, abs=1.5)
+
+
+@pytest.mark.parametrize(
+    ("cores", "judges", "rows"), [(1, 1, 1000), (2, 1, 50_000), (2, 4, 40), (5, 2, 1000), (2, 1, 0)]
+)
+@pytest.mark.parametrize("timeout", [5.0, 60.0])
+def test_any_search_ends_in_time_and_trains_no_network_twice_at_a_time(cores, judges, rows, timeout, draws):
+    """Also if trials fail, or come to rest."""
+    chance, curves = draws(rows + cores), {}
+    methods = candidate("a"), candidate("b"), FIXED, GRADIENT
+
+    def outcome(before, move):
+        first, power = curves.setdefault(
+            before.candidate_of(move).name, (chance.uniform(0.01, 10), chance.choice((0, 1, 2)))
+        )
+        begin = before.results[move.start].history["seconds"][-1] if move.start is not None else 0.0
+        running = [(x.candidate, x.changes, x.fold, x.seed, x.start) for x in before.running]
+        assert (move.candidate, move.changes, move.fold, move.seed, move.start) not in running
+        seconds, how = max(move.seconds - 0.1, 0.3), chance.random()
+        if how < 0.05:
+            return result(failure="it has failed", seconds=seconds)
+        end = "steps" if before.candidate_of(move).has_fixed_neurons else "rest" if how < 0.25 else "time"
+        seconds = seconds if end == "time" else min(seconds / 3, 1.0)
+        errors = [first * (1 + begin + seconds * k / 4) ** -power for k in (1, 2, 3, 4)]
+        one = result(*errors, seconds=seconds, end=end, ratio=chance.choice((1.0, 4.0)), steps=chance.choice((3, 300)))
+        one.history["seconds"][:] += begin
+        return one
+
+    sizes = {"rows": rows, "all_rows": rows} if rows else {"rows": 0, "all_rows": 0, "folds": 0}
+    search = state(listed=methods, cores=cores, judges=judges, timeout=timeout, now=2.0, **sizes)
+    last, _ = play(search, outcome)
+    assert last.results.keys() == last.moves.keys()
+    assert last.ranked
+    assert last.now < timeout + 0.5 * len(methods)

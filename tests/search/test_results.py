@@ -1,0 +1,160 @@
+"""Trials: their results, the files of those that have ended, and the processes that train them."""
+
+import math
+import os
+import time
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from runge.configuration.errors import RunError
+from runge.data.rows import read
+from runge.data.table import Table
+from runge.metrics import ERRORS
+from runge.search import tasks
+from runge.search.results import Move, Result, Trial, read_trials, write_trial
+from runge.search.tasks import train_trial
+from runge.search.workers import TIME_OVER, Workers
+from tests.search.made_up import candidate, result, state
+from tests.search.test_search import rows, save
+
+
+@pytest.fixture
+def table(tmp_path, monkeypatch):
+    """Return the rows of a table of 30 rows."""
+    monkeypatch.chdir(tmp_path)
+    save(rows())
+    return read(Table(file="t.csv"))
+
+
+def trial(seconds=1e5, **changes):
+    """Return a trial of 20 steps in 8 neurons."""
+    one = candidate("a", "optimizer=levenberg_marquardt", "model.width=8", "model.depth=1", "trainer.max_steps=20")
+    return state(listed=[one]).trial(Move("a", {}, 0, seconds, **changes))
+
+
+def test_a_trial_continues_with_the_weights_of_the_best_step_of_another_one(table, monkeypatch):
+    """Its error is then at most a little larger, and its curve goes on, as if it had been one training."""
+    first = train_trial(trial(), table)
+    assert (first.end, first.steps, first.rows, len(first.left_out)) == ("steps", 20, 24, 6)
+    later = train_trial(trial()._replace(start=first), table)
+    assert later.history["step"][: first.best + 1].tolist() == first.history["step"][: first.best + 1].tolist()
+    assert later.history["step"][first.best + 1] > first.best_step
+    assert (np.diff(later.history["step"]) > 0).all()
+    assert (np.diff(later.history["seconds"]) > 0).all()
+    assert later.errors[first.best + 1] < 0.5 * first.errors[0]
+    assert later.error <= 1.01 * first.error
+    assert later.metric("val/loss") == later.history["val/loss"][later.best]
+    monkeypatch.setattr(tasks, "LEAST_RUN_SECONDS", 1e-12)
+    short = train_trial(trial(seconds=0.0), table)
+    assert (short.end, short.steps) == ("time", 1)
+
+
+def test_a_trial_with_an_activation_of_torch_continues_too(table):
+    own = "optimizer=adam", "model.activation=torch.nn.Mish", "model.width=4", "trainer.max_steps=3"
+    one = state(listed=[candidate("a", *own)]).trial(Move("a", {}, 0, 1e5))
+    first = train_trial(one, table)
+    later = train_trial(one._replace(start=first), table)
+    assert later.history["step"].tolist() == [
+        *first.history["step"][: first.best + 1],
+        *first.best_step + np.arange(1, 4),
+    ]
+
+
+def test_the_residuals_are_those_of_the_rows_that_a_trial_was_not_trained_on(table):
+    """With a share of the rows some are neither for training nor for validation."""
+    one, every = (train_trial(trial(share=0.4, of_answer=of_answer), table) for of_answer in (False, True))
+    assert (one.rows, len(one.left_out), one.validated.sum()) == (12, 6, 6)
+    assert (every.rows, len(every.left_out), every.validated.sum()) == (12, 18, 6)
+    np.testing.assert_array_equal(every.residuals[every.validated], one.residuals)
+    rms = np.sqrt(np.mean(one.residuals[one.validated, 0] ** 2))
+    assert rms == pytest.approx(one.metric("val/nrmse_f") * table.y.std(), rel=0.2)  # by that of fewer rows
+
+
+def test_the_error_is_the_geometric_mean_of_those_that_are_known():
+    value, derivative = (np.array(x) for x in ([1.0, math.nan, 0.1, 0.2], [4.0, math.nan, 0.1, math.nan]))
+    one = Result({ERRORS[0]: value, ERRORS[1]: derivative}, best=2)
+    np.testing.assert_allclose(one.errors, [2.0, math.inf, 0.1, 0.2])
+    assert one.error == pytest.approx(0.1)
+
+
+def test_the_file_of_a_trial_has_all_of_it_and_a_damaged_one_is_ignored(tmp_path, caplog):
+    one = replace(
+        result(2.0, 1.0),
+        weights={"theta": torch.arange(3.0)},
+        left_out=np.array([3, 5]),
+        validated=np.array([True, False]),
+        residuals=np.array([[1.0, math.nan], [2.0, 3.0]]),
+    )
+    assert one.error == 1.0  # which it keeps
+    move = Move("a", {"model.width": 32}, None, 1.5, 0.25, start=3, seed=1, of_answer=True)
+    write_trial(tmp_path, 7, move, one, 12.5)
+    write_trial(tmp_path, 11, move, Result(failure="it has failed"), 13.5)
+    found = read_trials(tmp_path)
+    assert list(found) == [7, 11]
+    again, read_back, ended = found[7]
+    assert (again, ended, found[11][1].failure) == (move, 12.5, "it has failed")
+    for name, value in vars(one).items():
+        if isinstance(value, dict):
+            assert {key: x.tolist() for key, x in value.items()} == {
+                key: x.tolist() for key, x in getattr(read_back, name).items()
+            }
+        else:
+            np.testing.assert_array_equal(getattr(read_back, name), value)
+    path = tmp_path / "trials" / "7.pt"
+    content = torch.load(path, weights_only=True)
+    plain = content["configuration"]
+    for wrong in (
+        {"result": plain["result"] | {"best": 5}},
+        {"result": plain["result"] | {"seconds": "x"}},
+        {"result": plain["result"] | {"history": {}}},
+        {"move": {}},
+        {"move": plain["move"] | {"changes": {"model.init": 1}}},
+        {"ended": None},
+    ):
+        torch.save(content | {"configuration": plain | wrong}, path)
+        assert list(read_trials(tmp_path)) == [11]
+        assert "7.pt does not hold a trial" in caplog.records[-1].getMessage()
+
+
+def collect(workers, count):
+    """Wait for some pieces of work."""
+    found = {}
+    while len(found) < count:
+        found |= workers.wait()
+    return found
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="the processes of the test are forked")
+def test_a_process_trains_one_trial_after_another_and_another_one_takes_its_place(table, monkeypatch):
+    """A trial that takes longer than its time is ended, and one whose process dies has failed."""
+    import multiprocessing
+
+    def train(call, known):
+        assert known is table or known.checksum == table.checksum
+        if call.seconds == 1.0:
+            time.sleep(60)
+        if call.seconds == 2.0:
+            os._exit(3)
+        return Result(steps=os.getpid())
+
+    monkeypatch.setattr("runge.search.tasks.train_trial", train)
+    monkeypatch.setattr("runge.search.workers.start_loading", lambda: multiprocessing.get_context("fork").Process)
+    settings = candidate().settings
+    with Workers(2, table) as workers:
+        for number in range(2):
+            workers.submit(number, Trial(settings, 0.0), math.inf)
+        pids = {one.steps for one in collect(workers, 2).values()}
+        workers.submit(2, Trial(settings, 0.0), math.inf)
+        assert len(pids) == 2
+        assert collect(workers, 1)[2].steps in pids
+        workers.submit(3, Trial(settings, 1.0), time.monotonic())
+        workers.submit(4, Trial(settings, 2.0), math.inf)
+        ended = collect(workers, 2)
+        assert [str(ended[number]) for number in (3, 4)] == [TIME_OVER, "its process died with exit code 3"]
+        assert all(isinstance(one, RunError) for one in ended.values())
+        workers.submit(5, Trial(settings, 0.0), math.inf)
+        assert collect(workers, 1)[5].steps not in pids
+    assert workers.busy == 0

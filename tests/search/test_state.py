@@ -1,0 +1,74 @@
+"""What is known of the candidates of a search after some results."""
+
+import pytest
+
+from runge.search.results import Move
+from tests.search.made_up import candidate, result, state, trained
+
+
+def network(*results, **changes):
+    """Return the network of a candidate on fold 0 after some results, with its standing."""
+    standing = trained(state("a"), "a", *results, **changes).standings["a"]
+    return standing.by_fold.get(0), standing
+
+
+def test_the_better_network_is_kept_and_further_steps_do_not_help_if_the_later_one_is_worse():
+    good, bad = result(1.0, end="time"), result(2.0, end="time")
+    assert network(good)[0].may_gain
+    assert not network(result(1.0, end="rest"))[0].may_gain
+    for results, gains in (((good, bad), False), ((bad, good), True)):
+        kept, standing = network(*results)
+        assert (kept.result.error, kept.may_gain, standing.spent) == (1.0, gains, 2.0)
+    kept, standing = network(good, result(failure="it has failed"))
+    assert (kept.result.error, kept.may_gain, standing.failure) == (1.0, False, "it has failed")
+
+
+def test_more_rows_may_help_after_the_last_step():
+    assert network(result(1.0, end="rest"), share=0.2)[0].may_gain
+    assert not network(result(1.0, end="rest"))[0].may_gain
+    kept, _ = network(result(1.0), result(2.0), share=0.2)
+    assert (kept.result.error, kept.may_gain, kept.grows) == (1.0, True, True)
+
+
+def test_the_best_of_all_folds_is_first_and_then_those_that_lack_one():
+    one = state("a", "b", "c", judges=2)
+    one = trained(trained(one, "a", result(1.0), fold=0), "a", result(2.0), fold=1)
+    one = trained(trained(one, "b", result(1.1), fold=0), "b", result(1.1), fold=1)
+    one = trained(one, "c", result(0.1))
+    assert [(x.name, x.error) for x in one.ranked] == [
+        ("b", pytest.approx(1.1)),
+        ("a", 2.5**0.5),
+        ("c", pytest.approx(0.1)),
+    ]
+    chosen = trained(one, "c", result(9.0), fold=None, of_answer=True)
+    assert [x.name for x in chosen.ranked] == ["c", "b", "a"]
+    assert len(chosen.ranked[0].refits) == 1
+
+
+def test_a_variation_is_named_by_what_it_is():
+    one = candidate("mine", "optimizer=levenberg_marquardt", "model.width=64", "model.depth=3")
+    wider, deeper = one.larger(set())
+    assert wider.name == "Levenberg-Marquardt, silu, 3 x 128"
+    assert deeper.varied({"seed": 3}).name == "Levenberg-Marquardt, silu, 4 x 64, seed 3"
+    assert (one.varied({"seed": 3}).name, one.varied({"seed": 3}).kind) == ("mine, seed 3", "mine")
+    assert [x.name for x in one.larger({"model.width"})] == [deeper.name]
+    assert wider.overrides[-1] == "model.width=128"
+    assert "model.width=64" not in wider.overrides
+    assert wider.settings.model.width == 128
+    assert candidate("s", "optimizer=soap").larger(set())[0].name == "SOAP, silu, 3 x 128"
+    fixed = candidate("f", "optimizer=random_features", "loss.lambda_d=0")
+    assert [x.name for x in fixed.larger(set())] == ["fixed neurons, learnt scales, sin, 1 x 2400, values alone"]
+
+
+def test_the_settings_of_a_trial_have_its_rows_its_steps_and_the_last_damping():
+    one = trained(state("a"), "a", result(1.0, steps=150))
+    one.results[0].history["damping"] = one.results[0].history["step"] * 1e-20
+    settings = one.trial(Move("a", {}, 2, 5.0, 0.2500000001, start=0)).settings
+    assert (settings.data.fold, settings.data.split["train"], settings.trainer.max_steps) == (2, 0.25, 300)
+    assert (settings.optimizer.damping, settings.trainer.start) == (1e-12, None)
+    whole = one.trial(Move("a", {}, None, 5.0, seed=2, steps=40, stop_at=30)).settings
+    assert (whole.data.folds, whole.data.fold, whole.data.split["val"], whole.data.seed) == (None, None, 0, 0)
+    assert (whole.seed.seed, whole.trainer.max_steps, whole.trainer.stop_at) == (2, 40, 30)
+    fixed = state("a", fixed={"trainer.max_steps", "data.split.train"}).trial(Move("a", {}, 1, 5.0, 0.25, steps=7))
+    assert (fixed.settings.trainer.max_steps, fixed.settings.data.split["train"]) == (200, None)
+    assert not fixed.plans_steps
