@@ -14,7 +14,7 @@ from runge.search.constants import (
     STEPS_ON_ALL_ROWS,
     WINNER_STEPS_SHARE,
 )
-from runge.search.paces import affords_all, pace_on_all, seconds_of, share_of, step_of
+from runge.search.paces import affords_all, pace_on_all, seconds_of, share_of, step_of, threads_of
 from runge.search.results import Move
 from runge.search.state import Network, Standing, State
 
@@ -76,7 +76,8 @@ def _on_all_rows(state: State, best: Standing) -> list[Move]:
     began = min((move.at for move in state.moves.values() if move.of_answer), default=state.now)
     left = min(state.left(began + _seconds_on_all_rows(state, best)), state.left())
     seconds = left * conditions.cores / max(len(starts), conditions.cores)
-    move = Move(best.candidate.listed, best.candidate.changes, None, seconds)
+    threads = threads_of(state, best, conditions.cores // max(len(starts), 1))
+    move = Move(best.candidate.listed, best.candidate.changes, None, seconds, threads=threads)
     moves = list[Move]()
     for last in starts:
         if affords_all(state, best, last, seconds - state.set_up):

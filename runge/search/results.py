@@ -74,7 +74,7 @@ class Trial(NamedTuple):
         settings: the settings of its run.
         seconds: the time that it has, with its set-up.
         start: the result whose weights it begins with; None: they are drawn.
-        slowness: the time of a step by the gradient over what `Member.work` expects.
+        slowness: the time of a step by the gradient with one thread over what `Member.work` expects.
         plans_steps: whether a method by the gradient has as many steps as should fit into its time.
         everywhere: whether its errors are measured in all rows that it is not trained on, and not only in those for
             validation: of many rows and many trials these would be much memory.
@@ -107,7 +107,7 @@ class Result:
         total: the same with the set-up.
         steps: the number of its own steps.
         end: what has ended it: its number of steps, its time, or that nothing changed.
-        slowness: the time of a step over what `Member.work` expects.
+        slowness: the time of a step with one thread over what `Member.work` expects.
         switched_on: the first step with a positive lambda_d; None: there is none.
         failure: why there is no network; empty: there is one.
     """

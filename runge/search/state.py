@@ -26,6 +26,7 @@ from runge.search.constants import (
     REPORT_SHARE,
     SET_UP_SECONDS,
     SLOWNESS_AT_FIRST,
+    THREADS_POWER,
     UNKNOWN_SLOPE,
 )
 from runge.search.results import Move, Result, Trial
@@ -125,8 +126,8 @@ class Network(NamedTuple):
 
     @property
     def pace(self) -> float:
-        """The seconds of a step of one thread, at most."""
-        return self.move.threads * self.result.pace
+        """The seconds of a step with one thread."""
+        return self.move.threads**THREADS_POWER * self.result.pace
 
 
 @dataclass(frozen=True, eq=False)

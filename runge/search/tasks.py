@@ -19,7 +19,13 @@ from runge.function.residuals import errors_of
 from runge.metrics import LAMBDA_D
 from runge.pictures.drawing import draw_into
 from runge.records.directories import RunDirectory
-from runge.search.constants import FEWEST_GRADIENT_STEPS, LEAST_RUN_SECONDS, SCHEDULE_SHARE, USED_TIME_SHARE
+from runge.search.constants import (
+    FEWEST_GRADIENT_STEPS,
+    LEAST_RUN_SECONDS,
+    SCHEDULE_SHARE,
+    THREADS_POWER,
+    USED_TIME_SHARE,
+)
 from runge.search.results import Publication, Result, Trial
 from runge.training.base import SobolevModule
 from runge.training.callbacks.history import History
@@ -61,7 +67,7 @@ def train_trial(trial: Trial, rows: Rows | None) -> Result:
     machine.limit_threads(trial.threads)
     gc.collect()  # the trial before this one
     member = _member(trial.settings, rows)
-    work, trainer = member.work(), member.settings.trainer
+    work, trainer = member.work() * trial.threads**-THREADS_POWER, member.settings.trainer
     if member.settings.optimizer.by_gradient and trial.plans_steps:
         most = max(FEWEST_GRADIENT_STEPS, int(SCHEDULE_SHARE * trial.seconds / (trial.slowness * work)))
         trainer = replace(trainer, max_steps=min(trainer.max_steps, most))
