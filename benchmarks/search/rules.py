@@ -1,4 +1,7 @@
-"""Rules of a search, as pure functions of its state: four from textbooks, and the one that was estimated.
+"""Rules of a search from textbooks, which take the place of the comparisons and the improvements of `runge.search`.
+
+They train all candidates on all rows, have three quarters of the time, and no variation of a candidate. The networks of
+the answer are trained as those of `runge fit` are.
 
 References:
     K. Jamieson, A. Talwalkar (2016). Non-stochastic best arm identification and hyperparameter optimization.
@@ -9,179 +12,108 @@ References:
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import NamedTuple
 
 import numpy as np
 
+from runge.search.moves import next_moves
+from runge.search.refits import conclude
+from runge.search.results import Move
+from runge.search.state import Standing, State
 
-class Move(NamedTuple):
-    """A candidate that is trained on a share of the rows for some seconds, with its set-up."""
+Rule = Callable[[State], tuple[Sequence[Move], str]]
+"""A function that returns the next trials, and why, as `runge.search.moves.next_moves`."""
 
-    name: str
-    share: float
-    seconds: float
-
-
-@dataclass(frozen=True)
-class Standing:
-    """A candidate so far.
-
-    Attributes:
-        name: its name.
-        share: the share of the rows on which it was last trained; 0: it was not trained.
-        seconds: the seconds that were spent on it.
-        error: its smallest error in rows left out.
-        loss_ratio: the loss of this network in rows left out over that in training rows: if it is much above 1, more
-            rows help, and otherwise more steps.
-        ended: whether more seconds on this share would not help.
-        busy: whether it is being trained.
-        history: the seconds and the error after each of its trainings.
-    """
-
-    name: str
-    share: float = 0.0
-    seconds: float = 0.0
-    error: float = math.inf
-    loss_ratio: float = math.inf
-    ended: bool = False
-    busy: bool = False
-    history: Sequence[tuple[float, float]] = ()
+SHARE = 0.75
+"""The share of the time after which the networks of the answer are trained, which is what `runge fit` keeps at most."""
 
 
-class Sizes(NamedTuple):
-    """The sizes of a table: its training rows, inputs and outputs."""
-
-    rows: int
-    inputs: int
-    outputs: int
+def all_equal(state: State, _round: int) -> list[Move]:
+    """Train all candidates for the same time."""
+    return [] if _round else _together(state, list(state.standings.values()), _left(state))
 
 
-class State(NamedTuple):
-    """A search so far.
-
-    Attributes:
-        limit: its seconds.
-        now: the seconds that are over.
-        cores: the trainings at a time.
-        candidates: the candidates, the fast ones first.
-        shares: the shares of the rows that a move may have, ascending.
-        rounds: how many times the rule has named moves.
-        sizes: the sizes of the table.
-    """
-
-    limit: float
-    now: float
-    cores: int
-    candidates: Sequence[Standing]
-    shares: Sequence[float]
-    rounds: int
-    sizes: Sizes
-
-    @property
-    def left(self) -> float:
-        """The seconds that are left."""
-        return self.limit - self.now
-
-    @property
-    def busy(self) -> bool:
-        """Whether a candidate is being trained."""
-        return any(candidate.busy for candidate in self.candidates)
-
-    @property
-    def ranked(self) -> list[Standing]:
-        """The candidates, the best ones first."""
-        return sorted(self.candidates, key=lambda candidate: candidate.error)
-
-
-Rule = Callable[[State], Sequence[Move]]
-"""A function that returns the next moves, in the order in which they begin; none: wait for a training to end."""
-
-
-def all_equal(state: State) -> Sequence[Move]:
-    """Train all candidates on all rows for the same time."""
-    each = state.limit * state.cores / len(state.candidates)
-    return [] if state.rounds else [Move(candidate.name, 1.0, each) for candidate in state.candidates]
-
-
-def successive_halving(state: State, ratio: float = 2.0) -> Sequence[Move]:
-    """Train all candidates on all rows, then the better half further, and so on, with the same time for each round."""
-    count = len(state.candidates)
-    rounds = max(1, math.ceil(math.log(count, ratio)))
-    if state.busy or state.rounds == rounds:
+def successive_halving(state: State, number: int, ratio: float = 2.0) -> list[Move]:
+    """Train all candidates, then the better half further, and so on, with the same time for each round."""
+    rounds = max(1, math.ceil(math.log(len(state.listed), ratio)))
+    if number >= rounds:
         return []
-    kept = state.ranked[: math.ceil(count / ratio**state.rounds)]
-    return _together(kept, 1.0, state.left / (rounds - state.rounds), state)
+    kept = _ranked(state)[: math.ceil(len(state.listed) / ratio**number)]
+    return _together(state, kept, _left(state) / (rounds - number))
 
 
-def hyperband(state: State, ratio: float = 3.0) -> Sequence[Move]:
+def hyperband(state: State, number: int, ratio: float = 3.0) -> list[Move]:
     """Divide the time among brackets of successive halving, with fewer and fewer candidates, which are drawn."""
-    count = len(state.candidates)
+    count = len(state.listed)
     most = math.floor(math.log(count, ratio) + 1e-9)
     plan = [(bracket, rung) for bracket in range(most, -1, -1) for rung in range(bracket + 1)]
-    if state.busy or state.rounds == len(plan):
+    if number >= len(plan):
         return []
-    bracket, rung = plan[state.rounds]
+    bracket, rung = plan[number]
     drawn = min(count, math.ceil((most + 1) / (bracket + 1) * ratio**bracket))
-    members = {state.candidates[i].name for i in np.random.default_rng(bracket).permutation(count)[:drawn]}
-    ranked = [candidate for candidate in state.ranked if candidate.name in members]
-    seconds = state.limit / (most + 1) / (bracket + 1)
-    return _together(ranked[: max(1, int(drawn / ratio**rung))], 1.0, min(seconds, state.left), state)
+    members = np.random.default_rng(bracket).permutation(sorted(state.listed))[:drawn]
+    kept = [standing for standing in _ranked(state) if standing.name in members]
+    return _together(state, kept[: max(1, int(drawn / ratio**rung))], _left(state) / (len(plan) - number))
 
 
-def best_so_far(state: State, first: float = 0.2, slices: int = 20) -> Sequence[Move]:
-    """Train all candidates on all rows for a short time, then always the best one that is free for a further slice.
+def best_so_far(state: State, number: int, first: float = 0.2, slices: int = 20) -> list[Move]:
+    """Train all candidates for a short time, then always the best one that may gain for a further slice.
 
     Args:
         state: the state.
-        first: the share of the time for the first trainings.
+        number: the number of the round.
+        first: the share of the time for the first trials.
         slices: the slices of the time.
     """
-    if state.rounds == 0:
-        return _together(state.candidates, 1.0, first * state.limit, state)
-    free = [candidate for candidate in state.ranked if not candidate.busy and not candidate.ended]
-    return [Move(candidate.name, 1.0, state.limit / slices) for candidate in free[:1]]
+    if number == 0:
+        return _together(state, _ranked(state), first * _left(state))
+    gaining = [standing for standing in state.ranked if standing.continues]
+    return _together(state, gaining[:1], min(_left(state), SHARE * state.conditions.end / slices))
 
 
-def estimated(
-    state: State, ratio: float = 2.5, compared: float = 0.4, first: float = 4.0, least: float = 8.0
-) -> Sequence[Move]:
-    """Compare candidates in rounds with fewer of them on more rows, then continue the best ones.
+def with_answer(rule: Callable[[State, int], list[Move]]) -> Rule:
+    """Return a rule that is asked in rounds, and then trains the networks of the answer."""
 
-    It is the rule that the search had before its curves were recorded, without larger networks and further seeds.
+    def moves(state: State) -> tuple[Sequence[Move], str]:
+        number = 1 + max((-1 if move.rung is None else move.rung for move in state.moves.values()), default=-1)
+        if state.running:
+            return [], ""
+        if not state.winner and _left(state) > 2 * state.set_up and (found := rule(state, number)):
+            return [move._replace(rung=number) for move in found], f"round {number + 1}"
+        return conclude(state)
 
-    Args:
-        state: the state.
-        ratio: the candidates of a round over those of the next one.
-        compared: the share of the time after which the rounds end.
-        first: the time of the first round over that of each further one.
-        least: the seconds of a slice of the best ones, at least; otherwise half of those that are left.
-    """
-    count = len(state.candidates)
-    rounds = max(2, math.ceil(math.log(count, ratio)))
-    if state.rounds < rounds:
-        if state.busy:
-            return []
-        share = state.shares[max(0, len(state.shares) - rounds + state.rounds)]
-        weights = [first, *[1.0] * (rounds - 1)][state.rounds :]
-        seconds = max(0.0, compared * state.limit - state.now) * weights[0] / sum(weights)
-        return _together(state.ranked[: math.ceil(count / ratio**state.rounds)], share, seconds, state)
-    free = [x for x in state.ranked if not x.busy and not (x.ended and x.share == 1.0)]
-    return [Move(x.name, 1.0, max(state.left / 2, min(state.left, least))) for x in free[:1]]
+    return moves
 
 
-def _together(candidates: Sequence[Standing], share: float, seconds: float, state: State) -> list[Move]:
-    """Return moves that take some seconds together on all cores, without those that have ended, unless all have."""
-    some = [candidate for candidate in candidates if not candidate.ended or candidate.share != share] or candidates
-    each = seconds * min(1.0, state.cores / max(1, len(some)))
-    return [Move(candidate.name, share, each) for candidate in some]
+def _left(state: State) -> float:
+    return state.left(SHARE * state.conditions.end)
+
+
+def _ranked(state: State) -> list[Standing]:
+    """Return all candidates, the best ones first, and those that have no network last."""
+    return sorted(state.standings.values(), key=lambda standing: standing.error)
+
+
+def _together(state: State, standings: Sequence[Standing], seconds: float) -> list[Move]:
+    """Return trials on all rows that take some seconds together, without the candidates that cannot gain."""
+    pairs = list[tuple[Standing, int]]()
+    for standing in standings:
+        known = standing.by_fold
+        folds = [fold for fold in range(state.conditions.judges) if fold not in known or known[fold].may_gain]
+        pairs += [(standing, fold) for fold in folds]
+    moves = list[Move]()
+    for standing, fold in pairs:
+        candidate, network = standing.candidate, standing.by_fold.get(fold)
+        start = None if network is None or candidate.has_fixed_neurons else network.number
+        each = seconds * min(1.0, state.conditions.cores / len(pairs))
+        moves.append(Move(candidate.listed, candidate.changes, fold, each, start=start))
+    return moves
 
 
 RULES: Mapping[str, Rule] = {
-    "all equal": all_equal,
-    "successive halving": successive_halving,
-    "Hyperband": hyperband,
-    "best so far": best_so_far,
-    "estimated": estimated,
+    "runge fit": next_moves,
+    "all equal": with_answer(all_equal),
+    "successive halving": with_answer(successive_halving),
+    "Hyperband": with_answer(hyperband),
+    "best so far": with_answer(best_so_far),
 }
-"""The rules by their names. The rule of `runge.search` belongs here, too."""
+"""The rules by their names."""

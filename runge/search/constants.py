@@ -1,13 +1,7 @@
 """The constants of the search: what each number decides, its unit, and where it is from.
 
 No formula gives the numbers by which the search decides. They are estimates, unless their text names a measurement.
-`benchmarks/problems` measures the search with them on 27 problems, and `docs/benchmarks.md` has the errors. Its
-candidates were selected on other points of seven of these problems, which that page names. On which tables a constant
-was chosen is only known where its text says so, and such tables are no independent check of it.
-
-On 13 tables with 60 s, the errors of the search are in the median 1.2 times, and at most 57 times, the errors of the
-best of four single runs with all of this time, which was chosen after the fact. The default of `data=table` has larger
-errors on all 13.
+`docs/explanation/search.md` names the tables on which they were chosen, and has the errors on other ones.
 """
 
 import math
