@@ -95,7 +95,8 @@ def read_page(name: str, docs: Path = DOCS) -> str:
 def _with_part(page: Path, part: str, text: str) -> str:
     """Return a page with another text of a part, which is the whole page if there is none yet."""
     begin = _begin(part)
-    before, begins, rest = page.read_text(encoding="utf-8").partition(begin) if page.is_file() else ("", begin, f"{_END}\n")
+    old = page.read_text(encoding="utf-8") if page.is_file() else f"{begin}{_END}\n"
+    before, begins, rest = old.partition(begin)
     if not begins:
         raise ValueError(f"{page}: must contain {begin.strip()!r}")
     return f"{before}{begin}{text}\n{_END}{rest.partition(_END)[2]}"

@@ -101,7 +101,8 @@ def describe(judgement: Judgement, claim: Claim) -> str:
     helped, hurt = judgement.having("helps"), judgement.having("hurts")
     contexts = len(judgement.findings)
     gain = f"significantly lower in {len(helped) or 'none'} of the {contexts} contexts{most(helped)}"
-    return f"With `{claim.overrides(judgement.arm)}` the error is {gain}. It is higher in {len(hurt) or 'none'}{most(hurt)}."
+    loss = f"It is higher in {len(hurt) or 'none'}{most(hurt)}."
+    return f"With `{claim.overrides(judgement.arm)}` the error is {gain}. {loss}"
 
 
 def _counter(findings: Findings) -> Callable[..., str]:

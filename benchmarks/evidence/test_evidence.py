@@ -133,8 +133,8 @@ def test_sentence():
     shown.append(finding(*[1e-4] * 5, *[1e4] * 5, target="steep"))
     text = describe(judge(shown, PLAIN), PLAIN)
     assert text == (
-        "With `sampling=a` the error is significantly lower in 1 of the 3 contexts, at most by a factor of 4 (3.1 to 5.7) "
-        "for runge. It is higher in 1, at most by a factor of 3 (2.5 to 3.5) for kink."
+        "With `sampling=a` the error is significantly lower in 1 of the 3 contexts, at most by a factor of 4 "
+        "(3.1 to 5.7) for runge. It is higher in 1, at most by a factor of 3 (2.5 to 3.5) for kink."
     )
 
 
@@ -239,7 +239,7 @@ def test_pages(sweeps):
         r"^\| \[.*?\]\(evidence/figures.md#([\w-]+)\) \| `(.*?)` \| (\d+) \| (\d+) ", texts[SUMMARY], re.MULTILINE
     )
     assert ("sampling-of-the-points", "sampling=chebyshev", "4", "4") in rows
-    assert "`sampling=chebyshev` the error is significantly lower in 4 of the 4 contexts, at most by a factor of" in flat
+    assert "`sampling=chebyshev` the error is significantly lower in 4 of the 4 contexts, at most by a" in flat
     assert "| runge, levenberg_marquardt | " in figures
     assert "0.1, n_train 192" in figures
     assert re.search(r"\| kink \| the best of \d+ networks: `experiment=claims/\w+ optimizer=", figures)

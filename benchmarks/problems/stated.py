@@ -239,7 +239,7 @@ def part(rows: Sequence[Row]) -> str:
 
 
 def limit(rows: Sequence[Row]) -> str:
-    """Return the upper 95 % limit of the share of false statements (Clopper and Pearson), as if they were independent."""
+    """Return the upper 95 % limit of the share of false statements, as if they were independent (Clopper, Pearson)."""
     compared = [row["verdict"] for row in rows if row["verdict"] in (YES, NO)]
     return f"{binomtest(compared.count(NO), len(compared)).proportion_ci(0.9).high * 100:.0f} %" if compared else "-"
 

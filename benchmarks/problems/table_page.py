@@ -21,7 +21,7 @@ HERE = Path(__file__).parent
 FIGURES, TEMPLATES = HERE / "figures", HERE / "templates"
 COLUMNS = 5  # problems of a table, which fit the width of the page
 ROUND_OFF = 1e-6
-"""The error of the value below which `BEST` has solved a problem: a factor then measures the distance from round-off."""
+"""The error of the value below which a factor only measures the distance from round-off."""
 SUMMARY, PAGE = "benchmarks.md#benchmarks/problems", "benchmarks/figures.md"
 """The part of a page, and the page, that are written."""
 OTHER = " †"
@@ -65,7 +65,8 @@ def pages(figures: Path, problems: Mapping[str, tables.Entry]) -> dict[str, str]
         "fields": [field(name, of, problems, table, (middle, default), usual) for name, of in fields.items()],
         "limit": SECONDS,
     }
-    return {SUMMARY: render(TEMPLATES / "summary.md.jinja", **values), PAGE: render(TEMPLATES / "figures.md.jinja", **values)}
+    names = {SUMMARY: "summary", PAGE: "figures"}
+    return {page: render(TEMPLATES / f"{name}.md.jinja", **values) for page, name in names.items()}
 
 
 def about(table: Frame, middle: Frame, usual: str) -> dict[str, Any]:
@@ -122,7 +123,7 @@ def findings(middle: Frame, families: Mapping[str, str]) -> dict[str, Any]:
 
 
 def advantages(middle: Frame, others: Sequence[str]) -> list[list[str]]:
-    """Return the rows of the comparison of `BEST` with the best other tool: all problems, and those not at round-off."""
+    """Return the rows that compare `BEST` with the best other tool: on all problems, and on those not at round-off."""
     own = middle["value"].unstack("tool", sort=False)[BEST]
     unsolved = middle[middle.index.isin(own.index[own >= ROUND_OFF], level="problem")]
     rows = []

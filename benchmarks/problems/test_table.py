@@ -73,12 +73,16 @@ def test_ranks_and_factors(table):
     assert found.loc["GPyTorch", ["problems", "fails"]].tolist() == [1, 1]
 
 
+def values(errors, *tools):
+    """Return the medians of the value of some tools by problem."""
+    rows = {(problem, tool): e for problem, some in errors.items() for tool, e in zip(tools, some, strict=True)}
+    return pd.DataFrame({"value": rows}).rename_axis(["problem", "tool"])
+
+
 def test_advantage():
     """The best of the others is JENN where it fits; without JENN it is SMT KRG."""
-    tools = BEST, "JENN", "SMT KRG"
     errors = {"a": (1, 8, 9), "b": (2, 1, 4), "c": (1, 16, np.inf), "d": (1, np.inf, np.inf)}
-    rows = {(problem, tool): e for problem, some in errors.items() for tool, e in zip(tools, some, strict=True)}
-    middle = pd.DataFrame({"value": rows}).rename_axis(["problem", "tool"])
+    middle = values(errors, BEST, "JENN", "SMT KRG")
     found = advantage(middle, BEST, ["JENN", "SMT KRG"], "value")
     assert (found.problems, found.counts) == (3, (2, 0, 1))
     assert found.factors == pytest.approx((8, 0.5, 16))
@@ -89,17 +93,14 @@ def test_advantage():
 def test_ties_and_families():
     """A factor of 1.2 is a tie, either way, and two baskets count once, by their geometric mean."""
     errors = {"a": (1, 1.2), "b": (1.2, 1), "c": (1, 1.3), "basket_7": (1, 2), "basket_20": (1, 8)}
-    rows = {(problem, tool): e for problem, some in errors.items() for tool, e in zip((BEST, "JENN"), some, strict=True)}
-    middle = pd.DataFrame({"value": rows}).rename_axis(["problem", "tool"])
-    found = advantage(middle, BEST, ["JENN"], "value")
+    found = advantage(values(errors, BEST, "JENN"), BEST, ["JENN"], "value")
     assert (found.problems, found.counts) == (5, (2, 2, 0))
     assert found.factors == pytest.approx((1.2, 1 / 1.2, 1.3, 4))
 
 
 def test_factors_are_over_the_same_problems():
     errors = {"a": (1, 2), "b": (1, 32), "c": (1, np.inf)}
-    rows = {(problem, tool): e for problem, some in errors.items() for tool, e in zip((BEST, "JENN"), some, strict=True)}
-    assert common(pd.DataFrame({"value": rows}).rename_axis(["problem", "tool"])) == ["a", "b"]
+    assert common(values(errors, BEST, "JENN")) == ["a", "b"]
 
 
 def test_intervals_contain_the_factor():
