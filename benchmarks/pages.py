@@ -17,10 +17,11 @@ _AS_IT_IS = re.compile(r"[|#<!]|```|    ")
 _GLUED = re.compile(r" (?=[%+#=-] |[%+#=-]$)")
 """A space before a sign that would mean something else at the beginning of a line."""
 _GLUE = "\N{NO-BREAK SPACE}"
+_END = "<!-- end -->"
 
 
 def render(template: Path, **values: Any) -> str:
-    """Return a template of Markdown with its values, its paragraphs wrapped; `table` is the macro of tables."""
+    """Return a template of Markdown with its values, its paragraphs wrapped; `table` and `folded` are functions."""
     # Without autoescape, because the pages are Markdown; texts of tools are shown as code.
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(template.parent),
@@ -29,7 +30,7 @@ def render(template: Path, **values: Any) -> str:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    environment.globals["table"] = table
+    environment.globals |= {"table": table, "folded": folded}
     return wrapped(environment.get_template(template.name).render(**values))
 
 
@@ -71,8 +72,35 @@ def _filled(text: str, indent: str) -> str:
     return lines.replace(_GLUE, " ")
 
 
+def folded(summary: str, text: str) -> str:
+    """Return Markdown that is shown after a click on its summary; it may have no headings."""
+    return f"<details>\n<summary>{summary}</summary>\n\n{text.strip()}\n\n</details>"
+
+
 def write_pages(pages: Mapping[str, str], docs: Path = DOCS) -> None:
-    """Write pages by their paths below the documentation."""
+    """Write pages, or as `PAGE#PART` parts of pages, by their paths below the documentation."""
     for name, text in pages.items():
-        (docs / name).parent.mkdir(parents=True, exist_ok=True)
-        write(docs / name, text)
+        page, _, part = name.partition("#")
+        (docs / page).parent.mkdir(parents=True, exist_ok=True)
+        write(docs / page, _with_part(docs / page, part, text) if part else text)
+
+
+def read_page(name: str, docs: Path = DOCS) -> str:
+    """Return a page, or as `PAGE#PART` a part of a page, as it was written."""
+    page, _, part = name.partition("#")
+    text = (docs / page).read_text(encoding="utf-8")
+    return text.partition(_begin(part))[2].partition(f"\n{_END}")[0] if part else text
+
+
+def _with_part(page: Path, part: str, text: str) -> str:
+    """Return a page with another text of a part, which is the whole page if there is none yet."""
+    begin = _begin(part)
+    old = page.read_text(encoding="utf-8") if page.is_file() else f"{begin}{_END}\n"
+    before, begins, rest = old.partition(begin)
+    if not begins:
+        raise ValueError(f"{page}: must contain {begin.strip()!r}")
+    return f"{before}{begin}{text}\n{_END}{rest.partition(_END)[2]}"
+
+
+def _begin(part: str) -> str:
+    return f"<!-- written by {part} -->\n\n"

@@ -3,8 +3,8 @@
     python benchmarks/precision.py [--seeds 10] [--page]
 
 Four functions are fitted with each optimiser, as `train.py` would, from ten seeds. The errors on the test grid, median
-and worst, and the time of the fit are kept in `benchmarks/precision.csv`, and `docs/precision.md` is written. Classical
-methods are compared with them. `--page` writes the page from the figures that are kept.
+and worst, and the time of the fit are kept in `benchmarks/precision.csv`, and a part of `docs/evidence.md` is written.
+Classical methods are compared with them. `--page` writes it from the figures that are kept.
 """
 
 import argparse
@@ -72,11 +72,11 @@ def measure(seeds: int) -> None:
 
 
 def write_page() -> None:
-    """Write the page from the figures that are kept."""
+    """Write the part of the page from the figures that are kept."""
     with FIGURES.open(newline="") as file:
         rows = [{**row, "f": f"`{row['f']}`"} for row in csv.DictReader(file)]
     text = render(Path(__file__).with_name("precision.md.jinja"), rows=rows)
-    write_pages({"precision.md": text})
+    write_pages({"evidence.md#precision": text})
 
 
 def main() -> None:

@@ -32,3 +32,4 @@ html_css_files = ["runge.css"]
 html_show_copyright = False
 html_show_sphinx = False
 html_copy_source = False
+html_use_index = False  # it would be empty

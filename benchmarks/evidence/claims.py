@@ -19,8 +19,8 @@ class Claim(NamedTuple):
     """A claim: its arms are compared with a baseline in each context, seed by seed.
 
     Attributes:
-        name: the name of its experiment, and of its page.
-        title: the heading of its page.
+        name: the name of its experiment.
+        title: the heading of its section.
         statement: the claim in words.
         arms: the swept keys that define the arms; the other swept keys, except the seed, define the contexts.
         baseline: the arm to compare with, its values joined by ", ".
@@ -29,7 +29,6 @@ class Claim(NamedTuple):
         also: further figures to show.
         along: a swept key with numeric values, which are columns of the tables.
         matched: a figure that replaces `along`: the arms are compared at equal values of it, by interpolation.
-        removed: a sentence on arms that `runge` no longer has, because of what these experiments showed.
     """
 
     name: str
@@ -42,7 +41,6 @@ class Claim(NamedTuple):
     also: tuple[str, ...] = (TEST_MSE_F,)
     along: str = ""
     matched: str = ""
-    removed: str = ""
 
     def overrides(self, arm: str) -> str:
         """Return an arm as it is typed on the command line.
@@ -124,8 +122,6 @@ CLAIMS = (
         "none",
         metric=WORST,
         also=(TEST_MSE_F, TEST_MSE_DF),
-        removed="`r3` was removed: it helps in three contexts, and in each of them both `region` and `residual` help "
-        "more ([numbers](../removed.md#rules-that-were-never-significantly-the-best)).",
     ),
     Claim(
         "boundary_points",
@@ -183,8 +179,6 @@ CLAIMS = (
         "A rule that sets lambda_d from the two terms lowers the error of f' compared with a fixed lambda_d of 0.1.",
         ("balance",),
         "fixed",
-        removed="`ntk` was removed: it helps in one context, where `relobralo` helps more "
-        "([numbers](../removed.md#rules-that-were-never-significantly-the-best)).",
     ),
     Claim(
         "hw",
@@ -195,4 +189,4 @@ CLAIMS = (
         "0",
     ),
 )
-"""All claims, in the order of the pages."""
+"""All claims, in the order of the page."""

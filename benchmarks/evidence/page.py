@@ -1,5 +1,6 @@
-"""The pages of the evidence, a summary and a page for each claim."""
+"""The pages of the evidence: a summary, and the figures with a section for each claim."""
 
+import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,8 @@ from runge.records.reading import RunRecord
 from runge.targets import Target
 
 HERE = Path(__file__).parent
+SUMMARY, PAGE = "evidence.md#benchmarks/evidence", "evidence/figures.md"
+"""The part of a page, and the page, that are written."""
 POINTS = 48  # in the comparison with classical methods
 _RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
@@ -48,17 +51,12 @@ def pages(findings: Findings, quick: bool = False) -> dict[str, str]:
         "significant": sum(verdict in ("helps", "hurts") for verdict in verdicts),
         "sections": sections,
         "count": _counter(findings),
+        "spread": _spread(findings),
         "factor": format_factor,
         "points": POINTS,
         "classical": findings.classical,
     }
-    written = {"evidence.md": render(HERE / "page.md.jinja", **values)}
-    for name in ("method", "classical"):
-        written[f"evidence/{name}.md"] = render(HERE / f"{name}.md.jinja", **values)
-    for section in sections:
-        path = f"evidence/{section['claim'].name}.md"
-        written[path] = render(HERE / "claim.md.jinja", level=LEVEL, **section)
-    return written
+    return {SUMMARY: render(HERE / "page.md.jinja", **values), PAGE: render(HERE / "figures.md.jinja", **values)}
 
 
 def _section(findings: Findings, claim: Claim) -> dict[str, Any]:
@@ -67,6 +65,7 @@ def _section(findings: Findings, claim: Claim) -> dict[str, Any]:
     judgement = judge(main, claim)
     return {
         "claim": claim,
+        "anchor": re.sub(r"[^\w ]", "", claim.title.lower()).replace(" ", "-"),
         "sentence": describe(judgement, claim),
         "best": _arm(judgement, claim),
         "arms": [_arm(one, claim) for one in judgements(main, claim)],
@@ -100,8 +99,10 @@ def describe(judgement: Judgement, claim: Claim) -> str:
         return f", at most by a factor of {spread} for {findings[0].context}"
 
     helped, hurt = judgement.having("helps"), judgement.having("hurts")
-    gain = f"significantly lower in {len(helped)} of {len(judgement.findings)} contexts{most(helped)}"
-    return f"With `{claim.overrides(judgement.arm)}` the error is {gain}. It is higher in {len(hurt)}{most(hurt)}."
+    contexts = len(judgement.findings)
+    gain = f"significantly lower in {len(helped) or 'none'} of the {contexts} contexts{most(helped)}"
+    loss = f"It is higher in {len(hurt) or 'none'}{most(hurt)}."
+    return f"With `{claim.overrides(judgement.arm)}` the error is {gain}. {loss}"
 
 
 def _counter(findings: Findings) -> Callable[..., str]:
@@ -118,6 +119,23 @@ def _counter(findings: Findings) -> Callable[..., str]:
         return f"{sum(one.verdict == verdict for one in chosen)} of {len(chosen)}"
 
     return count
+
+
+def _spread(findings: Findings) -> Callable[..., str]:
+    """Return a function for the templates: the largest ratio in a context between the errors of some arms.
+
+    Contexts that contain `without` are left out.
+    """
+
+    def spread(name: str, arms: Sequence[str], without: str) -> str:
+        (claim,) = (one for one in findings.claims() if one.name == name)
+        some = [one for one in findings.on(claim, claim.metric) if one.arm in arms and without not in one.context]
+        errors: dict[str, list[float]] = {}
+        for one in some:
+            errors.setdefault(one.context, []).append(one.median)
+        return format_factor(max(max(of) / min(of) for of in errors.values()))
+
+    return spread
 
 
 def _table(shown: Sequence[Finding], claim: Claim) -> dict[str, Any]:

@@ -10,7 +10,8 @@ from claims import CLAIMS, WORST, Claim, ClaimRuns
 from classical import classical
 from effects import Effect, arrange, effects, figure, name_context, signed_rank
 from findings import FIGURES, Finding, Findings, judge
-from page import compared, describe, pages
+from page import PAGE, SUMMARY, compared, describe, pages
+from pages import read_page
 from sweeps import ClaimSweep, combinations
 
 from runge.configuration.objects import CONFIGURATIONS
@@ -132,8 +133,8 @@ def test_sentence():
     shown.append(finding(*[1e-4] * 5, *[1e4] * 5, target="steep"))
     text = describe(judge(shown, PLAIN), PLAIN)
     assert text == (
-        "With `sampling=a` the error is significantly lower in 1 of 3 contexts, at most by a factor of 4 (3.1 to 5.7) "
-        "for runge. It is higher in 1, at most by a factor of 3 (2.5 to 3.5) for kink."
+        "With `sampling=a` the error is significantly lower in 1 of the 3 contexts, at most by a factor of 4 "
+        "(3.1 to 5.7) for runge. It is higher in 1, at most by a factor of 3 (2.5 to 3.5) for kink."
     )
 
 
@@ -189,7 +190,7 @@ def test_claims_fit_their_experiments(claim, tmp_path):
     head = (CONFIGURATIONS / "experiment" / "claims" / f"{claim.name}.yaml").read_text()
     assert re.search(
         rf"#   Claim .*\n(#   Baseline .*\n)?#   Command   python train.py -m experiment=claims/{claim.name}\n"
-        rf"#   Time      about \d+ min on two cores\n#   Result    docs/evidence/{claim.name}.md\n",
+        rf"#   Time      about \d+ min on two cores\n#   Result    docs/evidence/figures.md\n",
         head,
     )
     assert "max_steps" not in head
@@ -230,27 +231,22 @@ def written(sweeps, **options):
 
 def test_pages(sweeps):
     texts = written(sweeps)
-    claims = {f"evidence/{name}.md" for name in ("sampling", "points", "size", "method", "classical")}
-    assert texts.keys() == {"evidence.md"} | claims
-    method = " ".join(texts["evidence/method.md"].split())
+    assert texts.keys() == {SUMMARY, PAGE}
+    figures, flat = texts[PAGE], " ".join(texts[PAGE].split())
     number = sum(len(sweep.records) for sweep in sweeps)
-    assert f"{number} runs, in {number / 10:.1f} minutes" in method
+    assert f"{number} runs, in {number / 10:.1f} minutes" in flat
     rows = re.findall(
-        r"^\| \[.*?\]\(evidence/(\w+).md\) \| `(.*?)` \| (\d+) \| (\d+) ", texts["evidence.md"], re.MULTILINE
+        r"^\| \[.*?\]\(evidence/figures.md#([\w-]+)\) \| `(.*?)` \| (\d+) \| (\d+) ", texts[SUMMARY], re.MULTILINE
     )
-    assert ("sampling", "sampling=chebyshev", "4", "4") in rows
-    sampling = " ".join(texts["evidence/sampling.md"].split())
-    assert (
-        "`sampling=chebyshev` the error is significantly lower in 4 of 4 contexts, at most by a factor of" in sampling
-    )
-    assert "| runge, levenberg_marquardt | " in texts["evidence/points.md"]
-    assert "0.1, n_train 192" in texts["evidence/points.md"]
-    classical_page = texts["evidence/classical.md"]
-    assert re.search(r"\| kink \| the best of \d+ networks: `experiment=claims/\w+ optimizer=", classical_page)
-    assert "| kink | AAA | " in classical_page
+    assert ("sampling-of-the-points", "sampling=chebyshev", "4", "4") in rows
+    assert "`sampling=chebyshev` the error is significantly lower in 4 of the 4 contexts, at most by a" in flat
+    assert "| runge, levenberg_marquardt | " in figures
+    assert "0.1, n_train 192" in figures
+    assert re.search(r"\| kink \| the best of \d+ networks: `experiment=claims/\w+ optimizer=", figures)
+    assert "| kink | AAA | " in figures
     assert "did not finish." not in "".join(texts.values())
-    assert "mean nothing" not in texts["evidence.md"]
-    assert "mean nothing" in written(sweeps[:1], quick=True)["evidence.md"]
+    assert "mean nothing" not in texts[SUMMARY]
+    assert "mean nothing" in written(sweeps[:1], quick=True)[SUMMARY]
 
 
 def test_findings_are_kept(sweeps, tmp_path):
@@ -264,8 +260,9 @@ def test_pages_report_what_is_missing(sweeps):
     claim, wanted, records = sweeps[0]
     broken = [*records[5:-1], replace(records[-1], status="diverged")]
     texts = written([ClaimRuns(claim, wanted, broken)])
-    assert "6 runs of this claim did not finish." in " ".join(texts[f"evidence/{claim.name}.md"].split())
-    assert ", of which 6 did not finish" in " ".join(texts["evidence/method.md"].split())
+    figures = " ".join(texts[PAGE].split())
+    assert "6 runs of this claim did not finish." in figures
+    assert ", of which 6 did not finish" in figures
 
 
 def test_unknown_claims_are_refused(refusal):
@@ -295,7 +292,7 @@ def test_command(tiny, tmp_path, capsys):
     assert "hw: 2 runs" in out
     text = (tmp_path / "docs" / "evidence.md").read_text()
     assert "with 2 runs on" in text
-    assert "has fewer than 5 seeds" in (tmp_path / "docs" / "evidence" / "hw.md").read_text()
+    assert "has fewer than 5 seeds" in (tmp_path / "docs" / PAGE).read_text()
     assert not (tmp_path / "hw" / "comparison.csv").exists()
     (tmp_path / "docs" / "evidence.md").unlink()
     evidence.main(["--out", str(tmp_path / "docs")])
@@ -333,7 +330,7 @@ def test_diverged_runs_do_not_fail_a_sweep(tiny, tmp_path):
     tiny[1].extend(["schedule=constant", "optimizer=sgd", "optimizer.clip_norm=null", "trainer.max_steps=4"])
     tiny[1].append("model.activation=relu")
     evidence.main(["--out", str(tmp_path / "docs")])
-    method = (tmp_path / "docs" / "evidence" / "method.md").read_text()
+    method = (tmp_path / "docs" / PAGE).read_text()
     assert ", of which 1 did not finish" in " ".join(method.split())
 
 
@@ -371,5 +368,5 @@ def test_interpolation_converges_at_the_theoretical_rate():
 def test_pages_agree_with_the_findings():
     """The committed pages are those of the committed findings."""
     findings = Findings.read(FIGURES)
-    docs, texts = evidence.ROOT / "docs", pages(findings)
-    assert {name: (docs / name).read_text() for name in texts} == texts
+    texts = pages(findings)
+    assert {name: read_page(name) for name in texts} == texts

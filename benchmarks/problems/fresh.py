@@ -1,6 +1,6 @@
-"""Functions on which no candidate of `search=best` was tried, most of them from https://www.sfu.ca/~ssurjano/.
+"""Functions beyond those of `functions.py`, most of them from https://www.sfu.ca/~ssurjano/.
 
-The points are as in `functions.py`.
+Some are problems of the table. The points are as in `functions.py`.
 """
 
 import numpy as np

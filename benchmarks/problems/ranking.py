@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
-from factors import Factor, geometric_mean, median
+from factors import Factor, median
 
 Frame = Any
 """A pandas DataFrame; checkers of types cannot follow its columns."""
@@ -16,30 +16,50 @@ BEST = "runge search=best"
 """The tool whose settings are chosen by validation though it is given none."""
 
 
+FAMILIES = {
+    **dict.fromkeys(("exp_product", "tensor_exp", "tensor_tanh", "tensor_cos"), "products"),
+    **dict.fromkeys(("pendulum_energy", "lotka_volterra", "henon_heiles", "double_pendulum"), "Hamiltonians"),
+    **dict.fromkeys(("reactor_64", "reactor_256"), "reactors"),
+    **dict.fromkeys(("basket_7", "basket_20"), "baskets"),
+}
+"""Problems of one kind, which count once in a summary; every other problem is a family of its own."""
+
+TIE = 1.25
+"""The factor up to which two errors count as equal."""
+
+
 class Advantage(NamedTuple):
-    """The errors of others over those of a tool, over the problems.
+    """The errors of others over those of a tool, over the families of problems.
 
     Attributes:
-        smaller: the number of problems in which the tool has the smaller error.
         problems: the number of problems that can be compared.
-        median: the median factor.
-        mean: the geometric mean of the factors.
-        factors: of all these problems.
+        factors: of each family, the geometric mean over its problems.
+        median: the median of these factors.
     """
 
-    smaller: int
     problems: int
-    median: Factor
-    mean: Factor
     factors: tuple[float, ...]
+    median: Factor
+
+    @property
+    def counts(self) -> tuple[int, int, int]:
+        """The families in which the tool is more accurate, equally accurate within `TIE`, and less accurate."""
+        better, worse = (sum(one > TIE for one in some) for some in (self.factors, [1 / one for one in self.factors]))
+        return better, len(self.factors) - better - worse, worse
 
 
 def advantage(middle: Frame, tool: str, others: Any, quantity: str) -> Advantage:
     """Compare a tool with the best of some others, on the problems that both fit."""
     errors = middle[quantity].unstack("tool", sort=False)
-    over = (errors[list(others)].min(axis=1) / errors[tool]).to_numpy(dtype=float)
+    over = errors[list(others)].min(axis=1) / errors[tool]
     over = over[np.isfinite(over) & (over > 0)]
-    return Advantage(int((over > 1).sum()), len(over), median(over), geometric_mean(over), tuple(over.tolist()))
+    factors = by_family(over)
+    return Advantage(len(over), tuple(factors), median(factors))
+
+
+def by_family(over: Frame) -> Frame:
+    """Return the geometric means over the problems of each family."""
+    return np.exp(np.log(over).groupby(lambda problem: FAMILIES.get(problem, problem), sort=False).mean())
 
 
 def read(path: Path) -> Frame:
@@ -100,18 +120,23 @@ def ranks(middle: Frame, quantity: str) -> Frame:
     return middle[quantity].unstack("tool", sort=False).rank(axis=1)
 
 
+def common(middle: Frame) -> list[str]:
+    """Return the problems that all tools fit."""
+    errors = middle["value"].unstack("tool", sort=False)
+    return list(errors.index[np.isfinite(errors).all(axis=1)])
+
+
 def standings(middle: Frame) -> Frame:
     """Return a row per tool, the smallest sum of mean ranks first.
 
-    The columns are the number of its problems; by value and by derivative the mean rank (rank_) and the geometric mean
-    of the factor over the first (factor_), over the problems that it fits; the number of problems that fail; the median
-    seconds.
+    The columns are the number of its problems; by value and by derivative the mean rank (rank_), and over the problems
+    that all tools fit the median of the factor over the smallest error (factor_), by family; the number of problems
+    that fail; the median seconds.
     """
-    columns = {}
+    columns, shared = {}, middle[middle.index.isin(common(middle), level="problem")]
     for quantity in QUANTITIES:
-        over, rank = factors(middle, quantity), ranks(middle, quantity)
-        factor = np.exp(np.log(over).where(np.isfinite(over)).mean())
-        columns |= {f"rank_{quantity}": rank.mean(), f"factor_{quantity}": factor}
+        over, rank = by_family(factors(shared, quantity)), ranks(middle, quantity)
+        columns |= {f"rank_{quantity}": rank.mean(), f"factor_{quantity}": over.median()}
     tools = middle.groupby("tool", sort=False)
     columns |= {"problems": tools.size(), "seconds": tools.seconds.median()}
     columns |= {"fails": tools["value"].agg(lambda errors: np.isinf(errors).sum())}
@@ -120,11 +145,11 @@ def standings(middle: Frame) -> Frame:
 
 
 def lost(middle: Frame, tool: str) -> Frame:
-    """Return where a tool is not first: problem, quantity, first, its error, the own error, the factor."""
+    """Return where another tool is more accurate: problem, quantity, first, its error, the own error, the factor."""
     rows = []
     for quantity in QUANTITIES:
         errors, over = middle[quantity].unstack("tool", sort=False), factors(middle, quantity)
-        for problem in over.index[over[tool] > 1]:
+        for problem in over.index[over[tool] > TIE]:
             first, row = over.loc[problem].idxmin(), errors.loc[problem]
             rows.append((problem, quantity, first, row[first], row[tool], over.loc[problem, tool]))
     table = pd.DataFrame(rows, columns=["problem", "quantity", "first", "error", "own", "factor"])

@@ -10,7 +10,7 @@ stated with it. It is not compared if few rows are said to decide it. A bound of
 share of new labels within it is at least 0.9 - 2 sqrt(0.09 / n), with n rows left out.
 
 Figures are kept in `figures/stated.csv` as soon as a table is done, and are not measured again, unless with `--again`.
-The page is `docs/stated.md`.
+The page is `docs/reliability.md`.
 """
 
 import argparse
@@ -29,6 +29,7 @@ from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
+from scipy.stats import binomtest
 from stated_tables import N_NEW, TABLES, Stated, named
 from tables import Array
 
@@ -38,9 +39,12 @@ from runge.records.files import write
 from runge.records.leaderboard import OutputError, Suspect, read_leaderboard
 
 sys.path.append(str(Path(__file__).parents[1]))
-from pages import DOCS, table
+from pages import render, table, write_pages
 
 FIGURES = Path(__file__).parent / "figures" / "stated.csv"
+PART = "reliability.md#stated"
+"""The part of a page that is written."""
+
 RUNGE = Path(sys.executable).with_name("runge")
 WORSE, UNSURE = 1.25, math.e  # factors of a true error; of an interval, above which few rows are said to decide
 LEVEL = 0.9
@@ -190,49 +194,64 @@ def keep(rows: Iterable[Row]) -> None:
     write(FIGURES, text.getvalue())
 
 
-TEXT = """# What the commands state, and what is true
-
-`runge check` and `runge fit` ran on {tables} tables of known functions. The errors and bounds that they state, and the
-columns and labels that they name, are compared with {new} new rows of the same kind. A stated error is true if the
-error of the answer is at most {worse} times as large, or within the interval that is stated with it. It is not compared
-if few rows are said to decide it. A bound is true if it contains 90 % of the new labels of each channel, less two
-standard deviations of such a share in the rows that were left out. The time of a fit was {seconds} s. Processor:
-{machines}.
-
-An error is the true one over the stated one, the largest of the seeds. A share is the smallest one that a bound of 90 %
-contains. *Missed* counts wrong labels and columns that nothing names.
-
-"""
-
-
 def ratio(row: Row) -> float:
     """Return a true error over the stated one, without the most that it may be."""
     return float(row["true"]) / float(row["stated"].partition(",")[0])
 
 
-def page(rows: Sequence[Row]) -> str:
-    """Return the page: the errors, the shares and the verdicts of each table, and the false statements."""
-    cells, names = list[list[str]](), [name for name in TABLES if any(row["table"] == name for row in rows)]
-    for name in names:
-        own = [row for row in rows if row["table"] == name]
-        errors = ([ratio(row) for row in own if row["statement"] == f"fit, error of the {kind}s"] for kind in KINDS)
-        bounds = ([row for row in own if row["statement"] == f"fit, 90 % of the {kind}s within"] for kind in KINDS)
-        numbers = [*(f"{max(some):.2g}" if some else "-" for some in errors)]
-        numbers += [f"{min(int(row['true'][:-2]) for row in some)} %" if some else "-" for some in bounds]
-        counts = Counter(row["verdict"] for row in own)
-        verdicts = [str(counts[word]) for word in (YES, NO, MISSED)]
-        cells.append([name, str(len({row["seed"] for row in own})), *numbers, *verdicts])
-    head = "table", "seeds", "value", "df/dx", "90 %, value", "90 %, df/dx", "true", "false", "missed"
-    seconds, machines = (sorted({row[key] for row in rows}) for key in ("seconds", "processor"))
-    text = TEXT.format(
-        tables=len(names), new=N_NEW, worse=WORSE, seconds=", ".join(seconds), machines="; ".join(machines)
-    )
-    keys = "table", "seed", "statement", "stated", "true", "verdict"
+def part(rows: Sequence[Row]) -> str:
+    """Return the part of the page: what is stated truly, by kind and by table, and the false statements."""
+    names = [name for name in TABLES if any(row["table"] == name for row in rows)]
+    kinds = {
+        "errors": [row for row in rows if "error of the" in row["statement"]],
+        "bounds of 90 %": [row for row in rows if "90 %" in row["statement"]],
+        "names of wrong columns and labels": [row for row in rows if "named" in row["statement"]],
+        "commands and exit statuses": [row for row in rows if row["statement"].endswith(("command", "exit status"))],
+    }
+    counted = [
+        [kind, *(str(sum(row["verdict"] == word for row in some)) for word in (YES, NO, UNCOMPARED)), limit(some)]
+        for kind, some in kinds.items()
+    ]
+    ratios = [ratio(row) for row in kinds["errors"]]
+    upper = [(row, float(row["stated"].split("at most ")[1])) for row in kinds["errors"] if "at most" in row["stated"]]
+    keys = "table", "seed", "statement", "stated", "true"
     false = [[row[key].replace("|", "/") for key in keys] for row in rows if row["verdict"] in (NO, MISSED)]
-    parts = [text + table(head, cells), "## Statements that are not true"]
-    parts += [table([*keys[:-1], "holds"], false)] if false else ["There are none."]
-    options = f"--seconds {seconds[-1]} --seeds {len({row['seed'] for row in rows})}"
-    return "\n\n".join([*parts, f"`python benchmarks/problems/stated.py {options}`\n"])
+    return render(
+        Path(__file__).parent / "templates" / "stated.md.jinja",
+        names=len(names),
+        new=N_NEW,
+        worse=WORSE,
+        counted=table(["statements", "true", "false", "not compared", "95 % limit of the false"], counted),
+        errors=len(ratios),
+        small=sum(one > WORSE for one in ratios),
+        largest=f"{max(ratios):.1f}",
+        intervals=len(upper),
+        above=sum(float(row["true"]) > high for row, high in upper),
+        shares=f"{min(int(row['true'][:-2]) for row in kinds['bounds of 90 %'])} %",
+        untrue=table(keys, false, 3) if false else "There are none.",
+        tables=table(
+            ["table", "seeds", "value", "df/dx", "90 %, value", "90 %, df/dx"], [of_table(name, rows) for name in names]
+        ),
+        seconds=", ".join(sorted({row["seconds"] for row in rows})),
+        seeds=len({row["seed"] for row in rows}),
+        machines="; ".join(sorted({row["processor"] for row in rows})),
+    )
+
+
+def limit(rows: Sequence[Row]) -> str:
+    """Return the upper 95 % limit of the share of false statements, as if they were independent (Clopper, Pearson)."""
+    compared = [row["verdict"] for row in rows if row["verdict"] in (YES, NO)]
+    return f"{binomtest(compared.count(NO), len(compared)).proportion_ci(0.9).high * 100:.0f} %" if compared else "-"
+
+
+def of_table(name: str, rows: Sequence[Row]) -> list[str]:
+    """Return the row of a table: the largest ratios of its errors, and the smallest shares."""
+    own = [row for row in rows if row["table"] == name]
+    errors = ([ratio(row) for row in own if row["statement"] == f"fit, error of the {kind}s"] for kind in KINDS)
+    bounds = ([row for row in own if row["statement"] == f"fit, 90 % of the {kind}s within"] for kind in KINDS)
+    numbers = [f"{max(some):.2g}" if some else "-" for some in errors]
+    shares = [f"{min(int(row['true'][:-2]) for row in some)} %" if some else "-" for some in bounds]
+    return [name, str(len({row["seed"] for row in own})), *numbers, *shares]
 
 
 def main() -> None:
@@ -241,7 +260,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=60)
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--again", action="store_true", help="measure again what is known")
-    parser.add_argument("--page", action="store_true", help="only write the page")
+    parser.add_argument("--page", action="store_true", help="only write the part of the page")
     parser.add_argument("--work", type=Path, default=Path("outputs/stated"))
     arguments = parser.parse_args()
     seconds = f"{arguments.seconds:g}"
@@ -256,8 +275,7 @@ def main() -> None:
         others = [row for row in read() if (row["table"], row["seed"]) != (name, f"{seed}")]
         keep([*others, *(own | one._asdict() for one in judged)])
         print(f"{name}, seed {seed}:", dict(Counter(one.verdict for one in judged)), flush=True)
-    write(DOCS / "stated.md", page(read()))
-    print(f"page: {DOCS / 'stated.md'}")
+    write_pages({PART: part(read())})
 
 
 if __name__ == "__main__":

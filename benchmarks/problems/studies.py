@@ -1,59 +1,75 @@
-"""Write `docs/studies.md` and a page for each study from the figures that the studies have kept.
+"""Write the parts of pages that the studies have, from the figures that they have kept.
 
     python benchmarks/problems/studies.py
 
-A study is a template, its tables, and an answer in a sentence or two.
+A study is a template and its values.
 """
 
 import math
 import sys
-from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from statistics import geometric_mean, median
-from typing import NamedTuple
+from statistics import geometric_mean, mean, median
+from typing import Any
 
+from intervals import ALL
 from results import FOLDER, Rows, by, read
+from scipy.stats import beta
 
 sys.path.append(str(Path(__file__).parents[1]))
 from pages import render, write_pages
 from pages import table as markdown
 from ranking import BEST, chosen
 from ranking import read as read_table
+from texts import plain
 
 TEMPLATES = Path(__file__).parent / "templates"
 KEYS = "value", "derivative"
+Values = dict[str, Any]
+"""The values of a template."""
 
 
-class Answer(NamedTuple):
-    """The tables of a study, with sentences about them, and its answer for the summary."""
-
-    tables: str
-    answer: str
+LEVEL, LOW = 0.9, 0.8
+"""The level of the intervals of the study, and the share below which one is counted."""
 
 
-def intervals(rows: Rows) -> Answer:
+def intervals(rows: Rows) -> Values:
     """Return the shares that intervals contain, by function and noise."""
-    cells, medians, every = list[list[str]](), list[float](), list[float]()
+    cells, every, few = list[list[str]](), list[float](), 0
     for name, some in by("problem", rows).items():
         columns = zip(some[0]["matters"], *(row["held"] for row in some), strict=True)
         shares = [figures for matters, *figures in columns if matters]
-        held = [median(figures) for figures in shares]
-        medians += held
         every += [share for figures in shares for share in figures]
-        cells.append([name.replace("_", " "), str(len(some)), ", ".join(f"{share:.0%}" for share in held)])
-    inside, low = sum(0.87 <= share <= 0.93 for share in medians), sum(share < 0.8 for share in every)
-    return Answer(
-        f"{markdown(['function', 'seeds', 'value, derivatives'], cells)}\n\n"
-        f"The median of all is {median(every):.0%}. Of {len(medians)} medians {inside} are from 87 to 93 %. Of all "
-        f"{len(every)} shares the smallest is {min(every):.0%}, and {low} are below 80 %.",
-        f"**Do intervals contain what they promise?** In the median, intervals of the level 0.9 contain "
-        f"{median(every):.0%} of new labels. But {low} of {len(every)} shares are below 80 %, and the smallest is "
-        f"{min(every):.0%} ([coverage](studies/intervals.md)).",
-    )
+        few += any(share < LOW for figures in shares for share in figures)
+        cells.append([name.replace("_", " "), str(len(some)), ", ".join(percent(mean(one)) for one in shares)])
+    return {
+        "table": markdown(["function", "seeds", "value, derivatives"], cells),
+        "mean": percent(mean(every)),
+        "median": percent(median(every)),
+        "count": len(every),
+        "low": sum(share < LOW for share in every),
+        "expected": f"{sum(map(by_chance, rows)):.1f}",
+        "few": few,
+        "cases": len(cells),
+        "smallest": percent(min(every)),
+    }
 
 
-def large_tables(rows: Rows) -> Answer:
+def percent(share: float) -> str:
+    return f"{100 * share:.0f} %"
+
+
+def by_chance(row: Mapping[str, Any]) -> float:
+    """Return the expected number of shares below `LOW` in a row, if the intervals were exact.
+
+    With n rows for the calibration the share of an exact split conformal interval has a beta distribution.
+    """
+    n = ALL[row["problem"].partition(",")[0]].n
+    rank = math.ceil((n + 1) * LEVEL)
+    return sum(row["matters"]) * float(beta(rank, n + 1 - rank).cdf(LOW))
+
+
+def large_tables(rows: Rows) -> Values:
     """Return the errors by table and method, and the factors by which SOAP divides those of the others."""
     methods, lines, gains = list(dict.fromkeys(row["method"] for row in rows)), list[list[str]](), list[float]()
     for name, some in by("table", rows).items():
@@ -64,56 +80,46 @@ def large_tables(rows: Rows) -> Answer:
         means = {method: geometric_mean(row[key] for key in KEYS) for method, row in errors.items()}
         soap = means.pop("SOAP")
         gains.append(min(means.values()) / soap)
-    return Answer(
-        markdown(["table", "error", *methods], lines, 2),
-        f"**What fits large tables?** In the same 20 s, SOAP divides the errors of AdamW and Levenberg-Marquardt by "
-        f"{geometric_mean(gains):.1f}, the geometric mean of {len(gains)} tables with one seed each ({min(gains):.1f} "
-        f"to {max(gains):.1f}; [large tables](studies/large_tables.md)).",
-    )
+    return {
+        "table": markdown(["table", "error", *methods], lines, 2),
+        "tables": len(gains),
+        "gain": f"{median(gains):.1f} ({min(gains):.1f} to {max(gains):.1f})",
+    }
 
 
-def shipped(rows: Rows) -> Answer:
-    """Return the errors by problem beside those of the table, and in how many problems they are the smallest."""
+def shipped(rows: Rows) -> Values:
+    """Return the errors by problem with the default time, and their ratios to those of the table."""
     table = chosen(read_table(FOLDER / "table.csv"))
+    table = table[table.tool == BEST].set_index(["problem", "seed"])
     lines, over = list[list[str]](), list[float]()
-    first, measured = Counter[str](), Counter[str]()
     for row in rows:
-        fits = table[(table.problem == row["problem"]) & (table.seed == row["seed"])].set_index("tool")
-        others = fits.drop(index=[BEST, "runge"], errors="ignore")
         for key in (key for key in KEYS if row[key] is not None):
-            one_core, other = fits[key].get(BEST, math.nan), others[key].min()
-            lines.append([row["problem"], key, *(f"{error:.1e}" for error in (row[key], one_core, other))])
-            over.append(row[key] / one_core)
-            first[key] += row[key] < other
-            measured[key] += 1
-    heads = ["problem", "error", "60 s, all cores", "120 s, one core", "best other tool"]
-    firsts = " and ".join(f"on {first[key]} of {measured[key]} for the {key}" for key in KEYS)
-    return Answer(
-        markdown(heads, lines, 2),
-        f"**Is the default time enough?** With 60 s on two cores the errors of `runge fit` on the problems of the "
-        f"table are {geometric_mean(over):.2f} times those with 120 s on one core, in the geometric mean. They are "
-        f"smaller than those of all other tools {firsts} (one seed; [the default time](studies/shipped.md)).",
-    )
+            longer = table[key].get((row["problem"], row["seed"]), math.nan)
+            lines.append([plain(row["problem"]), key, f"{row[key]:.1e}", f"{longer:.1e}"])
+            over.append(row[key] / longer)
+    return {
+        "table": markdown(["problem", "error", "60 s, all cores", "120 s, one core"], lines, 2),
+        "problems": len(rows),
+        "ratio": f"{median(over):.2f} ({min(over):.2g} to {max(over):.2g})",
+    }
 
 
-STUDIES: dict[str, Callable[[Rows], Answer]] = {
-    "intervals": intervals,
-    "large_tables": large_tables,
-    "shipped": shipped,
+STUDIES: dict[str, tuple[Callable[[Rows], Values], str]] = {
+    "intervals": (intervals, "reliability.md"),
+    "large_tables": (large_tables, "evidence.md"),
+    "shipped": (shipped, "benchmarks.md"),
 }
-"""The studies, by the name of their figures, `figures/NAME.json`, template and page."""
+"""The studies and their pages, by the name of their figures, `figures/NAME.json`, template and part of the page."""
 
 
 def pages() -> dict[str, str]:
-    """Write the pages from the figures that are kept."""
-    written, answers = dict[str, str](), list[str]()
-    for name, study in STUDIES.items():
+    """Write the parts from the figures that are kept."""
+    written = dict[str, str]()
+    for name, (study, page) in STUDIES.items():
         kept = read(name)
-        answer = study(kept["rows"])
         about = {key: kept[key] for key in ("command", "processor")}
-        written[f"studies/{name}.md"] = render(TEMPLATES / f"{name}.md.jinja", tables=answer.tables, **about)
-        answers.append(answer.answer)
-    return written | {"studies.md": render(TEMPLATES / "studies.md.jinja", answers=answers, names=list(STUDIES))}
+        written[f"{page}#{name}"] = render(TEMPLATES / f"{name}.md.jinja", **about, **study(kept["rows"]))
+    return written
 
 
 if __name__ == "__main__":

@@ -1,7 +1,8 @@
-"""The pages of the table, `docs/benchmarks.md` and a page for each field, from the figures of its cells."""
+"""The table: a part of `docs/benchmarks.md`, and a page of all figures, from those of its cells."""
 
 import json
 import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,15 +14,16 @@ import tools
 from cell import SECONDS
 from factors import Factor
 from pages import DOCS, render, write_pages
-from ranking import BEST, QUANTITIES, Advantage, Frame, advantage, chosen, lost, medians, read, standings
+from ranking import BEST, FAMILIES, QUANTITIES, TIE, Frame, advantage, chosen, common, lost, medians, read, standings
 from texts import cause, factor, number, plain, seconds, word
 
 HERE = Path(__file__).parent
 FIGURES, TEMPLATES = HERE / "figures", HERE / "templates"
 COLUMNS = 5  # problems of a table, which fit the width of the page
-LEARNT = "tensor_exp", "tensor_cos", "tensor_tanh", "branin", "rastrigin", "cantilever_beam", "robot_arm"
-"""The problems on which the candidates of `BEST` were learnt, with other points, when it was measured."""
-LARGE, SMALL = 1000, 5  # factors that are counted
+ROUND_OFF = 1e-6
+"""The error of the value below which a factor only measures the distance from round-off."""
+SUMMARY, PAGE = "benchmarks.md#benchmarks/problems", "benchmarks/figures.md"
+"""The part of a page, and the page, that are written."""
 OTHER = " †"
 """The mark of a fit whose record of the processor is not the one of most fits."""
 
@@ -57,23 +59,14 @@ def pages(figures: Path, problems: Mapping[str, tables.Entry]) -> dict[str, str]
     values = {
         **about(table, middle, usual),
         **findings(middle, families),
+        "between_seeds": between_seeds(table),
         "standings": standing_rows(middle, usual),
-        "fields": {name: slug(name) for name in fields},
+        "common": len(common(middle)),
+        "fields": [field(name, of, problems, table, (middle, default), usual) for name, of in fields.items()],
         "limit": SECONDS,
-        "large": LARGE,
-        "small": SMALL,
     }
-    written = {"benchmarks.md": render(TEMPLATES / "summary.md.jinja", **values)}
-    written["benchmarks/method.md"] = render(TEMPLATES / "method.md.jinja", **values)
-    for name, members in fields.items():
-        section = field(name, members, problems, table, (middle, default), usual)
-        written[f"benchmarks/{slug(name)}.md"] = render(TEMPLATES / "field.md.jinja", **section)
-    return written
-
-
-def slug(name: str) -> str:
-    """Return the name of a field's page."""
-    return name.replace(" ", "_")
+    names = {SUMMARY: "summary", PAGE: "figures"}
+    return {page: render(TEMPLATES / f"{name}.md.jinja", **values) for page, name in names.items()}
 
 
 def about(table: Frame, middle: Frame, usual: str) -> dict[str, Any]:
@@ -82,7 +75,8 @@ def about(table: Frame, middle: Frame, usual: str) -> dict[str, Any]:
     packages = table.tool.map({tool: entry.package for tool, entry in tools.TOOLS.items()})
     versions = (packages + " " + table.version)[table.version != ""].unique()
     others = [tool for tool in table.tool.unique() if tools.TOOLS[tool].family != "runge"]
-    counts = {"others": len(others), "problems": table.problem.nunique(), "fits": len(table)}
+    kinds = Counter(tools.TOOLS[tool].family for tool in others)
+    counts = {"kinds": kinds, "problems": table.problem.nunique(), "fits": len(table)}
     return {
         "counts": counts,
         "figures": counts["problems"] * sum(1 + (tools.TOOLS[tool].family != "runge") for tool in table.tool.unique()),
@@ -116,11 +110,11 @@ def findings(middle: Frame, families: Mapping[str, str]) -> dict[str, Any]:
     compared = BEST in families and bool(others)
     against_others = middle[middle.index.isin([BEST, *others], level="tool")]
     rows: Frame = lost(against_others, BEST) if compared else pd.DataFrame()
-    unlearnt = middle[~middle.index.isin(LEARNT, level="problem")]
     return {
-        "advantage": advantages(middle, BEST, others) if compared else None,
-        "unlearnt": advantages(unlearnt, BEST, others) if compared and 0 < len(unlearnt) < len(middle) else None,
-        "learnt": list(map(plain, LEARNT)),
+        "advantages": advantages(middle, others) if compared else [],
+        "tie": TIE,
+        "round_off": ROUND_OFF,
+        "families": grouped(middle.index.unique("problem")),
         "lost": [
             (plain(row.problem), row.quantity, row.first, number(row.error), number(row.own), factor(row.factor))
             for row in rows.itertuples()
@@ -128,16 +122,32 @@ def findings(middle: Frame, families: Mapping[str, str]) -> dict[str, Any]:
     }
 
 
-def advantages(middle: Frame, tool: str, others: Sequence[str]) -> dict[str, Any]:
-    """Return for each quantity in how many problems a tool has the smaller error, and its factors with intervals."""
-    return {quantity: described(advantage(middle, tool, others, quantity)) for quantity in QUANTITIES}
+def advantages(middle: Frame, others: Sequence[str]) -> list[list[str]]:
+    """Return the rows that compare `BEST` with the best other tool: on all problems, and on those not at round-off."""
+    own = middle["value"].unstack("tool", sort=False)[BEST]
+    unsolved = middle[middle.index.isin(own.index[own >= ROUND_OFF], level="problem")]
+    rows = []
+    for text, some in {"all": middle, "not at round-off": unsolved}.items():
+        for quantity in QUANTITIES:
+            found = advantage(some, BEST, others, quantity)
+            families = f"{len(found.factors)} ({found.problems})"
+            rows.append([text, quantity, families, *map(str, found.counts), with_interval(found.median)])
+    return rows
 
 
-def described(found: Advantage) -> dict[str, Any]:
-    """Return the numbers of an advantage as texts."""
-    large, small = (sum(ratio > LARGE for ratio in found.factors), sum(ratio < SMALL for ratio in found.factors))
-    texts = {"smaller": found.smaller, "problems": found.problems, "large": large, "small": small}
-    return texts | {"median": with_interval(found.median), "mean": with_interval(found.mean)}
+def between_seeds(table: Frame) -> str:
+    """Return the largest factor between the errors of the value that `BEST` has with two seeds of a problem."""
+    errors = table[(table.tool == BEST) & (table.failure == "")].groupby("problem")["value"]
+    return factor((errors.max() / errors.min()).max())
+
+
+def grouped(problems: Sequence[str]) -> list[str]:
+    """Return the families of several problems, each with its problems."""
+    members: dict[str, list[str]] = {}
+    for problem in problems:
+        if problem in FAMILIES:
+            members.setdefault(FAMILIES[problem], []).append(plain(problem))
+    return [f"{family} ({', '.join(some)})" for family, some in members.items()]
 
 
 def with_interval(ratio: Factor) -> str:
@@ -157,6 +167,7 @@ def standing_rows(middle: Frame, usual: str) -> list[list[str]]:
     return [
         [
             row.Index + OTHER * bool(elsewhere[row.Index]),
+            tools.TOOLS[row.Index].family,
             str(row.problems - row.fails),
             *(rounded(ratio) for ratio in (row.factor_value, row.factor_derivative)),
             seconds(row.seconds),
@@ -175,7 +186,7 @@ def rounded(ratio: float) -> str:
 def field(
     name: str, members: Sequence[str], problems: Mapping[str, tables.Entry], table: Frame, views: Views, usual: str
 ) -> dict[str, Any]:
-    """Return the values of a field's page: its problems, their errors in tables, the details of each, and failures."""
+    """Return the values of a field: its problems, their errors in tables, the details of each, and failures."""
     middle, default = (view[view.index.isin(members, level="problem")] for view in views)
     present = [tool for tool in tools.TOOLS if tool in middle.index.get_level_values("tool")]
     failed = table[table.problem.isin(members) & (table.failure != "")]
@@ -195,7 +206,6 @@ def field(
             (*row.Index, ", ".join(map(plain, row.problem)), " and ".join(sorted(row.settings_by)))
             for row in failures.itertuples()
         ],
-        "elsewhere": bool(middle.processor.ne(usual).any()),
     }
 
 
@@ -251,7 +261,7 @@ def error(row: Any, quantity: str, prefix: str = "") -> str:
 
 
 def write_page() -> Path:
-    """Write `docs/benchmarks.md` and the pages of the fields, and return the path of the first."""
+    """Write the part of `docs/benchmarks.md` and the page of the figures, and return the path of the first."""
     from catalogue import CATALOGUE  # late: it computes what some problems need
 
     write_pages(pages(FIGURES, CATALOGUE))

@@ -2,11 +2,11 @@
 
 import numpy as np
 import pytest
-from stated import FIGURES, MISSED, NO, UNCOMPARED, YES, of_columns, of_errors, of_suspects, page, read
+from pages import read_page
+from stated import FIGURES, MISSED, NO, PART, UNCOMPARED, YES, limit, of_columns, of_errors, of_suspects, part, read
 from stated_tables import N_NEW, TABLES
 
 from runge.records.leaderboard import OutputError, Suspect
-from tests.conftest import ROOT
 
 
 def residuals(size):
@@ -58,7 +58,14 @@ def test_a_finding_is_right_if_it_names_wrong_columns_only():
 
 def test_the_page_is_that_of_the_figures():
     assert FIGURES.is_file()
-    assert (ROOT / "docs" / "stated.md").read_text() == page(read())
+    assert read_page(PART) == part(read())
+
+
+def test_none_of_many_has_a_limit():
+    """About 3 / n, the rule of three."""
+    assert limit([{"verdict": YES}] * 100) == "3 %"
+    assert limit([{"verdict": YES}] * 10 + [{"verdict": UNCOMPARED}]) == "26 %"
+    assert limit([]) == "-"
 
 
 @pytest.mark.parametrize("name", TABLES)

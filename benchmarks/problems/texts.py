@@ -20,16 +20,20 @@ def word(failure: str) -> str:
 
 
 def cause(failure: str) -> str:
-    """Return the text of a failure without what the choice of settings puts around that of the last setting.
+    """Return the cause of a failure in words, from the text of its exception.
 
     Example:
         >>> cause("ValueError: TimeoutError: not done after 8 s")
         'no setting is done in its share of the time'
         >>> cause("ValueError: ValueError: Input y contains NaN.")
-        'ValueError: Input y contains NaN.'
+        'it takes no unknown labels'
     """
-    text = re.sub(r"^ValueError: (?=\w+: )", "", failure)
-    return "no setting is done in its share of the time" if text.startswith("TimeoutError: not done") else text
+    if "TimeoutError: not done" in failure:
+        return "no setting is done in its share of the time"
+    if "NaN" in failure:
+        return "it takes no unknown labels"
+    words = {"too slow": "not done in its time", "too large": "its memory is too small"}
+    return words.get(word(failure)) or re.sub(r"^(\w+: )+", "", failure)
 
 
 def number(error: float) -> str:

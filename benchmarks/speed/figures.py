@@ -1,4 +1,4 @@
-"""The figures of the benchmarks in this folder: printed as a table, and kept for the page `docs/speed.md`."""
+"""The figures of the benchmarks in this folder: printed as a table, and kept for a part of `docs/benchmarks.md`."""
 
 import argparse
 import datetime

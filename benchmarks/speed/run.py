@@ -1,4 +1,4 @@
-"""Run the benchmarks of this folder one after the other, and write `docs/speed.md` from their figures.
+"""Run the benchmarks of this folder one after the other, and write a part of `docs/benchmarks.md`.
 
     pip install -e '.[bench]'
     python benchmarks/speed/run.py [NAME ...]
@@ -85,7 +85,7 @@ def write() -> None:
         sys.exit(f"error: the figures are of different machines; run all again ({of})")
     dates = sorted({one.date for one in found.values()})
     about = {"machine": next(iter(machines)), "dates": " to ".join(dict.fromkeys(dates[:1] + dates[-1:]))}
-    write_pages({"speed.md": render(HERE / "speed.md.jinja", **about, **found)})
+    write_pages({"benchmarks.md#speed": render(HERE / "speed.md.jinja", **about, **found)})
 
 
 def main() -> None:

@@ -28,13 +28,11 @@ from runge.comparison.ranking import rank
 from runge.records.reading import RunRecord
 
 sys.path.insert(0, str(Path(__file__).parents[1]))  # as a script of its own folder
-from pages import table
+from pages import table, write_pages
 
 HERE = Path(__file__).parent
 FIGURES = HERE / "claims.csv"
-PAGE = HERE.parents[1] / "docs" / "explanation" / "verdict.md"
 METRIC = "test/mse_df"
-BEGIN, END = "<!-- written by benchmarks/statistics -->", "<!-- end -->"
 QUESTIONS = ("best", "baseline", "group-by")
 SPREAD, SHARED = math.log(2), 0.5
 """The standard deviation of a run's logarithm, and the share of its variance that is the seed's."""
@@ -124,8 +122,8 @@ def tables(rows: list[dict[str, str]]) -> str:
     sweeps, mean = rows[0]["sweeps"], np.mean([float(row["share"]) for row in null])
     about = f"Sweeps without an effect that end with a claim, of {sweeps} each; {100 * mean:.1f} % of all:"
     if not true:
-        return f"\n{about}\n\n{first}\n"
-    return f"\n{about}\n\n{first}\n\nSweeps that find a factor of 2, of {sweeps} each:\n\n{second}\n"
+        return f"{about}\n\n{first}\n"
+    return f"{about}\n\n{first}\n\nSweeps that find a factor of 2, of {sweeps} each:\n\n{second}\n"
 
 
 def main() -> None:
@@ -145,8 +143,7 @@ def main() -> None:
             writer.writerows(rows)
     with FIGURES.open(newline="", encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
-    before, begin, rest = PAGE.read_text(encoding="utf-8").partition(BEGIN)
-    PAGE.write_text(f"{before}{begin}\n{tables(rows)}\n{END}{rest.partition(END)[2]}", encoding="utf-8")
+    write_pages({"explanation/verdict.md#benchmarks/statistics": tables(rows)})
 
 
 if __name__ == "__main__":

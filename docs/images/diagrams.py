@@ -106,7 +106,7 @@ def settings() -> Figure:
         "runge fit FILE",
         "least_squares\n(few points: scarce)",
         "relu, or\nreadout=eliminate",
-        "Adam with patience",
+        "noise: Adam(W),\nexact: soap",
     )
     for i, (question, answer) in enumerate(zip(questions, answers, strict=True)):
         y = 4.5 - 1.05 * i

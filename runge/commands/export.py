@@ -15,7 +15,11 @@ from runge.records.files import printable
 def main(arguments: Sequence[str] | None = None, prog: str = "runge export") -> None:
     """Run the command `runge export`."""
     parser = argparse.ArgumentParser(prog=prog, description=__doc__)
-    parser.add_argument("run", metavar="RUN_OR_SWEEP", help="the directory of a finished run or a sweep")
+    parser.add_argument(
+        "run",
+        metavar="RUN_OR_SWEEP",
+        help="the directory that `runge fit` prints, of a finished run, or of a sweep over seeds or folds",
+    )
     parser.add_argument("--to", required=True, choices=FORMATS, help="the format")
     add_out(parser, "`function` in that directory")
     ends = "add the ends of intervals that contain this share of new labels, such as 0.9"

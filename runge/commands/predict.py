@@ -135,7 +135,7 @@ def _beyond(function: "Function", x: np.ndarray) -> str:
 def main(arguments: Sequence[str] | None = None, prog: str = "runge predict") -> None:
     """Run the command `runge predict`."""
     parser = argparse.ArgumentParser(prog=prog, description=__doc__)
-    of_run = "the directory of a finished run, or of a sweep with an answer, or over seeds or folds: mean and spread"
+    of_run = "the directory that `runge fit` prints, of a finished run, or of a sweep over seeds or folds"
     parser.add_argument("run", metavar="RUN_OR_SWEEP", help=of_run)
     of_file = f"a table with the run's inputs: {', '.join(FORMATS)}; -: CSV from the standard input"
     parser.add_argument("file", metavar="FILE", help=of_file)

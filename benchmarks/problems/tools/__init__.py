@@ -20,7 +20,7 @@ class Entry(NamedTuple):
     Attributes:
         adapter: its module here and its class.
         package: the package on PyPI whose version is recorded.
-        family: runge, networks, kernels, or without derivatives.
+        family: runge, gradients, own loops, or values only.
     """
 
     adapter: str
@@ -31,17 +31,17 @@ class Entry(NamedTuple):
 TOOLS = {
     "runge search=best": Entry("runge_best:Best", "runge", "runge"),
     "runge": Entry("runge_default:Default", "runge", "runge"),
-    "JENN": Entry("jenn_network:Jenn", "jenn", "networks"),
-    "SMT GENN": Entry("smt_models:Genn", "smt", "networks"),
-    "SMT GEKPLS": Entry("smt_models:Gekpls", "smt", "kernels"),
-    "SMT KRG": Entry("smt_models:Krg", "smt", "without derivatives"),
-    "GPyTorch": Entry("gpytorch_process:Process", "gpytorch", "kernels"),
-    "DeepXDE": Entry("deepxde_network:DeepXde", "deepxde", "networks"),
-    "PyTorch by hand": Entry("torch_by_hand:ByHand", "torch", "networks"),
-    "JAX by hand": Entry("jax_by_hand:ByHand", "jax", "networks"),
-    "scikit-learn MLP": Entry("scikit_learn:Network", "scikit-learn", "without derivatives"),
-    "scikit-learn GP": Entry("scikit_learn:Process", "scikit-learn", "without derivatives"),
-    "scikit-learn boosting": Entry("scikit_learn:Boosting", "scikit-learn", "without derivatives"),
+    "JENN": Entry("jenn_network:Jenn", "jenn", "gradients"),
+    "SMT GENN": Entry("smt_models:Genn", "smt", "gradients"),
+    "SMT GEKPLS": Entry("smt_models:Gekpls", "smt", "gradients"),
+    "SMT KRG": Entry("smt_models:Krg", "smt", "values only"),
+    "GPyTorch": Entry("gpytorch_process:Process", "gpytorch", "gradients"),
+    "DeepXDE": Entry("deepxde_network:DeepXde", "deepxde", "gradients"),
+    "PyTorch by hand": Entry("torch_by_hand:ByHand", "torch", "own loops"),
+    "JAX by hand": Entry("jax_by_hand:ByHand", "jax", "own loops"),
+    "scikit-learn MLP": Entry("scikit_learn:Network", "scikit-learn", "values only"),
+    "scikit-learn GP": Entry("scikit_learn:Process", "scikit-learn", "values only"),
+    "scikit-learn boosting": Entry("scikit_learn:Boosting", "scikit-learn", "values only"),
 }
 """The tools, by name."""
 
