@@ -82,8 +82,11 @@ def _errors(function: "Function", labels: Sequence[Any], prediction: Arrays, set
 
 
 def _held(function: "Function", labels: Sequence[Any], prediction: Arrays, sets: np.ndarray, level: float) -> str:
-    """Return a sentence on the share of labels that intervals contain, in rows that no network has been trained on."""
-    unseen, calibration = sets != "train", function.calibration
+    """Return a sentence on the share of labels that intervals contain, in rows that have not calibrated them.
+
+    Rows for validation have, and chose the weights.
+    """
+    unseen, calibration = np.isin(sets, ("", "test")), function.calibration
     shares = list[str]()
     for what, name, label in (("values", "u", labels[0]), ("derivatives", "du", labels[1])):
         labelled = ~np.isnan(label[unseen]) & ~np.isnan(prediction[f"{name}_low"][unseen])
@@ -91,7 +94,7 @@ def _held(function: "Function", labels: Sequence[Any], prediction: Arrays, sets:
         shares += [f"{held[unseen][labelled].mean():.1%} of {labelled.sum()} {what}"] if labelled.any() else []
     rows = max(calibration.counts)
     wide = "" if calibration.local else ", with the same width everywhere"
-    held = f"; they contain {' and '.join(shares)} of rows not trained on" if shares else ""
+    held = f"; they contain {' and '.join(shares)} of rows that no network has seen" if shares else ""
     partials = [partial_name(y, x) for y in function.outputs for x in function.inputs]
     channels = zip([*function.outputs, *partials], calibration.factors(level), strict=True)
     none = [name for name, factor in channels if np.isnan(factor)]

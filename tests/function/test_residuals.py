@@ -167,6 +167,14 @@ def test_the_command_writes_intervals_and_says_what_they_hold(swept, tmp_path, c
     assert not Path("none.csv").exists()
 
 
+def test_rows_that_calibrate_intervals_are_not_counted_as_new_ones(swept, table, tmp_path, capsys):
+    """One run was trained on 30 rows, and the other ten have calibrated it."""
+    main([str(swept.runs[0].directory), str(table), "--interval", "0.8", "--out", str(tmp_path / "out.csv")])
+    out = capsys.readouterr().out
+    assert "calibrated by 10 rows" in out
+    assert "they contain" not in out
+
+
 def test_several_networks_are_outside_where_they_disagree(swept, table, tmp_path):
     """5 % of rows that networks have not seen are above 1, by an answer that keeps the scale when the table is gone."""
     u, x = runge.load(swept.directory), np.random.default_rng(1).uniform(-2, 2, (50, 2))
