@@ -143,7 +143,7 @@ def test_the_factor_of_an_error_is_that_of_the_jackknife():
     for values, size, n in ((residuals, 1, 400), (residuals, 4, 400), (residuals, 10, 400), (equal, 10, 40)):
         error = error_of(values, table, rows // size)
         t = stats.t.ppf(0.95, min(400 // size, 100) / 7)
-        assert np.log(error.value_factor) == pytest.approx(np.hypot(1.75 * t / np.sqrt(2 * n), 1.645 * 0.2), rel=0.3)
+        assert np.log(error.value_factor) == pytest.approx(np.hypot(1.75 * t / np.sqrt(2 * n), 1.645 * 0.4), rel=0.3)
         assert error.derivative_factor is None
     assert error_of(residuals[:30], table_of(*chance.random((2, 30, 1)))).value_factor is not None
     assert error_of(residuals[:29], table_of(*chance.random((2, 29, 1)))).value_factor is None
