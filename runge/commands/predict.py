@@ -92,7 +92,8 @@ def _held(function: "Function", labels: Sequence[Any], prediction: Arrays, sets:
         labelled = ~np.isnan(label[unseen]) & ~np.isnan(prediction[f"{name}_low"][unseen])
         held = (prediction[f"{name}_low"] <= label) & (label <= prediction[f"{name}_high"])
         shares += [f"{held[unseen][labelled].mean():.1%} of {labelled.sum()} {what}"] if labelled.any() else []
-    rows = max(calibration.counts)
+    least, most = min(filter(None, calibration.counts)), max(calibration.counts)
+    rows = f"{most}" if least == most else f"{least} to {most}"
     wide = "" if calibration.local else ", with the same width everywhere"
     held = f"; they contain {' and '.join(shares)} of rows that no network has seen" if shares else ""
     partials = [partial_name(y, x) for y in function.outputs for x in function.inputs]
