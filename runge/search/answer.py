@@ -90,9 +90,11 @@ class Answer(NamedTuple):
         residuals = _mean(rows, unchosen)
         if not self.choosing or are_enough(residuals, rows.groups).any():
             return LeftOut(residuals, unchosen, 0)
-        chosen = [[x.by_fold[fold] for fold in self.choosing] for x in self._compared]
-        judged = np.flatnonzero(~np.isnan(_mean(rows, chosen[0])).all(axis=1))
-        every = np.stack([_mean(rows, of_candidate)[judged] for of_candidate in chosen])
+        results = [[x.by_fold[fold].result for fold in self.choosing] for x in self._compared]
+        judged = np.concatenate([x.left_out[x.validated] for x in results[0]])
+        every = np.stack([np.concatenate([x.residuals[x.validated] for x in some]) for some in results])
+        labels = np.concatenate([rows.y[judged], rows.dydx[judged].reshape(len(judged), -1)], axis=1)
+        every[:, np.isnan(labels)] = np.nan
         factors, groups = table.channels.of_residuals, rows.groups[judged]
         residuals[judged] = without_selection(every, factors, groups, len(rows.outputs))
         return LeftOut(residuals, networks, len(judged))
