@@ -97,8 +97,8 @@ def measure(name: str, seed: int, seconds: float, work: Path) -> list[Judged]:
     residuals = residuals_of(stated, pd.read_csv(work / "new_predicted.csv"))
     findings = check(stated.frame, *stated.options).findings
     judged += of_columns([(one.what, set(one.columns)) for one in findings], stated)
-    if folds := re.search(r"\((\d+) of (\d+) folds\)", " ".join(board.sentences)):
-        judged += of_errors(board.errors, residuals, round(len(stated.frame) * int(folds[1]) / int(folds[2])))
+    if rows := re.search(r"\(\d+ of \d+ folds, (\d+) rows\)", " ".join(board.sentences)):
+        judged += of_errors(board.errors, residuals, int(rows[1]))
     return [*judged, *of_suspects(board.suspects, stated)]
 
 

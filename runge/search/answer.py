@@ -72,9 +72,9 @@ class Answer(NamedTuple):
         return self.winner.in_order
 
     @property
-    def choosing(self) -> AbstractSet[int | None]:
+    def choosing(self) -> AbstractSet[int]:
         """The folds by whose rows the winner, its seed and its steps were chosen."""
-        return {network.move.fold for network in self.judging if not network.move.of_answer}
+        return {fold for fold, network in self.winner.by_fold.items() if not network.move.of_answer}
 
     def left_out(self, table: SearchTable) -> LeftOut:
         """Return the errors that state how good the answer is, of networks at rows that they have not seen.

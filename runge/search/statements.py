@@ -48,9 +48,9 @@ def describe_errors(
         sentences.append(f"{some} also chose the model, for which their errors are corrected.")
     for p, name in enumerate(rows.outputs):
         labels = (~np.isnan(rows.y[:, p])).sum() + (~np.isnan(rows.dydx[:, p])).sum()
-        columns = [p, *range(len(rows.outputs) + p * len(rows.inputs), len(rows.outputs) + (p + 1) * len(rows.inputs))]
-        known = (~np.isnan(residuals[:, columns])).sum(axis=0)
-        groups = count_groups(residuals[:, columns], rows.groups).max()
+        channels = [p, *range(len(rows.outputs) + p * len(rows.inputs), len(rows.outputs) + (p + 1) * len(rows.inputs))]
+        known = (~np.isnan(residuals[:, channels])).sum(axis=0)
+        groups = count_groups(residuals[:, channels], rows.groups).max()
         if groups < LEAST_GROUPS:
             of_groups = f", in {groups} groups" if rows.table.group is not None else ""
             sentences.append(f"{name} is not judged: these rows have {known.sum()} of its {labels} labels{of_groups}.")
