@@ -42,7 +42,7 @@ def describe_errors(
     residuals, count = left_out.residuals, len({network.move.fold for network in left_out.networks})
     error, judged = _in_words(errors, columns), int((~np.isnan(residuals)).any(axis=1).sum())
     which = f"Networks trained without the rows of a fold ({count} of {folds} folds, {judged} rows)"
-    sentences = [f"{which} had the error {error} in these rows, over the standard deviation."] if error else []
+    sentences = [f"{which} had errors of {error} in these rows, over the standard deviation."] if error else []
     if error and left_out.choosing:
         some = "These rows" if left_out.choosing == judged else f"{left_out.choosing} of these rows"
         sentences.append(f"{some} also chose the model, for which their errors are corrected.")

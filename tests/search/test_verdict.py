@@ -92,7 +92,7 @@ def test_rows_that_also_chose_the_model_are_said_to(choosing, said):
     rows = table_of(np.arange(60.0)[:, None], np.arange(60.0)[:, None]).rows
     errors = [OutputError("y", 1e-11, *[None] * 3)]
     text = statements.describe_errors(errors, [], left_out(24, (0, 1), choosing), rows, 5)
-    assert "(2 of 5 folds, 24 rows) had the error about 1e-11 for the values (few rows decide it)" in text
+    assert "(2 of 5 folds, 24 rows) had errors of about 1e-11 for the values (few rows decide it)" in text
     assert (said or "chose") in text if said else "chose" not in text
 
 
