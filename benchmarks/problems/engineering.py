@@ -132,6 +132,7 @@ def airfoils(seed: int) -> tuple[Rows, Rows]:
 
 
 LIBRARY = "https://www.sfu.ca/~ssurjano"
+PENDULUM = ((-2, 2), (-1.5, 1.5), (0.05, 0.5), (0.5, 2))
 EXCHANGER = ((0.5, 1.5), (1, 3), (350, 400), (280, 300), (5, 25), (0, 5))
 ENTRIES = {
     "ishigami": entry(FRESH["ishigami"], "test functions", f"Ishigami and Homma 1990, {LIBRARY}/ishigami.html"),
@@ -158,9 +159,7 @@ ENTRIES = {
         HARD["wing_10"], "aerospace", f"Forrester, Sobester and Keane 2008, {LIBRARY}/wingweight.html"
     ),
     "airfoils": Entry("aerospace", airfoils, "Bouhlel, He and Martins 2019, https://doi.org/10.17632/ngpd634smf.1"),
-    "damped_pendulum": entry(
-        Function(pendulum, ((-2, 2), (-1.5, 1.5), (0.05, 0.5), (0.5, 2)), 150), "dynamics", "its equation of motion"
-    ),
+    "damped_pendulum": entry(Function(pendulum, PENDULUM, 150), "dynamics", "its equation of motion"),
     "reactor_64": reactor(64),
     "reactor_256": reactor(256),
 }

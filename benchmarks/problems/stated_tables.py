@@ -1,10 +1,19 @@
-"""Twelve tables of known functions, each with its difficulty, and new rows of the same kind without mistakes."""
+"""Tables of known functions by three makers, and new rows of the same kind without mistakes.
+
+Twelve are of our own functions, each with its difficulty. The others are uniform random rows of functions from
+libraries, and of models in engineering.
+"""
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
+from engineering import EXCHANGER, PENDULUM, heat_exchanger, pendulum, truss
+from fresh import FRESH
+from functions import FUNCTIONS, Function, outputs
+from hard import HARD
 from numpy.typing import NDArray
 from scipy.stats import qmc
 from tables import Array, Rows, label, noisy
@@ -73,14 +82,14 @@ def table(
     rows: Rows,
     new: Rows,
     further: dict[str, Any] | None = None,
-    outputs: tuple[str, ...] = ("y",),
+    names: tuple[str, ...] = ("y",),
     options: tuple[str, ...] = (),
 ) -> Stated:
     """Return a table of some rows, in which labels that are NaN are empty, with further columns."""
     inputs = [f"x{d}" for d in range(1, rows.x.shape[1] + 1)]
-    x, labels = named(rows, inputs, [*outputs])
+    x, labels = named(rows, inputs, [*names])
     frame = pd.concat([pd.DataFrame(further or {}), x, labels], axis=1)
-    return Stated(frame, labels, new, inputs, [*outputs], options)
+    return Stated(frame, labels, new, inputs, [*names], options)
 
 
 def of(value: Callable[[NDArray], NDArray], inputs: int, random: np.random.Generator, n: int = N) -> tuple[Rows, Rows]:
@@ -121,7 +130,7 @@ def few_labels(random: np.random.Generator) -> Stated:
         "data.inputs=[x1,x2,x3]",
         "data.outputs=[y1,y2]",
     )  # y2 has no derivatives that name it
-    return table(Rows(rows.x, y, dydx), new, outputs=("y1", "y2"), options=options)
+    return table(Rows(rows.x, y, dydx), new, names=("y1", "y2"), options=options)
 
 
 def groups(random: np.random.Generator) -> Stated:
@@ -170,6 +179,25 @@ def garbage(random: np.random.Generator) -> Stated:
     return right._replace(frame=frame, columns=frozenset({column}))
 
 
+def uniform(function: Function, random: np.random.Generator) -> Stated:
+    """Return a table of uniform random rows, of which more are at the ends and in the corners than of a hypercube."""
+    low, high = np.transpose(function.box)
+    rows, new = (label(outputs(function), random.uniform(low, high, (n, len(low)))) for n in (function.n, N_NEW))
+    return table(rows, new, names=tuple(f"y{p}" for p in range(1, rows.y.shape[1] + 1)))
+
+
+FOREIGN = {
+    "library: branin": FUNCTIONS["branin"],
+    "library: cantilever beam": FUNCTIONS["cantilever_beam"],
+    "library: franke": FRESH["franke"],
+    "library: otl circuit": FRESH["otl_circuit"],
+    "model: borehole": HARD["borehole"],
+    "model: damped pendulum": Function(pendulum, PENDULUM, 150),
+    "model: heat exchanger": Function(heat_exchanger, EXCHANGER, 120),
+    "model: ten-bar truss": Function(truss, ((20.0, 120.0),) * 10, 150),
+}
+"""Functions of other makers, by the names of their tables."""
+
 TABLES: dict[str, Callable[[np.random.Generator], Stated]] = {
     "exact": exact,
     "noise of 2 %": noise,
@@ -183,4 +211,5 @@ TABLES: dict[str, Callable[[np.random.Generator], Stated]] = {
     "2000 rows": many_rows,
     "wrong label": wrong_label,
     "garbage column": garbage,
+    **{name: partial(uniform, function) for name, function in FOREIGN.items()},
 }

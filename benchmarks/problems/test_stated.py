@@ -3,7 +3,21 @@
 import numpy as np
 import pytest
 from pages import read_page
-from stated import FIGURES, MISSED, NO, PART, UNCOMPARED, YES, limit, of_columns, of_errors, of_suspects, part, read
+from stated import (
+    FIGURES,
+    MISSED,
+    NO,
+    PART,
+    UNCOMPARED,
+    YES,
+    limit,
+    of_columns,
+    of_errors,
+    of_suspects,
+    part,
+    place,
+    read,
+)
 from stated_tables import N_NEW, TABLES
 
 from runge.records.leaderboard import OutputError, Suspect
@@ -21,15 +35,22 @@ def verdicts(*errors, count=100, **sizes):
 
 
 def test_errors_are_compared_with_those_of_the_outputs_that_are_judged():
-    judged, other = OutputError("y1", 1e-2, None, None, None), OutputError("y2", None, None, None, None)
+    judged, other = OutputError("y1", 1e-2, *[None] * 3, 1.5), OutputError("y2", None, None, None, None)
     assert verdicts(judged, other, y1=0.01, y2=9)["error of the values"] == YES
-    assert verdicts(judged, OutputError("y2", 1e-2, None, None, None), y1=0.01, y2=9)["error of the values"] == NO
+    assert verdicts(judged, OutputError("y2", 1e-2, *[None] * 3, 1.5), y1=0.01, y2=9)["error of the values"] == NO
 
 
-@pytest.mark.parametrize(("factor", "verdict"), [(None, NO), (1.5, NO), (2.0, YES), (4.0, UNCOMPARED)])
-def test_an_error_may_have_an_interval(factor, verdict):
+@pytest.mark.parametrize(
+    ("factor", "verdict", "where"),
+    [(None, UNCOMPARED, None), (1.5, NO, "outside"), (2.0, YES, "within"), (6.0, UNCOMPARED, None)],
+)
+def test_an_error_may_have_an_interval(factor, verdict, where):
     error = OutputError("y", 1e-2, None, None, None, value_factor=factor)
-    assert verdicts(error, y=0.018) == {"error of the values": verdict}
+    for true, outside in ((0.018, "above"), (0.01 / 1.8, "below")):
+        parts = {"value": {"y": residuals(true)}, "derivative": {}}
+        (one,) = of_errors([error], parts, 100)
+        assert one.verdict == verdict
+        assert place(one._asdict()) == (outside if where == "outside" else where)
 
 
 @pytest.mark.parametrize(("count", "verdict"), [(40, NO), (16, YES)])

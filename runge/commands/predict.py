@@ -82,16 +82,20 @@ def _errors(function: "Function", labels: Sequence[Any], prediction: Arrays, set
 
 
 def _held(function: "Function", labels: Sequence[Any], prediction: Arrays, sets: np.ndarray, level: float) -> str:
-    """Return a sentence on the share of labels that intervals contain, in rows that no network has been trained on."""
-    unseen, calibration = sets != "train", function.calibration
+    """Return a sentence on the share of labels that intervals contain, in rows that have not calibrated them.
+
+    Rows for validation have, and chose the weights.
+    """
+    unseen, calibration = np.isin(sets, ("", "test")), function.calibration
     shares = list[str]()
     for what, name, label in (("values", "u", labels[0]), ("derivatives", "du", labels[1])):
         labelled = ~np.isnan(label[unseen]) & ~np.isnan(prediction[f"{name}_low"][unseen])
         held = (prediction[f"{name}_low"] <= label) & (label <= prediction[f"{name}_high"])
         shares += [f"{held[unseen][labelled].mean():.1%} of {labelled.sum()} {what}"] if labelled.any() else []
-    rows = max(calibration.counts)
+    least, most = min(filter(None, calibration.counts)), max(calibration.counts)
+    rows = f"{most}" if least == most else f"{least} to {most}"
     wide = "" if calibration.local else ", with the same width everywhere"
-    held = f"; they contain {' and '.join(shares)} of rows not trained on" if shares else ""
+    held = f"; they contain {' and '.join(shares)} of rows that no network has seen" if shares else ""
     partials = [partial_name(y, x) for y in function.outputs for x in function.inputs]
     channels = zip([*function.outputs, *partials], calibration.factors(level), strict=True)
     none = [name for name, factor in channels if np.isnan(factor)]

@@ -1,5 +1,6 @@
 """The record of how good a fit is in some rows: its errors in each column of values and derivatives."""
 
+import math
 from typing import NamedTuple
 
 import numpy as np
@@ -7,7 +8,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from runge.configuration.validation import Floats
 
-__all__ = ["FitErrors"]
+__all__ = ["FitErrors", "rank"]
 
 
 class FitErrors(NamedTuple):
@@ -41,3 +42,8 @@ class FitErrors(NamedTuple):
         with np.errstate(all="ignore"):
             rmse = np.sqrt(np.where(labels > 0, (errors**2).sum(axis=0) / labels, np.nan))
             return cls(labels, rmse, rmse / np.asarray(deviations))
+
+
+def rank(n: int, groups: int, level: float) -> int:
+    """Return the rank k = ceil(level (G + 1) n / G) of a bound among n residuals in G groups; k > n: there is none."""
+    return math.ceil(round(level * (n + n / groups), 9)) if n else 1

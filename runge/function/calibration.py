@@ -9,12 +9,13 @@ mean is likely to be wrong. For each row i, networks that have not seen it give 
 
 .. math:: |y_i - \bar u(x_i)| / \sqrt{s(x_i)^2 + \tau^2},
 
-and q is the smallest number that at least the share `level` of n + 1 scores does not exceed, where the last one is
-infinite. The floor tau is the part of the error that the networks share, such as noise of the labels. It is the most
-likely one if the errors over the root have a Laplace distribution.
+and q is the k-th smallest of the n scores, k = ceil(level (G + 1) n / G), of rows in G groups. If each row is a group,
+at least the share `level` of n + 1 scores does not exceed it, where the last one is infinite. No share of new labels is
+guaranteed: the networks of the mean are others than those of the scores, which may also have chosen the model. The
+floor tau is the part of the error that the networks share, such as noise of the labels. It is the most likely one if
+the errors over the root have a Laplace distribution.
 
 References:
-    R. F. Barber et al. (2021). Predictive inference with the jackknife+. https://arxiv.org/abs/1905.02928
     B. Lakshminarayanan et al. (2017). Simple and scalable predictive uncertainty estimation using deep ensembles.
     https://arxiv.org/abs/1612.01474
 """
@@ -23,8 +24,10 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from runge.configuration.validation import Floats
+from runge.data.fit_errors import rank
 
 __all__ = ["Calibration"]
 
@@ -47,6 +50,7 @@ class Calibration:
         floors: tau of each channel, (C,), in its units.
         scores: the scores of each channel in ascending order, C arrays, (n,); of more than 1000 rows 1000 quantiles.
         counts: the number n of scores of each channel, before.
+        groups: the number G of groups of their rows, of each channel; empty: each row is one.
         local: whether the spread is counted; otherwise s = 0, and intervals have the same width everywhere.
         outside: the factor of the spread of each channel in `runge.function.outside`, (C,); empty: it is not known.
     """
@@ -56,18 +60,22 @@ class Calibration:
     counts: tuple[int, ...]
     local: bool
     outside: tuple[float, ...] = ()
+    groups: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
         if len(self.outside) not in (0, len(self.floors)) or not np.isfinite(self.outside).all():
             raise ValueError(f"outside: must have a number for each of {len(self.floors)} channels, or none")
+        if len(self.groups) not in (0, len(self.floors)):
+            raise ValueError(f"groups: must have a number for each of {len(self.floors)} channels, or none")
 
     @classmethod
-    def of(cls, errors: Floats, spread: Floats | None) -> "Calibration":
+    def of(cls, errors: Floats, spread: Floats | None, groups: NDArray[np.integer] | None = None) -> "Calibration":
         """Calibrate intervals.
 
         Args:
             errors: the errors at rows that the networks have not seen, (n, C); NaN: the label is not known.
             spread: the spread s of these networks, likewise; None: there is none.
+            groups: the group of each row, (n,); None: each row is one.
 
         Example:
             >>> Calibration.of(np.linspace(-1, 1, 19)[:, None], None).factors(0.9)
@@ -75,7 +83,7 @@ class Calibration:
         """
         floors = list[float]()
         scores = list[tuple[float, ...]]()
-        counts = list[int]()
+        counts, sizes = list[int](), list[int]()
         for c, column in enumerate(np.abs(errors).T):
             is_known = ~np.isnan(column)
             error, s = column[is_known], np.zeros(is_known.sum()) if spread is None else spread[is_known, c]
@@ -86,7 +94,8 @@ class Calibration:
             floors.append(tau)
             scores.append(tuple(ordered.tolist()))
             counts.append(n)
-        return cls(tuple(floors), tuple(scores), tuple(counts), spread is not None)
+            sizes.append(n if groups is None else len(np.unique(groups[is_known])))
+        return cls(tuple(floors), tuple(scores), tuple(counts), spread is not None, groups=tuple(sizes))
 
     def factors(self, level: float) -> Floats:
         """Return q of each channel, (C,); NaN: it has too few labels.
@@ -96,10 +105,12 @@ class Calibration:
         """
         if not 0 < level < 1:
             raise ValueError(f"level: must be between 0 and 1, got {level:g}")
-        places = [math.ceil(round((len(scores) + 1) * level, 9)) for scores in self.scores]
+        sizes = [min(n, len(scores)) for n, scores in zip(self.groups or self.counts, self.scores, strict=True)]
+        places = [rank(len(scores), n, level) for n, scores in zip(sizes, self.scores, strict=True)]
         if all(place > len(scores) for place, scores in zip(places, self.scores, strict=True)):
-            n = max(map(len, self.scores))
-            rule = f"must be at most {n / (n + 1):.3g}, because {n} rows calibrate it"
+            n = max(sizes)
+            what = "rows" if n == max(map(len, self.scores)) else "groups of rows"
+            rule = f"must be at most {n / (n + 1):.3g}, because {n} {what} calibrate it"
             raise ValueError(f"level: {rule}; got {level:g}")
         pairs = zip(places, self.scores, strict=True)
         return np.array([scores[place - 1] if place <= len(scores) else math.nan for place, scores in pairs])

@@ -165,7 +165,7 @@ class UnseenErrors(NamedTuple):
         """
         rows, labels = self.rows, _labels(self.rows)
         errors, spreads = list[np.ndarray](), list[np.ndarray]()
-        several = list[np.ndarray]()
+        several, places = list[np.ndarray](), list[np.ndarray]()
         for group in self.groups:
             chosen = np.flatnonzero(np.isin(group.members, members) & group.validated)
             if not len(chosen):
@@ -175,15 +175,18 @@ class UnseenErrors(NamedTuple):
             errors.append(np.where(np.isnan(labels[group.places]), np.nan, networks.mean(0).numpy()))
             spreads.append(spread_over(networks, seeds).numpy())
             several.append(np.full(len(group.places), bool(seeds)))
+            places.append(group.places)
         if not errors:
             rule = "need rows that were left out of the training of some network, as data.folds does"
             raise ValueError(f"intervals {rule}")
         error, spread, has_spread = (np.concatenate(arrays) for arrays in (errors, spreads, several))
+        groups = rows.groups[np.concatenate(places)]
         if local and has_spread.sum() >= _LEAST_LOCAL_ROWS:
             channels = Channels.of(rows.x, rows.y, rows.dydx)
             factors = per_quantile(spread[has_spread], np.append(channels.value, channels.slope))
-            return replace(Calibration.of(error[has_spread], spread[has_spread]), outside=tuple(factors.tolist()))
-        return Calibration.of(error, None)
+            found = Calibration.of(error[has_spread], spread[has_spread], groups[has_spread])
+            return replace(found, outside=tuple(factors.tolist()))
+        return Calibration.of(error, None, groups)
 
 
 def _patterns(uses: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:

@@ -146,11 +146,12 @@ class Answer(Trained):
 
     def _repr_html_(self) -> str:
         columns = ["name", "value", "derivative", "folds", "steps"]
-        return _page(self.summary().splitlines(), self.leaderboard, columns, self.directory / PAGE)
+        return _page(self._board.sentences, self.leaderboard, columns, self.directory / PAGE)
 
     def summary(self) -> str:
-        """Return what `runge fit` says of the answer and its errors, a sentence or several a line."""
-        return "\n".join(self._board.sentences)
+        """Return what `runge fit` says of the answer and its errors, a sentence or several a line, and all errors."""
+        errors = [self.errors.to_string(float_format="{:.1e}".format)] if self._board.columns else []
+        return "\n".join([*self._board.sentences, *errors])
 
     @property
     def leaderboard(self) -> "pandas.DataFrame":
@@ -163,8 +164,8 @@ class Answer(Trained):
 
         There is a row per output, and per partial derivative, which is named after its column, such as `dlift_dalpha`:
 
-        - `error`: the root mean square error of one network
-        - `low`, `high`: the ends of its jackknife interval, nominally of 95 %
+        - `error`: the root mean square error of networks that were trained without these rows
+        - `low`, `high`: the ends of its interval, nominally of 90 %
         - `rows`: the number of rows that judge the column
 
         NaN: there are too few rows. Of a formula it is empty.

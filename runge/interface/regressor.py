@@ -207,7 +207,8 @@ class SobolevRegressor(RegressorMixin, BaseEstimator):
         function = Function(network, inputs=inputs, outputs=outputs, inside=training_region(member)["rows"].numpy())
         if rows.table.split["val"]:
             left_out = rows.split(member.data_seed.generator("data")).val
-            function.calibration = Calibration.of(errors_of(function.jet, rows, left_out)[0].numpy(), None)
+            errors = errors_of(function.jet, rows, left_out)[0].numpy()
+            function.calibration = Calibration.of(errors, None, rows.groups[left_out])
         return function
 
     def _race(self, arrays: Sequence[Floats], inputs: Names, outputs: Names) -> Function:

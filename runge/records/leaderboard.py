@@ -104,11 +104,12 @@ class OutputError:
 
     Attributes:
         output: the name of the output.
-        value: the nrmse of the values, of one network.
+        value: the nrmse of the values, of networks that were trained without these rows.
         derivative: the nrmse of the derivatives, likewise.
         value_bound: the bound of 90 % of the residuals of the values; None: there are too few.
         derivative_bound: the largest such bound of a partial derivative.
-        value_factor: the jackknife interval of the error, nominally of 95 %, is value / factor to value * factor.
+        value_factor: the interval of the error, nominally of 90 %, is value / factor to value * factor; None: there are
+            too few rows.
         derivative_factor: the same for the error of the derivatives.
     """
 
@@ -129,8 +130,8 @@ class ColumnError:
 
     Attributes:
         column: the name of the output, or of its partial derivative, such as `dlift_dalpha`.
-        error: the root mean square error of one network.
-        low: the lower end of its jackknife interval, nominally of 95 %.
+        error: the root mean square error of networks that were trained without these rows.
+        low: the lower end of its interval, nominally of 90 %; None: there are too few rows.
         high: the upper end.
         rows: the number of rows that judge it.
     """

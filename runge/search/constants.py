@@ -4,8 +4,6 @@ No formula gives the numbers by which the search decides. They are estimates, un
 `docs/explanation/search.md` names the tables on which they were chosen, and has the errors on other ones.
 """
 
-import math
-
 # The folds of a table.
 
 FEW_ROWS = 50
@@ -198,16 +196,27 @@ MANY_FOLDS = 20
 WORSE_FACTOR = 3.0
 """The training loss of a network, over that of the best one, up to which both are in the same answer."""
 
-DISAGREEMENT_FACTOR = 10.0
+DISAGREEMENT_FACTOR = 3.0
 """The difference of two networks between the rows, over the judged error, up to which a network of all rows is in the
-answer. It would be sqrt(2) for independent errors of the judged size. On inputs over ten decades, a network of all
-rows had an error of 6e3 standard deviations, and the judged networks of 0.3.
+answer: an estimate. It would be sqrt(2) for independent errors of the judged size. On inputs over ten decades, a
+network of all rows had an error of 6e3 standard deviations, and the judged networks of 0.3.
+"""
+
+RESAMPLES = 200
+"""The resamples of rows by which the errors of a winner are corrected for its selection: each row is in none of about
+70 of them.
 """
 
 LOSS_ROUND_OFF = 1e-12
 """The root of a loss, and the error over the standard deviation, below which two networks do not differ."""
 
 # What is shown and said of the candidates and the answer. No decision depends on these numbers.
+
+CONTRADICTION = 10.0
+"""The least larger error of a candidate, over the least errors of values and of derivatives, above which these may
+contradict each other: an estimate. With derivatives that were all 10 % too large it was 86, as a value of 1.1e-3, a
+derivative of 6.7e-7, and both of 9.5e-2.
+"""
 
 NAMED_LABELS = 3
 """The suspicious labels that a sentence of a few lines names, at most."""
@@ -223,10 +232,7 @@ BAD_ERROR = 0.1
 those of the folds.
 """
 
-NARROW_FACTOR = 1.25
-"""The factor of an error up to which its interval is so narrow that it is not stated."""
-
-WIDE_FACTOR = math.e
+WIDE_FACTOR = 5.0
 """The factor of an error above which its interval is so wide that it means nothing, and is not stated."""
 
 PROFILED_COLUMNS = 12

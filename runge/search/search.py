@@ -239,13 +239,13 @@ class Search:
 
     def _write_answer(self, workers: Workers) -> Answer:
         """Write the runs of the winner's networks, and the answer; return what the leaderboard says of it."""
-        answer, table = Answer.of(self.state.ranked[0]), self.table
+        answer, table = Answer.of(self.state.ranked), self.table
         paths = self._publish(workers, [*answer.judging, *answer.refits])
         of_judging, of_refits, calibration = paths[: len(answer.judging)], paths[len(answer.judging) :], None
         if table is not None:
-            fits = agreeing(table, answer.winner.metric(ERRORS[0]), of_judging, of_refits)
+            fits = agreeing(table, [answer.winner.metric(name) for name in ERRORS], of_judging, of_refits)
             answer, of_refits = answer._replace(refits=[*compress(answer.refits, fits)]), [*compress(of_refits, fits)]
-            calibration = answer.calibrate(table.rows)
+            calibration = answer.calibrate(table.rows, answer.left_out(table))
         write_answer(self._directory, [path.name for path in of_refits or of_judging], calibration)
         return answer
 

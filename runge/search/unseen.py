@@ -11,7 +11,7 @@ from runge.data.column_roles import find_roles, partial_name
 from runge.data.rows import Rows
 from runge.data.table import open_table
 from runge.labels.contradictions import ColumnNames
-from runge.labels.unseen_rows import LEAST_GROUPS, Integers, bounds_of, count_groups, factors_of
+from runge.labels.unseen_rows import LEAST_GROUPS, bounds_of, count_groups, factors_of
 from runge.records.fits import LEVEL
 from runge.records.leaderboard import ColumnError, OutputError, Suspect
 from runge.search.constants import NAMED_LABELS
@@ -20,14 +20,14 @@ from runge.search.judging import SearchTable
 __all__ = ["column_errors", "describe_suspects", "errors_of", "find_suspects"]
 
 
-def errors_of(residuals: Floats, groups: Integers, table: SearchTable) -> list[OutputError]:
+def errors_of(residuals: Floats, table: SearchTable) -> list[OutputError]:
     """Return the errors of each output; channels that are known in fewer than nine groups are not judged.
 
     Args:
         residuals: the residuals in rows that networks have not seen, (n, P + P D), values first; NaN: not known.
-        groups: the group of each row, (n,).
-        table: the table.
+        table: the table, of n rows.
     """
+    groups = table.rows.groups
     residuals = np.where(count_groups(residuals, groups) < LEAST_GROUPS, np.nan, residuals)
     errors, bounds = table.channels.nrmse(residuals), bounds_of(residuals, groups, table.channels, LEVEL)
     numbers = np.concatenate([errors, bounds, factors_of(residuals, groups, table.channels)]).T.tolist()

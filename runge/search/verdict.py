@@ -1,15 +1,14 @@
 """The leaderboard of a search, with sentences on the answer, its errors and its sensitivity."""
 
+import logging
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from runge.configuration.validation import Floats
-from runge.data.column_roles import listed, partial_name
+from runge.data.column_roles import listed
 from runge.data.rows import Rows
-from runge.labels.unseen_rows import LEAST_GROUPS, count_groups, rank, sizes_of
 from runge.metrics import ERRORS
 from runge.records.files import public
 from runge.records.fits import LEVEL
@@ -17,17 +16,16 @@ from runge.records.leaderboard import AnswerProfile, Leaderboard, LeaderboardEnt
 from runge.search.answer import Answer
 from runge.search.constants import (
     BAD_ERROR,
+    CONTRADICTION,
     DECADES,
-    NARROW_FACTOR,
     PROFILE_NUMBERS,
     PROFILED_COLUMNS,
     PROFILED_ROWS,
-    SURPRISE_PROBABILITY,
-    WIDE_FACTOR,
 )
 from runge.search.influences import sensitivity_of
 from runge.search.judging import SearchTable
 from runge.search.state import Standing, State
+from runge.search.statements import KINDS, describe_bounds, describe_errors, describe_test
 from runge.search.unseen import column_errors, describe_suspects, errors_of, find_suspects
 
 if TYPE_CHECKING:
@@ -35,7 +33,7 @@ if TYPE_CHECKING:
 
 __all__ = ["leaderboard"]
 
-_KINDS = "value", "derivative"
+log = logging.getLogger(__name__)
 
 
 def leaderboard(
@@ -57,25 +55,31 @@ def leaderboard(
     if table is None:
         errors = [("values", best.metric(ERRORS[0])), ("derivatives", best.metric(ERRORS[1]))]
         both = " and ".join(f"{error:.1e} for the {what}" for what, error in errors if error is not None)
-        error = f"Its error on the validation points, over the standard deviation, is {both}."
+        error = f"Its error on the validation points, which also chose it, over the standard deviation, is {both}."
         entries = [_entry(standing, [], answer) for standing in ranked]
-        return Leaderboard(entries, [_describe_answer(answer, best.name, 0, 0, 0), error], left_out)
+        sentences = [_describe_answer(answer, best.name, 0, 0, 0), error]
+        return Leaderboard(entries, [*sentences, *_warn([error for _, error in errors], len(ranked))], left_out)
 
     from runge.function.loading import load  # late, as torch is
 
-    function, (residuals, questioned) = load(search), answer.errors_of(table.rows)
-    suspects, every = find_suspects(questioned, table.rows), errors_of(residuals, table.rows.groups, table)
+    function, judged, questioned = load(search), answer.left_out(table), answer.question(table.rows)
+    every, columns = errors_of(judged.residuals, table), column_errors(judged.residuals, table.rows)
     errors, decades = _of_decades(every, table.rows)
     entries, folds = [_entry(standing, errors, answer) for standing in ranked], state.conditions.folds
+    suspects, examined = find_suspects(questioned, table.rows), int((~np.isnan(questioned)).any(axis=1).sum())
     sentences = [
         _describe_answer(answer, best.name, len(table.seen), len(table.test), folds),
-        _describe_errors(errors, residuals, table.rows, len(best.by_fold), folds),
-        _describe_bounds(errors),
-        *_describe_test(function, table, residuals),
+        describe_errors(errors, columns, judged, table.rows, folds),
+        describe_bounds(errors),
+        *describe_test(function, table, judged.residuals),
+        *_warn([_mean([getattr(row, kind) for row in every]) for kind in KINDS], len(entries)),
+        describe_suspects(suspects),
+        wrong,
+        _describe_contradiction(entries),
+        decades,
     ]
-    if len(entries) == 1:
-        sentences.append("No other candidate could be compared; search.timeout=SECONDS gives more time.")
-    sentences += [describe_suspects(suspects), wrong, decades]
+    if examined < len(table.rows.x):
+        sentences.append(f"Of the {len(table.rows.x)} rows, {examined} were examined for wrong labels.")
     return Leaderboard(
         entries,
         [sentence for sentence in sentences if sentence],
@@ -85,14 +89,41 @@ def leaderboard(
         level=LEVEL,
         suspects=suspects,
         errors=errors,
-        columns=column_errors(residuals, table.rows) if errors is every else [],
+        columns=columns if errors is every else [],
     )
+
+
+def _describe_contradiction(entries: Sequence[LeaderboardEntry]) -> str:
+    """Return a sentence on labels of which all candidates fit either the values or the derivatives; empty: others."""
+    pairs = [(one.value, one.derivative) for one in entries if one.value is not None and one.derivative is not None]
+    together = min(map(max, pairs), default=0.0)
+    if together <= CONTRADICTION * max(map(min, zip(*pairs, strict=True)), default=0.0):
+        return ""
+    value, derivative = map(min, zip(*pairs, strict=True))
+    reached = f"candidates reach {value:.1e} for the values, and {derivative:.1e} for the derivatives"
+    return f"Values and derivatives may contradict each other: {reached}, but none is below {together:.1e} in both."
+
+
+def _warn(errors: Sequence[float | None], candidates: int) -> list[str]:
+    """Return sentences, which are also logged, on errors of values and derivatives that are bad, and on no comparison.
+
+    Args:
+        errors: the errors of values and derivatives over the standard deviation; None: not known.
+        candidates: the number of candidates that were compared.
+    """
+    bad = [f"{kind}s" for kind, error in zip(KINDS, errors, strict=True) if error is not None and error >= 1]
+    sentences = [f"This fit is no better than a constant for the {' and the '.join(bad)}."] if bad else []
+    if candidates == 1:
+        sentences.append("No other candidate could be compared; search.timeout=SECONDS gives more time.")
+    for sentence in sentences:
+        log.warning("%s", sentence)
+    return sentences
 
 
 def _of_decades(errors: list[OutputError], rows: Rows) -> tuple[list[OutputError], str]:
     """Return the errors, and the sentence on inputs over many decades; no errors if there are any and one is large."""
     sentence = _describe_decades(rows)
-    numbers = [error for row in errors for kind in _KINDS if (error := getattr(row, kind)) is not None]
+    numbers = [error for row in errors for kind in KINDS if (error := getattr(row, kind)) is not None]
     if not sentence or max(numbers, default=0.0) <= BAD_ERROR:
         return errors, sentence
     none = [OutputError(row.output, *[None] * 4) for row in errors]
@@ -109,7 +140,7 @@ def _describe_decades(rows: Rows) -> str:
 
 def _entry(standing: Standing, errors: Sequence[OutputError], answer: Answer) -> LeaderboardEntry:
     """Return a candidate with its errors, of the outputs that are judged, or of all if none is, and its curve."""
-    judged = [[row.output for row in errors if getattr(row, kind) is not None] for kind in _KINDS]
+    judged = [[row.output for row in errors if getattr(row, kind) is not None] for kind in KINDS]
     value, derivative = (
         _mean([standing.metric(f"{name}/{output}") for output in outputs])
         if 0 < len(outputs) < len(errors)
@@ -155,117 +186,8 @@ def _describe_answer(answer: Answer, name: str, seen: int, test: int, folds: int
         return f"{sentence}."
     rows = f"the {seen} rows that are not for the test" if test else f"all {seen} rows"
     if answer.refits:
-        return f"{sentence}, trained on {rows}."
+        return f"{sentence}, trained on {rows}" + ("." if test else ", so that no row is left to test it.")
     return f"{sentence}, {'each ' if count > 1 else ''}trained on {rows} except one of {folds} folds."
-
-
-def _describe_errors(errors: Sequence[OutputError], residuals: Floats, rows: Rows, count: int, folds: int) -> str:
-    """Return a sentence on the errors of networks in rows that they have not seen, and on outputs without any.
-
-    Args:
-        errors: the errors of each output.
-        residuals: those in rows that networks have not seen, (n, P + P D), values first; NaN: not known.
-        rows: the rows of the table.
-        count: the number of these networks, of which each left out another fold.
-        folds: the number of folds.
-    """
-    where = f"In rows left out of training ({count} of {folds} folds)"
-    error = _in_words(errors)
-    sentences = [f"{where}, the error of one network, over the standard deviation, is {error}."] if error else []
-    for p, name in enumerate(rows.outputs):
-        labels = (~np.isnan(rows.y[:, p])).sum() + (~np.isnan(rows.dydx[:, p])).sum()
-        columns = [p, *range(len(rows.outputs) + p * len(rows.inputs), len(rows.outputs) + (p + 1) * len(rows.inputs))]
-        known = (~np.isnan(residuals[:, columns])).sum(axis=0)
-        groups = count_groups(residuals[:, columns], rows.groups).max()
-        if groups < LEAST_GROUPS:
-            of_groups = f", in {groups} groups" if rows.table.group is not None else ""
-            sentences.append(f"{name} is not judged: these rows have {known.sum()} of its {labels} labels{of_groups}.")
-    return " ".join(sentences)
-
-
-def _in_words(errors: Sequence[OutputError]) -> str:
-    """Return the errors of values and derivatives as text: their means over the outputs, and the largest of several.
-
-    A mean may be larger by at most the largest factor.
-    """
-    parts = list[str]()
-    for kind in _KINDS:
-        judged = {row.output: error for row in errors if (error := getattr(row, kind)) is not None}
-        if not judged:
-            continue
-        factors = {row.output: getattr(row, f"{kind}_factor") or 1.0 for row in errors if row.output in judged}
-        largest, factor = max(judged, key=lambda output: judged[output]), max(factors.values())
-        notes = list[str]()
-        if len(judged) > 1:
-            notes.append(f"{largest}: {_with_interval(judged[largest], factors[largest])}")
-        if factor > WIDE_FACTOR:
-            notes.append("few rows decide it")
-        mean = _with_interval(sum(judged.values()) / len(judged), factor)
-        parts.append(f"{mean} for the {kind}s" + f" ({'; '.join(notes)})" * bool(notes))
-    text = " and ".join(parts)
-    return f"{text}, with jackknife intervals" if "[" in text else text
-
-
-def _with_interval(error: float, factor: float) -> str:
-    """Return an error as text, with its interval unless that is narrow, or so wide that it means nothing."""
-    interval = f" [{error / factor:.1e}, {error * factor:.1e}]" if NARROW_FACTOR < factor <= WIDE_FACTOR else ""
-    return f"{error:.1e}{interval}"
-
-
-def _describe_bounds(errors: Sequence[OutputError]) -> str:
-    """Return a sentence on the largest bounds of the outputs; empty: some have too few rows."""
-    parts = list[str]()
-    for name in _KINDS:
-        bounds = [getattr(row, f"{name}_bound") for row in errors if getattr(row, name) is not None]
-        if bounds and None not in bounds:
-            parts.append(f"90 % of the {name}s were within {max(bounds):.1e}")
-    return f"In these rows, {' and '.join(parts)} standard deviations of the prediction." if parts else ""
-
-
-def _describe_test(function: "Function", table: SearchTable, left_out: Floats) -> list[str]:
-    """Return sentences on the errors of the answer on the test rows; empty: there are none."""
-    if not len(table.test):
-        return []
-    from runge.function.predictions import predict  # late, as torch is
-
-    prediction, rows = predict(function, table.rows.x[table.test]), table.rows
-    value, slope = prediction["u"] - rows.y[table.test], prediction["du"] - rows.dydx[table.test]
-    residuals = np.concatenate([value, slope.reshape(len(slope), -1)], axis=1)
-    errors = _in_words(errors_of(residuals, rows.groups[table.test], table))
-    which = f"On the {len(table.test)} test rows, which no network has seen"
-    return [f"{which}, the error of the answer is {errors}.", _describe_surprise(residuals, left_out, table)]
-
-
-def _describe_surprise(test: Floats, left_out: Floats, table: SearchTable) -> str:
-    """Return a sentence that says so if test rows have larger residuals than rows left out have; empty: they do not.
-
-    If all n + m residuals of a channel are exchangeable, the number of the m in test rows within the k-th smallest of
-    the n others has a beta-binomial distribution. The level is divided by the number of channels (Bonferroni). Nothing
-    is said of rows of named groups, whose residuals are not independent.
-
-    Args:
-        test: the residuals in the test rows, (m, P + P D); NaN: not known.
-        left_out: the residuals in rows left out of training, (n, P + P D), likewise.
-        table: the table.
-    """
-    if table.rows.table.group is not None:
-        return ""
-    from scipy.stats import betabinom  # late: it takes a while
-
-    rows, shortfalls = table.rows, list[tuple[float, str]]()
-    names = [*rows.outputs, *(partial_name(y, x) for y in rows.outputs for x in rows.inputs)]
-    for channel, name in enumerate(names):
-        reference, errors = sizes_of(left_out, channel), sizes_of(test, channel)
-        n, m = len(reference), len(errors)
-        if m and n and (k := rank(n, n, LEVEL)) <= n:
-            within = int((errors <= reference[k - 1]).sum())
-            p = float(betabinom.cdf(within, m, k, n + 1 - k))
-            few = f"Only {within} of {m} test values of {name}"
-            shortfalls.append((p, f"{few} are within the bound of 90 % in rows left out"))
-    p, sentence = min(shortfalls, default=(1.0, ""))
-    if not shortfalls or p >= SURPRISE_PROBABILITY / len(shortfalls):
-        return ""
-    return f"{sentence}, fewer than chance allows for independent rows: they may belong to groups (data.group)."
 
 
 def _profiles(function: "Function", table: SearchTable) -> list[AnswerProfile]:

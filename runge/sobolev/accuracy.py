@@ -175,17 +175,27 @@ def partial_errors(du: Tensor, points: Points, reference: Reference) -> Tensor:
     return (square.sum(1) / reference.known_df.sum(1) / reference.variance_df).sqrt()
 
 
-def intervals(u: Tensor, du: Tensor, points: Points) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+def intervals(
+    u: Tensor, du: Tensor, points: Points, groups: Sequence[Tensor]
+) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
     """Return the lower and upper ends of 95 % bootstrap intervals of the errors of one member, by name, each ().
 
-    The ends are percentiles over 1000 sets of points drawn with replacement. They say how much a figure depends on
+    The ends are percentiles over 1000 sets of groups of points, which are drawn with replacement until a set has all n
+    points. They say how much a figure depends on
     which points happen to be there; few large errors that no point shows are not in them. The largest error has none.
+
+    Args:
+        u: the values of the fit.
+        du: its derivatives.
+        points: the points.
+        groups: the numbers of the points of each group.
 
     References:
         B. Efron (1979). Bootstrap methods: another look at the jackknife. https://doi.org/10.1214/aos/1176344552
     """
     n, generator = points.x.shape[1], torch.Generator().manual_seed(0)
-    draws = torch.randint(n, (_RESAMPLES, n), generator=generator).to(u.device)
+    drawn_groups = torch.randint(len(groups), (_RESAMPLES, n), generator=generator).tolist()
+    draws = torch.stack([torch.cat([groups[i] for i in each])[:n] for each in drawn_groups]).to(u.device)
     resampled: list[dict[str, Tensor]] = []
     for index in draws.split(max(1, _RESAMPLED_NUMBERS // du.numel())):
         sample = points.take(torch.zeros(len(index), dtype=torch.long)).minibatch(index)

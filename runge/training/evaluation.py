@@ -20,6 +20,9 @@ from runge.training.member import Member, Metrics
 _LEAST_POINTS_EXACT = 300
 """Test points of a table from which on the errors on them need no intervals."""
 
+_LEAST_GROUPS = 10
+"""The fewest groups of test points whose errors have intervals: with fewer ones, resampling gives too narrow ones."""
+
 _MOST_ROWS = 201
 """Rows of `fit.csv` with one input."""
 
@@ -84,11 +87,15 @@ def point_counts(member: Member, data: PointsDataModule) -> dict[str, int]:
     return counts if member.has_test else counts | {"test": 0}
 
 
-def intervals_on_test(points: Points, u: Tensor, du: Tensor) -> Metrics:
-    """Return the ends of the intervals of the errors on a table's test points, by key; of many points none."""
-    if points.x.shape[1] >= _LEAST_POINTS_EXACT:
+def intervals_on_test(points: Points, u: Tensor, du: Tensor, groups: Tensor) -> Metrics:
+    """Return the ends of the intervals of the errors on a table's test points, by key, given the group of each, (N,).
+
+    There are none of many points, or of few groups.
+    """
+    places = [torch.nonzero(groups == group)[:, 0] for group in groups.unique()]
+    if points.x.shape[1] >= _LEAST_POINTS_EXACT or len(places) < _LEAST_GROUPS:
         return {}
-    low, high = intervals(u[None].double(), du[None].double(), points)
+    low, high = intervals(u[None].double(), du[None].double(), points, places)
     named = [(TEST_ENDS[0], low), (TEST_ENDS[1], high)]
     return {key(split, name): float(end) for split, ends in named for name, end in ends.items()}
 

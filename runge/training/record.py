@@ -190,7 +190,8 @@ class RunWriter:
         findings = fit_findings(metrics, history, member, float(stack.module.lambda_d[self.index]))
         finished = self.state("finished", FINDINGS.join(findings))
         if member.rows is not None and member.has_test:
-            metrics |= intervals_on_test(*evaluation)
+            test = member.rows.split(member.data_seed.generator("data")).test
+            metrics |= intervals_on_test(*evaluation, torch.from_numpy(member.rows.groups[test]))
         metrics |= {FIT_SECONDS: fit_seconds, TOTAL_SECONDS: total_seconds + time.perf_counter() - began}
         self.directory.write(finished, metrics=metrics, **tables)
         return metrics

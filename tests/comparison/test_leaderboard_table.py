@@ -12,6 +12,7 @@ from runge.comparison.leaderboard_table import show_leaderboard
 from runge.comparison.ranking import rank
 from runge.records.leaderboard import (
     AnswerProfile,
+    ColumnError,
     Influence,
     Leaderboard,
     LeaderboardEntry,
@@ -43,6 +44,7 @@ SUSPECTS = [Suspect("line 17", "y", 1.2, 0.8, -0.4, 41.3)]
 BOARD = Leaderboard(
     [FIRST, SECOND], SENTENCES, ["slow: takes too long"], INFLUENCES, PROFILES, 0.9, SUSPECTS, ["0 s: 2 candidates"]
 )
+BOARD = replace(BOARD, columns=[ColumnError("dy_da", 0.25, 0.2, None, 24)])
 
 
 def printed(board, tmp_path, width=80):
@@ -100,6 +102,7 @@ def test_groups_are_the_candidates_and_runs_on_all_rows_are_not_ranked(ranking):
     page = render(ranking)
     assert "Cross-validation" not in page, "a second table of the candidates"
     assert "<title>The best fit of rows.csv</title>" in page
+    assert '<td class="name">dy_da</td><td>2.5e-01</td><td>2.0e-01</td><td>-</td><td>24</td>' in page
     data = data_in(page)
     assert (data["race"], data["level"], len(data["profiles"])) == (True, 0.9, 4)
     assert data["runs"][0]["group"] == LONG
@@ -112,7 +115,7 @@ def test_the_report_begins_with_the_leaderboard(ranking, opened, axe):
     assert page.locator("h1").all_inner_texts() == ["The best fit of rows.csv"]
     race = page.locator("#race")
     assert all(sentence in race.inner_text() for sentence in BOARD.sentences)
-    assert race.locator("tbody tr").count() == 2 + 3
+    assert race.locator("tbody tr").count() == 1 + 2 + 3
     assert race.locator("tr.chosen").count() == 1
     board = race.locator(".race").first
     assert not board.locator("code").first.is_visible()

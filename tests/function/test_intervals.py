@@ -1,6 +1,7 @@
 """Intervals hold the share of new labels that they promise, and are wide where networks disagree."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -16,12 +17,27 @@ def half_width(found, s, level):
 
 
 @pytest.mark.parametrize("level", [0.5, 0.9])
-def test_quantile_is_that_of_split_conformal_prediction(level):
+def test_quantile_is_that_of_one_more_exchangeable_score(level):
     """The last of n + 1 exchangeable scores is at most the k-th of the others with the probability k / (n + 1)."""
     n, errors = 29, np.random.default_rng(0).standard_t(3, size=(4000, 30))
     held = [abs(some[-1]) <= Calibration.of(some[:-1, None], None).factors(level)[0] for some in errors]
     expected = math.ceil((n + 1) * level) / (n + 1)
     assert np.mean(held) == pytest.approx(expected, abs=4 * math.sqrt(expected * (1 - expected) / 4000))
+
+
+def test_a_level_needs_as_many_groups_as_rows_that_are_groups():
+    """Ten groups of ten equal rows are ten rows; a file of before has no groups."""
+    errors = np.arange(1.0, 11)[:, None]
+    alone, grouped = Calibration.of(errors, None), Calibration.of(errors.repeat(10, axis=0), None, np.arange(100) // 10)
+    assert (grouped.counts, grouped.groups) == ((100,), (10,))
+    for level in (0.5, 0.9):
+        assert grouped.factors(level) == alone.factors(level) == replace(alone, groups=()).factors(level)
+    with pytest.raises(ValueError, match=r"must be at most 0\.909, because 10 groups of rows calibrate it; got 0\.95"):
+        grouped.factors(0.95)
+    with pytest.raises(ValueError, match="because 10 rows calibrate it"):
+        alone.factors(0.95)
+    with pytest.raises(ValueError, match="groups: must have a number for each of 1 channels"):
+        replace(alone, groups=(10, 10))
 
 
 def test_width_follows_the_spread_where_it_tells_the_error():

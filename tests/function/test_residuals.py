@@ -159,12 +159,21 @@ def test_the_command_writes_intervals_and_says_what_they_hold(swept, tmp_path, c
     expected |= {"du_y1_dx2_low": slope_low[:, 0, 1], "du_y2_dx1_high": slope_high[:, 1, 0]}
     for name, column in expected.items():
         np.testing.assert_allclose(found[name], column, rtol=1e-5)
-    held, out = ((low <= y) & (y <= high)).mean(), capsys.readouterr().out
-    assert all(part in out for part in (" 0.8,", "calibrated by 40 rows", f" {held:.1%} of 80 values")), out
+    held, out, least = ((low <= y) & (y <= high)).mean(), capsys.readouterr().out, min(u.calibration.counts)
+    assert least == (ROWS[:, 0] > 0).sum() < 40
+    assert all(part in out for part in (" 0.8,", f"calibrated by {least} to 40 rows", f" {held:.1%} of 80 values")), out
     for level, rule in (("0.999", "at most 0.976, because 40 rows calibrate it"), ("90", "between 0 and 1")):
         said = refusal(main, str(swept.directory), "new.csv", "--interval", level, "--out", "none.csv")
         assert f"level: must be {rule}" in said
     assert not Path("none.csv").exists()
+
+
+def test_rows_that_calibrate_intervals_are_not_counted_as_new_ones(swept, table, tmp_path, capsys):
+    """One run was trained on 30 rows, and the other ten have calibrated it."""
+    main([str(swept.runs[0].directory), str(table), "--interval", "0.8", "--out", str(tmp_path / "out.csv")])
+    out = capsys.readouterr().out
+    assert "to 10 rows" in out
+    assert "they contain" not in out
 
 
 def test_several_networks_are_outside_where_they_disagree(swept, table, tmp_path):

@@ -144,9 +144,10 @@ def test_the_answer_for_a_table_in_memory(table, monkeypatch, capfd):
     assert repr(answer) == f"Answer({str(answer.directory)!r}): {board['name'][0]}"
     lines = answer.summary().splitlines()
     assert lines[0].startswith("The answer is ")
-    assert lines[1].startswith("In rows left out of training (")
+    assert lines[1].startswith("Networks trained without the rows of a fold (")
     errors = answer.errors
-    assert f" {errors['error']['y']:.1e} " in lines[1]
+    assert [line.split()[0] for line in lines[-3:]] == [*errors.index]
+    assert lines[-3].split()[1] == f"{errors['error']['y']:.1e}"
     assert [*errors.index] == ["y", "dy_da", "dy_db"]
     assert errors["rows"].tolist() == [39, 39, 40]
     assert (errors["low"] < errors["error"]).all()

@@ -1,5 +1,6 @@
-"""The networks of the answer of a search."""
+"""The networks of the answer of a search, and the errors in rows that they have not seen."""
 
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -7,8 +8,28 @@ import pytest
 import torch
 
 from runge.data.channels import Channels
+from runge.data.rows import Rows
+from runge.data.table import Table
 from runge.search.answer import Answer, agreeing
+from runge.search.judging import SearchTable
 from tests.search.made_up import result, state, trained
+
+N, FOLDS = 200, 5
+
+
+def table(groups=None):
+    """Return the table of a search, whose values are known except in its first row."""
+    x, y = np.linspace(0, 1, N)[:, None], np.linspace(0, 9, N)[:, None].copy()
+    y[0] = np.nan
+    rows = Rows.of((x, y, np.ones((N, 1, 1))), ("x",), ("y",), Table(file="t.csv"), groups=groups)
+    return SearchTable(rows, np.empty(0, int), np.arange(N), Channels.of(rows.x, rows.y, rows.dydx))
+
+
+def network(fold, *errors, loss=1.0):
+    """Return the result of a network whose values have some errors in the rows of a fold, again and again."""
+    rows = np.arange(fold, N, FOLDS)
+    residuals = np.stack([np.resize(errors, len(rows)), np.zeros(len(rows))], axis=1)
+    return replace(result(loss), left_out=rows, validated=np.ones(len(rows), bool), residuals=residuals)
 
 
 def test_networks_in_a_worse_minimum_are_not_in_the_answer():
@@ -18,27 +39,76 @@ def test_networks_in_a_worse_minimum_are_not_in_the_answer():
         one = trained(one, "a", result(error), fold=fold)
     for error in (0.5, 0.9, 9.0):
         one = trained(one, "a", result(error), fold=None, of_answer=True)
-    answer = Answer.of(one.ranked[0])
+    answer = Answer.of(one.ranked)
     assert [x.move.fold for x in answer.judging] == [0, 1]
     assert [x.result.error for x in answer.refits] == pytest.approx([0.5, 0.9])
     assert answer.winner.error == pytest.approx(np.sqrt((1 + 2.9**2) / 2))
-    assert Answer.of(trained(state("a"), "a", result(1.0)).ranked[0]).refits == []
+    assert Answer.of(trained(state("a"), "a", result(1.0)).ranked).refits == []
+
+
+def test_the_stated_error_is_not_that_of_the_rows_that_chose():
+    """Nor that of short trials, which only question labels."""
+    one = trained(state("a"), "a", network(0, 1e-9))
+    one = trained(one, "a", network(1, 1.0), network(2, 1.0), fold=None)
+    for fold in (1, 2):
+        one = trained(one, "a", network(fold, 3.0), fold=fold, of_answer=True, stop_at=7)
+        one = trained(one, "a", network(fold, 5.0), fold=fold, of_answer=True, stop_at=7, seed=1)
+    for fold in (2, 3):
+        one = trained(one, "a", network(fold, 1e3), fold=fold, of_answer=True, seed=1)
+    answer = Answer.of(one.ranked)
+    left_out = answer.left_out(table())
+    fold = np.arange(N) % FOLDS
+    np.testing.assert_array_equal(left_out.residuals[:, 0], np.where((fold == 1) | (fold == 2), 4.0, np.nan))
+    assert left_out.choosing == 0
+    assert answer.calibrate(table().rows, left_out).counts == (80, 80)
+
+
+def test_few_rows_that_did_not_choose_are_joined_by_those_that_did():
+    """In ten groups there are enough, in nine not."""
+    one = trained(state("a"), "a", network(0, 2.0))
+    one = trained(one, "a", network(1, 3.0), fold=1, of_answer=True, stop_at=7)
+    for count, choosing in ((10, 0), (9, 40)):
+        left_out = Answer.of(one.ranked).left_out(table(np.arange(N) // FOLDS % count))
+        assert left_out.choosing == choosing
+        assert np.isfinite(left_out.residuals[:, 1]).sum() == 40 + choosing
+    assert np.nanmax(left_out.residuals[::5, 0]) == 2
+    assert np.isnan(left_out.residuals[0, 0])  # the label is not known
+
+
+def test_the_error_of_rows_that_chose_is_that_without_their_choice():
+    """Of equal candidates with independent errors, the best one has a smaller error in the rows that chose it."""
+    chance, stated, selected = np.random.default_rng(0), [], []
+    for _ in range(30):
+        one = state(*"abcdefgh")
+        for name in "abcdefgh":
+            error = chance.normal(size=40)
+            one = trained(one, name, network(0, *error, loss=np.sqrt((error**2).mean())))
+        left_out = Answer.of(one.ranked).left_out(table())
+        assert left_out.choosing == 40
+        stated.append(np.nanmean(left_out.residuals[:, 0] ** 2))
+        selected.append(one.ranked[0].error ** 2)
+    assert np.sqrt(np.mean(selected)) < 0.9
+    assert np.sqrt(np.mean(stated)) == pytest.approx(1, abs=0.05)
+    alone = Answer.of(one.ranked[:1]).left_out(table()).residuals[5::5, 0]
+    np.testing.assert_allclose(alone, one.ranked[0].results[0].residuals[1:, 0], rtol=1e-12)
 
 
 def test_a_network_of_all_rows_that_is_wrong_between_them_is_no_answer(monkeypatch):
-    """Its error on these rows, which is none, does not tell."""
+    """Its error on these rows, which is none, does not tell; its derivatives count, too."""
     x = np.linspace(0, 1, 11)[:, None]
     y = np.where(np.arange(11) < 5, -1000.0, 1200.0)[:, None] * [[1.0, 0.0]]  # its second output is constant
-    channels = Channels.of(x, y, np.full((11, 2, 1), np.nan))
-    table = SimpleNamespace(rows=SimpleNamespace(x=x), seen=np.arange(11), channels=channels)
-    shifts = {"a": 0.0} | {name: times * y.std(axis=0)[0] for name, times in (("b", 0.95), ("c", 1.05))}  # of 10 errors
+    dydx = np.linspace(-1, 1, 11)[:, None, None] * [[[1.0], [0.0]]]
+    one = SimpleNamespace(rows=SimpleNamespace(x=x), seen=np.arange(11), channels=Channels.of(x, y, dydx))
+    size, slope = y.std(axis=0)[0], dydx.std(axis=0)[0, 0]
+    shifts = {"a": (0.0, 0.0), "b": (0.29 * size, 0.29 * slope), "c": (0.31 * size, 0.0), "d": (0.0, 0.31 * slope)}
 
     def jet(points):
-        both = torch.cat([points, points], dim=2)
-        return [torch.cat([both + torch.tensor([shift, 9.0]) for shift in shifts.values()])]
+        values = [torch.cat([points, points], dim=2) + torch.tensor([shift, 9.0]) for shift, _ in shifts.values()]
+        slopes = [(points[..., None].repeat(1, 1, 2, 1)) + torch.tensor([[by], [9.0]]) for _, by in shifts.values()]
+        return torch.cat(values), torch.cat(slopes)
 
     networks = SimpleNamespace(runs=list(shifts), like=torch.zeros(0, dtype=torch.float64), jet=jet)
     monkeypatch.setattr("runge.function.loading.load_runs", lambda runs: networks)
-    assert agreeing(table, 0.1, ["a"], ["b", "c"]) == [True, False]
-    assert agreeing(table, 0.1, ["a"], []) == []
-    assert agreeing(table, None, ["a"], ["c"]) == [True]
+    assert agreeing(one, (0.1, 0.1), ["a"], ["b", "c", "d"]) == [True, False, False]
+    assert agreeing(one, (0.1, None), ["a"], ["d"]) == [True]
+    assert agreeing(one, (0.1, 0.1), ["a"], []) == []

@@ -126,12 +126,28 @@ def test_intervals_by_resampling_hold_the_error_and_narrow_with_more_points():
         f, e = normal((1, n, 1), (1, n, 1), draw=draw)
         ones, df = torch.ones_like(f), f[..., None]
         points, u, du = Points(f, f, df, ones, ones[..., None], ones.mT), f + 0.1 * e, df + 0.1 * e[..., None]
-        (low, high), own = intervals(u, du, points), measure(u, du, points)
+        each = list(torch.arange(n)[:, None])
+        (low, high), own = intervals(u, du, points, each), measure(u, du, points)
         assert all(low[name] < own[name][0] < high[name] for name in ("mse_f", "nrmse_f", "nrmse_df", "r2_f"))
         assert not any(name.startswith("max") for name in low)
         widths.append(float(high["mse_f"] - low["mse_f"]))
     assert widths[0] == pytest.approx(5 * widths[1], rel=0.4)
     assert widths[1] == pytest.approx(0.01 * 2 * 1.96 * (2 / 1250) ** 0.5, rel=0.1)  # of a normal variance
+
+
+def test_intervals_of_groups_are_those_of_as_many_points():
+    """Of 40 groups, each of 25 points with equal errors."""
+    draw, same = generator(), torch.arange(40).repeat_interleave(25)
+    f, e = normal((1, 40, 1), (1, 40, 1), draw=draw)
+    widths = []
+    for index in (torch.arange(40), same):
+        at, ones = f[:, index], torch.ones(1, len(index), 1, dtype=f.dtype)
+        points = Points(at, at, at[..., None], ones, ones[..., None], ones.mT)
+        groups = [torch.nonzero(index == group)[:, 0] for group in range(40)]
+        u = at + 0.1 * e[:, index]
+        low, high = intervals(u, u[..., None], points, groups)
+        widths.append(float(high["mse_f"] - low["mse_f"]))
+    assert widths[1] == pytest.approx(widths[0], rel=0.1)
 
 
 def test_errors_of_parts_are_relative_to_the_variances_of_the_whole():

@@ -6,7 +6,10 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import torch
 
+from runge.sobolev.points import Points
+from runge.training.evaluation import intervals_on_test
 from runge.training.findings import fit_findings
 
 STEPS = list(range(100, 1100, 100))
@@ -65,7 +68,7 @@ def test_what_is_said_of_a_fit(given, parts):
 
 
 def test_a_run_says_so_in_its_log_and_its_status(train, tmp_path):
-    x = np.random.default_rng(0).uniform(-1, 1, (60, 2))
+    x = np.random.default_rng(0).uniform(-1, 1, (80, 2))
     y = np.sin(60 * x[:, :1])
     np.savez(tmp_path / "a.npz", x=x, y=y, dydx=np.stack([60 * np.cos(60 * x[:, :1]), 0 * y], axis=-1))
     few = "trainer.max_steps=100", "model.width=8", "pictures=false"
@@ -76,3 +79,11 @@ def test_a_run_says_so_in_its_log_and_its_status(train, tmp_path):
     assert "explains nothing (R2" in said["message"]
     assert metrics["test_low/nrmse_f"] < metrics["test/nrmse_f"] < metrics["test_high/nrmse_f"]
     assert "95 % from" in out
+
+
+@pytest.mark.parametrize(("groups", "known"), [(9, False), (10, True)])
+def test_errors_in_few_groups_of_test_rows_have_no_intervals(groups, known):
+    f = torch.linspace(0, 1, 40, dtype=torch.float64)[None, :, None]
+    points = Points(f, f, f[..., None], torch.ones_like(f), torch.ones_like(f)[..., None], torch.ones_like(f).mT)
+    found = intervals_on_test(points, f[0] + 0.1 * f[0] ** 2, f[0, ..., None], torch.arange(40) % groups)
+    assert ("test_low/nrmse_f" in found) == known
