@@ -183,7 +183,7 @@ def improve(state: State) -> tuple[Sequence[Move], str] | None:
         part = seconds
         if not all(x.by_gradient for x, _ in pairs):
             part = max(seconds / 4, min(seconds, LEAST_SLICE_SECONDS))
-        part *= min(1.0, free / len(pairs))
+        part *= min(1.0, conditions.cores / len(pairs))
         moves = [_improving(state, best, x, fold, part)._replace(threads=threads) for x, fold in pairs]
         moves = [move for move in moves if is_worthwhile(state, move)]
         if not moves:

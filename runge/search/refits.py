@@ -31,7 +31,8 @@ def conclude(state: State) -> tuple[Sequence[Move], str]:
     best, left = state.ranked[0], state.left()
     if not state.conditions.of_table or state.running or left <= 0:
         return [], ""
-    if _draws_again(best) and left >= seconds_of(state, best):
+    begun = any(move.of_answer and move.fold is None and move.start is None for move in state.moves.values())
+    if begun or (_draws_again(best) and left >= seconds_of(state, best)):
         moves, what = _redrawn(state, best, left), "on all rows and without each fold"
     elif moves := _on_all_rows(state, best):
         what = "on all rows"

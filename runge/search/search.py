@@ -224,9 +224,10 @@ class Search:
     def _begin(self, workers: Workers, move: Move, patient: bool = False) -> None:
         """Begin a trial. A step may take longer than its time, but not all that is left."""
         number = max(self.state.moves, default=-1) + 1
+        self.state = replace(self.state, now=self.seconds)
+        move = self.state.beginning(move)
         most = PATIENCE_FACTOR * move.seconds + PATIENCE_SECONDS
         left = self.state.conditions.timeout - self.seconds
-        move = move._replace(at=self.seconds)
         workers.submit(number, self.state.trial(move), math.inf if patient else time.monotonic() + min(most, left))
         self.state = merge(self.state, {number: move}, {}, self.seconds)
 

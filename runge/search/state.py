@@ -175,8 +175,11 @@ class Standing:
 
     def expected(self, seconds: float = math.inf) -> float:
         """Return the same of the errors to which its curves fall in some more seconds; infinite: as far as is known."""
+        falls = not self.candidate.has_fixed_neurons
         errors = [
-            expected_error(x.result, 1 + seconds / x.result.history["seconds"][-1]) if x.may_gain else x.result.error
+            expected_error(x.result, 1 + seconds / x.result.history["seconds"][-1])
+            if x.may_gain and falls
+            else x.result.error
             for x in self.in_order
         ]
         return math.sqrt(np.mean(np.square(errors))) if errors else math.inf
@@ -309,6 +312,10 @@ class State:
         slowness = standing.slowness if standing else SLOWNESS_AT_FIRST
         plans_steps = "trainer.max_steps" not in fixed
         return Trial(settings, move.seconds, start, slowness, plans_steps, move.of_answer, move.threads)
+
+    def beginning(self, move: Move) -> Move:
+        """Return a trial as it begins now, perhaps later than planned: it has at most the time that is left."""
+        return move._replace(at=self.now, seconds=min(move.seconds, max(self.left(), 0.0)))
 
     def left(self, until: float | None = None) -> float:
         """Return the seconds until a time; None: until training ends."""

@@ -84,7 +84,7 @@ def play(before, curve):
                 queue, lines = list(moves), [*lines, f"{now:.0f} s: {why}"]
             if queue[0].threads > before.free:
                 break
-            move, number = queue.pop(0)._replace(at=now), len(before.moves)
+            move, number = before.beginning(queue.pop(0)), len(before.moves)
             one = curve(before, move)
             heapq.heappush(running, (now + one.total, number, one))
             before = merge(before, {number: move}, {}, now)
