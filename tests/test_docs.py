@@ -16,6 +16,7 @@ import pytest
 from hydra.types import RunMode
 from numpy.testing import assert_allclose
 
+import runge
 from runge.commands import compare as compare
 from runge.commands.options import as_overrides
 from runge.composing.command import SweepCommand
@@ -159,6 +160,38 @@ def test_the_page_on_optimisation(tmp_path, monkeypatch):
     moves = [names[one](**task)["x"].full() for one in ("controller", "compiled")]
     assert_allclose(*moves, rtol=0, atol=1e-9)
     assert moves[0][0] == -4
+
+
+def test_the_python_of_the_readme_runs(capsys):
+    """It reads the shipped tables, as in a clone."""
+    shutil.copytree(ROOT / "examples", "examples", ignore=shutil.ignore_patterns("*.py", "own"))
+    (code,) = blocks("../README.md")
+    brief = *ONE, "data.folds=2", "trainer.max_steps=20", "model.width=8", "search.compare=false"
+    assert "timeout=20" in code
+    exec(code.replace("timeout=20", f"*{brief}, timeout=20"), {})
+    printed = capsys.readouterr().out
+    assert "dCD_dtwist_root" in printed
+    assert "u_CL_high" in printed
+
+
+def test_the_page_on_columns_of_derivatives_prints_what_it_shows(capsys):
+    page, names = (ROOT / "docs/howto/derivatives.md").read_text(), {}
+    parts = re.findall(r"```python\n(.*?)```\n\n((?:    [^\n]*\n|\n(?=    ))+)", page, re.DOTALL)
+    assert len(parts) == len(blocks("howto/derivatives.md")) == 3
+    for code, shown in parts:
+        exec(code, names)
+        assert capsys.readouterr().out.split() == shown.split()
+
+
+def test_the_commands_of_the_page_on_difficult_tables_name_what_its_tables_have():
+    (code,) = blocks("howto/difficult.md")
+    exec(code, {})
+    lines = re.findall(r"^    runge fit (.*)$", (ROOT / "docs/howto/difficult.md").read_text(), re.MULTILINE)
+    assert len(lines) == 4
+    for line in lines:
+        (_, *overrides), _ = as_overrides("fit", shlex.split(line))
+        assert runge.check(line.split()[0], *(one for one in overrides if re.match(r"data\.(inputs|outputs)", one))).ok
+        assert "--group" not in line or "data.group='specimen'" in overrides
 
 
 def test_the_example_of_the_page_on_sobolev_training(capsys):
