@@ -49,7 +49,7 @@ def counts(z: np.ndarray) -> tuple[float, np.ndarray]:
 
 lift = {"type": "eq", "fun": lambda z: coefficient(z, 0)[0] - 0.5, "jac": lambda z: coefficient(z, 0)[1]}
 box = [(0, 6), (-5, 5), (-2, 6)]
-best = minimize(counts, [3, 0, 2], jac=True, bounds=box, constraints=lift).x
+best = minimize(counts, [3, -4, 0], jac=True, bounds=box, constraints=lift).x
 print("least drag: alpha {:.2f}, twist of tip and middle {:.2f} and {:.2f} degrees".format(*best))
 
 # Guard: the optimum is inside the data, and the solver confirms its lift and drag.
@@ -59,7 +59,7 @@ print(f"CL {u(point(best))[0]:.6f}, by OpenAeroStruct {exact['CL']:.6f}")
 print(f"CD {u(point(best))[1]:.6f}, by OpenAeroStruct {exact['CD']:.6f}")
 
 figure, (left, right) = plt.subplots(1, 2, figsize=(9, 4), layout="constrained")
-for label, (tip, middle) in {"twist of the start": (0, 2), "twist of least drag": best[1:]}.items():
+for label, (tip, middle) in {"twist of the start": (-4, 0), "twist of least drag": best[1:]}.items():
     polar = np.array([point(np.array([alpha, tip, middle])) for alpha in np.linspace(0, 6, 25)])
     fitted, solver = u(polar), table(polar)
     left.plot(1e4 * fitted[:, 1], fitted[:, 0], label=label)
