@@ -34,8 +34,8 @@ for _ in range(30):
     residual = value[:, :2] - wanted
     step = np.linalg.solve(jacobian[:, :2], residual[:, :, None])[:, :, 0]
     x = np.clip(x - step, LOW, HIGH)
-error = np.abs(x - fresh[["T", "p"]]).median()
-print(f"flash: the median error is {error['T']:.1g} K and {error['p']:.1g} MPa")
+error = np.median(np.abs(x - fresh[["T", "p"]].to_numpy()), axis=0)
+print(f"flash: the median error is {error[0]:.1g} K and {error[1]:.1g} MPa")
 
 # Guard: above 1, as beyond the corner next to the critical point, do not expect the errors above.
 for state in ([350, 12], [305, 7.5]):

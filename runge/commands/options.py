@@ -59,9 +59,16 @@ def as_overrides(verb: str, arguments: Sequence[str]) -> tuple[list[str], dict[s
         (['-m', "hydra.sweep.dir='runs'", 'seed=0,1'], {'hydra.sweep.dir': '--out'})
     """
     # The help of the other verbs is Hydra's.
-    about = {"usage": _USAGE, "description": _FIT.format(command()), "epilog": _EXAMPLE.format(command(verb))}
-    about |= {"formatter_class": argparse.RawDescriptionHelpFormatter, "add_help": verb == "fit"}
-    parser = argparse.ArgumentParser(command(verb), allow_abbrev=False, argument_default=argparse.SUPPRESS, **about)
+    parser = argparse.ArgumentParser(
+        command(verb),
+        _USAGE,
+        _FIT.format(command()),
+        _EXAMPLE.format(command(verb)),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        argument_default=argparse.SUPPRESS,
+        add_help=verb == "fit",
+        allow_abbrev=False,
+    )
     of_out = "the new directory of the answer and the report; a command that was stopped resumes there"
     parser.add_argument("--out", metavar="DIR", help=of_out)
     if verb == "fit":
