@@ -1,53 +1,51 @@
 """The energy of a water molecule: fit PySCF's energies and gradients, and find the minimum with SciPy."""
 
-import sys
 from pathlib import Path
 
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
-from pyscf import gto, scf  # the extra `examples`
 from scipy.optimize import minimize
-from scipy.stats import qmc
+from solvers.water import HIGH, LOW, table
 
 import runge
 
-ROWS = 80
-INPUTS = {"r1": (1.5, 2.3), "r2": (1.5, 2.3), "angle": (1.4, 2.3)}  # bond lengths in Bohr, and radians
-LOW, HIGH = np.transpose([*INPUTS.values()])
+# Load the table, and check that the derivatives match the values.
+rows = pd.read_csv(Path(__file__).with_name("water.csv"))
+print(runge.check(rows))
 
+# Fit. The summary has the errors to expect at new geometries.
+answer = runge.fit(rows, timeout=60)
+print(answer.summary())
+u = answer.function
 
-def table(x: np.ndarray) -> pd.DataFrame:
-    """Return the energy in Hartree at geometries (n, 3), and its derivatives by the chain rule."""
-    rows = []
-    for r1, r2, angle in x:
-        along, across = np.array([np.cos(angle), np.sin(angle), 0]), np.array([-np.sin(angle), np.cos(angle), 0])
-        atoms = [("O", (0, 0, 0)), ("H", (r1, 0, 0)), ("H", r2 * along)]
-        field = scf.RHF(gto.M(atom=atoms, basis="6-31g", unit="Bohr", verbose=0))
-        field.conv_tol = 1e-12
-        energy, (_, first, second) = field.kernel(), field.nuc_grad_method().kernel()  # by nuclear positions
-        rows.append([r1, r2, angle, energy, first[0], second @ along, r2 * second @ across])
-    return pd.DataFrame(rows, columns=["r1", "r2", "angle", "E", "dE_dr1", "dE_dr2", "dE_dangle"])
+# Judge the fit by 50 new geometries of PySCF.
+fresh = table(np.random.default_rng(1).uniform(LOW, HIGH, (50, 3)))
+predicted = answer.predict(fresh[["r1", "r2", "angle"]], level=0.9)
+for name in ("E", "dE_dr1", "dE_dr2", "dE_dangle"):
+    column = f"u_{name}" if name == "E" else f"du_{name[1:]}"
+    error = (predicted[column] - fresh[name]).pow(2).mean() ** 0.5 / fresh[name].std()
+    inside = fresh[name].between(predicted[f"{column}_low"], predicted[f"{column}_high"]).mean()
+    print(f"{name} at new geometries: error {error:.1e}, {inside:.0%} in the intervals of 90 %")
 
+# Use it: BFGS takes the energy and its gradient from one call.
+best = minimize(u.value_and_derivative, (LOW + HIGH) / 2, jac=True, method="BFGS").x
+r1, r2, angle = best
+print(f"minimum: bonds of {r1:.5f} and {r2:.5f} Bohr, angle {np.degrees(angle):.3f} degrees")
 
-def main(rows: int = ROWS, seconds: int = 60) -> None:
-    """Make the table, fit it, find the minimum, and draw the force along a bond."""
-    table(qmc.scale(qmc.LatinHypercube(3, rng=0).random(rows), LOW, HIGH)).to_csv("water.csv", index=False)
-    u = runge.fit(Path("water.csv"), f"search.timeout={seconds}").function
+# Guard: the minimum is inside the data, and PySCF confirms that it is one.
+print(f"outside: {u.outside(best[None])[0]:.2f} (1 is the edge of the data)")
+slopes = table(best[None])[["dE_dr1", "dE_dr2", "dE_dangle"]].abs().to_numpy()
+print(f"PySCF's derivatives there are at most {slopes.max():.1g} Hartree per Bohr or radian")
 
-    best = minimize(u.value_and_derivative, (LOW + HIGH) / 2, jac=True, method="BFGS").x
-    slope = table(best[None]).filter(regex="^dE").abs().to_numpy().max()
-    print(f"minimum: bonds of {best[0]:.5f} and {best[1]:.5f} Bohr, angle {np.degrees(best[2]):.3f} degrees")
-    print(f"PySCF's derivatives there are at most {slope:.1g} Hartree per Bohr or radian")
-
-    for angle in (1.5, best[2], 2.2):
-        x = np.stack([np.linspace(*INPUTS["r1"], 100), np.full(100, best[1]), np.full(100, angle)], 1)
-        plt.plot(x[:, 0], u.derivative(x)[:, 0], label=f"{np.degrees(angle):.1f} degrees")
-        plt.plot(x[::10, 0], table(x[::10])["dE_dr1"], "k.", ms=3)
-    plt.gca().set(xlabel="r1 [Bohr]", ylabel="dE/dr1 [Hartree/Bohr]", title="the fit, and PySCF (dots)")
-    plt.legend(frameon=False)
-    plt.savefig("water.png", dpi=130)
-
-
-if __name__ == "__main__":
-    main(*map(int, sys.argv[1:]))  # python examples/water.py ROWS SECONDS
+figure, (left, right) = plt.subplots(1, 2, figsize=(9, 4), layout="constrained")
+for a in (1.5, angle, 2.2):
+    x = np.column_stack([np.linspace(1.5, 2.3, 41), np.full(41, r2), np.full(41, a)])
+    fitted, exact = u.derivative(x)[:, 0], table(x)["dE_dr1"]
+    left.plot(x[:, 0], fitted, label=f"{np.degrees(a):.1f} degrees")
+    left.plot(x[::4, 0], exact[::4], "k.", ms=4)
+    right.plot(x[:, 0], fitted - exact)
+left.set(xlabel="r1 [Bohr]", ylabel="dE/dr1 [Hartree/Bohr]", title="the fit (lines), and PySCF (dots)")
+right.set(xlabel="r1 [Bohr]", ylabel="error of dE/dr1 [Hartree/Bohr]", title="the fit minus PySCF")
+left.legend(frameon=False)
+figure.savefig("water.png", dpi=130)

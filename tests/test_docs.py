@@ -16,6 +16,7 @@ import pytest
 from hydra.types import RunMode
 from numpy.testing import assert_allclose
 
+import runge
 from runge.commands import compare as compare
 from runge.commands.options import as_overrides
 from runge.composing.command import SweepCommand
@@ -31,6 +32,7 @@ from tests.commands.conftest import ONE
 from tests.conftest import ROOT, command
 
 DATA, PAGE = ((ROOT / f"docs/howto/{name}.md").read_text() for name in ("data", "extend"))
+WING = ["v [m/s]", "alpha [deg]", "Mach", "Re [1/m]", "twist_tip [deg]", "twist_mid [deg]", "twist_root [deg]"]
 SHORT = ("trainer.max_steps=4", "model.width=8", "trainer.progress_bar=false", "pictures=false")
 
 pytestmark = pytest.mark.usefixtures("in_folder")
@@ -159,6 +161,38 @@ def test_the_page_on_optimisation(tmp_path, monkeypatch):
     assert moves[0][0] == -4
 
 
+def test_the_python_of_the_readme_runs(capsys):
+    """It reads the shipped tables, as in a clone."""
+    shutil.copytree(ROOT / "examples", "examples", ignore=shutil.ignore_patterns("*.py", "own"))
+    (code,) = blocks("../README.md")
+    brief = *ONE, "data.folds=2", "trainer.max_steps=20", "model.width=8", "search.compare=false"
+    assert "timeout=20" in code
+    exec(code.replace("timeout=20", f"*{brief}, timeout=20"), {})
+    printed = capsys.readouterr().out
+    assert "dCD_dtwist_root" in printed
+    assert "u_CL_high" in printed
+
+
+def test_the_page_on_columns_of_derivatives_prints_what_it_shows(capsys):
+    page, names = (ROOT / "docs/howto/derivatives.md").read_text(), {}
+    parts = re.findall(r"```python\n(.*?)```\n\n((?:    [^\n]*\n|\n(?=    ))+)", page, re.DOTALL)
+    assert len(parts) == len(blocks("howto/derivatives.md")) == 3
+    for code, shown in parts:
+        exec(code, names)
+        assert capsys.readouterr().out.split() == shown.split()
+
+
+def test_the_commands_of_the_page_on_difficult_tables_name_what_its_tables_have():
+    (code,) = blocks("howto/difficult.md")
+    exec(code, {})
+    lines = re.findall(r"^    runge fit (.*)$", (ROOT / "docs/howto/difficult.md").read_text(), re.MULTILINE)
+    assert len(lines) == 4
+    for line in lines:
+        (_, *overrides), _ = as_overrides("fit", shlex.split(line))
+        assert runge.check(line.split()[0], *(one for one in overrides if re.match(r"data\.(inputs|outputs)", one))).ok
+        assert "--group" not in line or "data.group='specimen'" in overrides
+
+
 def test_the_example_of_the_page_on_sobolev_training(capsys):
     """The errors of the polynomials are those of the table."""
     page = (ROOT / "docs/explanation/sobolev.md").read_text()
@@ -206,7 +240,7 @@ def test_the_tables_of_the_page_on_data(line, tables, configuration):
     options += ["data.fold=0"] * ("data.folds=5" in options)
     rows = read(build("data", configuration(*options)["data"], Table))
     assert len(rows.split(0).train) > 10
-    assert set(rows.inputs) == {"alpha", "speed"}
+    assert list(rows.inputs) == WING
 
 
 FITS = re.findall(r"^    runge fit (.*)$", (ROOT / "docs/howto/best.md").read_text() + PAGE, re.MULTILINE)
@@ -224,7 +258,7 @@ def test_the_commands_of_the_page_on_the_best_fit(line, tables):
         command = SweepCommand(SimpleNamespace(config_loader=hydra.config_loader), composed, typed, 0.0, compose, 1)
         search = Search(command)
     names, known = list(search.state.listed), search.table
-    assert not known or set(known.rows.inputs) == {"alpha", "speed"}
+    assert not known or list(known.rows.inputs) == WING
     for word, own in {"tables.mine": "mine", "=own": "gelu, 2 x 32", "wide:": "wide"}.items():
         assert word not in line or own in names
     assert len(names) == 2 if "~search.tables" in line else len(names) > 3

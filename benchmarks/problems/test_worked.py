@@ -7,9 +7,9 @@ from numpy.testing import assert_array_equal
 
 
 def test_a_table_with_names_becomes_arrays():
-    columns = {"T": [1, 2], "p": [3, 4], "h": [5, 6], "s": [7, 8]}
+    columns = {"T [K]": [1, 2], "p": [3, 4], "h": [5, 6], "s": [7, 8]}
     slopes = {"dh_dT": [0, 1], "dh_dp": [2, 3], "ds_dT": [4, 5], "ds_dp": [6, 7]}
-    rows = worked.rows_of(pd.DataFrame(columns | slopes), ["T", "p"])
+    rows = worked.rows_of(pd.DataFrame(columns | slopes), ["T [K]", "p"])
     assert_array_equal(rows.x, [[1, 3], [2, 4]])
     assert_array_equal(rows.y, [[5, 7], [6, 8]])
     assert_array_equal(rows.dydx, [[[0, 2], [4, 6]], [[1, 3], [5, 7]]])
@@ -42,8 +42,8 @@ def test_a_script_leaves_its_plot_and_its_words_in_the_page(tmp_path, monkeypatc
     monkeypatch.setattr(worked, "PAGES", tmp_path)
     monkeypatch.setattr(worked, "EXAMPLES", tmp_path)
     (tmp_path / "co2.md").write_text("<!-- output -->\n\nold\n\n<!-- end -->\n")
-    script = "import sys; open('co2.png', 'w').write('plot'); print('8 runs, 9 steps/s'); print(*sys.argv[1:])"
+    script = "open('co2.png', 'w').write('plot'); print('8 runs, 9 steps/s'); print('120 60')"
     (tmp_path / "co2.py").write_text(script)
-    worked.run("co2", 120, 60)
+    worked.run("co2")
     assert (tmp_path / "co2.md").read_text() == "<!-- output -->\n\n    120 60\n\n<!-- end -->\n"
     assert (tmp_path / "co2.png").read_text() == "plot"

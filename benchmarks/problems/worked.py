@@ -2,11 +2,11 @@
 
     python benchmarks/problems/worked.py [NAME ...] [--seconds 60] [--seeds 1] [--tools TOOL ...]
 
-Each table is made by `examples/NAME.py`, from a Latin hypercube of the seed; the errors are those at fresh points that
-are drawn at random. `runge fit` has these seconds. The other tools have the best of their default and the grid of the
-table of problems, by a fifth of the rows, in 120 s of the processor. The errors of a tool that is not measured again
-stay. The script itself then makes the plot and the printed lines of the page. Without names all examples are measured,
-in about an hour on two cores.
+Each table is made by `examples/solvers/NAME.py`, from a Latin hypercube of the seed; the errors are those at fresh
+points that are drawn at random. `runge fit` has these seconds. The other tools have the best of their default and the
+grid of the table of problems, by a fifth of the rows, in 120 s of the processor. The errors of a tool that is not
+measured again stay. `examples/NAME.py` then makes the plot and the printed lines of the page. Without names all
+examples are measured, in about an hour on two cores.
 """
 
 import argparse
@@ -36,7 +36,7 @@ sys.path.append(str(Path(__file__).parents[1]))
 from pages import DOCS, table
 
 EXAMPLES, PAGES = Path(__file__).parents[2] / "examples", DOCS / "examples"
-FRESH = {"co2": 2000, "water": 300, "crm": 300, "option": 2000}
+FRESH = {"co2": 2000, "water": 300, "wing": 300, "option": 2000}
 """The examples with a table, and how many fresh points have labels of the program."""
 
 ACTIVATIONS = "activations"
@@ -49,8 +49,8 @@ SECONDS = 120  # of the processor, for the grid of a tool
 
 
 def load(name: str) -> Any:
-    """Return an example as a module."""
-    spec = importlib.util.spec_from_file_location(name, EXAMPLES / f"{name}.py")
+    """Return the script that makes the table of an example as a module."""
+    spec = importlib.util.spec_from_file_location(name, EXAMPLES / "solvers" / f"{name}.py")
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
@@ -59,10 +59,11 @@ def load(name: str) -> Any:
 
 
 def rows_of(frame: pd.DataFrame, inputs: list[str]) -> Rows:
-    """Return a table with columns such as T, h and dh_dT as arrays."""
-    slopes = [name for name in frame if re.fullmatch(rf"d.+_d({'|'.join(inputs)})", str(name))]
+    """Return a table with columns such as T [K], h and dh_dT as arrays."""
+    by = [re.sub(r" \[.*", "", name) for name in inputs]
+    slopes = [name for name in frame if re.fullmatch(rf"d.+_d({'|'.join(by)})", str(name))]
     outputs = [name for name in frame if name not in inputs and name not in slopes]
-    dydx = np.stack([frame[[f"d{y}_d{x}" for x in inputs]].to_numpy(float) for y in outputs], 1)
+    dydx = np.stack([frame[[f"d{y}_d{x}" for x in by]].to_numpy(float) for y in outputs], 1)
     return Rows(frame[inputs].to_numpy(float), frame[outputs].to_numpy(float), dydx)
 
 
@@ -102,10 +103,10 @@ def measure(name: str, tools: list[str], seeds: int, seconds: float) -> None:
             keep("worked", measured, "python benchmarks/problems/worked.py")
 
 
-def run(name: str, *arguments: int) -> None:
+def run(name: str) -> None:
     """Run an example's script, and keep its plot and what it has printed in the documentation."""
     with TemporaryDirectory() as folder:
-        command = [sys.executable, str(EXAMPLES / f"{name}.py"), *map(str, arguments)]
+        command = [sys.executable, str(EXAMPLES / f"{name}.py")]
         environment = os.environ | {"MPLBACKEND": "agg"}
         printed = subprocess.run(command, cwd=folder, check=True, text=True, stdout=subprocess.PIPE, env=environment)
         shutil.copy(Path(folder, f"{name}.png"), PAGES)
@@ -162,7 +163,7 @@ def main() -> None:
             if kept:
                 put(name, "errors", report(pd.DataFrame(kept).astype({"value": float, "derivative": float})))
         if not arguments.no_plots:
-            run(name, *([] if name == ACTIVATIONS else [load(name).ROWS, arguments.seconds]))
+            run(name)
 
 
 if __name__ == "__main__":

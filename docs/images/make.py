@@ -1,8 +1,9 @@
 """Make the pictures of these pages from the present state: `python docs/images/make.py`, about three minutes.
 
 It runs the commands of the tutorial and of the page on sensitivity in an empty directory, and takes the pictures of
-their reports in Chromium. The plot of intervals is of `runge fit` on a noisy table with a gap. The plot of the
-README shows two fits of six points. `diagrams.py` and `samplers.py` make the pictures that need no training.
+their reports in Chromium. The plot of intervals is of `runge fit` on a noisy table with a gap. The plot of the page on
+why derivatives help shows two fits of six points. `diagrams.py` and `samplers.py` make the pictures that need no
+training, `benchmarks/problems/worked.py` those of the worked examples.
 """
 
 import re

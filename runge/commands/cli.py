@@ -46,6 +46,19 @@ Fit a function and its derivative with small neural networks.
 {1}
 
 {0} VERB --help shows the options of a verb, {0} --version the version.
+
+example:
+
+  $ {0} check examples/wing.csv
+  ...
+  Checked 11 of 14 columns of derivatives. No contradiction was found.
+  ...
+  $ {0} fit examples/wing.csv --out DIR
+  ...
+  report: DIR/comparison.html
+  $ {0} predict DIR examples/new.csv
+  ...
+  20 rows: examples/new_predicted.csv
 """
 
 _NAMES_OWN = re.compile(r"_target_|activation=.*\w\.|pkg://|^(-cd|-cp|--config-|hydra\.searchpath)")

@@ -218,6 +218,7 @@ def test_fit_explains_itself_and_messages_advise_the_command_that_was_typed(scri
         text, status = printed("fit", *arguments)
         assert text.startswith(f"usage: {program} fit FILE")
         assert f"short for {trains} -m search=best data=table data.file=FILE. " in " ".join(text.split())
+        assert f"\nexample:\n\n  $ {program} fit examples/wing.csv --out DIR\n" in text
         assert status == 0
     for arguments in ((), ("seed=1", "a.csv")):
         text, status = printed("fit", *arguments)
@@ -347,8 +348,16 @@ def test_the_command_alone_lists_the_verbs(script, printed):
         assert status == 0
         assert text.startswith(f"usage: {script[0]} VERB ...\n\n{runge.__doc__}\n\n  fit      find ")
         assert re.findall(r"^  ([a-z]+) ", text, re.MULTILINE) == VERBS
-        last = f"\n\n{script[0]} VERB --help shows the options of a verb, {script[0]} --version the version.\n"
-        assert text.endswith(last)
+        assert f"\n\n{script[0]} VERB --help shows the options of a verb, {script[0]} --version the version.\n" in text
+        assert f"\n\nexample:\n\n  $ {script[0]} check examples/wing.csv\n" in text
+
+
+@only(["/usr/bin/runge"])
+def test_the_example_in_the_help_of_check_is_what_it_prints(script, printed, monkeypatch):
+    monkeypatch.chdir(ROOT)
+    text, _ = printed("check", "--help")
+    command, shown = re.search(r"\$ runge (check .*)\n((?:.*\n)*)  \.\.\.", text).groups()
+    assert " ".join(shown.split()) in " ".join(printed(*command.split())[0].split())
 
 
 def test_train_py_trains_without_arguments_and_with_the_verb(train, monkeypatch):

@@ -38,7 +38,7 @@ def function(
     made = Units(*(part[None] for part in (lengths / 7, lengths / 3, 2 - heights, heights * 0.3)))
     network = StackedMLP(
         model(activation=activation, depth=depth, width=6, init="knots"),
-        domains=torch.tensor([[-1.0, 1.1], [0.0, 3.0], [10.0, 10.5]], dtype=DOUBLE).repeat(2, 1)[None, :dimension],
+        domains=torch.tensor([[-1.0, 1.1], [0.0, 3.0], [10.0, 10.5]], dtype=DOUBLE).repeat(3, 1)[None, :dimension],
         generators=[torch.Generator().manual_seed(0)],
         dtype=dtype,
         outputs=outputs,

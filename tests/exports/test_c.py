@@ -70,6 +70,23 @@ def test_the_card_and_the_numbers(tmp_path):
     assert "\n.5,-9.999999717180685e-10,0,-.12345679104328156," in source.read_text()
 
 
+@pytest.mark.skipif(shutil.which("gcc") is None, reason="needs gcc")
+def test_the_program_of_the_page_from_a_solver_to_c(tmp_path):
+    u = function(dimension=7, outputs=2)
+    export(u, "c", tmp_path / "wing.c")
+    page = (ROOT / "docs/howto/solver_to_c.md").read_text()
+    program, build = re.search(r"```c\n(.*?)```", page, re.DOTALL), re.search(r"\$ (gcc .*) && ./main", page)
+    assert program is not None
+    assert build is not None
+    (tmp_path / "main.c").write_text(program[1].replace("1000000", "100"))
+    subprocess.run([*build[1].split(), "-Wall", "-Werror"], cwd=tmp_path, check=True)
+    lines = subprocess.run(["./main"], cwd=tmp_path, capture_output=True, check=True, text=True).stdout.splitlines()
+    u0, du = u.value_and_derivative(np.array([250, 3, 0.7, 1e6, 0, 2, 4]))
+    printed = [float(word) for word in lines[0].split()[1::2]]  # after the names
+    np.testing.assert_allclose(printed, [*u0, du[0, 1], 0], rtol=0, atol=1e-6)
+    assert lines[2] == "alpha 9: outside 1"
+
+
 @pytest.mark.skipif(shutil.which("gfortran") is None, reason="needs gfortran")
 def test_fortran(tmp_path):
     """The program of docs/howto/export.md."""

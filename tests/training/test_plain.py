@@ -40,8 +40,7 @@ SHORT = ("model.width=6", "trainer.compile=off", "logger=[]", "trainer.max_steps
 SHORT += ("trainer.diagnostics_every=8", "trainer.precision=64", "trainer.progress_bar=false")
 FORMULA = ("data.n_train=16", "data.n_val=9", "data.n_test=11")
 PLANE = ("target=expression", "target.expr=['sin(x)*y','x**2*y']", "target.domain=[[-1,1],[0,2]]", "sampling=sobol")
-TABLE = ("data=table", f"data.file={ROOT / 'examples/wing.csv'}", "data.inputs=[alpha,speed]", "optimizer=adam")
-TABLE += ("data.outputs=[lift,drag]", "data.batch_size=7", "balance=log")
+TABLE = ("data=table", f"data.file={ROOT / 'examples/wing.csv'}", "optimizer=adam", "data.batch_size=7", "balance=log")
 
 HUBER = "tests.sweeps.test_own_parts.huber"
 
