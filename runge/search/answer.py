@@ -82,10 +82,9 @@ class Answer(NamedTuple):
         If enough rows chose nothing, these rows state it alone. Otherwise those that chose the winner do so, too, with
         errors that are corrected for it.
         """
-        rows, networks = table.rows, list[Network]()
+        rows, loss = table.rows, max(network.result.loss for network in self.judging)
         whole = [x for x in self.winner.calibrating if x.move.stop_at is not None]  # others only question labels
-        for network in self.judging:
-            networks += _good([network, *(x for x in whole if x.move.fold == network.move.fold)])
+        networks = [*self.judging, *(x for x in whole if x.result.loss <= WORSE_FACTOR * loss + LOSS_ROUND_OFF)]
         unchosen = [x for x in networks if x.move.fold not in self.choosing]
         residuals = _mean(rows, unchosen)
         if not self.choosing or are_enough(residuals, rows.groups).any():
