@@ -1,10 +1,10 @@
 """The rule of a search: which trials are next, a pure function of its state.
 
 A held-out fold of the rows judges all candidates, or several folds if there are few rows. First the candidates are
-compared in rounds of equal time (`compare`). Fewer and fewer of them continue, on more and more rows: those whose
-curves fall to the smallest errors, and whatever had the smallest error on fewer rows. Then the best ones have all of
-the time, as long as that reduces the error (`IMPROVEMENTS`), and at last the networks of the answer are trained
-(`runge.search.refits`).
+compared in rounds of equal time (`compare`). Fewer and fewer of them continue: those whose curves fall to the smallest
+errors, and whatever had the smallest error before. Then the best ones have all of the time, as long as that reduces the
+error (`IMPROVEMENTS`), and at last the networks of the answer are trained (`runge.search.refits`). The rows of a trial
+follow from what its candidate lacks (`runge.search.paces.share_of`).
 
 References:
     K. Jamieson, A. Talwalkar (2016). Non-stochastic best arm identification and hyperparameter optimization.

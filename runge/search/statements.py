@@ -14,7 +14,7 @@ from runge.labels.unseen_rows import LEAST_GROUPS, count_groups, sizes_of
 from runge.records.fits import LEVEL
 from runge.records.leaderboard import ColumnError, OutputError
 from runge.search.answer import LeftOut
-from runge.search.constants import SURPRISE_PROBABILITY, WIDE_FACTOR
+from runge.search.constants import LOSS_ROUND_OFF, SURPRISE_PROBABILITY, WIDE_FACTOR
 from runge.search.judging import SearchTable
 from runge.search.unseen import column_errors, errors_of
 
@@ -123,7 +123,8 @@ def _describe_surprise(test: Floats, left_out: Floats, table: SearchTable) -> st
 
     If all n + m residuals of a channel are exchangeable, the number of the m in test rows within the k-th smallest of
     the n others has a beta-binomial distribution. The level is divided by the number of channels (Bonferroni). Nothing
-    is said of rows of named groups, whose residuals are not independent.
+    is said of channels whose residuals are round-off, such as derivatives that are zero, and of rows of named groups,
+    whose residuals are not independent.
 
     Args:
         test: the residuals in the test rows, (m, P + P D); NaN: not known.
@@ -139,7 +140,8 @@ def _describe_surprise(test: Floats, left_out: Floats, table: SearchTable) -> st
     for channel, name in enumerate(names):
         reference, errors = sizes_of(left_out, channel), sizes_of(test, channel)
         n, m = len(reference), len(errors)
-        if m and n and (k := rank(n, n, LEVEL)) <= n:
+        largest = table.channels.of_residuals[channel] * max([*reference, *errors], default=0.0)
+        if m and n and largest > LOSS_ROUND_OFF and (k := rank(n, n, LEVEL)) <= n:
             within = int((errors <= reference[k - 1]).sum())
             p = float(betabinom.cdf(within, m, k, n + 1 - k))
             few = f"Only {within} of {m} test values of {name}"

@@ -190,6 +190,7 @@ def test_test_rows_with_larger_residuals_than_chance_allows():
     within = int((np.abs(test[5:, 1]) <= np.sort(np.abs(left_out[:, 1]))[90]).sum())
     assert f"{within} of 25 test values of dy_dx" in statements._describe_surprise(test, left_out, table)
     assert statements._describe_surprise(test, left_out, table_of(*labels, group="a")) == ""
+    assert statements._describe_surprise(1e-15 * test, 1e-15 * left_out, table) == ""  # a derivative that is zero
     for few in (left_out[:8], left_out[:0], left_out * np.nan):
         assert statements._describe_surprise(test, few, table) == ""
 
