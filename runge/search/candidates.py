@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 from runge.composing.command import SweepCommand
 from runge.configuration.command_line import key_of, overrides_of
@@ -12,6 +13,7 @@ from runge.data.channels import Channels
 from runge.data.rows import Rows
 from runge.data.table import Table
 from runge.labels.wrong_columns import describe_wrong_columns, without_wrong_columns
+from runge.search.constants import FEW_SLOPES, SLOPES_FACTOR
 from runge.training.member import Member
 from runge.training.settings import Settings
 
@@ -42,7 +44,7 @@ class Candidate:
     settings: Settings = field(repr=False)
     overrides: Sequence[str] = ()
     completes: bool = False
-    changes: Mapping[str, int] = field(default_factory=dict)
+    changes: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def name(self) -> str:
@@ -70,7 +72,7 @@ class Candidate:
         """True if its steps follow the gradient, with a rate that falls until the last one."""
         return self.settings.optimizer.by_gradient
 
-    def having(self, changes: Mapping[str, int]) -> "Candidate":
+    def having(self, changes: Mapping[str, Any]) -> "Candidate":
         """Return the candidate with other values of some keys, under its name.
 
         Raises:
@@ -83,15 +85,16 @@ class Candidate:
         overrides = [*(x for x in self.overrides if key_of(x) not in changes), *overrides_of(changes)]
         return replace(self, settings=settings, overrides=overrides)
 
-    def varied(self, changes: Mapping[str, int]) -> "Candidate":
+    def varied(self, changes: Mapping[str, Any]) -> "Candidate":
         """Return a variation, whose name says what it is; for the exceptions see `having`."""
         return replace(self.having(changes), changes={**self.changes, **changes})
 
-    def larger(self, fixed: AbstractSet[str]) -> "list[Candidate]":
+    def larger(self, fixed: AbstractSet[str], slope: float | None = None) -> "list[Candidate]":
         """Return it with twice the width and with a further layer; or, of a formula, with more points.
 
         Args:
             fixed: the keys that the command has set.
+            slope: the best slope of fixed neurons, near which the others try theirs; None: all have the same slopes.
 
         Returns:
             Those that are allowed.
@@ -102,6 +105,9 @@ class Candidate:
         if "n_train" in data:
             points = {"data.n_train": 2 * data["n_train"]}
             changes = [points | wider if self.has_fixed_neurons else points]
+        if slope is not None:
+            ends = [slope / SLOPES_FACTOR, slope * SLOPES_FACTOR]
+            changes = [x | {"optimizer.slopes": ends, "trainer.max_steps": FEW_SLOPES} for x in changes]
         candidates = list[Candidate]()
         for change in changes:
             if not change.keys() & fixed:

@@ -160,6 +160,12 @@ STEPS_GROWTH = 4
 LEAST_STEPS_ON_MORE_ROWS = 16
 """The steps for which there must be time as the rows of a run grow."""
 
+FEW_SLOPES, SLOPES_FACTOR = 3, 1.5
+"""The slopes that wider fixed neurons try, and the factor of the best one up to which they differ. With 2000 neurons, a
+mean squared error of 2e-27 for sin(2x) exp(y/2) cos(z + x) took a quarter of a minute. With all slopes again, there is
+no time for so many.
+"""
+
 WIDER_COST = 4.0
 """The time of a fit of fixed neurons of twice the width, over that of the width: the products grow with its square."""
 

@@ -126,7 +126,8 @@ def larger(state: State, seconds: float) -> list[Candidate]:
         runs = conditions.judges + (conditions.crossed if conditions.of_table else 0)
         if runs * WIDER_COST * best.seconds > state.left() * conditions.cores:
             return []
-    varied = state.standings[best.candidate.kind].candidate.larger(conditions.fixed)
+    slope = best.results[0].metric("slope") if best.candidate.has_fixed_neurons else None
+    varied = state.standings[best.candidate.kind].candidate.larger(conditions.fixed, slope)
     return [x for x in varied if x.name not in state.standings and affords_larger(state, best, x, seconds / 2)]
 
 
@@ -211,7 +212,8 @@ def _improving(state: State, best: Standing, candidate: Candidate, fold: int, se
         has_more_points = "data.n_train" in candidate.changes and not candidate.has_fixed_neurons
         start = best.in_order[0].number if has_more_points else None
         steps = max(candidate.settings.trainer.max_steps, int(best.results[0].history["step"][-1]))
-        return move._replace(start=start, steps=None if candidate.by_gradient else steps)
+        plans = candidate.by_gradient or candidate.has_fixed_neurons
+        return move._replace(start=start, steps=None if plans else steps)
     return move
 
 
