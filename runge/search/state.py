@@ -301,7 +301,10 @@ class State:
                 data = replace(data, folds=None, seed=seed_of_data, split={**data.split, "val": 0})
         if "trainer.max_steps" not in fixed:
             steps = trainer.max_steps if start is None else max(trainer.max_steps, 2 * start.steps)
-            trainer = replace(trainer, max_steps=move.steps or steps)
+            steps, patience = move.steps or steps, trainer.patience
+            if patience and not candidate.by_gradient and "trainer.patience" not in fixed:
+                patience = max(1, patience * steps // trainer.max_steps)  # a share of the steps
+            trainer = replace(trainer, max_steps=steps, patience=patience)
         if start is not None and "damping" in start.history and "optimizer.damping" not in fixed:
             damping = min(max(float(start.history["damping"][-1]), LEAST_DAMPING), MOST_DAMPING)
             optimizer = replace(optimizer, damping=damping)

@@ -23,6 +23,18 @@ def test_the_better_network_is_kept_and_further_steps_do_not_help_if_the_later_o
     assert (kept.result.error, kept.may_gain, standing.failure) == (1.0, False, "it has failed")
 
 
+def test_a_trial_that_continues_has_more_steps_and_more_patience():
+    """The patience of Levenberg-Marquardt is a share of its steps, that of a method by the gradient is not."""
+    for overrides, more in (("optimizer=levenberg_marquardt",), 3), (("optimizer=soap", "trainer.max_steps=100"), 1):
+        one = state(listed=[listed := candidate("c", *overrides)])
+        trainer = listed.settings.trainer
+        assert one.trial(Move("c", {}, 0, 1.0)).settings.trainer.patience == trainer.patience
+        one = trained(one, "c", result(1.0, steps=3 * trainer.max_steps // 2))
+        continued = one.trial(Move("c", {}, 0, 1.0, start=0)).settings.trainer
+        assert continued.max_steps == 3 * trainer.max_steps
+        assert continued.patience == more * trainer.patience
+
+
 def test_more_rows_may_help_after_the_last_step():
     assert network(result(1.0, end="rest"), share=0.2)[0].may_gain
     assert not network(result(1.0, end="rest"))[0].may_gain
