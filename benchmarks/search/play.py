@@ -60,6 +60,7 @@ def measure(tables: Sequence[str], rules: Sequence[str], seconds: float, seeds: 
                         command, cwd=Path(__file__).parent, capture_output=True, text=True, check=True
                     )
                     row = key | json.loads(done.stdout.splitlines()[-1])
+                    FIGURES.parent.mkdir(exist_ok=True)
                     write(FIGURES, json.dumps([*known, row], indent=1) + "\n")
                     print(row, flush=True)
 
