@@ -1,7 +1,8 @@
 """The rules from textbooks on made-up curves, and the regret of rules."""
 
 import pytest
-from play import regrets
+from pages import DOCS
+from play import page, read, regrets
 from rules import RULES
 
 import runge.search.moves
@@ -44,3 +45,7 @@ def test_the_regret_is_the_error_over_the_smallest_one_of_all_rules():
         "a": {"t": pytest.approx(1.0), "u": pytest.approx(10.0)},
         "b": {"t": pytest.approx(2.0), "u": pytest.approx(1.0)},
     }
+
+
+def test_the_page_is_that_of_the_figures():
+    assert (DOCS / "explanation" / "search.md").read_text(encoding="utf-8") == page(read())
