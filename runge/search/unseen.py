@@ -14,7 +14,7 @@ from runge.labels.contradictions import ColumnNames
 from runge.labels.unseen_rows import LEAST_GROUPS, bounds_of, count_groups, factors_of
 from runge.records.fits import LEVEL
 from runge.records.leaderboard import ColumnError, OutputError, Suspect
-from runge.search.constants import NAMED_LABELS
+from runge.search.constants import LOSS_ROUND_OFF, NAMED_LABELS
 from runge.search.judging import SearchTable
 
 __all__ = ["column_errors", "describe_suspects", "errors_of", "find_suspects"]
@@ -38,11 +38,14 @@ def errors_of(residuals: Floats, table: SearchTable) -> list[OutputError]:
 def column_errors(residuals: Floats, rows: Rows) -> list[ColumnError]:
     """Return the errors of each column of labels; the arguments are those of `find_suspects`.
 
-    They are those of outputs without derivatives, of which each has the size of its own labels.
+    They are those of outputs without derivatives, of which each has the size of its own labels. A partial derivative
+    that is zero up to round-off has none.
     """
     names = [*rows.outputs, *(partial_name(y, x) for y in rows.outputs for x in rows.inputs)]
     labels = np.concatenate([rows.y, rows.dydx.reshape(len(rows.y), -1)], axis=1)
-    sizes = np.nan_to_num(1 / deviation(labels)) / math.sqrt(len(names))
+    spread = deviation(labels)
+    matters = spread * Channels.of(rows.x, rows.y, rows.dydx).of_residuals > LOSS_ROUND_OFF
+    sizes = np.divide(1, spread, where=matters, out=np.zeros(len(names))) / math.sqrt(len(names))
     channels, count = Channels(sizes, np.zeros((len(names), 1))), (~np.isnan(residuals)).sum(axis=0)
     judged = np.where(count_groups(residuals, rows.groups) < LEAST_GROUPS, np.nan, residuals)
     judged = np.concatenate([judged, np.full(judged.shape, np.nan)], axis=1)
