@@ -94,7 +94,7 @@ class Candidate:
 
         Args:
             fixed: the keys that the command has set.
-            slope: the best slope of fixed neurons, near which the others try theirs; None: all have the same slopes.
+            slope: the best slope of fixed neurons, from which on wider ones try theirs; None: all slopes again.
 
         Returns:
             Those that are allowed.
@@ -106,7 +106,7 @@ class Candidate:
             points = {"data.n_train": 2 * data["n_train"]}
             changes = [points | wider if self.has_fixed_neurons else points]
         if slope is not None:
-            ends = [slope / SLOPES_FACTOR, slope * SLOPES_FACTOR]
+            ends = [slope, slope * SLOPES_FACTOR]
             changes = [x | {"optimizer.slopes": ends, "trainer.max_steps": FEW_SLOPES} for x in changes]
         candidates = list[Candidate]()
         for change in changes:

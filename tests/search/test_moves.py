@@ -173,16 +173,16 @@ def test_fixed_neurons_are_wider_only_if_they_can_also_be_the_answer(now, afford
     assert (moves(found) == [("f", {"model.width": 2 * FIXED.settings.model.width}, 0)]) is affords
 
 
-def test_wider_fixed_neurons_try_slopes_near_the_best_one():
+def test_wider_fixed_neurons_try_slopes_from_the_best_one_on():
     listed = candidate("s", "optimizer=least_squares", "model.width=100", completes=True)
     one = trained(state(listed=[listed], now=20.0), "s", outcome := result(2.0, 1.0, steps=2, end="steps"))
     outcome.history["slope"] = np.array([3.0, 6.0])
     (move,), _ = improve(one)
-    assert move.changes == {"model.width": 200, "optimizer.slopes": [4.0, 9.0], "trainer.max_steps": 3}
+    assert move.changes == {"model.width": 200, "optimizer.slopes": [6.0, 9.0], "trainer.max_steps": 3}
     assert move.steps is None
     varied = one.candidate_of(move)
-    assert (varied.settings.optimizer.slopes, varied.settings.trainer.max_steps) == ([4.0, 9.0], 3)
-    assert {"optimizer.slopes=[4.0, 9.0]", "trainer.max_steps=3"} <= set(varied.overrides)
+    assert (varied.settings.optimizer.slopes, varied.settings.trainer.max_steps) == ([6.0, 9.0], 3)
+    assert {"optimizer.slopes=[6.0, 9.0]", "trainer.max_steps=3"} <= set(varied.overrides)
 
 
 @pytest.mark.parametrize(("seconds", "until"), [(1.0, 52.2 - 2 * (1.3 * 1.25 + 0.3)), (8.0, 0.75 * 52.2)])
