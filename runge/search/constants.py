@@ -162,8 +162,8 @@ LEAST_STEPS_ON_MORE_ROWS = 16
 
 FEW_SLOPES, SLOPES_FACTOR = 3, 1.5
 """The slopes that wider fixed neurons try, from the best one of fewer neurons up to this multiple of it. For
-sin(2x) exp(y/2) cos(z + x), 2800 neurons reached relative errors of 2.5e-14 for the value and 1.3e-13 for the derivative
-in 45 s; with all slopes again there is no time for so many.
+sin(2x) exp(y/2) cos(z + x), 2800 neurons reached relative errors of 2.5e-14 for the value and 1.3e-13 for the
+derivative in 45 s. With all slopes again there is no time for so many.
 """
 
 WIDER_COST = 4.0
