@@ -13,7 +13,7 @@ CURVES = {"a": (4.0, 0.3), "b": (2.0, 0.5), "c": (9.0, 2.5), "d": (3.0, 0.1)}
 
 
 def power_law(before, move):
-    """Return a result on a curve, whose time goes on where that of `start` has ended."""
+    """Return a result on a curve, whose time begins where that of `start` has ended."""
     begin = before.results[move.start].history["seconds"][-1] if move.start is not None else 0.0
     first, power = CURVES[move.candidate]
     seconds = max(move.seconds - 0.1, 0.3)

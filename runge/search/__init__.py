@@ -1,1 +1,1 @@
-"""The search of `search=best`: its candidates and trials, the rule that says which are next, and the answer."""
+"""The search of `search=best`: its candidates and trials, the rule that picks the next trials, and the answer."""

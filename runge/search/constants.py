@@ -118,7 +118,7 @@ one seed).
 """
 
 LEAST_SLICE_SECONDS = 4.0
-"""The seconds after which it is decided anew what is trained, at least, and a candidate may have more rows."""
+"""The seconds between decisions on what is trained, at least; a candidate may have more rows only then."""
 
 LEAST_RUN_SECONDS = 0.3
 """The seconds of training that a run has, at least."""

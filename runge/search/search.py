@@ -23,12 +23,13 @@ from runge.records.directories import MULTIRUN, discard_sweep, refuse_links
 from runge.records.files import discard, locked, write
 from runge.search.answer import Answer, agreeing
 from runge.search.candidates import CandidateFactory, overrides_of_run, settings_of_run, without_equal
+from runge.search.conditions import Conditions
 from runge.search.constants import PATIENCE_FACTOR, PATIENCE_SECONDS
 from runge.search.display import Display
 from runge.search.judging import SearchTable
 from runge.search.moves import next_moves
 from runge.search.results import Move, Publication, Result, read_trials, write_trial
-from runge.search.state import Conditions, Network, State, merge
+from runge.search.state import Network, State, merge
 from runge.search.verdict import leaderboard
 from runge.search.workers import Workers
 from runge.sweeps.journal import Journal

@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import NamedTuple
@@ -12,18 +11,13 @@ import numpy as np
 from runge.data.seed import Seed
 from runge.data.table import Table
 from runge.search.candidates import Candidate
+from runge.search.conditions import Conditions
 from runge.search.constants import (
-    CROSSED_FOLDS,
-    FEW_ROWS,
     LEAST_DAMPING,
-    LEAST_LABELS,
-    LEAST_ROWS_OF_INPUT,
     LEAST_SLOPE,
     LOOK_AHEAD,
     MOST_DAMPING,
     MOST_SLOPE,
-    REPORT_SECONDS,
-    REPORT_SHARE,
     SET_UP_SECONDS,
     SLOWNESS_AT_FIRST,
     THREADS_POWER,
@@ -31,7 +25,7 @@ from runge.search.constants import (
 )
 from runge.search.results import Move, Result, Trial
 
-__all__ = ["Conditions", "Network", "Standing", "State", "expected_error", "merge", "slope_of"]
+__all__ = ["Network", "Standing", "State", "expected_error", "merge", "slope_of"]
 
 
 def slope_of(result: Result) -> float:
@@ -48,7 +42,7 @@ def slope_of(result: Result) -> float:
 
 
 def expected_error(result: Result, factor: float = math.inf) -> float:
-    r"""Return the error to which a curve falls if its training goes on for a multiple c of its time.
+    r"""Return the error to which a curve falls if its training continues for a multiple c of its time.
 
     It is extrapolated by the power s of time of `slope_of`:
 
@@ -59,60 +53,6 @@ def expected_error(result: Result, factor: float = math.inf) -> float:
         factor: the multiple, of which no more than `LOOK_AHEAD` counts.
     """
     return result.error * min(factor, LOOK_AHEAD) ** -(slope_of(result) if result.end != "rest" else 0.0)
-
-
-class Conditions(NamedTuple):
-    """What does not change in a search.
-
-    Attributes:
-        timeout: its time limit in seconds.
-        cores: how many trials are trained at a time.
-        seeds: how many networks, which differ in their seed, the answer has at most.
-        folds: the number of folds of the rows; 0: a formula.
-        judges: how many of them judge candidates.
-        rows: the rows that are not for the test; 0: a formula.
-        all_rows: the rows of the table.
-        inputs: the inputs of a table.
-        outputs: its outputs.
-        labels: the labels that each of its rows has.
-        fixed: the keys that the command sets.
-    """
-
-    timeout: float
-    cores: int
-    seeds: int
-    folds: int = 0
-    judges: int = 1
-    rows: int = 0
-    all_rows: int = 0
-    inputs: int = 1
-    outputs: int = 1
-    labels: int = 1
-    fixed: AbstractSet[str] = frozenset()
-
-    @property
-    def of_table(self) -> bool:
-        """Whether the candidates are fitted to a table, and not to a formula."""
-        return self.rows > 0
-
-    @property
-    def training_rows(self) -> int:
-        """The number of rows on which a trial that leaves out a fold is trained."""
-        return self.rows - -(-self.rows // self.folds) if self.of_table else 0
-
-    def first_rows(self, weights: int) -> float:
-        """Return the rows with which a candidate of some weights begins, if there are more."""
-        return max(weights / self.labels, LEAST_LABELS / self.labels, LEAST_ROWS_OF_INPUT * self.inputs)
-
-    @property
-    def crossed(self) -> int:
-        """The number of folds that networks of the winner leave out, to calibrate intervals and to question labels."""
-        return self.folds if self.training_rows < FEW_ROWS else min(self.folds, CROSSED_FOLDS)
-
-    @property
-    def end(self) -> float:
-        """The time at which training ends, in seconds from the beginning; the rest is for the report."""
-        return self.timeout - min(REPORT_SECONDS, REPORT_SHARE * self.timeout)
 
 
 class Network(NamedTuple):
@@ -139,7 +79,6 @@ class Standing:
         by_fold: its best networks, by the fold that they leave out.
         refits: its networks of all rows.
         calibrating: its further networks that leave out a fold.
-        spent: the seconds that were spent on it.
         slowness: the time of its steps over what was expected.
         failure: how its last trial has failed; empty: it has not.
     """
@@ -148,7 +87,6 @@ class Standing:
     by_fold: Mapping[int, Network] = field(default_factory=dict)
     refits: Sequence[Network] = ()
     calibrating: Sequence[Network] = ()
-    spent: float = 0.0
     slowness: float = SLOWNESS_AT_FIRST
     failure: str = ""
 
@@ -214,7 +152,7 @@ class Standing:
         is_over = candidate.has_fixed_neurons or slope_of(result) < LEAST_SLOPE
         grows = move.share is not None and (result.end == "rest" or (is_over and result.lacks_rows))
         network = Network(number, move, result, (is_cut or grows) and not move.of_answer, grows)
-        standing = replace(self, failure="", spent=self.spent + result.seconds, slowness=result.slowness)
+        standing = replace(self, failure="", slowness=result.slowness)
         if move.fold is None:
             return replace(standing, refits=[*(x for x in self.refits if x.number != move.start), network])
         if move.seed:

@@ -7,9 +7,10 @@ import numpy as np
 
 from runge.metrics import ERRORS, TRAIN_LOSS, VAL_LOSS
 from runge.search.candidates import Candidate
+from runge.search.conditions import Conditions
 from runge.search.moves import next_moves
 from runge.search.results import Move, Result
-from runge.search.state import Conditions, State, merge
+from runge.search.state import State, merge
 from runge.training.settings import Settings
 from tests.conftest import compose
 
