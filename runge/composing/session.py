@@ -98,9 +98,9 @@ def session(is_sweep: bool) -> Iterator[Any]:
     only in their files. What the command would print as a user's mistake is raised as ConfigurationError.
     """
     ours = logging.getLogger("runge")
-    level, propagates, program = ours.level, ours.propagate, _ToProgram(ours.getEffectiveLevel())
-    program.addFilter(lambda record: not is_sweep or record.name not in OF_RUNS)
     with initialised() as hydra:
+        level, propagates, program = ours.level, ours.propagate, _ToProgram(ours.getEffectiveLevel())
+        program.addFilter(lambda record: not is_sweep or record.name not in OF_RUNS)
         ours.setLevel(logging.INFO)  # the logs of the runs begin there
         ours.propagate = False
         ours.addHandler(program)

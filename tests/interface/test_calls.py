@@ -208,11 +208,14 @@ def test_the_answer_for_a_target():
         answer.check()
 
 
-def test_calls_in_several_threads_wait_for_each_other(fit):
-    with ThreadPoolExecutor(2) as pool:
+def test_calls_in_several_threads_wait_for_each_other_and_leave_logging_as_it_was(fit):
+    log = logging.getLogger("runge")
+    before = log.level, log.propagate
+    alone = [figures(fit(f"alone{seed}", *TINY, f"seed={seed}")) for seed in (0, 1)]
+    with ThreadPoolExecutor(2) as pool:  # which, once all is loaded, begin at the same time
         together = list(pool.map(lambda seed: runge.train(*TINY, f"seed={seed}"), (0, 1)))
-    for seed, run in enumerate(together):
-        assert figures(run) == figures(fit(f"alone{seed}", *TINY, f"seed={seed}"))
+    assert [figures(run) for run in together] == alone
+    assert (log.level, log.propagate) == before
 
 
 @pytest.mark.parametrize(
