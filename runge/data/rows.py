@@ -163,6 +163,20 @@ class Rows:
         """Words for the rows of a group."""
         return f"rows with the same {'inputs' if self.table.group is None else self.table.group}"
 
+    def by_output(self) -> list[Self]:
+        """Return the rows of each output alone; all of these have one name, so that they can be a stack."""
+        d2ydx2 = self.d2ydx2
+        return [
+            replace(
+                self,
+                y=self.y[:, [p]],
+                dydx=self.dydx[:, [p]],
+                outputs=self.outputs[:1],
+                d2ydx2=None if d2ydx2 is None else d2ydx2[:, [p]],
+            )
+            for p in range(len(self.outputs))
+        ]
+
     def split(self, seed: int | torch.Generator) -> Split:
         """Return the rows for training, validation and test, drawn unless the table has a column for the split.
 

@@ -46,7 +46,7 @@ class LeaderboardEntry:
 
     Attributes:
         name: its settings in words.
-        overrides: the overrides of its settings.
+        overrides: the overrides of its settings; if each output has a network of its own, those of the first output.
         runs: the numbers of the run directories of the networks by which it is judged; none: it is not the answer.
         refits: the numbers of those of its networks of all rows.
         folds: the number of folds that it was trained on.

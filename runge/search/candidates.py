@@ -58,9 +58,15 @@ class Candidate:
             return self.listed
         settings, model = self.settings, self.settings.model
         method = settings.configuration["optimizer"]["_target_"].rpartition(".")[2]
-        parts = [_METHODS.get(method, method), model.activation, f"{model.depth} x {model.width}"]
+        size = f"{model.depth} x {model.width}{' for each output' if self.separate else ''}"
+        parts = [_METHODS.get(method, method), model.activation, size]
         parts += [] if settings.loss.lambda_d else ["values alone"]
         return ", ".join([*parts, *[f"{self.changes.get('data.n_train')} points"] * ("data.n_train" in self.changes)])
+
+    @property
+    def separate(self) -> bool:
+        """True if each output has a network of its own, with these settings."""
+        return bool(self.changes.get("separate"))
 
     @property
     def has_fixed_neurons(self) -> bool:
@@ -87,7 +93,8 @@ class Candidate:
 
     def varied(self, changes: Mapping[str, Any]) -> "Candidate":
         """Return a variation, whose name says what it is; for the exceptions see `having`."""
-        return replace(self.having(changes), changes={**self.changes, **changes})
+        settings = {key: value for key, value in changes.items() if key != "separate"}
+        return replace(self.having(settings), changes={**self.changes, **changes})
 
     def larger(self, fixed: AbstractSet[str], slope: float | None = None) -> "list[Candidate]":
         """Return it with twice the width and with a further layer; or, of a formula, with more points.

@@ -3,6 +3,7 @@
 from collections.abc import Set as AbstractSet
 from typing import NamedTuple
 
+from runge.search.candidates import Candidate
 from runge.search.constants import (
     CROSSED_FOLDS,
     FEW_ROWS,
@@ -11,6 +12,7 @@ from runge.search.constants import (
     REPORT_SECONDS,
     REPORT_SHARE,
 )
+from runge.training.member import weights_of
 
 __all__ = ["Conditions"]
 
@@ -29,6 +31,7 @@ class Conditions(NamedTuple):
         inputs: the inputs of a table.
         outputs: its outputs.
         labels: the labels that each of its rows has.
+        complete: whether all values of a table are known.
         fixed: the keys that the command sets.
     """
 
@@ -42,6 +45,7 @@ class Conditions(NamedTuple):
     inputs: int = 1
     outputs: int = 1
     labels: int = 1
+    complete: bool = True
     fixed: AbstractSet[str] = frozenset()
 
     @property
@@ -54,9 +58,19 @@ class Conditions(NamedTuple):
         """The number of rows on which a trial that leaves out a fold is trained."""
         return self.rows - -(-self.rows // self.folds) if self.of_table else 0
 
-    def first_rows(self, weights: int) -> float:
-        """Return the rows with which a candidate of some weights begins, if there are more."""
-        return max(weights / self.labels, LEAST_LABELS / self.labels, LEAST_ROWS_OF_INPUT * self.inputs)
+    @property
+    def may_separate(self) -> bool:
+        """Whether each output can have a network of its own."""
+        return self.outputs > 1 and self.complete
+
+    def weights_of(self, candidate: Candidate) -> int:
+        """Return how many weights a candidate fits; of networks for each output, those of one."""
+        return weights_of(candidate.settings, self.inputs, 1 if candidate.separate else self.outputs)
+
+    def first_rows(self, candidate: Candidate) -> float:
+        """Return the rows with which a candidate begins, if there are more."""
+        labels = self.labels / (self.outputs if candidate.separate else 1)
+        return max(self.weights_of(candidate) / labels, LEAST_LABELS / labels, LEAST_ROWS_OF_INPUT * self.inputs)
 
     @property
     def crossed(self) -> int:

@@ -53,16 +53,39 @@ def next_moves(state: State) -> tuple[Sequence[Move], str]:
 
 
 def entrants(state: State, rung: int) -> list[Standing]:
-    """Return the candidates of a comparison, given the state of those before: at first all of them."""
+    """Return the candidates of a comparison, given the state of those before.
+
+    They are at first all of them, but of fixed neurons only one for each method, because its trials cannot be cut.
+    """
+    first = {type(x.settings.optimizer): x for x in [*state.listed.values()][::-1] if x.has_fixed_neurons}
     if rung == 0:
-        return list(state.standings.values())
+        every = state.standings.values()
+        return [x for x in every if first.get(type(x.candidate.settings.optimizer), x.candidate) is x.candidate]
     ranked = sorted(state.ranked, key=lambda x: x.expected())
     most = math.ceil(len(state.listed) / PROMOTION_RATIO**rung)
     most = -(-most // state.conditions.cores) * state.conditions.cores  # so that no process waits
     close = AS_GOOD_FACTOR * ranked[0].expected() if ranked else 0.0
     chosen = [x for i, x in enumerate(ranked) if i < most or (x.expected() <= close and i < 2 * most)]
+    new = _newcomers(state, chosen, ranked) if rung == 1 else []
     earlier = {found[0].name for i in range(1, rung + 1) if (found := state.before(i).ranked)}
-    return chosen + [x for x in ranked if x.name in earlier and x not in chosen]
+    return chosen + [x for x in ranked if x.name in earlier and x not in chosen] + new
+
+
+def _newcomers(state: State, continuing: Sequence[Standing], ranked: Sequence[Standing]) -> list[Standing]:
+    """Return candidates that enter the second comparison.
+
+    They are other fixed neurons of a method that continues, and two others with a network for each output: the best
+    one, and one of few weights, because a single output may need fewer.
+    """
+    methods = {type(x.candidate.settings.optimizer) for x in continuing if x.candidate.has_fixed_neurons}
+    others = [x for x in state.standings.values() if not x.by_fold and not x.failure]
+    new = [x for x in others if type(x.candidate.settings.optimizer) in methods]
+    if not state.conditions.may_separate:
+        return new
+    solved = [x.candidate for x in ranked if x.candidate.settings.loss.lambda_d]
+    solved = [x for x in solved if not (x.by_gradient or x.has_fixed_neurons)]
+    chosen = [*solved[:1], *sorted(solved[1:], key=state.conditions.weights_of)[:1]]
+    return new + [Standing(x.varied({"separate": True})) for x in chosen]
 
 
 def compare(state: State) -> tuple[Sequence[Move], str] | None:
@@ -79,8 +102,13 @@ def compare(state: State) -> tuple[Sequence[Move], str] | None:
         chosen, folds = entrants(before, rung), range(conditions.judges)
         pairs = [(x.candidate, fold) for x in chosen for fold in folds if _may_gain(before, x.candidate, fold)]
         seconds = left / (rounds - rung) * min(1.0, conditions.cores / max(len(pairs), 1))
+        trained = {x.name for x in before.ranked}
         missing = [(x, fold) for x, fold in pairs if (x.name, fold, rung) not in begun]
-        moves = [_judged(before, x, fold, seconds)._replace(rung=rung) for x, fold in missing]
+        # Those that enter late have the time of the comparison before, too.
+        moves = [
+            _judged(before, x, fold, (1 if x.name in trained else rung + 1) * seconds)._replace(rung=rung)
+            for x, fold in missing
+        ]
         moves = [move for move in moves if rung == 0 or is_worthwhile(before, move)]
         if moves:
             is_enough = rung == 0 or seconds >= LEAST_SET_UPS * state.set_up
@@ -94,7 +122,7 @@ def _describe_rung(state: State, moves: Sequence[Move], chosen: Sequence[Standin
         rows = {round(x.share * conditions.all_rows) if x.share else conditions.training_rows for x in moves}
         where = f" on {' to '.join(map(str, sorted({min(rows), max(rows)})))} rows" if conditions.of_table else ""
         return f"{len(chosen)} candidates{where}"
-    names = ", ".join(f"{x.name} ({x.error:.1e})" for x in chosen)
+    names = ", ".join(f"{x.name} ({x.error:.1e})" if x.by_fold else x.name for x in chosen)
     dropped = [x for x in state.ranked if x not in chosen]
     why = f"; {len(dropped)} have larger errors, from {min(x.error for x in dropped):.1e}" if dropped else ""
     return f"{names}{why}"

@@ -16,7 +16,6 @@ from runge.search.constants import (
 )
 from runge.search.results import Move
 from runge.search.state import Network, Standing, State
-from runge.training.member import weights_of
 
 __all__ = [
     "affords_all",
@@ -78,7 +77,7 @@ def share_of(state: State, candidate: Candidate, network: Network | None, second
     if network is None:
         if candidate.by_gradient or completes or not conditions.of_table:
             return None
-        rows = conditions.first_rows(weights_of(candidate.settings, conditions.inputs, conditions.outputs))
+        rows = conditions.first_rows(candidate)
     elif network.move.share is None or not (network.grows or is_late(state, network)):
         return network.move.share
     else:
@@ -96,7 +95,7 @@ def affords_larger(state: State, best: Standing, candidate: Candidate, seconds: 
     conditions, network = state.conditions, best.in_order[0]
     if candidate.by_gradient or candidate.has_fixed_neurons or not conditions.of_table:
         return True
-    few, many = (weights_of(x.settings, conditions.inputs, conditions.outputs) for x in (best.candidate, candidate))
+    few, many = map(conditions.weights_of, (best.candidate, candidate))
     share = share_of(state, candidate, None, seconds)
     rows = conditions.training_rows if share is None else share * conditions.all_rows
     pace = network.pace * (many / few) ** 2 * rows / max(network.result.rows, 1)

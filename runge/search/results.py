@@ -26,7 +26,7 @@ __all__ = ["Move", "Publication", "Result", "Trial", "read_trials", "write_trial
 
 log = logging.getLogger(__name__)
 
-_VARIED = {"model.width", "model.depth", "data.n_train", "optimizer.slopes", "trainer.max_steps", "seed"}
+_VARIED = {"model.width", "model.depth", "data.n_train", "optimizer.slopes", "trainer.max_steps", "separate", "seed"}
 """The keys in which a candidate may differ from a listed one."""
 
 _FOLDER = "trials"
@@ -79,6 +79,7 @@ class Trial(NamedTuple):
         everywhere: whether its errors are measured in all rows that it is not trained on, and not only in those for
             validation: of many rows and many trials these would be much memory.
         threads: the threads of its linear algebra.
+        separate: whether each output has a network of its own.
     """
 
     settings: Settings
@@ -88,6 +89,7 @@ class Trial(NamedTuple):
     plans_steps: bool = True
     everywhere: bool = False
     threads: int = 1
+    separate: bool = False
 
 
 @dataclass(frozen=True, eq=False, config=ConfigDict(strict=True, arbitrary_types_allowed=True))
@@ -175,6 +177,7 @@ class Publication(NamedTuple):
         directory: the directory of the run.
         overrides: its overrides.
         options: the option of each group of its configuration.
+        separate: whether its network has a block of neurons for each output, a network of a trial.
     """
 
     settings: Settings
@@ -182,6 +185,7 @@ class Publication(NamedTuple):
     directory: str
     overrides: Sequence[str]
     options: Mapping[str, str]
+    separate: bool = False
 
 
 def write_trial(search: Path, number: int, move: Move, result: Result, ended: float) -> None:

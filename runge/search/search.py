@@ -11,6 +11,8 @@ from itertools import compress
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from runge.composing.command import SweepCommand
 from runge.composing.composition import options_of
 from runge.configuration.errors import ConfigurationError, RunError, describe
@@ -128,6 +130,7 @@ class Search:
                 "all_rows": len(table.rows.x),
                 "inputs": inputs,
                 "outputs": outputs,
+                "complete": not np.isnan(table.rows.y).any(),
                 "labels": outputs * (1 + inputs if table.channels.slope.any() else 1),
             }
         cores = 1 if member.on_gpu() else command.processes or 1
@@ -261,7 +264,7 @@ class Search:
             settings, result = self.state.trial(network.move).settings, network.result
             settings = settings_of_run(settings, network.move.seconds, int(result.history["step"][-1]))
             overrides = overrides_of_run(candidate.overrides, settings)
-            calls[place] = Publication(settings, result, str(path), overrides, options)
+            calls[place] = Publication(settings, result, str(path), overrides, options, candidate.separate)
         while calls or workers.busy:
             while calls and workers.busy < workers.count:
                 place = min(calls)

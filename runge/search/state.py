@@ -252,7 +252,9 @@ class State:
         standing = self.standings.get(candidate.name)
         slowness = standing.slowness if standing else SLOWNESS_AT_FIRST
         plans_steps = "trainer.max_steps" not in fixed
-        return Trial(settings, move.seconds, start, slowness, plans_steps, move.of_answer, move.threads)
+        return Trial(
+            settings, move.seconds, start, slowness, plans_steps, move.of_answer, move.threads, candidate.separate
+        )
 
     def beginning(self, move: Move) -> Move:
         """Return a trial as it begins now, perhaps later than planned: it has at most the time that is left."""

@@ -3,7 +3,7 @@
 import gc
 import shutil
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -12,11 +12,12 @@ import torch
 from torch import Tensor
 
 from runge import machine
+from runge.configuration.command_line import key_of
 from runge.configuration.errors import DivergedError
 from runge.data.rows import Rows
 from runge.function.function import Function
 from runge.function.residuals import errors_of
-from runge.metrics import LAMBDA_D
+from runge.metrics import ERRORS, LAMBDA_D, VAL_LOSS
 from runge.pictures.drawing import draw_into
 from runge.records.directories import RunDirectory
 from runge.search.constants import (
@@ -27,12 +28,13 @@ from runge.search.constants import (
     USED_TIME_SHARE,
 )
 from runge.search.results import Publication, Result, Trial
+from runge.sobolev.network import StackedMLP
 from runge.training.base import SobolevModule
 from runge.training.callbacks.history import History
 from runge.training.member import Member, Outcome
 from runge.training.prepare import Stack, prepare
 from runge.training.record import Recorder
-from runge.training.settings import Settings
+from runge.training.settings import Settings, Training
 from runge.training.train import train
 
 __all__ = ["publish", "train_trial"]
@@ -66,32 +68,30 @@ def train_trial(trial: Trial, rows: Rows | None) -> Result:
     began, start = time.perf_counter(), trial.start
     machine.limit_threads(trial.threads)
     gc.collect()  # the trial before this one
-    member = _member(trial.settings, rows)
-    work, trainer = member.work() * trial.threads**-THREADS_POWER, member.settings.trainer
-    if member.settings.optimizer.by_gradient and trial.plans_steps:
+    members = _members(trial.settings, rows, trial.separate)
+    work = sum(member.work() for member in members) * trial.threads**-THREADS_POWER
+    trainer = trial.settings.trainer
+    if trial.settings.optimizer.by_gradient and trial.plans_steps:
         most = max(FEWEST_GRADIENT_STEPS, int(SCHEDULE_SHARE * trial.seconds / (trial.slowness * work)))
         trainer = replace(trainer, max_steps=min(trainer.max_steps, most))
-        member.settings = replace(member.settings, trainer=trainer)
-    stack = prepare([member])
+    _set_trainer(members, trainer)
+    stack = prepare(members)
     if start is not None:
         stack.module.begin_with(start.weights)
     limit = trainer.max_seconds or max(LEAST_RUN_SECONDS, trial.seconds - (time.perf_counter() - began))
-    member.settings = replace(member.settings, trainer=replace(trainer, max_seconds=limit))
+    _set_trainer(members, replace(trainer, max_seconds=limit / len(members)))
     stack = replace(stack, history=(history := _Timed()))
     seconds = train(stack)
     module, steps = stack.module, int(stack.module.step)
-    if (diverged := history.diverged(0, steps)) is not None:
-        raise DivergedError(f"diverged: the loss is not finite at step {diverged}")
-    own = {name: np.asarray(column, float) for name, column in history.member(0).items()}
-    own["seconds"] = np.asarray(history.seconds)
-    best = history.steps.index(int(module.best_step[0]))
+    own, best = _figures(history, module, rows)
     joined, before = _continued(own, start)
-    left_out, validated, residuals = _residuals(member, module, trial.everywhere)
+    network = module.best.joined() if trial.separate else module.best
+    left_out, validated, residuals = _residuals(trial.settings, rows, members[0], network, trial.everywhere)
     return Result(
         history=joined,
         best=before + best,
         weights={name: x.detach().cpu().clone() for name, x in module.best.state_dict().items()},
-        rows=member.sizes[0],
+        rows=members[0].sizes[0],
         left_out=left_out,
         validated=validated,
         residuals=residuals,
@@ -104,8 +104,42 @@ def train_trial(trial: Trial, rows: Rows | None) -> Result:
     )
 
 
-def _member(settings: Settings, rows: Rows | None) -> Member:
-    return Member(settings, rows=None if rows is None else replace(rows, table=settings.data))
+def _members(settings: Settings, rows: Rows | None, separate: bool) -> list[Member]:
+    """Return the run of a trial, or one for each output, which are trained as a stack."""
+    if rows is None:
+        return [Member(settings)]
+    rows = replace(rows, table=settings.data)
+    return [Member(settings, rows=part) for part in (rows.by_output() if separate else [rows])]
+
+
+def _set_trainer(members: Sequence[Member], trainer: Training) -> None:
+    for member in members:
+        member.settings = replace(member.settings, trainer=trainer)
+
+
+def _figures(history: _Timed, module: SobolevModule, rows: Rows | None) -> tuple[dict[str, np.ndarray], int]:
+    """Return the history of a trial, and the place of its best weights in it.
+
+    If each output has a network of its own, the figures are the means over them, each with its best weights so far.
+
+    Raises:
+        DivergedError: a loss is not finite.
+    """
+    count, steps = module.network.members, int(module.step)
+    if found := [at for i in range(count) if (at := history.diverged(i, steps)) is not None]:
+        raise DivergedError(f"diverged: the loss is not finite at step {min(found)}")
+    every = [{name: np.asarray(column) for name, column in history.member(i).items()} for i in range(count)]
+    if count == 1:
+        return {**every[0], "seconds": np.asarray(history.seconds)}, history.steps.index(int(module.best_step[0]))
+    places = np.arange(len(history.steps))
+    for i, columns in enumerate(every):
+        loss = columns[VAL_LOSS]
+        best = np.maximum.accumulate(np.where(loss == np.minimum.accumulate(loss), places, 0))
+        every[i] = {name: column[best] for name, column in columns.items()}
+    outputs = () if rows is None else rows.outputs
+    own = {name: np.mean([columns[name] for columns in every], axis=0) for name in every[0]}
+    own |= {f"{name}/{output}": x[name] for name in ERRORS for output, x in zip(outputs, every, strict=True)}
+    return own | {"step": np.asarray(history.steps), "seconds": np.asarray(history.seconds)}, len(places) - 1
 
 
 def _continued(own: Mapping[str, Any], start: Result | None) -> tuple[dict[str, Any], int]:
@@ -119,25 +153,33 @@ def _continued(own: Mapping[str, Any], start: Result | None) -> tuple[dict[str, 
     return {name: np.concatenate([earlier[name], (unknown | continued)[name]]) for name in earlier}, before
 
 
-def _residuals(member: Member, module: SobolevModule, everywhere: bool) -> tuple[Any, Any, Any]:
-    """Return rows on which a member was not trained, whether they are its validation rows, and its errors there."""
-    rows = member.rows
+def _residuals(
+    settings: Settings, rows: Rows | None, member: Member, network: StackedMLP, everywhere: bool
+) -> tuple[Any, Any, Any]:
+    """Return rows on which a network was not trained, whether they are its validation rows, and its errors there."""
     if rows is None:
         none = Result()
         return none.left_out, none.validated, none.residuals
-    split = rows.split(member.data_seed.generator("data"))
+    split = replace(rows, table=settings.data).split(member.data_seed.generator("data"))
     left_out = np.setdiff1d(np.arange(len(rows.x)) if everywhere else split.val, split.train)
     known = replace(rows, y=np.nan_to_num(rows.y), dydx=np.nan_to_num(rows.dydx))  # the spread needs all predictions
-    errors = errors_of(Function(module.best).jet, known, left_out)[0] if len(left_out) else torch.zeros(0, 0)
+    errors = errors_of(Function(network).jet, known, left_out)[0] if len(left_out) else torch.zeros(0, 0)
     return left_out, np.isin(left_out, split.val), errors.double().numpy()
 
 
 def publish(publication: Publication, rows: Rows | None) -> Outcome:
     """Write the directory of a run whose network is trained: all files, the events of its loggers among them."""
-    settings, result, directory, overrides, options = publication
+    settings, result, directory, overrides, options, separate = publication
+    weights, model = result.weights, settings.model
+    if separate:
+        parts = prepare(_members(settings, rows, separate)).module.best
+        parts.load_state_dict(weights)
+        weights = parts.joined().state_dict()
+        settings = replace(settings, model=replace(model, width=parts.members * model.width))
+        overrides = [*(x for x in overrides if key_of(x) != "model.width"), f"model.width={settings.model.width}"]
     stack = prepare([Member(settings, overrides, rows and replace(rows, table=settings.data))])
     module, run = stack.module, RunDirectory(directory)
-    module.best.load_state_dict(result.weights)
+    module.best.load_state_dict(weights)
     last = {name: float(column[-1]) for name, column in result.history.items()}
     ended = {"step": last["step"], "best_step": result.best_step, "lambda_now": last[LAMBDA_D]}
     ended |= {} if result.switched_on is None else {"switched_on": result.switched_on}

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from runge.data.column_roles import listed
+from runge.data.column_roles import columns_override, listed
 from runge.data.rows import Rows
 from runge.metrics import ERRORS
 from runge.records.files import public
@@ -51,7 +51,8 @@ def leaderboard(
     """
     best, ranked = answer.winner, [answer.winner, *state.ranked[1:]]
     late = [x for x in state.standings.values() if not x.by_fold]
-    left_out = [*left_out, *(f"{x.name}: {x.failure or 'its time was over before it began'}" for x in late)]
+    why = "not tried, because the time was over or the first one of its method was worse than others"
+    left_out = [*left_out, *(f"{x.name}: {x.failure or why}" for x in late)]
     if table is None:
         errors = [("values", best.metric(ERRORS[0])), ("derivatives", best.metric(ERRORS[1]))]
         both = " and ".join(f"{error:.1e} for the {what}" for what, error in errors if error is not None)
@@ -139,7 +140,10 @@ def _describe_decades(rows: Rows) -> str:
 
 
 def _entry(standing: Standing, errors: Sequence[OutputError], answer: Answer) -> LeaderboardEntry:
-    """Return a candidate with its errors, of the outputs that are judged, or of all if none is, and its curve."""
+    """Return a candidate with its errors, of the outputs that are judged, or of all if none is, and its curve.
+
+    If each output has a network of its own, its overrides are those of the first one's.
+    """
     judged = [[row.output for row in errors if getattr(row, kind) is not None] for kind in KINDS]
     value, derivative = (
         _mean([standing.metric(f"{name}/{output}") for output in outputs])
@@ -147,10 +151,11 @@ def _entry(standing: Standing, errors: Sequence[OutputError], answer: Answer) ->
         else standing.metric(name)
         for name, outputs in zip(ERRORS, judged, strict=True)
     )
-    is_answer, (first, *_) = standing is answer.winner, standing.results
+    is_answer, candidate, (shown, *_) = standing is answer.winner, standing.candidate, standing.results
+    first = [override for row in errors[:1] if (override := columns_override("data.outputs", [row.output]))]
     return LeaderboardEntry(
         name=standing.name,
-        overrides=public(standing.candidate.overrides),
+        overrides=public([*candidate.overrides, *(first if candidate.separate else [])]),
         runs=list(range(len(answer.judging))) if is_answer else [],
         refits=[len(answer.judging) + place for place in range(len(answer.refits))] if is_answer else [],
         folds=len(standing.by_fold),
@@ -159,7 +164,7 @@ def _entry(standing: Standing, errors: Sequence[OutputError], answer: Answer) ->
         error=standing.error,
         seconds=standing.seconds,
         steps=max(result.best_step for result in standing.results),
-        curve=packed([first.history[name] for name in ("seconds", "step", *ERRORS)]),
+        curve=packed([shown.history[name] for name in ("seconds", "step", *ERRORS)]),
     )
 
 

@@ -148,6 +148,27 @@ class StackedMLP(nn.Module):
             self.layers()[-1][1].sub_(torch.where(single, error, 0)[:, None])
 
     @torch.no_grad()
+    def joined(self) -> "StackedMLP":
+        """Return the members, networks of one output each with equal units of x, as one network with their outputs.
+
+        Its matrices are block-diagonal, behind a first layer of all neurons, whose weights absorb the members' boxes.
+        """
+        one = self.take(torch.tensor([0]))
+        (weight, bias), *others = self.layers()
+        ratio = self.scale / one.scale
+        first = ratio.mT * weight, bias + (self.shift - ratio * one.shift) @ weight
+        weights, biases = zip(first, *others, strict=True)
+        blocks = [torch.cat([*weights[0]], dim=1), *(torch.block_diag(*weight) for weight in weights[1:])]
+        pairs = zip(blocks, (bias.flatten() for bias in biases), strict=True)
+        one.theta = nn.Parameter(torch.cat([tensor.flatten() for pair in pairs for tensor in pair])[None])
+        one.outputs, one.shapes = self.members, [(block.shape[0], block.shape[1]) for block in blocks]
+        one._splits = [n for fan_in, fan_out in one.shapes for n in (fan_in * fan_out, fan_out)]
+        if self.units is not None:
+            x_mean, x_std, y_mean, y_std = self.units.buffers()
+            one.register_module("units", Units(x_mean[:1], x_std[:1], y_mean.mT, y_std.mT))
+        return one
+
+    @torch.no_grad()
     def adopt(self, member: int, network: "StackedMLP") -> None:
         r"""Give a member the function of a network of the same shape, whose boxes and units may differ.
 

@@ -181,7 +181,7 @@ class SobolevModule(pl.LightningModule):
         return [getattr(callback, name) for callback in callbacks if hasattr(callback, name)]
 
     def begin_with(self, weights: Mapping[str, Tensor]) -> None:
-        """Give the only member the function of a network of the same shape, whose units may differ, by its state.
+        """Give the members the functions of networks of the same shape, whose units may differ, by their state.
 
         Raises:
             RuntimeError: the network has another shape.
@@ -190,7 +190,9 @@ class SobolevModule(pl.LightningModule):
         network = copy.deepcopy(self.network)
         network.load_state_dict(weights)
         stack = network.stacked() if isinstance(network, AnyNetwork) else None
-        self.network.adopt(0, stack or network)
+        source, members = stack or network, self.network.members
+        for i in range(members):
+            self.network.adopt(i, source if members == 1 else source.take(torch.tensor([i])))
 
     def measure_training(self, points: Points, step: int, rates: dict[str, Tensor]) -> None:
         """Record the training errors and the learning rates at the end of a block, after `step` steps."""

@@ -92,6 +92,37 @@ def test_the_best_continue_and_whatever_falls_to_a_smaller_error_or_was_best_on_
     assert [x.name for x in entrants(one.before(2), 2)][-1] == "a"  # the best one of the first comparison
 
 
+@pytest.mark.parametrize(
+    ("changes", "tried"),
+    [({}, []), ({"outputs": 3}, ["a", "b"]), ({"outputs": 3, "complete": False}, [])],
+)
+def test_the_best_of_several_outputs_are_also_tried_with_a_network_for_each(changes, tried):
+    soap = candidate("soap", "optimizer=soap")
+    one = state(*"abc", listed=[soap], **changes)
+    for name, error in {"a": 2.0, "b": 3.0, "c": 4.0, "soap": 1.0}.items():
+        one = trained(one, name, result(error), rung=0)
+    found, _ = compare(one)
+    separate = [move for move in found if move.changes]
+    assert [(move.candidate, move.changes, move.start) for move in separate] == [
+        (name, {"separate": True}, None) for name in tried
+    ]
+    names = [one.candidate_of(move).name for move in separate]
+    assert names == ["Levenberg-Marquardt, silu, 2 x 16 for each output"] * len(tried)
+    assert [one.trial(move).separate for move in separate] == [True] * len(tried)
+
+
+@pytest.mark.parametrize(("error", "tried"), [(1.0, True), (9.0, False)])
+def test_other_fixed_neurons_are_tried_if_the_first_ones_are_among_the_best(error, tried):
+    fixed = [candidate(name, "optimizer=random_features", f"model.activation={name}") for name in ("tanh", "silu")]
+    one = state(*"abcdefgh", listed=fixed)
+    found, _ = compare(one)
+    assert [move.candidate for move in found] == [*"abcdefgh", "tanh"]
+    for name in "abcdefgh":
+        one = trained(one, name, result(2.0, end="rest"), rung=0)
+    one = trained(one, "tanh", result(error), rung=0)
+    assert ("silu" in [x.name for x in entrants(one.before(1), 1)]) == tried
+
+
 def test_no_trial_begins_while_a_comparison_has_not_ended():
     one = state("a", "b")
     begun, _ = next_moves(one)

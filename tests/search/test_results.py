@@ -12,10 +12,11 @@ import torch
 from runge.configuration.errors import RunError
 from runge.data.rows import read
 from runge.data.table import Table
+from runge.function.loading import load
 from runge.metrics import ERRORS
 from runge.search import tasks
-from runge.search.results import Move, Result, Trial, read_trials, write_trial
-from runge.search.tasks import train_trial
+from runge.search.results import Move, Publication, Result, Trial, read_trials, write_trial
+from runge.search.tasks import publish, train_trial
 from runge.search.workers import TIME_OVER, Workers
 from tests.search.made_up import candidate, result, state
 from tests.search.test_search import rows, save
@@ -50,6 +51,32 @@ def test_a_trial_continues_with_the_weights_of_the_best_step_of_another_one(tabl
     monkeypatch.setattr(tasks, "LEAST_RUN_SECONDS", 1e-12)
     short = train_trial(trial(seconds=0.0), table)
     assert (short.end, short.steps) == ("time", 1)
+
+
+def test_each_output_may_have_a_network_of_its_own(table, tmp_path):
+    """It is trained as if it were the only output, and the run of the answer has all of them as one network."""
+    two = replace(
+        table,
+        y=np.concatenate([table.y, 3 * table.y**2 + 1], axis=1),
+        dydx=np.concatenate([table.dydx, 6 * table.y[:, :, None] * table.dydx], axis=1),
+        outputs=("y", "z"),
+    )
+    listed = candidate("a", "optimizer=levenberg_marquardt", "model.width=8", "model.depth=2", "trainer.max_steps=20")
+    one = state(listed=[listed], outputs=2, inputs=2)
+    separate = one.trial(Move("a", {"separate": True}, 0, 1e5))
+    first = train_trial(separate, two)
+    alone = [train_trial(separate._replace(separate=False), part) for part in two.by_output()]
+    for name in ERRORS:
+        assert first.metric(name) == pytest.approx(np.mean([x.metric(name) for x in alone]))
+        assert first.metric(f"{name}/z") == pytest.approx(alone[1].metric(name))
+    np.testing.assert_allclose(first.residuals[:, :2], np.stack([x.residuals[:, 0] for x in alone], 1), atol=1e-9)
+    later = train_trial(separate._replace(start=first), two)
+    assert later.error < first.error
+    run = tmp_path / "run"
+    publish(Publication(separate.settings, later, str(run), listed.overrides, {}, separate=True), two)
+    left_out, function = later.left_out, load(run)
+    np.testing.assert_allclose(function(two.x[left_out]) - two.y[left_out], later.residuals[:, :2], atol=1e-9)
+    assert function.outputs == ("y", "z")
 
 
 def test_a_trial_with_an_activation_of_torch_continues_too(table):

@@ -127,6 +127,26 @@ def test_a_member_adopts_the_function_of_a_network_with_other_boxes_and_units(ou
     assert network.theta.requires_grad
 
 
+@pytest.mark.parametrize("depth", [1, 3])
+def test_networks_of_one_output_are_joined_into_one_with_all_of_their_outputs(depth):
+    units = units_of(3, 2, 1, seed=1)
+    units.x_mean[1:], units.x_std[1:] = units.x_mean[0], units.x_std[0]
+    parts = stack(3, dimension=2, depth=depth, units=units)
+    parts.scale.mul_(torch.rand(3, 1, 2, generator=generator()) + 1)
+    parts.shift.add_(torch.rand(3, 1, 2, generator=generator()))
+    joined, x = parts.joined(), torch.rand(1, 5, 2, generator=generator(), dtype=torch.float64)
+    assert (joined.members, joined.outputs, joined.shapes[0]) == (1, 3, (2, 3 * parts.shapes[0][1]))
+    every = zip(joined.value_and_derivative(x), parts.value_and_derivative(x.expand(3, -1, -1)), strict=True)
+    for whole, each in every:
+        torch.testing.assert_close(whole[0], each[:, :, 0].transpose(0, 1), rtol=1e-12, atol=1e-12)
+    torch.testing.assert_close(joined.units.y_std, units.y_std.mT)
+    theirs = StackedMLP(
+        model(depth=depth, width=27), torch.ones(1, 2, 2).cumsum(2), [generator()], torch.float64, 3, joined.units
+    )
+    theirs.load_state_dict(joined.state_dict())
+    torch.testing.assert_close(theirs(x), joined(x))
+
+
 def test_the_function_of_another_shape_is_not_adopted():
     for shape in ({"width": 8}, {"depth": 3}, {"activation": "gelu"}, {"dimension": 2}, {"outputs": 2}):
         network = stack()
