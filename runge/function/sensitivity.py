@@ -85,8 +85,8 @@ def row_indices(y: Floats, dydx: Floats, x: Floats) -> Floats:
     References:
         I. M. Sobol', S. Kucherenko (2009), as in `measure`.
         A. Saltelli et al. (2008). Global sensitivity analysis: the primer. https://doi.org/10.1002/9780470725184
-        S. Kucherenko, S. Tarantola, P. Annoni (2012). Estimation of global sensitivity indices for models with dependent
-        variables. https://doi.org/10.1016/j.cpc.2011.12.020 (why shares of the variance are not unique there).
+        S. Kucherenko, S. Tarantola, P. Annoni (2012). Estimation of global sensitivity indices for models with
+        dependent variables. https://doi.org/10.1016/j.cpc.2011.12.020 (shares of the variance are not unique there).
     """
     y = y - y.min(axis=0)  # as in `measure`
     return (dydx**2).mean(axis=0) * x.var(axis=0) / y.var(axis=0)[:, None]

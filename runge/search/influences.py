@@ -26,7 +26,7 @@ __all__ = ["sensitivity_of"]
 
 
 def sensitivity_of(function: "Function", rows: Rows) -> Sensitivity:
-    """Return the sensitivity of a function to its inputs, in the box of some rows and over them, and of their labels."""
+    """Return the sensitivity of a function to its inputs, in the box of some rows and over them, and of the labels."""
     box = np.stack([rows.x.min(axis=0), rows.x.max(axis=0)], axis=1)
     # The activations take most of the time: at n (D + 2) points, and with D tangents at n, in the box and at rows.
     neurons = sum(network.members * sum(n for _, n in network.shapes) for network in function.networks)

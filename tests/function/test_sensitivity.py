@@ -93,7 +93,7 @@ def test_labels_that_are_not_known():
 
 
 def test_indices_over_rows_are_those_of_their_own_distribution():
-    """Of correlated inputs the closed form of a line; of independent ones its total index, or a normal input's bound."""
+    """Of correlated inputs the closed form of a line; of independent ones their shares in a bound."""
     x = np.random.default_rng(0).multivariate_normal([3, -2], [[4, 1.8], [1.8, 1]], 10**5)
     slopes, y = np.array([[[1.0, -2.0]], [[1.0, 2.0]]]), x @ [[1, 1], [-2, 2]]
     own = row_indices(np.c_[y, 0 * y[:, :1] + 0.1], np.concatenate([slopes, 0 * slopes[:1]]).reshape(1, 3, 2), x)
