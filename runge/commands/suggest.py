@@ -12,7 +12,7 @@ from runge.configuration.command_line import command, in_shell
 from runge.configuration.errors import ConfigurationError
 from runge.data.column_roles import find_roles, listed, of_columns
 from runge.data.table import FORMATS, INDEX, open_table
-from runge.function.next_rows import Interval, fitted, suggest_for
+from runge.function.next_rows import Interval, criterion, fitted, suggest_for
 from runge.records.files import printable
 
 __all__ = ["main"]
@@ -42,15 +42,15 @@ def _parsed_box(text: str) -> dict[str, float | Interval]:
 def main(arguments: Sequence[str] | None = None, prog: str = "runge suggest") -> None:
     """Run the command `runge suggest`."""
     parser = argparse.ArgumentParser(prog=prog, description=__doc__)
-    of_sweep = "the directory of `runge fit`, or of a sweep over seeds or folds"
-    parser.add_argument("sweep", metavar="SWEEP", help=of_sweep)
+    of_sweep = "the directory of `runge fit`, of a run, or of a sweep over seeds or folds"
+    parser.add_argument("sweep", metavar="RUN_OR_SWEEP", help=of_sweep)
     parser.add_argument("--points", type=int, default=16, help="how many points (16)")
     of_box = "intervals of inputs, or fixed values: x1=0:1,x3=0.5 (default: those of the table's rows)"
     parser.add_argument("--box", metavar="BOX", action="append", help=f"{of_box}; can be given several times")
     of_candidates = f"a table of the points to choose from: {', '.join(FORMATS)} (default: a Sobol sequence in the box)"
     parser.add_argument("--candidates", metavar="FILE", help=of_candidates)
     parser.add_argument("--seed", type=int, default=0, help="the seed of the candidates (0)")
-    add_out(parser, "suggested.csv in SWEEP; -: the standard output")
+    add_out(parser, "suggested.csv in the directory; -: the standard output")
     args = parser.parse_args(arguments)
     out = args.out or str(Path(args.sweep) / "suggested.csv")
     check_new(out, args.force)
@@ -70,5 +70,6 @@ def main(arguments: Sequence[str] | None = None, prog: str = "runge suggest") ->
         append, both = "and run in Python, where df is your DataFrame", f"pandas.read_csv({out!r}, index_col=0)"
         fit = f"runge.fit({', '.join([f'pandas.concat([df, {both}])', *map(repr, again[1:])])})"
     how = f"compute their labels ({listed(labels)}), {fill}{append}"
-    for line in (f"{len(table)} points: {out}", f"Next: {how}", f"    {fit}"):
+    points = f"{len(table)} points: {out}"
+    for line in (points, f"Criterion: {criterion(function)}", f"Next: {how}", f"    {fit}"):
         print(printable(line), file=sys.stderr if out == STANDARD else sys.stdout)

@@ -17,7 +17,7 @@ class InfluenceRow(NamedTuple):
 
     Attributes:
         input: the name of the input.
-        cells: the texts after it: shares, and the derivative.
+        cells: the texts after it: three shares in the box; of the rows a share, the derivative and its direction.
         bars: the total index and its bound, in per cent.
         mark: the bound from the labels, in per cent; None: not known.
     """
@@ -40,21 +40,22 @@ def _row(influence: Influence) -> InfluenceRow:
     labels, around = _share(influence.labels_bound), _share(influence.labels_bound_error)
     labels += f" ± {around}" if around[0].isdigit() else ""
     if influence.labels_mean is None:
-        mean = _text(influence.mean)
+        mean = _text(influence.rows_mean)
     else:
         mean = _text(influence.labels_mean, influence.labels_mean_error)
-    cells = [_share(influence.total), _share(influence.bound), labels, mean, _direction(influence)]
+    of_box, of_rows = [_share(influence.total), _share(influence.bound), labels], _share(influence.rows_index)
+    cells = [*of_box, of_rows, mean, _direction(influence)]
     mark = None if influence.labels_bound is None else _per_cent(influence.labels_bound)
     return InfluenceRow(influence.input, cells, [_per_cent(influence.total), _per_cent(influence.bound)], mark)
 
 
 def _direction(influence: Influence) -> str:
-    """Return whether an output rises or falls with an input; `-`: it hardly depends on it."""
-    if influence.rising is None or _share(influence.total) == _BELOW_DIGITS:
+    """Return whether an output rises or falls with an input at the rows; `-`: it hardly depends on it there."""
+    if influence.rows_rising is None or _share(influence.rows_index) == _BELOW_DIGITS:
         return "-"
-    if 0.005 < influence.rising < 0.995:
-        return f"rises in {100 * influence.rising:.0f} %"
-    return "rises" if influence.rising > 0.5 else "falls"
+    if 0.005 < influence.rows_rising < 0.995:
+        return f"rises in {100 * influence.rows_rising:.0f} %"
+    return "rises" if influence.rows_rising > 0.5 else "falls"
 
 
 def _per_cent(share: float | None) -> float:

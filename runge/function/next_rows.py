@@ -1,12 +1,12 @@
 """Find the inputs whose labels improve a fit most, as a table for the solver that computes them."""
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from runge.configuration.command_line import command
 from runge.configuration.errors import ConfigurationError
 from runge.configuration.validation import Floats
 from runge.data.channels import Channels
@@ -15,16 +15,17 @@ from runge.data.memory import table_of
 from runge.data.rows import Rows
 from runge.data.table import INDEX, SETS, open_table
 from runge.function.function import Function
-from runge.function.loading import load_finished
+from runge.function.loading import load_finished, load_runs
 from runge.function.predictions import predict
 from runge.function.residuals import rows_of
-from runge.function.suggestions import choose, draw_points, relative
+from runge.function.suggestions import choose, choose_farthest, draw_points, relative
 from runge.records.directories import RunDirectory
+from runge.records.leaderboard import read_leaderboard
 
 if TYPE_CHECKING:
     import pandas
 
-__all__ = ["Interval", "fitted", "suggest_for"]
+__all__ = ["Interval", "criterion", "fitted", "suggest_for"]
 
 Interval = Sequence[float]
 
@@ -57,7 +58,11 @@ def suggest_for(
     if not 1 <= points <= len(allowed):
         which = "candidates that are no row yet, in the box and, without --box and --candidates, near the rows"
         raise ConfigurationError(f"points: must be at least 1 and at most {len(allowed)}, the {which}; got {points}")
-    chosen = allowed[choose(x[allowed], _squares(function, rows, x[allowed]), rows.x, points)]
+    if function.members > 1:
+        chosen = choose(x[allowed], _squares(function, rows, x[allowed]), rows.x, points)
+    else:
+        chosen = choose_farthest(x[allowed], function.input_weights, rows.x, points)
+    chosen = allowed[chosen]
     return _as_table(frame.iloc[chosen], x[chosen], rows, keep_index=candidates is not None)
 
 
@@ -83,20 +88,31 @@ def _are_new(x: Floats, rows: Rows, intervals: Mapping[str, Interval]) -> NDArra
 
 
 def fitted(directory: str) -> tuple[Function, Rows]:
-    """Return the function of a sweep, and the rows that it was fitted to."""
-    function = load_finished(directory, "SWEEP")
-    if function.members < 2:
-        rule = "must have several networks, whose spread says where they are uncertain"
-        how = f"{command('fit')} with more time, or a sweep with data.folds=5, trains them"
-        raise ConfigurationError(f"SWEEP: {rule}; got one in {directory!r}; {how}")
+    """Return the function of a run or a sweep, and the rows that it was fitted to.
+
+    If an answer is one network, the networks that judged it take its place if they are several, because they disagree.
+    """
+    function = load_finished(directory, "RUN_OR_SWEEP")
     if "file" not in (function.configuration.get("data") or {}):
-        rule = "must be fitted to a table; a formula can be sampled anywhere"
-        raise ConfigurationError(f"SWEEP: {rule}, got {directory!r}")
+        rule = "must be fitted to a table, to which rows can be added"
+        how = "data.n_train takes more points of a formula"
+        raise ConfigurationError(f"RUN_OR_SWEEP: {rule}; {how}; got a fit of a formula in {directory!r}")
     rows, _ = rows_of(RunDirectory(function.runs[0]))
     if len(rows.x) > _MOST_CORRELATED_ROWS:
         rule = f"must be fitted to at most {_MOST_CORRELATED_ROWS} rows"
-        raise ConfigurationError(f"SWEEP: {rule}; {rows.table.file!r} has {len(rows.x)}")
+        raise ConfigurationError(f"RUN_OR_SWEEP: {rule}; {rows.table.file!r} has {len(rows.x)}")
+    if function.members == 1 and (board := read_leaderboard([directory])):
+        runs = [RunDirectory(Path(directory, str(run))) for entry in board.candidates[:1] for run in entry.runs]
+        judges = [run for run in runs if run.metrics.exists()]
+        function = load_runs(judges) if len(judges) > 1 else function
     return function, rows
+
+
+def criterion(function: Function) -> str:
+    """Return by what criterion the points for a function are chosen, in words."""
+    if function.members > 1:
+        return f"the disagreement of {function.members} networks"
+    return "the distance from the rows, weighted by how much each input matters, because there is only one network"
 
 
 def _squares(function: Function, rows: Rows, x: Floats) -> Floats:

@@ -1,4 +1,4 @@
-"""Compute derivative-based global sensitivity measures: bounds on the share of an input in an output's variance."""
+"""Compute derivative-based global sensitivity measures, over the box of the inputs and over rows."""
 
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -9,7 +9,7 @@ import torch
 from runge.configuration.validation import Floats
 from runge.sampling.domain import sobol
 
-__all__ = ["Measures", "measure", "measure_function", "total_indices", "unevenness"]
+__all__ = ["Measures", "measure", "measure_function", "row_indices", "total_indices", "unevenness"]
 
 
 class Measures(NamedTuple):
@@ -64,6 +64,32 @@ def measure(y: Floats, dydx: Floats, box: Floats) -> Measures:
     deviation = np.sqrt(_mean((dydx - mean) ** 2) / (count - 1))
     rising = _mean(np.where(np.isnan(dydx), np.nan, dydx > 0))
     return Measures(_mean(dydx**2), bound, np.sqrt((influence**2).sum(axis=0)), mean, deviation, rising)
+
+
+@np.errstate(divide="ignore", invalid="ignore")
+def row_indices(y: Floats, dydx: Floats, x: Floats) -> Floats:
+    r"""Return the derivative-based indices over rows, (P, D), whatever the distribution of their inputs.
+
+    .. math:: G_i = \frac{\mathrm{Var}(x_i)\, E[(\partial y / \partial x_i)^2]}{\mathrm{Var}(y)}
+
+    with means over the rows: the mean square of the sigma-normalised derivative. Between the rows nothing is evaluated.
+    Of a linear function it is the square of the standardised regression coefficient, and, if the inputs are
+    uncorrelated, the total Sobol' index. It is a bound on that index if the inputs are independent and normal. If
+    inputs are correlated, it is no share of the variance, and is above 1 where the effects of inputs cancel out.
+
+    Args:
+        y: the values, (n, P).
+        dydx: the partial derivatives, (n, P, D).
+        x: the inputs, (n, D).
+
+    References:
+        I. M. Sobol', S. Kucherenko (2009), as in `measure`.
+        A. Saltelli et al. (2008). Global sensitivity analysis: the primer. https://doi.org/10.1002/9780470725184
+        S. Kucherenko, S. Tarantola, P. Annoni (2012). Estimation of global sensitivity indices for models with
+        dependent variables. https://doi.org/10.1016/j.cpc.2011.12.020 (shares of the variance are not unique there).
+    """
+    y = y - y.min(axis=0)  # as in `measure`
+    return (dydx**2).mean(axis=0) * x.var(axis=0) / y.var(axis=0)[:, None]
 
 
 def measure_function(u: Any, box: Floats, n: int = 4096) -> Measures:

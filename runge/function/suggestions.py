@@ -1,7 +1,7 @@
 r"""Choose where to compute next: the points whose labels reduce the error most, one after the other.
 
-The error at x that is left after labels at the points S is taken for that of a smooth random function whose size is the
-spread s of the networks,
+Of several networks, the error at x that is left after labels at the points S is taken for that of a smooth random
+function whose size is the spread s of the networks,
 
 .. math:: V(x \mid S) = s(x)^2 \left(1 - \rho_{xS} \rho_{SS}^{-1} \rho_{Sx}\right), \quad
           \rho_{ab} = \exp(-|a - b|^2 / 2 \ell^2),
@@ -10,11 +10,16 @@ in standardised inputs. S begins with the rows that are known; each further poin
 V over all candidates becomes smallest. So it is where the networks differ, but not close to a row or to another new
 point, and rather in the midst of uncertain points than at an end of them. If s is constant it fills the space.
 
+One network has no spread. Each further point is then the candidate whose distance from the nearest row or new point is
+the largest, a greedy maximin design, in standardised inputs that are weighted by how much they matter to the fit.
+
 References:
     D. A. Cohn (1996). Neural network exploration using optimal experiment design.
     https://doi.org/10.1016/0893-6080(95)00137-9 (the expected reduction of the integrated variance).
     B. Lakshminarayanan, A. Pritzel, C. Blundell (2017). Simple and scalable predictive uncertainty estimation using
     deep ensembles. https://arxiv.org/abs/1612.01474 (the spread of networks).
+    M. E. Johnson, L. M. Moore, D. Ylvisaker (1990). Minimax and maximin distance designs.
+    https://doi.org/10.1016/0378-3758(90)90122-B
 """
 
 import numpy as np
@@ -27,7 +32,7 @@ from runge.configuration.validation import Floats
 from runge.function.outside import OUTSIDE, NearestRow, thinned
 from runge.sampling.domain import sobol
 
-__all__ = ["choose", "draw_points", "relative"]
+__all__ = ["choose", "choose_farthest", "draw_points", "relative"]
 
 
 _DRAWN_CANDIDATES = 2048
@@ -38,6 +43,10 @@ _LOGARITHMIC_RATIO = 1e3
 
 _NOISE_VARIANCE = 1e-6
 """The variance of the labels' noise, relative to the variance of the error: it keeps the Cholesky factor regular."""
+
+
+_LEAST_WEIGHT = 0.01
+"""The least weight of an input, so that points which differ only in inputs that do not matter differ."""
 
 
 def relative(*squares: Floats) -> Floats:
@@ -98,10 +107,7 @@ def choose(candidates: Floats, squares: Floats, rows_x: Floats, count: int) -> N
     Returns:
         Their indices, (count,), the first one first; all differ.
     """
-    logs = _spans_decades(rows_x) & (candidates > 0).all(axis=0)
-    x, rows = (np.log(points, where=logs, out=points.copy()) for points in (candidates, rows_x))
-    spread = rows.std(axis=0)
-    x, rows = (points / np.where(spread > 0, spread, 1) for points in (x, rows))
+    x, rows = _standardised(candidates, rows_x)
     sizes = np.ptp(np.concatenate([x, rows]), axis=0)
     length = np.prod(sizes[sizes > 0] ** (1 / max(1, np.count_nonzero(sizes)))) / len(rows) ** (1 / x.shape[1])
 
@@ -119,3 +125,29 @@ def choose(candidates: Floats, squares: Floats, rows_x: Floats, count: int) -> N
         free[j] = False
         left -= np.outer(left[:, j], left[j] / variance[j])
     return chosen
+
+
+def choose_farthest(candidates: Floats, weights: Floats, rows_x: Floats, count: int) -> NDArray[np.int64]:
+    """Choose the next points among candidates by their distance from the rows, as `choose`.
+
+    Args:
+        candidates: their inputs, (N, D).
+        weights: the weight of each input, (D,) in [0, 1], from `runge.function.outside.input_weights`.
+        rows_x: the inputs of the known rows, (n, D).
+        count: the number of chosen points, from 1 to N.
+    """
+    x, rows = (points * np.maximum(weights, _LEAST_WEIGHT) for points in _standardised(candidates, rows_x))
+    nearest, chosen = cdist(x, rows).min(axis=1), np.empty(count, np.int64)
+    for i in range(count):
+        chosen[i] = j = int(nearest.argmax())
+        nearest = np.minimum(nearest, cdist(x, x[[j]])[:, 0])
+        nearest[chosen[: i + 1]] = -1
+    return chosen
+
+
+def _standardised(candidates: Floats, rows_x: Floats) -> list[Floats]:
+    """Return both over the standard deviations of the rows; of inputs over three decades the logarithms."""
+    logs = _spans_decades(rows_x) & (candidates > 0).all(axis=0)
+    x, rows = (np.log(points, where=logs, out=points.copy()) for points in (candidates, rows_x))
+    spread = rows.std(axis=0)
+    return [points / np.where(spread > 0, spread, 1) for points in (x, rows)]

@@ -194,16 +194,6 @@ class Answer(Trained):
         """Draw the picture `answer`, and with two inputs `profiles`, as `runge draw` does."""
         return draw_answer(self.directory)
 
-    def suggest(self, points: int = 16, **options: Any) -> "pandas.DataFrame":
-        """Return the points to compute next, as rows of the table, with the options of `runge.suggest`.
-
-        Raises:
-            ConfigurationError: the answer is not several networks of one table, or an option is not allowed.
-        """
-        from runge.function.next_rows import fitted, suggest_for  # late, as above
-
-        return suggest_for(*fitted(str(self.directory)), points, **options)
-
 
 def _frame(kind: type, rows: Sequence[Any] | None) -> "pandas.DataFrame":
     """Return a row per object of a kind, with its attributes; the columns are the same without any."""

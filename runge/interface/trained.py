@@ -74,6 +74,16 @@ class Trained:
         table = rows_of(RunDirectory(self.function.runs[0]))[0].table
         return check_rows(open_table(table.file), table)
 
+    def suggest(self, points: int = 16, **options: Any) -> "pandas.DataFrame":
+        """Return the points to compute next, as rows of the table, with the options of `runge.suggest`.
+
+        Raises:
+            ConfigurationError: it was not fitted to a table, or an option is not allowed.
+        """
+        from runge.function.next_rows import fitted, suggest_for  # late, as above
+
+        return suggest_for(*fitted(str(self.directory)), points, **options)
+
     def export(self, to: str, path: str | os.PathLike[str] | None = None, **options: Any) -> Path:
         """Write the function for another program, with the options of `runge.export`."""
         from runge.exports import export  # late, as above

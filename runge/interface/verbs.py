@@ -57,13 +57,13 @@ def suggest(
     candidates: Any = None,
     seed: int = 0,
 ) -> "pandas.DataFrame":
-    """Return the next inputs to compute for a table that a sweep has fitted, as `runge suggest` does.
+    """Return the next inputs to compute for a table that a run or a sweep has fitted, as `runge suggest` does.
 
-    They are chosen from the spread of the sweep's networks, of values and of derivatives, by
-    `runge.function.suggestions`.
+    They are chosen from the spread of several networks, of values and of derivatives, or from the distance of the
+    rows if there is only one, by `runge.function.suggestions`.
 
     Args:
-        sweep: the directory of an answer, or of a sweep over seeds or folds.
+        sweep: the directory of an answer, of a run, or of a sweep over seeds or folds.
         points: how many.
         box: the interval of an input, or its fixed value; for other inputs it is the range of the table's rows.
         candidates: the points to choose from, a table as for `runge.fit` with a column for each input, of which at most
@@ -76,8 +76,7 @@ def suggest(
         whole numbers of the index of a DataFrame that was fitted, or else begins with 0.
 
     Raises:
-        ConfigurationError: the sweep has only one network, was not fitted to a table, or the table has changed; or an
-            argument is not allowed.
+        ConfigurationError: it was not fitted to a table, or the table has changed; or an argument is not allowed.
 
     Example:
         >>> from tempfile import mkdtemp

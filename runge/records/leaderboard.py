@@ -147,7 +147,8 @@ class ColumnError:
 class Influence:
     """The influence of an input on an output; None: not known.
 
-    The figures of the fit are means over the box of the inputs, the figures of the labels means over the rows.
+    The figures of the fit are means over the box of the inputs, which may have regions without rows, unless their names
+    begin with `rows_`. The latter, and the figures of the labels, are means over the rows.
 
     Attributes:
         output: the name of the output.
@@ -157,11 +158,14 @@ class Influence:
         nu: the mean square of the partial derivative of the fit.
         mean: the mean of the partial derivative of the fit.
         rising: the share of the box in which the fit rises with the input.
-        labels_bound: the bound from the labels.
+        labels_bound: the bound in the box, from the labels.
         labels_bound_error: its standard error.
         labels_nu: the mean square of the partial derivative in the labels.
         labels_mean: the mean of the partial derivative in the labels.
         labels_mean_error: its standard error.
+        rows_index: the derivative-based index of the fit, `runge.function.sensitivity.row_indices`.
+        rows_mean: the mean of the partial derivative of the fit at the rows.
+        rows_rising: the share of the rows at which the fit rises with the input.
     """
 
     output: str
@@ -176,6 +180,9 @@ class Influence:
     labels_nu: FiniteFloat | None
     labels_mean: FiniteFloat | None
     labels_mean_error: FiniteFloat | None
+    rows_index: FiniteFloat | None = None
+    rows_mean: FiniteFloat | None = None
+    rows_rising: FiniteFloat | None = None
 
 
 @dataclass(frozen=True)
@@ -184,7 +191,7 @@ class Sensitivity:
 
     Attributes:
         influences: the influence of each input on each output.
-        points: the number of points of the figures of the fit.
+        points: the number of points in the box, and the most rows, of the figures of the fit.
         cautions: sentences on rows for which the figures mean little.
     """
 

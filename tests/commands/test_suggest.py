@@ -1,5 +1,6 @@
 """`runge suggest`: which points are chosen from, the table that is written, and its messages."""
 
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +10,9 @@ import pytest
 import runge
 from runge import suggest
 from runge.commands.suggest import main
+from runge.function.ensemble import write_answer
+from runge.function.next_rows import fitted as loaded
+from runge.records.leaderboard import Leaderboard, LeaderboardEntry
 from tests.commands.conftest import SWEEP
 from tests.refusals import refuses
 
@@ -58,7 +62,7 @@ def test_points_in_the_standard_output(capfd):
     main(["sweep", "--points", "3", "--out", "-"])
     out, err = capfd.readouterr()
     assert [len(line.split(",")) for line in out.splitlines()] == 4 * [len(pandas.read_csv("t.csv").columns)]
-    assert "3 points: -\nNext: " in err
+    assert "3 points: -\nCriterion: the disagreement of 2 networks\nNext: " in err
     assert sorted(Path().rglob("*")) == before
 
 
@@ -143,8 +147,32 @@ def test_a_mistake_is_one_message(arguments, words, refusal):
     assert words in refusal(main, "sweep", *arguments.split())
 
 
-def test_sweeps_without_a_spread_or_rows(sweep):
-    with refuses("SWEEP", "got one in 'sweep/0'", "must have several networks"):
-        suggest("sweep/0")
-    with refuses("SWEEP", "", "must be fitted to a table"):
-        suggest("sweep")
+def test_a_run_has_no_spread(tmp_path, capsys):
+    """Its points are the farthest from the rows."""
+    main(["sweep/0", "--points", "5", "--out", str(tmp_path / "new.csv")])
+    assert "Criterion: the distance from the rows, weighted by how much each input matters" in capsys.readouterr().out
+    new, old = pandas.read_csv(tmp_path / "new.csv"), pandas.read_csv("t.csv")
+    assert [*new] == [*old]
+    nearest = np.linalg.norm(new[["a", "b"]].to_numpy()[:, None] - old[["a", "b"]].to_numpy(), axis=2).min(axis=1)
+    assert nearest.max() > 0.1
+    called = runge.Run("sweep/0").suggest(5)
+    pandas.testing.assert_frame_equal(called[["a", "b"]], new[["a", "b"]], check_exact=True)
+
+
+def test_an_answer_of_one_network_has_the_spread_of_those_that_judged_it(tmp_path):
+    answer = Path(shutil.copytree("sweep", tmp_path / "sweep"))
+    write_answer(answer, ["1"])
+    assert loaded(str(answer))[0].members == 1
+    judged = LeaderboardEntry("one", [], [0, 1], [], 2, None, None, 1.0, 1.0, 4)
+    Leaderboard([judged], [], []).write(answer)
+    several, _ = loaded(str(answer))
+    assert [Path(run).name for run in several.runs] == ["0", "1"]
+    assert not set(suggest(answer, 3)["a"]) & set(suggest(answer / "1", 3)["a"])
+    (answer / "0" / "metrics.json").unlink()
+    assert [Path(run).name for run in loaded(str(answer))[0].runs] == ["1"]
+
+
+def test_a_formula_has_no_rows(sweep):
+    for directory in ("sweep", "sweep/0"):
+        with refuses("RUN_OR_SWEEP", f"got a fit of a formula in '{directory}'", "must be fitted to a table"):
+            suggest(directory)

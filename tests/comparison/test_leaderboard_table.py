@@ -30,9 +30,9 @@ COMMAND = "runge train -m data.folds=5 optimizer=levenberg_marquardt \"data.file
 FIRST = LeaderboardEntry(LONG, OVERRIDES, [0, 1], [4, 5], 2, 1.23e-6, 1.2e-5, 1e-5, 123.4, 16000)
 SECOND = LeaderboardEntry("Adam, silu, 3 x 64", ["seed=1"], [2, 3], [], 2, 1e-3, None, 1e-3, 2.26, 100)
 NAME = "<i>an_input_with_a_name_that_is_very_long_indeed"
-LEAST = Influence("y", "a", 0.0, 1e-4, 0.0, 0.0, None, *[None] * 5)
-MOST = Influence("y", NAME, 0.75, 2.5, 3.0, -9.0, 0.999, 25.0, 1.25, 3.0, -0.0123, 0.0004)
-INFLUENCES = Sensitivity([LEAST, MOST, replace(MOST, output="z", rising=0.3)], 2048, ["Careful <b>."])
+LEAST = Influence("y", "a", 0.0, 1e-4, 0.0, 1.0, 1.0, *[None] * 5, rows_index=1e-4, rows_mean=0.0, rows_rising=1.0)
+MOST = Influence("y", NAME, 0.75, 2.5, 3.0, -9.0, 0.0, 25.0, 1.25, 3.0, -0.0123, 0.0004, 0.4, -0.01, 0.999)
+INFLUENCES = Sensitivity([LEAST, MOST, replace(MOST, output="z", rows_rising=0.3)], 2048, ["Careful <b>."])
 T = np.linspace(0, 1, 21)
 PROFILES = [
     AnswerProfile(y, x, packed([T, k * T**2, 0.1 + 0.1 * T, 2 * k * T, np.full(21, np.nan), T > 0.8], "<f8"))
@@ -122,10 +122,11 @@ def test_the_report_begins_with_the_leaderboard(ranking, opened, axe):
     board.locator("summary").first.click()
     assert board.locator("code").first.inner_text() == COMMAND
     first, second = race.locator(".outputs h3 + table").all()
-    rows = [row.split("\t") for row in first.inner_text().splitlines()[1:]]
+    headers, _, *rows = [row.split("\t") for row in first.inner_text().splitlines()]
+    assert [header.strip() for header in headers] == ["", "in the box", "over the rows"]
     assert [[cell.strip() for cell in row] for row in rows if len(row) > 1] == [
-        ["", "0.750", "2.500", "25 ± 1.250", "-0.0123 ± 0.0004", "rises"],
-        ["", "<0.001", "<0.001", "-", "0", "-"],
+        ["", "0.750", "2.500", "25 ± 1.250", "0.400", "-0.0123 ± 0.0004", "rises"],
+        ["", "<0.001", "<0.001", "-", "<0.001", "0", "-"],
     ]
     assert second.get_by_text("rises in 30 %").count() == 1
     assert race.get_by_text("Careful <b>.").count() == 1

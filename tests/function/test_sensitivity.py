@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose
 
-from runge.function.sensitivity import measure, measure_function, total_indices, unevenness
+from runge.function.sensitivity import measure, measure_function, row_indices, total_indices, unevenness
 
 A, B, PI = 7, 0.1, np.pi
 WEIGHTS = np.array([0, 1, 4.5, 99])
@@ -90,6 +90,20 @@ def test_labels_that_are_not_known():
     assert np.isfinite(own.mean[:2]).all()
     dydx[1:, 0, 0] = np.nan
     assert np.isnan(measure(y, dydx, box).mean_error[0]).tolist() == [True, False]
+
+
+def test_indices_over_rows_are_those_of_their_own_distribution():
+    """Of correlated inputs the closed form of a line; of independent ones their shares in a bound."""
+    x = np.random.default_rng(0).multivariate_normal([3, -2], [[4, 1.8], [1.8, 1]], 10**5)
+    slopes, y = np.array([[[1.0, -2.0]], [[1.0, 2.0]]]), x @ [[1, 1], [-2, 2]]
+    own = row_indices(np.c_[y, 0 * y[:, :1] + 0.1], np.concatenate([slopes, 0 * slopes[:1]]).reshape(1, 3, 2), x)
+    assert_allclose(own[:2], [[5, 5], [5 / 19, 5 / 19]], rtol=0.02)
+    assert np.isnan(own[2]).all(), "a constant"
+    x = np.random.default_rng(0).standard_normal((10**5, 2))
+    y, dydx = np.sin(x[:, 0]) + x[:, 1] ** 2 / 2, np.stack([np.cos(x[:, 0]), x[:, 1]], axis=1)
+    variances = (1 - np.exp(-2)) / 2, 1 / 2
+    squares = (1 + np.exp(-2)) / 2, 1
+    assert_allclose(row_indices(y[:, None], dydx[:, None], x), [np.divide(squares, sum(variances))], rtol=0.03)
 
 
 def test_unevenness():

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from runge.function.suggestions import choose, draw_points, relative
+from runge.function.suggestions import choose, choose_farthest, draw_points, relative
 
 EVEN, DECADES = np.linspace(0, 1, 11)[:, None], 10 ** np.linspace(-8, 2, 11)[:, None]
 
@@ -35,6 +35,24 @@ def test_points_are_where_the_spread_is_and_apart():
     assert np.sort(chosen) == pytest.approx([-7.5, -6.5, -5.5, -4.5], abs=0.3)
     known = np.array([[0.0, 3], [1, 3], [0.5, 3]])
     assert sorted(choose(known, np.zeros(3), known, 3)) == [0, 1, 2]
+
+
+def test_of_one_network_each_point_is_farthest_from_the_rows_and_the_points_before():
+    """Inputs that do not matter hardly count."""
+    chance = np.random.default_rng(0)
+    known, x, weights = chance.random((7, 2)) * [1, 50], chance.random((30, 2)) * [1, 50], np.array([1, 0.3])
+    points, chosen = known, []
+    for _ in range(4):
+        distances = [((x[:, None] - points) ** 2 * (weights / known.std(axis=0)) ** 2).sum(2).min(1)]
+        chosen.append(int(np.argmax(distances)))
+        points = np.concatenate([points, x[chosen[-1:]]])
+    assert choose_farthest(x, weights, known, 4).tolist() == chosen
+    for d in range(2):
+        nearest = np.abs(x[:, d, None] - known[:, d]).min(axis=1)
+        assert choose_farthest(x, np.eye(2)[d], known, 1) == [nearest.argmax()]
+    assert sorted(choose_farthest(known, np.zeros(2), known, 7)) == [*range(7)]
+    x = 10 ** np.linspace(-8, 2, 101)[:, None]
+    assert x[choose_farthest(x, np.ones(1), DECADES[[0, 5, 10]], 2), 0] == pytest.approx([10**-5.5, 10**-0.5])
 
 
 def test_parts_weigh_the_same():
