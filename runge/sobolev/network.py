@@ -155,20 +155,23 @@ class StackedMLP(nn.Module):
         layer is multiplied by the ratio of both A and shifted, and the last one by the ratio of both sigma.
 
         Raises:
-            ValueError: the shapes or the activations differ.
+            ValueError: the shapes, the activations or the inputs with a logarithm differ.
         """
         if (self.shapes, self.activation_name) != (network.shapes, network.activation_name):
             raise ValueError(f"must have the layers {self.shapes} of {self.activation_name}")
         adopting, source = self.take(torch.tensor([member])), network.take(torch.tensor([0]))
+        unit, their_unit = (
+            stack.units or Units.identity(1, self.dimension, self.outputs) for stack in (adopting, source)
+        )
+        logs, their_logs = (torch.zeros(1) if one.logs is None else one.logs for one in (unit, their_unit))
+        if (logs != their_logs).any():
+            raise ValueError("must have the logarithms of the same inputs, data.log10")
         adopting.theta.copy_(source.theta)
         (slope, offset), (their_slope, their_offset) = adopting._affine(), source._affine()
         weight, bias = adopting.layers()[0]
         ratio = their_slope / slope
         bias.add_(((their_offset - ratio * offset) @ weight.double()).to(bias))
         weight.mul_(ratio.mT)
-        unit, their_unit = (
-            stack.units or Units.identity(1, self.dimension, self.outputs) for stack in (adopting, source)
-        )
         weight, bias = adopting.layers()[-1]
         ratio = their_unit.y_std / unit.y_std
         weight.mul_(ratio[:, None])
