@@ -10,6 +10,7 @@ from runge.composing.command import SweepCommand
 from runge.configuration.command_line import key_of, overrides_of
 from runge.configuration.errors import ConfigurationError
 from runge.data.channels import Channels
+from runge.data.column_roles import columns_override, listed
 from runge.data.rows import Rows
 from runge.data.table import Table
 from runge.labels.wrong_columns import describe_wrong_columns, without_wrong_columns
@@ -60,6 +61,7 @@ class Candidate:
         method = settings.configuration["optimizer"]["_target_"].rpartition(".")[2]
         parts = [_METHODS.get(method, method), model.activation, f"{model.depth} x {model.width}"]
         parts += [] if settings.loss.lambda_d else ["values alone"]
+        parts += [f"log10 of {listed(logs)}" for logs in [getattr(settings.data, "log10", ())] if logs]
         return ", ".join([*parts, *[f"{self.changes.get('data.n_train')} points"] * ("data.n_train" in self.changes)])
 
     @property
@@ -88,6 +90,12 @@ class Candidate:
     def varied(self, changes: Mapping[str, Any]) -> "Candidate":
         """Return a variation, whose name says what it is; for the exceptions see `having`."""
         return replace(self.having(changes), changes={**self.changes, **changes})
+
+    def with_logarithms(self, names: Sequence[str]) -> "Candidate":
+        """Return it as another listed candidate, whose networks see the logarithms of some inputs of its table."""
+        data, override = replace(self.settings.data, log10=[*names]), columns_override("data.log10", names)
+        settings, overrides = replace(self.settings, data=data), [*self.overrides, override]
+        return replace(self, listed=f"{self.listed}, log10 of {listed(names)}", settings=settings, overrides=overrides)
 
     def larger(self, fixed: AbstractSet[str], slope: float | None = None) -> "list[Candidate]":
         """Return it with twice the width and with a further layer; or, of a formula, with more points.

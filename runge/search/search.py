@@ -118,6 +118,8 @@ class Search:
             if "data.folds" not in factory.fixed:
                 folds = table.count_folds()
                 candidates = [candidate.having({"data.folds": folds}) for candidate in candidates]
+            logs = [] if "data.log10" in factory.fixed or not member.standardize else table.logarithmic
+            candidates = [*(x.with_logarithms(logs) for x in candidates if logs), *candidates]
             candidates, without_effect = without_equal(candidates, table.channels)
             self._left_out += without_effect
             inputs, outputs = len(table.rows.inputs), len(table.rows.outputs)
