@@ -275,7 +275,7 @@ class Table:
             `d<output>_d<input>`; `{}`: none.
         log10: inputs whose logarithms the network sees, standardised; all of their values must be > 0. Everything else
             is in the units of the file, and derivatives follow the chain rule. Where such an input is not positive, the
-            fit is NaN.
+            fit is NaN, and `outside` is infinite.
         split: the shares of the rows that are drawn, by the seed, for `train`, `val` and `test`, at most 1 in total.
             `train` None: all rows that are left. With a lower share some are not used, and those for validation and
             test stay the same, also those of folds. `val` 0: the training rows validate, too, also those that a split
