@@ -55,14 +55,18 @@ class Candidate:
     @property
     def kind(self) -> str:
         """The name of the candidate that it is, apart from its seed."""
-        if self.changes.keys() <= {"seed"}:
-            return self.listed
-        settings, model = self.settings, self.settings.model
-        method = settings.configuration["optimizer"]["_target_"].rpartition(".")[2]
-        parts = [_METHODS.get(method, method), model.activation, f"{model.depth} x {model.width}"]
-        parts += [] if settings.loss.lambda_d else ["values alone"]
-        parts += [f"log10 of {listed(logs)}" for logs in [getattr(settings.data, "log10", ())] if logs]
-        return ", ".join([*parts, *[f"{self.changes.get('data.n_train')} points"] * ("data.n_train" in self.changes)])
+        settings, model, parts = self.settings, self.settings.model, [self.listed]
+        if not self.changes.keys() <= {"seed", "data.log10"}:
+            method = settings.configuration["optimizer"]["_target_"].rpartition(".")[2]
+            parts = [_METHODS.get(method, method), model.activation, f"{model.depth} x {model.width}"]
+            parts += [] if settings.loss.lambda_d else ["values alone"]
+        parts += [f"{self.changes.get('data.n_train')} points"] * ("data.n_train" in self.changes)
+        return ", ".join([*parts, *[f"log10 of {listed(self.logs)}"] * bool(self.logs)])
+
+    @property
+    def logs(self) -> Sequence[str]:
+        """The inputs of a table of which its networks see the logarithms."""
+        return self.settings.data.log10 if isinstance(self.settings.data, Table) else ()
 
     @property
     def has_fixed_neurons(self) -> bool:
@@ -91,11 +95,11 @@ class Candidate:
         """Return a variation, whose name says what it is; for the exceptions see `having`."""
         return replace(self.having(changes), changes={**self.changes, **changes})
 
-    def with_logarithms(self, names: Sequence[str]) -> "Candidate":
-        """Return it as another listed candidate, whose networks see the logarithms of some inputs of its table."""
-        data, override = replace(self.settings.data, log10=[*names]), columns_override("data.log10", names)
-        settings, overrides = replace(self.settings, data=data), [*self.overrides, override]
-        return replace(self, listed=f"{self.listed}, log10 of {listed(names)}", settings=settings, overrides=overrides)
+    def seeing(self, logs: Sequence[str]) -> "Candidate":
+        """Return it with other inputs of which its networks see the logarithms."""
+        override = columns_override("data.log10", logs)
+        overrides = [*(x for x in self.overrides if key_of(x) != "data.log10"), override]
+        return replace(self.having({"data.log10": [*logs]}), overrides=overrides)
 
     def larger(self, fixed: AbstractSet[str], slope: float | None = None) -> "list[Candidate]":
         """Return it with twice the width and with a further layer; or, of a formula, with more points.

@@ -37,8 +37,8 @@ rows.
 # The comparisons of candidates.
 
 DECADES = 1.5
-"""The decades that an input spans above which candidates with its logarithm are compared, too, unless it is more evenly
-spread than the logarithm: an estimate.
+"""The decades that an input spans above which candidates see its logarithm at first, unless the input itself is spread
+more evenly: an estimate.
 """
 
 COMPARISON_SHARE = 0.4

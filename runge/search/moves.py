@@ -53,7 +53,11 @@ def next_moves(state: State) -> tuple[Sequence[Move], str]:
 
 
 def entrants(state: State, rung: int) -> list[Standing]:
-    """Return the candidates of a comparison, given the state of those before: at first all of them."""
+    """Return the candidates of a comparison, given the state of those before: at first all of them.
+
+    In the first one they see the logarithms that the search has chosen, and in the next one the best of them are
+    compared with the same ones without logarithms.
+    """
     if rung == 0:
         return list(state.standings.values())
     ranked = sorted(state.ranked, key=lambda x: x.expected())
@@ -61,6 +65,8 @@ def entrants(state: State, rung: int) -> list[Standing]:
     most = -(-most // state.conditions.cores) * state.conditions.cores  # so that no process waits
     close = AS_GOOD_FACTOR * ranked[0].expected() if ranked else 0.0
     chosen = [x for i, x in enumerate(ranked) if i < most or (x.expected() <= close and i < 2 * most)]
+    if rung == 1 and "data.log10" not in state.conditions.fixed:
+        chosen += [Standing(x.candidate.varied({"data.log10": []})) for x in chosen if x.candidate.logs]
     earlier = {found[0].name for i in range(1, rung + 1) if (found := state.before(i).ranked)}
     return chosen + [x for x in ranked if x.name in earlier and x not in chosen]
 
@@ -94,7 +100,7 @@ def _describe_rung(state: State, moves: Sequence[Move], chosen: Sequence[Standin
         rows = {round(x.share * conditions.all_rows) if x.share else conditions.training_rows for x in moves}
         where = f" on {' to '.join(map(str, sorted({min(rows), max(rows)})))} rows" if conditions.of_table else ""
         return f"{len(chosen)} candidates{where}"
-    names = ", ".join(f"{x.name} ({x.error:.1e})" for x in chosen)
+    names = ", ".join(f"{x.name} ({x.error:.1e})" if x.by_fold else x.name for x in chosen)
     dropped = [x for x in state.ranked if x not in chosen]
     why = f"; {len(dropped)} have larger errors, from {min(x.error for x in dropped):.1e}" if dropped else ""
     return f"{names}{why}"

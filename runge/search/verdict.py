@@ -64,7 +64,7 @@ def leaderboard(
 
     function, judged, questioned = load(search), answer.left_out(table), answer.question(table.rows)
     every, columns = errors_of(judged.residuals, table), column_errors(judged.residuals, table.rows)
-    errors, decades = _of_decades(every, table.rows, getattr(best.candidate.settings.data, "log10", ()))
+    errors, decades = _of_decades(every, table.rows, best.candidate.logs)
     entries, folds = [_entry(standing, errors, answer) for standing in ranked], state.conditions.folds
     suspects, examined = find_suspects(questioned, table.rows), int((~np.isnan(questioned)).any(axis=1).sum())
     sentences = [

@@ -92,6 +92,22 @@ def test_the_best_continue_and_whatever_falls_to_a_smaller_error_or_was_best_on_
     assert [x.name for x in entrants(one.before(2), 2)][-1] == "a"  # the best one of the first comparison
 
 
+def test_the_best_that_see_logarithms_are_also_compared_without_them():
+    """Not if the command has set the logarithms."""
+    for fixed in (frozenset[str](), {"data.log10"}):
+        one = state(listed=[candidate(name).seeing(["h"]) for name in "abcdef"], fixed=fixed)
+        for i, name in enumerate("abcdef"):
+            one = trained(one, f"{name}, log10 of h", result(1.0 + i), rung=0)
+        names = [x.name for x in entrants(one, 0)]
+        assert names == [f"{name}, log10 of h" for name in "abcdef"]
+        plain = [] if fixed else ["a", "b", "c", "d"]
+        moves, why = compare(one)
+        assert [x.name for x in entrants(one.before(1), 1)] == names[:4] + plain
+        assert [one.candidate_of(move).name for move in moves if move.start is None] == plain
+        assert why.startswith("a, log10 of h (1.0e+00), b, log10 of h (2.0e+00)")
+        assert ("(4.0e+00), a, b, c, d;" in why) == bool(plain)
+
+
 def test_no_trial_begins_while_a_comparison_has_not_ended():
     one = state("a", "b")
     begun, _ = next_moves(one)
