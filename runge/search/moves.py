@@ -109,6 +109,14 @@ def _describe_rung(state: State, moves: Sequence[Move], chosen: Sequence[Standin
 # The improvements, each of which returns the candidates that it trains.
 
 
+def without_logarithms(state: State, seconds: float) -> list[Candidate]:
+    """Train the best candidate without logarithms, if the comparisons ended before any was."""
+    best = state.ranked[0].candidate
+    if "data.log10" in state.conditions.fixed or not all(x.candidate.logs for x in state.standings.values()):
+        return []
+    return [best.varied({"data.log10": []})]
+
+
 def continued(state: State, seconds: float) -> list[Candidate]:
     """Continue the candidates that may be the best ones at the end, by where their curves go, if more steps may help.
 
@@ -156,6 +164,7 @@ def reseeded(state: State, seconds: float) -> list[Candidate]:
 
 
 IMPROVEMENTS: Mapping[Callable[[State, float], list[Candidate]], str] = {
+    without_logarithms: "because inputs may be better than their logarithms",
     continued: "because more steps may reduce the error",
     larger: "because it may have a smaller error than {best}",
     reseeded: "because another seed may find another minimum",

@@ -1,6 +1,7 @@
 """The rule of a search, on made-up results."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -106,6 +107,9 @@ def test_the_best_that_see_logarithms_are_also_compared_without_them():
         assert [one.candidate_of(move).name for move in moves if move.start is None] == plain
         assert why.startswith("a, log10 of h (1.0e+00), b, log10 of h (2.0e+00)")
         assert ("(4.0e+00), a, b, c, d;" in why) == bool(plain)
+        moves, why = improve(replace(one, now=30.0))
+        assert one.candidate_of(moves[0]).name == ("a, log10 of h" if fixed else "a")
+        assert ("better than their logarithms" in why) == (not fixed)
 
 
 def test_no_trial_begins_while_a_comparison_has_not_ended():
