@@ -98,7 +98,7 @@ def fit(method: str, table: str, seed: int, seconds: float) -> dict[str, float]:
     units = stack.data.units
     assert units is not None
     x = units.standardise_inputs(torch.from_numpy(test.x)[None]).to(network.theta.dtype)
-    u, du = units.restore(*network.predict(x))
+    u, du = units.restore(*network.predict(x), x)
     return {"seconds": spent, "steps": taken, **errors(u[0].numpy(), du[0].numpy(), test)}
 
 

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 from runge.configuration.errors import ConfigurationError
-from runge.data.column_roles import find_roles, read_arrays, read_seconds
+from runge.data.column_roles import find_roles, listed, read_arrays, read_seconds
 from runge.data.folds import FEWEST_POINTS, deal, number_points
 from runge.data.split import Split, draw_sets
 from runge.data.table import FARTHEST, SETS, File, Table, open_table
@@ -119,6 +119,18 @@ class Rows:
         arrays, seconds = read_arrays(file, roles), read_seconds(file, roles)
         groups = None if table.group is None else _groups(file, table.group)
         return cls.of(arrays, roles.inputs, roles.outputs, table, sets, roles.unused, seconds, groups)
+
+    def __post_init__(self) -> None:
+        for name in self.table.log10:
+            if name not in self.inputs:
+                raise self._wrong("log10", f"must name inputs, {listed(self.inputs)}; got {name!r}")
+            if (least := self.x[:, self.inputs.index(name)].min()) <= 0:
+                raise self._wrong("log10", f"{name!r} must be above 0 in each row; got {least:g}")
+
+    @property
+    def is_log(self) -> np.ndarray:
+        """Whether the network sees the logarithm of each input, (D,)."""
+        return np.isin(self.inputs, self.table.log10)
 
     @property
     def duplicates(self) -> int:
@@ -284,7 +296,7 @@ def read(table: Table) -> Rows:
     with suppress(OSError, ValueError):  # `open_table` raises the error of a file that cannot be read
         status = os.stat(table.file)
         stamp = os.path.abspath(table.file), status.st_mtime_ns, status.st_size
-    columns = replace(table, split=Table(file="").split, folds=None, fold=None, batch_size=None, seed=None)
+    columns = replace(table, split=Table(file="").split, folds=None, fold=None, batch_size=None, seed=None, log10=[])
     return replace(_read(columns, stamp), table=table)
 
 

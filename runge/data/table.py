@@ -273,6 +273,9 @@ class Table:
         outputs: the columns of the outputs. None: those of which the file has derivatives, likewise.
         derivatives: the columns of the partial derivatives, `{output: {input: column}}`; None: those that are named
             `d<output>_d<input>`; `{}`: none.
+        log10: inputs whose logarithms the network sees, standardised; all of their values must be > 0. Everything else
+            is in the units of the file, and derivatives follow the chain rule. Where such an input is not positive, the
+            fit is NaN, and `outside` is infinite.
         split: the shares of the rows that are drawn, by the seed, for `train`, `val` and `test`, at most 1 in total.
             `train` None: all rows that are left. With a lower share some are not used, and those for validation and
             test stay the same, also those of folds. `val` 0: the training rows validate, too, also those that a split
@@ -297,6 +300,7 @@ class Table:
     inputs: _Names | None = None
     outputs: _Names | None = None
     derivatives: dict[str, dict[str, str]] | None = None
+    log10: list[str] = Field(default_factory=list)
     split: dict[Literal["train", "val", "test"], float | None] = Field(
         default_factory=lambda: {"train": None, "val": 0.15, "test": 0.15}
     )

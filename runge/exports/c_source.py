@@ -14,7 +14,7 @@ from sympy.printing import c, cxx
 
 from runge.configuration.errors import ConfigurationError
 from runge.exports.card import card
-from runge.exports.sources import TEMPLATES, activations, folded
+from runge.exports.sources import TEMPLATES, activations, folded, logs_of
 from runge.function.function import Function
 from runge.records.files import printable
 
@@ -111,6 +111,8 @@ def c_source(function: Function, interval: float | None, hessian: bool, name: st
         *layers, last, bias = folded(network)
         constant += (share * bias).sum((0, 1))
         groups.append(_group(activation, *layers, share * last))
+        logs = logs_of(network)[:, 0].astype(int)
+        groups[-1]["logs"] = _text(logs) if logs.any() else ""
     for i, group in enumerate(groups):
         group["name"] = f"{name}_{i + 1}" if len(groups) > 1 else name
     columns, facts = 1 + inputs * tangents, card(function)

@@ -292,7 +292,9 @@ class Function(MeanNetwork):
             with suppress(ValueError, OSError):
                 if any(self.calibration.outside):
                     return self._disagreement
-        return NearestRow(self._training_inputs, self.input_weights).outside
+        logs = [logs for one in self.networks if one.units is not None and (logs := one.units.logs) is not None]
+        is_log = torch.cat(logs).any(0).cpu() if logs else None
+        return NearestRow(self._training_inputs, self.input_weights, is_log).outside
 
     def _warn_if_far(self, x: Tensor) -> None:
         """Warn if points, (1, N, D), are far beyond the ranges of the training inputs, if these need not be read."""

@@ -13,9 +13,10 @@ Of other functions, r is the distance from the nearest training row,
     w_d = \max_p \frac{\sigma_d\, rms(u'_{pd})}{\max_{d'} \sigma_{d'}\, rms(u'_{pd'})},
 
 with the standard deviation :math:`\sigma_d` of the input and the partial derivatives u' of the fit at the rows: an
-input that does not matter does not count. Where inputs are collinear, a direction in which the standardised rows hardly
-vary is a further coordinate, over its own standard deviation, as in the Mahalanobis distance. q is the 0.95 quantile of
-the distances of the rows from the nearest other row.
+input that does not matter does not count. Where the network sees the logarithm of an input, so does the distance. Where
+inputs are collinear, a direction in which the standardised rows hardly vary is a further coordinate, over its own
+standard deviation, as in the Mahalanobis distance. q is the 0.95 quantile of the distances of the rows from the nearest
+other row.
 
 So about 5 % of new points of the same distribution have a number above 1.
 
@@ -130,6 +131,8 @@ class NearestRow:
     Args:
         x: the inputs of the rows, (n, D).
         weights: the weight of each input, (D,), from `input_weights`.
+        is_log: whether the logarithm of each input takes its place, (D,); where it is not positive, the distance is
+            infinite. None: of none.
 
     Example:
         >>> x = np.linspace(0, 1, 11)[:, None]
@@ -137,7 +140,9 @@ class NearestRow:
         tensor([ 0.0000,  0.5000, 10.0000], dtype=torch.float64)
     """
 
-    def __init__(self, x: Floats, weights: Floats) -> None:
+    def __init__(self, x: Floats, weights: Floats, is_log: Tensor | None = None) -> None:
+        self._is_log = torch.zeros(x.shape[1], dtype=torch.bool) if is_log is None else is_log
+        x = self._logarithms(torch.from_numpy(x)).numpy()
         weights = np.where(weights < _LEAST_WEIGHT, 0, weights)
         scale = np.divide(weights, x.std(0), where=x.max(0) > x.min(0), out=np.full_like(weights, np.inf))
         self._origin, self._scale = torch.from_numpy(x[0]), torch.from_numpy(scale)
@@ -157,12 +162,17 @@ class NearestRow:
 
     def outside(self, x: Tensor) -> Tensor:
         """Return the number of points x, (m, D), as `Box`."""
-        away = _distances(self._scaled(x), self._rows).amin(1)
-        return (away / self._unit).nan_to_num(nan=0, posinf=torch.inf)
+        away = _distances(self._scaled(self._logarithms(x)), self._rows).amin(1)
+        is_positive = ((x > 0) | ~self._is_log).all(1)
+        return (away / self._unit).nan_to_num(nan=0, posinf=torch.inf).where(is_positive, torch.inf)
 
     def onto_rows(self, x: Tensor) -> Tensor:
         """Return points x, (m, D), moved along the directions in which the rows hardly vary, to where these are."""
         return x - (x - self._origin) @ self._along @ self._back
+
+    def _logarithms(self, x: Tensor) -> Tensor:
+        """Return points x, (m, D), with the logarithms of some inputs."""
+        return torch.where(self._is_log, x.log(), x)
 
     def _scaled(self, x: Tensor) -> Tensor:
         """Return z; the value at which an input is constant is 0, any other is infinite."""

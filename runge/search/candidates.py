@@ -10,6 +10,7 @@ from runge.composing.command import SweepCommand
 from runge.configuration.command_line import key_of, overrides_of
 from runge.configuration.errors import ConfigurationError
 from runge.data.channels import Channels
+from runge.data.column_roles import columns_override, listed
 from runge.data.rows import Rows
 from runge.data.table import Table
 from runge.labels.wrong_columns import describe_wrong_columns, without_wrong_columns
@@ -54,14 +55,19 @@ class Candidate:
     @property
     def kind(self) -> str:
         """The name of the candidate that it is, apart from its seed."""
-        if self.changes.keys() <= {"seed"}:
-            return self.listed
-        settings, model = self.settings, self.settings.model
-        method = settings.configuration["optimizer"]["_target_"].rpartition(".")[2]
-        size = f"{model.depth} x {model.width}{' for each output' if self.separate else ''}"
-        parts = [_METHODS.get(method, method), model.activation, size]
-        parts += [] if settings.loss.lambda_d else ["values alone"]
-        return ", ".join([*parts, *[f"{self.changes.get('data.n_train')} points"] * ("data.n_train" in self.changes)])
+        settings, model, parts = self.settings, self.settings.model, [self.listed]
+        if not self.changes.keys() <= {"seed", "data.log10"}:
+            method = settings.configuration["optimizer"]["_target_"].rpartition(".")[2]
+            size = f"{model.depth} x {model.width}{' for each output' if self.separate else ''}"
+            parts = [_METHODS.get(method, method), model.activation, size]
+            parts += [] if settings.loss.lambda_d else ["values alone"]
+        parts += [f"{self.changes.get('data.n_train')} points"] * ("data.n_train" in self.changes)
+        return ", ".join([*parts, *[f"log10 of {listed(self.logs)}"] * bool(self.logs)])
+
+    @property
+    def logs(self) -> Sequence[str]:
+        """The inputs of a table of which its networks see the logarithms."""
+        return self.settings.data.log10 if isinstance(self.settings.data, Table) else ()
 
     @property
     def separate(self) -> bool:
@@ -95,6 +101,12 @@ class Candidate:
         """Return a variation, whose name says what it is; for the exceptions see `having`."""
         settings = {key: value for key, value in changes.items() if key != "separate"}
         return replace(self.having(settings), changes={**self.changes, **changes})
+
+    def seeing(self, logs: Sequence[str]) -> "Candidate":
+        """Return it with other inputs of which its networks see the logarithms."""
+        override = columns_override("data.log10", logs)
+        overrides = [*(x for x in self.overrides if key_of(x) != "data.log10"), override]
+        return replace(self.having({"data.log10": [*logs]}), overrides=overrides)
 
     def larger(self, fixed: AbstractSet[str], slope: float | None = None) -> "list[Candidate]":
         """Return it with twice the width and with a further layer; or, of a formula, with more points.

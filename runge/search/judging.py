@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from runge.data.channels import Channels
 from runge.data.rows import Rows
 from runge.search.constants import (
+    DECADES,
     FEW_ROWS,
     JUDGES,
     JUDGES_OF_FEW_ROWS,
@@ -18,7 +19,18 @@ from runge.search.constants import (
 )
 from runge.training.member import Member
 
-__all__ = ["SearchTable"]
+__all__ = ["SearchTable", "decades_of"]
+
+
+def decades_of(rows: Rows) -> dict[str, float]:
+    """Return the decades that each positive input spans, by its name."""
+    columns = zip(rows.inputs, rows.x.T, strict=True)
+    return {name: float(np.log10(x.max() / x.min())) for name, x in columns if x.min() > 0}
+
+
+def _off_centre(x: NDArray[np.float64]) -> float:
+    """Return the distance of the median from the middle of the range, over the range."""
+    return abs(np.median(x) - (x.min() + x.max()) / 2) / np.ptp(x)
 
 
 class SearchTable(NamedTuple):
@@ -45,6 +57,13 @@ class SearchTable(NamedTuple):
         x, y, dydx = (array[chosen] for array in (rows.x, rows.y, rows.dydx))
         seen = np.setdiff1d(np.arange(len(rows.x)), split.test)
         return cls(rows, split.test, seen, Channels.of(x, y, dydx))
+
+    @property
+    def logarithmic(self) -> list[str]:
+        """The inputs that span more than `DECADES` decades, and whose logarithms are spread more evenly than they."""
+        x = dict(zip(self.rows.inputs, self.rows.x[self.seen].T, strict=True))
+        wide = [name for name, decades in decades_of(self.rows).items() if decades > DECADES]
+        return [name for name in wide if _off_centre(np.log(x[name])) < _off_centre(x[name])]
 
     def count_folds(self) -> int:
         """Return how many folds the rows should have, unless the command has a number.

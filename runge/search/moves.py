@@ -55,7 +55,8 @@ def next_moves(state: State) -> tuple[Sequence[Move], str]:
 def entrants(state: State, rung: int) -> list[Standing]:
     """Return the candidates of a comparison, given the state of those before.
 
-    They are at first all of them, but of fixed neurons only one for each method, because its trials cannot be cut.
+    They are at first all of them, with the logarithms that the search has chosen, but of fixed neurons only one for
+    each method, because its trials cannot be cut.
     """
     first = {type(x.settings.optimizer): x for x in [*state.listed.values()][::-1] if x.has_fixed_neurons}
     if rung == 0:
@@ -74,12 +75,14 @@ def entrants(state: State, rung: int) -> list[Standing]:
 def _newcomers(state: State, continuing: Sequence[Standing], ranked: Sequence[Standing]) -> list[Standing]:
     """Return candidates that enter the second comparison.
 
-    They are other fixed neurons of a method that continues, and two others with a network for each output: the best
-    one, and one of few weights, because a single output may need fewer.
+    They are the ones that continue without their logarithms, other fixed neurons of their methods, and two others with
+    a network for each output: the best one, and one of few weights, because a single output may need fewer.
     """
     methods = {type(x.candidate.settings.optimizer) for x in continuing if x.candidate.has_fixed_neurons}
     others = [x for x in state.standings.values() if not x.by_fold and not x.failure]
     new = [x for x in others if type(x.candidate.settings.optimizer) in methods]
+    if "data.log10" not in state.conditions.fixed:
+        new += [Standing(x.candidate.varied({"data.log10": []})) for x in continuing if x.candidate.logs]
     if not state.conditions.may_separate:
         return new
     solved = [x.candidate for x in ranked if x.candidate.settings.loss.lambda_d]
@@ -131,6 +134,14 @@ def _describe_rung(state: State, moves: Sequence[Move], chosen: Sequence[Standin
 # The improvements, each of which returns the candidates that it trains.
 
 
+def without_logarithms(state: State, seconds: float) -> list[Candidate]:
+    """Train the best candidate without logarithms, if the comparisons ended before any was."""
+    best = state.ranked[0].candidate
+    if "data.log10" in state.conditions.fixed or not all(x.candidate.logs for x in state.standings.values()):
+        return []
+    return [best.varied({"data.log10": []})]
+
+
 def continued(state: State, seconds: float) -> list[Candidate]:
     """Continue the candidates that may be the best ones at the end, by where their curves go, if more steps may help.
 
@@ -178,6 +189,7 @@ def reseeded(state: State, seconds: float) -> list[Candidate]:
 
 
 IMPROVEMENTS: Mapping[Callable[[State, float], list[Candidate]], str] = {
+    without_logarithms: "because inputs may be better than their logarithms",
     continued: "because more steps may reduce the error",
     larger: "because it may have a smaller error than {best}",
     reseeded: "because another seed may find another minimum",

@@ -26,7 +26,8 @@ __all__ = ["Move", "Publication", "Result", "Trial", "read_trials", "write_trial
 
 log = logging.getLogger(__name__)
 
-_VARIED = {"model.width", "model.depth", "data.n_train", "optimizer.slopes", "trainer.max_steps", "separate", "seed"}
+_VARIED = {"model.width", "model.depth", "data.n_train", "data.log10", "optimizer.slopes", "trainer.max_steps"}
+_VARIED |= {"separate", "seed"}
 """The keys in which a candidate may differ from a listed one."""
 
 _FOLDER = "trials"

@@ -120,6 +120,8 @@ class Search:
             if "data.folds" not in factory.fixed:
                 folds = table.count_folds()
                 candidates = [candidate.having({"data.folds": folds}) for candidate in candidates]
+            logs = [] if "data.log10" in factory.fixed or not member.standardize else table.logarithmic
+            candidates = [x.seeing(logs) for x in candidates] if logs else candidates
             candidates, without_effect = without_equal(candidates, table.channels)
             self._left_out += without_effect
             inputs, outputs = len(table.rows.inputs), len(table.rows.outputs)
@@ -136,7 +138,7 @@ class Search:
         cores = 1 if member.on_gpu() else command.processes or 1
         seeds, timeout = self._settings.seeds, self._settings.timeout
         conditions = Conditions(timeout, cores, seeds, fixed=factory.fixed.keys(), **sizes)
-        self.state = State(conditions, {candidate.name: candidate for candidate in candidates})
+        self.state = State(conditions, {candidate.listed: candidate for candidate in candidates})
         self._shown, self._overrides = member.settings.trainer.progress_bar, list(factory.fixed.values())
         self._earlier, self._began = 0.0, command.began
         self.promotions = list[str]()

@@ -170,7 +170,7 @@ class State:
 
     Attributes:
         conditions: what does not change.
-        listed: the candidates of the configuration, by their names.
+        listed: the candidates of the configuration, by their names there.
         moves: the trials that have begun or are about to, by their numbers.
         results: the results of those that have ended, in the order in which they have.
         now: the seconds since the beginning.
@@ -185,7 +185,7 @@ class State:
     @cached_property
     def standings(self) -> Mapping[str, Standing]:
         """All candidates so far, by their names."""
-        found = {name: Standing(candidate) for name, candidate in self.listed.items()}
+        found = {candidate.name: Standing(candidate) for candidate in self.listed.values()}
         for number, move in self.moves.items():
             candidate = self.candidate_of(move)
             found.setdefault(candidate.name, Standing(candidate))

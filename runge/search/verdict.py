@@ -17,13 +17,13 @@ from runge.search.answer import Answer
 from runge.search.constants import (
     BAD_ERROR,
     CONTRADICTION,
-    DECADES,
+    MANY_DECADES,
     PROFILE_NUMBERS,
     PROFILED_COLUMNS,
     PROFILED_ROWS,
 )
 from runge.search.influences import sensitivity_of
-from runge.search.judging import SearchTable
+from runge.search.judging import SearchTable, decades_of
 from runge.search.state import Standing, State
 from runge.search.statements import KINDS, describe_bounds, describe_errors, describe_test
 from runge.search.unseen import column_errors, describe_suspects, errors_of, find_suspects
@@ -65,7 +65,7 @@ def leaderboard(
 
     function, judged, questioned = load(search), answer.left_out(table), answer.question(table.rows)
     every, columns = errors_of(judged.residuals, table), column_errors(judged.residuals, table.rows)
-    errors, decades = _of_decades(every, table.rows)
+    errors, decades = _of_decades(every, table.rows, best.candidate.logs)
     entries, folds = [_entry(standing, errors, answer) for standing in ranked], state.conditions.folds
     suspects, examined = find_suspects(questioned, table.rows), int((~np.isnan(questioned)).any(axis=1).sum())
     sentences = [
@@ -121,22 +121,15 @@ def _warn(errors: Sequence[float | None], candidates: int) -> list[str]:
     return sentences
 
 
-def _of_decades(errors: list[OutputError], rows: Rows) -> tuple[list[OutputError], str]:
-    """Return the errors, and the sentence on inputs over many decades; no errors if there are any and one is large."""
-    sentence = _describe_decades(rows)
+def _of_decades(errors: list[OutputError], rows: Rows, logs: Sequence[str]) -> tuple[list[OutputError], str]:
+    """Return the errors, or none and the reason if a large one is of inputs over many decades other than `logs`."""
+    spans = {name: decades for name, decades in decades_of(rows).items() if name not in logs}
+    wide = [f"{name} spans {decades:.0f} decades" for name, decades in spans.items() if decades > MANY_DECADES]
     numbers = [error for row in errors for kind in KINDS if (error := getattr(row, kind)) is not None]
-    if not sentence or max(numbers, default=0.0) <= BAD_ERROR:
-        return errors, sentence
+    if not wide or max(numbers, default=0.0) <= BAD_ERROR:
+        return errors, ""
     none = [OutputError(row.output, *[None] * 4) for row in errors]
-    return none, f"{sentence} The errors in rows left out are too large to state an error in new rows."
-
-
-def _describe_decades(rows: Rows) -> str:
-    """Return a sentence on the inputs whose logarithm may be the better input; empty: there are none."""
-    spans = {name: np.log10(x.max() / x.min()) for name, x in zip(rows.inputs, rows.x.T, strict=True) if x.min() > 0}
-    wide = [f"{name} spans {span:.0f} decades" for name, span in spans.items() if span > DECADES]
-    how = "a fit of the logarithm may have a much smaller error: replace x by log(x), and dy_dx by x dy_dx"
-    return f"{listed(wide)}: {how}." if wide else ""
+    return none, f"{listed(wide)}: the errors in rows left out are too large to state an error in new rows."
 
 
 def _entry(standing: Standing, errors: Sequence[OutputError], answer: Answer) -> LeaderboardEntry:

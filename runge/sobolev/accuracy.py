@@ -53,13 +53,18 @@ class Reference(NamedTuple):
     spread: Tensor  # the square of the standard deviation s_d of each input over the largest of them, (M, 1, D)
     unit_f: Tensor | float  # the square of the unit of each output, (M, 1, P)
     unit_df: Tensor | float
+    restored: tuple[Units, Points] | None = None  # with logarithms: the units, and the points in the user's units
 
     @staticmethod
     def of(points: Points, units: Units | None = None, beside: Sequence[Points] = ()) -> "Reference":
         """Return the reference of a set of points, whose values are in standardised units if `units` are given.
 
-        The variances and standard deviations are over these points, and any others `beside` them.
+        The variances and standard deviations are over these points, and any others `beside` them. With logarithms the
+        unit of a derivative differs from point to point, and all is in the user's units.
         """
+        if units is not None and units.logs is not None:
+            plain, *others = map(units.restore_points, [points, *beside])
+            return Reference.of(plain, None, others)._replace(restored=(units, plain))
         subsets = [(subset.x, subset.f, subset.df, subset.weight_f, subset.weight_df) for subset in [points, *beside]]
         x, f, df, weight_f, weight_df = (torch.cat(tensors, dim=1) for tensors in zip(*subsets, strict=True))
         spread = x.double().var(1, correction=0, keepdim=True)
@@ -69,8 +74,8 @@ class Reference(NamedTuple):
         unit_f, unit_df = 1.0, 1.0
         known_f, known_df = ((weight > 0).to(f) for weight in (points.weight_f, points.weight_df))
         if units is not None:  # in float64: in the user's units squares may be beyond the range of float32
-            f, df = units.restore(f.double(), df.double())
-            unit_f, unit_df = (unit.square() for unit in units.of_outputs())
+            f, df = units.restore(f.double(), df.double(), points.x)
+            unit_f, unit_df = (unit.square() for unit in units.of_outputs(points.x))
         return Reference(
             known_f=known_f,
             known_df=known_df,
@@ -82,6 +87,13 @@ class Reference(NamedTuple):
             unit_f=unit_f,
             unit_df=unit_df,
         )
+
+    def comparable(self, u: Tensor, du: Tensor, points: Points) -> tuple[Tensor, Tensor, Points]:
+        """Return u, u' and the labels in the units in which errors are measured, given standardised ones."""
+        if self.restored is None:
+            return u, du, points
+        units, plain = self.restored
+        return *units.restore(u, du, points.x), plain
 
 
 def variance(f: Tensor, mask: Tensor) -> Tensor:
@@ -108,6 +120,7 @@ def errors(u: Tensor, du: Tensor, points: Points, reference: Reference) -> dict[
     They are in the user's units. NaN where a group has no known component, where the reference of a relative error is
     0, or, for nrmse and r2, where a channel is constant.
     """
+    u, du, points = reference.comparable(u, du, points)
     square_f, square_df = (u - points.f).square() * reference.known_f, (du - points.df).square() * reference.known_df
     own_df, own_square_df = (square_df * reference.unit_df).sum(-1), reference.square_df.sum(-1)
     magnitudes = {
@@ -134,7 +147,7 @@ def own_errors(
 ) -> dict[str, Tensor]:
     """Return the errors by further functions, (M,), by name; u, u' and the points are in standardised units."""
     if functions and units is not None:
-        (u, du), points = units.restore(u, du), units.restore_points(points)
+        (u, du), points = units.restore(u, du, points.x), units.restore_points(points)
     return {name: function(u, du, points) for name, function in functions.items()}
 
 
@@ -171,6 +184,7 @@ def _with_whole(channels: Tensor) -> Tensor:
 
 def partial_errors(du: Tensor, points: Points, reference: Reference) -> Tensor:
     """Return the nrmse of each partial derivative, (M, P, D), from the Jacobians of the fit, (M, N, P, D)."""
+    _, du, points = reference.comparable(points.f, du, points)
     square = (du - points.df).square() * reference.known_df
     return (square.sum(1) / reference.known_df.sum(1) / reference.variance_df).sqrt()
 

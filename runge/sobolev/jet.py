@@ -18,24 +18,27 @@ def jet(network: StackedMLP, x: Tensor, order: int = 1, along: Tensor | None = N
         along: directions v, of the shape of x; the second derivatives are then u'' v, (M, N, P, D).
     """
     units, like = network.units, network.theta
+    z, v = x, along
     if units is not None:
-        x = units.standardise_inputs(x)
-        along = None if along is None else along / units.x_std[:, None]
-    x = x.to(like)
+        z = units.standardise_inputs(x)
+        v = None if along is None else along / units.lengths(x)
+    z = z.to(like)
     if order < 2:
-        results = [network(x)] if order == 0 else [*network.value_and_derivative(x)]
+        results = [network(z)] if order == 0 else [*network.value_and_derivative(z)]
     else:
-        v = None if along is None else along.to(like)
-        results = [*second_order(network, x, v)]
+        results = [*second_order(network, z, None if v is None else v.to(like))]
     if units is None:
         return results
-    unit_f, unit_df = units.of_outputs()  # not rounded to float32, nor is the sum: the mean may be large
+    unit_f, unit_df = units.of_outputs(x)  # not rounded to float32, nor is the sum: the mean may be large
     results[0] = units.y_mean[:, None] + unit_f * results[0]
     if order > 0:
         results[1] = unit_df * results[1]
     if order > 1:
-        by_output = unit_df if along is not None else unit_df[..., None] / units.x_std[:, None, None, None]
+        by_output = unit_df if along is not None else unit_df[..., None] / units.lengths(x)[:, :, None, None]
         results[2] = by_output * results[2]
+        if units.logs is not None:
+            bends = units.bends(results[1], x)
+            results[2] = results[2] + (bends.diag_embed() if along is None else bends * along[:, :, None])
     return results
 
 

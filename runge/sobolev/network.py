@@ -164,8 +164,9 @@ class StackedMLP(nn.Module):
         one.outputs, one.shapes = self.members, [(block.shape[0], block.shape[1]) for block in blocks]
         one._splits = [n for fan_in, fan_out in one.shapes for n in (fan_in * fan_out, fan_out)]
         if self.units is not None:
-            x_mean, x_std, y_mean, y_std = self.units.buffers()
-            one.register_module("units", Units(x_mean[:1], x_std[:1], y_mean.mT, y_std.mT))
+            x_mean, x_std, y_mean, y_std, *logs = self.units.buffers()
+            units = Units(x_mean[:1], x_std[:1], y_mean.mT, y_std.mT, *(mask[:1] for mask in logs))
+            one.register_module("units", units)
         return one
 
     @torch.no_grad()
@@ -176,20 +177,23 @@ class StackedMLP(nn.Module):
         layer is multiplied by the ratio of both A and shifted, and the last one by the ratio of both sigma.
 
         Raises:
-            ValueError: the shapes or the activations differ.
+            ValueError: the shapes, the activations or the inputs with a logarithm differ.
         """
         if (self.shapes, self.activation_name) != (network.shapes, network.activation_name):
             raise ValueError(f"must have the layers {self.shapes} of {self.activation_name}")
         adopting, source = self.take(torch.tensor([member])), network.take(torch.tensor([0]))
+        unit, their_unit = (
+            stack.units or Units.identity(1, self.dimension, self.outputs) for stack in (adopting, source)
+        )
+        logs, their_logs = (torch.zeros(1) if one.logs is None else one.logs for one in (unit, their_unit))
+        if (logs != their_logs).any():
+            raise ValueError("must have the logarithms of the same inputs, data.log10")
         adopting.theta.copy_(source.theta)
         (slope, offset), (their_slope, their_offset) = adopting._affine(), source._affine()
         weight, bias = adopting.layers()[0]
         ratio = their_slope / slope
         bias.add_(((their_offset - ratio * offset) @ weight.double()).to(bias))
         weight.mul_(ratio.mT)
-        unit, their_unit = (
-            stack.units or Units.identity(1, self.dimension, self.outputs) for stack in (adopting, source)
-        )
         weight, bias = adopting.layers()[-1]
         ratio = their_unit.y_std / unit.y_std
         weight.mul_(ratio[:, None])

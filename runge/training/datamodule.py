@@ -157,6 +157,8 @@ class PointsDataModule(pl.LightningDataModule):
         These have the weights of `channel_weights`, and a box that is wider where an input has less `relevance`.
         """
         members, of_batches = list[Dataset](), list[int]()
+        if not standardize and any(rows.table.log10 for rows in tables):
+            raise ValueError("log10: must be empty with standardize=False, because logarithms are standardised")
         for rows, seed, lambda_dd in zip(tables, seeds, lambdas_dd, strict=True):
             generator = seed.generator("data")
             split = rows.split(generator)
@@ -171,7 +173,8 @@ class PointsDataModule(pl.LightningDataModule):
             of_batches.append(int(torch.randint(2**62, (), generator=generator)))
         dataset, units = Dataset.stack(members), None
         if standardize:
-            units = Units.of(dataset.train)
+            logs = torch.from_numpy(np.stack([rows.is_log for rows in tables]))
+            units = Units.of(dataset.train, logs=logs if logs.any() else None)
             dataset = dataset.transformed(units.standardise)
             weights = channel_weights(dataset.train)
             dataset = dataset.transformed(lambda points: points.reweighted(weights))
@@ -305,6 +308,7 @@ class SobolevDataModule(PointsDataModule):
 
         Raises:
             ConfigurationError: the data are no table, or do not fit these keys.
+            ValueError: there are inputs with a logarithm, `log10`, and `standardize` is false.
 
         Example:
             >>> import numpy

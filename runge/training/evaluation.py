@@ -39,7 +39,7 @@ def evaluate_members(network: StackedMLP, data: PointsDataModule) -> list[Evalua
     test, units = data.dataset.test, network.units
     u, du = network.predict(test.x)
     if units is not None:
-        (u, du), test = units.restore(u, du), units.restore_points(test)
+        (u, du), test = units.restore(u, du, test.x), units.restore_points(test)
     tests = [test.take(torch.tensor([i], device=u.device)) for i in range(len(u))]
     return list(zip(tests, u, du, strict=True))
 

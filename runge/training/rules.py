@@ -83,6 +83,12 @@ def points_of_table(settings: Settings) -> Mistakes:
             yield f"{key}: must be absent with data=table, whose rows are the points; got {got}"
 
 
+def logarithms(settings: Settings) -> Mistakes:
+    """Find logarithms of inputs without the units that standardise them."""
+    if isinstance(settings.data, Table) and settings.data.log10 and settings.model.standardize is False:
+        yield f"model.standardize: must be true with data.log10={settings.data.log10}, got False"
+
+
 def accelerator(settings: Settings) -> Mistakes:
     """Find a GPU that is asked for and missing."""
     if settings.trainer.accelerator == "gpu" and not torch.cuda.is_available():
@@ -155,6 +161,7 @@ RULES: tuple[Callable[[Settings], Mistakes], ...] = (
     beyond_the_end,
     moving_points,
     points_of_table,
+    logarithms,
     accelerator,
     own_metrics,
     own_penalty,

@@ -32,10 +32,10 @@ FEW_ONNX = [("gelu", 2, 2, 3, (True, SINGLE))]
 
 
 def function(
-    activation="tanh", depth=2, dimension=1, outputs=1, dtype=DOUBLE, units=False, **configuration
+    activation="tanh", depth=2, dimension=1, outputs=1, dtype=DOUBLE, units=False, logs=None, **configuration
 ) -> Function:
     lengths, heights = torch.arange(1, 1 + dimension, dtype=DOUBLE), torch.arange(1, 1 + outputs, dtype=DOUBLE)
-    made = Units(*(part[None] for part in (lengths / 7, lengths / 3, 2 - heights, heights * 0.3)))
+    made = Units(*(part[None] for part in (lengths / 7, lengths / 3, 2 - heights, heights * 0.3)), logs=logs)
     network = StackedMLP(
         model(activation=activation, depth=depth, width=6, init="knots"),
         domains=torch.tensor([[-1.0, 1.1], [0.0, 3.0], [10.0, 10.5]], dtype=DOUBLE).repeat(3, 1)[None, :dimension],

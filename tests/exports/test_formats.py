@@ -65,6 +65,25 @@ def test_a_file_matches_its_function(to, network, tmp_path):
             assert all(np.isfinite(part).all() for part in compute(size * points_of(u).astype(float)))
 
 
+@pytest.mark.parametrize("to", FORMATS)
+@pytest.mark.parametrize(("dimension", "outputs"), [(2, 3), (5, 1)])
+def test_logarithms_of_inputs(to, dimension, outputs, tmp_path):
+    """One network sees those of the first and of the last input, another one none; no value is known for x <= 0."""
+    logs = torch.zeros(1, dimension, dtype=torch.bool)
+    logs[0, [0, -1]] = True
+    seeing = function("silu", 2, dimension, outputs, units=True, logs=logs)
+    other = function("tanh", 1, dimension, outputs, units=True)
+    u = Function([seeing.networks[0], other.networks[0]], outputs=seeing.outputs)
+    x = np.random.default_rng(0).uniform(0.1, 5, (20, dimension))
+    for hessian in (True,) if to == "onnx" else (False, True):
+        if to == "onnx" and dimension > 2:  # tracing takes seconds
+            continue
+        compute = load(u, to, tmp_path / f"u{hessian:d}", hessian=hessian)
+        matches(compute(x)[: 2 + hessian], exact(u, to, x, hessian))
+        for value in (0.0, -1.0):
+            assert np.isnan(compute(np.where(np.arange(dimension) == 0, value, x[:1]))[0]).all()
+
+
 @pytest.mark.parametrize("activation", ["tanh", "sigmoid"])
 @pytest.mark.parametrize("how", ["torch", pytest.param("kernel", marks=suited), "c", "numpy"])
 def test_small_slopes_of_saturated_neurons_are_accurate(how, activation, tmp_path):

@@ -130,3 +130,12 @@ def test_points_beside_collinear_rows_are_outside():
     assert measure.outside(torch.from_numpy(beside)).min() > 2
     ignored = NearestRow(x[:150], np.array([1.0, 0.0, 1.0]))  # an input that does not matter does not count
     assert np.mean(ignored.outside(torch.from_numpy(beside)).numpy() <= 1) > 0.8
+
+
+def test_an_input_whose_logarithm_a_network_sees_counts_by_it():
+    rows = 10 ** RNG(0).uniform(-2, 2, (60, 1))
+    measure = NearestRow(rows, np.ones(1), torch.tensor([True]))
+    x = np.array([[1e-4], [1e-3], [1.0], [1e3]])
+    assert_allclose(number(measure, x), number(NearestRow(np.log(rows), np.ones(1)), np.log(x)))
+    assert number(measure, x)[1] > OUTSIDE > EDGE > number(NearestRow(rows, np.ones(1)), x)[1]
+    assert_array_equal(number(measure, [[0.0], [-1.0]]), np.inf)

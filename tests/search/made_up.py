@@ -50,7 +50,7 @@ def result(*errors, seconds=1.0, steps=100, end="time", ratio=1.0, failure="", s
 
 def state(*names, now=0.0, timeout=60.0, listed=(), **changes):
     """Return the state of a search of some candidates before its first trial."""
-    found = {name: candidate(name) for name in names} | {one.name: one for one in listed}
+    found = {name: candidate(name) for name in names} | {one.listed: one for one in listed}
     return State(Conditions(timeout, **DEFAULTS | changes), found, now=now)
 
 

@@ -1,6 +1,7 @@
 """The rule of a search, on made-up results."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -121,6 +122,25 @@ def test_other_fixed_neurons_are_tried_if_the_first_ones_are_among_the_best(erro
         one = trained(one, name, result(2.0, end="rest"), rung=0)
     one = trained(one, "tanh", result(error), rung=0)
     assert ("silu" in [x.name for x in entrants(one.before(1), 1)]) == tried
+
+
+def test_the_best_that_see_logarithms_are_also_compared_without_them():
+    """Not if the command has set the logarithms."""
+    for fixed in (frozenset[str](), {"data.log10"}):
+        one = state(listed=[candidate(name).seeing(["h"]) for name in "abcdef"], fixed=fixed)
+        for i, name in enumerate("abcdef"):
+            one = trained(one, f"{name}, log10 of h", result(1.0 + i), rung=0)
+        names = [x.name for x in entrants(one, 0)]
+        assert names == [f"{name}, log10 of h" for name in "abcdef"]
+        plain = [] if fixed else ["a", "b", "c", "d"]
+        moves, why = compare(one)
+        assert [x.name for x in entrants(one.before(1), 1)] == names[:4] + plain
+        assert [one.candidate_of(move).name for move in moves if move.start is None] == plain
+        assert why.startswith("a, log10 of h (1.0e+00), b, log10 of h (2.0e+00)")
+        assert ("(4.0e+00), a, b, c, d;" in why) == bool(plain)
+        moves, why = improve(replace(one, now=30.0))
+        assert one.candidate_of(moves[0]).name == ("a, log10 of h" if fixed else "a")
+        assert ("better than their logarithms" in why) == (not fixed)
 
 
 def test_no_trial_begins_while_a_comparison_has_not_ended():

@@ -307,6 +307,25 @@ def test_without_derivatives_a_network_is_trained_once():
     assert best._left_out == ["alone: no derivatives are known, so it would equal the candidate with derivatives"]
 
 
+def test_the_logarithm_of_an_input_over_decades_is_compared_and_wins():
+    h, a = 10 ** np.random.default_rng(0).uniform([-1, -0.3], [2, 0.3], (60, 2)).T
+    save(np.column_stack([h, a, np.sin(np.log(h)) + a, np.cos(np.log(h)) / h, 1 + 0 * a]), "h,a,y,dy_dh,dy_da")
+    only = '+search.tables={one: ["optimizer=levenberg_marquardt"]}'
+    options = [only if x.startswith("+search.tables") else x for x in (*SHORT, *FEW)]
+    assert command(*options) == (0, "")
+    best, *others = board()
+    assert best["name"].startswith("one, log10 of h")
+    assert "data.log10=[h]" in best["overrides"]
+    plain = next(one for one in others if one["name"] == "one")
+    assert best["error"] < plain["error"] / 3
+    assert "data.log10=[]" in plain["overrides"]
+    assert list(made(*options, "data.log10=[]").state.listed) == ["one"]
+    u, x = runge.load("race"), np.array([[3.0, 1.0], [30.0, 1.0], [0.0, 1.0]])
+    np.testing.assert_allclose(u(x[:2]), np.sin(np.log(x[:2, 0])) + 1, atol=0.2)
+    assert np.isnan(u(x)[2])
+    assert u.outside(x)[2] == np.inf
+
+
 def test_a_formula_has_an_answer():
     assert command(*FORMULAS, "data.n_train=20") == (0, "")
     assert {entry["name"] for entry in board()} == {"one", "two"}

@@ -195,17 +195,22 @@ def test_test_rows_with_larger_residuals_than_chance_allows():
         assert statements._describe_surprise(test, few, table) == ""
 
 
-def test_inputs_over_many_decades_are_named():
+def test_no_large_error_is_stated_of_inputs_over_many_decades_unless_it_is_of_their_logarithms():
     x = np.stack([np.geomspace(1e-8, 1e2, 20), np.linspace(1, 900, 20), np.linspace(-1, 1, 20)], axis=1)
     rows = SimpleNamespace(x=x, inputs=("p", "q", "r"))
     good, bad = ([OutputError("y", 1e-3, error, 1.0, 1.0)] for error in (0.09, 0.11))
-    for given, stated in ((good, good), (bad, [OutputError("y", *[None] * 4)])):
-        errors, sentence = verdict._of_decades(given, rows)
-        assert errors == stated
-        assert "p spans 10 decades" in sentence
-    rows.x = x[:, 1:]
-    rows.inputs = ("q", "r")
-    assert verdict._of_decades(bad, rows) == (bad, "")
+    assert verdict._of_decades(good, rows, ["q"]) == (good, "")
+    errors, sentence = verdict._of_decades(bad, rows, ["q"])
+    assert errors == [OutputError("y", *[None] * 4)]
+    assert sentence.startswith("p spans 10 decades: the errors in rows left out are too large")
+    assert verdict._of_decades(bad, rows, ["p"]) == (bad, "")
+
+
+def test_inputs_that_are_spread_evenly_over_decades_may_be_seen_as_logarithms():
+    decades = np.geomspace(1, 40, 21)
+    columns = [decades, 1e6 * decades**2, np.linspace(0.1, 40, 21), np.geomspace(1, 30, 21), decades - 2]
+    table = SearchTable(SimpleNamespace(x=np.stack(columns, axis=1), inputs=tuple("pqrst")), None, np.arange(20), None)
+    assert table.logarithmic == ["p", "q"]
 
 
 def test_cautions_on_the_rows():

@@ -86,7 +86,7 @@ def test_errors_are_in_the_units_of_the_user():
     location, scale = torch.tensor([[3.0, -1.0]] * 2).double(), torch.tensor([[10.0, 0.01], [7.0, 2.0]]).double()
     units = Units(torch.ones(2, 3), torch.tensor([[0.5, 2.0, 8.0]] * 2), location, scale)
     raw = units.restore_points(points)
-    expected = measure(*units.restore(u, du), raw)
+    expected = measure(*units.restore(u, du, points.x), raw)
     for name, figure in measure(u, du, points, units).items():
         torch.testing.assert_close(figure, expected[name], rtol=1e-11, atol=0)
     for name, part in units.standardise(raw).tensors().items():

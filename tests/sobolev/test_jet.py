@@ -82,3 +82,23 @@ def test_the_hessian_can_be_differentiated():
     step = 1e-5
     difference = (u.hessian(x.detach() + step) - u.hessian(x.detach() - step)) / (2 * step)
     torch.testing.assert_close(third, difference, rtol=1e-6, atol=1e-7)
+
+
+def test_the_derivatives_are_by_the_inputs_whose_logarithms_the_networks_see():
+    """Each of the networks sees those of other inputs; without a logarithm all is NaN."""
+    u = made("silu", dimension=3, outputs=2, members=2)
+    units = u.networks[0].units
+    u.networks[0].units = Units(*units.buffers(), logs=torch.tensor([[True, False, True], [True, False, False]]))
+    x, v = torch.rand(2, 5, 3, dtype=DOUBLE, generator=generator())
+    x = 3 * x + torch.tensor([0.1, -2, 0.1])
+    exact = reference(u, x)
+    _, slopes, curvatures = u.requires_grad_(False).value_derivative_hessian(x)
+    at = x.clone().requires_grad_()
+    expected = torch.stack([torch.autograd.grad(y, at, retain_graph=True)[0] for y in u(at).sum(0)], dim=1)
+    torch.testing.assert_close(slopes, expected, rtol=1e-12, atol=1e-12)
+    torch.testing.assert_close(curvatures, exact, rtol=1e-11, atol=1e-11)
+    torch.testing.assert_close(u.hvp(x, v), torch.einsum("npij,nj->npi", exact, v), rtol=1e-11, atol=1e-11)
+    for value in (0.0, -1.0):
+        x[0, 0] = value
+        parts = u.value_derivative_hessian(x)
+        assert all(part[0].isnan().all() and part[1:].isfinite().all() for part in parts)

@@ -111,7 +111,8 @@ def units_of(members, dimension, outputs, seed):
 def in_own_units(network, x):
     """Return the values and the derivatives of a stack in the user's units, at points in them."""
     units = network.units or Units.identity(network.members, network.dimension, network.outputs)
-    return units.restore(*network.predict(units.standardise_inputs(x)))
+    z = units.standardise_inputs(x)
+    return units.restore(*network.predict(z), z)
 
 
 @pytest.mark.parametrize(("ours", "theirs"), [(True, True), (False, True), (True, False), (False, False)])
@@ -154,6 +155,16 @@ def test_the_function_of_another_shape_is_not_adopted():
         with pytest.raises(ValueError, match=r"must have the layers \[\(1, 9\), \(9, 9\), \(9, 1\)\] of tanh"):
             network.adopt(0, stack(members=1, **shape))
         assert torch.equal(network.theta, before)
+
+
+def test_the_function_of_other_logarithms_is_not_adopted():
+    logs = torch.tensor([[True, False]])
+    units = [units_of(1, 2, 1, 0), Units(*units_of(1, 2, 1, 0).buffers(), logs=logs)]
+    plain, logarithmic = (stack(members=1, dimension=2, units=one) for one in units)
+    for ours, theirs in ((plain, logarithmic), (logarithmic, plain)):
+        with pytest.raises(ValueError, match=r"logarithms of the same inputs, data\.log10"):
+            ours.adopt(0, theirs)
+    logarithmic.adopt(0, stack(members=1, dimension=2, seed=3, units=units[1]))
 
 
 def test_a_member_that_diverges_does_not_affect_its_neighbours():

@@ -1,10 +1,15 @@
 """The units in which a network is trained."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 
 from runge.data.channels import row_points
+from runge.sobolev.points import Points
 from runge.sobolev.units import Units
 
 
@@ -44,3 +49,40 @@ def test_few_values_have_the_scale_of_the_derivatives_if_it_is_larger(known, der
     # Values that differ more than derivatives suggest keep their own standard deviation.
     y[known] *= 1e6
     assert float(Units.of(row_points(x, y, dydx, ["y"])).y_std) == pytest.approx(1e6 * std, rel=1e-12)
+
+
+def power_law(n, d, seed):
+    """Return points with all derivatives of y = x_1^2 ... x_D^2, all inputs of which are positive."""
+    x = torch.exp(torch.randn(1, n, d, dtype=torch.float64, generator=torch.Generator().manual_seed(seed)))
+    f = x.square().prod(2, keepdim=True)
+    df, (first, second) = 2 * f[..., None] / x[:, :, None], torch.triu_indices(d, d)
+    d2f = df[..., first] / x[:, :, None, second] * torch.where(first == second, 1, 2)
+    known = torch.ones_like(df)
+    return Points(x, f, df, known[..., 0], known, torch.ones(1, 1, n), d2f=d2f, weight_d2f=torch.ones_like(d2f))
+
+
+@given(n=st.integers(2, 20), logs=st.lists(st.booleans(), min_size=1, max_size=4), seed=st.integers(0, 99))
+def test_logarithms_follow_the_chain_rule_and_are_undone(n, logs, seed):
+    """With z = ln x, y = x^2 = exp(2 z) has the derivatives 2 y and 4 y with respect to z."""
+    points, chosen = power_law(n, len(logs), seed), torch.tensor([logs])
+    seen = Units.identity(1, len(logs), 1, chosen).standardise(points)
+    torch.testing.assert_close(seen.x, torch.where(chosen, points.x.log(), points.x))
+    torch.testing.assert_close(seen.df, torch.where(chosen, 2 * points.f[..., None], points.df))
+    first, second = torch.triu_indices(len(logs), len(logs))
+    both, one = (chosen[:, first] & chosen[:, second])[0], chosen[:, second][0] & (first != second)
+    torch.testing.assert_close(seen.d2f[..., both], (4 * points.f[..., None]).expand_as(seen.d2f)[..., both])
+    torch.testing.assert_close(seen.d2f[..., one], (seen.df[..., first] * 2 if any(logs) else seen.d2f)[..., one])
+    units = Units.of(points, logs=chosen)
+    standardised = units.standardise(points)
+    if n > 2:
+        assert float(standardised.x.std(1, correction=0).max()) == pytest.approx(1)
+    for name, tensor in units.restore_points(standardised).tensors().items():
+        torch.testing.assert_close(tensor, points.tensors()[name], rtol=1e-9, atol=1e-12)
+
+
+def test_a_second_derivative_by_a_logarithm_needs_the_first_one():
+    points = power_law(3, 2, 0)
+    points = replace(points, weight_df=torch.tensor([[1.0, 1], [0, 1], [1, 0]])[None, :, None])
+    for logs, known in ((None, [3, 3, 3]), ([True, False], [2, 3, 3]), ([True, True], [2, 3, 2])):
+        units = Units.of(points, logs=logs and torch.tensor([logs]))
+        assert units.standardise(points).weight_d2f.sum((0, 1, 2)).tolist() == known

@@ -148,6 +148,13 @@ MISTAKES = {
     f"{TABLE} data.inputs=[]": ("data.inputs", "", "at least 1 item"),
     f"{TABLE} data.split.train=0.9": ("data.split", "0.9", "at most 1 in total"),
     f"{TABLE} +data.split.trian=0.5": ("data.split.trian", "'trian'", "'train', 'val' or 'test'"),
+    f"{TABLE} data.log10=[u]": ("data.log10", "'u'", "inputs, t"),
+    f"{TABLE} data.log10=[t]": ("data.log10", "'t'", "above 0", "got 0"),
+    f"{TABLE} data.log10=t": ("data.log10", "'t'", "list"),
+    "data.log10=[x]": ("data.log10", "", "data=table"),
+    "data=table data.file=a.csv data.inputs=[u_y] data.outputs=[y] data.log10=[u_y] model.standardize=false": (
+        *("model.standardize", "False", "true with data.log10"),
+    ),
     f"{TABLE} data.split_column=set": ("data.split_column", "'set'", "'a.csv'", "columns"),
     f"{TABLE} data.outputs=[u_y,y]": ("data.outputs", "'u_y'", "fit.csv"),
     f"{TABLE} data.file=b.csv": ("data.file: 'b.csv': line 2", "1", "2 cells"),
@@ -238,7 +245,7 @@ ALL = {prepare_run: MISTAKES, prepare_sweep: OF_SWEEPS, combine: OF_COMBINATIONS
 @pytest.mark.parametrize(("make", "mistake"), [(make, mistake) for make, table in ALL.items() for mistake in table])
 def test_mistake_is_refused_before_anything_is_trained(make, mistake, in_folder):
     """Beside two files, the second of which is no table."""
-    Path("a.csv").write_text("t,y,dy_dt,u_y\n" + "".join(f"{i},{i * i},{2 * i},1\n" for i in range(40)))
+    Path("a.csv").write_text("t,y,dy_dt,u_y\n" + "".join(f"{i},{i * i},{2 * i},{i + 1}\n" for i in range(40)))
     Path("b.csv").write_text("t,y\n1\n")
     with pytest.raises(Exception) as error:  # noqa: PT011, which of several classes is no matter to a user
         make(quoted(mistake.split()))

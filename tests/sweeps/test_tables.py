@@ -88,6 +88,7 @@ def run(fit, said, capfd):
 STACKS = {
     "mini-batches, channels by their logarithm": ("data.batch_size=7", "balance=log", "balance.every=8"),
     "by autograd, the user's units": ("model.derivative=autograd", "model.standardize=false"),
+    "logarithms": ("data.log10=[b]",),
     "a scale of the derivatives": ("loss.derivative_scale=std", "schedule=two_stage", "schedule.patience=1"),
 }
 
@@ -133,7 +134,8 @@ def test_every_optimiser_and_balance_lowers_the_loss(optimizer, tmp_path):
 
 def test_a_resumed_run_equals_the_uninterrupted_one(tmp_path):
     two_outputs().to_csv("a.csv", index=False)
-    check_resumed_alone(tmp_path, (*EXACT, "trainer.max_steps=12", "optimizer=levenberg_marquardt"), at_step(10))
+    options = "trainer.max_steps=12", "optimizer=levenberg_marquardt", "data.log10=[b]"
+    check_resumed_alone(tmp_path, (*EXACT, *options), at_step(10))
 
 
 def test_a_run_is_not_resumed_with_other_rows(fail, finish, fit, tmp_path):
@@ -168,14 +170,16 @@ def test_the_test_rows_do_not_depend_on_the_size_of_the_training_set():
     np.testing.assert_allclose(*(one.units.restore_inputs(one.dataset.test.x) for one in data), rtol=1e-6)
 
 
-@pytest.mark.parametrize(("precision", "scale", "offset"), [(32, 1e-30, 0), (64, 1, 1e12)])
-def test_metrics_are_those_of_the_loaded_function(precision, scale, offset, fit):
+@pytest.mark.parametrize(
+    ("precision", "scale", "offset", "logs"), [(32, 1e-30, 0, ()), (64, 1, 1e12, ()), (64, 1, 0, ["data.log10=[b]"])]
+)
+def test_metrics_are_those_of_the_loaded_function(precision, scale, offset, logs, fit):
     """Recomputed from the rows of the file in its units."""
     table = two_outputs()
     table["y"] = scale * table["y"] + offset
     table[["dy_da", "dy_db"]] *= scale
     table.to_csv("a.csv", index=False)
-    run = fit("run", *SHORT, f"trainer.precision={precision}")
+    run = fit("run", *SHORT, f"trainer.precision={precision}", *logs)
     found, u = figures(run), runge.load(run)
     test = read(Table(file="a.csv")).split(member(*SHORT).data_seed.generator("data")).test
     rows = pd.read_csv("a.csv").iloc[test]
@@ -192,6 +196,10 @@ def test_metrics_are_those_of_the_loaded_function(precision, scale, offset, fit)
         squares = [(slopes[:, p, d] - rows[f"d{name}_d{x}"]) ** 2 for d, x in enumerate("ab")]
         assert 2 * np.nanmean(squares) == pytest.approx(found[f"test/mse_df/{name}"], **close)
     assert np.mean(nrmse) == pytest.approx(found["test/nrmse_f"], **close)
+    for name, part in ((f"d{y}_d{x}", slopes[:, p, d]) for p, y in enumerate("yz") for d, x in enumerate("ab")):
+        if (spread := np.nanstd(rows[name])) > 1e-12 * abs(rows[name]).max():
+            error = np.sqrt(np.nanmean((part - rows[name]) ** 2)) / spread
+            assert error == pytest.approx(found[f"test/nrmse_df/{name}"], **close)
     written = pd.read_csv(run / "fit.csv")[["u_y", "u_z", "y"]]
     np.testing.assert_allclose(written, np.column_stack([values, rows["y"]]), rtol=1e-5)
 

@@ -190,7 +190,7 @@ def test_a_run_begins_with_the_function_of_another_one(standardize, precision, t
     with torch.no_grad():
         inputs = x[None].to(network.theta) if units is None else units.standardise_inputs(x[None]).to(network.theta)
         values = network.predict(inputs)
-    values = values if units is None else units.restore(*values)
+    values = values if units is None else units.restore(*values, inputs)
     for value, expected in zip(values, runge.load(started).double().value_and_derivative(x.numpy()), strict=True):
         np.testing.assert_allclose(value.flatten().numpy(), np.ravel(expected), atol=tolerance)
 
