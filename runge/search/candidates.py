@@ -59,13 +59,18 @@ class Candidate:
         settings, model = self.settings, self.settings.model
         method = settings.configuration["optimizer"]["_target_"].rpartition(".")[2]
         parts = [_METHODS.get(method, method), model.activation, f"{model.depth} x {model.width}"]
-        parts += [] if settings.loss.lambda_d else ["values alone"]
+        parts += ["values alone"] * self.is_of_values
         return ", ".join([*parts, *[f"{self.changes.get('data.n_train')} points"] * ("data.n_train" in self.changes)])
 
     @property
     def has_fixed_neurons(self) -> bool:
         """True if only the last layer is fitted: each step is a fit of its own, which cannot continue another one."""
         return self.settings.optimizer.last_layer_alone
+
+    @property
+    def is_of_values(self) -> bool:
+        """True if it uses no derivatives."""
+        return not self.settings.loss.lambda_d
 
     @property
     def by_gradient(self) -> bool:
@@ -151,7 +156,7 @@ def without_equal(candidates: Sequence[Candidate], channels: Channels) -> tuple[
     if channels.slope.any():
         why = "no two values of an output are known that differ"
     differ = channels.slope.any() and channels.value.any()
-    alone = [x for x in candidates if not (differ or x.settings.loss.lambda_d)]
+    alone = [x for x in candidates if x.is_of_values and not differ]
     if len(alone) == len(candidates):  # it is an override of the command
         return list(candidates), []
     return [x for x in candidates if x not in alone], [f"{candidate.name}: {why}" for candidate in alone]
@@ -227,12 +232,11 @@ class CandidateFactory:
         raise ConfigurationError(f"optimizer: {rule}; got {got}; leave search=best out for one run")
 
     def leave_out_wrong_columns(self, rows: Rows | None) -> str:
-        """Leave derivatives that contradict the values out of all candidates; return a sentence on them, or ""."""
+        """Leave derivatives that contradict the values out of all candidates; return what is wrong with the labels."""
         wrong = describe_wrong_columns(rows) if rows else ""
         if rows and wrong and "data.derivatives" not in self.fixed:
             self.columns = without_wrong_columns(rows)
-        remedy = "These derivatives are left out; data.derivatives={...} chooses others."
-        return f"{wrong} {remedy}" if self.columns else wrong
+        return wrong
 
     def _member(self, overrides: Sequence[str]) -> Member:
         """Return the run that some overrides make; of several folds the first one."""

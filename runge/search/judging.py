@@ -1,5 +1,7 @@
 """The table of a search, by whose rows its candidates are judged."""
 
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
@@ -16,6 +18,7 @@ from runge.search.constants import (
     ROWS_OF_FOLD,
     ROWS_OF_SINGLE_JUDGE,
 )
+from runge.search.contradiction import WrongFactor
 from runge.training.member import Member
 
 __all__ = ["SearchTable"]
@@ -45,6 +48,13 @@ class SearchTable(NamedTuple):
         x, y, dydx = (array[chosen] for array in (rows.x, rows.y, rows.dydx))
         seen = np.setdiff1d(np.arange(len(rows.x)), split.test)
         return cls(rows, split.test, seen, Channels.of(x, y, dydx))
+
+    def without(self, wrong: Sequence[WrongFactor]) -> "SearchTable":
+        """Return the table without the labels of some columns of derivatives; errors still have the same sizes."""
+        dydx = self.rows.dydx.copy()
+        for one in wrong:
+            dydx[:, one.output, one.input] = np.nan
+        return self._replace(rows=replace(self.rows, dydx=dydx))
 
     def count_folds(self) -> int:
         """Return how many folds the rows should have, unless the command has a number.

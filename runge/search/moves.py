@@ -111,8 +111,9 @@ def continued(state: State, seconds: float) -> list[Candidate]:
     best, of_table = state.ranked[0], state.conditions.of_table
     if not of_table and best.results[0].lacks_rows:
         return []
-    most = AS_GOOD_FACTOR * min(x.expected(seconds) for x in state.ranked)
-    gaining = [x for x in state.ranked if _gains(state, x, seconds) and x.expected(seconds) <= most]
+    rivals = [x for x in state.ranked if x.candidate.is_of_values or not state.wrong]
+    most = AS_GOOD_FACTOR * min(x.expected(seconds) for x in rivals)
+    gaining = [x for x in rivals if _gains(state, x, seconds) and x.expected(seconds) <= most]
     return [x.candidate for x in sorted(gaining, key=lambda x: x.expected(seconds))]
 
 

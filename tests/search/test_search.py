@@ -300,6 +300,21 @@ def test_derivatives_that_contradict_the_values_are_kept_if_the_command_names_th
     assert best.table.channels.slope.any()
 
 
+def test_a_column_is_left_out_only_if_a_fit_without_it_is_better(monkeypatch):
+    table = rows(60)
+    table[:, 3] = np.random.default_rng(1).normal(size=60)
+    save(table)
+    best = made(*SHORT, "trainer.max_steps=300", "search.timeout=200")
+    assert np.isnan(best.table.rows.dydx).all(axis=0).tolist() == [[True, False]]
+    assert best._wrong.endswith("These derivatives are left out; data.derivatives={...} chooses others.")
+    better = "runge.search.search._error_of_values"
+    monkeypatch.setattr(better, lambda _, member, __: float(np.isnan(member.rows.dydx).any()))
+    best = made(*SHORT)
+    assert not np.isnan(best.table.rows.dydx).any()
+    assert best._wrong.startswith("dy_da does not follow the values")
+    assert "Are they wrong? A fit with these derivatives is better in rows left out, so they are kept" in best._wrong
+
+
 def test_without_derivatives_a_network_is_trained_once():
     save(rows()[:, :3], "a,b,y")
     best = made(*SHORT, ALONE, *NAMED)
