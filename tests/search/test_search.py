@@ -300,6 +300,24 @@ def test_derivatives_that_contradict_the_values_are_kept_if_the_command_names_th
     assert best.table.channels.slope.any()
 
 
+def test_the_answer_fits_the_values_if_derivatives_are_too_large():
+    table = rows(100)
+    table[:, 3:] *= 1.1
+    save(table)
+    own = "data.file=t.csv", "data.split.test=0.2", "model.width=40", "model.depth=1"
+    kept = (x for x in SMALL if not x.startswith(("+search.tables", "model.", "trainer.max_steps")))
+    exact = '"optimizer=least_squares"'
+    both = f'+search.tables={{joint: [{exact}], alone: [{exact}, "loss.lambda_d=0"]}}'
+    assert command(*kept, *own, both, "trainer.max_steps=8", "search.seeds=1") == (0, "")
+    alone, joint = board()
+    assert (alone["name"], alone["derivative"], joint["derivative"]) == ("alone", None, None)
+    found = read_board()
+    said = " ".join(found.sentences)
+    assert re.search(r"dy_da is 1\.\d+ \+- [\d.]+ and dy_db is 1\.\d+ \+- [\d.]+ times the derivative of a fit", said)
+    assert "for the derivatives" not in said
+    assert [error.error is None for error in found.columns] == [False, True, True]
+
+
 def test_a_column_is_left_out_only_if_a_fit_without_it_is_better(monkeypatch):
     table = rows(60)
     table[:, 3] = np.random.default_rng(1).normal(size=60)
