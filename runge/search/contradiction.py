@@ -74,4 +74,4 @@ def describe_contradiction(wrong: Sequence[WrongFactor], rows: Rows) -> str:
         )
         factors.append(f"{name} is {one.factor:#.4g} +- {error:.1g}")
     which = f"Derivatives contradict the values: {listed(factors, last=' and ')} times the derivative of a fit of only"
-    return f"{which} the values. The answer is such a fit, and no error of these columns is stated."
+    return f"{which} the values. The answer is such a fit, and no error against these labels is stated."

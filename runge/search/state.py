@@ -206,8 +206,11 @@ class State:
         """
         trained, judges = [x for x in self.standings.values() if x.by_fold], self.conditions.judges
         behind = {x.name for x in trained if self.wrong and not x.candidate.is_of_values}
-        order = [(x.name != self.winner, x.name in behind, -min(len(x.by_fold), judges), x.error) for x in trained]
-        return [trained[i] for i in sorted(range(len(trained)), key=order.__getitem__)]
+
+        def order(x: Standing) -> tuple[bool, bool, int, float]:
+            return x.name != self.winner, x.name in behind, -min(len(x.by_fold), judges), x.error
+
+        return sorted(trained, key=order)
 
     @cached_property
     def wrong(self) -> Sequence[WrongFactor]:
