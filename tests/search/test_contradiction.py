@@ -7,6 +7,7 @@ import pytest
 
 from runge.metrics import ERRORS
 from runge.search.contradiction import describe_contradiction, wrong_factors
+from runge.search.moves import continued
 from tests.search.made_up import candidate, result, state, trained
 from tests.search.test_verdict import table_of
 
@@ -39,6 +40,7 @@ def networks(residuals):
         ((1.0, 1.0), 0.2, 1e-3, {}),
         ((1.1, 1.1), 0.2, 1e-3, {}),  # noise hides it
         ((1.1, 1.1), 0.0, 0.2, {}),  # the fit cannot tell
+        ((2.0, 1.0), 0.0, 0.15, {}),
         ((0.0, 1.0), 0.0, 1e-3, {}),  # zeros, of an input that may not matter
     ],
 )
@@ -69,6 +71,7 @@ def test_the_winner_fits_the_values_if_derivatives_contradict_them():
     assert [(x.output, x.input) for x in one.wrong] == [(0, 0)]
     assert [x.name for x in one.ranked] == ["alone", "joint"]
     assert one.ranked[0].error > one.ranked[1].error
+    assert [x.name for x in continued(one, 100.0)] == ["alone"]
     rows = table.without(one.wrong).rows
     assert np.isnan(rows.dydx).all(axis=0).tolist() == [[True, False]]
     said = describe_contradiction(one.wrong, table.rows)
