@@ -54,6 +54,9 @@ def _wrong_columns(rows: Rows) -> "list[Finding]":
 
     if rows.checksum not in _FINDINGS:
         _FINDINGS.clear()
-        of_table = rows.x, rows.y, rows.dydx, ColumnNames(rows.inputs, rows.outputs)
+        names = ColumnNames(
+            rows.inputs, rows.outputs, row=lambda n: open_table(rows.table.file).row_name(int(rows.numbers[n]))
+        )
+        of_table = rows.x, rows.y, rows.dydx, names
         _FINDINGS[rows.checksum] = contradictions(*of_table).findings if rows.duplicates else wrong_columns(*of_table)
     return _FINDINGS[rows.checksum]
