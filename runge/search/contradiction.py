@@ -34,8 +34,8 @@ def wrong_factors(results: Sequence[Result], rows: Rows) -> list[WrongFactor]:
 
     Sigma is at least the error of the values over the standard deviation of the input: so large are the errors of
     derivatives that hardly matter. If it is less than a tenth of the root mean square of c u', the fit knows the
-    factor. If it is also less than half of that of (c - 1) u', the labels are wrong: neither their noise nor an error
-    of the fit causes this.
+    factor. If it is also less than a third of that of (c - 1) u', the labels are wrong: neither their noise nor an
+    error of the fit causes this.
 
     Args:
         results: the networks of the fit, each with its errors in other rows that it has not seen.
@@ -54,7 +54,7 @@ def wrong_factors(results: Sequence[Result], rows: Rows) -> list[WrongFactor]:
         least = np.sqrt(np.nansum(values**2, axis=0) / (~np.isnan(values)).sum(axis=0))[:, None] / rows.x.std(axis=0)
         sigma = np.linalg.norm(labels - factor * fitted, axis=0) / np.sqrt(count - 1)
         error = np.maximum(sigma, least.ravel()) / size
-        wrong = error * np.sqrt(count) < np.minimum(MOST_SCATTER * np.abs(factor), np.abs(factor - 1) / 2)
+        wrong = error * np.sqrt(count) < np.minimum(MOST_SCATTER * np.abs(factor), np.abs(factor - 1) / 3)
     wrong &= count_groups(np.where(known, errors, np.nan), rows.groups[places]) >= LEAST_GROUPS
     return [
         WrongFactor(*divmod(column, len(rows.inputs)), float(factor[column]), float(error[column]))
