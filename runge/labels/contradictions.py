@@ -55,7 +55,7 @@ _SENTENCES = {
     ),
     "versions": (
         "{count} pairs of rows have equal inputs and values of {columns} that differ by {spread} standard deviations.",
-        "Find the reason, such as two versions of the solver; no fit can be more accurate.",
+        "Find the reason, such as two versions of the solver; the error of a fit is at least half as large.",
     ),
     "collinear": ("{columns} depend on each other.", "Leave one of them out of data.inputs."),
     "constant input": ("{columns} is constant.", "Leave {columns} out of data.inputs."),

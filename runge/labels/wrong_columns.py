@@ -17,9 +17,9 @@ _FINDINGS = dict[str, list["Finding"]]()
 
 
 def describe_wrong_columns(rows: Rows) -> str:
-    """Return sentences on the columns of derivatives that contradict the values of a table, with the command for more.
+    """Return sentences on the labels of a table that contradict each other, with the command for more.
 
-    The text is empty if there are no such columns.
+    The text is empty if there are no such labels.
     """
     if not (sentences := " ".join(f"{finding.what} {finding.evidence}" for finding in _wrong_columns(rows))):
         return ""
@@ -31,7 +31,7 @@ def without_wrong_columns(rows: Rows) -> list[str]:
 
     There are none if no column contradicts the values, or if the names of the other columns cannot be typed.
     """
-    if not (wrong := {name for finding in _wrong_columns(rows) for name in finding.columns}):
+    if not (wrong := {name for finding in _wrong_columns(rows) if not finding.rows for name in finding.columns}):
         return []
     table = rows.table
     roles = find_roles(open_table(table.file), table)
@@ -46,9 +46,17 @@ def without_wrong_columns(rows: Rows) -> list[str]:
 
 def _wrong_columns(rows: Rows) -> "list[Finding]":
     """Return the contradictions of a table; the runs of a sweep, whose rows are the same, search for them once."""
-    from runge.labels.contradictions import ColumnNames, wrong_columns  # late: only tables need scipy.spatial
+    from runge.labels.contradictions import (  # late: only tables need scipy.spatial
+        ColumnNames,
+        contradictions,
+        wrong_columns,
+    )
 
     if rows.checksum not in _FINDINGS:
         _FINDINGS.clear()
-        _FINDINGS[rows.checksum] = wrong_columns(rows.x, rows.y, rows.dydx, ColumnNames(rows.inputs, rows.outputs))
+        names = ColumnNames(
+            rows.inputs, rows.outputs, row=lambda n: open_table(rows.table.file).row_name(int(rows.numbers[n]))
+        )
+        of_table = rows.x, rows.y, rows.dydx, names
+        _FINDINGS[rows.checksum] = contradictions(*of_table).findings if rows.duplicates else wrong_columns(*of_table)
     return _FINDINGS[rows.checksum]

@@ -60,7 +60,7 @@ class Candidate:
             method = settings.configuration["optimizer"]["_target_"].rpartition(".")[2]
             size = f"{model.depth} x {model.width}{' for each output' if self.separate else ''}"
             parts = [_METHODS.get(method, method), model.activation, size]
-            parts += [] if settings.loss.lambda_d else ["values alone"]
+            parts += ["values alone"] * self.is_of_values
         parts += [f"{self.changes.get('data.n_train')} points"] * ("data.n_train" in self.changes)
         return ", ".join([*parts, *[f"log10 of {listed(self.logs)}"] * bool(self.logs)])
 
@@ -78,6 +78,11 @@ class Candidate:
     def has_fixed_neurons(self) -> bool:
         """True if only the last layer is fitted: each step is a fit of its own, which cannot continue another one."""
         return self.settings.optimizer.last_layer_alone
+
+    @property
+    def is_of_values(self) -> bool:
+        """True if it uses no derivatives."""
+        return not self.settings.loss.lambda_d
 
     @property
     def by_gradient(self) -> bool:
@@ -170,7 +175,7 @@ def without_equal(candidates: Sequence[Candidate], channels: Channels) -> tuple[
     if channels.slope.any():
         why = "no two values of an output are known that differ"
     differ = channels.slope.any() and channels.value.any()
-    alone = [x for x in candidates if not (differ or x.settings.loss.lambda_d)]
+    alone = [x for x in candidates if x.is_of_values and not differ]
     if len(alone) == len(candidates):  # it is an override of the command
         return list(candidates), []
     return [x for x in candidates if x not in alone], [f"{candidate.name}: {why}" for candidate in alone]
@@ -246,12 +251,11 @@ class CandidateFactory:
         raise ConfigurationError(f"optimizer: {rule}; got {got}; leave search=best out for one run")
 
     def leave_out_wrong_columns(self, rows: Rows | None) -> str:
-        """Leave derivatives that contradict the values out of all candidates; return a sentence on them, or ""."""
+        """Leave derivatives that contradict the values out of all candidates; return what is wrong with the labels."""
         wrong = describe_wrong_columns(rows) if rows else ""
         if rows and wrong and "data.derivatives" not in self.fixed:
             self.columns = without_wrong_columns(rows)
-        remedy = "These derivatives are left out; data.derivatives={...} chooses others."
-        return f"{wrong} {remedy}" if self.columns else wrong
+        return wrong
 
     def _member(self, overrides: Sequence[str]) -> Member:
         """Return the run that some overrides make; of several folds the first one."""

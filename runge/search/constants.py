@@ -105,6 +105,12 @@ REPORT_SECONDS = 8.0
 REPORT_SHARE = 0.13
 """The largest share of the time for the leaderboard and the report."""
 
+TRIED_SHARE = 0.05
+"""The share of the time for each of two fits, with derivatives that seem to contradict the values, and without them."""
+
+TRIED_ROWS = 500
+"""The rows of these fits, if there are more than twice as many: an estimate."""
+
 WINNER_STEPS_SHARE = 0.86
 """The share of the time after which the steps of a winner on some of the rows end, and those on all rows begin."""
 
@@ -221,13 +227,12 @@ RESAMPLES = 200
 LOSS_ROUND_OFF = 1e-12
 """The root of a loss, and the error over the standard deviation, below which two networks do not differ."""
 
-# What is shown and said of the candidates and the answer. No decision depends on these numbers.
-
-CONTRADICTION = 10.0
-"""The least larger error of a candidate, over the least errors of values and of derivatives, above which these may
-contradict each other: an estimate. With derivatives that were all 10 % too large it was 86, as a value of 1.1e-3, a
-derivative of 6.7e-7, and both of 9.5e-2.
+MOST_SCATTER = 0.1
+"""The largest scatter of labels about a multiple of the derivative of a fit, relative to that: the fit explains 99 % of
+their mean square.
 """
+
+# What is shown and said of the candidates and the answer. No decision depends on these numbers.
 
 NAMED_LABELS = 3
 """The suspicious labels that a sentence of a few lines names, at most."""

@@ -1,5 +1,7 @@
 """The table of a search, by whose rows its candidates are judged."""
 
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
@@ -17,6 +19,7 @@ from runge.search.constants import (
     ROWS_OF_FOLD,
     ROWS_OF_SINGLE_JUDGE,
 )
+from runge.search.contradiction import WrongFactor
 from runge.training.member import Member
 
 __all__ = ["SearchTable", "decades_of"]
@@ -64,6 +67,13 @@ class SearchTable(NamedTuple):
         x = dict(zip(self.rows.inputs, self.rows.x[self.seen].T, strict=True))
         wide = [name for name, decades in decades_of(self.rows).items() if decades > DECADES]
         return [name for name in wide if _off_centre(np.log(x[name])) < _off_centre(x[name])]
+
+    def without(self, wrong: Sequence[WrongFactor]) -> "SearchTable":
+        """Return the table without the labels of some columns of derivatives; errors still have the same sizes."""
+        dydx = self.rows.dydx.copy()
+        for one in wrong:
+            dydx[:, one.output, one.input] = np.nan
+        return self._replace(rows=replace(self.rows, dydx=dydx))
 
     def count_folds(self) -> int:
         """Return how many folds the rows should have, unless the command has a number.

@@ -85,7 +85,7 @@ def _newcomers(state: State, continuing: Sequence[Standing], ranked: Sequence[St
         new += [Standing(x.candidate.varied({"data.log10": []})) for x in continuing if x.candidate.logs]
     if not state.conditions.may_separate:
         return new
-    solved = [x.candidate for x in ranked if x.candidate.settings.loss.lambda_d]
+    solved = [x.candidate for x in ranked if not x.candidate.is_of_values]
     solved = [x for x in solved if not (x.by_gradient or x.has_fixed_neurons)]
     chosen = [*solved[:1], *sorted(solved[1:], key=state.conditions.weights_of)[:1]]
     return new + [Standing(x.varied({"separate": True})) for x in chosen]
@@ -150,8 +150,9 @@ def continued(state: State, seconds: float) -> list[Candidate]:
     best, of_table = state.ranked[0], state.conditions.of_table
     if not of_table and best.results[0].lacks_rows:
         return []
-    most = AS_GOOD_FACTOR * min(x.expected(seconds) for x in state.ranked)
-    gaining = [x for x in state.ranked if _gains(state, x, seconds) and x.expected(seconds) <= most]
+    rivals = [x for x in state.ranked if x.candidate.is_of_values or not state.wrong]
+    most = AS_GOOD_FACTOR * min(x.expected(seconds) for x in rivals)
+    gaining = [x for x in rivals if _gains(state, x, seconds) and x.expected(seconds) <= most]
     return [x.candidate for x in sorted(gaining, key=lambda x: x.expected(seconds))]
 
 

@@ -24,9 +24,9 @@ from runge.metrics import ERRORS
 from runge.records.directories import MULTIRUN, discard_sweep, refuse_links
 from runge.records.files import discard, locked, write
 from runge.search.answer import Answer, agreeing
-from runge.search.candidates import CandidateFactory, overrides_of_run, settings_of_run, without_equal
+from runge.search.candidates import Candidate, CandidateFactory, overrides_of_run, settings_of_run, without_equal
 from runge.search.conditions import Conditions
-from runge.search.constants import PATIENCE_FACTOR, PATIENCE_SECONDS
+from runge.search.constants import PATIENCE_FACTOR, PATIENCE_SECONDS, TRIED_ROWS, TRIED_SHARE
 from runge.search.display import Display
 from runge.search.judging import SearchTable
 from runge.search.moves import next_moves
@@ -38,6 +38,7 @@ from runge.sweeps.journal import Journal
 from runge.sweeps.launch import interrupted
 from runge.sweeps.loop import compare
 from runge.sweeps.processes import start_loading
+from runge.training.member import Member
 
 __all__ = ["Search", "SearchSettings", "search"]
 
@@ -88,6 +89,17 @@ def search(command: SweepCommand) -> None:
                 discard_sweep(directory)
 
 
+def _error_of_values(candidate: Candidate, member: Member, seconds: float) -> float:
+    """Return the error of values in rows left out of a short trial of a candidate; infinite: it has failed."""
+    share = TRIED_ROWS / len(member.rows.x) if member.rows and len(member.rows.x) > 2 * TRIED_ROWS else None
+    state = State(Conditions(seconds, cores=1, seeds=1), {candidate.name: candidate})
+    with Workers(1, member.rows) as here:
+        here.submit(0, state.trial(Move(candidate.listed, {}, 0, seconds, share)), math.inf)
+        result = here.wait()[0]
+    error = result.metric(ERRORS[0]) if isinstance(result, Result) else None
+    return math.inf if error is None else error
+
+
 class Search:
     """A search of a command.
 
@@ -109,10 +121,15 @@ class Search:
             raise ConfigurationError(f"hydra.launcher.cluster: {rule}; got {got}")
         factory = CandidateFactory(command)
         listed = self._settings.tables if factory.of_table else self._settings.formulas
-        candidates, self._left_out, member = factory.compose(listed)
+        candidates, self._left_out, member = made = factory.compose(listed)
         self._wrong = factory.leave_out_wrong_columns(member.rows)
         if factory.columns:
             candidates, self._left_out, member = factory.compose(listed)
+            seconds, remedy = TRIED_SHARE * self._settings.timeout, "These derivatives are left out"
+            if _error_of_values(made[0][0], made[2], seconds) < _error_of_values(candidates[0], member, seconds):
+                candidates, self._left_out, member = made
+                remedy = "Are they wrong? A fit with these derivatives is better in rows left out, so they are kept"
+            self._wrong += f" {remedy}; data.derivatives={{...}} chooses others."
         self.table, sizes, self._checksum = None, {}, member.checksum
         if member.rows is not None:
             self.table = table = SearchTable.of(member)
@@ -138,7 +155,7 @@ class Search:
         cores = 1 if member.on_gpu() else command.processes or 1
         seeds, timeout = self._settings.seeds, self._settings.timeout
         conditions = Conditions(timeout, cores, seeds, fixed=factory.fixed.keys(), **sizes)
-        self.state = State(conditions, {candidate.listed: candidate for candidate in candidates})
+        self.state = State(conditions, {x.listed: x for x in candidates}, table=self.table)
         self._shown, self._overrides = member.settings.trainer.progress_bar, list(factory.fixed.values())
         self._earlier, self._began = 0.0, command.began
         self.promotions = list[str]()
@@ -176,6 +193,8 @@ class Search:
                 stopped = error
                 interruption.settle()
                 workers.end_calls()
+            if self.table is not None:
+                self.table = self.table.without(self.state.wrong)
             answer = self._write_answer(workers) if self.state.ranked else None
         if answer is not None:
             board = leaderboard(self.state, self.table, answer, self._directory, self._left_out, self._wrong)

@@ -10,6 +10,7 @@ import numpy as np
 
 from runge.data.seed import Seed
 from runge.data.table import Table
+from runge.metrics import ERRORS
 from runge.search.candidates import Candidate
 from runge.search.conditions import Conditions
 from runge.search.constants import (
@@ -23,6 +24,8 @@ from runge.search.constants import (
     THREADS_POWER,
     UNKNOWN_SLOPE,
 )
+from runge.search.contradiction import WrongFactor, wrong_factors
+from runge.search.judging import SearchTable
 from runge.search.results import Move, Result, Trial
 
 __all__ = ["Network", "Standing", "State", "expected_error", "merge", "slope_of"]
@@ -174,6 +177,7 @@ class State:
         moves: the trials that have begun or are about to, by their numbers.
         results: the results of those that have ended, in the order in which they have.
         now: the seconds since the beginning.
+        table: the table; None: a formula.
     """
 
     conditions: Conditions
@@ -181,6 +185,7 @@ class State:
     moves: Mapping[int, Move] = field(default_factory=dict)
     results: Mapping[int, Result] = field(default_factory=dict)
     now: float = 0.0
+    table: SearchTable | None = None
 
     @cached_property
     def standings(self) -> Mapping[str, Standing]:
@@ -195,9 +200,32 @@ class State:
 
     @cached_property
     def ranked(self) -> list[Standing]:
-        """The candidates that have a network: the winner, the best ones, and those that lack a fold."""
+        """The candidates that have a network: the winner, the best ones, and those that lack a fold.
+
+        If labels contradict each other, candidates that use only the values are before the others.
+        """
         trained, judges = [x for x in self.standings.values() if x.by_fold], self.conditions.judges
-        return sorted(trained, key=lambda x: (x.name != self.winner, -min(len(x.by_fold), judges), x.error))
+        behind = {x.name for x in trained if self.wrong and not x.candidate.is_of_values}
+
+        def order(x: Standing) -> tuple[bool, bool, int, float]:
+            return x.name != self.winner, x.name in behind, -min(len(x.by_fold), judges), x.error
+
+        return sorted(trained, key=order)
+
+    @cached_property
+    def wrong(self) -> Sequence[WrongFactor]:
+        """The columns of derivatives that contradict the values; none: all agree, or it is not known.
+
+        A candidate that uses only the values is then better for these than the best one of the others.
+        """
+        judged = [x for x in self.standings.values() if len(x.by_fold) >= self.conditions.judges]
+        by_values, others = ([x for x in judged if x.candidate.is_of_values is one] for one in (True, False))
+        is_chosen = self.winner and not self.standings[self.winner].candidate.is_of_values
+        if self.table is None or is_chosen or not by_values or not others:
+            return []
+        fit = min(by_values, key=lambda x: x.metric(ERRORS[0]) or 0.0)
+        least, other = (x.metric(ERRORS[0]) or 0.0 for x in (fit, min(others, key=lambda x: x.error)))
+        return wrong_factors(fit.results, self.table.rows) if least < other else []
 
     @property
     def winner(self) -> str:

@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,12 +17,12 @@ from runge.records.leaderboard import AnswerProfile, Leaderboard, LeaderboardEnt
 from runge.search.answer import Answer
 from runge.search.constants import (
     BAD_ERROR,
-    CONTRADICTION,
     MANY_DECADES,
     PROFILE_NUMBERS,
     PROFILED_COLUMNS,
     PROFILED_ROWS,
 )
+from runge.search.contradiction import describe_contradiction
 from runge.search.influences import sensitivity_of
 from runge.search.judging import SearchTable, decades_of
 from runge.search.state import Standing, State
@@ -67,16 +68,18 @@ def leaderboard(
     every, columns = errors_of(judged.residuals, table), column_errors(judged.residuals, table.rows)
     errors, decades = _of_decades(every, table.rows, best.candidate.logs)
     entries, folds = [_entry(standing, errors, answer) for standing in ranked], state.conditions.folds
+    if state.wrong:
+        entries = [replace(entry, derivative=None) for entry in entries]
     suspects, examined = find_suspects(questioned, table.rows), int((~np.isnan(questioned)).any(axis=1).sum())
     sentences = [
         _describe_answer(answer, best.name, len(table.seen), len(table.test), folds),
+        describe_contradiction(state.wrong, table.rows),
         describe_errors(errors, columns, judged, table.rows, folds),
         describe_bounds(errors),
         *describe_test(function, table, judged.residuals),
         *_warn([_mean([getattr(row, kind) for row in every]) for kind in KINDS], len(entries)),
         describe_suspects(suspects),
         wrong,
-        _describe_contradiction(entries),
         decades,
     ]
     if examined < len(table.rows.x):
@@ -92,17 +95,6 @@ def leaderboard(
         errors=errors,
         columns=columns if errors is every else [],
     )
-
-
-def _describe_contradiction(entries: Sequence[LeaderboardEntry]) -> str:
-    """Return a sentence on labels of which all candidates fit either the values or the derivatives; empty: others."""
-    pairs = [(one.value, one.derivative) for one in entries if one.value is not None and one.derivative is not None]
-    together = min(map(max, pairs), default=0.0)
-    if together <= CONTRADICTION * max(map(min, zip(*pairs, strict=True)), default=0.0):
-        return ""
-    value, derivative = map(min, zip(*pairs, strict=True))
-    reached = f"candidates reach {value:.1e} for the values, and {derivative:.1e} for the derivatives"
-    return f"Values and derivatives may contradict each other: {reached}, but none is below {together:.1e} in both."
 
 
 def _warn(errors: Sequence[float | None], candidates: int) -> list[str]:

@@ -6,7 +6,7 @@ import pytest
 
 from runge.data.rows import read
 from runge.data.table import Table
-from runge.labels.wrong_columns import describe_wrong_columns
+from runge.labels.wrong_columns import describe_wrong_columns, without_wrong_columns
 from runge.training.announcement import announce
 from runge.training.member import Member
 from runge.training.prepare import prepare
@@ -27,3 +27,15 @@ def test_derivatives_that_contradict_the_values_are_said_before_the_training(cap
     assert said[0].endswith(" check wrong.csv")
     rows = read(Table(file="wrong.csv", inputs=["x"], outputs=["y"]))  # the command names what the run was given
     assert describe_wrong_columns(rows).endswith("wrong.csv 'data.inputs=[x]' 'data.outputs=[y]'")
+
+
+@pytest.mark.usefixtures("in_folder")
+def test_equal_inputs_with_other_values_are_said_and_no_column_is_left_out():
+    x = np.tile(np.random.default_rng(0).random(60), 2)
+    frame = pd.DataFrame({"x": x, "y": np.sin(3 * x) + (np.arange(120) >= 60), "dy_dx": 3 * np.cos(3 * x)})
+    frame.to_csv("twice.csv", index=False)
+    rows = read(Table(file="twice.csv"))
+    said = describe_wrong_columns(rows)
+    assert said.startswith("60 pairs of rows have equal inputs and values of y that differ by")
+    assert " in line 2 and " in said
+    assert without_wrong_columns(rows) == []

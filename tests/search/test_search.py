@@ -300,6 +300,39 @@ def test_derivatives_that_contradict_the_values_are_kept_if_the_command_names_th
     assert best.table.channels.slope.any()
 
 
+def test_the_answer_fits_the_values_if_derivatives_are_too_large():
+    table = rows(100)
+    table[:, 3:] *= 1.1
+    save(table)
+    own = "data.file=t.csv", "data.split.test=0.2", "model.width=40", "model.depth=1"
+    kept = (x for x in SMALL if not x.startswith(("+search.tables", "model.", "trainer.max_steps")))
+    exact = '"optimizer=least_squares"'
+    both = f'+search.tables={{joint: [{exact}], alone: [{exact}, "loss.lambda_d=0"]}}'
+    assert command(*kept, *own, both, "trainer.max_steps=8", "search.seeds=1") == (0, "")
+    alone, joint = board()
+    assert (alone["name"], alone["derivative"], joint["derivative"]) == ("alone", None, None)
+    found = read_board()
+    said = " ".join(found.sentences)
+    assert re.search(r"dy_da is 1\.\d+ \+- [\d.]+ and dy_db is 1\.\d+ \+- [\d.]+ times the derivative of a fit", said)
+    assert "for the derivatives" not in said
+    assert [error.error is None for error in found.columns] == [False, True, True]
+
+
+def test_a_column_is_left_out_only_if_a_fit_without_it_is_better(monkeypatch):
+    table = rows(60)
+    table[:, 3] = np.random.default_rng(1).normal(size=60)
+    save(table)
+    best = made(*SHORT, "trainer.max_steps=300", "search.timeout=200")
+    assert np.isnan(best.table.rows.dydx).all(axis=0).tolist() == [[True, False]]
+    assert best._wrong.endswith("These derivatives are left out; data.derivatives={...} chooses others.")
+    better = "runge.search.search._error_of_values"
+    monkeypatch.setattr(better, lambda _, member, __: float(np.isnan(member.rows.dydx).any()))
+    best = made(*SHORT)
+    assert not np.isnan(best.table.rows.dydx).any()
+    assert best._wrong.startswith("dy_da does not follow the values")
+    assert "Are they wrong? A fit with these derivatives is better in rows left out, so they are kept" in best._wrong
+
+
 def test_without_derivatives_a_network_is_trained_once():
     save(rows()[:, :3], "a,b,y")
     best = made(*SHORT, ALONE, *NAMED)

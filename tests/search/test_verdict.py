@@ -96,14 +96,6 @@ def test_rows_that_also_chose_the_model_are_said_to(choosing, said):
     assert (said or "chose") in text if said else "chose" not in text
 
 
-def test_labels_of_which_no_candidate_fits_both_kinds_may_contradict_each_other():
-    def said(*pairs):
-        return verdict._describe_contradiction([SimpleNamespace(value=a, derivative=b) for a, b in pairs])
-
-    assert said((1e-9, 1e-8), (1e-3, 1e-2), (1e-2, None)) == said((None, 0.1)) == said() == ""
-    assert numbers(said((0.11, 6.7e-7), (1.1e-3, 9.5e-2))) == [1.1e-3, 6.7e-7, 9.5e-2]
-
-
 def test_a_fit_that_is_no_better_than_a_constant_says_so(caplog):
     assert verdict._warn([0.99, None], 2) == []
     assert verdict._warn([1.2, 0.3], 2) == ["This fit is no better than a constant for the values."]
