@@ -1,4 +1,4 @@
-"""The tables and sentences of the worked examples."""
+"""The tables of the worked examples."""
 
 import numpy as np
 import pandas as pd
@@ -15,7 +15,7 @@ def test_a_table_with_names_becomes_arrays():
     assert_array_equal(rows.dydx, [[[0, 2], [4, 6]], [[1, 3], [5, 7]]])
 
 
-def test_a_report_says_who_is_best_by_what_factor():
+def test_a_report_has_the_errors_of_each_tool():
     kept = pd.DataFrame(
         [
             {"tool": "JENN", "seed": 0, "value": 0.1, "derivative": 0.2, "settings": {}},
@@ -25,8 +25,6 @@ def test_a_report_says_who_is_best_by_what_factor():
     )
     text = worked.report(kept)
     assert "| runge fit | 1.0e-02 | 8.0e-01 |\n| JENN | 1.0e-01 | 2.0e-01 |\n| SMT KRG | failed | failed |" in text
-    assert "runge fit has the smallest error of the value. The error of JENN is 10 times as large." in text
-    assert "JENN has the smallest error of the derivative. The error of runge fit is 4 times as large." in text
     assert text.endswith("`runge fit` had 60 s. The number of seeds is 1.")
 
 

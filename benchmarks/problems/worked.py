@@ -124,7 +124,7 @@ def put(name: str, part: str, text: str) -> None:
 
 
 def report(kept: pd.DataFrame) -> str:
-    """Return the median errors by tool and sentences on the best tools, in Markdown; NaN is a failure."""
+    """Return the median errors by tool, in Markdown; NaN is a failure."""
     medians: Any = kept.groupby("tool")[["value", "derivative"]].median()
     order = [tool for tool in TOOLS if tool in medians.index]
     cells = medians.map(lambda error: f"{error:.1e}" if np.isfinite(error) else "failed")
@@ -133,17 +133,7 @@ def report(kept: pd.DataFrame) -> str:
     seconds = {settings["seconds"] for settings in kept.loc[kept["tool"] == RUNGE, "settings"] if settings}
     time = f"`{RUNGE}` had {' or '.join(map(str, sorted(seconds)))} s. " if seconds else ""
     seeds = f"The number of seeds is {kept.groupby('tool')['seed'].nunique().min()}."
-    sentences = [comparison(name, medians[name].dropna().sort_values()) for name in medians]
-    return f"{rows}\n\n" + "\n".join([*filter(None, sentences), time + seeds])
-
-
-def comparison(quantity: str, ranked: pd.Series) -> str:
-    """Return a sentence on the smallest error, and how much larger the one of `runge fit`, or the next one, is."""
-    if len(ranked) < 2:
-        return ""
-    best, other = ranked.index[0], RUNGE if RUNGE in ranked.index[1:] else ranked.index[1]
-    factor = float(f"{ranked[other] / ranked[best]:.2g}")
-    return f"{best} has the smallest error of the {quantity}. The error of {other} is {factor:g} times as large."
+    return f"{rows}\n\n{time}{seeds}"
 
 
 def main() -> None:
