@@ -5,6 +5,7 @@
 A study is a template and its values.
 """
 
+import itertools
 import math
 import sys
 from collections.abc import Callable, Mapping
@@ -104,9 +105,30 @@ def shipped(rows: Rows) -> Values:
     }
 
 
+def rows(rows: Rows) -> Values:
+    """Return the errors by table and number of rows, and the factors from each size to the next one."""
+    lines, factors = list[list[str]](), list[float]()
+    for name, some in by("problem", rows).items():
+        ordered = sorted(some, key=lambda row: row["rows"])
+        for key in KEYS:
+            errors = [row[key] for row in ordered]
+            factors += [after / before for before, after in itertools.pairwise(errors)]
+            shape = f"{ordered[0]['inputs']}, {ordered[0]['outputs']}"
+            cells = [f"{row[key]:.1e} ({row['rows']})" for row in ordered]
+            lines.append([name, shape, key, *cells])
+    return {
+        "table": markdown(["table", "inputs, outputs", "error", "rows", "4 times", "16 times"], lines, 3),
+        "tables": len(by("problem", rows)),
+        "factor": f"{median(factors):.2f} ({min(factors):.2g} to {max(factors):.2g})",
+        "larger": sum(factor > 1 for factor in factors),
+        "steps": len(factors),
+    }
+
+
 STUDIES: dict[str, tuple[Callable[[Rows], Values], str]] = {
     "intervals": (intervals, "reliability.md"),
     "large_tables": (large_tables, "evidence.md"),
+    "rows": (rows, "explanation/when.md"),
     "shipped": (shipped, "benchmarks.md"),
 }
 """The studies and their pages, by the name of their figures, `figures/NAME.json`, template and part of the page."""
