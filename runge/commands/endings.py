@@ -14,7 +14,7 @@ from runge.records.files import printable, write
 __all__ = ["STANDARD", "add_out", "check_new", "ending", "write_new"]
 
 STANDARD = "-"
-"""The name that stands for the standard input or the standard output in the place of a file's."""
+"""The file name that means the standard input or output."""
 
 
 @contextmanager

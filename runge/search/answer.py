@@ -51,11 +51,13 @@ class Answer(NamedTuple):
         refits: its good networks of all rows, of which the answer is the mean; none: it is the mean of those that judge
             it.
         rivals: the other candidates.
+        runs: the numbers of the runs of `refits`, once they are written.
     """
 
     winner: Standing
     refits: Sequence[Network] = ()
     rivals: Sequence[Standing] = ()
+    runs: Sequence[int] = ()
 
     @classmethod
     def of(cls, ranked: Sequence[Standing]) -> "Answer":

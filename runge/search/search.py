@@ -270,7 +270,8 @@ class Search:
         of_judging, of_refits, calibration = paths[: len(answer.judging)], paths[len(answer.judging) :], None
         if table is not None:
             fits = agreeing(table, [answer.winner.metric(name) for name in ERRORS], of_judging, of_refits)
-            answer, of_refits = answer._replace(refits=[*compress(answer.refits, fits)]), [*compress(of_refits, fits)]
+            of_refits, refits = [*compress(of_refits, fits)], [*compress(answer.refits, fits)]
+            answer = answer._replace(refits=refits, runs=[int(path.name) for path in of_refits])
             calibration = answer.calibrate(table.rows, answer.left_out(table))
         write_answer(self._directory, [path.name for path in of_refits or of_judging], calibration)
         return answer

@@ -142,7 +142,7 @@ def _entry(standing: Standing, errors: Sequence[OutputError], answer: Answer) ->
         name=standing.name,
         overrides=public([*candidate.overrides, *(first if candidate.separate else [])]),
         runs=list(range(len(answer.judging))) if is_answer else [],
-        refits=[len(answer.judging) + place for place in range(len(answer.refits))] if is_answer else [],
+        refits=list(answer.runs) if is_answer else [],
         folds=len(standing.by_fold),
         value=value,
         derivative=derivative,

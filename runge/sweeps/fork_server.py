@@ -39,7 +39,7 @@ def start() -> None:
 
 
 class _Popen(popen_forkserver.Popen):
-    """The start of a process as in the standard library, but for the server and for the main script.
+    """The start of a process as in the standard library, except for the server and the main script.
 
     The main script is not run again: a call of `runge.sweep` at its top level would be repeated.
     """

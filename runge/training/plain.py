@@ -37,7 +37,7 @@ class PlainRegression(SobolevModule):
     LightningModule. `runge.training.module.SobolevRegression` takes the same steps faster, many in a batch, and trains
     a stack of networks.
 
-    A block of steps ends with each validation of the Trainer. A checkpoint holds the hyperparameters but for the
+    A block of steps ends with each validation of the Trainer. A checkpoint holds the hyperparameters except the
     objects: `load_from_checkpoint(path, network=...)` takes these again.
 
     Args:

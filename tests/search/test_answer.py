@@ -12,6 +12,7 @@ from runge.data.rows import Rows
 from runge.data.table import Table
 from runge.search.answer import Answer, agreeing
 from runge.search.judging import SearchTable
+from runge.search.search import Search
 from tests.search.made_up import result, state, trained
 
 N, FOLDS = 200, 5
@@ -44,6 +45,19 @@ def test_networks_in_a_worse_minimum_are_not_in_the_answer():
     assert [x.result.error for x in answer.refits] == pytest.approx([0.5, 0.9])
     assert answer.winner.error == pytest.approx(np.sqrt((1 + 2.9**2) / 2))
     assert Answer.of(trained(state("a"), "a", result(1.0)).ranked).refits == []
+
+
+def test_a_network_that_disagrees_is_no_run_of_the_answer(monkeypatch, tmp_path):
+    one = trained(state("a"), "a", network(0, 1.0))
+    for _ in range(2):
+        one = trained(one, "a", result(0.9), fold=None, of_answer=True)
+    made, written = Search.__new__(Search), []
+    made.state, made.table, made._directory = one, table(), tmp_path
+    monkeypatch.setattr(made, "_publish", lambda workers, networks: [tmp_path / f"{i}" for i in range(len(networks))])
+    monkeypatch.setattr("runge.search.search.agreeing", lambda *_: [False, True])
+    monkeypatch.setattr("runge.search.search.write_answer", lambda directory, runs, intervals: written.extend(runs))
+    answer = made._write_answer(None)
+    assert (written, answer.runs, len(answer.refits)) == (["2"], [2], 1)
 
 
 def test_the_stated_error_is_not_that_of_the_rows_that_chose():

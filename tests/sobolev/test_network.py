@@ -132,6 +132,7 @@ def test_a_member_adopts_the_function_of_a_network_with_other_boxes_and_units(ou
 def test_networks_of_one_output_are_joined_into_one_with_all_of_their_outputs(depth):
     units = units_of(3, 2, 1, seed=1)
     units.x_mean[1:], units.x_std[1:] = units.x_mean[0], units.x_std[0]
+    units.logs = torch.tensor([[True, False]] * 3)
     parts = stack(3, dimension=2, depth=depth, units=units)
     parts.scale.mul_(torch.rand(3, 1, 2, generator=generator()) + 1)
     parts.shift.add_(torch.rand(3, 1, 2, generator=generator()))
@@ -141,6 +142,7 @@ def test_networks_of_one_output_are_joined_into_one_with_all_of_their_outputs(de
     for whole, each in every:
         torch.testing.assert_close(whole[0], each[:, :, 0].transpose(0, 1), rtol=1e-12, atol=1e-12)
     torch.testing.assert_close(joined.units.y_std, units.y_std.mT)
+    assert joined.units.logs.tolist() == [[True, False]]
     theirs = StackedMLP(
         model(depth=depth, width=27), torch.ones(1, 2, 2).cumsum(2), [generator()], torch.float64, 3, joined.units
     )
