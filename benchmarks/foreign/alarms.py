@@ -84,10 +84,13 @@ def said(checked: Check) -> str:
 def measure(name: str, number: int, work: Path) -> Row:
     """Return what `runge check` says of a table, as it is and with a mistake."""
     origin, file = TABLES[name], work / f"{name.replace(' ', '_')}.csv"
-    sound, frame = check(str(file)), pd.read_csv(file)
+    frame = pd.read_csv(file)
+    inputs, outputs = (",".join(column for column in frame if str(column).startswith(letter)) for letter in "xy")
+    roles = f"data.inputs=[{inputs}]", f"data.outputs=[{outputs}]"  # an input without derivatives must be named
+    sound = check(str(file), *roles)
     spoilt, mistake, wrong = corrupted(frame, number)
     spoilt.to_csv(work / "corrupted.csv", index=False)
-    found, partials = check(str(work / "corrupted.csv")), {*sound.roles.partials.values()}
+    found, partials = check(str(work / "corrupted.csv"), *roles), {*sound.roles.partials.values()}
     licence, link = PROGRAMS[origin.package]
     accused = {column for one in sound.findings for column in one.columns}
     facts = {
@@ -116,10 +119,11 @@ def measure(name: str, number: int, work: Path) -> Row:
 
 def rate(count: int, of: int) -> str:
     """Return a share with the upper end of its one-sided 95 % interval (Clopper, Pearson)."""
-    return f"{count} of {of}; at most {100 * binomtest(count, of).proportion_ci(0.9).high:.0f} %"
+    return f"{count} of {of}, at most {100 * binomtest(count, of).proportion_ci(0.9).high:.0f} %"
 
 
 def sizes_of(row: Row) -> list[str]:
+    """Return the cells of a table's size."""
     return [row["rows"], row["inputs"], row["outputs"], f"{row['checked']} of {row['columns']}"]
 
 
@@ -127,6 +131,7 @@ def part(rows: Sequence[Row]) -> str:
     """Return the part of the page."""
     alarms = [row for row in rows if row["said"]]
     false = [row for row in alarms if VERDICTS[row["table"]][0] == "false"]
+    checked = [row for row in rows if int(row["checked"])]
     visible = [row for row in rows if row["visible"] == "yes"]
     counted = []
     for mistake in MISTAKES:
@@ -146,7 +151,9 @@ def part(rows: Sequence[Row]) -> str:
         programs=programs,
         packages=len({row["package"] for row in rows}),
         alarms=len(alarms),
-        false=rate(len(false), len(rows)),
+        empty=len(rows) - len(checked),
+        false_all=rate(len(false), len(rows)),
+        false_checked=rate(len(false), len(checked)),
         columns=sum(int(row["columns"]) for row in rows),
         checked=sum(int(row["checked"]) for row in rows),
         judged=table(
@@ -166,8 +173,21 @@ def part(rows: Sequence[Row]) -> str:
 
 
 def read() -> list[Row]:
+    """Return what has been kept."""
+    if not FIGURES.is_file():
+        return []
     with FIGURES.open(newline="") as file:
         return list(csv.DictReader(file))
+
+
+def keep(rows: Sequence[Row]) -> None:
+    """Write all rows, in the order of their numbers."""
+    text = io.StringIO(newline="")
+    writer = csv.DictWriter(text, [*rows[0]], lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(sorted(rows, key=lambda row: int(row["number"])))
+    FIGURES.parent.mkdir(exist_ok=True)
+    write(FIGURES, text.getvalue())
 
 
 def main() -> None:
@@ -186,14 +206,9 @@ def main() -> None:
                 frame_of(rows).to_csv(file, index=False)
         if arguments.make:
             return
-        numbers = {name: number for number, name in enumerate(TABLES, 1)}
-        rows = [measure(name, numbers[name], arguments.work) for name in arguments.tables]
-        text = io.StringIO(newline="")
-        writer = csv.DictWriter(text, [*rows[0]], lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(rows)
-        FIGURES.parent.mkdir(exist_ok=True)
-        write(FIGURES, text.getvalue())
+        for name in arguments.tables:
+            if name not in {row["table"] for row in read()}:
+                keep([*read(), measure(name, [*TABLES].index(name) + 1, arguments.work)])
     write_pages({PART: part(read())})
 
 

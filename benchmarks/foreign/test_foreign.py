@@ -24,7 +24,7 @@ def test_an_optimisation_path_has_the_values_and_the_derivatives_of_its_points()
 
 def rows():
     x = np.arange(12.0).reshape(6, 2)
-    return frame_of((x, x[:, :1], np.stack([x, x**2, np.full_like(x, np.nan)], axis=1)[:, :2]))
+    return frame_of((x, x, np.stack([x, x**2], axis=1)))
 
 
 @pytest.mark.parametrize("number", range(6))
@@ -62,8 +62,8 @@ def test_an_answer_is_new_and_names_columns(found, expected):
 
 def test_a_rate_has_a_limit():
     """About 3 / n for none, the rule of three."""
-    assert rate(0, 30) == "0 of 30; at most 10 %"
-    assert rate(2, 30) == "2 of 30; at most 20 %"
+    assert rate(0, 30) == "0 of 30, at most 10 %"
+    assert rate(2, 30) == "2 of 30, at most 20 %"
 
 
 def test_each_alarm_has_a_verdict_and_the_page_is_that_of_the_figures():
