@@ -4,7 +4,7 @@ r"""Measure how often `runge check` accuses right derivatives, on thirty tables 
         pin pymoo pyproj pyscf QuantLib rebound scikit-learn scipy smt statsmodels tblite
     OMP_NUM_THREADS=1 python benchmarks/foreign/alarms.py [--tables NAME ...] [--work DIR] [--page]
 
-The tables are made first, in a few minutes, and none is changed afterwards. `runge check` reads each as it is, and again
+The tables are made first, and none is changed afterwards. `runge check` reads each as it is, and again
 with one mistake. The kind of the mistake and its column follow from the number of the table (`corrupted`).
 `figures/foreign.csv` has what it says. The verdicts on alarms are in `VERDICTS`. The page is `docs/reliability.md`.
 """
