@@ -43,8 +43,8 @@ Row = dict[str, str]
 VERDICTS = {
     "hopper": (
         "false",
-        "MuJoCo's derivatives equal differences of its steps with 1e-7 and 1e-5. A joint reaches its limit in few rows, "
-        "in which the derivative jumps from 0 to -10.",
+        "MuJoCo's derivatives equal differences of its steps by 1e-7 and 1e-5. In few rows a joint reaches its limit, "
+        "and the derivative jumps from 0 to -10.",
     )
 }
 """Of each table with an alarm: if the alarm is `true` or `false`, and why."""
@@ -63,7 +63,7 @@ def corrupted(frame: pd.DataFrame, number: int) -> tuple[pd.DataFrame, str, set[
 
     Of the K derivatives that vary, the column number mod K is wrong. It may be swapped with the next one.
     """
-    varying = [name for name in frame if "_d" in str(name) and frame[name].nunique() > 1]
+    varying = [name for name in map(str, frame) if "_d" in name and len(frame[name].unique()) > 1]
     mistake, column = MISTAKES[number % len(MISTAKES)], varying[number % len(varying)]
     wrong = {str(column): frame[column] * FACTORS.get(mistake, 1.0)}
     if mistake == "swapped":

@@ -1,5 +1,7 @@
 """Tables of test functions, of statistics and of finance."""
 
+from typing import Any
+
 import numpy as np
 from origins import Array, Rows, path, stacked, table
 
@@ -47,7 +49,7 @@ def car_side_impact(random: np.random.Generator) -> Rows:
     from botorch.test_functions.multi_objective import CarSideImpact
 
     problem = CarSideImpact()
-    return of_torch(problem, random.uniform(*problem.bounds.numpy(), (500, 7)))
+    return of_torch(problem, random.uniform(problem.bounds[0].numpy(), problem.bounds[1].numpy(), (500, 7)))
 
 
 @table("pymoo", "problems.multi.Truss2D, AutomaticDifferentiation", "generations of NSGA-II, clusters")
@@ -69,12 +71,14 @@ def gaussian_process(random: np.random.Generator) -> Rows:
     from sklearn.gaussian_process import GaussianProcessRegressor
     from sklearn.gaussian_process.kernels import RBF, ConstantKernel, WhiteKernel
 
-    features, target = load_diabetes(return_X_y=True)
-    kernel = ConstantKernel() * RBF([1.0, 1.0, 1.0]) + WhiteKernel()
-    process = GaussianProcessRegressor(kernel, optimizer=None, normalize_y=True)
+    features, target = map(np.asarray, load_diabetes(return_X_y=True))
+    scales: Any = np.ones(3)
+    kernel: Any = ConstantKernel() * RBF(scales) + WhiteKernel()
+    without: Any = None
+    process = GaussianProcessRegressor(kernel, optimizer=without, normalize_y=True)
     process.fit(features[:80, [2, 3, 8]] / features[:, 2].std(), target[:80])
     x = random.uniform(-2, 2, (300, 5))
-    found = [process.log_marginal_likelihood(at, eval_gradient=True) for at in x]
+    found: Any = [process.log_marginal_likelihood(at, eval_gradient=True) for at in x]
     return stacked([(at, [value], [slope]) for at, (value, slope) in zip(x, found, strict=True)])
 
 

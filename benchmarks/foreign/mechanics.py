@@ -1,10 +1,13 @@
 """Tables of engineering, robotics, ordinary differential equations, astronomy and maps."""
 
+from collections.abc import Mapping
+from typing import Any
+
 import numpy as np
 from origins import Array, Rows, stacked, table
 
 
-def totals(model, inputs: dict[str, Array], outputs: list[str], **fixed: float) -> Rows:  # noqa: ANN001
+def totals(model, inputs: Mapping[str, Array], outputs: list[str], **fixed: float) -> Rows:  # noqa: ANN001
     """Return the rows of a model of OpenMDAO, with its total derivatives."""
     import openmdao.api as om
 
@@ -13,7 +16,7 @@ def totals(model, inputs: dict[str, Array], outputs: list[str], **fixed: float) 
     problem.set_solver_print(-1)
     for name, value in fixed.items():
         problem.set_val(name.replace("__", "."), value)
-    rows = list[tuple[Array, Array, Array]]()
+    rows = list[tuple[Any, Any, Any]]()
     for values in zip(*inputs.values(), strict=True):
         for name, value in zip(inputs, values, strict=True):
             problem.set_val(name, value)
@@ -49,7 +52,7 @@ def climbing_fighter(random: np.random.Generator) -> Rows:
     from dymos.examples.min_time_climb.min_time_climb_ode import MinTimeClimbODE
 
     x = random.uniform([0, 120, -0.3, 12e3, -0.1], [18e3, 500, 0.6, 19e3, 0.15], (400, 5))
-    inputs = dict(zip(("h", "v", "gam", "m", "alpha"), x.T, strict=True))
+    inputs: dict[str, Array] = dict(zip(("h", "v", "gam", "m", "alpha"), x.T, strict=True))
     model = MinTimeClimbODE(num_nodes=1)
     for name, unit in {"h": "m", "v": "m/s", "alpha": "rad"}.items():
         model.set_input_defaults(name, 0.0, units=unit)

@@ -1,7 +1,7 @@
 """The programs that the tables come from, and the register of their makers."""
 
-from collections.abc import Callable
-from typing import NamedTuple
+from collections.abc import Callable, Iterable
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -79,7 +79,7 @@ def path(function: Callable[[Array], tuple[float, Array]], starts: Array, **opti
     return x, y[:, None], dydx[:, None]
 
 
-def stacked(rows: list[tuple[Array, Array, Array]]) -> Rows:
+def stacked(rows: Iterable[tuple[Any, Any, Any]]) -> Rows:
     """Return the tables of single rows, x (D,), y (P,), dydx (P, D), as one."""
     x, y, dydx = (np.array(part, float) for part in zip(*rows, strict=True))
     return x, y, dydx
