@@ -106,22 +106,22 @@ def shipped(rows: Rows) -> Values:
 
 
 def rows(rows: Rows) -> Values:
-    """Return the errors by table and number of rows, and the factors from each size to the next one."""
-    lines, factors = list[list[str]](), list[float]()
+    """Return the errors by table and number of rows, and the factors from each of three sizes to the next one."""
+    lines, steps = list[list[str]](), list[list[float]]()
     for name, some in by("problem", rows).items():
         ordered = sorted(some, key=lambda row: row["rows"])
         for key in KEYS:
             errors = [row[key] for row in ordered]
-            factors += [after / before for before, after in itertools.pairwise(errors)]
+            steps.append([after / before for before, after in itertools.pairwise(errors)])
             shape = f"{ordered[0]['inputs']}, {ordered[0]['outputs']}"
             cells = [f"{row[key]:.1e} ({row['rows']})" for row in ordered]
             lines.append([name, shape, key, *cells])
     return {
         "table": markdown(["table", "inputs, outputs", "error", "rows", "4 times", "16 times"], lines, 3),
         "tables": len(by("problem", rows)),
-        "factor": f"{median(factors):.2f} ({min(factors):.2g} to {max(factors):.2g})",
-        "larger": sum(factor > 1 for factor in factors),
-        "steps": len(factors),
+        "factors": [f"{median(some):.2g} ({min(some):.2g} to {max(some):.2g})" for some in zip(*steps, strict=True)],
+        "larger": sum(factor > 1 for some in steps for factor in some),
+        "steps": sum(map(len, steps)),
     }
 
 
