@@ -18,7 +18,8 @@ import numpy as np
 from runge.search.moves import next_moves
 from runge.search.refits import conclude
 from runge.search.results import Move
-from runge.search.state import Standing, State
+from runge.search.standing import Standing
+from runge.search.state import State
 
 Rule = Callable[[State], tuple[Sequence[Move], str]]
 """A function that returns the next trials, and why, as `runge.search.moves.next_moves`."""

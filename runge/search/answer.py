@@ -18,7 +18,7 @@ from runge.records.directories import RunDirectory
 from runge.search.constants import DISAGREEMENT_FACTOR, LOSS_ROUND_OFF, WORSE_FACTOR
 from runge.search.judging import SearchTable
 from runge.search.selection import without_selection
-from runge.search.state import Network, Standing
+from runge.search.standing import Network, Standing
 
 if TYPE_CHECKING:
     from runge.function.residuals import UnseenErrors

@@ -12,7 +12,7 @@ from rich.text import Text
 from runge.machine import can_show_progress
 from runge.metrics import ERRORS
 from runge.records.files import printable
-from runge.search.state import Standing
+from runge.search.standing import Standing
 
 __all__ = ["Display"]
 

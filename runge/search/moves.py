@@ -30,7 +30,8 @@ from runge.search.constants import (
 from runge.search.paces import affords_larger, is_worthwhile, seconds_of, share_of, threads_of
 from runge.search.refits import conclude, improved_until
 from runge.search.results import Move
-from runge.search.state import Standing, State
+from runge.search.standing import Standing
+from runge.search.state import State
 
 __all__ = ["IMPROVEMENTS", "compare", "entrants", "improve", "next_moves"]
 

@@ -15,7 +15,8 @@ from runge.search.constants import (
     TIME_MARGIN,
 )
 from runge.search.results import Move
-from runge.search.state import Network, Standing, State
+from runge.search.standing import Network, Standing
+from runge.search.state import State
 
 __all__ = [
     "affords_all",

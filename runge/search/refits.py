@@ -16,7 +16,8 @@ from runge.search.constants import (
 )
 from runge.search.paces import affords_all, pace_on_all, seconds_of, share_of, step_of, threads_of
 from runge.search.results import Move
-from runge.search.state import Network, Standing, State
+from runge.search.standing import Network, Standing
+from runge.search.state import State
 
 __all__ = ["conclude", "improved_until"]
 

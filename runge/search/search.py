@@ -31,7 +31,8 @@ from runge.search.display import Display
 from runge.search.judging import SearchTable
 from runge.search.moves import next_moves
 from runge.search.results import Move, Publication, Result, read_trials, write_trial
-from runge.search.state import Network, State, merge
+from runge.search.standing import Network
+from runge.search.state import State, merge
 from runge.search.verdict import leaderboard
 from runge.search.workers import Workers
 from runge.sweeps.journal import Journal

@@ -25,7 +25,8 @@ from runge.search.constants import (
 from runge.search.contradiction import describe_contradiction
 from runge.search.influences import sensitivity_of
 from runge.search.judging import SearchTable, decades_of
-from runge.search.state import Standing, State
+from runge.search.standing import Standing
+from runge.search.state import State
 from runge.search.statements import KINDS, describe_bounds, describe_errors, describe_test
 from runge.search.unseen import column_errors, describe_suspects, errors_of, find_suspects
 

@@ -9,7 +9,7 @@ import pytest
 from runge.search.moves import compare, entrants, improve, next_moves
 from runge.search.paces import share_of
 from runge.search.refits import conclude, improved_until
-from runge.search.state import expected_error
+from runge.search.standing import expected_error
 from tests.search.made_up import candidate, play, result, state, trained
 
 FIXED = candidate("f", "optimizer=random_features", completes=True)
