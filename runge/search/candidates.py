@@ -58,7 +58,7 @@ class Candidate:
         settings, model, parts = self.settings, self.settings.model, [self.listed]
         if not self.changes.keys() <= {"seed", "data.log10"}:
             method = settings.configuration["optimizer"]["_target_"].rpartition(".")[2]
-            size = f"{model.depth} x {model.width}{' for each output' if self.separate else ''}"
+            size = f"{model.depth} x {model.width}{' per output' if self.separate else ''}"
             parts = [_METHODS.get(method, method), model.activation, size]
             parts += ["values alone"] * self.is_of_values
         parts += [f"{self.changes.get('data.n_train')} points"] * ("data.n_train" in self.changes)

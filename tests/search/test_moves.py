@@ -108,7 +108,7 @@ def test_the_best_of_several_outputs_are_also_tried_with_a_network_for_each(chan
         (name, {"separate": True}, None) for name in tried
     ]
     names = [one.candidate_of(move).name for move in separate]
-    assert names == ["Levenberg-Marquardt, silu, 2 x 16 for each output"] * len(tried)
+    assert names == ["Levenberg-Marquardt, silu, 2 x 16 per output"] * len(tried)
     assert [one.trial(move).separate for move in separate] == [True] * len(tried)
 
 
