@@ -31,10 +31,19 @@ __all__ = [
 
 
 def pace_on_all(state: State, standing: Standing, network: Network) -> float:
-    """Return the seconds that a step of a candidate on all rows should take, given a trial on some of them."""
-    if standing.candidate.by_gradient or not state.conditions.of_table:  # with mini-batches of many rows
+    """Return the seconds that a step of a candidate on all rows should take, given a trial on some of them.
+
+    Those of fixed neurons grow with the multiplications: scales are learnt from some of many rows.
+    """
+    candidate, conditions = standing.candidate, state.conditions
+    if candidate.by_gradient or not conditions.of_table:  # with mini-batches of many rows
         return network.pace
-    return network.pace * state.conditions.rows / max(network.result.rows, 1)
+    few, many = max(network.result.rows, 1), conditions.rows
+    if candidate.has_fixed_neurons:
+        weights, width = conditions.weights_of(candidate), candidate.settings.model.width
+        products = [candidate.settings.optimizer.products(n * conditions.labels, weights, width) for n in (few, many)]
+        few, many = products if products[0] else (few, many)
+    return network.pace * many / few
 
 
 def affords_all(state: State, standing: Standing, network: Network, seconds: float) -> bool:

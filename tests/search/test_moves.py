@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from runge.search.moves import compare, entrants, improve, next_moves
-from runge.search.paces import share_of
+from runge.search.paces import pace_on_all, share_of
 from runge.search.refits import conclude, improved_until
 from runge.search.standing import expected_error
 from tests.search.made_up import candidate, play, result, state, trained
@@ -234,6 +234,18 @@ def test_wider_fixed_neurons_try_slopes_from_the_best_one_on():
     varied = one.candidate_of(move)
     assert (varied.settings.optimizer.slopes, varied.settings.trainer.max_steps) == ([6.0, 9.0], 3)
     assert {"optimizer.slopes=[6.0, 9.0]", "trainer.max_steps=3"} <= set(varied.overrides)
+
+
+def test_scales_that_are_learnt_from_some_rows_take_little_longer_on_all_of_them():
+    fixed = candidate("fixed", "optimizer=random_features")
+    few = result(1.0, steps=1, seconds=2.0, rows=200)
+    seconds = {}
+    for one in (fixed, candidate("a")):
+        before = trained(state(listed=[one]), one.name, few, share=0.2)
+        standing = before.standings[one.name]
+        seconds[one.name] = pace_on_all(before, standing, standing.in_order[0])
+    assert seconds["a"] == pytest.approx(5 * 2.0)  # of 1000 rows
+    assert 2.0 < seconds["fixed"] < 4.0
 
 
 @pytest.mark.parametrize(("seconds", "until"), [(1.0, 52.2 - 2 * (1.3 * 1.25 + 0.3)), (8.0, 0.75 * 52.2)])
