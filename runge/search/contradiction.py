@@ -67,11 +67,9 @@ def describe_contradiction(wrong: Sequence[WrongFactor], rows: Rows) -> str:
     if not wrong:
         return ""
     factors = list[str]()
-    for one in wrong:
-        name, error = (
-            partial_name(rows.outputs[one.output], rows.inputs[one.input]),
-            max(one.error, 1e-3 * abs(one.factor)),
-        )
-        factors.append(f"{name} is {one.factor:#.4g} +- {error:.1g}")
+    for column in wrong:
+        name = partial_name(rows.outputs[column.output], rows.inputs[column.input])
+        error = max(column.error, 1e-3 * abs(column.factor))  # as many digits as are shown
+        factors.append(f"{name} is {column.factor:#.4g} +- {error:.1g}")
     which = f"Derivatives contradict the values: {listed(factors, last=' and ')} times the derivative of a fit of only"
     return f"{which} the values. The answer is such a fit, and no error against these labels is stated."

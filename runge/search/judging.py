@@ -71,8 +71,8 @@ class SearchTable(NamedTuple):
     def without(self, wrong: Sequence[WrongFactor]) -> "SearchTable":
         """Return the table without the labels of some columns of derivatives; errors still have the same sizes."""
         dydx = self.rows.dydx.copy()
-        for one in wrong:
-            dydx[:, one.output, one.input] = np.nan
+        for column in wrong:
+            dydx[:, column.output, column.input] = np.nan
         return self._replace(rows=replace(self.rows, dydx=dydx))
 
     def count_folds(self) -> int:
