@@ -3,8 +3,9 @@
     pip install -e '.[bench]'
     python benchmarks/problems [--problems NAME ...] [--tools NAME ...] [--seeds 3] [--only default] [--page]
 
-Every fit is a process of its own on one core, as many at once as there are cores. Each figure is kept in
-`benchmarks/problems/figures/table.csv` as soon as it is known, and is not measured again, unless with `--again`.
+Every fit is a process of its own on one core, as many of a problem at once as there are cores; then `runge fit` has all
+cores to itself. Each figure is kept in `benchmarks/problems/figures/table.csv` as soon as it is known, and is not
+measured again, unless with `--again`.
 Interrupt it when you like: the same command continues. All of it takes a night; with `--minutes` no fit begins later
 than that. `--list` names the problems and the tools, `--page` writes the pages from the figures only.
 """
@@ -16,7 +17,8 @@ import sys
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from itertools import product
+from functools import partial
+from itertools import groupby, product
 from pathlib import Path
 
 from catalogue import CATALOGUE
@@ -62,20 +64,20 @@ def cells(arguments: argparse.Namespace) -> Iterator[Cell]:
     """Yield the cells that are asked for, one seed of all of them before the next."""
     chosen = [arguments.only] if arguments.only else CHOICES
     for seed in range(arguments.seeds):
-        for problem, tool, by in product(arguments.problems, arguments.tools, chosen):
-            if not (TOOLS[tool].family == "runge" and by == "validation"):  # its search is a tool of its own
+        for problem, tool in product(arguments.problems, arguments.tools):
+            for by in CHOICES[:1] if TOOLS[tool].family == "runge" else chosen:  # its search is a tool of its own
                 yield Cell(problem, tool, by, str(seed))
 
 
 def measure(asked: list[Cell], again: bool, seconds: float) -> None:
-    """Fit what is missing, a process on each core, and keep each figure as soon as it is known."""
+    """Fit what is missing, a problem after another, and keep each figure as soon as it is known."""
     if again:
         keep({}, drop=asked)
     known, fits = read(), Fits()
     missing = [cell for cell in asked if cell not in known]
-    waiting, done, absent, started = iter(missing), list[Cell](), dict[str, str](), time.monotonic()
+    done, absent, started = list[Cell](), dict[str, str](), time.monotonic()
 
-    def work(core: int) -> None:
+    def work(waiting: Iterator[Cell], core: int | None) -> None:
         for cell in waiting:
             if fits.stopped or time.monotonic() - started > seconds:
                 return
@@ -97,7 +99,8 @@ def measure(asked: list[Cell], again: bool, seconds: float) -> None:
     available = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else range(os.cpu_count() or 1)
     with ThreadPoolExecutor(len(available)) as pool:
         try:
-            list(pool.map(work, available))
+            for (*_, all_cores), some in groupby(missing, lambda x: (x.seed, x.problem, TOOLS[x.tool].all_cores)):
+                list(pool.map(partial(work, iter([*some])), [None] if all_cores else available))
         except KeyboardInterrupt:
             raise SystemExit("interrupted; the same command continues") from None
         finally:

@@ -1,4 +1,4 @@
-"""The cells of the table: what is fitted, each in a process of its own on one core, and the file of the figures."""
+"""The cells of the table: what is fitted, each in a process of its own, and the file of the figures."""
 
 import csv
 import io
@@ -80,12 +80,13 @@ class Fits:
         commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, cwd=HERE)
         self.about = {"processor": processor(), "commit": commit.stdout.strip()}
 
-    def run(self, cell: Cell, core: int) -> dict[str, Any]:
-        """Fit a cell on a core, and return its figures; see `answer`."""
-        chosen = ["--chosen"] if cell.settings_by == "validation" else []
-        return self.answer("cell.py", cell.problem, cell.tool, f"--seed={cell.seed}", f"--core={core}", *chosen)
+    def run(self, cell: Cell, core: int | None) -> dict[str, Any]:
+        """Fit a cell on a core, or on all of them, and return its figures; see `answer`."""
+        options = [f"--seed={cell.seed}", *([] if core is None else [f"--core={core}"])]
+        options += ["--chosen"] if cell.settings_by == "validation" else []
+        return self.answer("cell.py", cell.problem, cell.tool, *options, one_thread=core is not None)
 
-    def answer(self, script: str, *arguments: str) -> dict[str, Any]:
+    def answer(self, script: str, *arguments: str, one_thread: bool = True) -> dict[str, Any]:
         """Return what a script has found, which ends with `cell.answer`; a failure is found too.
 
         Raises:
@@ -93,7 +94,7 @@ class Fits:
         """
         command = [sys.executable, str(HERE / script), *arguments]
         pipes: dict[str, Any] = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-        environment = os.environ | ONE_THREAD
+        environment = os.environ | (ONE_THREAD if one_thread else {})
         found: dict[str, Any]
         with subprocess.Popen(command, **pipes, text=True, env=environment, start_new_session=True) as process:
             self.running.add(process)

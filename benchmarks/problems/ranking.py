@@ -12,7 +12,7 @@ Frame = Any
 """A pandas DataFrame; checkers of types cannot follow its columns."""
 
 QUANTITIES = "value", "derivative"
-BEST = "runge search=best"
+BEST = "runge fit"
 """The tool whose settings are chosen by validation though it is given none."""
 
 

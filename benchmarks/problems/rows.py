@@ -20,7 +20,7 @@ from large_tables import RIDGES
 from matplotlib.figure import Figure
 from results import by, keep, read
 from tables import errors
-from tools.runge_best import Best
+from tools.runge_fit import Fit
 
 from runge.pictures.style import COLOURS, image, styled
 
@@ -55,9 +55,7 @@ def main() -> None:
         for size in range(SIZES):
             function = TABLES[name]._replace(n=TABLES[name].n * GROWTH**size)
             seen, test = problem(function, arguments.seed)
-            model, began = Best(arguments.seed), time.perf_counter()
-            timeout = f"search.timeout={arguments.seconds:g}"
-            model.arguments = timeout, f"seed={arguments.seed}", "trainer.progress_bar=false"
+            model, began = Fit(arguments.seed, f"search.timeout={arguments.seconds:g}"), time.perf_counter()
             model.fit(*seen)
             figures = errors(model.predict(test.x), model.predict_derivative(test.x), test)
             shape = {"inputs": seen.x.shape[1], "outputs": seen.y.shape[1], "rows": len(seen.x)}

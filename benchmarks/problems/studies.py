@@ -14,15 +14,12 @@ from statistics import geometric_mean, mean, median
 from typing import Any
 
 from intervals import ALL
-from results import FOLDER, Rows, by, read
+from results import Rows, by, read
 from scipy.stats import beta
 
 sys.path.append(str(Path(__file__).parents[1]))
 from pages import render, write_pages
 from pages import table as markdown
-from ranking import BEST, chosen
-from ranking import read as read_table
-from texts import plain
 
 TEMPLATES = Path(__file__).parent / "templates"
 KEYS = "value", "derivative"
@@ -88,23 +85,6 @@ def large_tables(rows: Rows) -> Values:
     }
 
 
-def shipped(rows: Rows) -> Values:
-    """Return the errors by problem with the default time, and their ratios to those of the table."""
-    table = chosen(read_table(FOLDER / "table.csv"))
-    table = table[table.tool == BEST].set_index(["problem", "seed"])
-    lines, over = list[list[str]](), list[float]()
-    for row in rows:
-        for key in (key for key in KEYS if row[key] is not None):
-            longer = table[key].get((row["problem"], row["seed"]), math.nan)
-            lines.append([plain(row["problem"]), key, f"{row[key]:.1e}", f"{longer:.1e}"])
-            over.append(row[key] / longer)
-    return {
-        "table": markdown(["problem", "error", "60 s, all cores", "120 s, one core"], lines, 2),
-        "problems": len(rows),
-        "ratio": f"{median(over):.2f} ({min(over):.2g} to {max(over):.2g})",
-    }
-
-
 def rows(rows: Rows) -> Values:
     """Return the errors by table and number of rows, and the factors from each of three sizes to the next one."""
     lines, steps = list[list[str]](), list[list[float]]()
@@ -129,7 +109,6 @@ STUDIES: dict[str, tuple[Callable[[Rows], Values], str]] = {
     "intervals": (intervals, "reliability.md"),
     "large_tables": (large_tables, "evidence.md"),
     "rows": (rows, "explanation/when.md"),
-    "shipped": (shipped, "benchmarks.md"),
 }
 """The studies and their pages, by the name of their figures, `figures/NAME.json`, template and part of the page."""
 

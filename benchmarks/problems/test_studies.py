@@ -2,7 +2,7 @@
 
 import pytest
 from pages import read_page
-from studies import by_chance, intervals, large_tables, pages, shipped
+from studies import by_chance, intervals, large_tables, pages
 
 
 @pytest.mark.parametrize(("name", "text"), pages().items())
@@ -28,9 +28,3 @@ def test_soap_is_compared_with_the_better_of_two():
     found = large_tables(rows)
     assert "| t | value | 4.0e-02 | 1.0e-02 | 2.0e-03 |" in found["table"]
     assert found["gain"] == "5.0 (5.0 to 5.0)"
-
-
-def test_the_default_time_is_compared_with_the_table():
-    found = shipped([{"problem": "branin", "seed": 0, "value": 1e-12, "derivative": None}])
-    assert "| branin | value | 1.0e-12 | 7.6e-12 |" in found["table"]
-    assert found["ratio"].startswith("0.13 ")

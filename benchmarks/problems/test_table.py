@@ -123,8 +123,8 @@ def test_pages(table):
     assert "| branin | value | JENN | 2.0 | 3.0 | 1.50 |" in summary
     for line in (
         "- **branin**: 2 inputs, 1 output, 60 rows (by hand, <https://a.b/c.html>)",
-        "| runge search=best | 3.0 |",
-        "| runge search=best | **4.0** |",
+        "| runge fit | 3.0 |",
+        "| runge fit | **4.0** |",
         "| JENN | **2.0** |",
         "| JENN | **4.0** |",
         "| SMT KRG | **2.0** |",
@@ -148,9 +148,9 @@ def test_fits_on_another_processor_are_marked(table):
     fit = {"value": 1, "derivative": 3, "processor": "another"}
     keep({Cell("branin", BEST, "default", str(seed)): fit for seed in range(3)}, path=table)
     texts = pages(table.parent, PROBLEMS)
-    assert "| runge search=best | **1.0** † |" in texts[PAGE]
+    assert "| runge fit | **1.0** † |" in texts[PAGE]
     assert "| JENN | 2.0 |" in texts[PAGE]
-    assert "| runge search=best † |" in texts[SUMMARY]
+    assert "| runge fit † |" in texts[SUMMARY]
     assert "Unequal processors" in texts[SUMMARY]
     assert "A record without vector instructions" in texts[PAGE]
 

@@ -30,7 +30,7 @@ from results import keep, read
 from scipy.stats import qmc
 from tables import Rows, errors
 from tools import adapter
-from tools.runge_best import Best
+from tools.runge_fit import Fit
 
 sys.path.append(str(Path(__file__).parents[1]))
 from pages import DOCS, table
@@ -43,7 +43,7 @@ ACTIVATIONS = "activations"
 """The example without a table, whose script measures all errors."""
 
 RUNGE = "runge fit"
-TOOLS = (RUNGE, "JENN", "GPyTorch", "SMT GEKPLS", "SMT KRG", "scikit-learn GP")
+TOOLS = (RUNGE, "JENN", "GPyTorch", "SMT GEKPLS", "SMT KRG", "polynomial", "scikit-learn GP")
 WIDTH = 110  # of printed lines, which are indented on a page of 120 columns
 SECONDS = 120  # of the processor, for the grid of a tool
 
@@ -80,9 +80,7 @@ def problem(name: str, seed: int) -> tuple[Rows, Rows]:
 def fitted(tool: str, rows: Rows, seed: int, seconds: float) -> tuple[Any, dict[str, Any]]:
     """Return a tool that is fitted to all rows, and its settings."""
     if tool == RUNGE:
-        model = Best(seed)
-        model.arguments = f"search.timeout={seconds}", f"seed={seed}", "trainer.progress_bar=false"
-        return model.fit(*rows), {"seconds": seconds}
+        return Fit(seed, f"search.timeout={seconds}").fit(*rows), {"seconds": seconds}
     return best(adapter(tool), rows, seed, SECONDS)
 
 

@@ -22,7 +22,7 @@ from pages import DOCS, render, write_pages
 from rules import RULES
 from suite import CHECK, rows_of
 from tables import errors
-from tools.runge_best import Best
+from tools.runge_fit import Fit
 
 import runge.search.search
 from runge.machine import processor
@@ -37,8 +37,7 @@ def searched(table: str, rule: str, seconds: float, seed: int) -> dict[str, Any]
     """Return the errors of a search in test rows."""
     rows, test = rows_of(table)
     runge.search.search.next_moves = RULES[rule]  # in this process of its own
-    model, began = Best(seed), time.perf_counter()
-    model.arguments = f"search.timeout={seconds}", f"seed={seed}", "trainer.progress_bar=false"
+    model, began = Fit(seed, f"search.timeout={seconds}"), time.perf_counter()
     model.fit(rows.x, rows.y, rows.dydx)
     took = time.perf_counter() - began
     return {**errors(model.predict(test.x), model.predict_derivative(test.x), test), "took": took}

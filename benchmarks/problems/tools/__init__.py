@@ -20,16 +20,18 @@ class Entry(NamedTuple):
     Attributes:
         adapter: its module here and its class.
         package: the package on PyPI whose version is recorded.
-        family: runge, gradients, own loops, or values only.
+        family: runge, gradients, own code, or values only.
+        all_cores: whether it has all cores to itself, as its documentation says, and not one.
     """
 
     adapter: str
     package: str
     family: str
+    all_cores: bool = False
 
 
 TOOLS = {
-    "runge search=best": Entry("runge_best:Best", "runge", "runge"),
+    "runge fit": Entry("runge_fit:Fit", "runge", "runge", all_cores=True),
     "runge": Entry("runge_default:Default", "runge", "runge"),
     "JENN": Entry("jenn_network:Jenn", "jenn", "gradients"),
     "SMT GENN": Entry("smt_models:Genn", "smt", "gradients"),
@@ -37,8 +39,9 @@ TOOLS = {
     "SMT KRG": Entry("smt_models:Krg", "smt", "values only"),
     "GPyTorch": Entry("gpytorch_process:Process", "gpytorch", "gradients"),
     "DeepXDE": Entry("deepxde_network:DeepXde", "deepxde", "gradients"),
-    "PyTorch by hand": Entry("torch_by_hand:ByHand", "torch", "own loops"),
-    "JAX by hand": Entry("jax_by_hand:ByHand", "jax", "own loops"),
+    "polynomial": Entry("polynomial:Polynomial", "numpy", "own code"),
+    "PyTorch by hand": Entry("torch_by_hand:ByHand", "torch", "own code"),
+    "JAX by hand": Entry("jax_by_hand:ByHand", "jax", "own code"),
     "scikit-learn MLP": Entry("scikit_learn:Network", "scikit-learn", "values only"),
     "scikit-learn GP": Entry("scikit_learn:Process", "scikit-learn", "values only"),
     "scikit-learn boosting": Entry("scikit_learn:Boosting", "scikit-learn", "values only"),

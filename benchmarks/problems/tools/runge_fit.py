@@ -1,4 +1,4 @@
-"""runge by `search=best`: nothing is chosen, but the seconds."""
+"""`runge fit` as it ships: nothing is chosen."""
 
 from tempfile import TemporaryDirectory
 from typing import ClassVar, Self
@@ -8,19 +8,18 @@ from tables import Array
 import runge
 
 
-class Best:
-    """The answer after 120 s on one core, the processor time of the command's 60 s on two."""
+class Fit:
+    """The answer of `runge fit` after its default time on all cores, or with further overrides."""
 
     GRID: ClassVar = ()
     CALL: ClassVar = staticmethod(runge.fit)
-    ARGUMENTS: ClassVar = ("search.timeout=120",)
 
-    def __init__(self, seed: int = 0) -> None:
-        self.arguments: tuple[str, ...] = *self.ARGUMENTS, f"seed={seed}", "trainer.progress_bar=false"
+    def __init__(self, seed: int = 0, *overrides: str) -> None:
+        self.overrides = *overrides, f"seed={seed}", "trainer.progress_bar=false"
 
     def fit(self, x: Array, y: Array, dydx: Array) -> Self:
         with TemporaryDirectory() as directory:
-            self.function = self.CALL({"x": x, "y": y, "dydx": dydx}, *self.arguments, directory=directory).function
+            self.function = self.CALL({"x": x, "y": y, "dydx": dydx}, *self.overrides, directory=directory).function
         return self
 
     def predict(self, x: Array) -> Array:
