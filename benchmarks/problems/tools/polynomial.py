@@ -1,8 +1,9 @@
 """A polynomial by least squares for values and gradients, in NumPy."""
 
 import math
+from functools import partial
 from itertools import combinations_with_replacement
-from typing import ClassVar, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 import scipy.linalg
@@ -38,11 +39,9 @@ class Polynomial:
         matrix = self._terms(x).reshape(-1, terms)
         labels = np.concatenate([y[:, None], dydx.transpose(0, 2, 1)], axis=1).reshape(len(matrix), -1)
         known = np.isfinite(labels)
-        solutions = [
-            scipy.linalg.lstsq(matrix[rows], column[rows], lapack_driver="gelsy")[0]
-            for column, rows in zip(labels.T, known.T, strict=True)
-        ]
-        self.coefficients = np.stack(solutions, axis=1)
+        solve: Any = partial(scipy.linalg.lstsq, lapack_driver="gelsy")
+        some = zip(labels.T, known.T, strict=True)
+        self.coefficients = np.stack([solve(matrix[rows], column[rows])[0] for column, rows in some], axis=1)
         return self
 
     def predict(self, x: Array) -> Array:
