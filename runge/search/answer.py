@@ -1,21 +1,18 @@
 """The answer of a search: its networks as run directories, their intervals, and their errors in rows left out."""
 
-import warnings
 from collections.abc import Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import replace
-from pathlib import Path
+from statistics import geometric_mean
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
-from scipy.spatial import KDTree
 
 from runge.configuration.validation import Floats
 from runge.data.rows import Rows
 from runge.function.calibration import Calibration
 from runge.labels.unseen_rows import are_enough
-from runge.records.directories import RunDirectory
-from runge.search.constants import DISAGREEMENT_FACTOR, LOSS_ROUND_OFF, WORSE_FACTOR
+from runge.search.constants import LOSS_ROUND_OFF, SMALL_LOSS_SHARE, WORSE_FACTOR
 from runge.search.judging import SearchTable
 from runge.search.selection import without_selection
 from runge.search.standing import Network, Standing
@@ -23,7 +20,7 @@ from runge.search.standing import Network, Standing
 if TYPE_CHECKING:
     from runge.function.residuals import UnseenErrors
 
-__all__ = ["Answer", "agreeing"]
+__all__ = ["Answer"]
 
 
 class LeftOut(NamedTuple):
@@ -52,21 +49,24 @@ class Answer(NamedTuple):
             it.
         rivals: the other candidates.
         runs: the numbers of the runs of `refits`, once they are written.
+        differences: those of `runge.search.agreement.Agreement`; None: of a formula.
     """
 
     winner: Standing
     refits: Sequence[Network] = ()
     rivals: Sequence[Standing] = ()
     runs: Sequence[int] = ()
+    differences: Floats | None = None
 
     @classmethod
     def of(cls, ranked: Sequence[Standing]) -> "Answer":
         """Return the answer of ranked candidates; the first one's networks of all rows are to be as good as it is."""
         best, *rivals = ranked
-        good = _good(best.in_order)
-        winner = replace(best, by_fold={fold: x for fold, x in best.by_fold.items() if x in good})
+        least = min((x.result.loss for x in best.in_order), default=0.0)
+        by_fold = {fold: x for fold, x in best.by_fold.items() if x.result.loss <= _most_loss(least, best)}
+        winner = replace(best, by_fold=by_fold)
         refits = [x for x in best.refits if x.result.error <= max(winner.error, LOSS_ROUND_OFF)]
-        return cls(winner, [x for x in refits if x in _good([*good, x])], rivals)
+        return cls(winner, [x for x in refits if x.result.loss <= _most_loss(least, best)], rivals)
 
     @property
     def judging(self) -> Sequence[Network]:
@@ -86,7 +86,7 @@ class Answer(NamedTuple):
         """
         rows, loss = table.rows, max(network.result.loss for network in self.judging)
         whole = [x for x in self.winner.calibrating if x.move.stop_at is not None]  # others only question labels
-        networks = [*self.judging, *(x for x in whole if x.result.loss <= WORSE_FACTOR * loss + LOSS_ROUND_OFF)]
+        networks = [*self.judging, *(x for x in whole if x.result.loss <= _most_loss(loss, self.winner))]
         unchosen = [x for x in networks if x.move.fold not in self.choosing]
         residuals = _mean(rows, unchosen)
         if not self.choosing or are_enough(residuals, rows.groups).any():
@@ -117,46 +117,14 @@ class Answer(NamedTuple):
         return Calibration.of(left_out.residuals[judged], None, rows.groups[judged])
 
 
-def _good(networks: Sequence[Network]) -> list[Network]:
-    """Return networks without those that have ended in a worse minimum than another one, which would spoil the mean."""
-    most = WORSE_FACTOR * min((x.result.loss for x in networks), default=0.0) + LOSS_ROUND_OFF
-    return [x for x in networks if x.result.loss <= most]
+def _most_loss(loss: float, winner: Standing) -> float:
+    """Return the loss on training rows up to which a network has not ended in a worse minimum than one with a loss.
 
-
-def agreeing(
-    table: SearchTable, errors: Sequence[float | None], judging: Sequence[Path], whole: Sequence[Path]
-) -> list[bool]:
-    """Return which networks of all rows agree between these rows with the networks that were judged.
-
-    A network that fits its rows may be far off between them. If it was trained on all rows, no row is left to test
-    that. In the middle between each row and its nearest one, the root mean square of the difference of both, over the
-    standard deviation of the output, is about as large as the judged error. So is that of their derivatives.
-
-    Args:
-        table: the table.
-        errors: the judged errors of the values and of the derivatives; None: it is not known.
-        judging: the directories of the networks that were judged.
-        whole: those of the networks of all rows.
+    Losses far below the error in rows left out do not differ: such networks go through their rows, and are as good
+    between them.
     """
-    if not whole:
-        return []
-    import torch  # late: the candidates are checked before it is loaded
-
-    from runge.function.loading import load_runs
-
-    x = table.rows.x[table.seen]
-    scaled = x / np.where(x.std(axis=0) > 0, x.std(axis=0), 1.0)
-    nearest = np.asarray(KDTree(scaled).query(scaled, k=2)[1])[:, 1]
-    networks = load_runs([RunDirectory(path) for path in (*judging, *whole)])
-    middles = torch.from_numpy((x + x[nearest]) / 2)[None].to(networks.like)
-    jets = torch.cat([part.flatten(2) for part in networks.jet(middles)], dim=2).double().cpu().numpy()
-    predictions = dict(zip(networks.runs, jets, strict=True))
-    judged = np.mean([predictions[str(path)] for path in judging], axis=0)
-    most = DISAGREEMENT_FACTOR * np.array(errors, dtype=float) + LOSS_ROUND_OFF
-    differences = [table.channels.nrmse(predictions[str(path)] - judged) for path in whole]
-    with warnings.catch_warnings():  # an error that is not known is NaN, of which no comparison is true
-        warnings.simplefilter("ignore", RuntimeWarning)
-        return [not (np.nanmean(difference, axis=1) > most).any() for difference in differences]
+    errors = [max(result.error, LOSS_ROUND_OFF) for result in winner.results]
+    return max(WORSE_FACTOR * loss, SMALL_LOSS_SHARE * geometric_mean(errors)) + LOSS_ROUND_OFF
 
 
 def _mean(rows: Rows, networks: Sequence[Network], validated: bool = True) -> Floats:

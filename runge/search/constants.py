@@ -213,11 +213,20 @@ MANY_FOLDS = 20
 WORSE_FACTOR = 3.0
 """The training loss of a network, over that of the best one, up to which both are in the same answer."""
 
+SMALL_LOSS_SHARE = 0.3
+"""The training loss of a network, over its error in rows left out, up to which a larger loss makes it no worse. With 0
+instead, the fit of a function with a kink was judged by one of two networks, whose error of 6e-6 was 200 times too
+small.
+"""
+
 DISAGREEMENT_FACTOR = 3.0
 """The difference of two networks between the rows, over the judged error, up to which a network of all rows is in the
 answer: an estimate. It would be sqrt(2) for independent errors of the judged size. On inputs over ten decades, a
 network of all rows had an error of 6e3 standard deviations, and the judged networks of 0.3.
 """
+
+RECOMBINED_POINTS = 1000
+"""The points that combine the inputs of different rows, at which networks are compared: an estimate."""
 
 RESAMPLES = 200
 """The resamples of rows by which the errors of a winner are corrected for its selection: each row is in none of about

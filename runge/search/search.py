@@ -23,7 +23,8 @@ from runge.interruption import interruption
 from runge.metrics import ERRORS
 from runge.records.directories import MULTIRUN, discard_sweep, refuse_links
 from runge.records.files import discard, locked, write
-from runge.search.answer import Answer, agreeing
+from runge.search.agreement import agreement_of
+from runge.search.answer import Answer
 from runge.search.candidates import Candidate, CandidateFactory, overrides_of_run, settings_of_run, without_equal
 from runge.search.conditions import Conditions
 from runge.search.constants import PATIENCE_FACTOR, PATIENCE_SECONDS, TRIED_ROWS, TRIED_SHARE
@@ -270,9 +271,11 @@ class Search:
         paths = self._publish(workers, [*answer.judging, *answer.refits])
         of_judging, of_refits, calibration = paths[: len(answer.judging)], paths[len(answer.judging) :], None
         if table is not None:
-            fits = agreeing(table, [answer.winner.metric(name) for name in ERRORS], of_judging, of_refits)
+            errors = [answer.winner.metric(name) for name in ERRORS]
+            fits, differences = agreement_of(table, errors, of_judging, of_refits)
             of_refits, refits = [*compress(of_refits, fits)], [*compress(answer.refits, fits)]
-            answer = answer._replace(refits=refits, runs=[int(path.name) for path in of_refits])
+            runs = [int(path.name) for path in of_refits]
+            answer = answer._replace(refits=refits, runs=runs, differences=differences)
             calibration = answer.calibrate(table.rows, answer.left_out(table))
         write_answer(self._directory, [path.name for path in of_refits or of_judging], calibration)
         return answer

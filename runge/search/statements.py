@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -21,10 +22,33 @@ from runge.search.unseen import column_errors, errors_of
 if TYPE_CHECKING:
     from runge.function.function import Function
 
-__all__ = ["KINDS", "describe_bounds", "describe_errors", "describe_test"]
+__all__ = ["KINDS", "describe_bounds", "describe_errors", "describe_test", "without_disputed"]
 
 KINDS = "value", "derivative"
 """The kinds of labels, each of which has its own errors."""
+
+
+def without_disputed(errors: Sequence[OutputError], differences: Floats | None) -> tuple[list[OutputError], str]:
+    """Return the errors without intervals that lie below the differences of networks, and a sentence on these.
+
+    Args:
+        errors: the errors of each output.
+        differences: those of `runge.search.agreement.Agreement`; None: there are none.
+    """
+    found, parts = list(errors), list[str]()
+    for k, kind in enumerate(KINDS):
+        largest = dict[str, float]()
+        for p, row in enumerate(errors if differences is not None else []):
+            error, factor = getattr(row, kind), getattr(row, f"{kind}_factor") or math.inf
+            if error is not None and differences[k, p] > min(factor, WIDE_FACTOR) * error:
+                found[p] = replace(found[p], **{f"{kind}_factor": None})
+                largest[row.output] = float(differences[k, p])
+        if largest:
+            name = max(largest, key=lambda output: largest[output])
+            of_output = f" of {name}" if len(errors) > 1 else ""
+            parts.append(f"{largest[name]:.0e} for the {kind}s{of_output}")
+    where = "Where the inputs of different rows are combined, the networks of this fit differ by"
+    return found, f"{where} {' and '.join(parts)}: errors may be as large there." if parts else ""
 
 
 def describe_errors(
@@ -77,7 +101,7 @@ def _in_words(errors: Sequence[OutputError], columns: Sequence[ColumnError]) -> 
             notes.append(f"{largest}: {_with_interval(judged[largest], factors[largest])}")
         if kind == "derivative" and len(partials) > 1:
             error, high, name = max(partials, key=lambda one: one[0])
-            interval = _with_interval(error, (high or math.inf) / error)
+            interval = _with_interval(error, math.inf if factor == math.inf else (high or math.inf) / error)
             notes.append(f"worst partial {name}: {interval} of its own standard deviation")
         if factor > WIDE_FACTOR:
             notes.append("few rows decide it")

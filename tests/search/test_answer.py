@@ -1,16 +1,16 @@
 """The networks of the answer of a search, and the errors in rows that they have not seen."""
 
 from dataclasses import replace
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
-import torch
 
 from runge.data.channels import Channels
 from runge.data.rows import Rows
 from runge.data.table import Table
-from runge.search.answer import Answer, agreeing
+from runge.metrics import TRAIN_LOSS
+from runge.search.agreement import Agreement
+from runge.search.answer import Answer
 from runge.search.judging import SearchTable
 from runge.search.search import Search
 from tests.search.made_up import result, state, trained
@@ -47,6 +47,23 @@ def test_networks_in_a_worse_minimum_are_not_in_the_answer():
     assert Answer.of(trained(state("a"), "a", result(1.0)).ranked).refits == []
 
 
+def test_losses_far_below_the_errors_make_no_network_worse():
+    """Neither one that leaves out a fold nor one of all rows; one whose loss is as large as its error is worse."""
+    one = state("a")
+    for fold, loss in enumerate((1e-8, 0.2, 1.0)):
+        one = trained(
+            one,
+            "a",
+            replace(network(fold, 1.0), history=result(1.0).history | {TRAIN_LOSS: np.array([loss**2])}),
+            fold=fold,
+        )
+    for loss in (0.2, 0.9):
+        one = trained(one, "a", result(loss), fold=None, of_answer=True)
+    answer = Answer.of(one.ranked)
+    assert [x.move.fold for x in answer.judging] == [0, 1]
+    assert [x.result.loss for x in answer.refits] == pytest.approx([0.2])
+
+
 def test_a_network_that_disagrees_is_no_run_of_the_answer(monkeypatch, tmp_path):
     one = trained(state("a"), "a", network(0, 1.0))
     for _ in range(2):
@@ -54,10 +71,12 @@ def test_a_network_that_disagrees_is_no_run_of_the_answer(monkeypatch, tmp_path)
     made, written = Search.__new__(Search), []
     made.state, made.table, made._directory = one, table(), tmp_path
     monkeypatch.setattr(made, "_publish", lambda workers, networks: [tmp_path / f"{i}" for i in range(len(networks))])
-    monkeypatch.setattr("runge.search.search.agreeing", lambda *_: [False, True])
+    differences = np.full((2, 1), 0.5)
+    monkeypatch.setattr("runge.search.search.agreement_of", lambda *_: Agreement([False, True], differences))
     monkeypatch.setattr("runge.search.search.write_answer", lambda directory, runs, intervals: written.extend(runs))
     answer = made._write_answer(None)
     assert (written, answer.runs, len(answer.refits)) == (["2"], [2], 1)
+    assert answer.differences is differences
 
 
 def test_the_stated_error_is_not_that_of_the_rows_that_chose():
@@ -105,24 +124,3 @@ def test_the_error_of_rows_that_chose_is_that_without_their_choice():
     assert np.sqrt(np.mean(stated)) == pytest.approx(1, abs=0.05)
     alone = Answer.of(one.ranked[:1]).left_out(table()).residuals[5::5, 0]
     np.testing.assert_allclose(alone, one.ranked[0].results[0].residuals[1:, 0], rtol=1e-12)
-
-
-def test_a_network_of_all_rows_that_is_wrong_between_them_is_no_answer(monkeypatch):
-    """Its error on these rows, which is none, does not tell; its derivatives count, too."""
-    x = np.linspace(0, 1, 11)[:, None]
-    y = np.where(np.arange(11) < 5, -1000.0, 1200.0)[:, None] * [[1.0, 0.0]]  # its second output is constant
-    dydx = np.linspace(-1, 1, 11)[:, None, None] * [[[1.0], [0.0]]]
-    one = SimpleNamespace(rows=SimpleNamespace(x=x), seen=np.arange(11), channels=Channels.of(x, y, dydx))
-    size, slope = y.std(axis=0)[0], dydx.std(axis=0)[0, 0]
-    shifts = {"a": (0.0, 0.0), "b": (0.29 * size, 0.29 * slope), "c": (0.31 * size, 0.0), "d": (0.0, 0.31 * slope)}
-
-    def jet(points):
-        values = [torch.cat([points, points], dim=2) + torch.tensor([shift, 9.0]) for shift, _ in shifts.values()]
-        slopes = [(points[..., None].repeat(1, 1, 2, 1)) + torch.tensor([[by], [9.0]]) for _, by in shifts.values()]
-        return torch.cat(values), torch.cat(slopes)
-
-    networks = SimpleNamespace(runs=list(shifts), like=torch.zeros(0, dtype=torch.float64), jet=jet)
-    monkeypatch.setattr("runge.function.loading.load_runs", lambda runs: networks)
-    assert agreeing(one, (0.1, 0.1), ["a"], ["b", "c", "d"]) == [True, False, False]
-    assert agreeing(one, (0.1, None), ["a"], ["d"]) == [True]
-    assert agreeing(one, (0.1, 0.1), ["a"], []) == []
