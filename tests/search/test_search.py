@@ -324,7 +324,7 @@ def test_a_column_is_left_out_only_if_a_fit_without_it_is_better(monkeypatch):
     save(table)
     best = made(*SHORT, "trainer.max_steps=300", "search.timeout=200")
     assert np.isnan(best.table.rows.dydx).all(axis=0).tolist() == [[True, False]]
-    assert best._wrong.endswith("These derivatives are left out; data.derivatives={...} chooses others.")
+    assert best._wrong.endswith(" shows more. These derivatives are left out; data.derivatives={...} chooses others.")
     better = "runge.search.search._error_of_values"
     monkeypatch.setattr(better, lambda _, member, __: float(np.isnan(member.rows.dydx).any()))
     best = made(*SHORT)
