@@ -132,7 +132,8 @@ def test_the_answer_for_a_table_in_memory(table, monkeypatch, capfd):
     with monkeypatch.context() as patch:
         patch.setattr(INTERRUPTED, interrupted_at(30))
         with pytest.raises(
-            KeyboardInterrupt, match=r"^interrupted; the best answer so far, .*race; to continue, make the same call"
+            KeyboardInterrupt,
+            match=r"^interrupted; the best answer so far, .*; to continue, make the same call with directory=.*race$",
         ):
             runge.fit(table, *SEARCH, directory="race")
     assert repr(runge.Answer("race")).endswith(runge.Answer("race").leaderboard["name"][0])
