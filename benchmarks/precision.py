@@ -46,7 +46,9 @@ def experiment(*overrides: str) -> Stack:
 def fit(*overrides: str) -> dict[str, Any]:
     """Return the final figures of a run."""
     with tempfile.TemporaryDirectory() as folder:
-        (outcome,) = train_and_record(experiment(*overrides), [RunDirectory(folder)], lambda *_: [])
+        stack, run = experiment(*overrides), RunDirectory(folder)
+        run.begin(stack.members[0].settings.configuration, overrides, {})
+        (outcome,) = train_and_record(stack, [run], lambda *_: [])
     if isinstance(outcome, RunError):
         raise outcome
     return outcome

@@ -87,7 +87,8 @@ def as_overrides(verb: str, arguments: Sequence[str]) -> tuple[list[str], dict[s
     keys = {"timeout": "search.timeout", "group": "data.group", "out": "hydra.sweep.dir" if sweep else "hydra.run.dir"}
     for name, value in vars(options).items():
         override = override_of(keys[name], value) if isinstance(value, str) else f"{keys[name]}={value}"
-        if both := [other for other in rest if key_of(other) == keys[name] and other != override]:
+        same = {override, f"{keys[name]}={value}"}
+        if both := [other for other in rest if key_of(other) == keys[name] and other not in same]:
             rule = f"must not be given together with {both[0]}, because it sets the same key"
             raise ConfigurationError(f"--{name}: {rule}; got {value}")
         overrides.insert(place, override)

@@ -4,6 +4,7 @@ import argparse
 import io
 import sys
 from collections.abc import Sequence
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +12,7 @@ import numpy as np
 
 from runge.commands.endings import STANDARD, add_out, check_new, ending, write_new
 from runge.configuration.errors import ConfigurationError
-from runge.data.column_roles import listed, partial_name
+from runge.data.column_roles import column_names, listed
 from runge.data.fit_errors import FitErrors
 from runge.data.table import FORMATS, SETS, File, open_table
 from runge.function.ensemble import read_answer
@@ -96,7 +97,7 @@ def _held(function: "Function", labels: Sequence[Any], prediction: Arrays, sets:
     rows = f"{most}" if least == most else f"{least} to {most}"
     wide = "" if calibration.local else ", with the same width everywhere"
     held = f"; they contain {' and '.join(shares)} of rows that no network has seen" if shares else ""
-    partials = [partial_name(y, x) for y in function.outputs for x in function.inputs]
+    partials = chain.from_iterable(column_names(function.inputs, function.outputs, 1))
     channels = zip([*function.outputs, *partials], calibration.factors(level), strict=True)
     none = [name for name, factor in channels if np.isnan(factor)]
     without = f"; none of {listed(none)}: too few labels" if none else ""

@@ -25,6 +25,9 @@ _FIXED = {
     "hydra": "set its keys, such as hydra.run.dir",
 }
 
+_DECIDING = ("data", "optimizer")
+"""The groups on whose options those of other groups depend, so that a mapping adds its keys to their option."""
+
 
 def as_sweep(arguments: Sequence[str]) -> list[str]:
     """Return the arguments that `runge fit FILE OVERRIDES`, or `runge fit target=NAME`, is short for.
@@ -68,6 +71,10 @@ def check_overrides(arguments: Sequence[str]) -> None:
             none = ", or [] for none" if group in ("logger", "experiment") else ""
             value = argument.partition("=")[2] or "nothing"
             raise ConfigurationError(f"{group}: must be one of {', '.join(options)}{none}; got {value}")
+        has_class = [isinstance(name, dict) and "_target_" in name for name in names]
+        if any(has_class) and not all(has_class) and group not in _DECIDING:
+            rule = f"must be either options, {', '.join(options)}, or mappings with _target_, in all values of a sweep"
+            raise ConfigurationError(f"{group}: {rule}; got {argument.partition('=')[2]}")
 
 
 def quoted(arguments: Sequence[str]) -> list[str]:
@@ -83,9 +90,9 @@ def _replace_option(argument: str) -> list[str]:
         ['~schedule', '+schedule={_target_: mine.Steps, first: 10}']
     """
     group = re.match(r"(\w+)=\{[^}]*\b_target_:", argument)
-    if group and group[1] not in ("data", "optimizer") and any((CONFIGURATIONS / group[1]).glob("*.yaml")):
+    if group and group[1] not in _DECIDING and any((CONFIGURATIONS / group[1]).glob("*.yaml")):
         return [f"~{group[1]}", f"+{argument}"]
-    return [argument]  # options of others depend on those of data and optimizer
+    return [argument]
 
 
 def _quote_columns(argument: str) -> str:

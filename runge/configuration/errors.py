@@ -10,7 +10,7 @@ __all__ += ["python_words"]
 
 _IN_PYTHON = {
     r"(hydra\.run\.dir, )?hydra\.(run|sweep)\.dir": "directory",
-    r"run the same command with": "make the same call with",
+    r"run the same command with --out ": "make the same call with directory=",
     r"\brunge train (\S+)": r"runge.train('\1')",
     r"^FILE\b": "data",
     r"--group-by\b": "group_by",

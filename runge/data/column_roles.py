@@ -46,11 +46,18 @@ def second_name(output: str, name: str, second: str) -> str:
 def column_names(inputs: Sequence[str], outputs: Sequence[str], order: int) -> list[list[str]]:
     """Return the names of the columns of each output: its value, its derivatives, or its second derivatives.
 
+    Derivatives lack units, as in the tables that are read, unless two inputs or two outputs differ only in their units.
+
     Example:
         >>> column_names("ab", "y", 0), column_names("ab", "y", 1), column_names("ab", "y", 2)
         ([['y']], [['dy_da', 'dy_db']], [['d2y_da_da', 'd2y_da_db', 'd2y_db_db']])
+        >>> column_names(["T [K]", "p"], ["h [kJ]"], 1), column_names(["T [K]", "T [C]"], ["h [kJ]"], 1)
+        ([['dh_dT', 'dh_dp']], [['dh [kJ]_dT [K]', 'dh [kJ]_dT [C]']])
     """
     name = (str, partial_name, second_name)[order]
+    bare = _bare(inputs), _bare(outputs)
+    if order and all(bare):
+        inputs, outputs = bare
     return [[name(y, *names) for names in itertools.combinations_with_replacement(inputs, order)] for y in outputs]
 
 
@@ -159,16 +166,20 @@ def find_seconds(
 ) -> dict[tuple[str, str, str], str]:
     """Find the columns that are named d2<output>_d<input>_d<input>, with both inputs in any order.
 
-    A column that was chosen as an input, an output or a partial derivative keeps that role.
+    Their names may lack units, as those of `find_partials`. A column that was chosen as an input, an output or a
+    partial derivative keeps that role.
 
     Raises:
         ConfigurationError: one is given in both orders.
     """
     seconds: dict[tuple[str, str, str], str] = {}
     names = {name for name in file.names if name.startswith("d2")} - {*inputs, *outputs, *partials}
+    bare = dict(zip([*inputs, *outputs], [*(_bare(inputs) or inputs), *(_bare(outputs) or outputs)], strict=True))
     for y in outputs if names else ():
         for a, b in itertools.combinations_with_replacement(inputs, 2):
-            columns = [name for name in dict.fromkeys([second_name(y, a, b), second_name(y, b, a)]) if name in names]
+            triples = [(y, a, b), (y, b, a)]
+            triples += [(bare[y], bare[one], bare[other]) for _, one, other in triples]
+            columns = [name for name in dict.fromkeys(itertools.starmap(second_name, triples)) if name in names]
             if len(columns) > 1:
                 rule = "must be given once, because a second derivative does not depend on the order of the inputs"
                 raise _wrong("derivatives", file, f"{columns[0]!r} {rule}; got {columns[1]!r} too")
@@ -207,6 +218,12 @@ def find_partials(
             raise _wrong("derivatives", file, rule)
         partials |= dict.fromkeys(pairs, column)
     return partials
+
+
+def _bare(names: Sequence[str]) -> list[str]:
+    """Return names without units; none if two would be the same."""
+    bare = [*map(_without_unit, names)]
+    return bare if len({*bare}) == len(bare) else []
 
 
 def _by_bare_name(names: Collection[str]) -> dict[str, list[str]]:

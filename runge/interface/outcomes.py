@@ -2,19 +2,19 @@
 
 import html
 import os
-import shutil
 from collections.abc import Sequence
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from runge.comparison.html_report import PAGE
 from runge.comparison.metric_columns import first_columns
-from runge.comparison.ranking import Ranking, rank_directories
+from runge.comparison.ranking import Ranking
 from runge.configuration.errors import RunError
 from runge.data.column_roles import listed
 from runge.interface.trained import Run, Trained
 from runge.pictures.drawing import draw_answer
+from runge.records.files import copy_directory
 from runge.records.leaderboard import ColumnError, Influence, LeaderboardEntry, Suspect, read_leaderboard
 from runge.records.reading import table
 
@@ -42,9 +42,11 @@ class Comparison:
         self._directories, self._ranking = [os.fspath(directory) for directory in directories], ranking
 
     def save(self, directory: str | os.PathLike[str]) -> Self:
-        """Copy everything into a new directory, as `Run.save`, and compare its runs by the default metric."""
-        copied = shutil.copytree(self.directory, directory)
-        return type(self)([copied], rank_directories([copied]))
+        """Copy everything into a new directory, as `Run.save`, and return this comparison of the copied runs."""
+        copied = copy_directory(self.directory, Path(directory))
+        paths = [str(copied / os.path.relpath(record.path, self.directory)) for record in self._ranking.records]
+        records = [replace(record, path=path) for record, path in zip(self._ranking.records, paths, strict=True)]
+        return type(self)([copied], replace(self._ranking, records=records))
 
     def __fspath__(self) -> str:
         return str(self.directory)

@@ -1,7 +1,6 @@
 """A run, and what runs and answers have in common: their directory is read when something is asked for."""
 
 import os
-import shutil
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
@@ -12,6 +11,7 @@ from runge.interface.label_check import Check, check_rows
 from runge.metrics import TEST_MSE_DF, TEST_MSE_F, TEST_NRMSE_DF, TEST_NRMSE_F, on_test
 from runge.pictures.drawing import draw
 from runge.records.directories import RunDirectory
+from runge.records.files import copy_directory
 from runge.records.reading import fit_table, history, read
 
 if TYPE_CHECKING:
@@ -45,10 +45,12 @@ class Trained:
     def save(self, directory: str | os.PathLike[str]) -> Self:
         """Copy everything into a new directory, which may be moved to another machine, and return what is there.
 
+        The directory appears when it is complete.
+
         Raises:
             FileExistsError: the directory exists.
         """
-        return type(self)(shutil.copytree(self.directory, directory))
+        return type(self)(copy_directory(self.directory, Path(directory)))
 
     @cached_property
     def function(self) -> "Function":

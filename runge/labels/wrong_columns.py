@@ -23,7 +23,8 @@ def describe_wrong_columns(rows: Rows) -> str:
     """
     if not (sentences := " ".join(f"{finding.what} {finding.evidence}" for finding in _wrong_columns(rows))):
         return ""
-    return f"{sentences} More: {command('check')} {' '.join(map(in_shell, [rows.table.file, *of_columns(rows.table)]))}"
+    typed = " ".join([command("check"), *map(in_shell, [rows.table.file, *of_columns(rows.table)])])
+    return f"{sentences} The command {typed} shows more."
 
 
 def without_wrong_columns(rows: Rows) -> list[str]:

@@ -1,5 +1,6 @@
 """The one way to write a file and the one way to read it, directories of one run alone, and text safe to show."""
 
+import errno
 import json
 import logging
 import os
@@ -183,6 +184,22 @@ def claim(path: str | os.PathLike[str]) -> str:
             return name
         number += 1
         name = f"{os.fspath(path)}-{number}"
+
+
+def copy_directory(source: Path, target: Path) -> Path:
+    """Copy a directory and return the copy, which gets its name once it is complete.
+
+    Raises:
+        FileExistsError: the target exists.
+        shutil.Error, OSError: a file cannot be read or written; nothing is left.
+    """
+    if target.exists():
+        raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(target))
+    partial = target.with_name(f".{target.name}.{secrets.token_hex(4)}{_PART}")
+    try:
+        return shutil.copytree(source, partial).rename(target)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
 
 
 def discard(path: Path, names: Collection[str]) -> None:

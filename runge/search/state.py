@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from math import inf
 
 from runge.data.seed import Seed
 from runge.data.table import Table
@@ -74,9 +75,10 @@ class State:
         is_chosen = self.winner and not self.standings[self.winner].candidate.is_of_values
         if self.table is None or is_chosen or not by_values or not others:
             return []
-        fit = min(by_values, key=lambda x: x.metric(ERRORS[0]) or 0.0)
-        least, other = (x.metric(ERRORS[0]) or 0.0 for x in (fit, min(others, key=lambda x: x.error)))
-        return wrong_factors(fit.results, self.table.rows) if least < other else []
+        errors = {x.name: error for x in judged if (error := x.metric(ERRORS[0])) is not None}
+        fit, other = min(by_values, key=lambda x: errors.get(x.name, inf)), min(others, key=lambda x: x.error)
+        is_better = errors.get(fit.name, inf) < errors.get(other.name, 0)
+        return wrong_factors(fit.results, self.table.rows) if is_better else []
 
     @property
     def winner(self) -> str:

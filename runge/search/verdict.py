@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from runge.configuration.command_line import key_of
 from runge.data.column_roles import columns_override, listed
 from runge.data.rows import Rows
 from runge.metrics import ERRORS
@@ -69,7 +70,7 @@ def leaderboard(
     every, disputed = without_disputed(errors_of(judged.residuals, table), answer.differences)
     columns = column_errors(judged.residuals, table.rows)
     errors, decades = _of_decades(every, table.rows, best.candidate.logs)
-    entries, folds = [_entry(standing, errors, answer) for standing in ranked], state.conditions.folds
+    entries, folds = [_entry(x, errors, answer, table.rows.inputs) for x in ranked], state.conditions.folds
     if state.wrong:
         entries = [replace(entry, derivative=None) for entry in entries]
     suspects, examined = find_suspects(questioned, table.rows), int((~np.isnan(questioned)).any(axis=1).sum())
@@ -127,10 +128,13 @@ def _of_decades(errors: list[OutputError], rows: Rows, logs: Sequence[str]) -> t
     return none, f"{listed(wide)}: the errors in rows left out are too large to state an error in new rows."
 
 
-def _entry(standing: Standing, errors: Sequence[OutputError], answer: Answer) -> LeaderboardEntry:
+def _entry(
+    standing: Standing, errors: Sequence[OutputError], answer: Answer, inputs: Sequence[str] = ()
+) -> LeaderboardEntry:
     """Return a candidate with its errors, of the outputs that are judged, or of all if none is, and its curve.
 
-    If each output has a network of its own, its overrides are those of the first one's.
+    If each output has a network of its own, its overrides are those of a sweep over the outputs. One that names the
+    derivatives of all outputs allows no such sweep.
     """
     judged = [[row.output for row in errors if getattr(row, kind) is not None] for kind in KINDS]
     value, derivative = (
@@ -140,10 +144,14 @@ def _entry(standing: Standing, errors: Sequence[OutputError], answer: Answer) ->
         for name, outputs in zip(ERRORS, judged, strict=True)
     )
     is_answer, candidate, (shown, *_) = standing is answer.winner, standing.candidate, standing.results
-    first = [override for row in errors[:1] if (override := columns_override("data.outputs", [row.output]))]
+    overrides = list(candidate.overrides)
+    if candidate.separate and "data.derivatives" not in map(key_of, overrides):
+        each = [columns_override("data.outputs", [row.output]).partition("=")[2] for row in errors]
+        overrides = [x for x in overrides if key_of(x) not in ("data.inputs", "data.outputs")]
+        overrides += [columns_override("data.inputs", inputs), f"data.outputs={','.join(each)}"]
     return LeaderboardEntry(
         name=standing.name,
-        overrides=public([*candidate.overrides, *(first if candidate.separate else [])]),
+        overrides=public(overrides),
         runs=list(range(len(answer.judging))) if is_answer else [],
         refits=list(answer.runs) if is_answer else [],
         folds=len(standing.by_fold),

@@ -1,6 +1,7 @@
 """Fused sweeps: runs that can share a stack are trained together, in chunks, on all cores."""
 
 import logging
+import shlex
 from collections import Counter
 from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import closing, suppress
@@ -16,7 +17,6 @@ from runge import machine
 from runge.comparison.lead import FEWEST_SEEDS
 from runge.composing.command import SweepCommand
 from runge.composing.jobs import Job, JobReturn, job_return, log_as_sweep, make_jobs
-from runge.configuration.command_line import setting
 from runge.configuration.errors import ConfigurationError, describe
 from runge.configuration.objects import build, digest
 from runge.records.directories import RunDirectory, RunState
@@ -122,7 +122,7 @@ def check_jobs(jobs: Sequence[Job], processes: int = 1) -> None:
 
 def interrupted(state: str, sweep: Path) -> SystemExit:
     """Return what ends the command of a sweep that was interrupted: its state, and how to continue in its directory."""
-    how = f"to continue, run the same command with {setting('hydra.sweep.dir', sweep)}"
+    how = f"to continue, run the same command with --out {shlex.quote(str(sweep))}"
     return SystemExit(f"error: interrupted; {state}; {how}")
 
 

@@ -1,6 +1,7 @@
 """Record what a training leaves in the directory of each run, while it trains and when it ends."""
 
 import logging
+import shlex
 import sys
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -244,7 +245,8 @@ class Recorder:
         interruption.obey()
         run, sweep = self.runs[0].directory, self.file.path.parent.parent
         alone = self.file.path == run.last
-        again = f"{command()} {setting('resume', run.path)}" if alone else setting("hydra.sweep.dir", sweep)
+        of_sweep = f"the command of the sweep and --out {shlex.quote(str(sweep))}"
+        again = f"{command()} {setting('resume', run.path)}" if alone else of_sweep
         self.leave("interrupted", how := f"continue with {again}")
         # SystemExit, because Hydra would catch an Exception and start the next run of a sweep.
         return SystemExit(f"error: interrupted at step {int(self.stack.module.step)}; {how}")

@@ -269,6 +269,7 @@ def test_commands_end_quietly_if_what_reads_their_output_has_ended(script, run, 
         ("train --cfg job --out D ~logger", "--cfg job hydra.run.dir='D' ~logger"),
         ("train --cfg job --out D", "--cfg job hydra.run.dir='D'"),
         ("train --out D hydra.run.dir='D'", "hydra.run.dir='D' hydra.run.dir='D'"),
+        ("train -m seed=1 hydra.sweep.dir=D --out D", "-m hydra.sweep.dir='D' seed=1 hydra.sweep.dir=D"),
     ],
 )
 def test_the_options_of_a_verb_are_overrides(typed, overrides, script, in_folder):

@@ -15,9 +15,10 @@ import torch
 
 import runge
 from runge.commands.predict import _outside, main
+from runge.data.column_roles import find_roles
 from runge.data.rows import read
 from runge.data.seed import Seed
-from runge.data.table import SETS, Table
+from runge.data.table import SETS, Table, open_table
 from runge.function import loading as module
 from runge.function.ensemble import write_answer
 from runge.function.function import Function
@@ -132,6 +133,20 @@ def test_several_outputs_in_other_formats(stub, suffix, said):
         np.testing.assert_allclose(table[[end.format(name) for end in ends]], expected[:, i], rtol=1e-6)
     columns = [end.format(name) for name in "uvw" for end in ends[:3]]
     assert [name for name in table if not name.startswith("d2u")] == ["a", "b", *columns, "outside", "set"]
+
+
+def test_derivatives_have_the_names_that_tables_have(stub, said):
+    """The written file can be read as a table, without overrides."""
+    stub.inputs, stub.outputs = ("T [K]", "p (MPa)"), ("h [kJ/kg]", "v", "s")
+    pandas.DataFrame({"T [K]": [1.0, 2.0], "p (MPa)": [3.0, 4.0], "h [kJ/kg]": 0.0, "dh_dT": 0.0}).to_csv("a.csv")
+    errors = said("run", "a.csv", "--hessian")
+    assert "dh_dT 2 " in errors
+    table = pandas.read_csv("a_predicted.csv")
+    assert [*table][2:8] == ["u_h [kJ/kg]", "du_h_dT", "du_h_dp", "d2u_h_dT_dT", "d2u_h_dT_dp", "d2u_h_dp_dp"]
+    columns = {"inputs": ["T [K]", "p (MPa)"], "outputs": ["u_h [kJ/kg]", "u_v", "u_s"]}
+    roles = find_roles(open_table("a_predicted.csv"), Table(file="a_predicted.csv", **columns))
+    assert roles.partials["u_h [kJ/kg]", "p (MPa)"] == "du_h_dp"
+    assert roles.seconds["u_h [kJ/kg]", "T [K]", "p (MPa)"] == "d2u_h_dT_dp"
 
 
 def test_the_mean_over_a_sweep(sweep, said):

@@ -132,7 +132,8 @@ def test_the_answer_for_a_table_in_memory(table, monkeypatch, capfd):
     with monkeypatch.context() as patch:
         patch.setattr(INTERRUPTED, interrupted_at(30))
         with pytest.raises(
-            KeyboardInterrupt, match=r"^interrupted; the best answer so far, .*race; to continue, make the same call"
+            KeyboardInterrupt,
+            match=r"^interrupted; the best answer so far, .*; to continue, make the same call with directory=.*race$",
         ):
             runge.fit(table, *SEARCH, directory="race")
     assert repr(runge.Answer("race")).endswith(runge.Answer("race").leaderboard["name"][0])
@@ -327,6 +328,11 @@ def test_a_sweep_is_a_comparison_best_first_and_any_runs_are_compared(tmp_path, 
     capfd.readouterr()
     grouped = runge.compare(comparison, metric="test/mse_f", group_by=["seed"], out="report")
     assert grouped.metric == "test/mse_f"
+    kept = grouped.save("kept")
+    assert (kept.metric, kept.sentences) == (grouped.metric, grouped.sentences)
+    assert [run.directory.resolve() for run in kept.runs] == [
+        Path("kept").resolve() / run.directory.name for run in grouped.runs
+    ]
     names = {path.name for path in Path("report").iterdir()}
     assert names == {"comparison.csv", "comparison.html", "comparison.png", "verdicts.csv"}
     assert capfd.readouterr().out == ""

@@ -24,9 +24,9 @@ def test_derivatives_that_contradict_the_values_are_said_before_the_training(cap
         said = [one.getMessage() for one in caplog.records if "Between near rows" in one.getMessage()]
         assert len(said) == (name == "wrong")
     assert said[0].startswith("dy_dx has the wrong sign. Between near rows, the derivatives leave")
-    assert said[0].endswith(" check wrong.csv")
+    assert said[0].endswith(" check wrong.csv shows more.")
     rows = read(Table(file="wrong.csv", inputs=["x"], outputs=["y"]))  # the command names what the run was given
-    assert describe_wrong_columns(rows).endswith("wrong.csv 'data.inputs=[x]' 'data.outputs=[y]'")
+    assert describe_wrong_columns(rows).endswith("wrong.csv 'data.inputs=[x]' 'data.outputs=[y]' shows more.")
 
 
 @pytest.mark.usefixtures("in_folder")

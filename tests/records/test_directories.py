@@ -3,6 +3,7 @@ import json
 import math
 import os
 import shlex
+import shutil
 
 import pytest
 import yaml
@@ -10,7 +11,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 
 from runge.configuration.errors import ConfigurationError
 from runge.records.directories import RunDirectory, RunState, resumable
-from runge.records.files import locked, read_json, read_yaml, write
+from runge.records.files import copy_directory, locked, read_json, read_yaml, write
 
 
 def test_write_is_atomic(tmp_path):
@@ -22,6 +23,27 @@ def test_write_is_atomic(tmp_path):
     write(path, b"new")
     assert path.read_text() == "new"
     assert [entry.name for entry in tmp_path.iterdir()] == ["file"]
+
+
+def test_a_directory_is_copied_whole_or_not_at_all(tmp_path, monkeypatch):
+    source, target = tmp_path / "source", tmp_path / "target"
+    source.mkdir()
+    (source / "a").write_text("content")
+
+    def interrupt(*_, **__):
+        assert not target.exists()
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(shutil, "copyfile", interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            copy_directory(source, target)
+    assert [entry.name for entry in tmp_path.iterdir()] == ["source"]
+    assert copy_directory(source, target) == target
+    assert (target / "a").read_text() == "content"
+    with pytest.raises(FileExistsError, match="target"):
+        copy_directory(source, target)
+    assert {entry.name for entry in tmp_path.iterdir()} == {"source", "target"}
 
 
 def test_two_writers_of_a_file_publish_whole_files_in_turn(tmp_path, monkeypatch):

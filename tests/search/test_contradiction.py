@@ -90,6 +90,8 @@ def test_the_winner_fits_the_values_if_derivatives_contradict_them():
         (made_up((1.0, 1.0)), {"joint": 0.1, "alone": 1e-3}),
         (made_up((1.0, 1.0), noise=0.2), {"joint": 0.1, "alone": 1e-3}),
         (made_up(), {"alone": 1e-3}),
+        (made_up(), {"joint": 0.1, "alone": np.nan}),  # the error of the values is not known
+        (made_up(), {"joint": np.nan, "alone": 1e-3}),
     ],
 )
 def test_nothing_is_accused_without_both_signs_of_a_contradiction(made, values):

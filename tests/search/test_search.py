@@ -190,19 +190,19 @@ def test_ctrl_c_leaves_the_best_so_far_and_the_trials_that_have_ended(shared, mo
         patch.setattr("runge.optimizers.optimizer.Problem", interrupted_at(50))
         status, message = command(*search)
     assert status == 1
-    how = "to continue, run the same command with hydra.sweep.dir=race"
+    how = "to continue, run the same command with --out race"
     assert re.fullmatch(f"error: interrupted; the best answer so far, (one|two), is in race; {how}", message)
     assert runge.load("race").members >= 1
     before = {path: path.stat().st_mtime_ns for path in Path("race/trials").iterdir()}
     assert before
-    assert command(*search) == (0, "")
+    assert command(*search, "--out", "race") == (0, "")
     assert {path: path.stat().st_mtime_ns for path in before} == before
     assert len(trials()) > len(before)
 
 
 def test_ctrl_c_before_a_trial_has_ended(monkeypatch):
     monkeypatch.setattr("runge.optimizers.optimizer.Problem", interrupted_at(5))
-    how = "to continue, run the same command with hydra.sweep.dir=race"
+    how = "to continue, run the same command with --out race"
     assert command(*SHORT) == (1, f"error: interrupted; no candidate has ended in race; {how}")
 
 
@@ -324,7 +324,7 @@ def test_a_column_is_left_out_only_if_a_fit_without_it_is_better(monkeypatch):
     save(table)
     best = made(*SHORT, "trainer.max_steps=300", "search.timeout=200")
     assert np.isnan(best.table.rows.dydx).all(axis=0).tolist() == [[True, False]]
-    assert best._wrong.endswith("These derivatives are left out; data.derivatives={...} chooses others.")
+    assert best._wrong.endswith(" shows more. These derivatives are left out; data.derivatives={...} chooses others.")
     better = "runge.search.search._error_of_values"
     monkeypatch.setattr(better, lambda _, member, __: float(np.isnan(member.rows.dydx).any()))
     best = made(*SHORT)

@@ -6,8 +6,10 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from hydra.core.override_parser.overrides_parser import OverridesParser
 from scipy import stats
 
+from runge.composing.overrides import quoted
 from runge.data.channels import Channels
 from runge.data.rows import Rows
 from runge.data.table import Table
@@ -255,3 +257,20 @@ def test_a_candidate_has_the_errors_of_the_outputs_that_are_judged():
         board = [OutputError("a", a, 1.0, None, None), OutputError("b", b, 1.0, None, None)]
         entry = verdict._entry(standing, board, Answer(standing))
         assert (entry.value, entry.derivative, entry.runs) == (expected, 3.0, [0])
+
+
+def test_the_command_of_a_network_for_each_output_is_a_sweep_over_them():
+    """It names the inputs, because another output could be one."""
+    standing = trained(state("c"), "c", result(1.0)).ranked[0]
+    standing = replace(standing, candidate=standing.candidate.varied({"separate": True}))
+    board = [OutputError(name, 1.0, 1.0, None, None) for name in ("a [N]", "b")]
+
+    def values_of(one):
+        overrides = verdict._entry(one, board, Answer(one), ("x", "p")).overrides
+        parsed = OverridesParser.create().parse_overrides(quoted(overrides))
+        return {override.key_or_group: override.value() for override in parsed}
+
+    values = values_of(standing)
+    assert (values["data.inputs"], values["data.outputs"].list) == (["x", "p"], [["a [N]"], ["b"]])
+    named = replace(standing.candidate, overrides=["data.derivatives={b:{x:slope}}"])
+    assert "data.outputs" not in values_of(replace(standing, candidate=named))

@@ -271,3 +271,10 @@ def test_full_traceback_on_request(train, monkeypatch):
     status, _, err = train("model.width=0")
     assert (status, err.count("\nerror: model.width: ")) == (2, 1)
     assert "Traceback" in err
+
+
+def test_a_sweep_over_options_and_a_mapping_with_a_class():
+    with refuses("schedule", "got constant,{_target_: mine.S}", "either options, constant, two_stage,"):
+        check_overrides(["schedule=constant,{_target_: mine.S}"])
+    check_overrides(["+schedule={_target_: mine.S},{_target_: mine.T}"])
+    check_overrides(["optimizer=adam,{lr: 0.1}"])
