@@ -61,7 +61,7 @@ def agreement_of(
 
     fits = list[bool]()
     if whole:
-        nearest = KDTree(_scaled(x, x)).query(_scaled(x, x), k=2)[1][:, 1]
+        nearest = np.asarray(KDTree(_scaled(x, x)).query(_scaled(x, x), k=2)[1])[:, 1]
         middles, most = predict((x + x[nearest]) / 2), DISAGREEMENT_FACTOR * np.array(errors, dtype=float)
         with warnings.catch_warnings():  # an error that is not known is NaN, of which no comparison is true
             warnings.simplefilter("ignore", RuntimeWarning)
@@ -83,7 +83,7 @@ def recombined(x: Floats) -> Floats:
     generator, times = np.random.default_rng(0), -(-RECOMBINED_POINTS // len(x))
     points = np.concatenate([generator.permuted(x, axis=0) for _ in range(times)])[:RECOMBINED_POINTS]
     tree = KDTree(_scaled(x, x))
-    farthest = tree.query(_scaled(x, x), k=2)[0][:, 1].max()
+    farthest = np.asarray(tree.query(_scaled(x, x), k=2)[0])[:, 1].max()
     return points[tree.query(_scaled(points, x))[0] <= farthest]
 
 

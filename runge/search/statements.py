@@ -35,10 +35,12 @@ def without_disputed(errors: Sequence[OutputError], differences: Floats | None) 
         errors: the errors of each output.
         differences: those of `runge.search.agreement.Agreement`; None: there are none.
     """
+    if differences is None:
+        return list(errors), ""
     found, parts = list(errors), list[str]()
     for k, kind in enumerate(KINDS):
         largest = dict[str, float]()
-        for p, row in enumerate(errors if differences is not None else []):
+        for p, row in enumerate(errors):
             error, factor = getattr(row, kind), getattr(row, f"{kind}_factor") or math.inf
             if error is not None and differences[k, p] > min(factor, WIDE_FACTOR) * error:
                 found[p] = replace(found[p], **{f"{kind}_factor": None})
