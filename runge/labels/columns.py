@@ -2,13 +2,14 @@
 
 import math
 from collections.abc import Sequence
+from itertools import chain
 from typing import NamedTuple
 
 import numpy as np
 
 from runge.configuration.validation import Floats
 from runge.labels.differences import Labels
-from runge.labels.mistakes import Mistake, possible, usual_factor
+from runge.labels.mistakes import Mistake, Part, of_output, of_several, usual_factor
 from runge.labels.pairs import LEAST_ROWS, Pairs, Place, Source, left_by_neighbours
 
 __all__ = ["MOST_LEFT", "ColumnCheck", "check_columns"]
@@ -153,7 +154,7 @@ def _search(labels: Labels) -> list[Mistake]:
     r"""Return the mistakes whose correction lowers S most, one after the other.
 
     Let e(C) be the errors of the pairs after the corrections C, and S_pg(C) the mean of abs(e) of output p in group g
-    of pairs. Each step adds the mistake m, of `possible`, with the largest net gain
+    of pairs. Each step adds the possible mistake m with the largest net gain
 
     .. math:: G(m | C) - c(m), \quad
               G(m | C) = \sum_p \frac1G \sum_g \log \frac{S_{pg}(C)}{S_{pg}(C \cup m)},
@@ -161,15 +162,26 @@ def _search(labels: Labels) -> list[Mistake]:
     where c is the price of `_price`. It ends if no net gain is positive, or after eight steps. This is forward
     selection, as of regressors: the sum of gains never decreases, but a mistake that was added early may not be needed
     any more after later ones. `_confirmed` therefore tests all of them again.
+
+    Mistakes with the same columns of an output share its term of the sum. A step only changes the terms of corrected
+    outputs, and those of others whose right labels are in a corrected column.
     """
-    mistakes = list[Mistake]()
-    while len(mistakes) < _MOST_MISTAKES and (candidates := [*possible(labels)]):
-        gains = [(labels.gain(labels.errors(mistake.sources)) - _price(mistake), mistake) for mistake in candidates]
-        gain, best = max(gains, key=lambda pair: pair[0])
-        if gain <= 0:
+    mistakes, gains = list[Mistake](), dict[Part, float]()
+    changed, of_outputs = {*labels.pairs}, dict[int, list[Mistake]]()
+    while len(mistakes) < _MOST_MISTAKES:
+        of_outputs |= {p: [*of_output(labels, p)] for p in changed}
+        candidates = [*chain.from_iterable(of_outputs.values()), *of_several(labels)]
+        for part in {part for mistake in candidates for part in mistake.parts} - gains.keys():
+            gains[part] = labels.gain(labels.errors(dict(part)))
+        net = [sum(gains[part] for part in mistake.parts) - _price(mistake) for mistake in candidates]
+        if max(net, default=0) <= 0:
             break
+        best = candidates[net.index(max(net))]
         mistakes += best.per_factor
-        labels = labels.corrected(best.sources)
+        labels, changed = labels.corrected(best.sources), {p for p, _ in best.sources}
+        for part in [*gains]:
+            if part[0][0][0] in changed or any(source.place in best.sources for _, source in part):
+                del gains[part]
     return mistakes
 
 
@@ -198,15 +210,15 @@ def _confirmed(labels: Labels, mistakes: Sequence[Mistake]) -> tuple[list[Mistak
     while True:
         corrected, evidence = _without(labels, mistakes), list[tuple[float, Mistake]]()
         for mistake in mistakes:
-            uncorrected = _without(labels, [candidate for candidate in mistakes if candidate is not mistake])
             outputs = {p for p, _ in mistake.sources}
+            of_mistake = Labels({p: labels.pairs[p] for p in outputs}, labels.y, labels.dydx)
+            uncorrected = _without(of_mistake, [candidate for candidate in mistakes if candidate is not mistake])
             errors = {p: corrected.error[p] for p in outputs}
             before, after = uncorrected.unexplained(outputs), corrected.unexplained(outputs)
             least = _LEAST_GAIN_UNRELATED if mistake.kind == "unrelated" else _LEAST_GAIN
             enough = uncorrected.gain(errors) > least and _is_sound(mistake, uncorrected, corrected)
             z = uncorrected.significance(errors) if enough else 0.0
-            (place, _), *_ = mistake.sources.items()
-            error = _error(uncorrected, corrected, place) if mistake.kind == "unrelated" else math.nan
+            error = _error(uncorrected, corrected, *mistake.sources) if mistake.kind == "unrelated" else math.nan
             evidence.append((z, mistake._replace(before=before, after=after, error=error)))
         if all(z > _LEAST_Z for z, _ in evidence):
             return [mistake for _, mistake in evidence], corrected
@@ -226,7 +238,7 @@ def _is_sound(mistake: Mistake, wrong: Labels, right: Labels) -> bool:
     if not mistake.is_unit and any(_may_be_coarse(wrong, place) for place in mistake.sources):
         return False
     if mistake.kind == "unrelated":
-        (place, _), *_ = mistake.sources.items()
+        (place,) = mistake.sources
         return not _explains_nearest(wrong, place[0]) and _error(wrong, right, place) > _LEAST_ERROR_UNRELATED
     if mistake.kind != "factor" or min(factors) < 0 or max(factors) > 1:
         return True
@@ -281,8 +293,7 @@ def _useless(x: Floats, labels: Labels, corrected: Labels, p: int) -> Mistake | 
             return None
         before, after = by_slopes.mean() / total.mean(), by_values.mean() / total.mean()
         worse = np.mean(by_slopes > _WORSE_FACTOR * by_values + _EQUAL_ERRORS * total.mean())
-        is_worse = before > _USELESS and after < min(_BY_PLANE, _RATIO_BY_PLANE * before) and worse > _WORSE_ROWS
-        if not is_worse:
+        if not (before > _USELESS and after < min(_BY_PLANE, _RATIO_BY_PLANE * before) and worse > _WORSE_ROWS):
             return None
     return Mistake("useless", {(p, d): Source(None, np.nan) for d in inputs}, float(before), float(after))
 

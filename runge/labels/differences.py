@@ -68,15 +68,18 @@ class Labels:
         """
         pairs = self.pairs[p]
         change = (self.dydx[pairs.b, p] - self.dydx[pairs.a, p]) * pairs.step
-        is_known = ~np.isnan(change)
-        change = (
-            np.abs(np.where(is_known, change, 0).sum(1)) * is_known.shape[1] / np.maximum(is_known.sum(1), ROUND_OFF)
-        )
+        known = (~np.isnan(change)).mean(1)
+        change = np.abs(np.nansum(change, axis=1)) / np.maximum(known, ROUND_OFF)
         return self.size_of(p, np.maximum(np.abs(self.error[p]) - change / 2, 0))
 
     def corrected(self, sources: Mapping[Place, Source]) -> "Labels":
-        """Return the labels with corrected columns."""
-        return Labels(self.pairs, *corrected(self.y, self.dydx, sources), self)
+        """Return the labels with corrected columns; only their outputs are compared again."""
+        outputs = {p: self.pairs[p] for p, _ in sources if p in self.pairs}
+        new = Labels(outputs, *corrected(self.y, self.dydx, sources), self)
+        for name, of_output in vars(self).items():
+            if isinstance(of_output, dict):
+                setattr(new, name, of_output | getattr(new, name))
+        return new
 
     def errors(self, sources: Mapping[Place, Source]) -> dict[int, Floats]:
         """Return the errors, (k,), of each output with corrected columns."""

@@ -24,7 +24,7 @@ References:
 
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from itertools import combinations, groupby, pairwise
+from itertools import combinations, pairwise
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
@@ -33,9 +33,12 @@ from runge.configuration.validation import Floats
 from runge.labels.differences import Labels
 from runge.labels.pairs import Place, Source
 
-__all__ = ["Mistake", "possible", "usual_factor"]
+__all__ = ["Mistake", "Part", "of_output", "of_several", "usual_factor"]
 
 Kind = Literal["factor", "swapped", "transposed", "shifted", "unrelated", "useless"]
+
+Part = tuple[tuple[Place, Source], ...]
+"""The columns of a mistake that are of one output, and where their right labels are."""
 
 _SHIFTS = 1, -1, 2, -2, 3, -3
 _LEAST_FACTOR = 1.35
@@ -84,6 +87,11 @@ class Mistake(NamedTuple):
         return [Mistake(self.kind, {place: source}) for place, source in self.sources.items()]
 
     @property
+    def parts(self) -> list[Part]:
+        """The columns of each output with their sources: S of an output depends on its part only."""
+        return [tuple(item for item in self.sources.items() if item[0][0] == p) for p in {p for p, _ in self.sources}]
+
+    @property
     def is_unit(self) -> bool:
         """Return whether it is a positive factor that is a power of ten, or between degrees and radians."""
         factors = [source.factor for source in self.sources.values()]
@@ -113,59 +121,44 @@ def usual_factor(factor: float, deviation: float = 0.0, tolerance: float = _FACT
     return (name, usual[name]) if abs(math.log(size / usual[name])) < tolerance else None
 
 
-def possible(labels: Labels) -> Iterator[Mistake]:
-    """Yield the possible mistakes of some labels, with the factors that explain the differences best."""
-    outputs, inputs = range(labels.dydx.shape[1]), range(labels.dydx.shape[2])
-    places: list[Place] = [(p, d) for p in labels.pairs for d in inputs if d not in labels.free[p].inputs]
-    of_output = [list(columns) for _, columns in groupby(places, lambda place: place[0])]
-    of_input = [columns for d in inputs if (columns := [place for place in places if place[1] == d])]
-    for group in _groups(of_output, of_input):
-        if (factor := _factor(labels, group)) is not None:
-            yield Mistake("factor", {place: Source(place, factor) for place in group})
-        for shift in _SHIFTS:
-            yield Mistake("shifted", {place: Source(place, shift=shift) for place in group})
-    for columns in of_output:
-        yield from _of_output(labels, columns)
-    for pairs in _swaps(of_output, of_input):
-        yield Mistake("swapped", _exchanged(pairs))
-    for sources in _transposed(len(outputs), len(inputs)):
-        if sources.keys() <= {*places}:
-            yield Mistake("transposed", sources)
-
-
-def _groups(of_output: Sequence[list[Place]], of_input: Sequence[list[Place]]) -> Iterator[list[Place]]:
-    """Yield the columns that may share a factor or a shift: each, all of an output, all of an input, and all.
-
-    Args:
-        of_output: the columns of each output.
-        of_input: the columns of each input.
-    """
-    every = [place for columns in of_output for place in columns]
-    yield from ([place] for place in every)
-    for columns in (*of_output, *of_input):
-        if len(columns) > 1:
-            yield columns
-    if len(of_output) > 1:
-        yield every
-
-
-def _of_output(labels: Labels, columns: Sequence[Place]) -> Iterator[Mistake]:
-    """Yield shifted values of an output, wrong columns with a factor for each, and columns that follow no rule."""
-    p = columns[0][0]
-    values: Place = p, None
-    yield from (Mistake("shifted", {values: Source(values, shift=shift)}) for shift in _SHIFTS)
-    if sources := _factors(labels, p):
+def of_output(labels: Labels, p: int) -> Iterator[Mistake]:
+    """Yield the possible mistakes in the labels of one output, with the factors that explain its differences best."""
+    if not (columns := _columns(labels, p)):
+        return
+    for group in (*([place] for place in (*columns, (p, None))), columns):
+        yield from _of_group(labels, group)
+    if len(sources := _factors(labels, p)) > 1:
         yield Mistake("factor", sources)
     yield from (Mistake("unrelated", {place: Source(None, math.nan)}) for place in columns)
+    yield from (Mistake("swapped", _exchanged([pair])) for pair in _pairs(columns))
 
 
-def _swaps(of_output: Sequence[list[Place]], of_input: Sequence[list[Place]]) -> Iterator[list[tuple[Place, Place]]]:
-    """Yield the pairs of columns that may be swapped: two of an output or of an input, or all of two of these."""
-    for columns in (*of_output, *of_input):
-        yield from ([pair] for pair in _pairs(columns))
-    if len(of_output) > 1:
-        for lists in (of_output, of_input):
-            yield from (list(zip(*pair, strict=True)) for pair in _pairs(lists) if len(pair[0]) == len(pair[1]))
+def of_several(labels: Labels) -> Iterator[Mistake]:
+    """Yield the possible mistakes in several outputs: a factor, a shift, swapped or transposed columns."""
+    outputs, inputs = labels.dydx.shape[1:]
+    by_output = [columns for p in labels.pairs if (columns := _columns(labels, p))]
+    every = [place for columns in by_output for place in columns]
+    by_input = [columns for d in range(inputs) if (columns := [place for place in every if place[1] == d])]
+    if len(by_output) > 1:
+        for group in (*by_input, every):
+            yield from _of_group(labels, group)
+        yield from (Mistake("swapped", _exchanged([pair])) for columns in by_input for pair in _pairs(columns))
+        for first, second in (pair for lists in (by_output, by_input) for pair in _pairs(lists)):
+            if len(first) == len(second):
+                yield Mistake("swapped", _exchanged(zip(first, second, strict=True)))
+    transposed = (sources for sources in _transposed(outputs, inputs) if sources.keys() <= {*every})
+    yield from (Mistake("transposed", sources) for sources in transposed)
+
+
+def _columns(labels: Labels, p: int) -> list[Place]:
+    return [(p, d) for d in range(labels.dydx.shape[2]) if d not in labels.free[p].inputs]
+
+
+def _of_group(labels: Labels, group: Sequence[Place]) -> Iterator[Mistake]:
+    """Yield the factor of some columns, and shifts of them."""
+    if (factor := _factor(labels, group)) is not None:
+        yield Mistake("factor", {place: Source(place, factor) for place in group})
+    yield from (Mistake("shifted", {place: Source(place, shift=shift) for place in group}) for shift in _SHIFTS)
 
 
 def _exchanged(pairs: Iterable[tuple[Place, Place]]) -> dict[Place, Source]:
@@ -198,12 +191,13 @@ def _factor(labels: Labels, group: Sequence[Place]) -> float | None:
     for _ in range(_MEDIAN_PASSES):
         errors = [difference - factor * term for difference, term in zip(unexplained, terms, strict=True)]
         sizes = [labels.size_of(p, error)[labels.pairs[p].group] for p, error in zip(inputs, errors, strict=True)]
-        factor = _rounded(_slope(v, u, np.concatenate(sizes)))
-    return factor if _is_wrong(factor) else None
+        if (factor := _wrong(_slope(v, u, np.concatenate(sizes)))) is None:
+            return None
+    return factor
 
 
 def _factors(labels: Labels, p: int) -> dict[Place, Source]:
-    """Return the wrong columns of an output with a factor for each; {}: fewer than two are wrong.
+    """Return the wrong columns of an output with a factor for each.
 
     They have the least sum of absolute errors, by iteratively reweighted least squares.
     """
@@ -216,26 +210,21 @@ def _factors(labels: Labels, p: int) -> dict[Place, Source]:
         coefficients = np.linalg.lstsq(weighted.T @ columns, weighted.T @ labels.difference[p], rcond=1e-10)[0]
         error = np.abs(labels.difference[p] - columns @ coefficients) / size
         weight = 1 / np.maximum(error, 0.1 * np.median(error) + 1e-12) / size
-    factors = [_rounded(factor) for factor in coefficients / scale]
-    wrong = [d for d, factor in enumerate(factors) if _is_wrong(factor)]
-    return {(p, d): Source((p, d), factors[d]) for d in wrong} if len(wrong) > 1 else {}
+    factors = map(_wrong, (coefficients / scale).tolist())
+    return {(p, d): Source((p, d), factor) for d, factor in enumerate(factors) if factor is not None}
 
 
 def _slope(v: Floats, u: Floats, size: Floats) -> float:
     """Return the slope c with the least sum of abs(v - c u) / size: the weighted median of v / u."""
     used = np.isfinite(v / np.where(u == 0, np.nan, u))
-    if not used.any():
+    weights = np.abs(u[used]) / size[used]
+    if not weights.any():
         return 0.0
-    ratio, weight = v[used] / u[used], np.abs(u[used]) / size[used]
-    order = np.argsort(ratio)
-    above = np.cumsum(weight[order])
-    return float(ratio[order][np.searchsorted(above, above[-1] / 2)])
+    return float(np.quantile(v[used] / u[used], 0.5, weights=weights, method="inverted_cdf"))
 
 
-def _rounded(factor: float) -> float:
-    """Return -1 for a factor of about -1, which curvature changes a little, and any other factor unchanged."""
-    return -1.0 if abs(factor + 1) < _SIGN_TOLERANCE else float(factor)
-
-
-def _is_wrong(factor: float) -> bool:
-    return factor < 0 or factor > _LEAST_FACTOR or 0 < factor < 1 / _LEAST_FACTOR
+def _wrong(factor: float) -> float | None:
+    """Return a factor, or -1 for about -1, which curvature changes a little; None: it is about 1, or not known (0)."""
+    if factor < 0 or factor > _LEAST_FACTOR or 0 < factor < 1 / _LEAST_FACTOR:
+        return -1.0 if abs(factor + 1) < _SIGN_TOLERANCE else factor
+    return None

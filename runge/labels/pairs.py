@@ -148,9 +148,7 @@ def column_of(y: Floats, dydx: Floats, source: Source) -> Floats:
 
 def _drawn(rows: Integers) -> Integers:
     """Return all of some rows, or 2000 of them, drawn at random."""
-    if len(rows) <= _MOST_COMPARED_ROWS:
-        return rows
-    return np.sort(np.random.default_rng(0).choice(rows, _MOST_COMPARED_ROWS, replace=False))
+    return np.sort(np.random.default_rng(0).choice(rows, min(len(rows), _MOST_COMPARED_ROWS), replace=False))
 
 
 def _is_coarse(x: Floats) -> list[bool]:
@@ -188,7 +186,6 @@ def left_by_neighbours(x: Floats, y: Floats, dydx: Floats) -> tuple[Floats, Floa
     ends = dydx[rows, None], dydx[near]
     of_slopes = difference - ((np.fmin(*ends) + np.fmax(*ends)) / 2 * (x[near] - x[rows, None])).sum(2)
     used = ~np.isnan(of_slopes) & (step[:, :, _is_coarse(z[labelled])] == 0).all(2)
-    errors = (np.where(used, np.abs(error), 0).sum(1)[used.any(1)] for error in (of_slopes, of_plane, difference))
-    counts = used.sum(1)[used.any(1)]
-    by_slopes, by_values, total = (error / counts for error in errors)
+    errors = (np.abs(error[used.any(1)]) for error in (of_slopes, of_plane, difference))
+    by_slopes, by_values, total = (error.mean(1, where=used[used.any(1)]) for error in errors)
     return by_slopes, by_values, total
