@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from runge.commands.endings import STANDARD, add_out, check_new, ending, write_new
-from runge.configuration.errors import ConfigurationError
-from runge.data.column_roles import listed, partial_name
+from runge.configuration.errors import ConfigurationError, listed
+from runge.data.column_roles import partial_name
 from runge.data.fit_errors import FitErrors
 from runge.data.table import FORMATS, SETS, File, open_table
 from runge.function.ensemble import read_answer
