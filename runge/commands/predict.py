@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from runge.commands.endings import STANDARD, add_out, check_new, ending, write_new
-from runge.configuration.errors import ConfigurationError
-from runge.data.column_roles import column_names, listed
+from runge.configuration.errors import ConfigurationError, listed
+from runge.data.column_roles import column_names
 from runge.data.fit_errors import FitErrors
 from runge.data.table import FORMATS, SETS, File, open_table
 from runge.function.ensemble import read_answer

@@ -9,8 +9,8 @@ import numpy as np
 
 from runge.commands.endings import STANDARD, add_out, check_new, ending, write_new
 from runge.configuration.command_line import command, in_shell
-from runge.configuration.errors import ConfigurationError
-from runge.data.column_roles import find_roles, listed, of_columns
+from runge.configuration.errors import ConfigurationError, listed
+from runge.data.column_roles import find_roles, of_columns
 from runge.data.table import FORMATS, INDEX, open_table
 from runge.function.next_rows import Interval, criterion, fitted, suggest_for
 from runge.records.files import printable

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from runge.comparison.groups import FOLD
 from runge.comparison.runs import OF_DATA
 from runge.comparison.shown import WIDE_TERMINAL
-from runge.data.column_roles import listed
+from runge.configuration.errors import listed
 from runge.metrics import QUANTITIES, TEST_MSE_DF, TEST_MSE_F, TEST_NRMSE_DF, TEST_NRMSE_F, VAL_NRMSE, key, on_test
 from runge.records.reading import RunRecord
 

@@ -16,7 +16,7 @@ from runge.comparison.naming import as_text, candidate_names, label, names_of
 from runge.comparison.runs import collect, comparable, is_judged, matches, nearest, searched_metric
 from runge.comparison.shown import MOST_LEADS
 from runge.comparison.verdicts import Verdict, judge, scope
-from runge.data.column_roles import listed
+from runge.configuration.errors import listed
 from runge.records.files import printable
 from runge.records.leaderboard import Leaderboard, read_leaderboard
 from runge.records.reading import COLUMNS, RunRecord, table

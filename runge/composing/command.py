@@ -138,9 +138,5 @@ class SweepCommand(NamedTuple):
         with current_job(config):
             return Settings.of(plain_data(config)[0])
 
-    def directory_of(self, number: int, overrides: Sequence[str]) -> Path:
-        """Return the directory of the run with a number."""
-        return self.directory / str(self.compose(overrides, number).hydra.sweep.subdir)
-
     def _parse(self, overrides: Sequence[str]) -> list[Override]:
         return OverridesParser.create(self.context.config_loader).parse_overrides(list(overrides))

@@ -1,12 +1,12 @@
-"""Errors whose message is all that a user needs."""
+"""Errors whose message is all that a user needs, and the words of such messages."""
 
 import difflib
 import re
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 __all__ = ["ConfigurationError", "DivergedError", "RunError", "describe", "did_you_mean", "is_out_of_memory"]
-__all__ += ["python_words"]
+__all__ += ["listed", "python_words"]
 
 _IN_PYTHON = {
     r"(hydra\.run\.dir, )?hydra\.(run|sweep)\.dir": "directory",
@@ -75,6 +75,21 @@ def did_you_mean(word: str, meanings: Mapping[str, str] | Collection[str]) -> st
     lower = {key.lower(): meaning for key, meaning in pairs}
     near = difflib.get_close_matches(word.lower(), lower, 1)
     return f"did you mean {lower[near[0]]}?" if near else ""
+
+
+def listed(names: Sequence[str], most: int = 40, last: str = ", ") -> str:
+    """Return names as a message shows them, with `last` between the last two, or the first `most` and the number left.
+
+    Example:
+        >>> listed(["drag", "lift", "mass"]), listed(["drag", "lift", "mass"], last=" and ")
+        ('drag, lift, mass', 'drag, lift and mass')
+        >>> listed(["drag", "lift", "mass"], most=2)
+        'drag, lift and 1 more'
+    """
+    shown = [name for name in names[:most] if name]
+    if len(names) > most:
+        return f"{', '.join(shown)} and {len(names) - most} more"
+    return last.join(filter(None, [", ".join(shown[:-1]), *shown[-1:]]))
 
 
 def describe(error: BaseException) -> str:

@@ -10,11 +10,11 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from runge.configuration.command_line import override_of
-from runge.configuration.errors import ConfigurationError
+from runge.configuration.errors import ConfigurationError, listed
 from runge.data.table import File, Table
 
 __all__ = ["Roles", "column_names", "columns_override", "find_partials", "find_roles", "find_seconds"]
-__all__ += ["listed", "mistake_in", "of_columns", "partial_name", "read_arrays", "read_seconds", "second_name"]
+__all__ += ["mistake_in", "of_columns", "partial_name", "read_arrays", "read_seconds", "second_name"]
 
 _INDEX = re.compile(r"Unnamed: \d+|__index_level_\d+__")
 """The names that pandas gives to the column of an index without a name, in CSV and in Parquet."""
@@ -297,21 +297,6 @@ def read_seconds(file: File, roles: Roles) -> np.ndarray | None:
     for (y, a, b), column in columns.items():
         seconds[:, roles.outputs.index(y), places[a, b]] = column
     return seconds
-
-
-def listed(names: Sequence[str], most: int = 40, last: str = ", ") -> str:
-    """Return names as a message shows them, with `last` between the last two, or the first `most` and the number left.
-
-    Example:
-        >>> listed(["drag", "lift", "mass"]), listed(["drag", "lift", "mass"], last=" and ")
-        ('drag, lift, mass', 'drag, lift and mass')
-        >>> listed(["drag", "lift", "mass"], most=2)
-        'drag, lift and 1 more'
-    """
-    shown = [name for name in names[:most] if name]
-    if len(names) > most:
-        return f"{', '.join(shown)} and {len(names) - most} more"
-    return last.join(filter(None, [", ".join(shown[:-1]), *shown[-1:]]))
 
 
 def _wrong(key: str, file: File, what: str) -> ConfigurationError:

@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from runge.configuration.errors import ConfigurationError
-from runge.data.column_roles import find_partials, listed, partial_name
+from runge.configuration.errors import ConfigurationError, listed
+from runge.data.column_roles import find_partials, partial_name
 from runge.data.table import INDEX, File, numbered, of_arrays, open_table
 
 __all__ = ["ARRAYS", "FRAME", "check_index", "column_names", "file_of", "partials_of", "table_of", "unmasked"]

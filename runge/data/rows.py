@@ -11,8 +11,8 @@ from typing import ClassVar, Self
 import numpy as np
 import torch
 
-from runge.configuration.errors import ConfigurationError
-from runge.data.column_roles import find_roles, listed, read_arrays, read_seconds
+from runge.configuration.errors import ConfigurationError, listed
+from runge.data.column_roles import find_roles, read_arrays, read_seconds
 from runge.data.folds import FEWEST_POINTS, deal, number_points
 from runge.data.split import Split, draw_sets
 from runge.data.table import FARTHEST, SETS, File, Table, open_table

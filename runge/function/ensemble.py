@@ -16,7 +16,7 @@ from runge.records.directories import RunDirectory
 from runge.records.files import read_bytes, write
 from runge.records.reading import distinct, find, read
 
-__all__ = ["members", "read_answer", "read_intervals", "write_answer"]
+__all__ = ["members", "read_answer", "write_answer"]
 
 _ANSWER = "answer.json"
 
@@ -48,46 +48,34 @@ def write_answer(sweep: str | os.PathLike[str], runs: Iterable[str], intervals: 
     write(Path(sweep) / _ANSWER, json.dumps(asdict(_Answer([*runs], intervals)), indent=2) + "\n")
 
 
-def read_answer(sweep: str | os.PathLike[str]) -> list[RunDirectory] | None:
-    """Return the runs whose mean is a sweep's answer; None: the sweep has no answer.
+def read_answer(sweep: str | os.PathLike[str]) -> tuple[list[RunDirectory], Calibration | None] | None:
+    """Return the runs whose mean is a sweep's answer, and what its intervals follow from; None: there is no answer.
+
+    The second is None if they follow from the rows that the runs have not seen.
 
     Raises:
         ConfigurationError: the file is damaged, or names a run that has not finished or is outside of the sweep.
         OSError: it cannot be read.
     """
     path, top = Path(sweep) / _ANSWER, Path(sweep).resolve()
-    if (answer := _read(path)) is None:
+    if not path.exists():
         return None
+    content = read_bytes(path)
     try:
+        answer = TypeAdapter(_Answer).validate_json(content)
         runs = [RunDirectory(Path(sweep) / run) for run in answer.runs]
         outside = [run for run in runs if top not in run.path.resolve().parents]
+    except ValidationError as error:
+        first = error.errors()[0]
+        reason = f"{'.'.join(map(str, first['loc']))}: {first['msg']}".removeprefix(": ")
+        raise ConfigurationError(f"{path} is damaged ({reason})") from error
     except ValueError as error:  # a path with a null byte
         raise ConfigurationError(f"{path} is damaged ({error})") from error
     if outside:
         raise ConfigurationError(f"{path} must name runs in its directory, got {str(outside[0].path)!r}")
     if unfinished := [run for run in runs if not run.metrics.exists()]:
         raise ConfigurationError(f"{path} must name finished runs, got {str(unfinished[0].path)!r}")
-    return runs
-
-
-def read_intervals(sweep: str | os.PathLike[str]) -> Calibration | None:
-    """Return what the intervals of a sweep's answer follow from; None: there is no answer, or nothing of its own.
-
-    Raises:
-        ConfigurationError: the file is damaged.
-        OSError: it cannot be read.
-    """
-    answer = _read(Path(sweep) / _ANSWER)
-    return None if answer is None else answer.intervals
-
-
-def _read(path: Path) -> _Answer | None:
-    try:
-        return TypeAdapter(_Answer).validate_json(read_bytes(path)) if path.exists() else None
-    except ValidationError as error:
-        first = error.errors()[0]
-        reason = f"{'.'.join(map(str, first['loc']))}: {first['msg']}".removeprefix(": ")
-        raise ConfigurationError(f"{path} is damaged ({reason})") from error
+    return runs, answer.intervals
 
 
 def _difference(first: RunDirectory, second: RunDirectory) -> str:

@@ -14,7 +14,7 @@ from runge.configuration.objects import build, foreign
 from runge.data.column_roles import mistake_in
 from runge.data.seed import Seed
 from runge.function.calibration import Calibration
-from runge.function.ensemble import members, read_answer, read_intervals
+from runge.function.ensemble import members, read_answer
 from runge.function.function import Function
 from runge.function.outside import Box, thinned
 from runge.records.checkpoints import join, read_checkpoint
@@ -72,7 +72,7 @@ def _runs(directory: str | os.PathLike[str]) -> tuple[Sequence[RunDirectory], Ca
     if run.best.is_file():
         return [run], None
     if answer := read_answer(directory):
-        return answer, read_intervals(directory)
+        return answer
     if run.path.is_dir() and any(member.path != run.path for member in find(directory)):
         return members(directory), None
     raise FileNotFoundError(f"{run.best} is missing: {run.path} is not a run, or its run saved no checkpoint")

@@ -7,10 +7,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from runge.configuration.errors import ConfigurationError
+from runge.configuration.errors import ConfigurationError, listed
 from runge.configuration.validation import Floats
 from runge.data.channels import Channels
-from runge.data.column_roles import listed
 from runge.data.memory import table_of
 from runge.data.rows import Rows
 from runge.data.table import INDEX, SETS, open_table

@@ -7,9 +7,9 @@ from typing import Any
 from runge.composing.composition import compose
 from runge.composing.overrides import explain, quoted
 from runge.configuration.command_line import command, in_shell, override_of
-from runge.configuration.errors import ConfigurationError
+from runge.configuration.errors import ConfigurationError, listed
 from runge.configuration.objects import build
-from runge.data.column_roles import Roles, columns_override, find_roles, listed, read_arrays
+from runge.data.column_roles import Roles, columns_override, find_roles, read_arrays
 from runge.data.memory import ARRAYS, FRAME, table_of
 from runge.data.table import File, Table
 from runge.labels.columns import MOST_LEFT

@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING, Any, Self
 from runge.comparison.html_report import PAGE
 from runge.comparison.metric_columns import first_columns
 from runge.comparison.ranking import Ranking
-from runge.configuration.errors import RunError
-from runge.data.column_roles import listed
+from runge.configuration.errors import RunError, listed
 from runge.interface.trained import Run, Trained
 from runge.pictures.drawing import draw_answer
 from runge.records.files import copy_directory

@@ -24,15 +24,14 @@ class SavedStack(NamedTuple):
     """The state of a stack on disk.
 
     Attributes:
-        path: the file: `.stacks/DIGEST.ckpt` in a sweep's directory, or `checkpoints/last.ckpt` of a run trained alone.
-        state: its content.
+        state: the content of its file, which is `.stacks/DIGEST.ckpt` in the directory of a sweep, or
+            `checkpoints/last.ckpt` of a run trained alone.
         step: the number of steps taken.
         runs: the directories of its runs.
         threads: the number of threads that took the steps.
         digests: the digests of the runs' configurations.
     """
 
-    path: Path
     state: dict[str, Any]
     step: int
     runs: tuple[str, ...]
@@ -60,7 +59,7 @@ def read_state(path: Path) -> SavedStack:
     try:
         stack, step = state["stack"], steps_taken(state)
         runs = tuple(os.path.normpath(path.parent.parent / name) for name in stack["runs"])
-        return SavedStack(path, state, step, runs, int(stack["threads"]), tuple(map(str, stack["digests"])))
+        return SavedStack(state, step, runs, int(stack["threads"]), tuple(map(str, stack["digests"])))
     except (LookupError, TypeError, ValueError, AttributeError) as error:
         raise ConfigurationError(f"{path} does not hold a run's state ({type(error).__name__}: {error})") from error
 
@@ -69,22 +68,6 @@ def steps_taken(state: Mapping[str, Any]) -> int:
     """Return the number of optimiser steps of a stack's state; without one of its own it is that of Lightning."""
     weights = state["state_dict"]
     return int(weights["step"] if "step" in weights else state["global_step"])
-
-
-def take(state: Any, members: Sequence[int]) -> Any:
-    """Return some members' part of a stack's state: their rows of all tensors, whose first dimension is the members'.
-
-    Example:
-        >>> take({"theta": torch.arange(6).view(3, 2), "step": torch.tensor(7)}, [2])
-        {'theta': tensor([[4, 5]]), 'step': tensor(7)}
-    """
-    if isinstance(state, Tensor):
-        return state[list(members)] if state.ndim else state
-    if isinstance(state, Mapping):
-        return {key: take(value, members) for key, value in state.items()}
-    if isinstance(state, list | tuple):
-        return type(state)(take(value, members) for value in state)
-    return state
 
 
 def join(states: Iterable[Mapping[str, Tensor]]) -> dict[str, Tensor]:

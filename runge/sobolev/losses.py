@@ -20,7 +20,6 @@ from typing import Literal, cast
 import torch
 from torch import Tensor
 
-from runge.metrics import DIAGNOSTICS
 from runge.sobolev.network import StackedMLP
 from runge.sobolev.points import Points
 
@@ -167,10 +166,10 @@ def term_gradients(
     return gradient_f, gradient_df
 
 
-def diagnostics(gradient_f: Tensor, gradient_df: Tensor) -> dict[str, Tensor]:
-    """Return the norms of the gradients of MSE_f and MSE_df, (M, W), and their cosine, each (M,), by metric key."""
+def diagnostics(gradient_f: Tensor, gradient_df: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Return the norms of the gradients of MSE_f and MSE_df, (M, W), and their cosine, each (M,)."""
     cosine = torch.nn.functional.cosine_similarity(gradient_f, gradient_df, dim=1)
-    return dict(zip(DIAGNOSTICS, (gradient_f.norm(dim=1), gradient_df.norm(dim=1), cosine), strict=True))
+    return gradient_f.norm(dim=1), gradient_df.norm(dim=1), cosine
 
 
 def _value_term(u: Tensor, points: Points, penalty: Penalty | None = None) -> tuple[Tensor, Tensor]:

@@ -2,7 +2,8 @@
 
 import logging
 
-from runge.data.column_roles import listed, partial_name
+from runge.configuration.errors import listed
+from runge.data.column_roles import partial_name
 from runge.data.rows import Rows
 from runge.labels.wrong_columns import describe_wrong_columns
 from runge.training.datamodule import PointsDataModule

@@ -1,6 +1,7 @@
 """What the LightningModules of this package share: the errors, the state of a fit, and what callbacks ask of it."""
 
 import copy
+import math
 from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
@@ -106,8 +107,10 @@ class SobolevModule(pl.LightningModule):
         raise NotImplementedError
 
     def steps_of_trainer(self) -> int:
-        """Return the steps that the trainer asks for."""
-        raise NotImplementedError
+        """Return the steps that the trainer asks for, by its `max_steps` or by the batches of its epochs."""
+        if not 0 <= (steps := self.trainer.estimated_stepping_batches) < math.inf:
+            raise ValueError("max_steps: must be given to the module or to the Trainer if max_epochs is -1")
+        return int(steps)
 
     def setup(self, stage: str) -> None:
         """Plan a fit from its first step; a checkpoint is loaded after this."""
@@ -198,12 +201,15 @@ class SobolevModule(pl.LightningModule):
         """Record the training errors and the learning rates at the end of a block, after `step` steps."""
         lambda_d = self.factor * self.lambda_now
         self.figures = self.measure("train", points, lambda_d) | {metrics.LAMBDA_D: lambda_d} | rates
-        diagnostics: dict[str, Tensor] = {}
-        if due(self.plan.diagnostics_every, self.block_start, step):
-            gradients = losses.term_gradients(self.network, points, self.scale, self.compiled)
-            diagnostics = losses.diagnostics(*gradients)
+        is_due = due(self.plan.diagnostics_every, self.block_start, step)
+        diagnostics = self.measure_gradients(points) if is_due else {}
         self._log(self.figures | diagnostics)
         self.figures |= diagnostics or dict.fromkeys(metrics.DIAGNOSTICS, torch.full_like(self.lambda_d, torch.nan))
+
+    def measure_gradients(self, points: Points) -> dict[str, Tensor]:
+        """Return the norms of the gradients of both terms, and their cosine, each (M,), by metric key."""
+        gradients = losses.term_gradients(self.network, points, self.scale, self.compiled)
+        return dict(zip(metrics.DIAGNOSTICS, losses.diagnostics(*gradients), strict=True))
 
     def validation_step(self, points: Points, batch_index: int) -> None:
         """Compute the validation errors with the full lambda_d; after a block, keep the weights that improved."""

@@ -9,7 +9,6 @@ from runge.function.outside import thinned
 from runge.metrics import BEST_STEP, LAMBDA_D, PARAMETERS, SWITCHED_ON_STEP, TEST_ENDS, key
 from runge.records.fits import column_names, slope_names
 from runge.resampling.resample import Resample
-from runge.sobolev import losses
 from runge.sobolev.accuracy import Reference, intervals, partial_errors
 from runge.sobolev.network import StackedMLP
 from runge.sobolev.points import Points
@@ -61,8 +60,7 @@ def final_metrics(module: SobolevModule, data: PointsDataModule) -> list[Metrics
             _, du = module.predict(network, test.x)
         partials = partial_errors(du, test, Reference.of(test, network.units)).flatten(1).unbind(1)
         figures |= {key("test", "nrmse_df", name): error for name, error in zip(slopes, partials, strict=True)}
-    gradients = losses.term_gradients(module.network, data.dataset.train, module.scale, module.compiled)
-    figures |= losses.diagnostics(*gradients)
+    figures |= module.measure_gradients(data.dataset.train)
     figures[LAMBDA_D] = module.factor * module.lambda_now
     rows = torch.stack([figure.to(torch.float64) for figure in figures.values()], dim=1).tolist()
     parameters, metrics = module.network.theta.shape[1], list[Metrics]()

@@ -1,7 +1,6 @@
 """The LightningModule of a stack, whose batches are blocks of many steps."""
 
 import copy
-import math
 from collections.abc import Sequence
 from functools import partial
 from typing import Any, cast
@@ -87,10 +86,7 @@ class SobolevRegression(SobolevModule):
 
     def steps_of_trainer(self) -> int:
         """Return the steps that the trainer asks for, by its `max_steps` or by its epochs of blocks."""
-        blocks, most = self.trainer.estimated_stepping_batches, self.trainer.max_steps  # -1: no limit
-        if not 0 <= blocks < math.inf:
-            raise ValueError("max_steps: must be given to the module or to the Trainer if max_epochs is -1")
-        steps = int(blocks) * self.plan.steps_per_block
+        steps, most = super().steps_of_trainer() * self.plan.steps_per_block, self.trainer.max_steps  # -1: no limit
         return steps if most < 0 else min(steps, most)
 
     def configure_optimizers(self) -> list[torch.optim.Optimizer]:

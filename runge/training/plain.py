@@ -185,12 +185,6 @@ class PlainRegression(SobolevModule):
         super().on_validation_epoch_end()
         self.block_start = int(self.step) if self.block_ended else self.block_start
 
-    def steps_of_trainer(self) -> int:
-        """Return the steps that the trainer asks for, by its `max_steps` or by the batches of its epochs."""
-        if not 0 <= (steps := self.trainer.estimated_stepping_batches) < math.inf:
-            raise ValueError("max_steps: must be given to the module or to the Trainer if max_epochs is -1")
-        return int(steps)
-
     @property
     def progress(self) -> Progress:
         """The state of the fit; no buffers, because an average of the weights would average these too."""

@@ -10,9 +10,8 @@ import torch
 from lightning.pytorch.callbacks import Callback
 from torch import Tensor
 
-from runge.configuration.errors import ConfigurationError, describe, is_out_of_memory
+from runge.configuration.errors import ConfigurationError, describe, is_out_of_memory, listed
 from runge.configuration.objects import explained
-from runge.data.column_roles import listed
 from runge.data.rows import Rows
 from runge.data.sampled import Data
 from runge.interruption import interruption

@@ -35,7 +35,9 @@ def test_only_what_names_each_run_once_is_written_and_it_is_read(sweep):
             write_answer(sweep, runs)
     assert read_answer(sweep) is None
     write_answer(sweep, ["best/1", "0"])
-    assert [run.path for run in read_answer(sweep)] == [sweep / "best/1", sweep / "0"]
+    runs, intervals = read_answer(sweep)
+    assert [run.path for run in runs] == [sweep / "best/1", sweep / "0"]
+    assert intervals is None
     assert json.loads((sweep / "answer.json").read_text())["runs"] == ["best/1", "0"]
 
 

@@ -108,7 +108,9 @@ def test_derivative_scale():
 
 
 def test_diagnostics_by_hand():
-    figures = losses.diagnostics(torch.tensor([[3.0, 4.0], [1.0, 0.0]]), torch.tensor([[4.0, -3.0], [-2.0, 0.0]]))
-    assert figures["grad_norm/f"].tolist() == [5, 1]
-    assert figures["grad_norm/df"].tolist() == [5, 2]
-    assert figures["grad_cosine"].tolist() == pytest.approx([0, -1])
+    of_f, of_df, cosine = losses.diagnostics(
+        torch.tensor([[3.0, 4.0], [1.0, 0.0]]), torch.tensor([[4.0, -3.0], [-2.0, 0.0]])
+    )
+    assert of_f.tolist() == [5, 1]
+    assert of_df.tolist() == [5, 2]
+    assert cosine.tolist() == pytest.approx([0, -1])
