@@ -66,7 +66,9 @@ class Answer(NamedTuple):
         by_fold = {fold: x for fold, x in best.by_fold.items() if x.result.loss <= _most_loss(least, best)}
         winner = replace(best, by_fold=by_fold)
         refits = [x for x in best.refits if x.result.error <= max(winner.error, LOSS_ROUND_OFF)]
-        return cls(winner, [x for x in refits if x.result.loss <= _most_loss(least, best)], rivals)
+        refits = [x for x in refits if x.result.loss <= _most_loss(least, best)]
+        most = WORSE_FACTOR * min((x.result.loss for x in refits), default=0.0) + LOSS_ROUND_OFF
+        return cls(winner, [x for x in refits if x.result.loss <= most], rivals)
 
     @property
     def judging(self) -> Sequence[Network]:

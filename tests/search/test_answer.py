@@ -62,6 +62,8 @@ def test_losses_far_below_the_errors_make_no_network_worse():
     answer = Answer.of(one.ranked)
     assert [x.move.fold for x in answer.judging] == [0, 1]
     assert [x.result.loss for x in answer.refits] == pytest.approx([0.2])
+    better = Answer.of(trained(one, "a", result(0.02), fold=None, of_answer=True).ranked)
+    assert [x.result.loss for x in better.refits] == pytest.approx([0.02])  # the other one would spoil the mean
 
 
 def test_a_network_that_disagrees_is_no_run_of_the_answer(monkeypatch, tmp_path):
