@@ -10,7 +10,7 @@ from statistics import median
 
 from precision import fit
 
-from runge import machine
+from runge.process import machine
 
 FORMULAS = {
     "1/(1+49*(x-0.3)**2)": (-1, 1),

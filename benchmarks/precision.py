@@ -18,9 +18,9 @@ from typing import Any
 from evidence.classical import classical
 from pages import render, write_pages
 
-from runge import machine
 from runge.composing.composition import compose
 from runge.configuration.errors import RunError
+from runge.process import machine
 from runge.records.directories import RunDirectory
 from runge.training.member import Member
 from runge.training.prepare import Stack, prepare

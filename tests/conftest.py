@@ -22,10 +22,10 @@ from hydra.core.global_hydra import GlobalHydra
 from hydra.types import RunMode
 from hypothesis import settings
 
-from runge import machine
 from runge.composing.composition import Composer, plain_data, register_resolvers
 from runge.configuration.objects import CONFIGURATIONS
 from runge.optimizers import Problem
+from runge.process import machine
 from runge.records.directories import RunDirectory
 from runge.sobolev.network import Model
 from runge.training.member import Member

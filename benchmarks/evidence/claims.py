@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-from runge.metrics import PARAMETERS, TEST_MSE_DF, TEST_MSE_F, key
+from runge.records.metrics import PARAMETERS, TEST_MSE_DF, TEST_MSE_F, key
 from runge.records.reading import RunRecord
 
 SEED = "seed"

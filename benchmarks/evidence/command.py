@@ -10,7 +10,7 @@ from claims import CLAIMS
 from sweeps import QUICK, QUICK_OVERRIDES, ClaimSweep
 
 from runge.configuration.errors import ConfigurationError, RunError
-from runge.interruption import interruption
+from runge.process.interruption import interruption
 from runge.records.files import printable
 
 ROOT = Path(__file__).parents[2]

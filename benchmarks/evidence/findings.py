@@ -13,9 +13,9 @@ import torch
 from claims import CLAIMS, Claim, ClaimRuns
 from effects import Quartiles, arrange, effects, name_context
 
-from runge.machine import cores
-from runge.metrics import TOTAL_SECONDS
+from runge.process.machine import cores
 from runge.records.files import write
+from runge.records.metrics import TOTAL_SECONDS
 
 FIGURES = Path(__file__).parent / "figures"
 

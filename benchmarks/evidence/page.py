@@ -16,7 +16,7 @@ from pages import render
 
 from runge.comparison.lead import FEWEST_SEEDS
 from runge.configuration.objects import CONFIGURATIONS, SAME_RESULT, build
-from runge.metrics import TEST_MSE_DF, TEST_MSE_F
+from runge.records.metrics import TEST_MSE_DF, TEST_MSE_F
 from runge.records.reading import RunRecord
 from runge.targets import Target
 

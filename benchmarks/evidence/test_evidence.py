@@ -15,7 +15,7 @@ from pages import read_page
 from sweeps import ClaimSweep, combinations
 
 from runge.configuration.objects import CONFIGURATIONS
-from runge.metrics import TEST_MSE_DF as MSE_DF
+from runge.records.metrics import TEST_MSE_DF as MSE_DF
 from runge.records.reading import RunRecord
 from runge.targets import Expression, Runge
 

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 from cell import SECONDS
 from filelock import FileLock
 
-from runge.machine import processor
+from runge.process.machine import processor
 from runge.records.files import write
 
 HERE = Path(__file__).parent

@@ -26,9 +26,9 @@ from numpy.typing import NDArray
 from results import keep
 from tables import Rows, errors, noisy
 
-from runge import machine
 from runge.composing.composition import compose
 from runge.optimizers import Course, Problem
+from runge.process import machine
 from runge.training.member import Member
 from runge.training.module import SobolevRegression
 from runge.training.prepare import Stack, prepare

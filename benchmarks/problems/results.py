@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from runge.machine import processor
+from runge.process.machine import processor
 
 Rows = list[dict[str, Any]]
 """The rows that a study has kept."""

@@ -34,7 +34,7 @@ from stated_tables import N_NEW, TABLES, Stated, named
 from tables import Array
 
 from runge.interface.label_check import check
-from runge.machine import processor
+from runge.process.machine import processor
 from runge.records.files import write
 from runge.records.leaderboard import OutputError, Suspect, read_leaderboard
 

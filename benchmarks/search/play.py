@@ -25,7 +25,7 @@ from tables import errors
 from tools.runge_fit import Fit
 
 import runge.search.search
-from runge.machine import processor
+from runge.process.machine import processor
 from runge.records.files import write
 
 FIGURES = Path(__file__).with_name("figures") / "rules.json"

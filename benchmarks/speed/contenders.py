@@ -14,9 +14,9 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from runge import machine
 from runge.data.sampled import Data, sample
 from runge.optimizers import Adam, Course
+from runge.process import machine
 from runge.sampling import Uniform
 from runge.sobolev.kernel import Compile, step_function
 from runge.sobolev.network import Model, StackedMLP

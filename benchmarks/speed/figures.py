@@ -14,7 +14,7 @@ from typing import Any
 import rich
 from rich.table import Table
 
-from runge.machine import processor
+from runge.process.machine import processor
 
 FOLDER = Path(__file__).parent / "figures"
 

@@ -14,8 +14,8 @@ from typing import Any, NamedTuple
 import yaml
 from hydra.core.config_store import ConfigStore
 
-from runge.metrics import QUANTITIES, RELATIVE
 from runge.optimizers.gradient import Gradient
+from runge.records.metrics import QUANTITIES, RELATIVE
 
 CONFIGURATIONS = Path(__file__).resolve().parents[2] / "conf"
 

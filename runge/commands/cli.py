@@ -23,7 +23,7 @@ from runge.composing.task import train_composed
 from runge.configuration.command_line import command, in_shell
 from runge.configuration.errors import ConfigurationError, RunError, did_you_mean
 from runge.configuration.objects import CONFIGURATIONS
-from runge.interruption import ENDING, interruption
+from runge.process.interruption import ENDING, interruption
 
 _VERBS = {
     "fit": "find the best fit of a table or a formula in a minute, without settings",

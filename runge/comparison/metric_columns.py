@@ -7,7 +7,16 @@ from runge.comparison.groups import FOLD
 from runge.comparison.runs import OF_DATA
 from runge.comparison.shown import WIDE_TERMINAL
 from runge.configuration.errors import listed
-from runge.metrics import QUANTITIES, TEST_MSE_DF, TEST_MSE_F, TEST_NRMSE_DF, TEST_NRMSE_F, VAL_NRMSE, key, on_test
+from runge.records.metrics import (
+    QUANTITIES,
+    TEST_MSE_DF,
+    TEST_MSE_F,
+    TEST_NRMSE_DF,
+    TEST_NRMSE_F,
+    VAL_NRMSE,
+    key,
+    on_test,
+)
 from runge.records.reading import RunRecord
 
 _BY_FOLD = "in which each point is predicted by a network that did not see it: the mean over the folds"

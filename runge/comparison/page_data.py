@@ -9,13 +9,13 @@ from urllib.parse import quote
 
 import numpy as np
 
-from runge import metrics
 from runge.comparison.metric_columns import errors_like, first_columns, report_columns
 from runge.comparison.naming import as_text, short_names
 from runge.comparison.ranking import Ranking
 from runge.comparison.shown import MOST_ERRORS, MOST_PLACES, MOST_POINTS, MOST_STEPS, MOST_WITH_CURVES
 from runge.comparison.tables import in_short
 from runge.configuration.errors import ConfigurationError
+from runge.records import metrics
 from runge.records.directories import RunDirectory
 from runge.records.files import printable
 from runge.records.fits import SampledFit, fit_of

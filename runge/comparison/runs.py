@@ -13,9 +13,9 @@ from typing import Any
 from runge.comparison.differing_settings import with_labels
 from runge.comparison.naming import as_text
 from runge.comparison.shown import MOST_NAMES
-from runge.metrics import VAL_NRMSE, Objective
 from runge.records.files import printable
 from runge.records.leaderboard import Leaderboard
+from runge.records.metrics import VAL_NRMSE, Objective
 from runge.records.reading import RunRecord, distinct, find, read, table
 from runge.records.trials import Trials
 

@@ -13,9 +13,9 @@ from runge.comparison.metric_columns import fold_columns, terminal_columns
 from runge.comparison.naming import BETWEEN, as_text, names_of, short_names
 from runge.comparison.ranking import Ranking
 from runge.comparison.shown import MOST_GROUPS, MOST_KEYS, MOST_RUNS
-from runge.metrics import QUANTITIES, RELATIVE, TEST_ENDS, key, on_test
 from runge.records.directories import FINDINGS
 from runge.records.files import printable
+from runge.records.metrics import QUANTITIES, RELATIVE, TEST_ENDS, key, on_test
 from runge.records.reading import RunRecord
 
 

@@ -14,7 +14,7 @@ from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 from runge.composing.command import SweepCommand
 from runge.composing.composition import current_job, is_of_program, options_of, plain_data, register_resolvers
 from runge.configuration.errors import ConfigurationError, RunError
-from runge.interruption import interruption
+from runge.process.interruption import interruption
 from runge.records.directories import RunDirectory
 
 if TYPE_CHECKING:

@@ -15,7 +15,7 @@ from runge.composing.jobs import log_to_file
 from runge.configuration.command_line import command, key_of
 from runge.configuration.errors import ConfigurationError, RunError
 from runge.configuration.objects import REMARKS, SAME_BITS, digest, foreign, section
-from runge.interruption import interruption
+from runge.process.interruption import interruption
 from runge.records.directories import RunDirectory, RunState, resumable
 from runge.records.files import locked, printable, read_yaml
 

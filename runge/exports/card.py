@@ -9,9 +9,9 @@ from typing import Any
 
 from runge.configuration.errors import ConfigurationError
 from runge.function.function import Function
-from runge.metrics import key
 from runge.records.directories import RunDirectory
 from runge.records.leaderboard import read_leaderboard
+from runge.records.metrics import key
 
 __all__ = ["card"]
 

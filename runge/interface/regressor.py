@@ -15,7 +15,6 @@ from sklearn.metrics import r2_score
 from sklearn.utils import check_consistent_length
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from runge import machine
 from runge.composing.composition import LOCK
 from runge.configuration.command_line import overrides_of
 from runge.configuration.errors import ConfigurationError, RunError
@@ -41,8 +40,9 @@ from runge.interface.estimator_inputs import (
     read_derivatives,
     seed_of,
 )
-from runge.metrics import TRAIN_LOSS
 from runge.optimizers import Optimizer
+from runge.process import machine
+from runge.records.metrics import TRAIN_LOSS
 from runge.training.evaluation import training_region
 from runge.training.member import Member
 from runge.training.prepare import prepare
@@ -338,8 +338,8 @@ class SobolevRegressor(RegressorMixin, BaseEstimator):
     def score_derivative(self, X: ArrayLike, dydx: ArrayLike) -> float:
         r"""Return R2 of the known derivatives, :math:`1 - nrmse_{df}^2`, a mean over the outputs that have any.
 
-        The nrmse is that of `runge.metrics` over these rows: the error of the gradient in standardised inputs. For
-        `cross_val_score` or `GridSearchCV`, of which a scorer has only the rows of X and y, let the index of a
+        The nrmse is that of `runge.records.metrics` over these rows: the error of the gradient in standardised inputs.
+        For `cross_val_score` or `GridSearchCV`, of which a scorer has only the rows of X and y, let the index of a
         DataFrame X find the derivatives of these rows: `scoring=lambda m, X, y: m.score_derivative(X,
         dydx.loc[X.index])`.
 

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any, Self
 from runge.configuration.errors import ConfigurationError
 from runge.data.table import open_table
 from runge.interface.label_check import Check, check_rows
-from runge.metrics import TEST_MSE_DF, TEST_MSE_F, TEST_NRMSE_DF, TEST_NRMSE_F, on_test
 from runge.pictures.drawing import draw
 from runge.records.directories import RunDirectory
 from runge.records.files import copy_directory
+from runge.records.metrics import TEST_MSE_DF, TEST_MSE_F, TEST_NRMSE_DF, TEST_NRMSE_F, on_test
 from runge.records.reading import fit_table, history, read
 
 if TYPE_CHECKING:
@@ -128,7 +128,7 @@ class Run(Trained):
 
     @property
     def metrics(self) -> dict[str, float | int | None]:
-        """The final figures, the content of `metrics.json`; see `runge.metrics` for their names."""
+        """The final figures, the content of `metrics.json`; see `runge.records.metrics` for their names."""
         return RunDirectory(self.directory).read_metrics()
 
     @property

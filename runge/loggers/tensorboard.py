@@ -21,7 +21,7 @@ from torch.utils.tensorboard.summary import custom_scalars, hparams
 
 from runge.configuration.objects import REMARKS, SAME_BITS, flatten
 from runge.configuration.validation import checked_call
-from runge.metrics import LAMBDA_D, key
+from runge.records.metrics import LAMBDA_D, key
 
 _ERRORS = [key(split, quantity) for split in ("test", "train", "val") for quantity in ("mse_df", "mse_f")]
 

@@ -8,7 +8,6 @@ from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 
-from runge.metrics import GRAD_COSINE, GRAD_NORM_DF, GRAD_NORM_F, TRAIN_LOSS, VAL_LOSS, key, regions, share_key
 from runge.pictures.style import (
     BLUE,
     COLOURS,
@@ -23,6 +22,7 @@ from runge.pictures.style import (
     sheet,
     styled,
 )
+from runge.records.metrics import GRAD_COSINE, GRAD_NORM_DF, GRAD_NORM_F, TRAIN_LOSS, VAL_LOSS, key, regions, share_key
 
 History = Mapping[str, Sequence[float]]
 """The columns of `history.csv`."""

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from runge.metrics import BEST_STEP, SWITCHED_ON_STEP, TEST_MSE_F
 from runge.records.directories import RunDirectory
 from runge.records.files import write
 from runge.records.fits import fit_of
+from runge.records.metrics import BEST_STEP, SWITCHED_ON_STEP, TEST_MSE_F
 from runge.records.reading import read, read_columns
 
 if TYPE_CHECKING:

@@ -63,7 +63,7 @@ class RunState:
         rows: the checksum of the rows of the run's table; empty: it has none, or unknown.
         checksums: the SHA-256 checksums of the final files, by their names; CRC-32 if a version before 0.3 wrote them.
         versions: the versions of runge and torch that trained it; empty: unknown.
-        made_with: the content of `runge.machine.provenance` where it was trained; empty: a version before 0.3.
+        made_with: the content of `runge.process.machine.provenance` where it was trained; empty: a version before 0.3.
         began: when its training first began, in seconds since 1970; 0: unknown.
         written: when this was written, likewise.
     """

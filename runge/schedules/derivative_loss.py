@@ -8,7 +8,7 @@ import lightning.pytorch as pl
 import torch
 from torch import Tensor
 
-from runge.metrics import SWITCHED_ON_STEP, key
+from runge.records.metrics import SWITCHED_ON_STEP, key
 from runge.schedules import NEVER, Plateau, Schedule, TwoStage, factors, members_by_schedule, observe
 
 log = logging.getLogger(__name__)

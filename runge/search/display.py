@@ -9,9 +9,9 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from runge.machine import can_show_progress
-from runge.metrics import ERRORS
+from runge.process.machine import can_show_progress
 from runge.records.files import printable
+from runge.records.metrics import ERRORS
 from runge.search.standing import Standing
 
 __all__ = ["Display"]

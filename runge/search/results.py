@@ -16,9 +16,9 @@ from torch import Tensor
 
 from runge.configuration.errors import ConfigurationError
 from runge.configuration.validation import Floats
-from runge.metrics import ERRORS, TRAIN_LOSS, VAL_LOSS
 from runge.records.checkpoints import read_checkpoint, serialise
 from runge.records.files import write
+from runge.records.metrics import ERRORS, TRAIN_LOSS, VAL_LOSS
 from runge.search.constants import LACKS_ROWS_RATIO
 from runge.training.settings import Settings
 

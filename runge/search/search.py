@@ -19,10 +19,10 @@ from runge.configuration.errors import ConfigurationError, RunError, describe
 from runge.configuration.objects import build
 from runge.configuration.validation import Count, Positive, checked
 from runge.function.ensemble import write_answer
-from runge.interruption import interruption
-from runge.metrics import ERRORS
+from runge.process.interruption import interruption
 from runge.records.directories import MULTIRUN, discard_sweep, refuse_links
 from runge.records.files import discard, locked, write
+from runge.records.metrics import ERRORS
 from runge.search.agreement import agreement_of
 from runge.search.answer import Answer
 from runge.search.candidates import Candidate, CandidateFactory, overrides_of_run, settings_of_run, without_equal

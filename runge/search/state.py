@@ -7,7 +7,7 @@ from math import inf
 
 from runge.data.seed import Seed
 from runge.data.table import Table
-from runge.metrics import ERRORS
+from runge.records.metrics import ERRORS
 from runge.search.candidates import Candidate
 from runge.search.conditions import Conditions
 from runge.search.constants import LEAST_DAMPING, MOST_DAMPING, SET_UP_SECONDS, SLOWNESS_AT_FIRST

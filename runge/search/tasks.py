@@ -11,15 +11,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from runge import machine
 from runge.configuration.command_line import key_of
 from runge.configuration.errors import DivergedError
 from runge.data.rows import Rows
 from runge.function.function import Function
 from runge.function.residuals import errors_of
-from runge.metrics import ERRORS, LAMBDA_D, VAL_LOSS
 from runge.pictures.drawing import draw_into
+from runge.process import machine
 from runge.records.directories import RunDirectory
+from runge.records.metrics import ERRORS, LAMBDA_D, VAL_LOSS
 from runge.search.constants import (
     FEWEST_GRADIENT_STEPS,
     LEAST_RUN_SECONDS,

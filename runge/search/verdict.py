@@ -11,10 +11,10 @@ import numpy as np
 from runge.configuration.command_line import key_of
 from runge.data.column_roles import columns_override, listed
 from runge.data.rows import Rows
-from runge.metrics import ERRORS
 from runge.records.files import public
 from runge.records.fits import LEVEL
 from runge.records.leaderboard import AnswerProfile, Leaderboard, LeaderboardEntry, OutputError, packed
+from runge.records.metrics import ERRORS
 from runge.search.answer import Answer
 from runge.search.constants import (
     BAD_ERROR,

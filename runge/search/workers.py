@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 from runge.configuration.errors import RunError
 from runge.data.rows import Rows
-from runge.interruption import interruption
+from runge.process.interruption import interruption
 from runge.search.results import Publication, Trial
 from runge.sweeps.processes import Report, attempt, death, receive, start_loading, work
 

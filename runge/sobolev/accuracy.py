@@ -115,7 +115,7 @@ def variance(f: Tensor, mask: Tensor) -> Tensor:
 
 @torch.no_grad()
 def errors(u: Tensor, du: Tensor, points: Points, reference: Reference) -> dict[str, Tensor]:
-    """Return the errors of each member by name, (M,), of the whole and of each group, as in `runge.metrics`.
+    """Return the errors of each member by name, (M,), of the whole and of each group, as in `runge.records.metrics`.
 
     They are in the user's units. NaN where a group has no known component, where the reference of a relative error is
     0, or, for nrmse and r2, where a channel is constant.

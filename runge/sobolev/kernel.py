@@ -13,7 +13,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from runge.machine import carried, compiling_pays, step_seconds
+from runge.process.machine import carried, compiling_pays, step_seconds
 from runge.sobolev import losses
 from runge.sobolev.library import Struct, library_of, suits_the_machine
 from runge.sobolev.losses import LossAndGradient

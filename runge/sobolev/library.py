@@ -17,7 +17,7 @@ from pathlib import Path
 
 import torch
 
-from runge.machine import cache_folder, compiler, is_own
+from runge.process.machine import cache_folder, compiler, is_own
 
 __all__ = ["Library", "Struct", "flags_of", "library_of", "suits_the_machine"]
 

@@ -7,7 +7,7 @@ from multiprocessing import forkserver, popen_forkserver, process, reduction, re
 from multiprocessing.context import set_spawning_popen
 from multiprocessing.util import Finalize
 
-from runge.interruption import ENDING
+from runge.process.interruption import ENDING
 
 __all__ = ["Process", "start"]
 

@@ -13,12 +13,12 @@ from typing import Any
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
-from runge import machine
 from runge.comparison.lead import FEWEST_SEEDS
 from runge.composing.command import SweepCommand
 from runge.composing.jobs import Job, JobReturn, job_return, log_as_sweep, make_jobs
 from runge.configuration.errors import ConfigurationError, describe
 from runge.configuration.objects import build, digest
+from runge.process import machine
 from runge.records.directories import RunDirectory, RunState
 from runge.records.files import locked
 from runge.sweeps.chunks import Chunk, begun_chunks, plan_chunks

@@ -9,7 +9,7 @@ from typing import Any, cast
 from runge.composing.command import SweepCommand
 from runge.composing.jobs import JobReturn, value_or_error
 from runge.configuration.errors import ConfigurationError
-from runge.interruption import interruption
+from runge.process.interruption import interruption
 from runge.records.directories import MULTIRUN, discard_sweep, refuse_links
 from runge.records.files import discard, locked, printable, write
 from runge.sweeps.journal import Batch, Journal

@@ -13,9 +13,9 @@ from contextlib import suppress
 from multiprocessing.connection import Connection, wait
 from typing import Any
 
-from runge import machine
 from runge.configuration.errors import ConfigurationError, RunError, describe, is_out_of_memory
-from runge.interruption import ENDING, interruption
+from runge.process import machine
+from runge.process.interruption import ENDING, interruption
 
 Report = Callable[[Any], object]
 Task = Callable[[Report], Any]

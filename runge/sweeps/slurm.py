@@ -6,10 +6,10 @@ from collections.abc import Generator, Sequence
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
-from runge import machine
 from runge.configuration.errors import ConfigurationError, RunError
 from runge.configuration.validation import Count, Positive, checked
-from runge.interruption import ENDING, interruption
+from runge.process import machine
+from runge.process.interruption import ENDING, interruption
 from runge.sweeps.processes import Report, Task, attempt
 
 PROCESSES = 16

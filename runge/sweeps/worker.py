@@ -9,7 +9,7 @@ from pathlib import Path
 from runge.composing.composition import register_resolvers
 from runge.composing.jobs import Job, begin_job, end_job, name_overrides
 from runge.configuration.errors import RunError
-from runge.machine import allow_open_files
+from runge.process.machine import allow_open_files
 from runge.records.checkpoints import state_path
 from runge.records.directories import RunDirectory
 from runge.records.files import locked

@@ -10,9 +10,9 @@ import lightning.pytorch as pl
 import torch
 from torch import Tensor
 
-from runge import metrics
-from runge.interruption import interruption
 from runge.optimizers import Optimizer
+from runge.process.interruption import interruption
+from runge.records import metrics
 from runge.schedules import due
 from runge.sobolev import losses
 from runge.sobolev.accuracy import Reference, errors, own_errors
@@ -31,11 +31,11 @@ class SobolevModule(pl.LightningModule):
     of a block: `runge.training.callbacks` has these methods. `progress` is the state of the fit, whose fields are also
     attributes of the module, and `runge.training.progress.should_stop` lists who may end it.
 
-    The errors are logged under the keys of `runge.metrics`, of a stack the median over its members; `figures` has those
-    of each member, (M,), at the end of a block. `val/loss` and `test/loss` use the full lambda_d throughout, so that
-    they are comparable before and after the switch; `train/loss` is what is minimised. `network` has the present
-    weights, and `best` each member's weights with the lowest validation loss so far, after `best_step` steps, as
-    `runge.training.progress.keep_best` chooses them.
+    The errors are logged under the keys of `runge.records.metrics`, of a stack the median over its members; `figures`
+    has those of each member, (M,), at the end of a block. `val/loss` and `test/loss` use the full lambda_d throughout,
+    so that they are comparable before and after the switch; `train/loss` is what is minimised. `network` has the
+    present weights, and `best` each member's weights with the lowest validation loss so far, after `best_step` steps,
+    as `runge.training.progress.keep_best` chooses them.
 
     Args:
         network: the networks.

@@ -6,8 +6,8 @@ import torch
 from torch import Tensor
 
 from runge.function.outside import thinned
-from runge.metrics import BEST_STEP, LAMBDA_D, PARAMETERS, SWITCHED_ON_STEP, TEST_ENDS, key
 from runge.records.fits import column_names, slope_names
+from runge.records.metrics import BEST_STEP, LAMBDA_D, PARAMETERS, SWITCHED_ON_STEP, TEST_ENDS, key
 from runge.resampling.resample import Resample
 from runge.sobolev.accuracy import Reference, intervals, partial_errors
 from runge.sobolev.network import StackedMLP

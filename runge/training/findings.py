@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from runge.metrics import SWITCHED_ON_STEP, TRAIN_LOSS, VAL_LOSS, key
+from runge.records.metrics import SWITCHED_ON_STEP, TRAIN_LOSS, VAL_LOSS, key
 from runge.training.member import Member
 
 __all__ = ["fit_findings"]

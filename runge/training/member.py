@@ -8,7 +8,6 @@ from collections.abc import Iterator, Sequence
 from collections.abc import Set as AbstractSet
 from typing import Any, cast
 
-from runge import machine
 from runge.configuration.errors import ConfigurationError, DivergedError, RunError
 from runge.configuration.objects import REMARKS, digest
 from runge.data.channels import batch_size
@@ -16,10 +15,11 @@ from runge.data.rows import Rows, read
 from runge.data.sampled import Data
 from runge.data.seed import Seed
 from runge.data.table import Table, numbered
-from runge.metrics import BEST_STEP, SWITCHED_ON_STEP, TOTAL_SECONDS, VAL_LOSS, Objective
 from runge.optimizers import has_own_rate
+from runge.process import machine
 from runge.records.directories import FINDINGS, RunDirectory, RunState
 from runge.records.fits import column_names
+from runge.records.metrics import BEST_STEP, SWITCHED_ON_STEP, TOTAL_SECONDS, VAL_LOSS, Objective
 from runge.sampling import Sampling
 from runge.targets import Target, far_from_one
 from runge.training.rules import RULES, why_steps

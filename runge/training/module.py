@@ -10,8 +10,8 @@ from lightning.pytorch.core.optimizer import LightningOptimizer
 from torch import Tensor
 
 from runge.data.seed import Seed
-from runge.interruption import interruption
 from runge.optimizers import Adam, Course, Optimizer
+from runge.process.interruption import interruption
 from runge.sobolev import losses
 from runge.sobolev.network import Model, StackedMLP
 from runge.training.base import SobolevModule

@@ -9,8 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from runge.interruption import interruption
 from runge.optimizers import Adam, Optimizer, clip
+from runge.process.interruption import interruption
 from runge.sobolev import losses
 from runge.sobolev.any_network import AnyNetwork
 from runge.sobolev.jet import jet

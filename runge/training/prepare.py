@@ -14,9 +14,9 @@ from runge.configuration.errors import ConfigurationError, describe, is_out_of_m
 from runge.configuration.objects import explained
 from runge.data.rows import Rows
 from runge.data.sampled import Data
-from runge.interruption import interruption
 from runge.loggers import check_loggers
 from runge.optimizers import of_members
+from runge.process.interruption import interruption
 from runge.records.directories import RunDirectory
 from runge.resampling import Periodic
 from runge.resampling.resample import Resample

@@ -12,13 +12,13 @@ import torch
 from runge.configuration.command_line import command, setting
 from runge.configuration.errors import DivergedError, RunError, describe
 from runge.configuration.objects import digest
-from runge.interruption import interruption
 from runge.loggers import Logger, finalize, make_loggers
-from runge.machine import provenance
-from runge.metrics import FIT_SECONDS, SWITCHED_ON_STEP, TOTAL_SECONDS, on_test
+from runge.process.interruption import interruption
+from runge.process.machine import provenance
 from runge.records.checkpoints import serialise, state_path
 from runge.records.directories import FINDINGS, RunDirectory, RunState, Status
 from runge.records.files import WarnOnce, shareable, write
+from runge.records.metrics import FIT_SECONDS, SWITCHED_ON_STEP, TOTAL_SECONDS, on_test
 from runge.training.evaluation import (
     Evaluation,
     evaluate_members,

@@ -9,8 +9,8 @@ from runge.configuration.command_line import key_of
 from runge.configuration.errors import ConfigurationError
 from runge.configuration.objects import flatten
 from runge.data.table import Table
-from runge.metrics import QUANTITIES
 from runge.optimizers import OwnOptimizer
+from runge.records.metrics import QUANTITIES
 from runge.resampling import Periodic, Resampling
 from runge.schedules import NEVER
 from runge.sobolev.activations import module_at

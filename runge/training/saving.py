@@ -13,7 +13,7 @@ from lightning.fabric.plugins import CheckpointIO
 from lightning.pytorch.callbacks import Callback
 
 from runge.configuration.errors import ConfigurationError
-from runge.interruption import interruption
+from runge.process.interruption import interruption
 from runge.records.checkpoints import STACKS, read_state, serialise, steps_taken
 from runge.records.directories import RunDirectory
 from runge.records.files import WarnOnce, write

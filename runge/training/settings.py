@@ -18,8 +18,8 @@ from runge.configuration.validation import Count, NonNegative, Positive, checked
 from runge.data.sampled import Data, SampleWeight
 from runge.data.seed import Seed
 from runge.data.table import Table
-from runge.metrics import VAL_NRMSE
 from runge.optimizers import Optimizer, adapt
+from runge.records.metrics import VAL_NRMSE
 from runge.resampling import Resampling
 from runge.sampling import Sampling
 from runge.schedules import Schedule

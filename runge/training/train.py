@@ -12,10 +12,10 @@ import lightning.pytorch as pl
 from lightning.fabric.plugins.environments.lightning import LightningEnvironment
 from lightning.pytorch.callbacks import Callback
 
-from runge import machine
 from runge.balance.balancing import Balancing
 from runge.configuration.errors import ConfigurationError, describe
-from runge.interruption import interruption
+from runge.process import machine
+from runge.process.interruption import interruption
 from runge.records.directories import RunDirectory
 from runge.schedules.derivative_loss import DerivativeLoss
 from runge.sobolev.kernel import Kernel

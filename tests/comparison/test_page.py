@@ -20,8 +20,8 @@ from runge.commands import compare as compare
 from runge.comparison.html_report import publish, render
 from runge.comparison.ranking import rank
 from runge.comparison.tables import show
-from runge.metrics import SWITCHED_ON_STEP
 from runge.records.directories import RunDirectory
+from runge.records.metrics import SWITCHED_ON_STEP
 from runge.records.reading import fit_table
 from tests.comparison.pages import axis, data_in, drawn, made_up, merge, numbers, page_data, plot
 

@@ -79,7 +79,7 @@ def host(monkeypatch, tmp_path):
     logging.getLogger("runge").addHandler(own)
     monkeypatch.setattr(logging.getLogger("lightning.pytorch"), "level", logging.DEBUG)
     monkeypatch.setenv("WORLD_SIZE", "1")
-    monkeypatch.setattr("runge.machine.keep_memory", lambda: pytest.fail("malloc belongs to the program"))
+    monkeypatch.setattr("runge.process.machine.keep_memory", lambda: pytest.fail("malloc belongs to the program"))
     torch.set_num_threads(2)
     talker = threading.Thread(target=talk, daemon=True)
     (tmp_path / "host").mkdir()
@@ -151,8 +151,8 @@ def test_progress_is_shown_in_a_notebook(monkeypatch):
     assert ProgressBar(10, 0).bar.disable
     assert Display(list, 60, shown=True).live is None
     monkeypatch.setattr("rich.console._is_jupyter", lambda: True)
-    monkeypatch.setattr("runge.machine.find_spec", lambda _: None)  # Rich would only warn without these widgets
+    monkeypatch.setattr("runge.process.machine.find_spec", lambda _: None)  # Rich would only warn without these widgets
     assert ProgressBar(10, 0).bar.disable
-    monkeypatch.setattr("runge.machine.find_spec", lambda name: name)
+    monkeypatch.setattr("runge.process.machine.find_spec", lambda name: name)
     assert not ProgressBar(10, 0).bar.disable
     assert Display(list, 60, shown=True).live

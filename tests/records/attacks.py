@@ -104,7 +104,7 @@ TARGETS = {
         "args": "x",
         "expr": f"__import__('os').system('{TOUCH}')",
     },
-    "a library": {"_target_": "runge.machine.ctypes.CDLL", "name": "OUTSIDE/bashrc"},
+    "a library": {"_target_": "runge.process.machine.ctypes.CDLL", "name": "OUTSIDE/bashrc"},
     "a function of ours": {"_target_": "runge.records.files.write", "path": "OUTSIDE/bashrc", "content": "owned"},
     "a folder of ours": {"_target_": "runge.records.files.claim", "path": "OUTSIDE/owned"},
     "a class of ours": {"_target_": "runge.loggers.tensorboard.TensorBoardLogger", "save_dir": "OUTSIDE/owned"},

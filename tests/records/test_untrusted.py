@@ -241,7 +241,9 @@ STRANGERS = {
     "an unknown key": {"target": {"_target_": "runge.targets.Runge", "domain": [-1.0, 1.0], "evil": POPEN}},
     "a parameter that takes no object": {"target": {"_target_": "runge.targets.Runge", "domain": POPEN}},
     "a function": {"target": {"_target_": "os.system", "command": "touch owned"}},
-    "a class through a module of ours": {"target": {"_target_": "runge.machine.ctypes.CDLL", "name": "evil.so"}},
+    "a class through a module of ours": {
+        "target": {"_target_": "runge.process.machine.ctypes.CDLL", "name": "evil.so"}
+    },
     "a module without a dot": {"target": {"_target_": "evil"}},
     "a part of a loaded package": {"model": {"activation": "evils.evil"}},
     "a loaded class": {"target": {"_target_": "tests.records.test_untrusted.Loaded"}},

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from runge.metrics import ERRORS, TRAIN_LOSS, VAL_LOSS
+from runge.records.metrics import ERRORS, TRAIN_LOSS, VAL_LOSS
 from runge.search.candidates import Candidate
 from runge.search.conditions import Conditions
 from runge.search.moves import next_moves

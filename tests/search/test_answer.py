@@ -8,7 +8,7 @@ import pytest
 from runge.data.channels import Channels
 from runge.data.rows import Rows
 from runge.data.table import Table
-from runge.metrics import TRAIN_LOSS
+from runge.records.metrics import TRAIN_LOSS
 from runge.search.agreement import Agreement
 from runge.search.answer import Answer
 from runge.search.judging import SearchTable

@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from runge.metrics import ERRORS
+from runge.records.metrics import ERRORS
 from runge.search.contradiction import describe_contradiction, wrong_factors
 from runge.search.moves import continued
 from tests.search.made_up import candidate, result, state, trained

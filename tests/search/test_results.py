@@ -13,7 +13,7 @@ from runge.configuration.errors import RunError
 from runge.data.rows import read
 from runge.data.table import Table
 from runge.function.loading import load
-from runge.metrics import ERRORS
+from runge.records.metrics import ERRORS
 from runge.search import tasks
 from runge.search.results import Move, Publication, Result, Trial, read_trials, write_trial
 from runge.search.tasks import publish, train_trial

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from runge import metrics
+from runge.records import metrics
 from runge.sobolev.accuracy import Reference, errors, intervals, partial_errors
 from runge.sobolev.points import Points
 from runge.sobolev.units import Units

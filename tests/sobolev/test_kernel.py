@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from runge import machine
+from runge.process import machine
 from runge.sobolev import library, losses
 from runge.sobolev.activations import ACTIVATIONS, Activation
 from runge.sobolev.kernel import Kernel, step_function

@@ -13,8 +13,8 @@ from matplotlib.figure import Figure
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tensorboard.plugins.custom_scalar.metadata import CONFIG_SUMMARY_TAG
 
-from runge.interruption import Interruption
 from runge.loggers import TensorBoard
+from runge.process.interruption import Interruption
 from runge.training.module import SobolevRegression
 from tests.sweeps.commands import Command, until
 from tests.sweeps.test_killed import check_files, check_same

@@ -14,9 +14,9 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 import runge
 from runge.composing.overrides import quoted
-from runge.interruption import Interruption
-from runge.metrics import QUANTITIES, RELATIVE
+from runge.process.interruption import Interruption
 from runge.records.directories import RunDirectory, resumable
+from runge.records.metrics import QUANTITIES, RELATIVE
 from runge.training.member import Member
 from runge.training.module import SobolevRegression
 from runge.training.prepare import prepare

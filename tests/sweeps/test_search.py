@@ -13,7 +13,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 
 from runge.composing.overrides import explain
 from runge.composing.ranges import read_space, rounded
-from runge.metrics import Objective
+from runge.records.metrics import Objective
 from runge.sweeps.loop import policy_of
 from runge.sweeps.policies.grid import Grid
 from tests.conftest import ROOT, command

@@ -10,8 +10,8 @@ import pytest
 import torch
 
 from runge.data.seed import Seed
-from runge.machine import step_seconds
 from runge.optimizers import LBFGS, Adam
+from runge.process.machine import step_seconds
 from runge.sampling import Random
 from runge.schedules import TwoStage
 from runge.schedules.derivative_loss import DerivativeLoss

@@ -17,8 +17,8 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from torch import Tensor
 
 from runge.loggers import Logger
-from runge.machine import can_show_progress
-from runge.metrics import LAMBDA_D, TRAIN_LOSS, VAL_LOSS, key
+from runge.process.machine import can_show_progress
+from runge.records.metrics import LAMBDA_D, TRAIN_LOSS, VAL_LOSS, key
 from runge.schedules import NEVER
 from runge.training.base import SobolevModule
 

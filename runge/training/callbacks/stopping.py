@@ -9,7 +9,7 @@ from typing import Any, Literal
 import lightning.pytorch as pl
 import torch
 
-from runge.metrics import TRAIN_LOSS, VAL_LOSS
+from runge.records.metrics import TRAIN_LOSS, VAL_LOSS
 from runge.training.base import SobolevModule
 from runge.training.progress import wait
 

@@ -8,9 +8,9 @@ import pytest
 import torch
 
 import runge
-from runge.metrics import VAL_LOSS
 from runge.optimizers.levenberg_marquardt.method import LevenbergMarquardt
 from runge.records.directories import RunDirectory
+from runge.records.metrics import VAL_LOSS
 from runge.training.member import Member
 from runge.training.module import SobolevRegression
 from runge.training.prepare import prepare

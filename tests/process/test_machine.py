@@ -4,7 +4,7 @@ import subprocess
 
 import pytest
 
-from runge.machine import cache_folder, compiling_pays, is_own, own_folder, processor, provenance
+from runge.process.machine import cache_folder, compiling_pays, is_own, own_folder, processor, provenance
 
 
 @pytest.mark.parametrize(
@@ -12,7 +12,7 @@ from runge.machine import cache_folder, compiling_pays, is_own, own_folder, proc
 )
 def test_a_processor_is_named_with_its_widest_vectors(flags, expected, tmp_path, monkeypatch):
     (tmp_path / "cpuinfo").write_text(2 * f"processor\t: 0\nmodel name\t: A 1\nflags\t\t: {flags}\n\n")
-    monkeypatch.setattr("runge.machine.Path", lambda path: tmp_path / path.rpartition("/")[2])
+    monkeypatch.setattr("runge.process.machine.Path", lambda path: tmp_path / path.rpartition("/")[2])
     assert processor() == expected
     (tmp_path / "cpuinfo").unlink()
     monkeypatch.setattr("platform.processor", lambda: "arm")

@@ -5,7 +5,7 @@ import weakref
 
 import pytest
 
-from runge.interruption import ENDING, Interruption
+from runge.process.interruption import ENDING, Interruption
 from tests.sweeps.commands import PATIENCE
 
 

@@ -5,8 +5,8 @@ import math
 
 import pytest
 
-from runge.metrics import Objective
 from runge.records.directories import RunDirectory
+from runge.records.metrics import Objective
 from runge.records.reading import read_columns
 from runge.training.member import Member
 from runge.training.settings import Settings
