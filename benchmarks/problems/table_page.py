@@ -25,7 +25,7 @@ ROUND_OFF = 1e-6
 SUMMARY, PAGE = "benchmarks.md#benchmarks/problems", "benchmarks/figures.md"
 """The part of a page, and the page, that are written."""
 OTHER = " †"
-"""The mark of a fit whose record of the processor is not the one of most fits."""
+"""The mark of a fit whose record of the processor is not the one of `BEST`, or of most fits if it has none."""
 
 Views = tuple[Frame, Frame]
 """The medians of the chosen settings, and of the defaults."""
@@ -55,11 +55,10 @@ def pages(figures: Path, problems: Mapping[str, tables.Entry]) -> dict[str, str]
             fields.setdefault(entry.field, []).append(name)
     present = set(middle.index.get_level_values("tool"))
     families = {tool: entry.family for tool, entry in tools.TOOLS.items() if tool in present}
-    usual = table.processor.mode()[0]
+    usual = (own if len(own := table[table.tool == BEST]) else table).processor.mode()[0]
     values = {
         **about(table, middle, usual),
         **findings(middle, families),
-        "between_seeds": between_seeds(table),
         "standings": standing_rows(middle, usual),
         "common": len(common(middle)),
         "fields": [field(name, of, problems, table, (middle, default), usual) for name, of in fields.items()],
@@ -85,6 +84,7 @@ def about(table: Frame, middle: Frame, usual: str) -> dict[str, Any]:
         "versions": ", ".join(sorted(versions)),
         "usual": usual,
         "other_records": bool(middle.processor.ne(usual).any()),
+        "bare_records": not table.processor.str.contains(",").all(),
         "machine": processors(table),
         "dates": dates[0] if len(dates) == 1 else f"{dates[0]} to {dates[-1]}",
         "commits": ", ".join(f"`{commit}`" for commit in sorted(table.commit.unique()) if commit),
@@ -133,12 +133,6 @@ def advantages(middle: Frame, others: Sequence[str]) -> list[list[str]]:
             families = f"{len(found.factors)} ({found.problems})"
             rows.append([text, quantity, families, *map(str, found.counts), with_interval(found.median)])
     return rows
-
-
-def between_seeds(table: Frame) -> str:
-    """Return the largest factor between the errors of the value that `BEST` has with two seeds of a problem."""
-    errors = table[(table.tool == BEST) & (table.failure == "")].groupby("problem")["value"]
-    return factor((errors.max() / errors.min()).max())
 
 
 def grouped(problems: Sequence[str]) -> list[str]:
