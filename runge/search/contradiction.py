@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from runge.data.column_roles import listed, partial_name
+from runge.data.column_roles import column_names, listed
 from runge.data.rows import Rows
 from runge.labels.unseen_rows import LEAST_GROUPS, count_groups
 from runge.search.constants import MOST_SCATTER
@@ -68,7 +68,7 @@ def describe_contradiction(wrong: Sequence[WrongFactor], rows: Rows) -> str:
         return ""
     factors = list[str]()
     for column in wrong:
-        name = partial_name(rows.outputs[column.output], rows.inputs[column.input])
+        name = column_names(rows.inputs, rows.outputs, 1)[column.output][column.input]
         error = max(column.error, 1e-3 * abs(column.factor))  # as many digits as are shown
         factors.append(f"{name} is {column.factor:#.4g} +- {error:.1g}")
     which = f"Derivatives contradict the values: {listed(factors, last=' and ')} times the derivative of a fit of only"

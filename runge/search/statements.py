@@ -3,12 +3,13 @@
 import math
 from collections.abc import Sequence
 from dataclasses import replace
+from itertools import chain
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from runge.configuration.validation import Floats
-from runge.data.column_roles import partial_name
+from runge.data.column_roles import column_names
 from runge.data.fit_errors import rank
 from runge.data.rows import Rows
 from runge.labels.unseen_rows import LEAST_GROUPS, count_groups, sizes_of
@@ -162,7 +163,7 @@ def _describe_surprise(test: Floats, left_out: Floats, table: SearchTable) -> st
     from scipy.stats import betabinom  # late: it takes a while
 
     rows, shortfalls = table.rows, list[tuple[float, str]]()
-    names = [*rows.outputs, *(partial_name(y, x) for y in rows.outputs for x in rows.inputs)]
+    names = [*rows.outputs, *chain.from_iterable(column_names(rows.inputs, rows.outputs, 1))]
     for channel, name in enumerate(names):
         reference, errors = sizes_of(left_out, channel), sizes_of(test, channel)
         n, m = len(reference), len(errors)

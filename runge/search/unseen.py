@@ -2,12 +2,13 @@
 
 import math
 from collections.abc import Sequence
+from itertools import chain
 
 import numpy as np
 
 from runge.configuration.validation import Floats
 from runge.data.channels import Channels, deviation
-from runge.data.column_roles import find_roles, partial_name
+from runge.data.column_roles import column_names, find_roles
 from runge.data.rows import Rows
 from runge.data.table import open_table
 from runge.labels.contradictions import ColumnNames
@@ -41,7 +42,7 @@ def column_errors(residuals: Floats, rows: Rows) -> list[ColumnError]:
     They are those of outputs without derivatives, of which each has the size of its own labels. A partial derivative
     that is zero up to round-off has none.
     """
-    names = [*rows.outputs, *(partial_name(y, x) for y in rows.outputs for x in rows.inputs)]
+    names = [*rows.outputs, *chain.from_iterable(column_names(rows.inputs, rows.outputs, 1))]
     labels = np.concatenate([rows.y, rows.dydx.reshape(len(rows.y), -1)], axis=1)
     spread = deviation(labels)
     matters = spread * Channels.of(rows.x, rows.y, rows.dydx).of_residuals > LOSS_ROUND_OFF

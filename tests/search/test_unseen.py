@@ -78,6 +78,8 @@ def test_the_error_of_a_column_is_that_over_its_standard_deviation(spoilt):
     assert {(one.error, one.low, one.rows > 0) for one in column_errors(few, rows)} == {(None, None, True)}
     zero = rows.dydx * [[1, 1], [1, 1e-15]]  # up to round-off
     assert [x.error is None for x in column_errors(residuals, replace(rows, dydx=zero))] == [False] * 5 + [True]
+    with_units = column_errors(residuals, replace(rows, inputs=("a [m]", "b"), outputs=("y [N]", "z")))
+    assert [x.column for x in with_units] == ["y [N]", "z", "dy_da", "dy_db", "dz_da", "dz_db"]  # as in the table
 
 
 def test_the_sentence_names_a_few():
