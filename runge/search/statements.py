@@ -23,14 +23,14 @@ from runge.search.unseen import column_errors, errors_of
 if TYPE_CHECKING:
     from runge.function.function import Function
 
-__all__ = ["KINDS", "describe_bounds", "describe_errors", "describe_test", "without_disputed"]
+__all__ = ["KINDS", "describe_bounds", "describe_errors", "describe_test", "with_differences"]
 
 KINDS = "value", "derivative"
 """The kinds of labels, each of which has its own errors."""
 
 
-def without_disputed(errors: Sequence[OutputError], differences: Floats | None) -> tuple[list[OutputError], str]:
-    """Return the errors without intervals that lie below the differences of networks, and a sentence on these.
+def with_differences(errors: Sequence[OutputError], differences: Floats | None) -> tuple[list[OutputError], str]:
+    """Return the errors with intervals that contain the differences of networks, and a sentence on large differences.
 
     Args:
         errors: the errors of each output.
@@ -42,10 +42,11 @@ def without_disputed(errors: Sequence[OutputError], differences: Floats | None) 
     for k, kind in enumerate(KINDS):
         largest = dict[str, float]()
         for p, row in enumerate(errors):
-            error, factor = getattr(row, kind), getattr(row, f"{kind}_factor") or math.inf
-            if error is not None and differences[k, p] > min(factor, WIDE_FACTOR) * error:
-                found[p] = replace(found[p], **{f"{kind}_factor": None})
-                largest[row.output] = float(differences[k, p])
+            error, factor, difference = getattr(row, kind), getattr(row, f"{kind}_factor"), float(differences[k, p])
+            if error and factor and difference > factor * error:
+                found[p] = replace(found[p], **{f"{kind}_factor": difference / error})
+            if error and difference > WIDE_FACTOR * error:
+                largest[row.output] = difference
         if largest:
             name = max(largest, key=lambda output: largest[output])
             of_output = f" of {name}" if len(errors) > 1 else ""
@@ -104,7 +105,7 @@ def _in_words(errors: Sequence[OutputError], columns: Sequence[ColumnError]) -> 
             notes.append(f"{largest}: {_with_interval(judged[largest], factors[largest])}")
         if kind == "derivative" and len(partials) > 1:
             error, high, name = max(partials, key=lambda one: one[0])
-            interval = _with_interval(error, math.inf if factor == math.inf else (high or math.inf) / error)
+            interval = _with_interval(error, math.inf if factor > WIDE_FACTOR else (high or math.inf) / error)
             notes.append(f"worst partial {name}: {interval} of its own standard deviation")
         if factor > WIDE_FACTOR:
             notes.append("few rows decide it")

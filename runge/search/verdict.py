@@ -28,7 +28,7 @@ from runge.search.influences import sensitivity_of
 from runge.search.judging import SearchTable, decades_of
 from runge.search.standing import Standing
 from runge.search.state import State
-from runge.search.statements import KINDS, describe_bounds, describe_errors, describe_test, without_disputed
+from runge.search.statements import KINDS, describe_bounds, describe_errors, describe_test, with_differences
 from runge.search.unseen import column_errors, describe_suspects, errors_of, find_suspects
 
 if TYPE_CHECKING:
@@ -67,7 +67,7 @@ def leaderboard(
     from runge.function.loading import load  # late, as torch is
 
     function, judged, questioned = load(search), answer.left_out(table), answer.question(table.rows)
-    every, disputed = without_disputed(errors_of(judged.residuals, table), answer.differences)
+    every, far_apart = with_differences(errors_of(judged.residuals, table), answer.differences)
     columns = column_errors(judged.residuals, table.rows)
     errors, decades = _of_decades(every, table.rows, best.candidate.logs)
     entries, folds = [_entry(x, errors, answer, table.rows.inputs) for x in ranked], state.conditions.folds
@@ -78,7 +78,7 @@ def leaderboard(
         _describe_answer(answer, best.name, len(table.seen), len(table.test), folds),
         describe_contradiction(state.wrong, table.rows),
         describe_errors(errors, columns, judged, table.rows, folds),
-        disputed,
+        far_apart,
         describe_bounds(errors),
         *describe_test(function, table, judged.residuals),
         *_warn([_mean([getattr(row, kind) for row in every]) for kind in KINDS], len(entries)),

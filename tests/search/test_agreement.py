@@ -9,7 +9,7 @@ import torch
 from runge.data.channels import Channels
 from runge.records.leaderboard import OutputError
 from runge.search.agreement import agreement_of, recombined
-from runge.search.statements import without_disputed
+from runge.search.statements import with_differences
 
 
 def test_a_network_of_all_rows_that_is_wrong_between_them_is_no_answer(monkeypatch):
@@ -74,12 +74,14 @@ def test_recombined_points_are_near_rows():
     assert np.isfinite(recombined(np.stack([angle, 0 * angle], axis=1))).all()  # a constant input
 
 
-def test_an_error_below_the_differences_of_networks_has_no_interval():
+def test_the_interval_of_an_error_contains_the_differences_of_networks():
+    """Differences above five times the error are said; of an error without an interval, too."""
     errors = [OutputError("a", 1e-3, 1e-3, None, None, 2.0, 2.0), OutputError("b", 1e-3, None, None, None, None, None)]
-    found, sentence = without_disputed(errors, np.array([[1.9e-3, 4.9e-3], [2.1e-3, np.nan]]))
-    assert [(row.value_factor, row.derivative_factor) for row in found] == [(2.0, None), (None, None)]
-    assert "differ by 2e-03 for the derivatives of a: errors" in sentence
-    _, sentence = without_disputed(errors, np.array([[2.1e-3, 7e-3], [1e-3, np.nan]]))
+    found, sentence = with_differences(errors, np.array([[1.9e-3, 3e-3], [4.9e-3, np.nan]]))
+    assert [(row.value_factor, row.derivative_factor) for row in found] == [(2.0, pytest.approx(4.9)), (None, None)]
+    assert sentence == ""
+    found, sentence = with_differences(errors, np.array([[5.1e-3, 7e-3], [1e-3, np.nan]]))
+    assert [(row.value_factor, row.derivative_factor) for row in found] == [(pytest.approx(5.1), 2.0), (None, None)]
     assert "differ by 7e-03 for the values of b: errors" in sentence
-    assert without_disputed(errors, None) == (errors, "")
-    assert without_disputed(errors, np.full((2, 2), np.nan)) == (errors, "")
+    assert with_differences(errors, None) == (errors, "")
+    assert with_differences(errors, np.full((2, 2), np.nan)) == (errors, "")
