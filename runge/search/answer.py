@@ -1,5 +1,6 @@
 """The answer of a search: its networks as run directories, their intervals, and their errors in rows left out."""
 
+import math
 from collections.abc import Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import replace
@@ -125,8 +126,9 @@ def _most_loss(loss: float, winner: Standing) -> float:
     Losses far below the error in rows left out do not differ: such networks go through their rows, and are as good
     between them.
     """
-    errors = [max(result.error, LOSS_ROUND_OFF) for result in winner.results]
-    return max(WORSE_FACTOR * loss, SMALL_LOSS_SHARE * geometric_mean(errors)) + LOSS_ROUND_OFF
+    errors = [max(result.error, LOSS_ROUND_OFF) for result in winner.results if math.isfinite(result.error)]
+    small = SMALL_LOSS_SHARE * geometric_mean(errors) if errors else 0.0
+    return max(WORSE_FACTOR * loss, small) + LOSS_ROUND_OFF
 
 
 def _mean(rows: Rows, networks: Sequence[Network], validated: bool = True) -> Floats:
