@@ -86,12 +86,6 @@ UNKNOWN_SLOPE = 1.0
 for 5000 rows of a robot arm was dropped after a single step.
 """
 
-MORE_ROWS_FACTOR = 1.05
-"""The ratio of two errors up to which the network that was trained on more rows is the better one. Of 8192 noisy rows a
-network of 900 had an error of 0.340, and one of all rows 0.344: with 1, the answer was that of the 900, whose error
-without the noise was 1.6 times that of one run of all rows.
-"""
-
 AS_GOOD_FACTOR = 1.25
 """The ratio of two errors up to which the candidates are equally good on the rows of one fold."""
 

@@ -11,7 +11,6 @@ from runge.search.candidates import Candidate
 from runge.search.constants import (
     LEAST_SLOPE,
     LOOK_AHEAD,
-    MORE_ROWS_FACTOR,
     MOST_SLOPE,
     SLOWNESS_AT_FIRST,
     THREADS_POWER,
@@ -47,11 +46,6 @@ def expected_error(result: Result, factor: float = math.inf) -> float:
         factor: the multiple, of which no more than `LOOK_AHEAD` counts.
     """
     return result.error * min(factor, LOOK_AHEAD) ** -(slope_of(result) if result.end != "rest" else 0.0)
-
-
-def _tolerance(before: Result, after: Result) -> float:
-    """Return the ratio of the errors up to which a network replaces another one: more rows count more than noise."""
-    return MORE_ROWS_FACTOR if after.rows > before.rows else 1.0
 
 
 class Network(NamedTuple):
@@ -157,7 +151,7 @@ class Standing:
         if move.seed:
             return replace(standing, calibrating=[*self.calibrating, network])
         before = self.by_fold.get(move.fold)
-        if before is not None and not result.error <= before.result.error * _tolerance(before.result, result):
+        if before is not None and not result.error <= before.result.error:
             grows = move.share is not None and move.share == before.move.share
             network = before._replace(may_gain=grows, grows=grows)
         return replace(standing, by_fold={**self.by_fold, move.fold: network})

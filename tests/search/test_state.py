@@ -42,14 +42,6 @@ def test_more_rows_may_help_after_the_last_step():
     assert (kept.result.error, kept.may_gain, kept.grows) == (1.0, True, True)
 
 
-def test_a_network_of_more_rows_is_kept_if_it_is_hardly_worse():
-    """With noise, few rows may look a little better by chance. It may gain further."""
-    few = result(1.0, rows=100)
-    assert network(few, result(1.04, rows=800))[0].result.error == pytest.approx(1.04)
-    assert network(few, result(1.06, rows=800))[0].result.error == 1.0
-    assert network(few, result(1.04, rows=100))[0].result.error == 1.0
-
-
 def test_the_best_of_all_folds_is_first_and_then_those_that_lack_one():
     one = state("a", "b", "c", judges=2)
     one = trained(trained(one, "a", result(1.0), fold=0), "a", result(2.0), fold=1)
