@@ -21,9 +21,9 @@ class Agreement(NamedTuple):
 
     Attributes:
         fits: which of the networks of all rows agree with the judged ones between the rows.
-        differences: the root mean square differences of values and derivatives between the answer and the other
-            networks, or between its own, at points that combine the inputs of different rows, over the standard
-            deviations, (2, P); NaN: there is one network.
+        differences: the root mean square differences of values and derivatives between the answer and the networks
+            that are not in it, or its own if all are, at points that combine the inputs of different rows, over the
+            standard deviations, (2, P); NaN: there is one network.
     """
 
     fits: Sequence[bool]
