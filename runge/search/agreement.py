@@ -23,7 +23,7 @@ class Agreement(NamedTuple):
         fits: which of the networks of all rows agree with the judged ones between the rows.
         differences: the root mean square differences of values and derivatives between the answer and the networks
             that are not in it, or its own if all are, at points that combine the inputs of different rows, over the
-            standard deviations, (2, P); NaN: there is one network.
+            standard deviations, (2, P); NaN: there is one network, or no such point.
     """
 
     fits: Sequence[bool]
@@ -68,7 +68,9 @@ def agreement_of(
             for one in middles[len(judging) :]:
                 difference = table.channels.nrmse(one - middles[: len(judging)].mean(axis=0))
                 fits.append(not (np.nanmean(difference, axis=1) > most + LOSS_ROUND_OFF).any())
-    jets, is_answer = predict(recombined(x)), np.array([not any(fits)] * len(judging) + fits)
+    if not len(points := recombined(x)):
+        return Agreement(fits, unknown)
+    jets, is_answer = predict(points), np.array([not any(fits)] * len(judging) + fits)
     others, answer = jets if is_answer.all() else jets[~is_answer], jets[is_answer].mean(axis=0)
     squares = [table.channels.nrmse(other - answer) ** 2 for other in others]
     return Agreement(fits, np.sqrt(np.mean(squares, axis=0)))

@@ -60,6 +60,18 @@ def test_differences_are_between_the_answer_and_the_other_networks(monkeypatch, 
     np.testing.assert_allclose(found.differences, [[expected], [0 * expected]], atol=1e-9)
 
 
+@pytest.mark.filterwarnings("error")
+def test_no_differences_are_known_if_no_point_is_near_the_rows(monkeypatch):
+    """Rows that all occur twice are at no distance from their nearest ones."""
+    x = np.repeat(np.random.default_rng(0).uniform(-1, 1, (50, 4)), 2, axis=0)
+    assert not len(recombined(x))
+    one = SimpleNamespace(rows=SimpleNamespace(x=x, outputs=["y"]), seen=np.arange(100), channels=None)
+    monkeypatch.setattr("runge.function.loading.load_runs", lambda runs: None)
+    found = agreement_of(one, (0.1, 0.1), ["a", "b"], [])
+    assert found.fits == []
+    assert np.isnan(found.differences).all()
+
+
 def test_recombined_points_are_near_rows():
     """Those of independent inputs are of the whole square, and those of a circle on it."""
     generator = np.random.default_rng(0)
