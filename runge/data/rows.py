@@ -162,6 +162,11 @@ class Rows:
         return min(self.table.folds, most)
 
     @property
+    def labels(self) -> np.ndarray:
+        """The values and derivatives in columns, (N, P + P D), values first; NaN: not known."""
+        return np.concatenate([self.y, self.dydx.reshape(len(self.x), -1)], axis=1)
+
+    @property
     def most_folds(self) -> int:
         """The least number of groups that are not for the test: each fold has one."""
         if self.sets is not None:
@@ -243,7 +248,7 @@ class Rows:
         unused = len(training) - (n := ends[2] - ends[1])
         if not 0 < unused < len(training):
             return training
-        is_known = ~np.isnan(np.concatenate([self.y, self.dydx.reshape(len(self.x), -1)], axis=1)[training])
+        is_known = ~np.isnan(self.labels[training])
         few = is_known.sum(axis=0) <= n // (2 * is_known.shape[1])
         needed = np.asarray(is_known[:, few].any(axis=1))
         for of_output in is_known[:, : self.y.shape[1]].T:

@@ -97,7 +97,7 @@ class UnseenErrors(NamedTuple):
         """
         tables = [rows_of(RunDirectory(run)) for run in runs]
         rows, splits = tables[0][0], [split for _, split in tables]
-        labels = torch.from_numpy(np.nan_to_num(_labels(rows)))
+        labels = torch.from_numpy(np.nan_to_num(rows.labels))
         uses = np.full((len(runs), len(rows.x)), _UNUSED if everywhere else _SEEN, np.int8)
         for use, split in zip(uses, splits, strict=True):
             use[split.val] = _VALIDATED
@@ -139,7 +139,7 @@ class UnseenErrors(NamedTuple):
         Returns:
             The errors; NaN: the label is not known, or no network is left.
         """
-        labels = _labels(self.rows)
+        labels = self.rows.labels
         total, count = np.zeros(labels.shape), np.zeros(len(labels))
         for group in self.groups:
             chosen = np.flatnonzero(np.isin(group.members, members) & (group.validated | (not validated)))
@@ -163,7 +163,7 @@ class UnseenErrors(NamedTuple):
         Raises:
             ValueError: no row was left out of the training of any network.
         """
-        rows, labels = self.rows, _labels(self.rows)
+        rows, labels = self.rows, self.rows.labels
         errors, spreads = list[np.ndarray](), list[np.ndarray]()
         several, places = list[np.ndarray](), list[np.ndarray]()
         for group in self.groups:
@@ -204,7 +204,7 @@ def _patterns(uses: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray, np.nda
 
 def errors_of(jet: Jet, rows: Rows, index: np.ndarray) -> Tensor:
     """Return the errors of M networks at some rows, (M, n, P + P D), those of values first; NaN: not known."""
-    return _predictions(jet, rows.x[index]) - torch.from_numpy(_labels(rows)[index])
+    return _predictions(jet, rows.x[index]) - torch.from_numpy(rows.labels[index])
 
 
 def _predictions(jet: Jet, x: np.ndarray) -> Tensor:
@@ -213,8 +213,3 @@ def _predictions(jet: Jet, x: np.ndarray) -> Tensor:
         jets = [jet(chunk[None]) for chunk in torch.from_numpy(x).split(_EVALUATED_POINTS)]
     u, du = (torch.cat(tensors, dim=1).double().cpu() for tensors in zip(*jets, strict=True))
     return torch.cat([u, du.flatten(2)], dim=2)
-
-
-def _labels(rows: Rows) -> np.ndarray:
-    """Return the labels of all rows, (N, P + P D), values first; NaN: not known."""
-    return np.concatenate([rows.y, rows.dydx.reshape(len(rows.y), -1)], axis=1)

@@ -97,8 +97,7 @@ class Answer(NamedTuple):
         results = [[x.by_fold[fold].result for fold in self.choosing] for x in self._compared]
         judged = np.concatenate([x.left_out[x.validated] for x in results[0]])
         every = np.stack([np.concatenate([x.residuals[x.validated] for x in some]) for some in results])
-        labels = np.concatenate([rows.y[judged], rows.dydx[judged].reshape(len(judged), -1)], axis=1)
-        every[:, np.isnan(labels)] = np.nan
+        every[:, np.isnan(rows.labels[judged])] = np.nan
         factors, groups = table.channels.of_residuals, rows.groups[judged]
         residuals[judged] = without_selection(every, factors, groups, len(rows.outputs))
         return LeftOut(residuals, networks, len(judged))

@@ -43,8 +43,7 @@ def column_errors(residuals: Floats, rows: Rows) -> list[ColumnError]:
     that is zero up to round-off has none.
     """
     names = [*rows.outputs, *chain.from_iterable(column_names(rows.inputs, rows.outputs, 1))]
-    labels = np.concatenate([rows.y, rows.dydx.reshape(len(rows.y), -1)], axis=1)
-    spread = deviation(labels)
+    spread = deviation(rows.labels)
     matters = spread * Channels.of(rows.x, rows.y, rows.dydx).of_residuals > LOSS_ROUND_OFF
     sizes = np.divide(1, spread, where=matters, out=np.zeros(len(names))) / math.sqrt(len(names))
     channels, count = Channels(sizes, np.zeros((len(names), 1))), (~np.isnan(residuals)).sum(axis=0)
