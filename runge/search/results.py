@@ -16,6 +16,7 @@ from torch import Tensor
 
 from runge.configuration.errors import ConfigurationError
 from runge.configuration.validation import Floats
+from runge.data.channels import Channels
 from runge.records.checkpoints import read_checkpoint, serialise
 from runge.records.files import write
 from runge.records.metrics import ERRORS, TRAIN_LOSS, VAL_LOSS
@@ -81,6 +82,7 @@ class Trial(NamedTuple):
             validation: of many rows and many trials these would be much memory.
         threads: the threads of its linear algebra.
         separate: whether each output has a network of its own.
+        channels: the standard deviations of the table, over which its errors are; None: over those of its own rows.
     """
 
     settings: Settings
@@ -91,6 +93,7 @@ class Trial(NamedTuple):
     everywhere: bool = False
     threads: int = 1
     separate: bool = False
+    channels: Channels | None = None
 
 
 @dataclass(frozen=True, eq=False, config=ConfigDict(strict=True, arbitrary_types_allowed=True))

@@ -133,8 +133,9 @@ class State:
         standing = self.standings.get(candidate.name)
         slowness = standing.slowness if standing else SLOWNESS_AT_FIRST
         plans_steps = "trainer.max_steps" not in fixed
+        everywhere, channels = move.of_answer, None if self.table is None else self.table.channels
         return Trial(
-            settings, move.seconds, start, slowness, plans_steps, move.of_answer, move.threads, candidate.separate
+            settings, move.seconds, start, slowness, plans_steps, everywhere, move.threads, candidate.separate, channels
         )
 
     def beginning(self, move: Move) -> Move:

@@ -84,9 +84,12 @@ def train_trial(trial: Trial, rows: Rows | None) -> Result:
     seconds = train(stack)
     module, steps = stack.module, int(stack.module.step)
     own, best = _figures(history, module, rows)
-    joined, before = _continued(own, start)
     network = module.best.joined() if trial.separate else module.best
     left_out, validated, residuals = _residuals(trial.settings, rows, members[0], network, trial.everywhere)
+    if rows is not None and trial.channels is not None and validated.any():
+        judged = np.where(np.isnan(rows.labels[left_out]), np.nan, residuals)[validated]
+        own = _by_one_measure(own, best, trial.channels.nrmse(judged), rows.outputs)
+    joined, before = _continued(own, start)
     return Result(
         history=joined,
         best=before + best,
@@ -151,6 +154,29 @@ def _continued(own: Mapping[str, Any], start: Result | None) -> tuple[dict[str, 
     unknown = {name: np.full(len(own["step"]), np.nan) for name in earlier}
     continued = dict(own) | {name: own[name] + earlier[name][-1] for name in ("step", "seconds")}
     return {name: np.concatenate([earlier[name], (unknown | continued)[name]]) for name in earlier}, before
+
+
+def _by_one_measure(
+    own: Mapping[str, Any], best: int, judged: np.ndarray, outputs: Sequence[str]
+) -> dict[str, np.ndarray]:
+    """Return a history whose errors are over the standard deviations of the whole table, as those of all trials.
+
+    A run has them over the standard deviations of its own rows. Of 200 rows with noise, these differ by 3 %.
+
+    Args:
+        own: the history.
+        best: the place of its best weights.
+        judged: the errors of these over the standard deviations of the table, (2, P).
+        outputs: the names of the outputs.
+    """
+    scaled = dict(own)
+    for name, errors in zip(ERRORS, judged, strict=True):
+        of_output = {f"{name}/{output}": error for output, error in zip(outputs, errors, strict=True)}
+        known = errors[~np.isnan(errors)]
+        for column, error in {name: known.sum() / max(len(known), 1), **of_output}.items():
+            if column in own and error > 0 and own[column][best] > 0:
+                scaled[column] = own[column] * (error / own[column][best])
+    return scaled
 
 
 def _residuals(

@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from runge.configuration.errors import RunError
+from runge.data.channels import Channels
 from runge.data.rows import read
 from runge.data.table import Table
 from runge.function.loading import load
@@ -33,7 +34,7 @@ def table(tmp_path, monkeypatch):
 def trial(seconds=1e5, **changes):
     """Return a trial of 20 steps in 8 neurons."""
     one = candidate("a", "optimizer=levenberg_marquardt", "model.width=8", "model.depth=1", "trainer.max_steps=20")
-    return state(listed=[one]).trial(Move("a", {}, 0, seconds, **changes))
+    return state(listed=[one], outputs=2, inputs=2).trial(Move("a", {}, 0, seconds)._replace(**changes))
 
 
 def test_a_trial_continues_with_the_weights_of_the_best_step_of_another_one(table, monkeypatch):
@@ -96,8 +97,26 @@ def test_the_residuals_are_those_of_the_rows_that_a_trial_was_not_trained_on(tab
     assert (one.rows, len(one.left_out), one.validated.sum()) == (12, 6, 6)
     assert (every.rows, len(every.left_out), every.validated.sum()) == (12, 18, 6)
     np.testing.assert_array_equal(every.residuals[every.validated], one.residuals)
-    rms = np.sqrt(np.mean(one.residuals[one.validated, 0] ** 2))
-    assert rms == pytest.approx(one.metric("val/nrmse_f") * table.y.std(), rel=0.2)  # by that of fewer rows
+
+
+@pytest.mark.parametrize("separate", [False, True])
+def test_all_trials_of_a_table_have_errors_over_the_same_standard_deviations(table, separate):
+    """A run has them over those of its own rows, by which two trials of different rows could not be compared."""
+    z, dz = 3 * table.y**2 + 1, 6 * table.y[:, :, None] * table.dydx
+    z[::5], dz[::7, :, 1] = np.nan, np.nan
+    two = replace(table, y=np.c_[table.y, z], dydx=np.concatenate([table.dydx, dz], 1), outputs=("y", "z"))
+    channels, changes = Channels.of(two.x, two.y, two.dydx), {"separate": True} if separate else {}
+    one = trial(share=0.4, changes=changes)._replace(separate=separate)
+    own, shared = (train_trial(one._replace(channels=x), two) for x in (None, channels))
+    labels = np.c_[two.y, two.dydx.reshape(30, -1)][shared.left_out]
+    errors = channels.nrmse(np.where(np.isnan(labels), np.nan, shared.residuals))
+    for name, of_outputs in zip(ERRORS, errors, strict=True):
+        assert shared.metric(name) == pytest.approx(of_outputs.mean(), rel=1e-9)
+        assert own.metric(name) != pytest.approx(of_outputs.mean(), rel=1e-2)
+        ratio = shared.history[name] / own.history[name]
+        np.testing.assert_allclose(ratio, ratio[0])
+        if separate:
+            assert shared.metric(f"{name}/z") == pytest.approx(of_outputs[1], rel=1e-9)
 
 
 def test_the_error_is_the_geometric_mean_of_those_that_are_known():
