@@ -220,12 +220,12 @@ class Rows:
             if fold is None or fold >= folds:
                 raise self._wrong("fold", f"must be from 0 to {folds - 1}, because there are {folds} folds; got {fold}")
             left_out = deal(self.groups[rows], is_known[rows], folds, generator) == fold
-            chosen = Split(self._last_rows(rows[~left_out], *drawn), rows[left_out], chosen.test)
+            chosen = Split(self._last_rows(rows[~left_out], *drawn, generator), rows[left_out], chosen.test)
         elif val == 0:
-            rows = self._last_rows(np.concatenate(chosen[:2]), *drawn)
+            rows = self._last_rows(np.concatenate(chosen[:2]), *drawn, generator)
             chosen = Split(rows, rows, chosen.test)
         else:
-            chosen = chosen._replace(train=self._last_rows(chosen.train, *drawn))
+            chosen = chosen._replace(train=self._last_rows(chosen.train, *drawn, generator))
         needed = 3 if self.table.shares[2] else 2
         if not all(map(len, chosen[:needed])):
             sizes = ", ".join(f"{len(rows)} {name}" for name, rows in chosen._asdict().items())
@@ -235,8 +235,10 @@ class Rows:
         self.check(chosen.train, " in the training rows")
         return chosen
 
-    def _last_rows(self, training: np.ndarray, test: float, val: float) -> np.ndarray:
+    def _last_rows(self, training: np.ndarray, test: float, val: float, generator: torch.Generator) -> np.ndarray:
         """Return the last ones of the training rows: `split.train` of all rows, which follows some shares.
+
+        Rows that a column of the table has divided are in its order, and are shuffled first.
 
         A smaller share has a part of the rows of a larger one. If few rows have a label of a channel, all of them are
         in the part; in any case one with a known value of each output is, and rows in which each input differs.
@@ -248,6 +250,9 @@ class Rows:
         unused = len(training) - (n := ends[2] - ends[1])
         if not 0 < unused < len(training):
             return training
+        if self.sets is not None:
+            order = torch.randperm(int(self.groups.max()) + 1, generator=generator).numpy()
+            training = training[np.argsort(order[self.groups[training]], kind="stable")]
         is_known = ~np.isnan(self.labels[training])
         few = is_known.sum(axis=0) <= n // (2 * is_known.shape[1])
         needed = np.asarray(is_known[:, few].any(axis=1))
