@@ -144,7 +144,9 @@ def settings_of_run(settings: Settings, seconds: float, steps: int) -> Settings:
     """Return the settings of the run that a trial becomes, which has the time and the steps of all of its trainings."""
     trainer = settings.trainer
     most = steps if settings.optimizer.by_gradient else max(steps, trainer.max_steps)
-    return replace(settings, trainer=replace(trainer, max_steps=most, max_seconds=max(seconds, 1e-3)))
+    stop_at = None if (trainer.stop_at or 0) > most else trainer.stop_at  # its time was over before
+    trainer = replace(trainer, max_steps=most, stop_at=stop_at, max_seconds=max(seconds, 1e-3))
+    return replace(settings, trainer=trainer)
 
 
 def overrides_of_run(overrides: Sequence[str], settings: Settings) -> list[str]:

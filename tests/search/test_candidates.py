@@ -6,6 +6,7 @@ import pytest
 import yaml
 
 from runge.configuration.objects import CONFIGURATIONS
+from runge.search.candidates import settings_of_run
 from runge.training.member import Member
 from runge.training.settings import Settings
 from tests.conftest import compose
@@ -19,6 +20,13 @@ TARGETS = ["target=kink"], ["target=expression", "target.expr=x*y", "target.doma
 def test_each_can_be_trained_on_formulas_of_one_and_two_inputs(name):
     members = [Member(Settings.of(compose(*FORMULAS[name], *target))) for target in TARGETS]
     assert [member.sizes[1] for member in members] == [1024, 1024]  # compared on the same number of points
+
+
+@pytest.mark.parametrize("steps", [20, 30])
+def test_a_run_of_the_answer_whose_time_was_over_has_no_step_at_which_it_was_to_end(steps):
+    settings = Settings.of(compose("data=table", "data.file=t.csv", "trainer.max_steps=40", "trainer.stop_at=30"))
+    trainer = settings_of_run(settings, 2.0, steps).trainer
+    assert (trainer.max_steps, trainer.stop_at) == (steps, 30 if steps == 30 else None)
 
 
 def test_one_fits_a_kink_exactly(fit):
