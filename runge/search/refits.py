@@ -50,7 +50,8 @@ def _draws_again(best: Standing) -> bool:
 def _redrawn(state: State, best: Standing, left: float) -> list[Move]:
     """Return trials with newly drawn weights. The intervals of the mean of some seeds follow from further such means.
 
-    These leave out a fold each.
+    These leave out a fold each. The rate of a gradient method falls until its last step: in the midst of a longer run,
+    the weights of its best step would scatter far more.
     """
     conditions, most = state.conditions, state.conditions.cores * int(left / seconds_of(state, best))
     done = {(move.fold, move.seed) for move in state.moves.values() if move.of_answer}
@@ -58,10 +59,10 @@ def _redrawn(state: State, best: Standing, left: float) -> list[Move]:
     pairs = [(fold, seed) for fold, seed in every if seed or fold not in best.by_fold][:most]
     pairs = [pair for pair in pairs if pair not in done]
     seconds = left / max(1, -(-len(pairs) // conditions.cores))  # they are trained in rounds
-    stop_at, last = step_of(best), max(int(x.history["step"][-1]) for x in best.results)
-    planned = 0 if best.candidate.by_gradient else best.candidate.settings.trainer.max_steps
-    move = Move(best.candidate.listed, best.candidate.changes, None, seconds, stop_at=stop_at)
-    return [move._replace(fold=fold, seed=seed, steps=max(stop_at, last, planned)) for fold, seed in pairs]
+    stop_at, steps = step_of(best), max(int(x.history["step"][-1]) for x in best.results)
+    steps = stop_at if best.candidate.by_gradient else max(steps, best.candidate.settings.trainer.max_steps)
+    move = Move(best.candidate.listed, best.candidate.changes, None, seconds, stop_at=stop_at, steps=steps)
+    return [move._replace(fold=fold, seed=seed) for fold, seed in pairs]
 
 
 def _on_all_rows(state: State, best: Standing) -> list[Move]:
