@@ -15,7 +15,7 @@ from runge.function.calibration import Calibration
 from runge.labels.unseen_rows import are_enough
 from runge.search.constants import LOSS_ROUND_OFF, SMALL_LOSS_SHARE, WORSE_FACTOR
 from runge.search.judging import SearchTable
-from runge.search.selection import without_selection
+from runge.search.selection import residuals_of, without_selection
 from runge.search.standing import Network, Standing
 
 if TYPE_CHECKING:
@@ -66,6 +66,8 @@ class Answer(NamedTuple):
         least = min((x.result.loss for x in best.in_order), default=0.0)
         by_fold = {fold: x for fold, x in best.by_fold.items() if x.result.loss <= _most_loss(least, best)}
         winner = replace(best, by_fold=by_fold)
+        if not best.has_all_rows:  # on more rows than they have, a loss is as in the rows that are held out
+            least = max(least, min(x.result.loss_left_out for x in best.in_order))
         refits = [x for x in best.refits if x.result.error <= max(winner.error, LOSS_ROUND_OFF)]
         refits = [x for x in refits if x.result.loss <= _most_loss(least, best)]
         most = WORSE_FACTOR * min((x.result.loss for x in refits), default=0.0) + LOSS_ROUND_OFF
@@ -94,10 +96,7 @@ class Answer(NamedTuple):
         residuals = _mean(rows, unchosen)
         if not self.choosing or are_enough(residuals, rows.groups).any():
             return LeftOut(residuals, unchosen, 0)
-        results = [[x.by_fold[fold].result for fold in self.choosing] for x in self._compared]
-        judged = np.concatenate([x.left_out[x.validated] for x in results[0]])
-        every = np.stack([np.concatenate([x.residuals[x.validated] for x in some]) for some in results])
-        every[:, np.isnan(rows.labels[judged])] = np.nan
+        judged, every = residuals_of(self._compared, self.choosing, rows)
         factors, groups = table.channels.of_residuals, rows.groups[judged]
         residuals[judged] = without_selection(every, factors, groups, len(rows.outputs))
         return LeftOut(residuals, networks, len(judged))

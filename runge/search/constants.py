@@ -89,6 +89,11 @@ for 5000 rows of a robot arm was dropped after a single step.
 AS_GOOD_FACTOR = 1.25
 """The ratio of two errors up to which the candidates are equally good on the rows of one fold."""
 
+CONTENDER_CHANCE = 0.05
+"""The share of the resamples of the rows that judge which choose a candidate, from which on it may be the best one: an
+estimate.
+"""
+
 RESTARTS = 8
 """The most further seeds of the best candidate, with any number of processes."""
 
@@ -187,6 +192,9 @@ Levenberg-Marquardt of 64 neurons on 4500 rows of nine inputs and three outputs.
 
 SHARED_STEP_SECONDS = 0.005
 """The time of a step of one thread from which on others can share it: with shorter ones they wait for each other."""
+
+JUDGING_TIME = 2.0
+"""The time of a network that judges a candidate on a further fold, over that of its others: an estimate."""
 
 TIME_MARGIN = 1.3
 """The factor of the expected time of a network of all rows."""

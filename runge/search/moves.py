@@ -20,6 +20,7 @@ from runge.search.candidates import Candidate
 from runge.search.constants import (
     AS_GOOD_FACTOR,
     COMPARISON_SHARE,
+    JUDGING_TIME,
     LEAST_SET_UPS,
     LEAST_SLICE_SECONDS,
     PROMOTION_RATIO,
@@ -33,7 +34,7 @@ from runge.search.results import Move
 from runge.search.standing import Standing
 from runge.search.state import State
 
-__all__ = ["IMPROVEMENTS", "compare", "entrants", "improve", "next_moves"]
+__all__ = ["IMPROVEMENTS", "compare", "entrants", "improve", "judge_further", "next_moves"]
 
 
 def next_moves(state: State) -> tuple[Sequence[Move], str]:
@@ -69,7 +70,7 @@ def entrants(state: State, rung: int) -> list[Standing]:
     close = AS_GOOD_FACTOR * ranked[0].expected() if ranked else 0.0
     chosen = [x for i, x in enumerate(ranked) if i < most or (x.expected() <= close and i < 2 * most)]
     new = _newcomers(state, chosen, ranked) if rung == 1 else []
-    earlier = {found[0].name for i in range(1, rung + 1) if (found := state.before(i).ranked)}
+    earlier = {found[0].name for i in range(1, rung + 1) if (found := state.before(i).by_error)}
     return chosen + [x for x in ranked if x.name in earlier and x not in chosen] + new
 
 
@@ -160,9 +161,13 @@ def continued(state: State, seconds: float) -> list[Candidate]:
 def larger(state: State, seconds: float) -> list[Candidate]:
     """Train the best candidate with twice its width, and with a further layer.
 
+    Nothing is gained by it where noise decides: one of twice the weights, at rest, is then as good as another.
     Trials of fixed neurons cannot be cut: there must be time to judge them, and to train the answer.
     """
     best, conditions = state.ranked[0], state.conditions
+    weights = [conditions.weights_of(x.candidate) for x in state.contenders if not x.may_gain]
+    if max(weights, default=0) > 2 * min(weights, default=0):
+        return []
     if best.candidate.has_fixed_neurons:
         runs = conditions.judges + (conditions.crossed if conditions.of_table else 0)
         if runs * WIDER_COST * best.seconds > state.left() * conditions.cores:
@@ -209,6 +214,8 @@ def improve(state: State) -> tuple[Sequence[Move], str] | None:
     seconds = state.left(improved_until(state, best))
     if seconds <= LEAST_SET_UPS * state.set_up:
         return None
+    if state.judges > conditions.judges:
+        return judge_further(state, seconds)
     busy = {(state.candidate_of(move).name, move.fold) for move in state.running}
     for move, why in IMPROVEMENTS.items():
         found = move(state, seconds)
@@ -232,7 +239,32 @@ def improve(state: State) -> tuple[Sequence[Move], str] | None:
         if not moves:
             continue
         return moves, f"{' and '.join(chosen)} for {part:.0f} s, {why.format(best=best.name)}"
-    return None
+    return judge_further(state, seconds)
+
+
+def judge_further(state: State, seconds: float) -> tuple[Sequence[Move], str] | None:
+    """Return trials that judge the candidates that may be the best on a further fold; None: one is, or no time is left.
+
+    With much noise, the rows of the first folds do not show which candidate is the best, and more networks are better.
+    The candidates have all rows: on a further fold, a network that began with few would not be like the other ones.
+    """
+    conditions, fold = state.conditions, state.judges
+    if fold >= conditions.crossed or state.running:
+        return None
+    chosen = list[tuple[Standing, float]]()
+    left = seconds * conditions.cores
+    for x in (one for one in state.contenders if one.has_all_rows):
+        needed = JUDGING_TIME * x.seconds + state.set_up
+        if needed <= min(left, seconds):
+            chosen.append((x, needed))
+            left -= needed
+    if len(chosen) < 2 or state.ranked[0] not in [x for x, _ in chosen]:
+        return None
+    moves = list[Move]()
+    for x, needed in chosen:
+        steps = None if x.candidate.has_fixed_neurons else max(int(one.history["step"][-1]) for one in x.results)
+        moves.append(Move(x.candidate.listed, x.candidate.changes, fold, needed, steps=steps))
+    return moves, f"{', '.join(x.name for x, _ in chosen)} without fold {fold}, because any may be the best"
 
 
 def _gains(state: State, standing: Standing, seconds: float) -> bool:

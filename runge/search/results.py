@@ -167,9 +167,14 @@ class Result:
         return math.sqrt(self.metric(TRAIN_LOSS) or 0.0)
 
     @property
+    def loss_left_out(self) -> float:
+        """The root of its loss on the rows that were held out."""
+        return math.sqrt(self.metric(VAL_LOSS) or 0.0)
+
+    @property
     def lacks_rows(self) -> bool:
         """True if the held-out loss is much larger than the training loss: more rows help, not only more steps."""
-        return (self.metric(VAL_LOSS) or 0.0) > LACKS_ROWS_RATIO * max(self.loss**2, 1e-100)
+        return self.loss_left_out**2 > LACKS_ROWS_RATIO * max(self.loss**2, 1e-100)
 
 
 class Publication(NamedTuple):

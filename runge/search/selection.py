@@ -1,12 +1,31 @@
-"""The errors of a winner in the rows that chose it, corrected for this choice."""
+"""What rows that choose a candidate say of it: how sure the choice is, and its errors there, corrected for it."""
+
+from collections.abc import Sequence
+from collections.abc import Set as AbstractSet
 
 import numpy as np
 
 from runge.configuration.validation import Floats
+from runge.data.rows import Rows
 from runge.labels.unseen_rows import Integers
 from runge.search.constants import RESAMPLES
+from runge.search.standing import Standing
 
-__all__ = ["without_selection"]
+__all__ = ["chances", "residuals_of", "without_selection"]
+
+
+def residuals_of(standings: Sequence[Standing], folds: AbstractSet[int], rows: Rows) -> tuple[Integers, Floats]:
+    """Return the rows of some folds, (n,), and the errors there of candidates, (C, n, P + P D); NaN: not known."""
+    results = [[x.by_fold[fold].result for fold in sorted(folds)] for x in standings]
+    judged = np.concatenate([x.left_out[x.validated] for x in results[0]])
+    every = np.stack([np.concatenate([x.residuals[x.validated] for x in some]) for some in results])
+    every[:, np.isnan(rows.labels[judged])] = np.nan
+    return judged, every
+
+
+def chances(residuals: Floats, factors: Floats, groups: Integers, outputs: int) -> Floats:
+    """Return the share of the resamples of the rows that choose each candidate, (C,); see `without_selection`."""
+    return np.bincount(_choices(residuals, factors, groups, outputs)[0], minlength=len(residuals)) / RESAMPLES
 
 
 def without_selection(residuals: Floats, factors: Floats, groups: Integers, outputs: int) -> Floats:
@@ -32,6 +51,14 @@ def without_selection(residuals: Floats, factors: Floats, groups: Integers, outp
         I. Tsamardinos, E. Greasidou, G. Borboudakis (2018). Bootstrapping the out-of-sample predictions for efficient
         and accurate cross-validation. https://doi.org/10.1007/s10994-018-5714-4
     """
+    chosen, drawn = _choices(residuals, factors, groups, outputs)
+    without, squares = (drawn == 0).astype(float), np.nan_to_num(residuals) ** 2
+    shares = np.stack([without.T @ (chosen == c) for c in range(len(residuals))]) / np.maximum(without.sum(0), 1)
+    return np.copysign(np.sqrt(np.einsum("cn,cnk->nk", shares, squares)), residuals[0]) + 0 * residuals[0]
+
+
+def _choices(residuals: Floats, factors: Floats, groups: Integers, outputs: int) -> tuple[Integers, Integers]:
+    """Return the candidate that each resample chooses, (B,), and how often each row is in it, (B, n)."""
     numbers = np.unique(groups, return_inverse=True)[1].ravel()
     count = int(numbers.max()) + 1
     drawn = np.random.default_rng(0).multinomial(count, np.full(count, 1 / count), RESAMPLES)[:, numbers]
@@ -40,7 +67,4 @@ def without_selection(residuals: Floats, factors: Floats, groups: Integers, outp
     kinds = kinds[..., kinds.any((0, 1))]
     # The error by which candidates are ranked is the geometric mean of those of values and derivatives.
     with np.errstate(divide="ignore"):
-        chosen = np.log(drawn @ kinds).sum(-1).argmin(0)
-    without = (drawn == 0).astype(float)
-    shares = np.stack([without.T @ (chosen == c) for c in range(len(residuals))]) / np.maximum(without.sum(0), 1)
-    return np.copysign(np.sqrt(np.einsum("cn,cnk->nk", shares, squares)), residuals[0]) + 0 * residuals[0]
+        return np.log(drawn @ kinds).sum(-1).argmin(0), drawn

@@ -121,6 +121,11 @@ class Standing:
         return sum(float(result.history["seconds"][-1]) for result in self.results) / max(len(self.by_fold), 1)
 
     @property
+    def has_all_rows(self) -> bool:
+        """True if its best networks have all rows that are not left out."""
+        return all(network.move.share is None for network in self.by_fold.values())
+
+    @property
     def may_gain(self) -> bool:
         """True if more steps or rows may reduce the error on some fold."""
         return any(network.may_gain for network in self.by_fold.values())
@@ -151,7 +156,7 @@ class Standing:
         if move.seed:
             return replace(standing, calibrating=[*self.calibrating, network])
         before = self.by_fold.get(move.fold)
-        if before is not None and not result.error <= before.result.error:
+        if before is not None and not result.error < before.result.error:
             grows = move.share is not None and move.share == before.move.share
             network = before._replace(may_gain=grows, grows=grows)
         return replace(standing, by_fold={**self.by_fold, move.fold: network})

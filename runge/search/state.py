@@ -10,10 +10,11 @@ from runge.data.table import Table
 from runge.records.metrics import ERRORS
 from runge.search.candidates import Candidate
 from runge.search.conditions import Conditions
-from runge.search.constants import LEAST_DAMPING, MOST_DAMPING, SET_UP_SECONDS, SLOWNESS_AT_FIRST
+from runge.search.constants import CONTENDER_CHANCE, LEAST_DAMPING, MOST_DAMPING, SET_UP_SECONDS, SLOWNESS_AT_FIRST
 from runge.search.contradiction import WrongFactor, wrong_factors
 from runge.search.judging import SearchTable
 from runge.search.results import Move, Result, Trial
+from runge.search.selection import chances, residuals_of
 from runge.search.standing import Standing
 
 __all__ = ["State", "merge"]
@@ -51,18 +52,46 @@ class State:
         return found
 
     @cached_property
-    def ranked(self) -> list[Standing]:
+    def by_error(self) -> list[Standing]:
         """The candidates that have a network: the winner, the best ones, and those that lack a fold.
 
         If labels contradict each other, candidates that use only the values are before the others.
         """
-        trained, judges = [x for x in self.standings.values() if x.by_fold], self.conditions.judges
+        trained, judges = [x for x in self.standings.values() if x.by_fold], self.judges
         behind = {x.name for x in trained if self.wrong and not x.candidate.is_of_values}
 
         def order(x: Standing) -> tuple[bool, bool, int, float]:
             return x.name != self.winner, x.name in behind, -min(len(x.by_fold), judges), x.error
 
         return sorted(trained, key=order)
+
+    @cached_property
+    def ranked(self) -> list[Standing]:
+        """The same, but if the best one has a part of the rows, first the one that may be as good and has all.
+
+        With much noise the rows that judge do not show what more rows gain.
+        """
+        if self.winner or not self.by_error or self.by_error[0].has_all_rows:
+            return self.by_error
+        first = next((x for x in self.contenders if x.has_all_rows), self.by_error[0])
+        return [first, *(x for x in self.by_error if x is not first)]
+
+    @cached_property
+    def judges(self) -> int:
+        """The number of folds that judge candidates: more than at first once those that may be the best need others."""
+        folds = [move.fold for move in self.moves.values() if move.fold is not None and not move.of_answer]
+        return max(self.conditions.judges, 1 + max(folds, default=0))
+
+    @cached_property
+    def contenders(self) -> list[Standing]:
+        """The candidates that may be the best one: that of `by_error`, and those which resamples of the rows choose."""
+        judged = [x for x in self.by_error if len(x.by_fold) >= self.judges]
+        if self.table is None or self.wrong or not judged:
+            return self.by_error[:1]
+        rows, factors = self.table.rows, self.table.channels.of_residuals
+        judging, every = residuals_of(judged, {*range(self.judges)}, rows)
+        found = chances(every, factors, rows.groups[judging], len(rows.outputs))
+        return [x for i, x in enumerate(judged) if i == 0 or found[i] >= CONTENDER_CHANCE]
 
     @cached_property
     def wrong(self) -> Sequence[WrongFactor]:

@@ -47,6 +47,13 @@ def test_networks_in_a_worse_minimum_are_not_in_the_answer():
     assert Answer.of(trained(state("a"), "a", result(1.0)).ranked).refits == []
 
 
+def test_a_network_of_all_rows_is_as_good_if_its_loss_is_that_of_few_rows_held_out():
+    """A winner of few rows, which it goes through, has a loss there that no network of all rows can have."""
+    few = replace(result(1.0), history=result(1.0).history | {TRAIN_LOSS: np.array([1e-8])})
+    one = trained(trained(state("a"), "a", few, share=0.1), "a", result(0.9), fold=None, of_answer=True)
+    assert len(Answer.of(one.ranked).refits) == 1
+
+
 def test_losses_far_below_the_errors_make_no_network_worse():
     """Neither one that leaves out a fold nor one of all rows; one whose loss is as large as its error is worse."""
     one = state("a")

@@ -6,11 +6,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from runge.search.moves import compare, entrants, improve, next_moves
+from runge.search.moves import compare, entrants, improve, judge_further, next_moves
 from runge.search.paces import pace_on_all, share_of
 from runge.search.refits import conclude, improved_until
 from runge.search.standing import expected_error
+from runge.search.state import merge
 from tests.search.made_up import candidate, play, result, state, trained
+from tests.search.test_answer import FOLDS, N, network, table
 
 FIXED = candidate("f", "optimizer=random_features", completes=True)
 GRADIENT = candidate("g", "optimizer=soap")
@@ -211,9 +213,58 @@ def test_it_ends_early_only_when_two_seeds_agree():
     assert {move.of_answer for move in next_moves(one)[0]} == {True}
 
 
+WIDE = candidate("b", "optimizer=levenberg_marquardt", "model.width=64", "model.depth=3")
+
+
+def at_rest(error, fold=0, size=1.0, turned=False):
+    """Return the result of a network at rest, whose residuals on a fold are normal."""
+    residuals = size * np.random.default_rng(fold).normal(size=N // FOLDS)
+    unseen = network(fold, *(residuals[::-1] if turned else residuals))
+    rest = result(error, end="rest")
+    return replace(rest, left_out=unseen.left_out, validated=unseen.validated, residuals=unseen.residuals)
+
+
+def of_two(size, **share):
+    """Return a search of two candidates at rest, the second one of more weights, with residuals of some size."""
+    one = replace(state("a", listed=[WIDE], now=25.0, rows=N, all_rows=N, labels=2), table=table())
+    one = trained(one, "a", at_rest(1.0), rung=0, **share)
+    return trained(one, "b", at_rest(1.01, size=size, turned=True), rung=0)
+
+
+def test_where_noise_decides_candidates_are_judged_on_further_folds_and_not_made_larger():
+    assert improve(of_two(3.0))[0][0].changes == WIDER
+    assert judge_further(of_two(3.0), 20.0) is None  # it is none that may be the best
+    one = of_two(1.0)
+    assert improve(one)[0][0].changes == AGAIN
+    assert judge_further(one, 0.5) is None  # there is no time
+    assert judge_further(of_two(1.0, share=0.2), 20.0) is None  # one has a part of the rows
+    for fold in range(1, FOLDS):
+        found, why = judge_further(one, 20.0)
+        assert why == f"a, b without fold {fold}, because any may be the best"
+        assert [(move.fold, move.start, move.share, move.steps) for move in found] == [(fold, None, None, 100)] * 2
+        one = trained_move(one, found[1], at_rest(1.0, fold, turned=True))
+        assert [x.name for x in one.ranked] == ["b", "a"]  # which is not judged there yet
+        one = trained_move(one, found[0], at_rest(1.0, fold))
+        assert improve(one) is None or improve(one)[0][0].fold == fold + 1
+    assert judge_further(one, 20.0) is None
+
+
+def test_of_candidates_that_may_be_the_best_one_with_all_rows_is_the_first():
+    assert [x.name for x in of_two(1.0, share=0.2).ranked] == ["b", "a"]
+    assert [x.name for x in of_two(3.0, share=0.2).ranked] == ["a", "b"]
+    assert [x.name for x in of_two(1.0).ranked] == ["a", "b"]
+    chosen = trained(of_two(1.0, share=0.2), "a", at_rest(1.0, 1), fold=1, of_answer=True)
+    assert chosen.ranked[0].name == "a"  # the answer is that of the winner
+
+
+def test_new_networks_of_a_method_by_the_gradient_have_a_whole_schedule():
+    one = trained(state(now=40.0, listed=[GRADIENT]), "g", result(1.0, 0.5, 0.7, end="rest", steps=300))
+    assert {(move.stop_at, move.steps) for move in conclude(one)[0]} == {(200, 200)}
+
+
 def trained_move(one, move, outcome):
     number = len(one.moves)
-    return type(one)(one.conditions, one.listed, {**one.moves, number: move}, {**one.results, number: outcome}, one.now)
+    return merge(one, {number: move}, {number: outcome}, one.now)
 
 
 @pytest.mark.parametrize(("now", "affords"), [(20.0, True), (49.0, False)])

@@ -12,11 +12,11 @@ def network(*results, **changes):
     return standing.by_fold.get(0), standing
 
 
-def test_the_better_network_is_kept_and_further_steps_do_not_help_if_the_later_one_is_worse():
+def test_the_better_network_is_kept_and_further_steps_do_not_help_unless_the_later_one_is_better():
     good, bad = result(1.0, end="time"), result(2.0, end="time")
     assert network(good)[0].may_gain
     assert not network(result(1.0, end="rest"))[0].may_gain
-    for results, gains in (((good, bad), False), ((bad, good), True)):
+    for results, gains in (((good, bad), False), ((good, good), False), ((bad, good), True)):
         kept, _ = network(*results)
         assert (kept.result.error, kept.may_gain) == (1.0, gains)
     kept, standing = network(good, result(failure="it has failed"))

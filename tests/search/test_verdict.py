@@ -22,6 +22,15 @@ from runge.search.unseen import errors_of
 from tests.search.made_up import result, state, trained
 
 
+def test_the_answer_says_how_many_rows_its_networks_had():
+    one = trained(trained(state("a"), "a", result(1.0, rows=200), share=0.2), "a", result(1.0), fold=1)
+    said = verdict._describe_answer(Answer.of(one.ranked), "a", 1000, 0, 5)
+    assert said == "The answer is the mean of 2 networks (a), trained on 200 or 800 of all 1000 rows."
+    one = trained(state("a"), "a", result(1.0))
+    said = verdict._describe_answer(Answer.of(one.ranked), "a", 1000, 0, 5)
+    assert said == "The answer is one network (a), trained on all 1000 rows except one of 5 folds."
+
+
 def table_of(x, y, dydx=None, outputs=("y",), group=None):
     """Return the table of a search with these rows; by default no derivatives are known."""
     dydx = np.full((*y.shape, x.shape[1]), np.nan) if dydx is None else dydx
