@@ -34,7 +34,7 @@ from runge.search.results import Move
 from runge.search.standing import Standing
 from runge.search.state import State
 
-__all__ = ["IMPROVEMENTS", "compare", "entrants", "improve", "judge_further", "next_moves"]
+__all__ = ["IMPROVEMENTS", "beginning", "compare", "entrants", "improve", "judge_further", "next_moves"]
 
 
 def next_moves(state: State) -> tuple[Sequence[Move], str]:
@@ -240,6 +240,16 @@ def improve(state: State) -> tuple[Sequence[Move], str] | None:
             continue
         return moves, f"{' and '.join(chosen)} for {part:.0f} s, {why.format(best=best.name)}"
     return judge_further(state, seconds)
+
+
+def beginning(state: State, move: Move) -> Move:
+    """Return a trial as it begins now, perhaps later than planned: it has at most the time that is left.
+
+    A trial that improves a candidate leaves the networks of the answer theirs.
+    """
+    improves = move.rung is None and not move.of_answer and bool(state.ranked)
+    until = improved_until(state, state.ranked[0]) if improves else None
+    return move._replace(at=state.now, seconds=min(move.seconds, max(state.left(until), 0.0)))
 
 
 def judge_further(state: State, seconds: float) -> tuple[Sequence[Move], str] | None:

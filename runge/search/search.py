@@ -30,7 +30,7 @@ from runge.search.conditions import Conditions
 from runge.search.constants import PATIENCE_FACTOR, PATIENCE_SECONDS, TRIED_ROWS, TRIED_SHARE
 from runge.search.display import Display
 from runge.search.judging import SearchTable
-from runge.search.moves import next_moves
+from runge.search.moves import beginning, next_moves
 from runge.search.results import Move, Publication, Result, read_trials, write_trial
 from runge.search.standing import Network
 from runge.search.state import State, merge
@@ -252,7 +252,7 @@ class Search:
         """Begin a trial. A step may take longer than its time, but not all that is left."""
         number = max(self.state.moves, default=-1) + 1
         self.state = replace(self.state, now=self.seconds)
-        move = self.state.beginning(move)
+        move = beginning(self.state, move)
         most = PATIENCE_FACTOR * move.seconds + PATIENCE_SECONDS
         left = self.state.conditions.timeout - self.seconds
         workers.submit(number, self.state.trial(move), math.inf if patient else time.monotonic() + min(most, left))

@@ -167,10 +167,6 @@ class State:
             settings, move.seconds, start, slowness, plans_steps, everywhere, move.threads, candidate.separate, channels
         )
 
-    def beginning(self, move: Move) -> Move:
-        """Return a trial as it begins now, perhaps later than planned: it has at most the time that is left."""
-        return move._replace(at=self.now, seconds=min(move.seconds, max(self.left(), 0.0)))
-
     def left(self, until: float | None = None) -> float:
         """Return the seconds until a time; None: until training ends."""
         return (self.conditions.end if until is None else until) - self.now

@@ -8,7 +8,7 @@ import numpy as np
 from runge.records.metrics import ERRORS, TRAIN_LOSS, VAL_LOSS
 from runge.search.candidates import Candidate
 from runge.search.conditions import Conditions
-from runge.search.moves import next_moves
+from runge.search.moves import beginning, next_moves
 from runge.search.results import Move, Result
 from runge.search.state import State, merge
 from runge.training.settings import Settings
@@ -85,7 +85,7 @@ def play(before, curve):
                 queue, lines = list(moves), [*lines, f"{now:.0f} s: {why}"]
             if queue[0].threads > before.free:
                 break
-            move, number = before.beginning(queue.pop(0)), len(before.moves)
+            move, number = beginning(before, queue.pop(0)), len(before.moves)
             one = curve(before, move)
             heapq.heappush(running, (now + one.total, number, one))
             before = merge(before, {number: move}, {}, now)

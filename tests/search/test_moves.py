@@ -6,9 +6,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from runge.search.moves import compare, entrants, improve, judge_further, next_moves
+from runge.search.moves import beginning, compare, entrants, improve, judge_further, next_moves
 from runge.search.paces import pace_on_all, share_of
 from runge.search.refits import conclude, improved_until
+from runge.search.results import Move
 from runge.search.standing import expected_error
 from runge.search.state import merge
 from tests.search.made_up import candidate, play, result, state, trained
@@ -255,6 +256,16 @@ def test_of_candidates_that_may_be_the_best_one_with_all_rows_is_the_first():
     assert [x.name for x in of_two(1.0).ranked] == ["a", "b"]
     chosen = trained(of_two(1.0, share=0.2), "a", at_rest(1.0, 1), fold=1, of_answer=True)
     assert chosen.ranked[0].name == "a"  # the answer is that of the winner
+
+
+def test_a_trial_that_begins_late_leaves_the_networks_of_the_answer_their_time():
+    one = trained(state(now=40.0, listed=[GRADIENT]), "g", result(1.0, 0.5, end="rest", steps=300, seconds=2.0))
+    until = improved_until(one, one.ranked[0])
+    assert 40.0 < until < one.conditions.end - 2
+    late = Move("g", WIDER, 0, 30.0)
+    assert beginning(one, late) == late._replace(at=40.0, seconds=until - 40.0)
+    last = late._replace(of_answer=True)
+    assert beginning(one, last).seconds == one.conditions.end - 40.0
 
 
 def test_new_networks_of_a_method_by_the_gradient_have_a_whole_schedule():
