@@ -173,13 +173,12 @@ def _systems(problem: Problem, level: Tensor) -> list[_System]:
     mean = np.where(derivative, level[1].item(), level[0].item())
     rows = [flat[0].unflatten(0, (outputs, -1)).cpu().numpy() for flat in (weights, -errors)]
     outputs_of: dict[bytes, list[int]] = {}
-    for p, weight in enumerate(rows[0]):
-        outputs_of.setdefault(weight.tobytes(), []).append(p)
+    for p, (weight, label) in enumerate(zip(*rows, strict=True)):
+        if label[weight > 0].any():  # an output that is constant here, or not known, says nothing of the scales
+            outputs_of.setdefault(weight.tobytes(), []).append(p)
     systems = list[_System]()
     for same in outputs_of.values():
         labelled = rows[0][same[0]] > 0
-        if not labelled.any():  # no label of the output is among these rows
-            continue
         roots = np.sqrt(rows[0][same[0]] / mean)[labelled]
         systems.append((labelled, roots, roots[:, None] * rows[1][same][:, labelled].T, derivative[labelled]))
     return systems

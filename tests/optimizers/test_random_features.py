@@ -46,13 +46,14 @@ def test_a_ridge_is_that_of_numpy():
     np.testing.assert_allclose(what.network.theta.detach()[:, -7:].numpy(), expected, rtol=1e-9, atol=1e-12)
 
 
-def wave(members=1, n=30, width=60):
-    """Return sin(3 a), with a second input that it does not depend on."""
+def wave(members=1, n=30, width=60, constants=0):
+    """Return sin(3 a), with a second input that it does not depend on, and outputs that are zero."""
     x = 2 * torch.rand(n, 2, generator=generator(), dtype=torch.float64) - 1
     df = torch.zeros(n, 1, 2, dtype=torch.float64)
     df[:, 0, 0] = 3 * torch.cos(3 * x[:, 0])
+    f, df = (torch.cat([part, *[0 * part] * constants], dim=1) for part in (torch.sin(3 * x[:, :1]), df))
     weights = torch.full_like(df, 1 / n)
-    parts = x, torch.sin(3 * x[:, :1]), df, weights[..., 0], weights
+    parts = x, f, df, weights[..., 0], weights
     copies = (part.expand(members, *part.shape).clone() for part in parts)
     return made(*copies, 1.0, width=width, depth=1, activation="sin", init="fourier")
 
@@ -80,6 +81,12 @@ def test_an_input_that_does_not_matter_has_a_large_scale():
     deviations = [weight[0, d].std().item() * scales[f"scale_{1 + d}"].item() for d in range(2)]
     assert deviations == pytest.approx([1, 1], abs=0.3)  # those of the frequencies of the kernel
     check_fit(what)
+
+
+def test_a_constant_output_does_not_change_the_scales():
+    alone, beside = (learnt(what) for what in (wave(), wave(constants=1)))
+    for name in ("scale_1", "scale_2"):
+        assert beside[name].item() == pytest.approx(alone[name].item(), rel=1e-6)
 
 
 @torch.no_grad()
