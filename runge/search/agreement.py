@@ -80,10 +80,15 @@ def recombined(x: Floats) -> Floats:
     """Return points with inputs of different rows that are no farther from a row than rows are from their nearest ones.
 
     If the inputs are independent, they are further points of the same distribution, (n, D). Otherwise they are near
-    rows.
+    rows. An input that has a few levels, but more than two, as on a grid, is in half of them in the middle between two.
     """
     generator, times = np.random.default_rng(0), -(-RECOMBINED_POINTS // len(x))
     points = np.concatenate([generator.permuted(x, axis=0) for _ in range(times)])[:RECOMBINED_POINTS]
+    for column, levels in zip(points.T, map(np.unique, x.T), strict=True):
+        if 2 < len(levels) <= len(x) / 2:
+            between = np.flatnonzero((column < levels[-1]) & (generator.random(len(column)) < 0.5))
+            above = levels[np.searchsorted(levels, column[between]) + 1]
+            column[between] = (column[between] + above) / 2
     tree = KDTree(_scaled(x, x))
     farthest = np.asarray(tree.query(_scaled(x, x), k=2)[0])[:, 1].max()
     return points[tree.query(_scaled(points, x))[0] <= farthest]

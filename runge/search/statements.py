@@ -51,7 +51,7 @@ def with_differences(errors: Sequence[OutputError], differences: Floats | None) 
             name = max(largest, key=lambda output: largest[output])
             of_output = f" of {name}" if len(errors) > 1 else ""
             parts.append(f"{largest[name]:.0e} for the {kind}s{of_output}")
-    where = "Where the inputs of different rows are combined, the networks of this fit differ by"
+    where = "Where no row is, the networks of this fit differ by"
     return found, f"{where} {' and '.join(parts)}: errors may be as large there." if parts else ""
 
 

@@ -72,6 +72,16 @@ def test_no_differences_are_known_if_no_point_is_near_the_rows(monkeypatch):
     assert np.isnan(found.differences).all()
 
 
+def test_points_are_also_between_the_levels_of_a_grid():
+    """Not of an input with two levels, which may be a switch."""
+    x = np.stack(np.meshgrid(range(5), range(2), range(7), indexing="ij"), axis=-1).reshape(-1, 3).astype(float)
+    points = recombined(x)
+    assert len(points) > 500
+    for d, last in ((0, 4), (2, 6)):
+        assert {*points[:, d]} == {*np.arange(0, last + 0.5, 0.5)}
+    assert {*points[:, 1]} == {0, 1}
+
+
 def test_recombined_points_are_near_rows():
     """Those of independent inputs are of the whole square, and those of a circle on it."""
     generator = np.random.default_rng(0)
