@@ -155,7 +155,7 @@ class Rows:
         if self.table.folds is None:
             return 0
         if (n := len(self.x)) < FEWEST_POINTS:
-            raise self._wrong("folds", f"must have at least {FEWEST_POINTS} rows in which a label is known, got {n}")
+            raise self._wrong("file", f"must have at least {FEWEST_POINTS} rows in which a label is known, got {n}")
         if (most := self.most_folds) < 2:
             key = "folds" if self.table.group is None else "group"
             raise self._wrong(key, f"must leave 2 groups for the folds, because {self.together} are in one; got {most}")

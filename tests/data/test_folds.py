@@ -99,7 +99,7 @@ def test_groups_are_left_out_whole_and_few_have_fewer_folds(groups, test, made):
     ("m", "options", "message"),
     [
         (9, {"folds": 2, "fold": 0, "group": "one"}, "group: .* leave 2 groups .* the same one are in one; got 1$"),
-        (7, {"folds": 2, "fold": 0}, r"data.folds: 'a.csv': must have at least 8 rows .* got 7$"),
+        (7, {"folds": 2, "fold": 0}, r"data.file: 'a.csv': must have at least 8 rows .* got 7$"),
         (9, {"fold": 0}, r"fold: must be null without data.folds, got 0"),
         (9, {"folds": 3, "fold": 3}, r"fold: must be null or from 0 to 2 with data.folds=3, got 3"),
     ],

@@ -402,7 +402,7 @@ def test_a_search_is_not_continued_on_other_rows():
 MISTAKES = {
     "data.file=none.csv": ("data.file", "'none.csv'", "there is no file"),
     "data.file=null": ("data.file", "got None", "valid string"),
-    "data.file=seven.csv": ("data.folds", "got 7", "at least 8 rows"),
+    "data.file=seven.csv": ("data.file", "got 7", "at least 8 rows"),
     "data.file=constant.csv": ("data.inputs", "'b'", "must have values that differ"),
     "model.widht=8": ("model.widht", "", "unknown key"),
     "model.width=8,16": ("model.width", "8,16", "must have one value with search=best"),
