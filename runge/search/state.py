@@ -85,11 +85,12 @@ class State:
     @cached_property
     def contenders(self) -> list[Standing]:
         """The candidates that may be the best one: that of `by_error`, and those which resamples of the rows choose."""
-        judged = [x for x in self.by_error if len(x.by_fold) >= self.judges]
+        folds = {*range(self.judges)}
+        judged = [x for x in self.by_error if folds <= x.by_fold.keys()]
         if self.table is None or self.wrong or not judged:
             return self.by_error[:1]
         rows, factors = self.table.rows, self.table.channels.of_residuals
-        judging, every = residuals_of(judged, {*range(self.judges)}, rows)
+        judging, every = residuals_of(judged, folds, rows)
         found = chances(every, factors, rows.groups[judging], len(rows.outputs))
         return [x for i, x in enumerate(judged) if i == 0 or found[i] >= CONTENDER_CHANCE]
 
