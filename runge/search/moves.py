@@ -20,7 +20,6 @@ from runge.search.candidates import Candidate
 from runge.search.constants import (
     AS_GOOD_FACTOR,
     COMPARISON_SHARE,
-    JUDGING_TIME,
     LEAST_SET_UPS,
     LEAST_SLICE_SECONDS,
     PROMOTION_RATIO,
@@ -29,12 +28,12 @@ from runge.search.constants import (
     WIDER_COST,
 )
 from runge.search.paces import affords_larger, is_worthwhile, seconds_of, share_of, threads_of
-from runge.search.refits import conclude, improved_until
+from runge.search.refits import conclude, improved_until, judge_further
 from runge.search.results import Move
 from runge.search.standing import Standing
 from runge.search.state import State
 
-__all__ = ["IMPROVEMENTS", "beginning", "compare", "entrants", "improve", "judge_further", "next_moves"]
+__all__ = ["IMPROVEMENTS", "compare", "entrants", "improve", "next_moves"]
 
 
 def next_moves(state: State) -> tuple[Sequence[Move], str]:
@@ -240,41 +239,6 @@ def improve(state: State) -> tuple[Sequence[Move], str] | None:
             continue
         return moves, f"{' and '.join(chosen)} for {part:.0f} s, {why.format(best=best.name)}"
     return judge_further(state, seconds)
-
-
-def beginning(state: State, move: Move) -> Move:
-    """Return a trial as it begins now, perhaps later than planned: it has at most the time that is left.
-
-    A trial that improves a candidate leaves the networks of the answer theirs.
-    """
-    improves = move.rung is None and not move.of_answer and bool(state.ranked)
-    until = improved_until(state, state.ranked[0]) if improves else None
-    return move._replace(at=state.now, seconds=min(move.seconds, max(state.left(until), 0.0)))
-
-
-def judge_further(state: State, seconds: float) -> tuple[Sequence[Move], str] | None:
-    """Return trials that judge the candidates that may be the best on a further fold; None: one is, or no time is left.
-
-    With much noise, the rows of the first folds do not show which candidate is the best, and more networks are better.
-    The candidates have all rows: on a further fold, a network that began with few would not be like the other ones.
-    """
-    conditions, fold = state.conditions, state.judges
-    if fold >= conditions.crossed or state.running:
-        return None
-    chosen = list[tuple[Standing, float]]()
-    left = seconds * conditions.cores
-    for x in (one for one in state.contenders if one.has_all_rows):
-        needed = JUDGING_TIME * x.seconds + state.set_up
-        if needed <= min(left, seconds):
-            chosen.append((x, needed))
-            left -= needed
-    if len(chosen) < 2 or state.ranked[0] not in [x for x, _ in chosen]:
-        return None
-    moves = list[Move]()
-    for x, needed in chosen:
-        steps = None if x.candidate.has_fixed_neurons else max(int(one.history["step"][-1]) for one in x.results)
-        moves.append(Move(x.candidate.listed, x.candidate.changes, fold, needed, steps=steps))
-    return moves, f"{', '.join(x.name for x, _ in chosen)} without fold {fold}, because any may be the best"
 
 
 def _gains(state: State, standing: Standing, seconds: float) -> bool:

@@ -1,10 +1,11 @@
-"""The last trials of a search: the networks of the answer, and those by which its intervals are calibrated."""
+"""The last trials of a search: on further folds, of the answer, and those by which its intervals are calibrated."""
 
 import math
 from collections.abc import Sequence
 
 from runge.search.constants import (
     AS_GOOD_FACTOR,
+    JUDGING_TIME,
     LEAST_SET_UPS,
     MANY_FOLDS,
     QUESTIONING_SET_UPS,
@@ -19,7 +20,7 @@ from runge.search.results import Move
 from runge.search.standing import Network, Standing
 from runge.search.state import State
 
-__all__ = ["conclude", "improved_until"]
+__all__ = ["beginning", "conclude", "improved_until", "judge_further"]
 
 
 def conclude(state: State) -> tuple[Sequence[Move], str]:
@@ -59,8 +60,8 @@ def _redrawn(state: State, best: Standing, left: float) -> list[Move]:
     pairs = [(fold, seed) for fold, seed in every if seed or fold not in best.by_fold][:most]
     pairs = [pair for pair in pairs if pair not in done]
     seconds = left / max(1, -(-len(pairs) // conditions.cores))  # they are trained in rounds
-    stop_at, steps = step_of(best), max(int(x.history["step"][-1]) for x in best.results)
-    steps = stop_at if best.candidate.by_gradient else max(steps, best.candidate.settings.trainer.max_steps)
+    stop_at, planned = step_of(best), max(best.last_step, best.candidate.settings.trainer.max_steps)
+    steps = stop_at if best.candidate.by_gradient else planned
     move = Move(best.candidate.listed, best.candidate.changes, None, seconds, stop_at=stop_at, steps=steps)
     return [move._replace(fold=fold, seed=seed) for fold, seed in pairs]
 
@@ -117,6 +118,39 @@ def _crossing_seconds(state: State, best: Standing) -> float:
     set_ups = trials * state.set_up
     seconds = min(QUESTIONING_SET_UPS * set_ups, QUESTIONING_SHARE * conditions.end, state.left())
     return seconds if set_ups > 0 and seconds >= LEAST_SET_UPS * set_ups else 0.0
+
+
+def beginning(state: State, move: Move) -> Move:
+    """Return a trial as it begins now, perhaps later than planned: it has at most the time that is left.
+
+    A trial that improves a candidate leaves the networks of the answer theirs.
+    """
+    improves = move.rung is None and not move.of_answer and bool(state.ranked)
+    until = improved_until(state, state.ranked[0]) if improves else None
+    return move._replace(at=state.now, seconds=min(move.seconds, max(state.left(until), 0.0)))
+
+
+def judge_further(state: State, seconds: float) -> tuple[Sequence[Move], str] | None:
+    """Return trials that judge the candidates that may be the best on a further fold; None: no fold or time is left.
+
+    With much noise, the rows of the first folds do not show which candidate is the best, and more networks are better.
+    The candidates have all rows: on a further fold, a network that began with few would not be like the other ones.
+    """
+    conditions, fold = state.conditions, state.judges
+    if fold >= conditions.crossed or state.running:
+        return None
+    moves, left = list[Move](), seconds * conditions.cores
+    contenders = [standing for standing in state.contenders if standing.has_all_rows]
+    for standing in contenders:
+        candidate, needed = standing.candidate, JUDGING_TIME * standing.seconds + state.set_up
+        steps = None if candidate.has_fixed_neurons else standing.last_step
+        if needed <= min(left, seconds):
+            moves.append(Move(candidate.listed, candidate.changes, fold, needed, steps=steps))
+            left -= needed
+    names = [state.candidate_of(move).name for move in moves]
+    if len(moves) < 2 or state.ranked[0].name not in names:
+        return None
+    return moves, f"{', '.join(names)} without fold {fold}, because any may be the best"
 
 
 def improved_until(state: State, best: Standing) -> float:

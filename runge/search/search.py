@@ -30,7 +30,8 @@ from runge.search.conditions import Conditions
 from runge.search.constants import PATIENCE_FACTOR, PATIENCE_SECONDS, TRIED_ROWS, TRIED_SHARE
 from runge.search.display import Display
 from runge.search.judging import SearchTable
-from runge.search.moves import beginning, next_moves
+from runge.search.moves import next_moves
+from runge.search.refits import beginning
 from runge.search.results import Move, Publication, Result, read_trials, write_trial
 from runge.search.standing import Network
 from runge.search.state import State, merge

@@ -1,4 +1,4 @@
-"""What rows that choose a candidate say of it: how sure the choice is, and its errors there, corrected for it."""
+"""How sure the choice of a candidate is, and its errors in the rows that chose it, corrected for the choice."""
 
 from collections.abc import Sequence
 from collections.abc import Set as AbstractSet

@@ -121,6 +121,11 @@ class Standing:
         return sum(float(result.history["seconds"][-1]) for result in self.results) / max(len(self.by_fold), 1)
 
     @property
+    def last_step(self) -> int:
+        """The largest number of steps that its best networks have had, from drawn weights on."""
+        return max(int(result.history["step"][-1]) for result in self.results)
+
+    @property
     def has_all_rows(self) -> bool:
         """True if its best networks have all rows that are not left out."""
         return all(network.move.share is None for network in self.by_fold.values())

@@ -8,7 +8,8 @@ import numpy as np
 from runge.records.metrics import ERRORS, TRAIN_LOSS, VAL_LOSS
 from runge.search.candidates import Candidate
 from runge.search.conditions import Conditions
-from runge.search.moves import beginning, next_moves
+from runge.search.moves import next_moves
+from runge.search.refits import beginning
 from runge.search.results import Move, Result
 from runge.search.state import State, merge
 from runge.training.settings import Settings

@@ -6,9 +6,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from runge.search.moves import beginning, compare, entrants, improve, judge_further, next_moves
+from runge.search.moves import compare, entrants, improve, next_moves
 from runge.search.paces import pace_on_all, share_of
-from runge.search.refits import conclude, improved_until
+from runge.search.refits import beginning, conclude, improved_until, judge_further
 from runge.search.results import Move
 from runge.search.standing import expected_error
 from runge.search.state import merge
