@@ -4,7 +4,8 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from alarms import FIGURES, MISTAKES, PART, VERDICTS, answer, corrupted, frame_of, part, rate, read
+from alarms import FIGURES, PART, VERDICTS, frame_of, part, read
+from mistakes import MISTAKES, answer, corrupted, rate
 from origins import PROGRAMS, TABLES
 from pages import read_page
 from scipy.optimize import rosen

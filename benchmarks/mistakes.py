@@ -1,0 +1,44 @@
+"""Single mistakes in tables with right derivatives, and what `runge check` says of them."""
+
+import numpy as np
+import pandas as pd
+from scipy.stats import binomtest
+
+from runge.interface.label_check import Check
+
+MISTAKES = "wrong sign", "factor 1.1", "factor 57.3", "swapped", "shifted by one row", "half"
+FACTORS = {"wrong sign": -1.0, "factor 1.1": 1.1, "factor 57.3": 57.3, "half": 0.5}
+
+
+def corrupted(frame: pd.DataFrame, number: int) -> tuple[pd.DataFrame, str, set[str]]:
+    """Return a table with the mistake of its number, the mistake, and the wrong columns.
+
+    Of the K derivatives that vary, the column number mod K is wrong. It may be swapped with the next one.
+    """
+    varying = [name for name in map(str, frame) if "_d" in name and len(frame[name].unique()) > 1]
+    mistake, column = MISTAKES[number % len(MISTAKES)], varying[number % len(varying)]
+    wrong = {str(column): frame[column] * FACTORS.get(mistake, 1.0)}
+    if mistake == "swapped":
+        other = varying[(number + 1) % len(varying)]
+        wrong = {str(column): frame[other], str(other): frame[column]}
+    elif mistake == "shifted by one row":
+        wrong = {str(column): pd.Series(np.roll(frame[column], 1))}
+    return frame.assign(**wrong), mistake, {*wrong}
+
+
+def answer(sound: Check, found: Check, wrong: set[str]) -> str:
+    """Return what a check says of a mistake, other than what it said without it: the wrong columns, or others."""
+    before = {(one.what, one.columns) for one in sound.findings}
+    accused = {name for one in found.findings if (one.what, one.columns) not in before for name in one.columns}
+    if not accused:
+        return "nothing"
+    return "the wrong columns" if accused == wrong else "others too" if accused & wrong else "only others"
+
+
+def said(checked: Check) -> str:
+    return " ".join(one.what for one in checked.findings)
+
+
+def rate(count: int, of: int) -> str:
+    """Return a share with the upper end of its one-sided 95 % interval (Clopper, Pearson)."""
+    return f"{count} of {of}, at most {100 * binomtest(count, of).proportion_ci(0.9).high:.0f} %"
