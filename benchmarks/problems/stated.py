@@ -33,10 +33,12 @@ from scipy.stats import binomtest
 from stated_tables import N_NEW, TABLES, Stated, named
 from tables import Array
 
+import runge
+from runge.function.predictions import predict
 from runge.interface.label_check import check
 from runge.process.machine import processor
 from runge.records.files import write
-from runge.records.leaderboard import OutputError, Suspect, read_leaderboard
+from runge.records.leaderboard import ColumnError, OutputError, Suspect, read_leaderboard
 
 sys.path.append(str(Path(__file__).parents[1]))
 from pages import render, table, write_pages
@@ -103,6 +105,7 @@ def measure(name: str, seed: int, seconds: float, work: Path) -> list[Judged]:
     judged += of_columns([(one.what, set(one.columns)) for one in findings], stated)
     if rows := re.search(r"\(\d+ of \d+ folds, (\d+) rows\)", " ".join(board.sentences)):
         judged += of_errors(board.errors, residuals, int(rows[1]))
+    judged += of_partials(board.columns, runge.load(work / "answer"), stated)
     return [*judged, *of_suspects(board.suspects, stated)]
 
 
@@ -144,8 +147,39 @@ def of_errors(errors: Sequence[OutputError], residuals: Residuals, count: int) -
         bounds = [getattr(row, f"{kind}_bound") for row in errors if row.output in judged]
         if None not in bounds:
             share = min(float((abs(part) <= max(bounds)).mean(axis=0).min()) for part in some.values())
-            verdict = YES if share >= LEVEL - 2 * math.sqrt(LEVEL * (1 - LEVEL) / count) else NO
+            verdict = YES if share >= least_share(count) else NO
             yield Judged(f"fit, 90 % of the {kind}s within", f"{max(bounds):.1e}", f"{100 * share:.0f} %", verdict)
+
+
+def of_partials(columns: Sequence[ColumnError], answer: runge.Function, stated: Stated) -> Iterator[Judged]:
+    """Yield the stated errors of partial derivatives, and the shares of new ones that their intervals contain."""
+    try:
+        predicted = predict(answer, stated.new.x, LEVEL)
+    except ValueError:  # too few rows
+        predicted = predict(answer, stated.new.x)
+    places = {f"d{y}_d{name}": (p, d) for p, y in enumerate(stated.outputs) for d, name in enumerate(stated.inputs)}
+    for one in columns:
+        if one.column not in places or one.error is None or one.column in stated.columns:
+            continue
+        p, d = places[one.column]
+        label, mean = stated.new.dydx[:, p, d], predicted["du"][:, p, d]
+        true = float(np.sqrt(np.mean((mean - label) ** 2)) / stated.frame[one.column].std(ddof=0))
+        most = one.high or math.inf
+        sure = most <= UNSURE * one.error
+        verdict = (YES if one.error**2 / most <= true <= most else NO) if sure else UNCOMPARED
+        yield Judged(
+            f"fit, error of {one.column}", f"{one.error:.1e}" + f", at most {most:.1e}" * sure, f"{true:.1e}", verdict
+        )
+        low, high = (predicted.get(f"du_{end}") for end in ("low", "high"))
+        if low is not None and high is not None and np.isfinite(low[:, p, d]).all():
+            held = float(np.mean((low[:, p, d] <= label) & (label <= high[:, p, d])))
+            verdict = YES if held >= least_share(one.rows) else NO
+            yield Judged(f"fit, interval of {one.column}", f"{100 * LEVEL:g} %", f"{100 * held:.0f} %", verdict)
+
+
+def least_share(count: int) -> float:
+    """Return the least share within a bound of so many rows that chance allows."""
+    return LEVEL - 2 * math.sqrt(LEVEL * (1 - LEVEL) / count)
 
 
 def of_columns(findings: Iterable[tuple[str, set[str]]], stated: Stated) -> Iterator[Judged]:
@@ -216,13 +250,16 @@ def part(rows: Sequence[Row]) -> str:
     names = [name for name in TABLES if any(row["table"] == name for row in rows)]
     kinds = {
         "errors": [row for row in rows if "error of the" in row["statement"]],
-        "bounds of 90 %": [row for row in rows if "90 %" in row["statement"]],
+        "bounds of 90 %": [row for row in rows if "90 % of the" in row["statement"]],
+        "errors of partial derivatives": [row for row in rows if "error of d" in row["statement"]],
+        "intervals of partial derivatives": [row for row in rows if "interval of" in row["statement"]],
         "names of wrong columns and labels": [row for row in rows if "named" in row["statement"]],
         "commands and exit statuses": [row for row in rows if row["statement"].endswith(("command", "exit status"))],
     }
     counted = [
         [kind, *(str(sum(row["verdict"] == word for row in some)) for word in (YES, NO, UNCOMPARED)), limit(some)]
         for kind, some in kinds.items()
+        if some
     ]
     ratios = [ratio(row) for row in kinds["errors"]]
     places = Counter(place(row) for row in kinds["errors"])
@@ -239,6 +276,8 @@ def part(rows: Sequence[Row]) -> str:
         largest=f"{max(ratios):.1f}",
         intervals=sum(places[name] for name in PLACES),
         **{name: places[name] for name in PLACES},
+        partials=Counter(place(row) for row in kinds["errors of partial derivatives"]),
+        held=[int(row["true"][:-2]) for row in kinds["intervals of partial derivatives"]],
         shares=f"{min(int(row['true'][:-2]) for row in kinds['bounds of 90 %'])} %",
         untrue=table(keys, false, 3) if false else "There are none.",
         tables=table(

@@ -13,6 +13,7 @@ from stated import (
     limit,
     of_columns,
     of_errors,
+    of_partials,
     of_suspects,
     part,
     place,
@@ -20,7 +21,7 @@ from stated import (
 )
 from stated_tables import N_NEW, TABLES
 
-from runge.records.leaderboard import OutputError, Suspect
+from runge.records.leaderboard import ColumnError, OutputError, Suspect
 
 
 def residuals(size):
@@ -58,6 +59,24 @@ def test_a_bound_may_contain_less_by_the_error_of_its_share(count, verdict):
     """80 % is less than 0.9 - 2 sqrt(0.09 / n) for n = 40, but not for 16."""
     error = OutputError("y", 0.1, None, 0.16, None)
     assert verdicts(error, count=count, y=0.1)["90 % of the values within"] == verdict
+
+
+@pytest.mark.parametrize(("stated_error", "verdict"), [(1e-2, YES), (1e-3, NO)])
+def test_the_error_of_a_partial_derivative_is_over_its_own_deviation(monkeypatch, stated_error, verdict):
+    """It is 1 % here, and the interval holds all labels of the second column, and half of those of the first."""
+    stated = TABLES["exact"](np.random.default_rng(0))
+    true, sizes = stated.new.dydx, np.array([stated.frame[f"dy_dx{d}"].std(ddof=0) for d in (1, 2, 3)])
+    signs = np.where(np.arange(N_NEW) % 2, 1.0, -1.0)[:, None, None]
+    du = true + 0.01 * signs * sizes
+    half = sizes * np.where(signs > 0, 0.02, [0.0, 0.02, np.nan])
+    prediction = {"du": du, "du_low": du - half, "du_high": du + half}
+    monkeypatch.setattr("stated.predict", lambda *given: prediction)
+    columns = [ColumnError(f"dy_dx{d}", stated_error, stated_error / 2, 2 * stated_error, 80) for d in (1, 2, 3)]
+    judged = [*of_partials([ColumnError("y", 1, 1, 1, 80), *columns], None, stated)]
+    names = [f"fit, {what} of dy_dx{d}" for d in (1, 2, 3) for what in ("error", "interval")][:5]
+    assert [one.statement for one in judged] == names
+    assert [one.verdict for one in judged] == [verdict, NO, verdict, YES, verdict]
+    assert judged[1].true == "50 %"
 
 
 def test_suspects_are_compared_with_the_wrong_labels():
