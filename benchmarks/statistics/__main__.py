@@ -120,10 +120,10 @@ def tables(rows: list[dict[str, str]]) -> str:
     first = table(["values of each key", "seeds", "best", "baseline", "`--group-by`"], false_claims)
     second = table(["groups", *(f"{count} seeds" for count in seeds)], true_claims)
     sweeps, mean = rows[0]["sweeps"], np.mean([float(row["share"]) for row in null])
-    about = f"Sweeps without an effect that end with a claim, of {sweeps} each; {100 * mean:.1f} % of all:"
+    about = f"The share of {sweeps} sweeps without an effect that claim one, {100 * mean:.1f} % in the mean:"
     if not true:
         return f"{about}\n\n{first}\n"
-    return f"{about}\n\n{first}\n\nSweeps that find a factor of 2, of {sweeps} each:\n\n{second}\n"
+    return f"{about}\n\n{first}\n\nThe share of {sweeps} sweeps that find a factor of 2:\n\n{second}\n"
 
 
 def main() -> None:
