@@ -12,7 +12,7 @@ from runge.configuration.validation import Floats
 from runge.data.column_roles import listed, partial_name
 from runge.labels.columns import check_columns
 from runge.labels.mistakes import Mistake, usual_factor
-from runge.labels.pairs import Place, corrected
+from runge.labels.pairs import Place
 from runge.labels.twins import LEAST_PAIRS, Twin, check_twins
 
 __all__ = ["ColumnNames", "Finding", "LabelReport", "contradictions", "wrong_columns"]
@@ -147,11 +147,10 @@ def contradictions(x: Floats, y: Floats, dydx: Floats, names: ColumnNames) -> La
     """
     check = check_columns(x, y, dydx)
     findings = [*_constant(x, y, dydx, names), *_of_columns(check.mistakes, x, dydx, names)]
-    right = y, dydx
-    for mistake in check.mistakes:
-        right = corrected(*right, mistake.sources)
-    twins = groupby(check_twins(x, *right, check.deviation), lambda twin: twin.place)
-    findings += [finding for place, of_column in twins for finding in _of_twins(place, [*of_column], names)]
+    shifted = {place for mistake in check.mistakes for place, source in mistake.sources.items() if source.shift}
+    twins = groupby(check_twins(x, y, dydx, check.deviation), lambda twin: twin.place)
+    for place, of_column in twins:
+        findings += [] if place in shifted else _of_twins(place, [*of_column], names)
     tested = {*check.seen, *check.unseen, *(place for mistake in check.mistakes for place in mistake.sources)}
     places = [(p, d) for p in range(y.shape[1]) for d in range(x.shape[1])]
     untested = [place for place in places if place not in tested and not np.isnan(dydx[:, *place]).all()]

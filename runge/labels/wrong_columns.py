@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING
 
 from runge.configuration.command_line import command, in_shell
-from runge.data.column_roles import columns_override, find_roles, of_columns, partial_name
+from runge.data.column_roles import columns_override, find_roles, of_columns
 from runge.data.rows import Rows
 from runge.data.table import open_table
 
@@ -30,15 +30,16 @@ def describe_wrong_columns(rows: Rows) -> str:
 def without_wrong_columns(rows: Rows) -> list[str]:
     """Return the overrides that leave out the columns of derivatives that contradict the values of a table.
 
-    There are none if no column contradicts the values, or if the names of the other columns cannot be typed.
+    There are none if no column of derivatives is wrong, or if the names of the other columns cannot be typed.
     """
     if not (wrong := {name for finding in _wrong_columns(rows) if not finding.rows for name in finding.columns}):
         return []
-    table = rows.table
-    roles = find_roles(open_table(table.file), table)
+    roles = find_roles(open_table(rows.table.file), rows.table)
+    if wrong.isdisjoint(roles.partials.values()):
+        return []
     sound = dict[str, dict[str, str]]()
     for (output, name), column in roles.partials.items():
-        if partial_name(output, name) not in wrong:
+        if column not in wrong:
             sound.setdefault(output, {})[name] = column
     columns = {"inputs": rows.inputs, "outputs": rows.outputs, "derivatives": sound}
     overrides = [columns_override(f"data.{key}", names) for key, names in columns.items()]
@@ -55,9 +56,15 @@ def _wrong_columns(rows: Rows) -> "list[Finding]":
 
     if rows.checksum not in _FINDINGS:
         _FINDINGS.clear()
-        names = ColumnNames(
-            rows.inputs, rows.outputs, row=lambda n: open_table(rows.table.file).row_name(int(rows.numbers[n]))
-        )
-        of_table = rows.x, rows.y, rows.dydx, names
-        _FINDINGS[rows.checksum] = contradictions(*of_table).findings if rows.duplicates else wrong_columns(*of_table)
+
+        def findings(names: ColumnNames) -> "list[Finding]":
+            of_table = rows.x, rows.y, rows.dydx, names
+            return contradictions(*of_table).findings if rows.duplicates else wrong_columns(*of_table)
+
+        found = findings(ColumnNames(rows.inputs, rows.outputs))
+        if found:  # only then the file is read again, for the names of its columns and rows
+            file = open_table(rows.table.file)
+            partials, numbers = find_roles(file, rows.table).partials, rows.numbers
+            found = findings(ColumnNames(rows.inputs, rows.outputs, partials, lambda n: file.row_name(int(numbers[n]))))
+        _FINDINGS[rows.checksum] = found
     return _FINDINGS[rows.checksum]

@@ -105,6 +105,19 @@ def test_the_command(printed):
     assert [one.what for one in check("beam.csv", *overrides).findings] == [differs]
 
 
+@pytest.mark.usefixtures("in_folder")
+def test_labels_of_rows_with_the_same_inputs_are_those_of_the_file():
+    frame = beam()
+    frame[LOAD] *= -1
+    frame = pd.concat([frame, frame.iloc[[4]].assign(**{LOAD: 7.0, "stress": 40.0})], ignore_index=True)
+    sign, *others = check(frame).findings
+    assert sign.columns == (LOAD,)
+    assert [(one.columns, one.rows) for one in others] == [((LOAD,), (4, 120)), (("stress",), (4, 120))]
+    assert f"It is {frame[LOAD][4]:.4g} in row 4 and 7 in row 120" in others[0].evidence
+    shifted = frame.assign(**frame.assign(**{LOAD: -frame[LOAD]})[PARTIALS].shift(-1))
+    assert [one.columns for one in check(shifted).findings] == [tuple(PARTIALS), ("stress",)]
+
+
 def test_the_command_with_any_names_and_for_a_frame(printed):
     frame = beam()
     frame.columns = [name.replace("bend", "bend [mm]").replace("load", "load, F=m*a (N)") for name in frame]

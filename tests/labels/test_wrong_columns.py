@@ -39,3 +39,24 @@ def test_equal_inputs_with_other_values_are_said_and_no_column_is_left_out():
     assert said.startswith("60 pairs of rows have equal inputs and values of y that differ by")
     assert " in line 2 and " in said
     assert without_wrong_columns(rows) == []
+
+
+@pytest.mark.usefixtures("in_folder")
+def test_wrong_columns_have_the_names_of_the_file():
+    p, force = np.random.default_rng(0).uniform(1, 2, (2, 60))
+    frame = pd.DataFrame({"p0 [MPa]": p, "F [kN]": force, "y": p * force, "dy_dp0": -force, "my slope": p})
+    frame.to_csv("units.csv", index=False)
+    partials = {"y": {"p0 [MPa]": "dy_dp0", "F [kN]": "my slope"}}
+    rows = read(Table(file="units.csv", inputs=["p0 [MPa]", "F [kN]"], outputs=["y"], derivatives=partials))
+    assert describe_wrong_columns(rows).startswith("dy_dp0 has the wrong sign. ")
+    assert without_wrong_columns(rows)[-1] == r"data.derivatives={y:{F\ \[kN\]:my\ slope}}"
+
+
+@pytest.mark.usefixtures("in_folder")
+def test_no_derivative_is_left_out_because_inputs_are_collinear():
+    a = np.random.default_rng(0).random(60).round(2)
+    frame = pd.DataFrame({"a": a, "b": 2 * a, "y": 3 * a, "dy_da": 1 + 0 * a, "dy_db": 1 + 0 * a})
+    pd.concat([frame, frame.iloc[[0]]]).to_csv("collinear.csv", index=False)
+    rows = read(Table(file="collinear.csv"))
+    assert describe_wrong_columns(rows).startswith("a and b depend on each other.")
+    assert without_wrong_columns(rows) == []
