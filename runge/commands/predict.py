@@ -54,7 +54,7 @@ def _content(x: np.ndarray, prediction: Arrays, function: "Function", marks: Arr
     return buffer.getvalue()
 
 
-def _errors(function: "Function", labels: Sequence[Any], prediction: Arrays, sets: np.ndarray) -> str:
+def _errors(function: "Function", x: np.ndarray, labels: Sequence[Any], prediction: Arrays, sets: np.ndarray) -> str:
     """Return a table of the errors of each output and its derivatives in each set, where labels are known.
 
     The RMSE is also given over the standard deviation of the labels of all sets; "-": they are constant up to
@@ -66,7 +66,11 @@ def _errors(function: "Function", labels: Sequence[Any], prediction: Arrays, set
 
     pairs = zip(parts_of(prediction), labels, strict=False)  # second derivatives without labels have no errors
     columns = columns_of(function, [fit - label for fit, label in pairs])
-    scales = np.concatenate([*columns_of(function, [deviation(label)[None] for label in labels]).values()])
+    spread = np.where(np.ptp(x, axis=0) > 0, x.std(axis=0), 1)  # which derivatives are round-off depends on no unit
+    first, second = np.triu_indices(len(spread))
+    units = 1.0, spread, spread[first] * spread[second]
+    deviations = [(deviation(label * unit) / unit)[None] for label, unit in zip(labels, units, strict=False)]
+    scales = np.concatenate([*columns_of(function, deviations).values()])
     residuals = np.stack([*columns.values()], axis=1)
     records = {rows: FitErrors.of(residuals[sets == rows], scales) for rows in (*SETS, "")}
     lines = [
@@ -82,12 +86,12 @@ def _errors(function: "Function", labels: Sequence[Any], prediction: Arrays, set
     return frame.to_string(index=False, na_rep="-", float_format="{:.3e}".format, max_rows=40)
 
 
-def _held(function: "Function", labels: Sequence[Any], prediction: Arrays, sets: np.ndarray, level: float) -> str:
-    """Return a sentence on the share of labels that intervals contain, in rows that have not calibrated them.
+def _held(function: "Function", labels: Sequence[Any], prediction: Arrays, unseen: np.ndarray, level: float) -> str:
+    """Return a sentence on the share of labels that intervals contain, in rows that no network has seen, (m,).
 
-    Rows for validation have, and chose the weights.
+    Rows for validation have calibrated the intervals, and chose the weights.
     """
-    unseen, calibration = np.isin(sets, ("", "test")), function.calibration
+    calibration = function.calibration
     shares = list[str]()
     for what, name, label in (("values", "u", labels[0]), ("derivatives", "du", labels[1])):
         labelled = ~np.isnan(label[unseen]) & ~np.isnan(prediction[f"{name}_low"][unseen])
@@ -165,7 +169,7 @@ def main(arguments: Sequence[str] | None = None, prog: str = "runge predict") ->
     function = load_finished(args.run, "RUN_OR_SWEEP")
     (x, *labels), unused = read_rows(file, function, args.hessian)
     prediction = predict(function, x, args.interval, args.hessian)
-    marks, remarks = marks_of(function, x)
+    marks, unknown = marks_of(function, x)
     number, sets = marks.values()
     write_new(out, _content(x, prediction, function, marks, suffix))
     lines = [f"columns not used: {listed(unused)}"] if unused else []
@@ -173,13 +177,15 @@ def main(arguments: Sequence[str] | None = None, prog: str = "runge predict") ->
         unfinished = 0 if read_answer(args.run) else len(find(args.run)) - function.members
         left_out = f"; left out because unfinished: {unfinished}" * (unfinished > 0)
         lines += [f"mean and standard deviation of {function.members} runs{left_out}"]
-    lines += [_errors(function, labels, prediction, sets)]
+    lines += [_errors(function, x, labels, prediction, sets)]
     if args.interval is not None:
-        lines += [_held(function, labels, prediction, sets, args.interval)]
+        unseen = np.isin(sets, ("", "test")) & ("set" not in unknown)
+        lines += [_held(function, labels, prediction, unseen, args.interval)]
     if args.hessian and function.flat:
         lines += [FLAT]
+    lines += [_outside(function, x, number, file), *unknown.values()]
     if trained := (sets == "train").sum():
-        remarks.append(f"{trained} of these {len(x)} rows were trained on; their errors are not independent")
-    lines += [_outside(function, x, number, file), *remarks, f"{len(x)} rows: {out}"]
+        lines += [f"{trained} of these {len(x)} rows were trained on; their errors are not independent"]
+    lines += [f"{len(x)} rows: {out}"]
     # Nothing but the table may be in the standard output.
     print(printable("\n".join(filter(None, lines)), keep="\n"), file=sys.stderr if out == STANDARD else sys.stdout)

@@ -139,7 +139,7 @@ class Channels(NamedTuple):
         spread = x.std(axis=0)
         with np.errstate(all="ignore"):
             value = 1 / _variance(y)
-            slope = spread**2 / np.nansum(spread**2 * _variance(dydx), axis=1, keepdims=True)
+            slope = spread**2 / np.nansum(_variance(spread * dydx), axis=1, keepdims=True)
             slope = np.where(np.isnan(dydx).all(axis=0), 0, slope)
         return cls(*(np.sqrt(np.where(np.isfinite(squares), squares, 0) / len(value)) for squares in (value, slope)))
 

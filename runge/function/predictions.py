@@ -87,18 +87,18 @@ def as_frame(x: np.ndarray, prediction: Arrays, function: Any, marks: Arrays, in
     return pandas.DataFrame(columns | {name: mark for name, mark in marks.items() if name not in columns}, index)
 
 
-def marks_of(function: Any, x: np.ndarray) -> tuple[Arrays, list[str]]:
+def marks_of(function: Any, x: np.ndarray) -> tuple[Arrays, dict[str, str]]:
     """Return how far points, (m, D), are `outside`, and the `set` of each in the training, (m,).
 
     Sentences follow on what is not known, which is NaN or empty.
     """
-    marks, remarks = {"outside": np.full(len(x), np.nan), "set": np.full(len(x), "", "U5")}, list[str]()
+    marks, remarks = {"outside": np.full(len(x), np.nan), "set": np.full(len(x), "", "U5")}, dict[str, str]()
     measures = {"outside": function.outside, "set": partial(_sets_of, function)}
     for name, what in {"outside": "are outside the training data", "set": "were trained on"}.items():
         try:
             marks[name] = measures[name](x)
         except (ValueError, OSError) as error:
-            remarks.append(f"it cannot be known which of these rows {what}: {error}")
+            remarks[name] = f"it cannot be known which of these rows {what}: {error}"
     return marks, remarks
 
 

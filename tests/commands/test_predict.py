@@ -20,6 +20,7 @@ from runge.data.rows import read
 from runge.data.seed import Seed
 from runge.data.table import SETS, Table, open_table
 from runge.function import loading as module
+from runge.function.calibration import Calibration
 from runge.function.ensemble import write_answer
 from runge.function.function import Function
 from tests.commands.conftest import SHORT, SWEEP
@@ -135,6 +136,14 @@ def test_several_outputs_in_other_formats(stub, suffix, said):
     assert [name for name in table if not name.startswith("d2u")] == ["a", "b", *columns, "outside", "set"]
 
 
+def test_which_derivatives_are_round_off_depends_on_no_unit(stub, said):
+    """Those by b are 1e-12 of those by a, whose unit is as large."""
+    a, b = np.random.default_rng(0).uniform(0, 1, (2, 9))
+    pandas.DataFrame({"a": a, "b": 1e12 * b, "du_da": 1e12 * b, "du_db": a + 1}).to_csv("a.csv", index=False)
+    errors = said("run", "a.csv").split()
+    assert float(errors[errors.index("du_db") + 3]) == pytest.approx(1 / a.std(), rel=1e-3)
+
+
 def test_derivatives_have_the_names_that_tables_have(stub, said):
     """The written file can be read as a table, without overrides."""
     stub.inputs, stub.outputs = ("T [K]", "p (MPa)"), ("h [kJ/kg]", "v", "s")
@@ -220,6 +229,20 @@ def test_rows_that_a_run_of_an_answer_was_trained_on(hx, capsys, said):
     assert "mean" not in out
     assert "15 of these 40 rows were trained on" in out
     assert list(pandas.read_csv("hx_predicted.csv")) == ["a", "b", "u_y", "du_y_da", "du_y_db", "outside", "set"]
+
+
+def test_no_row_is_called_unseen_if_the_table_has_changed(hx, said):
+    runge.sweep(*SWEEP, *TABLE, "data.folds=2", directory="sweep")
+    write_answer("sweep", ["0", "1"], Calibration.of(np.random.default_rng(0).normal(size=(40, 3)), None))
+    new = pandas.DataFrame({"a": [0.25], "b": [0.75], "y": [0.5]})
+    pandas.concat([hx, new]).to_csv("more.csv", index=False)
+    assert "% of 7 values and 58.3% of 12 derivatives of rows that no network has seen" in said(
+        "sweep", "more.csv", "--interval", "0.5"
+    )
+    Path("more.csv").replace("hx.csv")
+    changed = said("sweep", "hx.csv", "--interval", "0.5")
+    assert "cannot be known which of these rows were trained on" in changed
+    assert "that no network has seen" not in changed
 
 
 def test_an_output_that_is_named_after_the_spread_of_another(hx, refused, monkeypatch):

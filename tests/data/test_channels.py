@@ -94,6 +94,12 @@ def test_outputs_of_which_few_labels_are_known():
     assert slope == pytest.approx(by_torch(rows, u, du)[0]["nrmse_df"][0], 1e-12)
 
 
+def test_units_of_inputs_do_not_matter():
+    rows, size = table("ab")[0], np.array([1.0, 1e11, 1e-3])
+    plain, scaled = (Channels.of(rows.x * unit, rows.y, rows.dydx / unit) for unit in (1.0, size))
+    np.testing.assert_allclose(scaled.slope, plain.slope * size, rtol=1e-12)
+
+
 def test_a_channel_that_is_constant_up_to_round_off_does_not_count_and_one_with_a_large_mean_does():
     rows = table("ab")[0]
     y, dydx = rows.y.copy(), rows.dydx.copy()

@@ -111,6 +111,17 @@ def test_what_is_constant_or_round_off_has_no_relative_error_and_decides_nothing
         torch.testing.assert_close(measure(u, du, points)["nrmse_df"], actual["nrmse_df"], rtol=1e-12, atol=0)
 
 
+def test_relative_errors_do_not_depend_on_the_units_of_the_inputs():
+    points, u, du = some()
+    expected, parts = measure(u, du, points), partial_errors(du, points, Reference.of(points))
+    units = torch.tensor([1.0, 1e11, 1e-3]).to(du)
+    scaled = replace(points, x=points.x * units, df=points.df / units)
+    actual = measure(u, du / units, scaled)
+    for name in ("nrmse_f", "nrmse_df", "r2_f"):
+        torch.testing.assert_close(actual[name], expected[name], rtol=1e-9, atol=0)
+    torch.testing.assert_close(partial_errors(du / units, scaled, Reference.of(scaled)), parts, rtol=1e-9, atol=0)
+
+
 @pytest.mark.parametrize(("dtype", "offset"), [(torch.float64, 1e8), (torch.float32, 1e3)])
 def test_a_large_mean_is_no_round_off(dtype, offset):
     points, u, du = some()
