@@ -126,7 +126,8 @@ def describe_bounds(errors: Sequence[OutputError]) -> str:
         bounds = [getattr(row, f"{name}_bound") for row in errors if getattr(row, name) is not None]
         if bounds and None not in bounds:
             parts.append(f"90 % of the {name}s were within {max(bounds):.1e}")
-    units = "standard deviations (of a derivative: of its output's gradient)"
+    of_derivative = " (of a derivative: of its output's gradient)" * (KINDS[1] in "".join(parts))
+    units = f"standard deviations{of_derivative}"
     return f"In these rows, {' and '.join(parts)} {units} of the prediction." if parts else ""
 
 
