@@ -219,7 +219,9 @@ class ReLoBRaLo(_Periodic):
         return _positive_or(previous.view_as(weights), weights), torch.stack([first, now, previous], dim=1)
 
     def _weights(self, now: Tensor, before: Tensor) -> Tensor:
-        return now.shape[1] * torch.softmax(now / (self.temperature * before), dim=1)
+        known = before > 0  # the term of a derivative without labels is 0
+        ratios = torch.where(known, now / (self.temperature * before), -torch.inf)
+        return known.sum(1, keepdim=True) * torch.softmax(ratios, dim=1)
 
 
 def joined(channels: Tensor, lambda_d: Tensor) -> Tensor:

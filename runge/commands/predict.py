@@ -174,7 +174,8 @@ def main(arguments: Sequence[str] | None = None, prog: str = "runge predict") ->
     write_new(out, _content(x, prediction, function, marks, suffix))
     lines = [f"columns not used: {listed(unused)}"] if unused else []
     if function.members > 1:
-        unfinished = 0 if read_answer(args.run) else len(find(args.run)) - function.members
+        runs = [] if read_answer(args.run) else find(args.run)
+        unfinished = sum(not run.metrics.exists() for run in runs)
         left_out = f"; left out because unfinished: {unfinished}" * (unfinished > 0)
         lines += [f"mean and standard deviation of {function.members} runs{left_out}"]
     lines += [_errors(function, x, labels, prediction, sets)]

@@ -61,8 +61,9 @@ def column_names(inputs: Sequence[str], outputs: Sequence[str], order: int) -> l
     return [[name(y, *names) for names in itertools.combinations_with_replacement(inputs, order)] for y in outputs]
 
 
-_READABLE = re.compile(r"(?!\d+$)[\w\\()\[\]{}:=, /+.%*@?|-]+", re.ASCII)
-"""The names that Hydra's grammar can have as the key of a mapping."""
+_LITERAL = r"true|false|null|nan|inf|\d[\d_]*(\.[\d_]*)?(e[+-]?[\d_]+)?|\.\d[\d_]*(e[+-]?[\d_]+)?"
+_READABLE = re.compile(rf"(?!({_LITERAL})$)[\w\\()\[\]{{}}:=, /+.%*@?|-]+", re.ASCII | re.IGNORECASE)
+"""The names that Hydra's grammar can have as the key of a mapping, which are not read as numbers and the like."""
 
 
 def columns_override(key: str, names: Any) -> str:

@@ -76,7 +76,7 @@ def export(
         raise ValueError(f"path, --out: {rule}; got {name!r}")
     if level is not None:
         if to not in _WITH_INTERVALS:
-            raise ValueError(f"level: {to} has the mean alone; {', '.join(_WITH_INTERVALS)} have intervals")
+            raise ValueError(f"level, --interval: {to} has the mean alone; {', '.join(_WITH_INTERVALS)} have intervals")
         function.calibration.factors(level)
     files = FORMATS[to](function, level, hessian, name)
     *_, last = files

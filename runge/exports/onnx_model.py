@@ -29,7 +29,8 @@ def onnx_model(function: Function, interval: float | None, hessian: bool, name: 
         need = f"onnx needs the package {error.name}; install it with pip install -e '.[onnx]'"
         raise ImportError(need) from error
     with warnings.catch_warnings(action="ignore"):  # on packages that the exporter does not need, and on its own code
-        logging.disable(logging.WARNING)
+        before = logging.root.manager.disable
+        logging.disable(max(before, logging.WARNING))
         try:
             exported = torch.onnx.export(
                 _program(function, interval, hessian),
@@ -44,7 +45,7 @@ def onnx_model(function: Function, interval: float | None, hessian: bool, name: 
             onnxscript.optimizer.fold_constants(exported.model)
             onnxscript.optimizer.remove_unused_nodes(exported.model)
         finally:
-            logging.disable(logging.NOTSET)
+            logging.disable(before)
     model = exported.model_proto
     model.graph.ClearField("value_info")
     for entry in (*model.graph.node, *model.graph.input, *model.graph.output, model.graph):

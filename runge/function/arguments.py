@@ -42,9 +42,16 @@ class Argument(NamedTuple):
                 rule = f"must have a column for each input, {', '.join(inputs)}"
                 raise ValueError(f"x: {rule}; missing: {missing}")
             numbers = np.stack([np.asarray(x[name]) for name in inputs], axis=-1)
+        elif hasattr(x, "iloc") and len(inputs) > 1:  # its index may name the inputs in another order
+            raise ValueError("x: a row must be a DataFrame, such as df.iloc[[0]]; got a Series")
         if not isinstance(x, Tensor):
             numbers = np.asarray(numbers)
-            numbers = numbers if numbers.dtype.kind == "f" else numbers.astype(float)
+            try:
+                numbers = numbers if numbers.dtype.kind in "fc" else numbers.astype(float)
+            except TypeError as error:
+                raise ValueError(f"x: must be numbers; {error}") from error
+        if numbers.dtype.is_complex if isinstance(x, Tensor) else numbers.dtype.kind == "c":
+            raise ValueError("x: must be real; the method `derivative` gives exact derivatives")
         argument, count, shape = cls(x, numbers, inputs), len(inputs), tuple(numbers.shape)
         if not argument.is_flat and shape[-1:] != (count,):
             also = ", or (m,) or ()" if count == 1 else ""

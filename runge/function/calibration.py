@@ -104,14 +104,14 @@ class Calibration:
             ValueError: the level is not between 0 and 1, or there are too few rows for it in all channels.
         """
         if not 0 < level < 1:
-            raise ValueError(f"level: must be between 0 and 1, got {level:g}")
+            raise ValueError(f"level, --interval: must be between 0 and 1, got {level:g}")
         sizes = [min(n, len(scores)) for n, scores in zip(self.groups or self.counts, self.scores, strict=True)]
         places = [rank(len(scores), n, level) for n, scores in zip(sizes, self.scores, strict=True)]
         if all(place > len(scores) for place, scores in zip(places, self.scores, strict=True)):
             n = max(sizes)
             what = "rows" if n == max(map(len, self.scores)) else "groups of rows"
             rule = f"must be at most {n / (n + 1):.3g}, because {n} {what} calibrate it"
-            raise ValueError(f"level: {rule}; got {level:g}")
+            raise ValueError(f"level, --interval: {rule}; got {level:g}")
         pairs = zip(places, self.scores, strict=True)
         return np.array([scores[place - 1] if place <= len(scores) else math.nan for place, scores in pairs])
 

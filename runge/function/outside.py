@@ -120,7 +120,8 @@ class Box(NamedTuple):
     def outside(self, x: Tensor) -> Tensor:
         """Return the distance of points x, (m, D), from the centre, (m,): 0 to 1 inside, above 1 outside."""
         low, high = map(torch.from_numpy, self)
-        return 1 + (torch.maximum(low - x, x - high) * 2 / (high - low)).amax(1)
+        beyond = torch.maximum(low - x, x - high) * 2 / (high - low)
+        return 1 + beyond.nan_to_num(nan=-1, posinf=torch.inf).amax(1)  # NaN: an input at its only value
 
 
 class NearestRow:
@@ -150,6 +151,7 @@ class NearestRow:
         _, spread, directions = np.linalg.svd((x - x.mean(0)) * unit / math.sqrt(len(x)), full_matrices=False)
         # An input that does not count has a direction of its own, in which no row varies.
         narrow = (spread < _COLLINEAR) & (np.abs(directions) @ unit > 0)
+        narrow &= len(x) > 2 * np.count_nonzero(unit)  # few rows do not vary in some directions of any inputs
         size = np.maximum(spread[narrow], _LEAST_SPREAD)[:, None]
         self._along = torch.from_numpy(np.ascontiguousarray((directions[narrow] / size * unit).T))
         sizes = np.divide(1, unit, where=unit > 0, out=np.zeros_like(unit))

@@ -95,7 +95,7 @@ class Units(nn.Module):
         if self.logs is not None:  # that of a logarithm needs both derivatives
             is_known = (points.weight_df > 0)[..., first] | (first != second) | ~self.logs[:, None, None, first]
             weight_d2f = weight_d2f.where(is_known, 0)
-        return replace(standardised, d2f=d2f, weight_d2f=weight_d2f)
+        return replace(standardised, d2f=torch.where(weight_d2f > 0, d2f, 0), weight_d2f=weight_d2f)
 
     def logarithms(self, x: Tensor) -> Tensor:
         """Return the inputs x, (M, N, D), with the logarithms of some."""

@@ -111,3 +111,17 @@ def test_relobralo(chance):
     assert memory.flatten().tolist() == pytest.approx([1.0, 2.0, 0.25, 1.2, *expected])
     nothing = (torch.nan, torch.nan)  # it begins with equal weights
     assert relobralo(nothing, nothing, (3.0, 5.0), 0.0, nothing)[0].item() == pytest.approx(1)
+
+
+def test_relobralo_weighs_the_channels_that_have_labels():
+    """The term of the others is 0 at all times."""
+    policy = ReLoBRaLo(every=1, temperature=0.5, alpha=0.8, lookback=0.5)
+    terms, past = column(0.25, 1.2, 0.0), column(0.9, 1.1, 0.0)
+    found = {}
+    for count in (2, 3):
+        memory = torch.stack([column(1.0, 2.0, 0.0), column(0.5, 1.5, 0.0), past])[None, :, :count]
+        figures = {"terms": terms[None, :count], "chance": column(0.6)}
+        before = torch.ones(1, 1, count, dtype=torch.float64)
+        found[count] = policy.update(before, memory, figures.__getitem__)[0][0, 0]
+    torch.testing.assert_close(found[3][:2], found[2])
+    assert found[2][0] != found[2][1]

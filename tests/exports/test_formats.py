@@ -221,7 +221,7 @@ def test_what_cannot_be_exported(tmp_path, monkeypatch):
     found = Calibration((0.1,) * 2, ((0.5, 1.0),) * 2, (2,) * 2, local=False)
     u = Function(function().networks[0], calibration=found)
     for to in ("c", "casadi"):
-        with pytest.raises(ValueError, match=f"level: {to} .*onnx, numpy"):
+        with pytest.raises(ValueError, match=f"level, --interval: {to} .*onnx, numpy"):
             export(u, to, tmp_path / "u", level=0.5)
     monkeypatch.setitem(sys.modules, "casadi", None)
     with pytest.raises(ImportError, match=r"casadi.*pip install -e '.\[interop\]'"):

@@ -104,3 +104,17 @@ def test_numbers_give_numbers():
 def test_a_tensor_on_another_device_is_refused():
     with pytest.raises(ValueError, match=r"^x: must be on the function's device, cpu; got meta"):
         function(1, 1)(torch.zeros(3, device="meta"))
+
+
+@pytest.mark.parametrize(
+    ("x", "rule"),
+    [
+        (pandas.Series([0.1, 0.2], ["b", "a"]), "a row must be a DataFrame, such as df.iloc"),
+        (np.array([[0.1 + 1e-20j, 0.2]]), "must be real; the method `derivative` gives exact derivatives"),
+        (torch.tensor([[0.1, 0.2]]).to(torch.complex128), "must be real"),
+        (pandas.DataFrame({"a": [0.1, pandas.NA], "b": [0.2, 0.3]}, dtype="object"), "must be numbers"),
+    ],
+)
+def test_what_would_be_read_wrongly_is_refused(x, rule):
+    with pytest.raises(ValueError, match=f"^x: {rule}"):
+        function(2, 1)(x)

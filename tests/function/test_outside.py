@@ -120,6 +120,18 @@ def test_the_box_of_a_formula():
     assert found[1] == 1, "the ends are inside"
 
 
+def test_an_input_of_a_formula_may_have_one_value():
+    found = number(Box(np.array([-1.0, 0.5]), np.array([1.0, 0.5])), [[0, 0.5], [3, 0.5], [0, 0.6]])
+    assert_allclose(found, [0, 3, np.inf])
+
+
+def test_points_are_not_outside_because_there_are_few_rows():
+    """The rows of 30 inputs do not vary in the directions of the others."""
+    x = RNG(0).normal(size=(60, 30))
+    shares = [(number(NearestRow(x[:n], np.ones(30)), x[30:]) > EDGE).mean() for n in (15, 30)]
+    assert max(shares) < 0.2
+
+
 def test_points_beside_collinear_rows_are_outside():
     random = np.random.default_rng(0)
     a = random.uniform(-1, 1, 200)

@@ -397,7 +397,7 @@ def test_intervals_of_the_validation_rows():
     assert np.sum((low <= Y) & (high >= Y)) >= 0.8 * 12
     assert np.array_equal(model.predict_interval(X), model.predict_interval(X, 0.9))
     assert model.predict_derivative_interval(X, 0.8).shape == (24, 1, 2)
-    with pytest.raises(ValueError, match=r"level: must be at most 0\.923, because 12 rows calibrate it"):
+    with pytest.raises(ValueError, match=r"level, --interval: must be at most 0\.923, because 12 rows calibrate it"):
         model.predict_interval(X, 0.95)
     model.set_params(validation_fraction=0).fit(X, Y)
     with pytest.raises(ValueError, match="intervals need"):

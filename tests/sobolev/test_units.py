@@ -81,6 +81,15 @@ def test_logarithms_follow_the_chain_rule_and_are_undone(n, logs, seed):
         torch.testing.assert_close(tensor, points.tensors()[name], rtol=1e-9, atol=1e-12 * max(size, 1))
 
 
+def test_a_second_derivative_that_is_not_known_is_0():
+    points = power_law(3, 2, 0)
+    weight_d2f = torch.ones_like(points.d2f)
+    weight_d2f[:, 1] = 0
+    for logs in (None, torch.tensor([[True, False]])):
+        standardised = Units.of(points, logs=logs).standardise(replace(points, weight_d2f=weight_d2f))
+        assert (standardised.d2f == 0).all(dim=(0, 2, 3)).tolist() == [False, True, False]
+
+
 def test_a_second_derivative_by_a_logarithm_needs_the_first_one():
     points = power_law(3, 2, 0)
     points = replace(points, weight_df=torch.tensor([[1.0, 1], [0, 1], [1, 0]])[None, :, None])
