@@ -65,6 +65,12 @@ class Candidate:
         return ", ".join([*parts, *[f"log10 of {listed(self.logs)}"] * bool(self.logs)])
 
     @property
+    def has_share(self) -> bool:
+        """True if its training rows are a share of those of a table, `data.split.train`."""
+        data = self.settings.data
+        return isinstance(data, Table) and data.split.get("train") is not None
+
+    @property
     def logs(self) -> Sequence[str]:
         """The inputs of a table of which its networks see the logarithms."""
         return self.settings.data.log10 if isinstance(self.settings.data, Table) else ()
@@ -239,7 +245,9 @@ class CandidateFactory:
                 left_out.append(f"{name}: {error}")
                 continue
             completes = member.settings.optimizer.last_layer_alone or "trainer.max_steps" in self.fixed
-            candidate = Candidate(name, member.settings, overrides, completes)
+            replaced = [self.fixed[key_of(x)] for x in settings if key_of(x) in self.fixed and x not in overrides]
+            named = [x for x in replaced if x.startswith(("model.", "loss."))]  # what its name may contradict
+            candidate = Candidate(", ".join([name, *named]), member.settings, overrides, completes)
             candidates.setdefault(member.apart_from_seed(), candidate)
             members.append(member)
         if candidates:

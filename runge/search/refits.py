@@ -40,7 +40,7 @@ def conclude(state: State) -> tuple[Sequence[Move], str]:
         what = "on all rows"
     else:
         moves, what = _crossing(state, best), "without each fold"
-    why = f"{best.name} {what}, {len(moves)} networks" if moves else ""
+    why = f"{best.name} {what}, {len(moves)} network{'s' * (len(moves) > 1)}" if moves else ""
     return [move._replace(of_answer=True) for move in moves], why
 
 
@@ -57,8 +57,8 @@ def _redrawn(state: State, best: Standing, left: float) -> list[Move]:
     conditions, most = state.conditions, state.conditions.cores * int(left / seconds_of(state, best))
     done = {(move.fold, move.seed) for move in state.moves.values() if move.of_answer}
     every = [(fold, seed) for seed in range(conditions.seeds) for fold in (None, *range(conditions.crossed))]
-    pairs = [(fold, seed) for fold, seed in every if seed or fold not in best.by_fold][:most]
-    pairs = [pair for pair in pairs if pair not in done]
+    pairs = [(fold, seed) for fold, seed in every if seed or fold not in best.by_fold]
+    pairs = [pair for pair in pairs if pair not in done][:most]
     seconds = left / max(1, -(-len(pairs) // conditions.cores))  # they are trained in rounds
     stop_at, planned = step_of(best), max(best.last_step, best.candidate.settings.trainer.max_steps)
     steps = stop_at if best.candidate.by_gradient else planned
@@ -72,10 +72,11 @@ def _on_all_rows(state: State, best: Standing) -> list[Move]:
     They go on until the loss on all rows is as small as it was on the rows on which the weights were trained.
     """
     starts, conditions = list[Network](), state.conditions
+    failed = {state.moves[number].start for number, result in state.results.items() if result.failure}
     for network in best.in_order:
         last = next((x for x in best.refits if state.origin(x.move) == network.number), network)
         is_over = last.result.end != "steps" or last.result.loss <= network.result.loss or best.candidate.by_gradient
-        if network.result.lacks_rows and (last is network or not is_over):
+        if network.result.lacks_rows and (last is network or not is_over) and last.number not in failed:
             starts.append(last)
     began = min((move.at for move in state.moves.values() if move.of_answer), default=state.now)
     left = min(state.left(began + _seconds_on_all_rows(state, best)), state.left())

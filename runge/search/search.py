@@ -2,6 +2,7 @@
 
 import logging
 import math
+import shutil
 import time
 from collections import deque
 from collections.abc import Mapping
@@ -205,7 +206,7 @@ class Search:
         if stopped:
             raise interrupted(self._so_far(), self._directory) from stopped
         if not self.state.ranked:
-            failures = "; ".join(f"{name}: {x.failure}" for name, x in self.state.standings.items())
+            failures = "; ".join(f"{name}: {x.failure}" for name, x in self.state.standings.items() if x.failure)
             raise RunError(f"search: no candidate could be trained ({failures})")
         if self._settings.compare:
             compare(self._directory, {}, self._command.quiet)
@@ -240,7 +241,7 @@ class Search:
             if not workers.busy:
                 break
             self._collect(workers)
-        if not self.state.ranked:
+        if not self.state.ranked and self.state.left() <= 0:
             fastest = next(iter(self.state.listed.values()))
             what = "search.timeout: no candidate has ended within %g s; %s has some more seconds"
             log.warning(what, conditions.timeout, fastest.name)
@@ -274,6 +275,9 @@ class Search:
         if table is not None:
             errors = [answer.winner.metric(name) for name in ERRORS]
             fits, differences = agreement_of(table, errors, of_judging, of_refits)
+            for path, is_kept in zip(of_refits, fits, strict=True):
+                if not is_kept:
+                    shutil.rmtree(path, ignore_errors=True)
             of_refits, refits = [*compress(of_refits, fits)], [*compress(answer.refits, fits)]
             runs = [int(path.name) for path in of_refits]
             answer = answer._replace(refits=refits, runs=runs, differences=differences)
@@ -289,7 +293,8 @@ class Search:
             candidate = self.state.candidate_of(network.move)
             options = options_of(self._command.compose(candidate.overrides, place).hydra)
             settings, result = self.state.trial(network.move).settings, network.result
-            settings = settings_of_run(settings, network.move.seconds, int(result.history["step"][-1]))
+            seconds, steps = (float(result.history[name][-1]) for name in ("seconds", "step"))
+            settings = settings_of_run(settings, max(network.move.seconds, seconds), int(steps))
             overrides = overrides_of_run(candidate.overrides, settings)
             calls[place] = Publication(settings, result, str(path), overrides, options, candidate.separate)
         while calls or workers.busy:

@@ -142,8 +142,7 @@ class State:
         settings, start = candidate.settings, None if move.start is None else self.results[move.start]
         data, trainer, optimizer, seed = settings.data, settings.trainer, settings.optimizer, settings.seed.seed
         if isinstance(data, Table):
-            is_partial = move.share is not None and "data.split.train" not in fixed
-            share = {"train": float(f"{move.share:.6g}")} if is_partial else {}  # as it is typed
+            share = {} if move.share is None else {"train": float(f"{move.share:.6g}")}  # as it is typed
             data = replace(data, fold=move.fold, split={**data.split, **share})
             if move.fold is None:  # all rows; the test rows are those of the folds
                 seed_of_data = Seed.of_data(seed, data.seed, data.folds).seed

@@ -83,6 +83,7 @@ def find_suspects(residuals: Floats, rows: Rows) -> list[Suspect]:
         residual = float(residuals[row, column])
         number = int(rows.numbers[row])
         where, index = (names.row(number), names.column(place)), file.frame.index[[number]].tolist()
+        index = [label if isinstance(label, (int, float, str)) else str(label) for label in index]  # such as a date
         suspects.append(Suspect(*where, float(label), float(label) + residual, residual, deviations, *index))
     return suspects
 

@@ -186,11 +186,11 @@ def _describe_answer(answer: Answer, name: str, seen: int, test: int, folds: int
     if not seen:
         return f"{sentence}."
     rows = f"the {seen} rows that are not for the test" if test else f"all {seen} rows"
+    if answer.winner.candidate.has_share or not (answer.refits or answer.winner.has_all_rows):
+        numbers = sorted({network.result.rows for network in answer.refits or answer.judging})
+        return f"{sentence}, trained on {' or '.join(map(str, numbers))} of {rows}."
     if answer.refits:
         return f"{sentence}, trained on {rows}" + ("." if test else ", so that no row is left to test it.")
-    if not answer.winner.has_all_rows:
-        numbers = sorted({network.result.rows for network in answer.judging})
-        return f"{sentence}, trained on {' or '.join(map(str, numbers))} of {rows}."
     return f"{sentence}, {'each ' if count > 1 else ''}trained on {rows} except one of {folds} folds."
 
 

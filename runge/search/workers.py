@@ -59,7 +59,8 @@ class Workers:
             self._here[number] = call
             return
         worker = self._idle.pop() if self._idle else self._start()
-        worker.inbox.send_bytes(pickle.dumps(call))
+        with suppress(OSError):  # the process has died, as `wait` will say
+            worker.inbox.send_bytes(pickle.dumps(call))
         self._busy[number] = _Call(worker, until)
 
     def wait(self) -> dict[int, Any]:

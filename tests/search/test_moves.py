@@ -325,6 +325,22 @@ def test_the_answer_of_fixed_neurons_has_new_networks():
     assert [(x.fold, x.stop_at, x.steps, x.start) for x in found] == [(k, 2, 3, None) for k in (None, 1, 2, 3, 4)]
 
 
+def test_a_network_of_all_rows_that_has_failed_is_not_begun_again():
+    one = trained(state("a", now=40.0), "a", result(1.0, 0.5, 0.2, end="rest", ratio=4.0, steps=99))
+    ((move,), _) = conclude(one)
+    found, why = conclude(trained_move(one, move._replace(at=one.now), result(failure="no memory")))
+    assert (why, {x.fold for x in found}) == ("a without each fold, 4 networks", {1, 2, 3, 4})
+
+
+def test_new_networks_are_added_to_those_that_have_ended_if_there_is_time():
+    ended = result(1.0, 0.5, 0.7, seconds=5.0, end="steps", steps=3)
+    one = trained(state(now=40.0, seeds=1, listed=[FIXED]), "f", ended)
+    first, *others = conclude(one)[0]
+    assert [x.fold for x in (first, *others)] == [None, 1, 2, 3]
+    again, _ = conclude(trained_move(one, first._replace(at=one.now), ended))
+    assert [x.fold for x in again] == [1, 2, 3, 4]
+
+
 @pytest.mark.parametrize("loss", [0.5, 0.1])
 def test_the_answer_of_a_winner_that_rests_continues_on_all_rows(loss):
     """It has ten steps, and forty more unless its loss is as small as it was. Then networks leave out each other fold.
@@ -334,7 +350,7 @@ def test_the_answer_of_a_winner_that_rests_continues_on_all_rows(loss):
     one = trained(state("a", now=40.0), "a", result(1.0, 0.5, 0.2, end="rest", ratio=4.0, steps=99))
     for steps in (10, 40):
         ((move,), why) = conclude(one)
-        assert why == "a on all rows, 1 networks"
+        assert why == "a on all rows, 1 network"
         assert (move.fold, move.steps, move.start) == (None, steps, len(one.moves) - 1)
         ended = result(loss if steps == 10 else 0.1, steps=steps, end="steps")
         one = trained_move(one, move._replace(at=one.now), ended)
@@ -351,7 +367,7 @@ def test_the_answer_of_a_winner_that_falls_continues_on_all_rows_and_questions_t
     """As there is no time for as many steps, they only question the labels, on few rows."""
     one = trained(state("a", now=49.0), "a", result(2.0, 1.0, ratio=4.0))
     found, why = next_moves(one)
-    assert why == "a on all rows, 1 networks"
+    assert why == "a on all rows, 1 network"
     one = trained_move(one, found[0], result(1.0, end="time"))
     found, why = next_moves(one)
     assert why == "a without each fold, 4 networks"

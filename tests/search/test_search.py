@@ -15,12 +15,16 @@ from runge.function.outside import OUTSIDE
 from runge.function.residuals import UnseenErrors, rows_of
 from runge.records.directories import RunDirectory
 from runge.records.leaderboard import read_leaderboard
+from runge.search.answer import Answer
+from runge.search.moves import next_moves
 from runge.search.results import Move, read_trials
 from runge.search.search import Search
+from runge.search.verdict import _describe_answer
 from runge.training.member import Member
 from tests.comparison.pages import numbers
 from tests.conftest import command, compose, interrupted_at
 from tests.refusals import check_refusal, refuses
+from tests.search.made_up import result, trained
 from tests.sweeps.commands import TINY_SEARCH
 from tests.sweeps.policies.made_up import read_command
 
@@ -332,6 +336,24 @@ def test_a_column_is_left_out_only_if_a_fit_without_it_is_better(monkeypatch):
     assert not np.isnan(best.table.rows.dydx).any()
     assert best._wrong.startswith("dy_da does not follow the values")
     assert "Are they wrong? A fit with these derivatives is better in rows left out, so they are kept" in best._wrong
+
+
+def test_a_name_says_which_of_its_settings_are_those_of_the_command():
+    kept = (x for x in SMALL if not x.startswith(("+search.tables", "model.")))
+    both = '+search.tables={silu: ["model.activation=silu"], tanh: ["model.activation=tanh", "model.width=7"]}'
+    best = made(*kept, "data.file=t.csv", both, "model.activation=tanh")
+    assert list(best.state.listed) == ["silu, model.activation=tanh", "tanh"]
+
+
+def test_the_rows_are_those_of_the_command(monkeypatch):
+    """They are not all rows, and the search does not begin with fewer."""
+    half = made(*SHORT, *FEW, "data.split={train: 0.5}")
+    moves, _ = next_moves(half.state)
+    assert {move.share for move in moves} == {None}
+    assert {half.state.trial(move).settings.data.split["train"] for move in moves} == {0.5}
+    one = trained(half.state, moves[0].candidate, result(0.1, rows=15))
+    answer = Answer.of(trained(one, moves[0].candidate, result(0.1, rows=15), fold=None, of_answer=True).ranked)
+    assert _describe_answer(answer, "a", 30, 0, 2) == "The answer is one network (a), trained on 15 of all 30 rows."
 
 
 def test_without_derivatives_a_network_is_trained_once():

@@ -88,6 +88,6 @@ def test_the_settings_of_a_trial_have_its_rows_its_steps_and_the_last_damping():
     whole = one.trial(Move("a", {}, None, 5.0, seed=2, steps=40, stop_at=30)).settings
     assert (whole.data.folds, whole.data.fold, whole.data.split["val"], whole.data.seed) == (None, None, 0, 0)
     assert (whole.seed.seed, whole.trainer.max_steps, whole.trainer.stop_at) == (2, 40, 30)
-    fixed = state("a", fixed={"trainer.max_steps", "data.split.train"}).trial(Move("a", {}, 1, 5.0, 0.25, steps=7))
+    fixed = state("a", fixed={"trainer.max_steps"}).trial(Move("a", {}, 1, 5.0, steps=7))
     assert (fixed.settings.trainer.max_steps, fixed.settings.data.split["train"]) == (200, None)
     assert not fixed.plans_steps
