@@ -6,9 +6,11 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+import torch
 from scipy.spatial import KDTree
 
 from runge.configuration.validation import Floats
+from runge.function.loading import load_runs
 from runge.records.directories import RunDirectory
 from runge.search.constants import DISAGREEMENT_FACTOR, LOSS_ROUND_OFF, RECOMBINED_POINTS
 from runge.search.judging import SearchTable
@@ -48,10 +50,6 @@ def agreement_of(
     paths, x, unknown = [*judging, *whole], table.rows.x[table.seen], np.full((2, len(table.rows.outputs)), np.nan)
     if len(paths) == 1:
         return Agreement([], unknown)
-    import torch  # late: the candidates are checked before it is loaded
-
-    from runge.function.loading import load_runs
-
     networks = load_runs([RunDirectory(path) for path in paths])
 
     def predict(points: Floats) -> Floats:

@@ -2,24 +2,21 @@
 
 import math
 from collections.abc import Sequence
-from collections.abc import Set as AbstractSet
 from dataclasses import replace
 from statistics import geometric_mean
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
 from runge.configuration.validation import Floats
 from runge.data.rows import Rows
 from runge.function.calibration import Calibration
+from runge.function.residuals import UnseenErrors
 from runge.labels.unseen_rows import are_enough
 from runge.search.constants import LOSS_ROUND_OFF, SMALL_LOSS_SHARE, WORSE_FACTOR
 from runge.search.judging import SearchTable
 from runge.search.selection import residuals_of, without_selection
 from runge.search.standing import Network, Standing
-
-if TYPE_CHECKING:
-    from runge.function.residuals import UnseenErrors
 
 __all__ = ["Answer"]
 
@@ -63,7 +60,7 @@ class Answer(NamedTuple):
     def of(cls, ranked: Sequence[Standing]) -> "Answer":
         """Return the answer of ranked candidates; the first one's networks of all rows are to be as good as it is."""
         best, *rivals = ranked
-        least = min((x.result.loss for x in best.in_order), default=0.0)
+        least = min(x.result.loss for x in best.in_order)
         by_fold = {fold: x for fold, x in best.by_fold.items() if x.result.loss <= _most_loss(least, best)}
         winner = replace(best, by_fold=by_fold)
         if not best.has_all_rows:  # on more rows than they have, a loss is as in the rows that are held out
@@ -78,11 +75,6 @@ class Answer(NamedTuple):
         """The networks that judge the winner, in the order of the folds."""
         return self.winner.in_order
 
-    @property
-    def choosing(self) -> AbstractSet[int]:
-        """The folds by whose rows the winner, its seed and its steps were chosen."""
-        return {fold for fold, network in self.winner.by_fold.items() if not network.move.of_answer}
-
     def left_out(self, table: SearchTable) -> LeftOut:
         """Return the errors that state how good the answer is, of networks at rows that they have not seen.
 
@@ -92,19 +84,16 @@ class Answer(NamedTuple):
         rows, loss = table.rows, max(network.result.loss for network in self.judging)
         whole = [x for x in self.winner.calibrating if x.move.stop_at is not None]  # others only question labels
         networks = [*self.judging, *(x for x in whole if x.result.loss <= _most_loss(loss, self.winner))]
-        unchosen = [x for x in networks if x.move.fold not in self.choosing]
+        choosing = {fold for fold, network in self.winner.by_fold.items() if not network.move.of_answer}
+        unchosen = [x for x in networks if x.move.fold not in choosing]
         residuals = _mean(rows, unchosen)
-        if not self.choosing or are_enough(residuals, rows.groups).any():
+        if not choosing or are_enough(residuals, rows.groups).any():
             return LeftOut(residuals, unchosen, 0)
-        judged, every = residuals_of(self._compared, self.choosing, rows)
+        compared = [self.winner, *(x for x in self.rivals if choosing <= x.by_fold.keys())]
+        judged, every = residuals_of(compared, choosing, rows)
         factors, groups = table.channels.of_residuals, rows.groups[judged]
         residuals[judged] = without_selection(every, factors, groups, len(rows.outputs))
         return LeftOut(residuals, networks, len(judged))
-
-    @property
-    def _compared(self) -> list[Standing]:
-        """The winner, and the candidates that were compared with it on all rows that chose it."""
-        return [self.winner, *(x for x in self.rivals if self.choosing <= x.by_fold.keys())]
 
     def question(self, rows: Rows) -> Floats:
         """Return the mean errors of all networks of the winner in rows that they have not seen, (n, P + P D)."""
@@ -133,9 +122,7 @@ def _mean(rows: Rows, networks: Sequence[Network], validated: bool = True) -> Fl
     return _unseen(rows, networks).mean(range(len(networks)), validated)
 
 
-def _unseen(rows: Rows, networks: Sequence[Network]) -> "UnseenErrors":
-    from runge.function.residuals import UnseenErrors  # late, as torch is
-
+def _unseen(rows: Rows, networks: Sequence[Network]) -> UnseenErrors:
     results = [network.result for network in networks]
     trained = [repr((network.move.fold, network.result.rows)).encode() for network in networks]
     return UnseenErrors.of_errors(rows, trained, [(x.left_out, x.validated, x.residuals) for x in results])

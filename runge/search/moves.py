@@ -95,7 +95,7 @@ def _newcomers(state: State, continuing: Sequence[Standing], ranked: Sequence[St
 def compare(state: State) -> tuple[Sequence[Move], str] | None:
     """Return the trials of the next comparison; None: there is none, or one is running."""
     conditions = state.conditions
-    if state.running or state.winner or any(move.rung is None for move in state.moves.values()):
+    if state.running or any(move.rung is None for move in state.moves.values()):
         return None
     rounds = max(2, math.ceil(math.log(len(state.listed), PROMOTION_RATIO)))
     begun = {(state.candidate_of(x).name, x.fold, x.rung) for x in state.moves.values()}
@@ -220,8 +220,7 @@ def improve(state: State) -> tuple[Sequence[Move], str] | None:
         found = move(state, seconds)
         pairs = [(x, fold) for x in found for fold in range(conditions.judges) if (x.name, fold) not in busy]
         pairs = [(x, fold) for x, fold in pairs if _may_gain(state, x, fold)]
-        free = max(1, state.free)
-        chosen = list(dict.fromkeys(x.name for x, _ in pairs))[: max(1, free // conditions.judges)]
+        chosen = list(dict.fromkeys(x.name for x, _ in pairs))[: max(1, state.free // conditions.judges)]
         pairs = [(x, fold) for x, fold in pairs if x.name in chosen]
         if not pairs:
             continue

@@ -10,7 +10,7 @@ from runge.data.table import Table
 from runge.records.metrics import ERRORS
 from runge.search.candidates import Candidate
 from runge.search.conditions import Conditions
-from runge.search.constants import CONTENDER_CHANCE, LEAST_DAMPING, MOST_DAMPING, SET_UP_SECONDS, SLOWNESS_AT_FIRST
+from runge.search.constants import CONTENDER_CHANCE, LEAST_DAMPING, MOST_DAMPING, SET_UP_SECONDS
 from runge.search.contradiction import WrongFactor, wrong_factors
 from runge.search.judging import SearchTable
 from runge.search.results import Move, Result, Trial
@@ -159,8 +159,7 @@ class State:
         trainer = replace(trainer, stop_at=move.stop_at, progress_bar=False)
         seeded = Seed(seed=seed + move.seed)
         settings = replace(settings, data=data, trainer=trainer, optimizer=optimizer, seed=seeded)
-        standing = self.standings.get(candidate.name)
-        slowness = standing.slowness if standing else SLOWNESS_AT_FIRST
+        slowness = self.standings.get(candidate.name, Standing(candidate)).slowness
         plans_steps = "trainer.max_steps" not in fixed
         everywhere, channels = move.of_answer, None if self.table is None else self.table.channels
         return Trial(

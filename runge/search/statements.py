@@ -4,7 +4,6 @@ import math
 from collections.abc import Sequence
 from dataclasses import replace
 from itertools import chain
-from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -12,6 +11,8 @@ from runge.configuration.validation import Floats
 from runge.data.column_roles import column_names
 from runge.data.fit_errors import rank
 from runge.data.rows import Rows
+from runge.function.function import Function
+from runge.function.predictions import predict
 from runge.labels.unseen_rows import LEAST_GROUPS, count_groups, sizes_of
 from runge.records.fits import LEVEL
 from runge.records.leaderboard import ColumnError, OutputError
@@ -19,9 +20,6 @@ from runge.search.answer import LeftOut
 from runge.search.constants import LOSS_ROUND_OFF, SURPRISE_PROBABILITY, WIDE_FACTOR
 from runge.search.judging import SearchTable
 from runge.search.unseen import column_errors, errors_of
-
-if TYPE_CHECKING:
-    from runge.function.function import Function
 
 __all__ = ["KINDS", "describe_bounds", "describe_errors", "describe_test", "with_differences"]
 
@@ -131,12 +129,10 @@ def describe_bounds(errors: Sequence[OutputError]) -> str:
     return f"In these rows, {' and '.join(parts)} {units} of the prediction." if parts else ""
 
 
-def describe_test(function: "Function", table: SearchTable, left_out: Floats) -> list[str]:
+def describe_test(function: Function, table: SearchTable, left_out: Floats) -> list[str]:
     """Return sentences on the errors of the answer on the test rows; empty: there are none."""
     if not len(table.test):
         return []
-    from runge.function.predictions import predict  # late, as torch is
-
     prediction, rows = predict(function, table.rows.x[table.test]), table.rows
     value, slope = prediction["u"] - rows.y[table.test], prediction["du"] - rows.dydx[table.test]
     residuals = np.concatenate([value, slope.reshape(len(slope), -1)], axis=1)

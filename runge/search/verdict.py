@@ -4,13 +4,15 @@ import logging
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from runge.configuration.command_line import key_of
 from runge.data.column_roles import columns_override, listed
 from runge.data.rows import Rows
+from runge.function.function import Function
+from runge.function.loading import load
+from runge.function.slices import profiles_of
 from runge.records.files import public
 from runge.records.fits import LEVEL
 from runge.records.leaderboard import AnswerProfile, Leaderboard, LeaderboardEntry, OutputError, packed
@@ -31,9 +33,6 @@ from runge.search.state import State
 from runge.search.statements import KINDS, describe_bounds, describe_errors, describe_test, with_differences
 from runge.search.unseen import column_errors, describe_suspects, errors_of, find_suspects
 
-if TYPE_CHECKING:
-    from runge.function.function import Function
-
 __all__ = ["leaderboard"]
 
 log = logging.getLogger(__name__)
@@ -52,7 +51,7 @@ def leaderboard(
         left_out: the candidates that the command's overrides do not allow, and why.
         wrong: which columns of derivatives contradict the values; empty: none.
     """
-    best, ranked = answer.winner, [answer.winner, *state.ranked[1:]]
+    best, ranked = answer.winner, [answer.winner, *answer.rivals]
     late = [x for x in state.standings.values() if not x.by_fold]
     why = "not tried, because the time was over or the first one of its method was worse than others"
     left_out = [*left_out, *(f"{x.name}: {x.failure or why}" for x in late)]
@@ -61,10 +60,8 @@ def leaderboard(
         both = " and ".join(f"{error:.1e} for the {what}" for what, error in errors if error is not None)
         error = f"Its error on the validation points, which also chose it, over the standard deviation, is {both}."
         entries = [_entry(standing, [], answer) for standing in ranked]
-        sentences = [_describe_answer(answer, best.name, 0, 0, 0), error]
+        sentences = [_describe_answer(answer, 0, 0, 0), error]
         return Leaderboard(entries, [*sentences, *_warn([error for _, error in errors], len(ranked))], left_out)
-
-    from runge.function.loading import load  # late, as torch is
 
     function, judged, questioned = load(search), answer.left_out(table), answer.question(table.rows)
     every, far_apart = with_differences(errors_of(judged.residuals, table), answer.differences)
@@ -75,7 +72,7 @@ def leaderboard(
         entries = [replace(entry, derivative=None) for entry in entries]
     suspects, examined = find_suspects(questioned, table.rows), int((~np.isnan(questioned)).any(axis=1).sum())
     sentences = [
-        _describe_answer(answer, best.name, len(table.seen), len(table.test), folds),
+        _describe_answer(answer, len(table.seen), len(table.test), folds),
         describe_contradiction(state.wrong, table.rows),
         describe_errors(errors, columns, judged, table.rows, folds),
         far_apart,
@@ -170,19 +167,18 @@ def _mean(numbers: Sequence[float | None]) -> float | None:
     return sum(measured) / len(measured) if measured else None
 
 
-def _describe_answer(answer: Answer, name: str, seen: int, test: int, folds: int) -> str:
+def _describe_answer(answer: Answer, seen: int, test: int, folds: int) -> str:
     """Return a sentence on the networks of the answer.
 
     Args:
         answer: the answer.
-        name: the name of the best candidate.
         seen: the number of rows for training and validation; 0: a formula.
         test: the number of test rows.
         folds: the number of folds.
     """
     count = len(answer.refits or answer.judging)
     mean = f"the mean of {count} networks" if count > 1 else "one network"
-    sentence = f"The answer is {mean} ({name})"
+    sentence = f"The answer is {mean} ({answer.winner.name})"
     if not seen:
         return f"{sentence}."
     rows = f"the {seen} rows that are not for the test" if test else f"all {seen} rows"
@@ -194,10 +190,8 @@ def _describe_answer(answer: Answer, name: str, seen: int, test: int, folds: int
     return f"{sentence}, {'each ' if count > 1 else ''}trained on {rows} except one of {folds} folds."
 
 
-def _profiles(function: "Function", table: SearchTable) -> list[AnswerProfile]:
+def _profiles(function: Function, table: SearchTable) -> list[AnswerProfile]:
     """Return the profiles of a function that was fitted to a table, along the inputs that matter most."""
-    from runge.function.slices import profiles_of  # late, as torch is
-
     rows, seen = table.rows, table.seen
     outputs = range(min(len(rows.outputs), PROFILED_COLUMNS))
     inputs = np.sort(np.argsort(-function.input_weights, kind="stable")[:PROFILED_COLUMNS]).tolist()

@@ -29,7 +29,7 @@ def test_a_network_of_all_rows_that_is_wrong_between_them_is_no_answer(monkeypat
         return torch.cat(values), torch.cat(slopes)
 
     networks = SimpleNamespace(runs=list(shifts), like=torch.zeros(0, dtype=torch.float64), jet=jet)
-    monkeypatch.setattr("runge.function.loading.load_runs", lambda runs: networks)
+    monkeypatch.setattr("runge.search.agreement.load_runs", lambda runs: networks)
     assert agreement_of(one, (0.1, 0.1), ["a"], ["b", "c", "d"]).fits == [True, False, False]
     assert agreement_of(one, (0.1, None), ["a"], ["d"]).fits == [True]
     assert agreement_of(one, (0.1, 0.1), ["a"], []).fits == []
@@ -55,7 +55,7 @@ def test_differences_are_between_the_answer_and_the_other_networks(monkeypatch, 
 
         return SimpleNamespace(runs=chosen, like=torch.zeros(0, dtype=torch.float64), jet=jet)
 
-    monkeypatch.setattr("runge.function.loading.load_runs", load)
+    monkeypatch.setattr("runge.search.agreement.load_runs", load)
     found = agreement_of(one, (0.5, 0.5), [*judging], [*whole])
     np.testing.assert_allclose(found.differences, [[expected], [0 * expected]], atol=1e-9)
 
@@ -66,7 +66,7 @@ def test_no_differences_are_known_if_no_point_is_near_the_rows(monkeypatch):
     x = np.repeat(np.random.default_rng(0).uniform(-1, 1, (50, 4)), 2, axis=0)
     assert not len(recombined(x))
     one = SimpleNamespace(rows=SimpleNamespace(x=x, outputs=["y"]), seen=np.arange(100), channels=None)
-    monkeypatch.setattr("runge.function.loading.load_runs", lambda runs: None)
+    monkeypatch.setattr("runge.search.agreement.load_runs", lambda runs: None)
     found = agreement_of(one, (0.1, 0.1), ["a", "b"], [])
     assert found.fits == []
     assert np.isnan(found.differences).all()

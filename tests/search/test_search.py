@@ -353,7 +353,7 @@ def test_the_rows_are_those_of_the_command(monkeypatch):
     assert {half.state.trial(move).settings.data.split["train"] for move in moves} == {0.5}
     one = trained(half.state, moves[0].candidate, result(0.1, rows=15))
     answer = Answer.of(trained(one, moves[0].candidate, result(0.1, rows=15), fold=None, of_answer=True).ranked)
-    assert _describe_answer(answer, "a", 30, 0, 2) == "The answer is one network (a), trained on 15 of all 30 rows."
+    assert _describe_answer(answer, 30, 0, 2) == "The answer is one network (one), trained on 15 of all 30 rows."
 
 
 def test_without_derivatives_a_network_is_trained_once():

@@ -24,10 +24,10 @@ from tests.search.made_up import result, state, trained
 
 def test_the_answer_says_how_many_rows_its_networks_had():
     one = trained(trained(state("a"), "a", result(1.0, rows=200), share=0.2), "a", result(1.0), fold=1)
-    said = verdict._describe_answer(Answer.of(one.ranked), "a", 1000, 0, 5)
+    said = verdict._describe_answer(Answer.of(one.ranked), 1000, 0, 5)
     assert said == "The answer is the mean of 2 networks (a), trained on 200 or 800 of all 1000 rows."
     one = trained(state("a"), "a", result(1.0))
-    said = verdict._describe_answer(Answer.of(one.ranked), "a", 1000, 0, 5)
+    said = verdict._describe_answer(Answer.of(one.ranked), 1000, 0, 5)
     assert said == "The answer is one network (a), trained on all 1000 rows except one of 5 folds."
 
 
