@@ -276,24 +276,3 @@ PROFILED_ROWS = 200
 
 PROFILE_NUMBERS = 6000
 """About the numbers of all profiles, or of their Jacobians if these are more; a profile has 21 to 201 points."""
-
-CORRELATED = 0.3
-"""The correlation of two inputs above which a caution is stated."""
-
-CORRELATED_BY_CHANCE = 3.0
-"""Three standard deviations of the correlation of independent inputs, times the root of the number of rows: the caution
-needs a larger correlation.
-"""
-
-UNEVEN = 0.15
-"""The distance of Kolmogorov and Smirnov from a uniform input above which a caution is stated. A normal input has 0.2
-in the box of its rows.
-"""
-
-UNEVEN_BY_CHANCE = 1.6
-"""The distance that uniform inputs exceed in about 1 % of cases, times the root of the number of rows: the caution
-needs a larger distance.
-"""
-
-SENSITIVITY_ACTIVATIONS = 2**25
-"""The activations that sensitivities may take, about a second of one core."""

@@ -11,6 +11,7 @@ from runge.configuration.command_line import key_of
 from runge.data.column_roles import columns_override, listed
 from runge.data.rows import Rows
 from runge.function.function import Function
+from runge.function.influences import sensitivity_of
 from runge.function.loading import load
 from runge.function.slices import profiles_of
 from runge.records.files import public
@@ -26,7 +27,6 @@ from runge.search.constants import (
     PROFILED_ROWS,
 )
 from runge.search.contradiction import describe_contradiction
-from runge.search.influences import sensitivity_of
 from runge.search.judging import SearchTable, decades_of
 from runge.search.standing import Standing
 from runge.search.state import State

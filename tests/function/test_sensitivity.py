@@ -1,9 +1,13 @@
 """Sensitivity measures and total indices against closed forms."""
 
+import re
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose
 
+from runge.function.influences import _cautions, sensitivity_of
 from runge.function.sensitivity import measure, measure_function, row_indices, total_indices, unevenness
 
 A, B, PI = 7, 0.1, np.pi
@@ -110,3 +114,45 @@ def test_unevenness():
     box, even = np.array([[2.0, 4.0]] * 2), np.linspace(0, 1, 1000)
     x = 2 + 2 * np.stack([even, even**2], 1)  # P(t < s) = sqrt(s), which is farthest from s at 1/4
     assert_allclose(unevenness(x, box), [0, 0.25], atol=2e-3)
+
+
+def test_cautions_on_the_rows():
+    t = np.random.default_rng(0).uniform(size=(200, 3))
+    box = np.array([[0.0, 1.0]] * 3)
+    for few in (t, t[:12]):  # of 12 some correlate by chance
+        assert _cautions(SimpleNamespace(x=few, inputs=("a", "b", "c")), box) == []
+    x = np.stack([t[:, 0], 1 - t[:, 0], t[:, 2] ** 3], 1)
+    related, uneven = _cautions(SimpleNamespace(x=x, inputs=("a", "b", "c")), box)
+    assert re.search(r"\ba and b\b.*-1\.00", related)
+    assert re.search(r"\balong c\b", uneven)
+    assert _cautions(SimpleNamespace(x=x[:12], inputs=("a", "b", "c")), box) == [related]
+
+
+class Product:
+    """A fit of s t, by one network of one neuron."""
+
+    networks = (SimpleNamespace(members=1, shapes=[(2, 1)]),)
+
+    def __call__(self, x):
+        return x.prod(axis=1)
+
+    def derivative(self, x):
+        return x[:, ::-1]
+
+    def value_and_derivative(self, x):
+        return self(x), self.derivative(x)
+
+
+def test_the_sensitivity_over_the_rows_is_not_that_in_the_box():
+    """Without a network's neurons all rows count; t is positive in most of the box, and in few rows."""
+    chance = np.random.default_rng(0)
+    s, t = chance.uniform(1, 2, 5000), np.append(chance.uniform(-1, 0, 4999), 3.0)
+    x = np.stack([s, t], axis=1)
+    rows = SimpleNamespace(x=x, y=(s * t)[:, None], dydx=x[:, None, ::-1] * np.nan, inputs=("s", "t"), outputs=("y",))
+    first, second = sensitivity_of(Product(), rows).influences
+    assert (first.mean, first.rising) == (pytest.approx(1, rel=0.01), pytest.approx(0.75, rel=0.01))
+    assert (first.rows_mean, first.rows_rising) == (pytest.approx(-0.5, rel=0.03), pytest.approx(0, abs=1e-3))
+    assert second.rows_mean == pytest.approx(1.5, rel=0.01)
+    variance = 28 / 36 - 9 / 16  # of the product of two uniform inputs
+    assert first.rows_index == pytest.approx(1 / 12 / 3 / variance, rel=0.05)
+    assert second.rows_index == pytest.approx(28 / 12 / 12 / variance, rel=0.05)

@@ -16,7 +16,6 @@ from runge.data.table import Table
 from runge.records.leaderboard import ColumnError, OutputError
 from runge.search import statements, verdict
 from runge.search.answer import Answer, LeftOut
-from runge.search.influences import _cautions, sensitivity_of
 from runge.search.judging import SearchTable
 from runge.search.unseen import errors_of
 from tests.search.made_up import result, state, trained
@@ -214,47 +213,6 @@ def test_inputs_that_are_spread_evenly_over_decades_may_be_seen_as_logarithms():
     columns = [decades, 1e6 * decades**2, np.linspace(0.1, 40, 21), np.geomspace(1, 30, 21), decades - 2]
     table = SearchTable(SimpleNamespace(x=np.stack(columns, axis=1), inputs=tuple("pqrst")), None, np.arange(20), None)
     assert table.logarithmic == ["p", "q"]
-
-
-def test_cautions_on_the_rows():
-    t = np.random.default_rng(0).uniform(size=(200, 3))
-    box = np.array([[0.0, 1.0]] * 3)
-    for few in (t, t[:12]):  # of 12 some correlate by chance
-        assert _cautions(SimpleNamespace(x=few, inputs=("a", "b", "c")), box) == []
-    x = np.stack([t[:, 0], 1 - t[:, 0], t[:, 2] ** 3], 1)
-    related, uneven = _cautions(SimpleNamespace(x=x, inputs=("a", "b", "c")), box)
-    assert re.search(r"\ba and b\b.*-1\.00", related)
-    assert re.search(r"\balong c\b", uneven)
-    assert _cautions(SimpleNamespace(x=x[:12], inputs=("a", "b", "c")), box) == [related]
-
-
-class Product:
-    """A fit of s t, by one network of one neuron."""
-
-    networks = (SimpleNamespace(members=1, shapes=[(2, 1)]),)
-
-    def __call__(self, x):
-        return x.prod(axis=1)
-
-    def derivative(self, x):
-        return x[:, ::-1]
-
-    def value_and_derivative(self, x):
-        return self(x), self.derivative(x)
-
-
-def test_the_sensitivity_over_the_rows_is_not_that_in_the_box():
-    """Without a network's neurons all rows count; t is positive in most of the box, and in few rows."""
-    chance = np.random.default_rng(0)
-    s, t = chance.uniform(1, 2, 5000), np.append(chance.uniform(-1, 0, 4999), 3.0)
-    x = np.stack([s, t], axis=1)
-    first, second = sensitivity_of(Product(), table_of(x, (s * t)[:, None]).rows).influences
-    assert (first.mean, first.rising) == (pytest.approx(1, rel=0.01), pytest.approx(0.75, rel=0.01))
-    assert (first.rows_mean, first.rows_rising) == (pytest.approx(-0.5, rel=0.03), pytest.approx(0, abs=1e-3))
-    assert second.rows_mean == pytest.approx(1.5, rel=0.01)
-    variance = 28 / 36 - 9 / 16  # of the product of two uniform inputs
-    assert first.rows_index == pytest.approx(1 / 12 / 3 / variance, rel=0.05)
-    assert second.rows_index == pytest.approx(28 / 12 / 12 / variance, rel=0.05)
 
 
 def test_a_candidate_has_the_errors_of_the_outputs_that_are_judged():
