@@ -8,7 +8,7 @@ from itertools import chain
 import numpy as np
 
 from runge.configuration.validation import Floats
-from runge.data.column_roles import column_names
+from runge.data.column_roles import column_names, listed
 from runge.data.fit_errors import rank
 from runge.data.rows import Rows
 from runge.function.function import Function
@@ -21,7 +21,7 @@ from runge.search.constants import LOSS_ROUND_OFF, SURPRISE_PROBABILITY, WIDE_FA
 from runge.search.judging import SearchTable
 from runge.search.unseen import column_errors, errors_of
 
-__all__ = ["KINDS", "describe_bounds", "describe_errors", "describe_test", "with_differences"]
+__all__ = ["KINDS", "describe_bounds", "describe_errors", "describe_levels", "describe_test", "with_differences"]
 
 KINDS = "value", "derivative"
 """The kinds of labels, each of which has its own errors."""
@@ -127,6 +127,16 @@ def describe_bounds(errors: Sequence[OutputError]) -> str:
     of_derivative = " (of a derivative: of its output's gradient)" * (KINDS[1] in "".join(parts))
     units = f"standard deviations{of_derivative}"
     return f"In these rows, {' and '.join(parts)} {units} of the prediction." if parts else ""
+
+
+def describe_levels(rows: Rows) -> str:
+    """Return a sentence on inputs that have two values, between which no row is; empty: there are none.
+
+    An input that is 0 or 1 is a switch.
+    """
+    levels = {name: np.unique(x) for name, x in zip(rows.inputs, rows.x.T, strict=True)}
+    two = [name for name, values in levels.items() if len(values) == 2 and values.tolist() != [0, 1]]
+    return f"{listed(two)} {'have' if len(two) > 1 else 'has'} two values: no row tests the fit between." if two else ""
 
 
 def describe_test(function: Function, table: SearchTable, left_out: Floats) -> list[str]:

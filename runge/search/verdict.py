@@ -30,7 +30,14 @@ from runge.search.contradiction import describe_contradiction
 from runge.search.judging import SearchTable, decades_of
 from runge.search.standing import Standing
 from runge.search.state import State
-from runge.search.statements import KINDS, describe_bounds, describe_errors, describe_test, with_differences
+from runge.search.statements import (
+    KINDS,
+    describe_bounds,
+    describe_errors,
+    describe_levels,
+    describe_test,
+    with_differences,
+)
 from runge.search.unseen import column_errors, describe_suspects, errors_of, find_suspects
 
 __all__ = ["leaderboard"]
@@ -76,6 +83,7 @@ def leaderboard(
         describe_contradiction(state.wrong, table.rows),
         describe_errors(errors, columns, judged, table.rows, folds),
         far_apart,
+        describe_levels(table.rows),
         describe_bounds(errors),
         *describe_test(function, table, judged.residuals),
         *_warn([_mean([getattr(row, kind) for row in every]) for kind in KINDS], len(entries)),

@@ -89,6 +89,13 @@ def test_the_worst_partial_derivative_is_stated_over_its_own_standard_deviation(
     assert statements._in_words(errors, columns[:2]) == said
 
 
+@pytest.mark.parametrize(("levels", "said"), [([-1, 1], True), ([0, 1], False), ([0, 1, 2], False)])
+def test_nothing_tests_a_fit_between_two_values(levels, said):
+    x = np.stack([np.resize(levels, 60), np.arange(60)], axis=1).astype(float)
+    text = statements.describe_levels(table_of(x, x[:, 1:]).rows)
+    assert text == "s has two values: no row tests the fit between." * said
+
+
 def left_out(n, folds=(0,), choosing=0):
     """Return made-up errors in n rows of 60, by networks that leave out some folds."""
     networks = [SimpleNamespace(move=SimpleNamespace(fold=fold)) for fold in folds]
