@@ -330,5 +330,5 @@ def _groups(file: File, column: str) -> np.ndarray:
 
     cells = file.frame[column].astype(str).str.strip()
     if (empty := (file.frame[column].isna() | (cells == "")).to_numpy(bool)).any():
-        raise file.wrong(column, empty, "the group of each row must be known")
+        raise file.wrong(column, empty, "the group of each row must be known; words such as NA and null count as empty")
     return pandas.factorize(cells)[0]

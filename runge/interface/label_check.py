@@ -108,7 +108,8 @@ def _text(checked: Check) -> str:
     count = len(report.findings)
     result = f"{count} contradiction{'s' * (count > 1)} found:" if count else "No contradiction was found."
     wrong = {column for finding in report.findings for column in finding.columns}.intersection(roles.partials.values())
-    tested, untested = wrong.union(report.seen), {*report.unseen, *report.unknown} - wrong
+    tested, seconds = wrong.union(report.seen), [*roles.seconds.values()]
+    untested = {*report.unseen, *report.unknown, *seconds} - wrong
     if untested:
         result = f"Checked {len(tested)} of {len(tested | untested)} columns of derivatives. {result}"
     paragraphs = [_wrapped(head), _wrapped(result)]
@@ -135,6 +136,8 @@ def _text(checked: Check) -> str:
     for reason in dict.fromkeys(report.unknown.values()):
         columns = [name for name, of_column in report.unknown.items() if of_column == reason]
         paragraphs.append(_wrapped(f"Not checked, because {reason}: {listed(columns)}."))
+    if seconds:
+        paragraphs.append(_wrapped(f"Not checked, because they are second derivatives: {listed(seconds)}."))
     labelled = {name for _, name in roles.partials}
     if labelled and (without := [name for name in roles.inputs if name not in labelled]):
         have = "has" if len(without) == 1 else "have"

@@ -105,6 +105,14 @@ def test_the_command(printed):
     assert [one.what for one in check("beam.csv", *overrides).findings] == [differs]
 
 
+def test_second_derivatives_are_said_not_to_be_checked():
+    x = np.random.default_rng(0).random(40)
+    frame = pd.DataFrame({"x": x, "y": x**3, "dy_dx": 3 * x**2, "d2y_dx_dx": -6 * x})
+    text = repr(check(frame))
+    assert "Checked 1 of 2 columns of derivatives. No contradiction was found." in text
+    assert "Not checked, because they are second derivatives: d2y_dx_dx." in text
+
+
 @pytest.mark.usefixtures("in_folder")
 def test_labels_of_rows_with_the_same_inputs_are_those_of_the_file():
     frame = beam()
