@@ -99,6 +99,7 @@ def test_the_system_of_a_step_in_either_space(outputs, width, monkeypatch):
 
 def test_units_restore_what_they_standardise():
     points = problem().points
+    points = replace(points, d2f=points.d2f.where(points.weight_d2f > 0, 0))
     units = Units(*torch.rand(4, 2, 2, dtype=DOUBLE, generator=generator()) + 0.5)
     standardised = units.standardise(points)
     factors = torch.stack([units.x_std[:, i] * units.x_std[:, j] for i, j in ((0, 0), (0, 1), (1, 1))], dim=1)
