@@ -24,7 +24,6 @@ ROUND_OFF = 1e-6
 """The error of the value below which a factor only measures the distance from round-off."""
 SUMMARY, PAGE = "benchmarks.md#benchmarks/problems", "benchmarks/figures.md"
 """The part of a page, and the page, that are written."""
-OTHER = " †"
 """The mark of a fit whose record of the processor is not the one of `BEST`, or of most fits if it has none."""
 
 Views = tuple[Frame, Frame]
@@ -55,20 +54,19 @@ def pages(figures: Path, problems: Mapping[str, tables.Entry]) -> dict[str, str]
             fields.setdefault(entry.field, []).append(name)
     present = set(middle.index.get_level_values("tool"))
     families = {tool: entry.family for tool, entry in tools.TOOLS.items() if tool in present}
-    usual = (own if len(own := table[table.tool == BEST]) else table).processor.mode()[0]
     values = {
-        **about(table, middle, usual),
+        **about(table, middle),
         **findings(middle, families),
-        "standings": standing_rows(middle, usual),
+        "standings": standing_rows(middle),
         "common": len(common(middle)),
-        "fields": [field(name, of, problems, table, (middle, default), usual) for name, of in fields.items()],
+        "fields": [field(name, of, problems, table, (middle, default)) for name, of in fields.items()],
         "limit": SECONDS,
     }
     names = {SUMMARY: "summary", PAGE: "figures"}
     return {page: render(TEMPLATES / f"{name}.md.jinja", **values) for page, name in names.items()}
 
 
-def about(table: Frame, middle: Frame, usual: str) -> dict[str, Any]:
+def about(table: Frame, middle: Frame) -> dict[str, Any]:
     """Return what was measured: numbers of tools, problems, seeds and fits; machines, dates and commits."""
     dates, seeds = sorted(table.date.unique()), middle.seeds
     packages = table.tool.map({tool: entry.package for tool, entry in tools.TOOLS.items()})
@@ -82,8 +80,7 @@ def about(table: Frame, middle: Frame, usual: str) -> dict[str, Any]:
         "known": len(table[["problem", "tool", "settings_by"]].drop_duplicates()),
         "seeds": f"{seeds.min()}" if seeds.min() == seeds.max() else f"{seeds.min()} to {seeds.max()}",
         "versions": ", ".join(sorted(versions)),
-        "usual": usual,
-        "other_records": bool(middle.processor.ne(usual).any()),
+        "several_processors": table.processor.nunique() > 1,
         "bare_records": not table.processor.str.contains(",").all(),
         "machine": processors(table),
         "dates": dates[0] if len(dates) == 1 else f"{dates[0]} to {dates[-1]}",
@@ -155,12 +152,11 @@ def with_interval(ratio: Factor) -> str:
     return middle if low == "-" else f"{middle} ({low} to {high})"
 
 
-def standing_rows(middle: Frame, usual: str) -> list[list[str]]:
+def standing_rows(middle: Frame) -> list[list[str]]:
     """Return the rows of the table of tools."""
-    elsewhere = middle.processor.ne(usual).groupby("tool").any()
     return [
         [
-            row.Index + OTHER * bool(elsewhere[row.Index]),
+            row.Index,
             tools.TOOLS[row.Index].family,
             str(row.problems - row.fails),
             *(rounded(ratio) for ratio in (row.factor_value, row.factor_derivative)),
@@ -178,7 +174,7 @@ def rounded(ratio: float) -> str:
 
 
 def field(
-    name: str, members: Sequence[str], problems: Mapping[str, tables.Entry], table: Frame, views: Views, usual: str
+    name: str, members: Sequence[str], problems: Mapping[str, tables.Entry], table: Frame, views: Views
 ) -> dict[str, Any]:
     """Return the values of a field: its problems, their errors in tables, the details of each, and failures."""
     middle, default = (view[view.index.isin(members, level="problem")] for view in views)
@@ -189,7 +185,7 @@ def field(
     return {
         "name": name,
         "problems": [describe(problem, problems[problem]) for problem in members],
-        "tables": {quantity: error_tables(middle, members, present, quantity, usual) for quantity in QUANTITIES},
+        "tables": {quantity: error_tables(middle, members, present, quantity) for quantity in QUANTITIES},
         "details": [
             detail(problem, tool, middle, default)
             for problem in members
@@ -203,9 +199,7 @@ def field(
     }
 
 
-def error_tables(
-    middle: Frame, members: Sequence[str], present: Sequence[str], quantity: str, usual: str
-) -> list[dict[str, Any]]:
+def error_tables(middle: Frame, members: Sequence[str], present: Sequence[str], quantity: str) -> list[dict[str, Any]]:
     """Return the errors in tables of a few problems each: a row for each tool, the smallest errors bold."""
     smallest = middle[quantity].groupby("problem").min()
 
@@ -214,8 +208,7 @@ def error_tables(
             return ""
         row = middle.loc[(problem, tool)]
         text = error(row, quantity)
-        bold = f"**{text}**" if row[quantity] == smallest[problem] and np.isfinite(row[quantity]) else text
-        return bold + OTHER * (row.processor != usual)
+        return f"**{text}**" if row[quantity] == smallest[problem] and np.isfinite(row[quantity]) else text
 
     groups = [members[i : i + COLUMNS] for i in range(0, len(members), COLUMNS)]
     return [

@@ -138,19 +138,16 @@ def test_pages(table):
     assert "jenn 2.10" in method
     assert "`12e4567`" in method
     assert "**kink**" not in "".join(texts.values())
-    assert "†" not in texts[PAGE]
     assert "5 of 7 pairs of a problem and a tool, by default or by validation, have been fitted" in method
     keep({Cell("branin", tool, "validation", "0"): {"failure": "no"} for tool in ("SMT KRG", "GPyTorch")}, path=table)
     assert "not complete" not in pages(table.parent, PROBLEMS)[PAGE]
 
 
-def test_fits_on_another_processor_are_marked(table):
+def test_several_processors_are_named(table):
     fit = {"value": 1, "derivative": 3, "processor": "another"}
     keep({Cell("branin", BEST, "default", str(seed)): fit for seed in range(3)}, path=table)
     texts = pages(table.parent, PROBLEMS)
     assert "| runge fit | **1.0** |" in texts[PAGE]
-    assert "| JENN | 2.0 † |" in texts[PAGE]
-    assert "| JENN † |" in texts[SUMMARY]
     assert "Unequal processors" in texts[SUMMARY]
     assert "A record without vector instructions" in texts[PAGE]
 
