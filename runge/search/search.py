@@ -62,8 +62,8 @@ class SearchSettings:
     """
 
     timeout: Positive
-    tables: Mapping[str, Any]
-    formulas: Mapping[str, Any]
+    tables: Mapping[str, list[str]]
+    formulas: Mapping[str, list[str]]
     seeds: Count
     compare: bool
 

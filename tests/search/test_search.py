@@ -345,6 +345,12 @@ def test_a_name_says_which_of_its_settings_are_those_of_the_command():
     assert list(best.state.listed) == ["silu, model.activation=tanh", "tanh"]
 
 
+@pytest.mark.parametrize("listed", ["3", "text", "[3]"])
+def test_a_candidate_is_a_list_of_overrides(listed):
+    with refuses("search.tables.own", "should be a valid"):
+        made(*SHORT, f"+search.tables.own={listed}")
+
+
 def test_the_rows_are_those_of_the_command(monkeypatch):
     """They are not all rows, and the search does not begin with fewer."""
     half = made(*SHORT, *FEW, "data.split={train: 0.5}")
