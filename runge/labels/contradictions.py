@@ -147,10 +147,11 @@ def contradictions(x: Floats, y: Floats, dydx: Floats, names: ColumnNames) -> La
     """
     check = check_columns(x, y, dydx)
     findings = [*_constant(x, y, dydx, names), *_of_columns(check.mistakes, x, dydx, names)]
-    shifted = {place for mistake in check.mistakes for place, source in mistake.sources.items() if source.shift}
+    sources = [pair for mistake in check.mistakes for pair in mistake.sources.items()]
+    unlike = {place for place, source in sources if source.shift or source.place is None}  # the labels of their rows
     twins = groupby(check_twins(x, y, dydx, check.deviation), lambda twin: twin.place)
     for place, of_column in twins:
-        findings += [] if place in shifted else _of_twins(place, [*of_column], names)
+        findings += [] if place in unlike else _of_twins(place, [*of_column], names)
     tested = {*check.seen, *check.unseen, *(place for mistake in check.mistakes for place in mistake.sources)}
     places = [(p, d) for p in range(y.shape[1]) for d in range(x.shape[1])]
     untested = [place for place in places if place not in tested and not np.isnan(dydx[:, *place]).all()]

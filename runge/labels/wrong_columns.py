@@ -12,8 +12,8 @@ if TYPE_CHECKING:
 
 __all__ = ["describe_wrong_columns", "without_wrong_columns"]
 
-_FINDINGS = dict[str, list["Finding"]]()
-"""The contradictions of the last table, by the checksum of its rows."""
+_FINDINGS = dict[tuple[str, str, str], list["Finding"]]()
+"""The contradictions of the last table, by the checksum of its rows, its file and its columns."""
 
 
 def describe_wrong_columns(rows: Rows) -> str:
@@ -54,7 +54,8 @@ def _wrong_columns(rows: Rows) -> "list[Finding]":
         wrong_columns,
     )
 
-    if rows.checksum not in _FINDINGS:
+    key = rows.checksum, rows.table.file, repr(rows.table.derivatives)  # columns of equal numbers may have other names
+    if key not in _FINDINGS:
         _FINDINGS.clear()
 
         def findings(names: ColumnNames) -> "list[Finding]":
@@ -66,5 +67,5 @@ def _wrong_columns(rows: Rows) -> "list[Finding]":
             file = open_table(rows.table.file)
             partials, numbers = find_roles(file, rows.table).partials, rows.numbers
             found = findings(ColumnNames(rows.inputs, rows.outputs, partials, lambda n: file.row_name(int(numbers[n]))))
-        _FINDINGS[rows.checksum] = found
-    return _FINDINGS[rows.checksum]
+        _FINDINGS[key] = found
+    return _FINDINGS[key]

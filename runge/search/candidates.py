@@ -65,10 +65,9 @@ class Candidate:
         return ", ".join([*parts, *[f"log10 of {listed(self.logs)}"] * bool(self.logs)])
 
     @property
-    def has_share(self) -> bool:
-        """True if its training rows are a share of those of a table, `data.split.train`."""
-        data = self.settings.data
-        return isinstance(data, Table) and data.split.get("train") is not None
+    def share(self) -> float | None:
+        """The share of the rows of a table that the command says, `data.split.train`; None: it says none."""
+        return self.settings.data.split.get("train") if isinstance(self.settings.data, Table) else None
 
     @property
     def logs(self) -> Sequence[str]:
@@ -246,7 +245,7 @@ class CandidateFactory:
                 continue
             completes = member.settings.optimizer.last_layer_alone or "trainer.max_steps" in self.fixed
             replaced = [self.fixed[key_of(x)] for x in settings if key_of(x) in self.fixed and x not in overrides]
-            named = [x for x in replaced if x.startswith(("model.", "loss."))]  # what its name may contradict
+            named = [x for x in replaced if key_of(x).startswith(("model.", "loss."))]  # its name may contradict it
             candidate = Candidate(", ".join([name, *named]), member.settings, overrides, completes)
             candidates.setdefault(member.apart_from_seed(), candidate)
             members.append(member)

@@ -123,7 +123,8 @@ def compare(state: State) -> tuple[Sequence[Move], str] | None:
 def _describe_rung(state: State, moves: Sequence[Move], chosen: Sequence[Standing]) -> str:
     conditions = state.conditions
     if moves[0].rung == 0:
-        rows = {round(x.share * conditions.all_rows) if x.share else conditions.training_rows for x in moves}
+        shares = [x.share or state.candidate_of(x).share for x in moves]
+        rows = {round(share * conditions.all_rows) if share else conditions.training_rows for share in shares}
         where = f" on {' to '.join(map(str, sorted({min(rows), max(rows)})))} rows" if conditions.of_table else ""
         return f"{len(chosen)} candidates{where}"
     names = ", ".join(f"{x.name} ({x.error:.1e})" if x.by_fold else x.name for x in chosen)

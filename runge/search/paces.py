@@ -75,7 +75,7 @@ def share_of(state: State, candidate: Candidate, network: Network | None, second
 
     It begins with as many labels as it has weights. It has more rows than before if its error on the rows that were
     held out is larger than on its training rows: otherwise steps are lacking, not rows. Some steps on them should fit
-    into its time. Methods by the gradient have all rows, of which a step takes some. The command may say the
+    into its time. Methods by the gradient have all rows, of which a step takes some. The command may set the
     share.
 
     Args:
@@ -85,7 +85,7 @@ def share_of(state: State, candidate: Candidate, network: Network | None, second
         seconds: the time of the trial.
     """
     conditions, completes = state.conditions, candidate.completes and not candidate.has_fixed_neurons
-    if candidate.has_share:
+    if candidate.share is not None:
         return None
     if network is None:
         if candidate.by_gradient or completes or not conditions.of_table:

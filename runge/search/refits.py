@@ -31,13 +31,14 @@ def conclude(state: State) -> tuple[Sequence[Move], str]:
     were judged, because new weights may end in a worse minimum. Then networks leave out the other folds.
     """
     best, left = state.ranked[0], state.left()
+    every = "all rows" if best.candidate.share is None else "their rows"
     if not state.conditions.of_table or state.running or left <= 0:
         return [], ""
     begun = any(move.of_answer and move.fold is None and move.start is None for move in state.moves.values())
     if begun or (_draws_again(best) and left >= seconds_of(state, best)):
-        moves, what = _redrawn(state, best, left), "on all rows and without each fold"
+        moves, what = _redrawn(state, best, left), f"on {every} and without each fold"
     elif moves := _on_all_rows(state, best):
-        what = "on all rows"
+        what = f"on {every}"
     else:
         moves, what = _crossing(state, best), "without each fold"
     why = f"{best.name} {what}, {len(moves)} network{'s' * (len(moves) > 1)}" if moves else ""
@@ -72,7 +73,8 @@ def _on_all_rows(state: State, best: Standing) -> list[Move]:
     They go on until the loss on all rows is as small as it was on the rows on which the weights were trained.
     """
     starts, conditions = list[Network](), state.conditions
-    failed = {state.moves[number].start for number, result in state.results.items() if result.failure}
+    ended = [(state.moves[number], result) for number, result in state.results.items()]
+    failed = {move.start for move, result in ended if move.of_answer and result.failure}
     for network in best.in_order:
         last = next((x for x in best.refits if state.origin(x.move) == network.number), network)
         is_over = last.result.end != "steps" or last.result.loss <= network.result.loss or best.candidate.by_gradient

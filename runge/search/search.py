@@ -37,7 +37,7 @@ from runge.search.results import Move, Publication, Result, read_trials, write_t
 from runge.search.standing import Network
 from runge.search.state import State, merge
 from runge.search.verdict import leaderboard
-from runge.search.workers import Workers
+from runge.search.workers import TIME_OVER, Workers
 from runge.sweeps.journal import Journal
 from runge.sweeps.launch import interrupted
 from runge.sweeps.loop import compare
@@ -241,7 +241,8 @@ class Search:
             if not workers.busy:
                 break
             self._collect(workers)
-        if not self.state.ranked and self.state.left() <= 0:
+        late = self.state.left() <= 0 or any(TIME_OVER in x.failure for x in self.state.standings.values())
+        if not self.state.ranked and late:
             fastest = next(iter(self.state.listed.values()))
             what = "search.timeout: no candidate has ended within %g s; %s has some more seconds"
             log.warning(what, conditions.timeout, fastest.name)

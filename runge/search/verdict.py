@@ -83,8 +83,8 @@ def leaderboard(
         describe_contradiction(state.wrong, table.rows),
         describe_errors(errors, columns, judged, table.rows, folds),
         far_apart,
-        describe_levels(table.rows),
         describe_bounds(errors),
+        describe_levels(table.rows),
         *describe_test(function, table, judged.residuals),
         *_warn([_mean([getattr(row, kind) for row in every]) for kind in KINDS], len(entries)),
         describe_suspects(suspects),
@@ -190,7 +190,7 @@ def _describe_answer(answer: Answer, seen: int, test: int, folds: int) -> str:
     if not seen:
         return f"{sentence}."
     rows = f"the {seen} rows that are not for the test" if test else f"all {seen} rows"
-    if answer.winner.candidate.has_share or not (answer.refits or answer.winner.has_all_rows):
+    if answer.winner.candidate.share is not None or not (answer.refits or answer.winner.has_all_rows):
         numbers = sorted({network.result.rows for network in answer.refits or answer.judging})
         return f"{sentence}, trained on {' or '.join(map(str, numbers))} of {rows}."
     if answer.refits:
