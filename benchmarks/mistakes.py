@@ -13,10 +13,13 @@ FACTORS = {"wrong sign": -1.0, "factor 1.1": 1.1, "factor 57.3": 57.3, "half": 0
 def corrupted(frame: pd.DataFrame, number: int) -> tuple[pd.DataFrame, str, set[str]]:
     """Return a table with the mistake of its number, the mistake, and the wrong columns.
 
-    Of the K derivatives that vary, the column number mod K is wrong. It may be swapped with the next one.
+    Of the K derivatives that vary, the column number mod K is wrong. It may be swapped with the next one. If there is
+    none, it has the mistake of the next number.
     """
     varying = [name for name in map(str, frame) if "_d" in name and len(frame[name].unique()) > 1]
     mistake, column = MISTAKES[number % len(MISTAKES)], varying[number % len(varying)]
+    if mistake == "swapped" and len(varying) == 1:
+        mistake = MISTAKES[(number + 1) % len(MISTAKES)]
     wrong = {str(column): frame[column] * FACTORS.get(mistake, 1.0)}
     if mistake == "swapped":
         other = varying[(number + 1) % len(varying)]

@@ -98,14 +98,13 @@ def medians(fits: Frame) -> Frame:
 
     Returns:
         The columns value, derivative and seconds; worst_value and worst_derivative; seeds, their number; failure, the
-        text of one, if one failed; settings, the most frequent, and settings_by; processor, all that were used.
+        text of one, if one failed; settings, the most frequent, and settings_by.
     """
     tools = fits.groupby("problem").tool.transform("nunique")
     common = fits[fits.groupby(["problem", "seed"]).tool.transform("nunique") == tools]
     groups = common.groupby(["problem", "tool"], sort=False)
     worst = groups[[*QUANTITIES]].max().add_prefix("worst_")
-    several = {"processor": lambda names: "; ".join(dict.fromkeys(names)), "settings": lambda texts: texts.mode()[0]}
-    texts = groups.agg({"failure": "max", "settings_by": "max"} | several)
+    texts = groups.agg({"failure": "max", "settings_by": "max", "settings": lambda texts: texts.mode()[0]})
     return groups[[*QUANTITIES, "seconds"]].median().join([worst, groups.size().rename("seeds"), texts])
 
 

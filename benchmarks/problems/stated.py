@@ -6,8 +6,9 @@ A table of `stated_tables.py` is written as CSV. `runge check FILE`, `runge fit 
 commands that the fit prints at its end are run as a user runs them. The prediction of 4000 new rows of the same kind,
 with the same noise, gives the truth. The errors, the bounds, and the columns and labels that are named are compared
 with it. A stated error is true if that of the answer is within the interval that is stated with it. It is not compared
-if few rows are said to decide it. A bound of 90 % is true if for each channel the
-share of new labels within it is at least 0.9 - 2 sqrt(0.09 / n), with n rows left out.
+if few rows are said to decide it. So it is for each partial derivative, over its own standard deviation. A bound of 90
+% is true if for each channel the share of new labels within it is at least 0.9 - 2 sqrt(0.09 / n), with n rows left
+out, and so is an interval of 90 % of a partial derivative, with the n rows that judge it.
 
 Figures are kept in `figures/stated.csv` as soon as a table is done, and are not measured again, unless with `--again`.
 The page is `docs/reliability.md`.

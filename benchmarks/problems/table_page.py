@@ -24,7 +24,6 @@ ROUND_OFF = 1e-6
 """The error of the value below which a factor only measures the distance from round-off."""
 SUMMARY, PAGE = "benchmarks.md#benchmarks/problems", "benchmarks/figures.md"
 """The part of a page, and the page, that are written."""
-"""The mark of a fit whose record of the processor is not the one of `BEST`, or of most fits if it has none."""
 
 Views = tuple[Frame, Frame]
 """The medians of the chosen settings, and of the defaults."""

@@ -63,7 +63,7 @@ def test_a_bound_may_contain_less_by_the_error_of_its_share(count, verdict):
 
 @pytest.mark.parametrize(("stated_error", "verdict"), [(1e-2, YES), (1e-3, NO)])
 def test_the_error_of_a_partial_derivative_is_over_its_own_deviation(monkeypatch, stated_error, verdict):
-    """It is 1 % here, and the interval holds all labels of the second column, and half of those of the first."""
+    """It is 1 % here, and the interval contains all labels of the second column, and half of those of the first."""
     stated = TABLES["exact"](np.random.default_rng(0))
     true, sizes = stated.new.dydx, np.array([stated.frame[f"dy_dx{d}"].std(ddof=0) for d in (1, 2, 3)])
     signs = np.where(np.arange(N_NEW) % 2, 1.0, -1.0)[:, None, None]

@@ -186,7 +186,7 @@ class Log(_Ratio):
 class ReLoBRaLo(_Periodic):
     r"""Relative loss balancing with random lookback: the term that has fallen least gets the largest weight.
 
-    With L_i the C channels, at look t and at an earlier one t',
+    With L_i the C channels that have labels, at look t and at an earlier one t',
 
     .. math:: \hat\lambda_i(t, t') = C\, \mathrm{softmax}_i \frac{L_i(t)}{T L_i(t')}, \quad
               \lambda_i(t) = \alpha\,(\rho\, \lambda_i(t-1) + (1-\rho)\, \hat\lambda_i(t, 0))

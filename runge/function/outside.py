@@ -15,8 +15,8 @@ Of other functions, r is the distance from the nearest training row,
 with the standard deviation :math:`\sigma_d` of the input and the partial derivatives u' of the fit at the rows: an
 input that does not matter does not count. Where the network sees the logarithm of an input, so does the distance. Where
 inputs are collinear, a direction in which the standardised rows hardly vary is a further coordinate, over its own
-standard deviation, as in the Mahalanobis distance. q is the 0.95 quantile of the distances of the rows from the nearest
-other row.
+standard deviation, as in the Mahalanobis distance, if there are more than two rows for each input. q is the 0.95
+quantile of the distances of the rows from the nearest other row.
 
 So about 5 % of new points of the same distribution have a number above 1.
 

@@ -211,7 +211,7 @@ class Suspect:
         predicted: the prediction.
         residual: the prediction minus the label.
         deviations: the size of the residual in robust deviations of the residuals of the column.
-        row: the label of its row: that of the DataFrame, or the number from 0.
+        row: the label of its row: that of the DataFrame, as text if it is no number, or the number from 0.
     """
 
     place: str

@@ -34,7 +34,8 @@ class Candidate:
     """A method with its settings.
 
     Attributes:
-        listed: the name of the candidate of the configuration that it is, or of which it is a variation.
+        listed: the name of the candidate of the configuration that it is, or of which it is a variation, with the
+            settings of the command that replace its own.
         settings: the settings of its run; on a table, on all rows except those of fold 0.
         overrides: the overrides of the command that cross-validates it.
         completes: whether a run that has taken all of its steps needs no others.

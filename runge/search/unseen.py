@@ -64,7 +64,7 @@ def find_suspects(residuals: Floats, rows: Rows) -> list[Suspect]:
         residuals: the residuals in rows that networks have not seen, (n, P + P D), values first; NaN: not known.
         rows: the rows of the table.
     """
-    from runge.labels.outliers import outliers  # late, as torch is
+    from runge.labels.outliers import outliers  # late: it loads scipy.stats
 
     outlying = outliers(residuals, rows.x, rows.y, rows.dydx)
     if not outlying:

@@ -102,7 +102,7 @@ class Training:
             them. They are counted once lambda_d has its full value and points no longer move.
         precision: 32 or 64 bit.
         compile: `on` or `off`, or `auto`: compile the step if that is expected to save more time than it takes.
-        accelerator: `auto` or `cpu`: the CPU; `gpu`: a GPU, which was only tested with an emulated one.
+        accelerator: `auto` or `cpu`: the CPU; `gpu`: a GPU (tested only with an emulated one).
         log_every: steps between two rows of the history, >= 1.
         diagnostics_every: steps between two evaluations of the gradients of both terms, >= 1.
         checkpoint_seconds: seconds between two checkpoints, in [0, 1e12].

@@ -137,7 +137,7 @@ def test_several_outputs_in_other_formats(stub, suffix, said):
 
 
 def test_which_derivatives_are_round_off_depends_on_no_unit(stub, said):
-    """Those by b are 1e-12 of those by a, whose unit is as large."""
+    """The derivative with respect to b is about 1e-12 of the other one, because the numbers of b are as large."""
     a, b = np.random.default_rng(0).uniform(0, 1, (2, 9))
     pandas.DataFrame({"a": a, "b": 1e12 * b, "du_da": 1e12 * b, "du_db": a + 1}).to_csv("a.csv", index=False)
     errors = said("run", "a.csv").split()

@@ -99,5 +99,5 @@ def test_fortran(tmp_path):
     build = ["gfortran", "-std=f2008", "-Wall", "-Werror", "main.f90", "wing.o", "-o", "main", "-lm"]
     subprocess.run(build, cwd=tmp_path, check=True)
     printed = subprocess.run(["./main"], cwd=tmp_path, capture_output=True, check=True, text=True).stdout
-    u0, du, d2u = u.value_derivative_hessian(np.array([250, 3, np.float32(0.7), 1e6, 0, 2, 4]))
+    u0, du, d2u = u.value_derivative_hessian(np.array([250, 3, 0.7, 1e6, 0, 2, 4]))
     np.testing.assert_allclose([float(word) for word in printed.split()], [u0[1], du[1, 0], d2u[1, 0, 1]], rtol=1e-12)

@@ -351,10 +351,15 @@ def test_a_candidate_is_a_list_of_overrides(listed):
         made(*SHORT, f"+search.tables.own={listed}")
 
 
-def test_the_rows_are_those_of_the_command(monkeypatch):
+def test_the_rows_are_those_of_the_command():
     """They are not all rows, and the search does not begin with fewer."""
-    half = made(*SHORT, *FEW, "data.split={train: 0.5}")
-    moves, _ = next_moves(half.state)
+    save(rows(3000))
+    kept = [x for x in SHORT if not x.startswith(("+search.tables", "trainer.max_steps"))]
+    method = "data.folds=2", '+search.tables={one: ["optimizer=levenberg_marquardt"]}'
+    assert {move.share is None for move in next_moves(made(*kept, *method).state)[0]} == {False}
+    half = made(*kept, *method, "data.split={train: 0.5}")
+    moves, why = next_moves(half.state)
+    assert why.endswith(" on 1500 rows")
     assert {move.share for move in moves} == {None}
     assert {half.state.trial(move).settings.data.split["train"] for move in moves} == {0.5}
     one = trained(half.state, moves[0].candidate, result(0.1, rows=15))
