@@ -13,6 +13,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from runge.data.column_roles import columns_override
 from runge.data.folds import number_points
 from runge.data.rows import read
 from runge.data.split import draw_sets
@@ -463,3 +464,9 @@ def test_an_anchor_needs_a_derivative_by_each_input_in_the_training_rows(column,
     written.loc[row, column] = value
     written.to_csv("a.csv", index=False)
     assert len(table(**options).split(0).train) == 4
+
+
+def test_names_that_hydra_would_read_as_something_else_are_in_quotes():
+    names = ["1.5", "true", "NaN", "1e5", "x1", "e1"]
+    assert columns_override("data.outputs", names) == "data.outputs=['1.5','true','NaN','1e5',x1,e1]"
+    assert columns_override("data.derivatives", {"1.5": {"x": "slope"}}) == ""  # a key has no quotes

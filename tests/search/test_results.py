@@ -203,4 +203,9 @@ def test_a_process_trains_one_trial_after_another_and_another_one_takes_its_plac
         assert all(isinstance(one, RunError) for one in ended.values())
         workers.submit(5, Trial(settings, 0.0), math.inf)
         assert collect(workers, 1)[5].steps not in pids
+        idle = workers._idle[-1].process
+        idle.kill()  # as the kernel does if memory runs out
+        idle.join()
+        workers.submit(6, Trial(settings, 0.0), math.inf)
+        assert "its process was killed by SIGKILL" in str(collect(workers, 1)[6])
     assert workers.busy == 0

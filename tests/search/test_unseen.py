@@ -8,6 +8,7 @@ import pytest
 
 import runge
 from runge.data.memory import file_of
+from runge.data.table import File
 from runge.function.residuals import UnseenErrors
 from runge.records.leaderboard import Suspect
 from runge.search.unseen import column_errors, describe_suspects, find_suspects
@@ -53,7 +54,7 @@ def test_wrong_labels_are_named_with_line_and_column(spoilt):
         assert one.row == number
 
 
-def test_wrong_labels_of_a_frame_are_named_by_its_index(spoilt, tmp_path):
+def test_wrong_labels_of_a_frame_are_named_by_its_index(spoilt, tmp_path, monkeypatch):
     _, residuals, rows = spoilt
     frame = pd.read_csv(rows.table.file)
     path = tmp_path / "data.csv"
@@ -62,6 +63,12 @@ def test_wrong_labels_of_a_frame_are_named_by_its_index(spoilt, tmp_path):
         suspects = find_suspects(residuals, replace(rows, table=replace(rows.table, file=str(path))))
         assert {one.column: one.row for one in suspects} == {"slope": index[10], "z": index[20]}
         assert {one.place for one in suspects} == {f"row {index[10]}", f"row {index[20]}"}
+    days = pd.date_range("2026-01-01", periods=240)
+    monkeypatch.setattr("runge.search.unseen.open_table", lambda path: File(path, frame.set_axis(days)))
+    assert {one.column: one.row for one in find_suspects(residuals, rows)} == {
+        "slope": str(days[10]),
+        "z": str(days[20]),
+    }
 
 
 def test_the_error_of_a_column_is_that_over_its_standard_deviation(spoilt):
