@@ -14,7 +14,7 @@ from runge.configuration.errors import ConfigurationError, listed
 from runge.data.table import File, Table
 
 __all__ = ["Roles", "column_names", "columns_override", "find_partials", "find_roles", "find_seconds"]
-__all__ += ["mistake_in", "of_columns", "partial_name", "read_arrays", "read_seconds", "second_name"]
+__all__ += ["mistake_in", "of_columns", "partial_name", "read_arrays", "read_seconds", "second_name", "without_columns"]
 
 _INDEX = re.compile(r"Unnamed: \d+|__index_level_\d+__")
 """The names that pandas gives to the column of an index without a name, in CSV and in Parquet."""
@@ -93,6 +93,22 @@ def columns_override(key: str, names: Any) -> str:
         return f"{key}={typed(names)}"
     except ValueError:
         return ""
+
+
+def without_columns(roles: Roles, wrong: Collection[str]) -> list[str]:
+    """Return the overrides of some roles without columns of derivatives.
+
+    There are none if no derivative is in these columns, or if Hydra's grammar lacks one of the other names.
+    """
+    if not any(column in wrong for column in roles.partials.values()):
+        return []
+    sound = dict[str, dict[str, str]]()
+    for (output, name), column in roles.partials.items():
+        if column not in wrong:
+            sound.setdefault(output, {})[name] = column
+    columns = {"inputs": roles.inputs, "outputs": roles.outputs, "derivatives": sound}
+    overrides = [columns_override(f"data.{key}", names) for key, names in columns.items()]
+    return overrides if all(overrides) else []
 
 
 def of_columns(table: Table) -> list[str]:

@@ -9,7 +9,7 @@ from runge.composing.overrides import explain, quoted
 from runge.configuration.command_line import command, in_shell, override_of
 from runge.configuration.errors import ConfigurationError, listed
 from runge.configuration.objects import build
-from runge.data.column_roles import Roles, columns_override, find_roles, read_arrays
+from runge.data.column_roles import Roles, find_roles, read_arrays, without_columns
 from runge.data.memory import ARRAYS, FRAME, table_of
 from runge.data.table import File, Table
 from runge.labels.columns import MOST_LEFT
@@ -152,15 +152,8 @@ def _wrapped(text: str, indent: str = "") -> str:
 
 def _without(checked: Check) -> str:
     """Return what fits the table without the wrong columns of derivatives; empty if Hydra cannot read a name."""
-    roles = checked.roles
     wrong = {column for finding in checked.findings if not finding.rows for column in finding.columns}
-    if wrong.isdisjoint(roles.partials.values()):
-        return ""
-    right = {pair: column for pair, column in roles.partials.items() if column not in wrong}
-    columns = {y: {x: right[y, x] for x in roles.inputs if (y, x) in right} for y in roles.outputs}
-    values = roles.inputs, roles.outputs, {y: of_output for y, of_output in columns.items() if of_output}
-    overrides = [columns_override(key, value) for key, value in zip(_OF_ROLES, values, strict=True)]
-    if not all(overrides):
+    if not (overrides := without_columns(checked.roles, wrong)):
         return ""
     overrides += checked.overrides
     if checked.name in (data := {FRAME: "df", ARRAYS: "arrays"}):

@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING
 
 from runge.configuration.command_line import command, in_shell
-from runge.data.column_roles import columns_override, find_roles, of_columns
+from runge.data.column_roles import find_roles, of_columns, without_columns
 from runge.data.rows import Rows
 from runge.data.table import open_table
 
@@ -32,18 +32,8 @@ def without_wrong_columns(rows: Rows) -> list[str]:
 
     There are none if no column of derivatives is wrong, or if the names of the other columns cannot be typed.
     """
-    if not (wrong := {name for finding in _wrong_columns(rows) if not finding.rows for name in finding.columns}):
-        return []
-    roles = find_roles(open_table(rows.table.file), rows.table)
-    if wrong.isdisjoint(roles.partials.values()):
-        return []
-    sound = dict[str, dict[str, str]]()
-    for (output, name), column in roles.partials.items():
-        if column not in wrong:
-            sound.setdefault(output, {})[name] = column
-    columns = {"inputs": rows.inputs, "outputs": rows.outputs, "derivatives": sound}
-    overrides = [columns_override(f"data.{key}", names) for key, names in columns.items()]
-    return overrides if all(overrides) else []
+    wrong = {name for finding in _wrong_columns(rows) if not finding.rows for name in finding.columns}
+    return without_columns(find_roles(open_table(rows.table.file), rows.table), wrong) if wrong else []
 
 
 def _wrong_columns(rows: Rows) -> "list[Finding]":
