@@ -66,10 +66,10 @@ def _errors(function: "Function", x: np.ndarray, labels: Sequence[Any], predicti
 
     pairs = zip(parts_of(prediction), labels, strict=False)  # second derivatives without labels have no errors
     columns = columns_of(function, [fit - label for fit, label in pairs])
-    spread = np.where(np.ptp(x, axis=0) > 0, x.std(axis=0), 1)  # which derivatives are round-off depends on no unit
+    spread = np.where(np.ptp(x, axis=0) > 0, x.std(axis=0), 0)
     first, second = np.triu_indices(len(spread))
-    units = 1.0, spread, spread[first] * spread[second]
-    deviations = [(deviation(label * unit) / unit)[None] for label, unit in zip(labels, units, strict=False)]
+    lengths = None, spread, spread[first] * spread[second]
+    deviations = [deviation(label, of_inputs)[None] for label, of_inputs in zip(labels, lengths, strict=False)]
     scales = np.concatenate([*columns_of(function, deviations).values()])
     residuals = np.stack([*columns.values()], axis=1)
     records = {rows: FitErrors.of(residuals[sets == rows], scales) for rows in (*SETS, "")}

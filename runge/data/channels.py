@@ -139,7 +139,7 @@ class Channels(NamedTuple):
         spread = x.std(axis=0)
         with np.errstate(all="ignore"):
             value = 1 / _variance(y)
-            slope = spread**2 / np.nansum(_variance(spread * dydx), axis=1, keepdims=True)
+            slope = spread**2 / np.nansum(spread**2 * _variance(dydx, spread), axis=1, keepdims=True)
             slope = np.where(np.isnan(dydx).all(axis=0), 0, slope)
         return cls(*(np.sqrt(np.where(np.isfinite(squares), squares, 0) / len(value)) for squares in (value, slope)))
 
@@ -163,12 +163,16 @@ class Channels(NamedTuple):
         return np.where(has_labels, np.sqrt([np.nansum(channels, axis=1) for channels in by_column]), np.nan)
 
 
-def deviation(labels: Floats) -> Floats:
-    """Return the standard deviation of labels, (n, ...), over the rows; NaN: constant up to round-off, or not known."""
-    return np.sqrt(_variance(labels))
+def deviation(labels: Floats, lengths: Floats | None = None) -> Floats:
+    """Return the standard deviation of labels, (n, ...), over the rows; NaN: constant up to round-off, or not known.
+
+    The lengths of inputs, (D,), or of their pairs, are those by which derivatives are compared with each other.
+    """
+    return np.sqrt(_variance(labels, lengths))
 
 
-def _variance(labels: Floats) -> Floats:
+def _variance(labels: Floats, lengths: Floats | None = None) -> Floats:
     """Return the variance of labels over the rows; NaN of a channel that is constant, or not known."""
     arrays = np.nan_to_num(labels), ~np.isnan(labels)
-    return variance(*(torch.from_numpy(array)[None] for array in arrays))[0].numpy()
+    of_inputs = None if lengths is None else torch.from_numpy(lengths)[None, None, None]
+    return variance(*(torch.from_numpy(array)[None] for array in arrays), of_inputs)[0].numpy()

@@ -69,12 +69,8 @@ class Reference(NamedTuple):
         x, f, df, weight_f, weight_df = (torch.cat(tensors, dim=1) for tensors in zip(*subsets, strict=True))
         spread = x.double().var(1, correction=0, keepdim=True)
         largest = spread.amax(2, keepdim=True)
-        size = (
-            torch.where(spread > 0, spread, 1).sqrt().unsqueeze(2).to(df)
-            if units is None
-            else torch.ones_like(df[:, :1])
-        )
-        variance_f, variance_df = variance(f, weight_f > 0), variance(df * size, weight_df > 0) / size[:, 0].square()
+        lengths = spread.sqrt().unsqueeze(2) if units is None else None  # standardised inputs have equal lengths
+        variance_f, variance_df = variance(f, weight_f > 0), variance(df, weight_df > 0, lengths)
         f, df = points.f, points.df
         unit_f, unit_df = 1.0, 1.0
         known_f, known_df = ((weight > 0).to(f) for weight in (points.weight_f, points.weight_df))
@@ -101,12 +97,12 @@ class Reference(NamedTuple):
         return *units.restore(u, du, points.x), plain
 
 
-def variance(f: Tensor, mask: Tensor) -> Tensor:
+def variance(f: Tensor, mask: Tensor, lengths: Tensor | None = None) -> Tensor:
     """Return the variance over the known points, (M, P, ...), of f, (M, N, P, ...); NaN where f is constant.
 
     It is constant up to round-off: with a standard deviation of at most 1e-12 of its largest number, of 1e-7 in 32 bit.
-    A partial derivative of at most 1e-10 of the output's largest one counts as constant, too. So inputs
-    should have units of equal size.
+    A derivative that is at most 1e-10 of the output's largest one counts as constant, too, each times the length of its
+    inputs, (D,): whether it is round-off does not depend on their units. Without lengths, these are equal.
     """
     precision = torch.finfo(f.dtype).eps if f.dtype == torch.float32 else _CONSTANT_DEVIATION
     f, mask = f.double(), mask.double()
@@ -115,7 +111,8 @@ def variance(f: Tensor, mask: Tensor) -> Tensor:
     noise = (precision * (mask * f).abs().amax(1)).square()
     if f.ndim == 4:
         squares = (mask * f.square()).sum(1) / count[:, 0]
-        noise = noise.maximum(1e-20 * squares.amax(-1, keepdim=True))
+        areas = torch.ones(()) if lengths is None else torch.where(lengths > 0, lengths, 1).double().square().squeeze(1)
+        noise = noise.maximum(1e-20 * (areas * squares).amax(-1, keepdim=True) / areas)
     return torch.where(variance > noise, variance, torch.nan)
 
 
