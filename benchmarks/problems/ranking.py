@@ -91,7 +91,10 @@ def chosen(table: Frame) -> Frame:
 
 
 def medians(fits: Frame) -> Frame:
-    """Return the medians by problem and tool, over the seeds that all tools of the problem have.
+    """Return the medians by problem and tool, over the seeds that all tools of the problem have which have them at all.
+
+    So a seed of which a problem is not complete yet does not count, and a tool that was never measured with a seed has
+    the medians of the others.
 
     Args:
         fits: one fit for each problem, tool and seed.
@@ -100,8 +103,12 @@ def medians(fits: Frame) -> Frame:
         The columns value, derivative and seconds; worst_value and worst_derivative; seeds, their number; failure, the
         text of one, if one failed; settings, the most frequent, and settings_by.
     """
-    tools = fits.groupby("problem").tool.transform("nunique")
-    common = fits[fits.groupby(["problem", "seed"]).tool.transform("nunique") == tools]
+    of_problem, of_seed = (fits.groupby(key).tool.agg(set) for key in ("problem", "seed"))
+    cells = fits.groupby(["problem", "seed"]).tool.agg(set)
+    complete = [
+        (problem, seed) for (problem, seed), some in cells.items() if some >= of_problem[problem] & of_seed[seed]
+    ]
+    common = fits[pd.MultiIndex.from_frame(fits[["problem", "seed"]]).isin(complete)]
     groups = common.groupby(["problem", "tool"], sort=False)
     worst = groups[[*QUANTITIES]].max().add_prefix("worst_")
     texts = groups.agg({"failure": "max", "settings_by": "max", "settings": lambda texts: texts.mode()[0]})
