@@ -146,10 +146,10 @@ SET_UP_SECONDS = 0.2
 """The seconds of a run besides its training and the set-up that it measures."""
 
 PATIENCE_FACTOR = 3.0
-"""How long a batch is waited for, over the time that its runs have."""
+"""How long a trial is waited for, over the time that it has."""
 
 PATIENCE_SECONDS = 10.0
-"""The seconds that a batch is waited for in addition."""
+"""The seconds that a trial is waited for in addition."""
 
 # The steps of a run.
 

@@ -126,7 +126,7 @@ def _describe_rung(state: State, moves: Sequence[Move], chosen: Sequence[Standin
         shares = [x.share or state.candidate_of(x).share for x in moves]
         rows = {round(share * conditions.all_rows) if share else conditions.training_rows for share in shares}
         where = f" on {' to '.join(map(str, sorted({min(rows), max(rows)})))} rows" if conditions.of_table else ""
-        return f"{len(chosen)} candidates{where}"
+        return f"{len(chosen)} candidate{'s' * (len(chosen) > 1)}{where}"
     names = ", ".join(f"{x.name} ({x.error:.1e})" if x.by_fold else x.name for x in chosen)
     dropped = [x for x in state.ranked if x not in chosen]
     why = f"; {len(dropped)} have larger errors, from {min(x.error for x in dropped):.1e}" if dropped else ""
