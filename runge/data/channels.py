@@ -173,6 +173,6 @@ def deviation(labels: Floats, lengths: Floats | None = None) -> Floats:
 
 def _variance(labels: Floats, lengths: Floats | None = None) -> Floats:
     """Return the variance of labels over the rows; NaN of a channel that is constant, or not known."""
-    arrays = np.nan_to_num(labels), ~np.isnan(labels)
+    f, is_known = (torch.from_numpy(array)[None] for array in (np.nan_to_num(labels), ~np.isnan(labels)))
     of_inputs = None if lengths is None else torch.from_numpy(lengths)[None, None, None]
-    return variance(*(torch.from_numpy(array)[None] for array in arrays), of_inputs)[0].numpy()
+    return variance(f, is_known, of_inputs)[0].numpy()
