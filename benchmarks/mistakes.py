@@ -38,6 +38,18 @@ def answer(sound: Check, found: Check, wrong: set[str]) -> str:
     return "the wrong columns" if accused == wrong else "others too" if accused & wrong else "only others"
 
 
+def facts_of(sound: Check, found: Check, mistake: str, wrong: set[str]) -> dict[str, str]:
+    """Return what a check says of a table as it is, and with a mistake in some columns."""
+    return {
+        "said": said(sound),
+        "mistake": mistake,
+        "wrong": " ".join(sorted(wrong)),
+        "visible": "yes" if wrong <= {*sound.report.seen} else "no",
+        "answer": answer(sound, found, wrong),
+        "said of the mistake": said(found),
+    }
+
+
 def said(checked: Check) -> str:
     return " ".join(one.what for one in checked.findings)
 

@@ -29,7 +29,7 @@ from runge.interface.label_check import check
 from runge.records.files import write
 
 sys.path.append(str(Path(__file__).parents[1]))
-from mistakes import MISTAKES, answer, corrupted, rate, said
+from mistakes import MISTAKES, corrupted, facts_of, rate
 from pages import render, table, write_pages
 
 HERE = Path(__file__).parent
@@ -81,12 +81,7 @@ def measure(name: str, number: int, work: Path) -> Row:
         "outputs": len(sound.roles.outputs),
         "columns": len(partials),
         "checked": len(partials & ({*sound.report.seen} | accused)),
-        "said": said(sound),
-        "mistake": mistake,
-        "wrong": " ".join(sorted(wrong)),
-        "visible": "yes" if wrong <= {*sound.report.seen} else "no",
-        "answer": answer(sound, found, wrong),
-        "said of the mistake": said(found),
+        **facts_of(sound, found, mistake, wrong),
     }
     return {key: str(value) for key, value in facts.items()}
 

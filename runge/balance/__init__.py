@@ -219,9 +219,9 @@ class ReLoBRaLo(_Periodic):
         return _positive_or(previous.view_as(weights), weights), torch.stack([first, now, previous], dim=1)
 
     def _weights(self, now: Tensor, before: Tensor) -> Tensor:
-        known = before > 0  # the term of a derivative without labels is 0
-        ratios = torch.where(known, now / (self.temperature * before), -torch.inf)
-        return known.sum(1, keepdim=True) * torch.softmax(ratios, dim=1)
+        has_labels = before > 0  # the term of a derivative without labels is 0
+        ratios = torch.where(has_labels, now / (self.temperature * before), -torch.inf)
+        return has_labels.sum(1, keepdim=True) * torch.softmax(ratios, dim=1)
 
 
 def joined(channels: Tensor, lambda_d: Tensor) -> Tensor:

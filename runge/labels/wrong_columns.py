@@ -52,10 +52,12 @@ def _wrong_columns(rows: Rows) -> "list[Finding]":
             of_table = rows.x, rows.y, rows.dydx, names
             return contradictions(*of_table).findings if rows.duplicates else wrong_columns(*of_table)
 
-        found = findings(ColumnNames(rows.inputs, rows.outputs))
-        if found:  # only then the file is read again, for the names of its columns and rows
+        contradicting = findings(ColumnNames(rows.inputs, rows.outputs))
+        if contradicting:  # only then the file is read again, for the names of its columns and rows
             file = open_table(rows.table.file)
             partials, numbers = find_roles(file, rows.table).partials, rows.numbers
-            found = findings(ColumnNames(rows.inputs, rows.outputs, partials, lambda n: file.row_name(int(numbers[n]))))
-        _FINDINGS[key] = found
+            contradicting = findings(
+                ColumnNames(rows.inputs, rows.outputs, partials, lambda n: file.row_name(int(numbers[n])))
+            )
+        _FINDINGS[key] = contradicting
     return _FINDINGS[key]

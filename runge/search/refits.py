@@ -31,14 +31,14 @@ def conclude(state: State) -> tuple[Sequence[Move], str]:
     were judged, because new weights may end in a worse minimum. Then networks leave out the other folds.
     """
     best, left = state.ranked[0], state.left()
-    every = "all rows" if best.candidate.share is None else "their rows"
+    which = "all rows" if best.candidate.share is None else "their rows"
     if not state.conditions.of_table or state.running or left <= 0:
         return [], ""
     begun = any(move.of_answer and move.fold is None and move.start is None for move in state.moves.values())
     if begun or (_draws_again(best) and left >= seconds_of(state, best)):
-        moves, what = _redrawn(state, best, left), f"on {every} and without each fold"
+        moves, what = _redrawn(state, best, left), f"on {which} and without each fold"
     elif moves := _on_all_rows(state, best):
-        what = f"on {every}"
+        what = f"on {which}"
     else:
         moves, what = _crossing(state, best), "without each fold"
     why = f"{best.name} {what}, {len(moves)} network{'s' * (len(moves) > 1)}" if moves else ""

@@ -18,9 +18,9 @@ def residuals_of(standings: Sequence[Standing], folds: AbstractSet[int], rows: R
     """Return the rows of some folds, (n,), and the errors there of candidates, (C, n, P + P D); NaN: not known."""
     results = [[x.by_fold[fold].result for fold in sorted(folds)] for x in standings]
     judged = np.concatenate([x.left_out[x.validated] for x in results[0]])
-    every = np.stack([np.concatenate([x.residuals[x.validated] for x in some]) for some in results])
-    every[:, np.isnan(rows.labels[judged])] = np.nan
-    return judged, every
+    residuals = np.stack([np.concatenate([x.residuals[x.validated] for x in of_folds]) for of_folds in results])
+    residuals[:, np.isnan(rows.labels[judged])] = np.nan
+    return judged, residuals
 
 
 def chances(residuals: Floats, factors: Floats, groups: Integers, outputs: int) -> Floats:

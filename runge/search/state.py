@@ -90,9 +90,9 @@ class State:
         if self.table is None or self.wrong or not judged:
             return self.by_error[:1]
         rows, factors = self.table.rows, self.table.channels.of_residuals
-        judging, every = residuals_of(judged, folds, rows)
-        found = chances(every, factors, rows.groups[judging], len(rows.outputs))
-        return [x for i, x in enumerate(judged) if i == 0 or found[i] >= CONTENDER_CHANCE]
+        judging, residuals = residuals_of(judged, folds, rows)
+        shares = chances(residuals, factors, rows.groups[judging], len(rows.outputs))
+        return [x for i, x in enumerate(judged) if i == 0 or shares[i] >= CONTENDER_CHANCE]
 
     @cached_property
     def wrong(self) -> Sequence[WrongFactor]:

@@ -330,7 +330,7 @@ def test_a_network_of_all_rows_that_has_failed_is_not_begun_again():
     ((move,), _) = conclude(one)
     found, why = conclude(trained_move(one, move._replace(at=one.now), result(failure="no memory")))
     assert (why, {x.fold for x in found}) == ("a without each fold, 4 networks", {1, 2, 3, 4})
-    killed = trained(one, "a", result(failure="its time was over"), start=0)  # to judge it once more
+    killed = trained(one, "a", result(failure="its time was over"), start=0)  # one that would have judged it again
     assert conclude(killed)[1] == "a on all rows, 1 network"
 
 
