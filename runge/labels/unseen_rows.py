@@ -11,7 +11,7 @@ from runge.data.fit_errors import rank
 
 Integers = NDArray[np.integer]
 
-__all__ = ["LEAST_GROUPS", "are_enough", "bounds_of", "count_groups", "factors_of", "sizes_of"]
+__all__ = ["LEAST_GROUPS", "are_enough", "bounds_of", "count_groups", "factors_of"]
 
 LEAST_GROUPS = 9
 """The least number of groups in which a channel must be known to be judged: a bound of 90 % needs as many. If no groups
@@ -106,13 +106,8 @@ def bounds_of(residuals: Floats, groups: Integers, channels: Channels, level: fl
     counts = count_groups(residuals, groups)
     bounds = np.full(len(sizes), np.nan)
     for channel, size in enumerate(sizes):
-        errors = sizes_of(residuals, channel)
+        errors = np.sort(np.abs(residuals[~np.isnan(residuals[:, channel]), channel]))
         if size and len(errors):
             k = rank(len(errors), int(counts[channel]), level)
             bounds[channel] = size * errors[k - 1] if k <= len(errors) else math.inf
     return np.stack([bounds[:outputs], np.fmax.reduce(bounds[outputs:].reshape(outputs, -1), axis=1)])
-
-
-def sizes_of(residuals: Floats, channel: int) -> Floats:
-    """Return the sizes of the known residuals of a channel, the smallest first."""
-    return np.sort(np.abs(residuals[~np.isnan(residuals[:, channel]), channel]))

@@ -254,9 +254,6 @@ their mean square.
 NAMED_LABELS = 3
 """The suspicious labels that a sentence of a few lines names, at most."""
 
-SURPRISE_PROBABILITY = 0.01
-"""The probability below which larger residuals in test rows than in rows left out are no chance."""
-
 MANY_DECADES = 3.0
 """The decades that an input spans above which the errors of a bad fit are not stated, unless it sees the logarithm."""
 

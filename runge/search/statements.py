@@ -3,21 +3,18 @@
 import math
 from collections.abc import Sequence
 from dataclasses import replace
-from itertools import chain
 
 import numpy as np
 
 from runge.configuration.validation import Floats
-from runge.data.column_roles import column_names, listed
-from runge.data.fit_errors import rank
+from runge.data.column_roles import listed
 from runge.data.rows import Rows
 from runge.function.function import Function
 from runge.function.predictions import predict
-from runge.labels.unseen_rows import LEAST_GROUPS, count_groups, sizes_of
-from runge.records.fits import LEVEL
+from runge.labels.unseen_rows import LEAST_GROUPS, count_groups
 from runge.records.leaderboard import ColumnError, OutputError
 from runge.search.answer import LeftOut
-from runge.search.constants import LOSS_ROUND_OFF, SURPRISE_PROBABILITY, WIDE_FACTOR
+from runge.search.constants import LOSS_ROUND_OFF, WIDE_FACTOR
 from runge.search.judging import SearchTable
 from runge.search.unseen import column_errors, errors_of
 
@@ -139,50 +136,42 @@ def describe_levels(rows: Rows) -> str:
     return f"{listed(two)} {'have' if len(two) > 1 else 'has'} two values: no row tests the fit between." if two else ""
 
 
-def describe_test(function: Function, table: SearchTable, left_out: Floats) -> list[str]:
-    """Return sentences on the errors of the answer on the test rows; empty: there are none."""
+def describe_test(function: Function, table: SearchTable, stated: Sequence[OutputError]) -> list[str]:
+    """Return sentences on the errors of the answer on the test rows; empty: there are none.
+
+    Args:
+        function: the answer.
+        table: the table.
+        stated: the errors of each output in rows left out, with which those in test rows are compared.
+    """
     if not len(table.test):
         return []
     prediction, rows = predict(function, table.rows.x[table.test]), table.rows
     value, slope = prediction["u"] - rows.y[table.test], prediction["du"] - rows.dydx[table.test]
-    residuals = np.concatenate([value, slope.reshape(len(slope), -1)], axis=1)
-    every = np.full((len(rows.x), residuals.shape[1]), np.nan)
-    every[table.test] = residuals
-    errors = _in_words(errors_of(every, table), column_errors(every, rows))
+    every = np.full((len(rows.x), value.shape[1] * (1 + len(rows.inputs))), np.nan)
+    every[table.test] = np.concatenate([value, slope.reshape(len(slope), -1)], axis=1)
+    errors = errors_of(every, table)
     which = f"On the {len(table.test)} test rows, which no network has seen"
-    return [f"{which}, the error of the answer is {errors}.", _describe_surprise(residuals, left_out, table)]
+    sentence = f"{which}, the error of the answer is {_in_words(errors, column_errors(every, rows))}."
+    return [sentence, _describe_worse(errors, stated)]
 
 
-def _describe_surprise(test: Floats, left_out: Floats, table: SearchTable) -> str:
-    """Return a sentence that says so if test rows have larger residuals than rows left out have; empty: they do not.
+def _describe_worse(test: Sequence[OutputError], stated: Sequence[OutputError]) -> str:
+    """Return a sentence on errors whose intervals in test rows are above those in rows left out; empty: there are none.
 
-    If all n + m residuals of a channel are exchangeable, the number of the m in test rows within the k-th smallest of
-    the n others has a beta-binomial distribution. The level is divided by the number of channels (Bonferroni). Nothing
-    is said of channels whose residuals are round-off, such as derivatives that are zero, and of rows of named groups,
-    whose residuals are not independent.
-
-    Args:
-        test: the residuals in the test rows, (m, P + P D); NaN: not known.
-        left_out: the residuals in rows left out of training, (n, P + P D), likewise.
-        table: the table.
+    Nothing is said of errors that are round-off, such as those of derivatives that are zero.
     """
-    if table.rows.table.group is not None:
-        return ""
-    from scipy.stats import betabinom  # late: it takes a while
+    worse = list[str]()
+    for kind in KINDS:
+        for row, before in zip(test, stated, strict=True):
+            low, high = _interval(row, kind)[0], _interval(before, kind)[1]
+            if low > high and low > LOSS_ROUND_OFF:
+                worse.append(f"the {kind}s of {row.output}")
+    where = "is larger than in rows left out by more than both intervals allow: believe the test"
+    return f"The error of {listed(worse, last=' and ')} {where}." if worse else ""
 
-    rows, shortfalls = table.rows, list[tuple[float, str]]()
-    names = [*rows.outputs, *chain.from_iterable(column_names(rows.inputs, rows.outputs, 1))]
-    for channel, name in enumerate(names):
-        reference, errors = sizes_of(left_out, channel), sizes_of(test, channel)
-        n, m = len(reference), len(errors)
-        largest = table.channels.of_residuals[channel] * max([*reference, *errors], default=0.0)
-        if m and n and largest > LOSS_ROUND_OFF and (k := rank(n, n, LEVEL)) <= n:
-            within = int((errors <= reference[k - 1]).sum())
-            p = float(betabinom.cdf(within, m, k, n + 1 - k))
-            few = f"Only {within} of {m} test values of {name}"
-            shortfalls.append((p, f"{few} are within the bound of 90 % in rows left out"))
-    p, sentence = min(shortfalls, default=(1.0, ""))
-    if not shortfalls or p >= SURPRISE_PROBABILITY / len(shortfalls):
-        return ""
-    worse = "these rows are worse than those left out in the fit: believe the test"
-    return f"{sentence}, fewer than chance allows: {worse}."
+
+def _interval(row: OutputError, kind: str) -> tuple[float, float]:
+    """Return the interval of an error; NaN: it has none."""
+    error, factor = (math.nan if x is None else x for x in (getattr(row, kind), getattr(row, f"{kind}_factor")))
+    return error / factor, error * factor

@@ -85,7 +85,7 @@ def leaderboard(
         far_apart,
         describe_bounds(errors),
         describe_levels(table.rows),
-        *describe_test(function, table, judged.residuals),
+        *describe_test(function, table, every),
         *_warn([_mean([getattr(row, kind) for row in every]) for kind in KINDS], len(entries)),
         describe_suspects(suspects),
         wrong,
