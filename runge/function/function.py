@@ -192,7 +192,7 @@ class Function(MeanNetwork):
         if "file" not in (self.configuration.get("data") or {}) or not self.runs:
             raise ValueError("intervals need runs on a table, with rows that were left out of their training")
         errors = UnseenErrors.of(self.jet, self.runs, everywhere=False)
-        return errors.calibrate(range(self.members), local=bool(self.groups))
+        return errors.calibrate(local=bool(self.groups))
 
     def interval(self, x: Any, level: float = 0.9) -> tuple[Any, Any]:
         """Return the lower and the upper end of an interval for the label at x, as `value_and_derivative_interval`."""

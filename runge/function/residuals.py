@@ -129,11 +129,10 @@ class UnseenErrors(NamedTuple):
             groups.append(UnseenRows(places, members, validated, torch.from_numpy(np.stack(errors))))
         return cls(rows, list(trained), groups)
 
-    def mean(self, members: Sequence[int], validated: bool) -> np.ndarray:
-        """Return the mean error of some of the networks at each row that they have not seen, (n, P + P D).
+    def mean(self, validated: bool) -> np.ndarray:
+        """Return the mean error of the networks at each row that they have not seen, (n, P + P D).
 
         Args:
-            members: the numbers of the networks.
             validated: whether a row must have been for the validation of a network, and not unused or for the test.
 
         Returns:
@@ -142,19 +141,18 @@ class UnseenErrors(NamedTuple):
         labels = self.rows.labels
         total, count = np.zeros(labels.shape), np.zeros(len(labels))
         for group in self.groups:
-            chosen = np.flatnonzero(np.isin(group.members, members) & (group.validated | (not validated)))
-            total[group.places], count[group.places] = group.errors[chosen].numpy().sum(axis=0), len(chosen)
+            errors = group.errors[group.validated | (not validated)]
+            total[group.places], count[group.places] = errors.numpy().sum(axis=0), len(errors)
         with np.errstate(invalid="ignore"):
             return np.where(np.isnan(labels), np.nan, total / count[:, None])
 
-    def calibrate(self, members: Sequence[int], local: bool) -> Calibration:
-        """Calibrate intervals and `outside` by the rows for validation of some of the networks.
+    def calibrate(self, local: bool) -> Calibration:
+        """Calibrate intervals and `outside` by the rows for validation of the networks.
 
         A row is predicted by the mean of the networks for which it was one of them. If for some rows these are several
         that were trained on the same rows, with other seeds, these rows count, and the spread of the networks does.
 
         Args:
-            members: the numbers of the networks.
             local: whether the function that gets the intervals has a spread.
 
         Returns:
@@ -167,11 +165,10 @@ class UnseenErrors(NamedTuple):
         errors, spreads = list[np.ndarray](), list[np.ndarray]()
         several, places = list[np.ndarray](), list[np.ndarray]()
         for group in self.groups:
-            chosen = np.flatnonzero(np.isin(group.members, members) & group.validated)
-            if not len(chosen):
+            networks = group.errors[group.validated]
+            if not len(networks):
                 continue
-            networks = group.errors[chosen]
-            seeds = groups_by_rows([self.trained[member] for member in group.members[chosen]])
+            seeds = groups_by_rows([self.trained[member] for member in group.members[group.validated]])
             errors.append(np.where(np.isnan(labels[group.places]), np.nan, networks.mean(0).numpy()))
             spreads.append(spread_over(networks, seeds).numpy())
             several.append(np.full(len(group.places), bool(seeds)))

@@ -15,7 +15,7 @@ from runge.function.residuals import UnseenErrors
 from runge.labels.unseen_rows import are_enough
 from runge.search.constants import LOSS_ROUND_OFF, SMALL_LOSS_SHARE, WORSE_FACTOR
 from runge.search.judging import SearchTable
-from runge.search.selection import residuals_of, without_selection
+from runge.search.selection import without_selection
 from runge.search.standing import Network, Standing
 
 __all__ = ["Answer"]
@@ -86,23 +86,22 @@ class Answer(NamedTuple):
         networks = [*self.judging, *(x for x in whole if x.result.loss <= _most_loss(loss, self.winner))]
         choosing = {fold for fold, network in self.winner.by_fold.items() if not network.move.of_answer}
         unchosen = [x for x in networks if x.move.fold not in choosing]
-        residuals = _mean(rows, unchosen)
+        residuals = _unseen(rows, unchosen).mean(validated=True)
         if not choosing or are_enough(residuals, rows.groups).any():
             return LeftOut(residuals, unchosen, 0)
         compared = [self.winner, *(x for x in self.rivals if choosing <= x.by_fold.keys())]
-        judged, every = residuals_of(compared, choosing, rows)
-        factors, groups = table.channels.of_residuals, rows.groups[judged]
-        residuals[judged] = without_selection(every, factors, groups, len(rows.outputs))
+        judged, corrected = without_selection(compared, choosing, table)
+        residuals[judged] = corrected
         return LeftOut(residuals, networks, len(judged))
 
     def question(self, rows: Rows) -> Floats:
         """Return the mean errors of all networks of the winner in rows that they have not seen, (n, P + P D)."""
-        return _mean(rows, [*self.judging, *self.winner.calibrating], validated=False)
+        return _unseen(rows, [*self.judging, *self.winner.calibrating]).mean(validated=False)
 
     def calibrate(self, rows: Rows, left_out: LeftOut) -> Calibration:
         """Calibrate intervals by the rows that networks have not seen."""
         if len(self.refits) > 1:  # only several networks of the same rows have a spread
-            return _unseen(rows, left_out.networks).calibrate(range(len(left_out.networks)), local=True)
+            return _unseen(rows, left_out.networks).calibrate(local=True)
         judged = ~np.isnan(left_out.residuals).all(axis=1)
         return Calibration.of(left_out.residuals[judged], None, rows.groups[judged])
 
@@ -116,10 +115,6 @@ def _most_loss(loss: float, winner: Standing) -> float:
     errors = [max(result.error, LOSS_ROUND_OFF) for result in winner.results if math.isfinite(result.error)]
     small = SMALL_LOSS_SHARE * geometric_mean(errors) if errors else 0.0
     return max(WORSE_FACTOR * loss, small) + LOSS_ROUND_OFF
-
-
-def _mean(rows: Rows, networks: Sequence[Network], validated: bool = True) -> Floats:
-    return _unseen(rows, networks).mean(range(len(networks)), validated)
 
 
 def _unseen(rows: Rows, networks: Sequence[Network]) -> UnseenErrors:

@@ -11,9 +11,7 @@ from runge.configuration.command_line import key_of, overrides_of
 from runge.configuration.errors import ConfigurationError
 from runge.data.channels import Channels
 from runge.data.column_roles import columns_override, listed
-from runge.data.rows import Rows
 from runge.data.table import Table
-from runge.labels.wrong_columns import describe_wrong_columns, without_wrong_columns
 from runge.search.constants import FEW_SLOPES, SLOPES_FACTOR
 from runge.training.member import Member
 from runge.training.settings import Settings
@@ -198,7 +196,6 @@ class CandidateFactory:
     Attributes:
         fixed: the overrides of the command, by their keys.
         of_table: whether they are for tables.
-        columns: overrides of the columns of a table, of all candidates.
 
     Raises:
         ConfigurationError: an override has several values, or says what the search decides.
@@ -218,13 +215,15 @@ class CandidateFactory:
         if "data.folds" in self.fixed and data.get("folds") is None:
             raise ConfigurationError("data.folds: must be at least 2 with search=best, got null")
         self.of_table = "file" in data
-        self.columns: Sequence[str] = ()
 
-    def compose(self, listed: Mapping[str, Sequence[str]]) -> tuple[list[Candidate], list[str], Member]:
+    def compose(
+        self, listed: Mapping[str, Sequence[str]], columns: Sequence[str] = ()
+    ) -> tuple[list[Candidate], list[str], Member]:
         """Return the candidates that the command's overrides allow, why the others are left out, and a run.
 
         Args:
             listed: the overrides of each, by its name.
+            columns: overrides of the columns of a table, of all candidates.
 
         Raises:
             ConfigurationError: there are none.
@@ -236,10 +235,12 @@ class CandidateFactory:
             optimizers.append(optimizer.partition("=")[2])
             if self.fixed.get("optimizer", optimizer) != optimizer:
                 continue
-            overrides = [*(override for override in settings if override.partition("=")[0] not in self.fixed)]
-            overrides += [*self._table_overrides(), *self.fixed.values()]
+            overrides = [override for override in settings if key_of(override) not in self.fixed]
+            overrides += [*self._table_overrides(), *columns, *self.fixed.values()]
+            keys = set(map(key_of, overrides))
+            typed = [*overrides, *["data.fold=0"] * ("data.folds" in keys and "data.fold" not in keys)]
             try:
-                member = self._member(overrides)
+                member = Member(self.command.settings_of(typed), typed)
             except (ConfigurationError, ValueError) as error:
                 failure = failure or error
                 left_out.append(f"{name}: {error}")
@@ -260,24 +261,10 @@ class CandidateFactory:
         got = self.fixed["optimizer"].partition("=")[2]
         raise ConfigurationError(f"optimizer: {rule}; got {got}; leave search=best out for one run")
 
-    def leave_out_wrong_columns(self, rows: Rows | None) -> str:
-        """Leave derivatives that contradict the values out of all candidates; return what is wrong with the labels."""
-        wrong = describe_wrong_columns(rows) if rows else ""
-        if rows and wrong and "data.derivatives" not in self.fixed:
-            self.columns = without_wrong_columns(rows)
-        return wrong
-
-    def _member(self, overrides: Sequence[str]) -> Member:
-        """Return the run that some overrides make; of several folds the first one."""
-        keys = {override.partition("=")[0] for override in overrides}
-        fold = ["data.fold=0"] if "data.folds" in keys and "data.fold" not in keys else []
-        typed = [*overrides, *fold]
-        return Member(self.command.settings_of(typed), typed)
-
     def _table_overrides(self) -> list[str]:
-        """Return the overrides of a table's test rows, folds and columns that the command lacks; none for a formula."""
+        """Return the overrides of a table's test rows and folds that the command lacks; none for a formula."""
         if not self.of_table:
             return []
         kept = {} if {"data.split", "data.split.test"} & self.fixed.keys() else {"data.split.test": 0}
         kept |= {} if "data.folds" in self.fixed else {"data.folds": 5}  # their number follows from the rows
-        return [*overrides_of(kept), *self.columns]
+        return overrides_of(kept)

@@ -31,7 +31,7 @@ class Conditions(NamedTuple):
         inputs: the inputs of a table.
         outputs: its outputs.
         labels: the labels that each of its rows has.
-        complete: whether all values of a table are known.
+        may_separate: whether each output can have a network of its own.
         fixed: the keys that the command sets.
     """
 
@@ -45,7 +45,7 @@ class Conditions(NamedTuple):
     inputs: int = 1
     outputs: int = 1
     labels: int = 1
-    complete: bool = True
+    may_separate: bool = False
     fixed: AbstractSet[str] = frozenset()
 
     @property
@@ -57,11 +57,6 @@ class Conditions(NamedTuple):
     def training_rows(self) -> int:
         """The number of rows on which a trial that leaves out a fold is trained."""
         return self.rows - -(-self.rows // self.folds) if self.of_table else 0
-
-    @property
-    def may_separate(self) -> bool:
-        """Whether each output can have a network of its own."""
-        return self.outputs > 1 and self.complete
 
     def weights_of(self, candidate: Candidate) -> int:
         """Return how many weights a candidate fits; of networks for each output, those of one."""

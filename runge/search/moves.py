@@ -84,12 +84,13 @@ def _newcomers(state: State, continuing: Sequence[Standing], ranked: Sequence[St
     new = [x for x in others if type(x.candidate.settings.optimizer) in methods]
     if "data.log10" not in state.conditions.fixed:
         new += [Standing(x.candidate.varied({"data.log10": []})) for x in continuing if x.candidate.logs]
-    if not state.conditions.may_separate:
-        return new
     solved = [x.candidate for x in ranked if not x.candidate.is_of_values]
     solved = [x for x in solved if not (x.by_gradient or x.has_fixed_neurons)]
-    chosen = [*solved[:1], *sorted(solved[1:], key=state.conditions.weights_of)[:1]]
-    return new + [Standing(x.varied({"separate": True})) for x in chosen]
+    if not state.conditions.may_separate or not solved:
+        return new
+    best, *others = [x.varied({"separate": True}) for x in solved]
+    few = [x for x in sorted(others, key=state.conditions.weights_of) if x.name != best.name]
+    return new + [Standing(x) for x in (best, *few[:1])]
 
 
 def compare(state: State) -> tuple[Sequence[Move], str] | None:
@@ -106,11 +107,10 @@ def compare(state: State) -> tuple[Sequence[Move], str] | None:
         chosen, folds = entrants(before, rung), range(conditions.judges)
         pairs = [(x.candidate, fold) for x in chosen for fold in folds if _may_gain(before, x.candidate, fold)]
         seconds = left / (rounds - rung) * min(1.0, conditions.cores / max(len(pairs), 1))
-        trained = {x.name for x in before.ranked}
         missing = [(x, fold) for x, fold in pairs if (x.name, fold, rung) not in begun]
         # Those that enter late have the time of the comparison before, too.
         moves = [
-            _judged(before, x, fold, (1 if x.name in trained else rung + 1) * seconds)._replace(rung=rung)
+            _judged(before, x, fold, (1 if before.standing_of(x).by_fold else rung + 1) * seconds)._replace(rung=rung)
             for x, fold in missing
         ]
         moves = [move for move in moves if rung == 0 or is_worthwhile(before, move)]
@@ -138,10 +138,9 @@ def _describe_rung(state: State, moves: Sequence[Move], chosen: Sequence[Standin
 
 def without_logarithms(state: State, seconds: float) -> list[Candidate]:
     """Train the best candidate without logarithms, if the comparisons ended before any was."""
-    best = state.ranked[0].candidate
     if "data.log10" in state.conditions.fixed or not all(x.candidate.logs for x in state.standings.values()):
         return []
-    return [best.varied({"data.log10": []})]
+    return [state.ranked[0].candidate.varied({"data.log10": []})]
 
 
 def continued(state: State, seconds: float) -> list[Candidate]:
@@ -149,8 +148,7 @@ def continued(state: State, seconds: float) -> list[Candidate]:
 
     If the best one of a formula lacks points, more steps do not help.
     """
-    best, of_table = state.ranked[0], state.conditions.of_table
-    if not of_table and best.results[0].lacks_rows:
+    if not state.conditions.of_table and state.ranked[0].results[0].lacks_rows:
         return []
     rivals = [x for x in state.ranked if x.candidate.is_of_values or not state.wrong]
     most = AS_GOOD_FACTOR * min(x.expected(seconds) for x in rivals)
@@ -168,12 +166,10 @@ def larger(state: State, seconds: float) -> list[Candidate]:
     weights = [conditions.weights_of(x.candidate) for x in state.contenders if not x.may_gain]
     if max(weights, default=0) > 2 * min(weights, default=0):
         return []
-    if best.candidate.has_fixed_neurons:
-        runs = conditions.judges + (conditions.crossed if conditions.of_table else 0)
-        if runs * WIDER_COST * best.seconds > state.left() * conditions.cores:
-            return []
-    slope = best.results[0].metric("slope") if best.candidate.has_fixed_neurons else None
-    varied = state.standings[best.candidate.kind].candidate.larger(conditions.fixed, slope)
+    needed = (conditions.judges + conditions.crossed) * WIDER_COST * best.seconds
+    if best.candidate.has_fixed_neurons and needed > state.left() * conditions.cores:
+        return []
+    varied = state.unseeded(best.candidate).larger(conditions.fixed, best.results[0].metric("slope"))
     return [x for x in varied if x.name not in state.standings and affords_larger(state, best, x, seconds / 2)]
 
 
@@ -190,7 +186,7 @@ def reseeded(state: State, seconds: float) -> list[Candidate]:
     count = min(-(-conditions.cores // conditions.judges), RESTARTS + 1 - len(same))
     if 2 * count * conditions.judges * seconds_of(state, best) > seconds * conditions.cores:
         return []
-    first = state.standings[best.candidate.kind].candidate
+    first = state.unseeded(best.candidate)
     numbers = [first.settings.seed.seed + conditions.seeds * (len(same) + i) for i in range(count)]
     return [first.varied({"seed": number}) for number in numbers]
 
@@ -225,7 +221,7 @@ def improve(state: State) -> tuple[Sequence[Move], str] | None:
         pairs = [(x, fold) for x, fold in pairs if x.name in chosen]
         if not pairs:
             continue
-        threads = threads_of(state, best, conditions.cores // len(found) // conditions.judges)
+        threads = threads_of(best, conditions.cores // len(found) // conditions.judges)
         if threads > 1 and threads * len(pairs) > state.free:
             return [], ""
         # The rate of a gradient method falls in a run, and would rise again in the next one.
@@ -235,9 +231,8 @@ def improve(state: State) -> tuple[Sequence[Move], str] | None:
         part *= min(1.0, conditions.cores / len(pairs))
         moves = [_improving(state, best, x, fold, part)._replace(threads=threads) for x, fold in pairs]
         moves = [move for move in moves if is_worthwhile(state, move)]
-        if not moves:
-            continue
-        return moves, f"{' and '.join(chosen)} for {part:.0f} s, {why.format(best=best.name)}"
+        if moves:
+            return moves, f"{' and '.join(chosen)} for {part:.0f} s, {why.format(best=best.name)}"
     return judge_further(state, seconds)
 
 
@@ -248,8 +243,7 @@ def _gains(state: State, standing: Standing, seconds: float) -> bool:
 
 
 def _may_gain(state: State, candidate: Candidate, fold: int) -> bool:
-    standing = state.standings.get(candidate.name)
-    network = standing.by_fold.get(fold) if standing else None
+    network = state.standing_of(candidate).by_fold.get(fold)
     return network is None or network.may_gain
 
 
@@ -267,8 +261,7 @@ def _improving(state: State, best: Standing, candidate: Candidate, fold: int, se
 
 def _judged(state: State, candidate: Candidate, fold: int, seconds: float) -> Move:
     """Return a trial that judges a candidate on a fold, and begins with its weights there if there are some."""
-    standing = state.standings.get(candidate.name)
-    network = standing.by_fold.get(fold) if standing else None
+    network = state.standing_of(candidate).by_fold.get(fold)
     start = None if network is None or candidate.has_fixed_neurons else network.number
     share = share_of(state, candidate, network, seconds)
     return Move(candidate.listed, candidate.changes, fold, seconds, share, start=start)

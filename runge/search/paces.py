@@ -85,13 +85,14 @@ def share_of(state: State, candidate: Candidate, network: Network | None, second
         seconds: the time of the trial.
     """
     conditions, completes = state.conditions, candidate.completes and not candidate.has_fixed_neurons
+    is_late = state.left() < GROWING_SHARE * conditions.end
     if candidate.share is not None:
         return None
     if network is None:
         if candidate.by_gradient or completes or not conditions.of_table:
             return None
         rows = conditions.first_rows(candidate)
-    elif network.move.share is None or not (network.grows or is_late(state, network)):
+    elif network.move.share is None or not (network.grows or (is_late and network.result.lacks_rows)):
         return network.move.share
     else:
         steps, least = (1, 1.0) if candidate.has_fixed_neurons else (LEAST_STEPS_ON_MORE_ROWS, LEAST_ROW_GROWTH)
@@ -115,21 +116,15 @@ def affords_larger(state: State, best: Standing, candidate: Candidate, seconds: 
     return LEAST_STEPS_ON_MORE_ROWS * pace <= seconds
 
 
-def threads_of(state: State, standing: Standing, free: int) -> int:
+def threads_of(standing: Standing, free: int) -> int:
     """Return how many of the free threads a trial of a candidate takes: one if its steps are short."""
     shares = standing.in_order[0].pace > SHARED_STEP_SECONDS and not standing.candidate.has_fixed_neurons
     return max(1, free) if shares else 1
 
 
-def is_late(state: State, network: Network) -> bool:
-    """Return whether the time is nearly over, so that a network that lacks rows should have more."""
-    return network.result.lacks_rows and state.left() < GROWING_SHARE * state.conditions.end
-
-
 def is_worthwhile(state: State, move: Move) -> bool:
     """Return whether a trial may be better than the one before it: weights that are drawn again need more rows."""
-    standing = state.standings.get(state.candidate_of(move).name)
-    network = standing.by_fold.get(move.fold or 0) if standing else None
+    network = state.standing_of(state.candidate_of(move)).by_fold.get(move.fold or 0)
     if network is None or move.start is not None or network.move.share is None:
         return True
     return move.share is None or move.share >= LEAST_ROW_GROWTH * network.move.share

@@ -73,8 +73,7 @@ def _on_all_rows(state: State, best: Standing) -> list[Move]:
     They go on until the loss on all rows is as small as it was on the rows on which the weights were trained.
     """
     starts, conditions = list[Network](), state.conditions
-    ended = [(state.moves[number], result) for number, result in state.results.items()]
-    failed = {move.start for move, result in ended if move.of_answer and result.failure}
+    failed = {state.moves[n].start for n, x in state.results.items() if x.failure and state.moves[n].of_answer}
     for network in best.in_order:
         last = next((x for x in best.refits if state.origin(x.move) == network.number), network)
         is_over = last.result.end != "steps" or last.result.loss <= network.result.loss or best.candidate.by_gradient
@@ -83,7 +82,7 @@ def _on_all_rows(state: State, best: Standing) -> list[Move]:
     began = min((move.at for move in state.moves.values() if move.of_answer), default=state.now)
     left = min(state.left(began + _seconds_on_all_rows(state, best)), state.left())
     seconds = left * conditions.cores / max(len(starts), conditions.cores)
-    threads = threads_of(state, best, conditions.cores // max(len(starts), 1))
+    threads = threads_of(best, conditions.cores // max(len(starts), 1))
     move = Move(best.candidate.listed, best.candidate.changes, None, seconds, threads=threads)
     moves = list[Move]()
     for last in starts:
@@ -143,11 +142,10 @@ def judge_further(state: State, seconds: float) -> tuple[Sequence[Move], str] | 
     if fold >= conditions.crossed or state.running:
         return None
     moves, left = list[Move](), seconds * conditions.cores
-    contenders = [standing for standing in state.contenders if standing.has_all_rows]
-    for standing in contenders:
+    for standing in state.contenders:
         candidate, needed = standing.candidate, JUDGING_TIME * standing.seconds + state.set_up
         steps = None if candidate.has_fixed_neurons else standing.last_step
-        if needed <= min(left, seconds):
+        if standing.has_all_rows and needed <= min(left, seconds):
             moves.append(Move(candidate.listed, candidate.changes, fold, needed, steps=steps))
             left -= needed
     names = [state.candidate_of(move).name for move in moves]
@@ -166,7 +164,8 @@ def improved_until(state: State, best: Standing) -> float:
     if not conditions.of_table:
         return end
     if _draws_again(best):
-        seconds, most = _redrawing_seconds(state, best), REDRAWN_SHARE * end
+        networks = 1 + conditions.crossed - len(best.by_fold)  # of all rows, and without each fold that did not judge
+        seconds, most = -(-networks // conditions.cores) * seconds_of(state, best), REDRAWN_SHARE * end
         if best.candidate.has_fixed_neurons:
             rivals = [x for x in state.ranked[1:] if x.continues and x.error <= AS_GOOD_FACTOR * best.error]
             most = max(most, seconds_of(state, best)) if rivals else seconds
@@ -184,12 +183,3 @@ def _seconds_on_all_rows(state: State, best: Standing) -> float:
         return most
     as_before = int(lacking[0].result.history["step"][-1]) * pace_on_all(state, best, lacking[0])
     return min(most, 2 * state.set_up + -(-len(lacking) // conditions.cores) * as_before)
-
-
-def _redrawing_seconds(state: State, best: Standing) -> float:
-    """Return the seconds of the networks of the answer if all of them have newly drawn weights.
-
-    They are a network of all rows, and one without each fold that has not judged the winner.
-    """
-    networks = 1 + state.conditions.crossed - len(best.by_fold)
-    return -(-networks // state.conditions.cores) * seconds_of(state, best)

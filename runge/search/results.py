@@ -74,24 +74,19 @@ class Trial(NamedTuple):
 
     Attributes:
         settings: the settings of its run.
-        seconds: the time that it has, with its set-up.
+        move: how it was planned.
         start: the result whose weights it begins with; None: they are drawn.
         slowness: the time of a step by the gradient with one thread over what `Member.work` expects.
         plans_steps: whether a method by the gradient has as many steps as should fit into its time.
-        everywhere: whether its errors are measured in all rows that it is not trained on, and not only in those for
-            validation: of many rows and many trials these would be much memory.
-        threads: the threads of its linear algebra.
         separate: whether each output has a network of its own.
         channels: the standard deviations of the table, over which its errors are; None: over those of its own rows.
     """
 
     settings: Settings
-    seconds: float
+    move: Move
     start: "Result | None" = None
     slowness: float = 1.0
     plans_steps: bool = True
-    everywhere: bool = False
-    threads: int = 1
     separate: bool = False
     channels: Channels | None = None
 
@@ -155,11 +150,6 @@ class Result:
     def best_step(self) -> int:
         """The step of the best weights, counted from drawn ones."""
         return int(self.history["step"][self.best])
-
-    @property
-    def pace(self) -> float:
-        """The seconds of one of its steps."""
-        return self.seconds / max(self.steps, 1)
 
     @property
     def loss(self) -> float:

@@ -10,7 +10,6 @@ from contextlib import nullcontext, suppress
 from dataclasses import replace
 from itertools import compress
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -20,6 +19,7 @@ from runge.configuration.errors import ConfigurationError, RunError, describe
 from runge.configuration.objects import build
 from runge.configuration.validation import Count, Positive, checked
 from runge.function.ensemble import write_answer
+from runge.labels.wrong_columns import describe_wrong_columns, without_wrong_columns
 from runge.process.interruption import interruption
 from runge.records.directories import MULTIRUN, discard_sweep, refuse_links
 from runge.records.files import discard, locked, write
@@ -109,7 +109,6 @@ class Search:
 
     Attributes:
         state: what is known so far.
-        table: the table; None: a formula.
         promotions: which candidates were trained further, and why, a line for each move.
 
     Raises:
@@ -126,17 +125,18 @@ class Search:
         factory = CandidateFactory(command)
         listed = self._settings.tables if factory.of_table else self._settings.formulas
         candidates, self._left_out, member = made = factory.compose(listed)
-        self._wrong = factory.leave_out_wrong_columns(member.rows)
-        if factory.columns:
-            candidates, self._left_out, member = factory.compose(listed)
+        self._wrong = describe_wrong_columns(member.rows) if member.rows else ""
+        columns = without_wrong_columns(member.rows) if member.rows and "data.derivatives" not in factory.fixed else []
+        if columns:
+            candidates, self._left_out, member = factory.compose(listed, columns)
             seconds, remedy = TRIED_SHARE * self._settings.timeout, "These derivatives are left out"
             if _error_of_values(made[0][0], made[2], seconds) < _error_of_values(candidates[0], member, seconds):
                 candidates, self._left_out, member = made
                 remedy = "Are they wrong? A fit with these derivatives is better in rows left out, so they are kept"
             self._wrong += f" {remedy}; data.derivatives={{...}} chooses others."
-        self.table, sizes, self._checksum = None, {}, member.checksum
+        table, sizes, self._member = None, {}, member
         if member.rows is not None:
-            self.table = table = SearchTable.of(member)
+            table = SearchTable.of(member)
             folds = table.rows.folds
             if "data.folds" not in factory.fixed:
                 folds = table.count_folds()
@@ -153,14 +153,14 @@ class Search:
                 "all_rows": len(table.rows.x),
                 "inputs": inputs,
                 "outputs": outputs,
-                "complete": not np.isnan(table.rows.y).any(),
+                "may_separate": outputs > 1 and not np.isnan(table.rows.y).any(),
                 "labels": outputs * (1 + inputs if table.channels.slope.any() else 1),
             }
         cores = 1 if member.on_gpu() else command.processes or 1
         seeds, timeout = self._settings.seeds, self._settings.timeout
         conditions = Conditions(timeout, cores, seeds, fixed=factory.fixed.keys(), **sizes)
-        self.state = State(conditions, {x.listed: x for x in candidates}, table=self.table)
-        self._shown, self._overrides = member.settings.trainer.progress_bar, list(factory.fixed.values())
+        self.state = State(conditions, {x.listed: x for x in candidates}, table=table)
+        self._overrides = list(factory.fixed.values())
         self._earlier, self._began = 0.0, command.began
         self.promotions = list[str]()
 
@@ -169,27 +169,16 @@ class Search:
         """The seconds of the search so far."""
         return self._earlier + time.monotonic() - self._began
 
-    def description(self) -> Mapping[str, Any]:
-        """Return the overrides, the settings and the candidates, which must not change while it is resumed."""
-        return {
-            "overrides": self._overrides,
-            "data.file": f"rows {self._checksum[:12]}",
-            "search.timeout": self.state.conditions.timeout,
-            "search.seeds": self.state.conditions.seeds,
-            "hydra.launcher.processes": self.state.conditions.cores,
-            "candidates": {name: list(x.overrides) for name, x in self.state.listed.items()},
-        }
-
     def run(self) -> None:
         """Train until nothing is left to do or the time is over, and write what the search leaves; see `search`."""
         self._resume()
         if self._wrong:
             log.warning("%s", self._wrong)
         write(self._directory / MULTIRUN, self._command.yaml)
-        rows = None if self.table is None else self.table.rows
-        self._display = Display(lambda: self.state.ranked, self.state.conditions.timeout - self.seconds, self._shown)
+        seconds, shown = self.state.conditions.timeout - self.seconds, self._member.settings.trainer.progress_bar
+        self._display = Display(lambda: self.state.ranked, seconds, shown)
         stopped = None
-        with Workers(self.state.conditions.cores, rows) as workers:
+        with Workers(self.state.conditions.cores, self._member.rows) as workers:
             try:
                 with self._display.live or nullcontext():
                     self._train(workers)
@@ -197,15 +186,15 @@ class Search:
                 stopped = error
                 interruption.settle()
                 workers.end_calls()
-            if self.table is not None:
-                self.table = self.table.without(self.state.wrong)
-            answer = self._write_answer(workers) if self.state.ranked else None
+            table = self.state.table and self.state.table.without(self.state.wrong)
+            answer = self._write_answer(workers, table) if self.state.ranked else None
         if answer is not None:
-            board = leaderboard(self.state, self.table, answer, self._directory, self._left_out, self._wrong)
+            board = leaderboard(self.state, table, answer, self._directory, self._left_out, self._wrong)
             replace(board, promotions=self.promotions).write(self._directory)
         if stopped:
-            raise interrupted(self._so_far(), self._directory) from stopped
-        if not self.state.ranked:
+            best = f"the best answer so far, {answer.winner.name}, is" if answer else "no candidate has ended"
+            raise interrupted(f"{best} in {self._directory}", self._directory) from stopped
+        if answer is None:
             failures = "; ".join(f"{name}: {x.failure}" for name, x in self.state.standings.items() if x.failure)
             raise RunError(f"search: no candidate could be trained ({failures})")
         if self._settings.compare:
@@ -213,8 +202,15 @@ class Search:
 
     def _resume(self) -> None:
         """Continue with the trials that have ended."""
-        journal = Journal(self._directory, self.description(), True, self._began)
-        journal.write()
+        description = {  # what must not change while it is resumed
+            "overrides": self._overrides,
+            "data.file": f"rows {self._member.checksum[:12]}",
+            "search.timeout": self.state.conditions.timeout,
+            "search.seeds": self.state.conditions.seeds,
+            "hydra.launcher.processes": self.state.conditions.cores,
+            "candidates": {name: list(x.overrides) for name, x in self.state.listed.items()},
+        }
+        Journal(self._directory, description, True, self._began).write()
         for number, (move, result, ended) in read_trials(self._directory).items():
             if move.candidate in self.state.listed and (move.start is None or move.start in self.state.results):
                 with suppress(ValueError):  # a change that is not allowed, in the file of a stranger
@@ -268,9 +264,9 @@ class Search:
             self.state = merge(self.state, {}, {number: result}, self.seconds)
             write_trial(self._directory, number, self.state.moves[number], result, self.seconds)
 
-    def _write_answer(self, workers: Workers) -> Answer:
+    def _write_answer(self, workers: Workers, table: SearchTable | None) -> Answer:
         """Write the runs of the winner's networks, and the answer; return what the leaderboard says of it."""
-        answer, table = Answer.of(self.state.ranked), self.table
+        answer = Answer.of(self.state.ranked)
         paths = self._publish(workers, [*answer.judging, *answer.refits])
         of_judging, of_refits, calibration = paths[: len(answer.judging)], paths[len(answer.judging) :], None
         if table is not None:
@@ -289,7 +285,7 @@ class Search:
     def _publish(self, workers: Workers, networks: list[Network]) -> list[Path]:
         """Write run directories, whose names are the places of the networks."""
         paths = [self._directory / str(place) for place in range(len(networks))]
-        calls = dict[int, Publication]()
+        calls = deque[tuple[int, Publication]]()
         for place, (network, path) in enumerate(zip(networks, paths, strict=True)):
             candidate = self.state.candidate_of(network.move)
             options = options_of(self._command.compose(candidate.overrides, place).hydra)
@@ -297,11 +293,10 @@ class Search:
             seconds, steps = (float(result.history[name][-1]) for name in ("seconds", "step"))
             settings = settings_of_run(settings, max(network.move.seconds, seconds), int(steps))
             overrides = overrides_of_run(candidate.overrides, settings)
-            calls[place] = Publication(settings, result, str(path), overrides, options, candidate.separate)
+            calls.append((place, Publication(settings, result, str(path), overrides, options, candidate.separate)))
         while calls or workers.busy:
             while calls and workers.busy < workers.count:
-                place = min(calls)
-                workers.submit(place, calls.pop(place), math.inf)
+                workers.submit(*calls.popleft(), math.inf)
             for place, value in workers.wait().items():
                 if isinstance(value, Exception):
                     raise RunError(f"{paths[place]}: the run of the answer cannot be written: {value}")
@@ -312,9 +307,3 @@ class Search:
         line = f"{self.seconds:.0f} s: {line}"
         self.promotions.append(line)
         self._display.say(line)
-
-    def _so_far(self) -> str:
-        """Return the best answer so far."""
-        if not self.state.ranked:
-            return f"no candidate has ended in {self._directory}"
-        return f"the best answer so far, {self.state.ranked[0].name}, is in {self._directory}"

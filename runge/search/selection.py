@@ -6,30 +6,24 @@ from collections.abc import Set as AbstractSet
 import numpy as np
 
 from runge.configuration.validation import Floats
-from runge.data.rows import Rows
 from runge.labels.unseen_rows import Integers
 from runge.search.constants import RESAMPLES
+from runge.search.judging import SearchTable
 from runge.search.standing import Standing
 
-__all__ = ["chances", "residuals_of", "without_selection"]
+__all__ = ["chances", "without_selection"]
 
 
-def residuals_of(standings: Sequence[Standing], folds: AbstractSet[int], rows: Rows) -> tuple[Integers, Floats]:
-    """Return the rows of some folds, (n,), and the errors there of candidates, (C, n, P + P D); NaN: not known."""
-    results = [[x.by_fold[fold].result for fold in sorted(folds)] for x in standings]
-    judged = np.concatenate([x.left_out[x.validated] for x in results[0]])
-    residuals = np.stack([np.concatenate([x.residuals[x.validated] for x in of_folds]) for of_folds in results])
-    residuals[:, np.isnan(rows.labels[judged])] = np.nan
-    return judged, residuals
-
-
-def chances(residuals: Floats, factors: Floats, groups: Integers, outputs: int) -> Floats:
+def chances(standings: Sequence[Standing], folds: AbstractSet[int], table: SearchTable) -> Floats:
     """Return the share of the resamples of the rows that choose each candidate, (C,); see `without_selection`."""
-    return np.bincount(_choices(residuals, factors, groups, outputs)[0], minlength=len(residuals)) / RESAMPLES
+    judged, residuals = _residuals_of(standings, folds, table)
+    return np.bincount(_choices(residuals, judged, table)[0], minlength=len(standings)) / RESAMPLES
 
 
-def without_selection(residuals: Floats, factors: Floats, groups: Integers, outputs: int) -> Floats:
-    r"""Return residuals as they are in rows that did not choose the candidate, (n, P + P D).
+def without_selection(
+    standings: Sequence[Standing], folds: AbstractSet[int], table: SearchTable
+) -> tuple[Integers, Floats]:
+    r"""Return the rows of some folds, (n,), and residuals there as in rows that chose nothing, (n, P + P D).
 
     The groups of the rows are resampled. Each resample chooses the candidate with the smallest error in it, and says
     nothing of the rows in it. In the others, the residual of row i is a root mean square over the resamples b without
@@ -41,29 +35,40 @@ def without_selection(residuals: Floats, factors: Floats, groups: Integers, outp
     candidate stay as they are. The choice among the steps and the continuations of one candidate is not corrected.
 
     Args:
-        residuals: the residuals of each candidate, that of the winner first, (C, n, P + P D), values first; NaN: the
-            label is not known.
-        factors: the factors that make them comparable, (P + P D,).
-        groups: the group of each row, (n,).
-        outputs: the number P of outputs.
+        standings: the candidates, the winner first.
+        folds: the folds that judge them.
+        table: the table.
 
     References:
         I. Tsamardinos, E. Greasidou, G. Borboudakis (2018). Bootstrapping the out-of-sample predictions for efficient
         and accurate cross-validation. https://doi.org/10.1007/s10994-018-5714-4
     """
-    chosen, drawn = _choices(residuals, factors, groups, outputs)
+    judged, residuals = _residuals_of(standings, folds, table)
+    chosen, drawn = _choices(residuals, judged, table)
     without, squares = (drawn == 0).astype(float), np.nan_to_num(residuals) ** 2
     shares = np.stack([without.T @ (chosen == c) for c in range(len(residuals))]) / np.maximum(without.sum(0), 1)
-    return np.copysign(np.sqrt(np.einsum("cn,cnk->nk", shares, squares)), residuals[0]) + 0 * residuals[0]
+    means = np.sqrt(np.einsum("cn,cnk->nk", shares, squares))
+    return judged, np.copysign(means, residuals[0]) + 0 * residuals[0]
 
 
-def _choices(residuals: Floats, factors: Floats, groups: Integers, outputs: int) -> tuple[Integers, Integers]:
+def _residuals_of(
+    standings: Sequence[Standing], folds: AbstractSet[int], table: SearchTable
+) -> tuple[Integers, Floats]:
+    """Return the rows of some folds, (n,), and the errors there of candidates, (C, n, P + P D); NaN: not known."""
+    results = [[x.by_fold[fold].result for fold in sorted(folds)] for x in standings]
+    judged = np.concatenate([x.left_out[x.validated] for x in results[0]])
+    residuals = np.stack([np.concatenate([x.residuals[x.validated] for x in of_folds]) for of_folds in results])
+    residuals[:, np.isnan(table.rows.labels[judged])] = np.nan
+    return judged, residuals
+
+
+def _choices(residuals: Floats, judged: Integers, table: SearchTable) -> tuple[Integers, Integers]:
     """Return the candidate that each resample chooses, (B,), and how often each row is in it, (B, n)."""
-    numbers = np.unique(groups, return_inverse=True)[1].ravel()
+    numbers = np.unique(table.rows.groups[judged], return_inverse=True)[1].ravel()
     count = int(numbers.max()) + 1
     drawn = np.random.default_rng(0).multinomial(count, np.full(count, 1 / count), RESAMPLES)[:, numbers]
-    squares = np.nan_to_num(residuals) ** 2
-    kinds = np.stack([(squares * factors**2)[..., part].sum(-1) for part in (np.s_[:outputs], np.s_[outputs:])], -1)
+    squares = np.nan_to_num(residuals) ** 2 * table.channels.of_residuals**2
+    kinds = np.stack([part.sum(-1) for part in np.split(squares, [len(table.rows.outputs)], axis=-1)], -1)
     kinds = kinds[..., kinds.any((0, 1))]
     # The error by which candidates are ranked is the geometric mean of those of values and derivatives.
     with np.errstate(divide="ignore"):

@@ -55,12 +55,12 @@ class Network(NamedTuple):
     move: Move
     result: Result
     may_gain: bool
-    grows: bool = False
+    grows: bool
 
     @property
     def pace(self) -> float:
         """The seconds of a step with one thread."""
-        return self.move.threads**THREADS_POWER * self.result.pace
+        return self.move.threads**THREADS_POWER * self.result.seconds / max(self.result.steps, 1)
 
 
 @dataclass(frozen=True, eq=False)

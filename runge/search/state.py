@@ -14,7 +14,7 @@ from runge.search.constants import CONTENDER_CHANCE, LEAST_DAMPING, MOST_DAMPING
 from runge.search.contradiction import WrongFactor, wrong_factors
 from runge.search.judging import SearchTable
 from runge.search.results import Move, Result, Trial
-from runge.search.selection import chances, residuals_of
+from runge.search.selection import chances
 from runge.search.standing import Standing
 
 __all__ = ["State", "merge"]
@@ -89,9 +89,7 @@ class State:
         judged = [x for x in self.by_error if folds <= x.by_fold.keys()]
         if self.table is None or self.wrong or not judged:
             return self.by_error[:1]
-        rows, factors = self.table.rows, self.table.channels.of_residuals
-        judging, residuals = residuals_of(judged, folds, rows)
-        shares = chances(residuals, factors, rows.groups[judging], len(rows.outputs))
+        shares = chances(judged, folds, self.table)
         return [x for i, x in enumerate(judged) if i == 0 or shares[i] >= CONTENDER_CHANCE]
 
     @cached_property
@@ -129,12 +127,20 @@ class State:
     def set_up(self) -> float:
         """The seconds of a trial in addition to its training, as the last ones have measured them."""
         last = [result.total - result.seconds for result in [*self.results.values()][-2 * self.conditions.cores :]]
-        return SET_UP_SECONDS + (max(last) if last else SET_UP_SECONDS)
+        return SET_UP_SECONDS + max(last, default=SET_UP_SECONDS)
 
     def candidate_of(self, move: Move) -> Candidate:
         """Return the candidate that a trial trains."""
-        listed = self.listed[move.candidate]
-        return listed.varied(move.changes) if move.changes else listed
+        return self.listed[move.candidate].varied(move.changes)
+
+    def unseeded(self, candidate: Candidate) -> Candidate:
+        """Return a candidate with the seed of the listed one."""
+        changes = {key: value for key, value in candidate.changes.items() if key != "seed"}
+        return self.listed[candidate.listed].varied(changes)
+
+    def standing_of(self, candidate: Candidate) -> Standing:
+        """Return what is known of a candidate; nothing before its first trial."""
+        return self.standings.get(candidate.name, Standing(candidate))
 
     def trial(self, move: Move) -> Trial:
         """Return what a process gets of a trial: the settings of its run, except those that the command sets."""
@@ -159,12 +165,9 @@ class State:
         trainer = replace(trainer, stop_at=move.stop_at, progress_bar=False)
         seeded = Seed(seed=seed + move.seed)
         settings = replace(settings, data=data, trainer=trainer, optimizer=optimizer, seed=seeded)
-        slowness = self.standings.get(candidate.name, Standing(candidate)).slowness
-        plans_steps = "trainer.max_steps" not in fixed
-        everywhere, channels = move.of_answer, None if self.table is None else self.table.channels
-        return Trial(
-            settings, move.seconds, start, slowness, plans_steps, everywhere, move.threads, candidate.separate, channels
-        )
+        slowness, plans_steps = self.standing_of(candidate).slowness, "trainer.max_steps" not in fixed
+        channels = None if self.table is None else self.table.channels
+        return Trial(settings, move, start, slowness, plans_steps, candidate.separate, channels)
 
     def left(self, until: float | None = None) -> float:
         """Return the seconds until a time; None: until training ends."""

@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from runge.configuration.command_line import key_of
 from runge.configuration.errors import DivergedError
@@ -66,30 +65,33 @@ def train_trial(trial: Trial, rows: Rows | None) -> Result:
         DivergedError: its loss is not finite.
     """
     began, start = time.perf_counter(), trial.start
-    machine.limit_threads(trial.threads)
+    machine.limit_threads(trial.move.threads)
     gc.collect()  # the trial before this one
     members = _members(trial.settings, rows, trial.separate)
-    work = sum(member.work() for member in members) * trial.threads**-THREADS_POWER
+    work = sum(member.work() for member in members) * trial.move.threads**-THREADS_POWER
     trainer = trial.settings.trainer
     if trial.settings.optimizer.by_gradient and trial.plans_steps:
-        most = max(FEWEST_GRADIENT_STEPS, int(SCHEDULE_SHARE * trial.seconds / (trial.slowness * work)))
+        most = max(FEWEST_GRADIENT_STEPS, int(SCHEDULE_SHARE * trial.move.seconds / (trial.slowness * work)))
         trainer = replace(trainer, max_steps=min(trainer.max_steps, most))
     _set_trainer(members, trainer)
     stack = prepare(members)
     if start is not None:
         stack.module.begin_with(start.weights)
-    limit = trainer.max_seconds or max(LEAST_RUN_SECONDS, trial.seconds - (time.perf_counter() - began))
+    limit = trainer.max_seconds or max(LEAST_RUN_SECONDS, trial.move.seconds - (time.perf_counter() - began))
     _set_trainer(members, replace(trainer, max_seconds=limit / len(members)))
     stack = replace(stack, history=(history := _Timed()))
     seconds = train(stack)
     module, steps = stack.module, int(stack.module.step)
     own, best = _figures(history, module, rows)
     network = module.best.joined() if trial.separate else module.best
-    left_out, validated, residuals = _residuals(trial.settings, rows, members[0], network, trial.everywhere)
+    left_out, validated, residuals = _residuals(trial.settings, rows, members[0], network, trial.move.of_answer)
     if rows is not None and trial.channels is not None and validated.any():
         judged = np.where(np.isnan(rows.labels[left_out]), np.nan, residuals)[validated]
         own = _by_one_measure(own, best, trial.channels.nrmse(judged), rows.outputs)
     joined, before = _continued(own, start)
+    switched_on, since = (start.switched_on, start.best_step) if start else (None, 0)
+    if switched_on is None and (step := int(module.switched_on[0])) <= steps:
+        switched_on = since + step
     return Result(
         history=joined,
         best=before + best,
@@ -103,7 +105,7 @@ def train_trial(trial: Trial, rows: Rows | None) -> Result:
         steps=steps,
         end="steps" if steps >= trainer.steps else "time" if seconds >= USED_TIME_SHARE * limit else "rest",
         slowness=seconds / max(steps, 1) / work,
-        switched_on=start.switched_on if start else step if (step := int(module.switched_on[0])) <= steps else None,
+        switched_on=switched_on,
     )
 
 
@@ -182,7 +184,10 @@ def _by_one_measure(
 def _residuals(
     settings: Settings, rows: Rows | None, member: Member, network: StackedMLP, everywhere: bool
 ) -> tuple[Any, Any, Any]:
-    """Return rows on which a network was not trained, whether they are its validation rows, and its errors there."""
+    """Return rows on which a network was not trained, whether they are its validation rows, and its errors there.
+
+    The rows are those for validation, or, `everywhere`, all: of many rows and many trials these would be much memory.
+    """
     if rows is None:
         none = Result()
         return none.left_out, none.validated, none.residuals
@@ -209,7 +214,8 @@ def publish(publication: Publication, rows: Rows | None) -> Outcome:
     last = {name: float(column[-1]) for name, column in result.history.items()}
     ended = {"step": last["step"], "best_step": result.best_step, "lambda_now": last[LAMBDA_D]}
     ended |= {} if result.switched_on is None else {"switched_on": result.switched_on}
-    module.set_progress(module.progress._replace(**_filled(module, ended)))
+    filled = {name: torch.full_like(getattr(module.progress, name), number) for name, number in ended.items()}
+    module.set_progress(module.progress._replace(**filled))
     shutil.rmtree(run.path, ignore_errors=True)  # of an answer before the search was resumed
     run.path.mkdir()
     run.begin(settings.configuration, overrides, options)
@@ -219,16 +225,9 @@ def publish(publication: Publication, rows: Rows | None) -> Outcome:
     return recorder.record(last["seconds"])[0]
 
 
-def _filled(module: SobolevModule, numbers: Mapping[str, float]) -> dict[str, Tensor]:
-    """Return tensors like those of a module's progress with other numbers."""
-    return {name: torch.full_like(getattr(module.progress, name), number) for name, number in numbers.items()}
-
-
 def _with_history(stack: Stack, history: Mapping[str, Any]) -> Stack:
     """Return a stack of one with the history of its training."""
-    filled = History()
-    filled.keys = [name for name in history if name not in ("step", "seconds")]
-    filled.steps = [int(step) for step in history["step"]]
-    figures = np.stack([history[name] for name in filled.keys], axis=1)
-    filled.rows = [torch.from_numpy(row)[None] for row in figures]
+    filled, keys = History(), [name for name in history if name not in ("step", "seconds")]
+    rows = torch.from_numpy(np.stack([history[name] for name in keys])[None])
+    filled.load_state_dict({"keys": keys, "steps": history["step"].astype(int).tolist(), "rows": rows})
     return replace(stack, history=filled)

@@ -69,22 +69,18 @@ def find_suspects(residuals: Floats, rows: Rows) -> list[Suspect]:
     outlying = outliers(residuals, rows.x, rows.y, rows.dydx)
     if not outlying:
         return []
-    table, outputs = rows.table, len(rows.outputs)
+    table, labels, outputs = rows.table, rows.labels, len(rows.outputs)
     file = open_table(table.file)
     roles = find_roles(file, table)
     names = ColumnNames(roles.inputs, roles.outputs, roles.partials, file.row_name)
     suspects = list[Suspect]()
     for row, column, deviations in outlying:
-        if column < outputs:
-            place, label = (column, None), rows.y[row, column]
-        else:
-            place = divmod(column - outputs, len(rows.inputs))
-            label = rows.dydx[row, *place]
-        residual = float(residuals[row, column])
+        place = (column, None) if column < outputs else divmod(column - outputs, len(rows.inputs))
+        label, residual = float(labels[row, column]), float(residuals[row, column])
         number = int(rows.numbers[row])
         where, index = (names.row(number), names.column(place)), file.frame.index[[number]].tolist()
-        index = [label if isinstance(label, (int, float, str)) else str(label) for label in index]  # such as a date
-        suspects.append(Suspect(*where, float(label), float(label) + residual, residual, deviations, *index))
+        index = [entry if isinstance(entry, (int, float, str)) else str(entry) for entry in index]  # such as a date
+        suspects.append(Suspect(*where, label, label + residual, residual, deviations, *index))
     return suspects
 
 

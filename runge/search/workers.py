@@ -12,27 +12,17 @@ from runge.configuration.errors import RunError
 from runge.data.rows import Rows
 from runge.process.interruption import interruption
 from runge.search.results import Publication, Trial
-from runge.sweeps.processes import Report, attempt, death, receive, start_loading, work
+from runge.sweeps.processes import SECONDS_BETWEEN_LOOKS, Report, attempt, death, receive, start_loading, work
 
 __all__ = ["TIME_OVER", "Workers"]
 
 TIME_OVER = "its time was over"
 """The message of a trial that was ended because it took longer than its time."""
 
-_SECONDS_BETWEEN_LOOKS = 0.2
-
 
 class _Worker(NamedTuple):
     process: Any
-    inbox: Connection
-    outbox: Connection
-
-
-class _Call(NamedTuple):
-    """A piece of work that is under way: its worker, and when it is ended, as `time.monotonic`."""
-
-    worker: _Worker
-    until: float
+    connection: Connection
 
 
 class Workers:
@@ -45,7 +35,8 @@ class Workers:
 
     def __init__(self, count: int, rows: Rows | None) -> None:
         self.count, self._rows = count, rows
-        self._idle, self._busy = list[_Worker](), dict[int, _Call]()
+        # Of a busy one, the time at which its work is ended, as `time.monotonic`.
+        self._idle, self._busy = list[_Worker](), dict[int, tuple[_Worker, float]]()
         self._here = dict[int, Trial | Publication]()
 
     @property
@@ -60,8 +51,8 @@ class Workers:
             return
         worker = self._idle.pop() if self._idle else self._start()
         with suppress(OSError):  # the process has died, as `wait` will say
-            worker.inbox.send_bytes(pickle.dumps(call))
-        self._busy[number] = _Call(worker, until)
+            worker.connection.send_bytes(pickle.dumps(call))
+        self._busy[number] = worker, until
 
     def wait(self) -> dict[int, Any]:
         """Wait for a moment, and return the results that have arrived, or errors, by their numbers."""
@@ -69,31 +60,29 @@ class Workers:
             number, call = self._here.popitem()
             return {number: attempt(partial(_do, call, self._rows), id)}
         ended = dict[int, Any]()
-        numbers: dict[Any, int] = {call.worker.outbox: number for number, call in self._busy.items()}
-        for outbox in wait(list(numbers), _SECONDS_BETWEEN_LOOKS):
-            number, (kind, value) = numbers[outbox], receive(outbox)
-            worker = self._busy.pop(number).worker
+        numbers: dict[Any, int] = {worker.connection: number for number, (worker, _) in self._busy.items()}
+        for connection in wait(list(numbers), SECONDS_BETWEEN_LOOKS):
+            number, (kind, value) = numbers[connection], receive(connection)
+            worker, _ = self._busy.pop(number)
             if kind == "report":
                 ended[number] = pickle.loads(value)  # of a process of this command
                 self._idle.append(worker)
             else:
                 worker.process.join()
                 ended[number] = RunError(death(worker.process.exitcode))
-        for number in [number for number, call in self._busy.items() if time.monotonic() > call.until]:
-            self._busy.pop(number).worker.process.kill()
+        for number in [number for number, (_, until) in self._busy.items() if time.monotonic() > until]:
+            self._busy.pop(number)[0].process.kill()
             ended[number] = RunError(TIME_OVER)
         return ended
 
     def end_calls(self) -> None:
         """End all work that is under way."""
-        for call in self._busy.values():
-            call.worker.process.kill()
+        for worker, _ in self._busy.values():
+            worker.process.kill()
         self._busy.clear()
         self._here.clear()
 
     def __enter__(self) -> "Workers":
-        """Start the processes, which begin to load what they need."""
-        self._idle = [self._start() for _ in range(self.count if self.count > 1 else 0)]
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -102,25 +91,21 @@ class Workers:
         self.end_calls()
         for worker in self._idle:
             worker.process.kill()
-        for worker in self._idle:
             worker.process.join()
 
     def _start(self) -> _Worker:
-        make_process = start_loading()
-        theirs, inbox = multiprocessing.Pipe(duplex=False)
-        outbox, writer = multiprocessing.Pipe(duplex=False)
-        process = make_process(target=work, args=(writer, partial(_serve, theirs, self._rows), 1), daemon=True)
+        make_process, (ours, theirs) = start_loading(), multiprocessing.Pipe()
+        process = make_process(target=work, args=(theirs, partial(_serve, theirs, self._rows), 1), daemon=True)
         process.start()
         theirs.close()
-        writer.close()
-        return _Worker(process, inbox, outbox)
+        return _Worker(process, ours)
 
 
-def _serve(inbox: Connection, rows: Rows | None, report: Report) -> None:
+def _serve(connection: Connection, rows: Rows | None, report: Report) -> None:
     """Do one piece of work after another, until the commanding process ends."""
-    with suppress(EOFError):
+    with suppress(EOFError, OSError):
         while True:
-            call = pickle.loads(inbox.recv_bytes())  # of the commanding process
+            call = pickle.loads(connection.recv_bytes())  # of the commanding process
             report(pickle.dumps(attempt(partial(_do, call, rows), id)))
 
 

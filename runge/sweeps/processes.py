@@ -20,7 +20,7 @@ from runge.process.interruption import ENDING, interruption
 Report = Callable[[Any], object]
 Task = Callable[[Report], Any]
 
-_SECONDS_BETWEEN_LOOKS = 0.2
+SECONDS_BETWEEN_LOOKS = 0.2
 
 
 def start_loading() -> Any:
@@ -62,7 +62,7 @@ def run_tasks(
                 busy[reader] = number, process
                 process.start()
                 writer.close()
-            for connection in wait(list(busy), _SECONDS_BETWEEN_LOOKS):
+            for connection in wait(list(busy), SECONDS_BETWEEN_LOOKS):
                 kind, value = receive(connection)
                 if kind == "report":
                     report(value)

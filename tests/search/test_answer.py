@@ -78,12 +78,12 @@ def test_a_network_that_disagrees_is_no_run_of_the_answer(monkeypatch, tmp_path)
     for _ in range(2):
         one = trained(one, "a", result(0.9), fold=None, of_answer=True)
     made, written = Search.__new__(Search), []
-    made.state, made.table, made._directory = one, table(), tmp_path
+    made.state, made._directory = one, tmp_path
     monkeypatch.setattr(made, "_publish", lambda workers, networks: [tmp_path / f"{i}" for i in range(len(networks))])
     differences = np.full((2, 1), 0.5)
     monkeypatch.setattr("runge.search.search.agreement_of", lambda *_: Agreement([False, True], differences))
     monkeypatch.setattr("runge.search.search.write_answer", lambda directory, runs, intervals: written.extend(runs))
-    answer = made._write_answer(None)
+    answer = made._write_answer(None, table())
     assert (written, answer.runs, len(answer.refits)) == (["2"], [2], 1)
     assert answer.differences is differences
 

@@ -98,12 +98,13 @@ def test_the_best_continue_and_whatever_falls_to_a_smaller_error_or_was_best_on_
 
 @pytest.mark.parametrize(
     ("changes", "tried"),
-    [({}, []), ({"outputs": 3}, ["a", "b"]), ({"outputs": 3, "complete": False}, [])],
+    [({}, []), ({"outputs": 3, "may_separate": True}, ["a", "b"]), ({"outputs": 3}, [])],
 )
 def test_the_best_of_several_outputs_are_also_tried_with_a_network_for_each(changes, tried):
-    soap = candidate("soap", "optimizer=soap")
-    one = state(*"abc", listed=[soap], **changes)
-    for name, error in {"a": 2.0, "b": 3.0, "c": 4.0, "soap": 1.0}.items():
+    """Of two whose networks would have the same name, only one is tried: a trial belongs to its candidate by name."""
+    small = candidate("b", "optimizer=levenberg_marquardt", "model.width=8", "model.depth=2")
+    one = state(*"ac", listed=[candidate("soap", "optimizer=soap"), small], **changes)
+    for name, error in {"a": 2.0, "b": 3.0, "c": 2.5, "soap": 1.0}.items():
         one = trained(one, name, result(error), rung=0)
     found, _ = compare(one)
     separate = [move for move in found if move.changes]
@@ -111,7 +112,7 @@ def test_the_best_of_several_outputs_are_also_tried_with_a_network_for_each(chan
         (name, {"separate": True}, None) for name in tried
     ]
     names = [one.candidate_of(move).name for move in separate]
-    assert names == ["Levenberg-Marquardt, silu, 2 x 16 per output"] * len(tried)
+    assert names == [f"Levenberg-Marquardt, silu, 2 x {width} per output" for width in (16, 8)[: len(tried)]]
     assert [one.trial(move).separate for move in separate] == [True] * len(tried)
 
 
@@ -276,6 +277,13 @@ def test_new_networks_of_a_method_by_the_gradient_have_a_whole_schedule():
 def trained_move(one, move, outcome):
     number = len(one.moves)
     return merge(one, {number: move}, {number: outcome}, one.now)
+
+
+def test_a_candidate_with_another_seed_is_varied_if_the_first_one_is_not_known():
+    """The file of a trial may be damaged when a search is resumed."""
+    one = trained_move(state("a", now=20.0), Move("a", WIDER | AGAIN, 0, 1.0), result(1.0, end="rest"))
+    found, _ = improve(one)
+    assert [move.changes for move in found] == [{"model.width": 64}, WIDER | DEEPER]
 
 
 @pytest.mark.parametrize(("now", "affords"), [(20.0, True), (49.0, False)])

@@ -16,7 +16,7 @@ from runge.data.table import Table
 from runge.function.loading import load
 from runge.records.metrics import ERRORS
 from runge.search import tasks
-from runge.search.results import Move, Publication, Result, Trial, read_trials, write_trial
+from runge.search.results import Move, Publication, Result, read_trials, write_trial
 from runge.search.tasks import publish, train_trial
 from runge.search.workers import TIME_OVER, Workers
 from tests.search.made_up import candidate, result, state
@@ -78,6 +78,16 @@ def test_each_output_may_have_a_network_of_its_own(table, tmp_path):
     left_out, function = later.left_out, load(run)
     np.testing.assert_allclose(function(two.x[left_out]) - two.y[left_out], later.residuals[:, :2], atol=1e-9)
     assert function.outputs == ("y", "z")
+
+
+def test_the_step_at_which_derivatives_begin_to_count_is_counted_from_drawn_weights(table):
+    """A trial that was cut before it has none."""
+    own = "optimizer=adam", "model.width=4", "trainer.max_steps=20", "schedule=two_stage_step", "schedule.at_step=8"
+    one = state(listed=[candidate("a", *own)]).trial(Move("a", {}, 0, 1e5))
+    first = train_trial(one, table)
+    cut, whole = (train_trial(one._replace(start=replace(first, switched_on=x)), table) for x in (None, 8))
+    assert first.switched_on == whole.switched_on
+    assert cut.switched_on == first.best_step + first.switched_on
 
 
 def test_a_trial_with_an_activation_of_torch_continues_too(table):
@@ -180,32 +190,31 @@ def test_a_process_trains_one_trial_after_another_and_another_one_takes_its_plac
 
     def train(call, known):
         assert known is table or known.checksum == table.checksum
-        if call.seconds == 1.0:
+        if call.move.seconds == 1.0:
             time.sleep(60)
-        if call.seconds == 2.0:
+        if call.move.seconds == 2.0:
             os._exit(3)
         return Result(steps=os.getpid())
 
     monkeypatch.setattr("runge.search.tasks.train_trial", train)
     monkeypatch.setattr("runge.search.workers.start_loading", lambda: multiprocessing.get_context("fork").Process)
-    settings = candidate().settings
     with Workers(2, table) as workers:
         for number in range(2):
-            workers.submit(number, Trial(settings, 0.0), math.inf)
+            workers.submit(number, trial(0.0), math.inf)
         pids = {one.steps for one in collect(workers, 2).values()}
-        workers.submit(2, Trial(settings, 0.0), math.inf)
+        workers.submit(2, trial(0.0), math.inf)
         assert len(pids) == 2
         assert collect(workers, 1)[2].steps in pids
-        workers.submit(3, Trial(settings, 1.0), time.monotonic())
-        workers.submit(4, Trial(settings, 2.0), math.inf)
+        workers.submit(3, trial(1.0), time.monotonic())
+        workers.submit(4, trial(2.0), math.inf)
         ended = collect(workers, 2)
         assert [str(ended[number]) for number in (3, 4)] == [TIME_OVER, "its process died with exit code 3"]
         assert all(isinstance(one, RunError) for one in ended.values())
-        workers.submit(5, Trial(settings, 0.0), math.inf)
+        workers.submit(5, trial(0.0), math.inf)
         assert collect(workers, 1)[5].steps not in pids
         idle = workers._idle[-1].process
         idle.kill()  # as the kernel does if memory runs out
         idle.join()
-        workers.submit(6, Trial(settings, 0.0), math.inf)
+        workers.submit(6, trial(0.0), math.inf)
         assert "its process was killed by SIGKILL" in str(collect(workers, 1)[6])
     assert workers.busy == 0

@@ -182,8 +182,8 @@ def test_the_networks_of_the_answer_are_runs_with_their_curves(shared, trained):
         judging.append(result)
     networks = load_runs([RunDirectory(race / str(number)) for number in range(len(judging))])
     unseen = [(result.left_out, result.validated, result.residuals) for result in judging]
-    known = UnseenErrors.of_errors(rows, networks.runs, unseen).mean(range(len(judging)), True)
-    evaluated = UnseenErrors.of(networks.jet, networks.runs, everywhere=False).mean(range(len(judging)), True)
+    known = UnseenErrors.of_errors(rows, networks.runs, unseen).mean(validated=True)
+    evaluated = UnseenErrors.of(networks.jet, networks.runs, everywhere=False).mean(validated=True)
     np.testing.assert_allclose(known, evaluated, rtol=0, atol=1e-6)
 
 
@@ -302,7 +302,7 @@ def test_derivatives_that_contradict_the_values_are_kept_if_the_command_names_th
     best = made(*SHORT, kept)
     assert best._wrong.startswith("dy_da does not follow the values")
     assert "left out" not in best._wrong
-    assert best.table.channels.slope.any()
+    assert best.state.table.channels.slope.any()
 
 
 def test_the_answer_fits_the_values_if_derivatives_are_too_large():
@@ -328,12 +328,12 @@ def test_a_column_is_left_out_only_if_a_fit_without_it_is_better(monkeypatch):
     table[:, 3] = np.random.default_rng(1).normal(size=60)
     save(table)
     best = made(*SHORT, "trainer.max_steps=300", "search.timeout=200")
-    assert np.isnan(best.table.rows.dydx).all(axis=0).tolist() == [[True, False]]
+    assert np.isnan(best.state.table.rows.dydx).all(axis=0).tolist() == [[True, False]]
     assert best._wrong.endswith(" shows more. These derivatives are left out; data.derivatives={...} chooses others.")
     better = "runge.search.search._error_of_values"
     monkeypatch.setattr(better, lambda _, member, __: float(np.isnan(member.rows.dydx).any()))
     best = made(*SHORT)
-    assert not np.isnan(best.table.rows.dydx).any()
+    assert not np.isnan(best.state.table.rows.dydx).any()
     assert best._wrong.startswith("dy_da does not follow the values")
     assert "Are they wrong? A fit with these derivatives is better in rows left out, so they are kept" in best._wrong
 
@@ -418,7 +418,7 @@ def test_no_network_of_the_answer_is_trained_on_test_rows():
     pairs = [(fold, seed) for fold in (None, 0, 1, 2) for seed in range(3)]
     each = [best.state.trial(Move("one", {}, fold, 10.0, seed=seed)).settings for fold, seed in pairs]
     tests = [member.rows.split(member.data_seed.generator("data")).test for member in map(Member, each)]
-    assert {tuple(sorted(test)) for test in tests} == {tuple(sorted(best.table.test))}
+    assert {tuple(sorted(test)) for test in tests} == {tuple(sorted(best.state.table.test))}
     assert len(tests[0]) == 6
     assert {settings.seed.seed for settings in each} == {0, 1, 2}
 
