@@ -8,68 +8,42 @@ cores. `--page` only writes the page.
 """
 
 import argparse
-import json
-import subprocess
 import sys
-import time
 from collections.abc import Sequence
+from itertools import product
 from pathlib import Path
 from statistics import geometric_mean, median
-from typing import Any
 
 sys.path.extend(map(str, (Path(__file__).parents[1], Path(__file__).parents[1] / "problems")))
+import more_rows
 from pages import DOCS, render, write_pages
 from rules import RULES
+from searches import Figures, error_of, fitted, keep, kept
 from suite import CHECK, rows_of
-from tables import errors
-from tools.runge_fit import Fit
 
 import runge.search.search
-from runge.process.machine import processor
-from runge.records.files import write
 
 FIGURES = Path(__file__).with_name("figures") / "rules.json"
-LEAST_ERROR = 1e-12
-"""The error below which rules are equally good: round-off decides."""
 
 
-def searched(table: str, rule: str, seconds: float, seed: int) -> dict[str, Any]:
+def searched(table: str, rule: str, seconds: float, seed: int) -> Figures:
     """Return the errors of a search in test rows."""
-    rows, test = rows_of(table)
     runge.search.search.next_moves = RULES[rule]  # in this process of its own
-    model, began = Fit(seed, f"search.timeout={seconds}"), time.perf_counter()
-    model.fit(rows.x, rows.y, rows.dydx)
-    took = time.perf_counter() - began
-    return {**errors(model.predict(test.x), model.predict_derivative(test.x), test), "took": took}
+    return fitted(*rows_of(table), seconds, seed)
 
 
 def measure(tables: Sequence[str], rules: Sequence[str], seconds: float, seeds: int) -> None:
     """Search what is not known yet, each in a process of its own."""
-    for table in tables:
-        for seed in range(seeds):
-            for rule in rules:
-                key = {"table": table, "rule": rule, "seconds": seconds, "seed": seed, "processor": processor()}
-                known = read()
-                if not any(key.items() <= row.items() for row in known):
-                    code = (
-                        f"import json, play; print(json.dumps(play.searched({table!r}, {rule!r}, {seconds}, {seed})))"
-                    )
-                    command = [sys.executable, "-c", code]
-                    done = subprocess.run(
-                        command, cwd=Path(__file__).parent, capture_output=True, text=True, check=True
-                    )
-                    row = key | json.loads(done.stdout.splitlines()[-1])
-                    FIGURES.parent.mkdir(exist_ok=True)
-                    write(FIGURES, json.dumps([*known, row], indent=1) + "\n")
-                    print(row, flush=True)
+    for table, seed, rule in product(tables, range(seeds), rules):
+        keep(FIGURES, {"table": table, "rule": rule, "seconds": seconds, "seed": seed}, "play.searched")
 
 
-def read() -> list[dict[str, Any]]:
+def read() -> list[Figures]:
     """Return what is known."""
-    return json.loads(FIGURES.read_text()) if FIGURES.is_file() else []
+    return kept(FIGURES)
 
 
-def regrets(rows: Sequence[dict[str, Any]]) -> dict[str, dict[str, float]]:
+def regrets(rows: Sequence[Figures]) -> dict[str, dict[str, float]]:
     """Return the regret of each rule on each table.
 
     It is the error over the smallest one of all rules there, both of them geometric means of the errors of values and
@@ -77,9 +51,7 @@ def regrets(rows: Sequence[dict[str, Any]]) -> dict[str, dict[str, float]]:
     """
     found = dict[str, dict[str, list[float]]]()
     for row in rows:
-        known = [row[what] for what in ("value", "derivative") if row.get(what) is not None]
-        error = max(geometric_mean([max(x, 1e-300) for x in known]), LEAST_ERROR)
-        found.setdefault(row["rule"], {}).setdefault(row["table"], []).append(error)
+        found.setdefault(row["rule"], {}).setdefault(row["table"], []).append(error_of(row))
     best = {
         table: min(geometric_mean(x[table]) for x in found.values() if table in x)
         for x in found.values()
@@ -91,7 +63,7 @@ def regrets(rows: Sequence[dict[str, Any]]) -> dict[str, dict[str, float]]:
     }
 
 
-def page(rows: Sequence[dict[str, Any]]) -> str:
+def page(rows: Sequence[Figures]) -> str:
     """Return the page."""
     of_rules, tables = regrets(rows), sorted({row["table"] for row in rows})
     summary, each = list[list[str]](), list[list[str]]()
@@ -111,6 +83,7 @@ def page(rows: Sequence[dict[str, Any]]) -> str:
         seconds=f"{rows[0]['seconds']:g}",
         seeds=len({row["seed"] for row in rows}),
         processor=rows[0]["processor"],
+        **more_rows.page_values(kept(more_rows.FIGURES)),
     )
 
 

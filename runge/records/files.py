@@ -157,7 +157,10 @@ def check_extent(content: Any, size: int) -> None:
 
 
 def read_yaml(path: Path) -> Any:
-    """Read a file of plain data; an alias, by which ten lines could stand for a billion, is not allowed.
+    """Read a file of plain data.
+
+    An alias is not allowed, because ten lines with some could stand for a billion. Nor are more than 50 levels: PyYAML
+    would read a few MB of brackets for hours.
 
     Raises:
         ConfigurationError: it is damaged.
@@ -165,12 +168,15 @@ def read_yaml(path: Path) -> Any:
     """
     try:
         text = read_bytes(path, 2**22).decode()
-        if any(isinstance(event, yaml.AliasEvent) for event in yaml.parse(text, yaml.SafeLoader)):
-            raise ValueError("it has an alias")
+        depth = 0
+        for event in yaml.parse(text, yaml.SafeLoader):
+            depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+            if isinstance(event, yaml.AliasEvent) or depth > _DEEPEST:
+                raise ValueError(f"it has an alias, or is nested more than {_DEEPEST} deep")
         return yaml.safe_load(text)
     except ConfigurationError:
         raise
-    except (ValueError, RecursionError, yaml.YAMLError) as error:
+    except (ValueError, yaml.YAMLError) as error:
         raise ConfigurationError(f"{path} is damaged ({str(error).splitlines()[0]})") from error
 
 
