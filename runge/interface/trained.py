@@ -1,11 +1,13 @@
 """A run, and what runs and answers have in common: their directory is read when something is asked for."""
 
 import os
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from runge.configuration.errors import ConfigurationError
+from runge.data.column_roles import find_roles
 from runge.data.table import open_table
 from runge.interface.label_check import Check, check_rows
 from runge.pictures.drawing import draw
@@ -74,7 +76,10 @@ class Trained:
         if "file" not in (self.function.configuration.get("data") or {}):
             raise ConfigurationError(f"check: needs a table, and {str(self.directory)!r} was trained on a formula")
         table = rows_of(RunDirectory(self.function.runs[0]))[0].table
-        return check_rows(open_table(table.file), table)
+        roles = find_roles(file := open_table(table.file), table)
+        every = replace(table, inputs=[*roles.inputs], outputs=[*roles.outputs], derivatives=None)
+        left_out = roles.partials.items() < find_roles(file, every).partials.items()  # by the fit, or by the user
+        return check_rows(file, every if left_out else table)
 
     def suggest(self, points: int = 16, **options: Any) -> "pandas.DataFrame":
         """Return the points to compute next, as rows of the table, with the options of `runge.suggest`.

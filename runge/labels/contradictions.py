@@ -208,7 +208,7 @@ def _of_columns(mistakes: Sequence[Mistake], x: Floats, dydx: Floats, names: Col
     wrong, findings = {place for mistake in mistakes for place in mistake.sources}, list[Finding]()
     for mistake in mistakes:
         places = list(mistake.sources)
-        copies = [copy for place in places if (copy := _copy(place, dydx, wrong, names))]
+        copies = [copy for p, d in places if d is not None and (copy := _copy(p, d, dydx, wrong, names))]
         outputs = _listed([names.outputs[p] for p in sorted({p for p, _ in places})])
         evidence = (
             f"Between near rows, the derivatives leave {_percent(mistake.before)} of the differences of {outputs} "
@@ -233,14 +233,14 @@ def _of_columns(mistakes: Sequence[Mistake], x: Floats, dydx: Floats, names: Col
     return findings
 
 
-def _copy(place: Place, dydx: Floats, wrong: Collection[Place], names: ColumnNames) -> str:
-    """Return a sentence about a right column that equals a wrong one; empty: there is none."""
-    column = dydx[:, *place]
+def _copy(p: int, d: int, dydx: Floats, wrong: Collection[Place], names: ColumnNames) -> str:
+    """Return a sentence about a right column that equals a wrong one of derivatives; empty: there is none."""
+    column = dydx[:, p, d]
     for candidate in np.ndindex(dydx.shape[1:]):
         shared = ~np.isnan(column + dydx[:, *candidate])
         varies = shared.sum() >= _LEAST_EQUAL_ROWS and np.ptp(column[shared]) > 0
         if candidate not in wrong and varies and (column[shared] == dydx[shared, *candidate]).all():
-            return f"{names.column(place)} equals {names.column(candidate)} in {shared.sum()} of {shared.sum()} rows."
+            return f"{names.column((p, d))} equals {names.column(candidate)} in {shared.sum()} of {shared.sum()} rows."
     return ""
 
 

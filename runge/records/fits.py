@@ -89,13 +89,15 @@ def fit_of(columns: Mapping[str, Sequence[float]]) -> SampledFit:
         ConfigurationError: there are no inputs or outputs, or a derivative of the fit is missing.
     """
     names = list(columns)
-    outputs = {name: f"u_{name}" for name in names if f"u_{name}" in columns}
+    fits = {name: f"u_{name}" for name in names if f"u_{name}" in columns}
+    outputs = {name: fit for name, fit in fits.items() if fit not in fits}  # u_x may be an output, and x an input
     if not outputs and {"f", "u"} <= columns.keys():
         outputs = {"f": "u"}
     inputs = names[: min(map(names.index, outputs), default=0)]
 
     def slope(y: str, x: str) -> str:
-        return f"d{y}" if len(inputs) == 1 and f"d{y}" in columns else f"d{y}_d{x}"
+        is_short = len(inputs) == 1 and f"d{y}" in columns.keys() - outputs.keys()
+        return f"d{y}" if is_short else f"d{y}_d{x}"
 
     # Compared before any array is made: the number of derivatives is then the number of columns.
     if not inputs or not all(slope(u, x) in columns for u in outputs.values() for x in inputs):

@@ -1,6 +1,5 @@
 """The table of a search, by whose rows its candidates are judged."""
 
-from collections.abc import Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -19,7 +18,6 @@ from runge.search.constants import (
     ROWS_OF_FOLD,
     ROWS_OF_SINGLE_JUDGE,
 )
-from runge.search.contradiction import WrongFactor
 from runge.training.member import Member
 
 __all__ = ["SearchTable", "decades_of"]
@@ -68,12 +66,14 @@ class SearchTable(NamedTuple):
         wide = [name for name, decades in decades_of(self.rows).items() if decades > DECADES]
         return [name for name in wide if _off_centre(np.log(x[name])) < _off_centre(x[name])]
 
-    def without(self, wrong: Sequence[WrongFactor]) -> "SearchTable":
-        """Return the table without the labels of some columns of derivatives; errors still have the same sizes."""
-        dydx = self.rows.dydx.copy()
-        for column in wrong:
-            dydx[:, column.output, column.input] = np.nan
-        return self._replace(rows=replace(self.rows, dydx=dydx))
+    def without(self, columns: NDArray[np.bool_]) -> "SearchTable":
+        """Return the table without the labels of some columns of derivatives, (P, D).
+
+        The error of the derivatives of an output is over the size of the others.
+        """
+        rows = replace(self.rows, dydx=np.where(columns, np.nan, self.rows.dydx))
+        x, y, dydx = (array[self.seen] for array in (rows.x, rows.y, rows.dydx))
+        return self._replace(rows=rows, channels=Channels.of(x, y, dydx))
 
     def count_folds(self) -> int:
         """Return how many folds the rows should have, unless the command has a number.

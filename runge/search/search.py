@@ -186,7 +186,7 @@ class Search:
                 stopped = error
                 interruption.settle()
                 workers.end_calls()
-            table = self.state.table and self.state.table.without(self.state.wrong)
+            table = self.state.table_of_answer
             answer = self._write_answer(workers, table) if self.state.ranked else None
         if answer is not None:
             board = leaderboard(self.state, table, answer, self._directory, self._left_out, self._wrong)

@@ -48,6 +48,7 @@ def without_selection(
     without, squares = (drawn == 0).astype(float), np.nan_to_num(residuals) ** 2
     shares = np.stack([without.T @ (chosen == c) for c in range(len(residuals))]) / np.maximum(without.sum(0), 1)
     means = np.sqrt(np.einsum("cn,cnk->nk", shares, squares))
+    means = np.where(without.any(0)[:, None], means, np.sqrt(squares[0]))  # a single group is in all resamples
     return judged, np.copysign(means, residuals[0]) + 0 * residuals[0]
 
 

@@ -5,6 +5,8 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from math import inf
 
+import numpy as np
+
 from runge.data.seed import Seed
 from runge.data.table import Table
 from runge.records.metrics import ERRORS
@@ -107,6 +109,16 @@ class State:
         fit, other = min(by_values, key=lambda x: errors.get(x.name, inf)), min(others, key=lambda x: x.error)
         is_better = errors.get(fit.name, inf) < errors.get(other.name, 0)
         return wrong_factors(fit.results, self.table.rows) if is_better else []
+
+    @property
+    def table_of_answer(self) -> SearchTable | None:
+        """The table without columns of derivatives that contradict the values."""
+        if self.table is None or not self.wrong:
+            return self.table
+        columns = np.zeros(self.table.rows.dydx.shape[1:], bool)
+        for column in self.wrong:
+            columns[column.output, column.input] = True
+        return self.table.without(columns)
 
     @property
     def winner(self) -> str:

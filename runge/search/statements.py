@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 
 from runge.configuration.validation import Floats
-from runge.data.column_roles import listed
+from runge.data.column_roles import column_names, listed
 from runge.data.rows import Rows
 from runge.function.function import Function
 from runge.function.predictions import predict
@@ -51,40 +51,51 @@ def with_differences(errors: Sequence[OutputError], differences: Floats | None) 
 
 
 def describe_errors(
-    errors: Sequence[OutputError], columns: Sequence[ColumnError], left_out: LeftOut, rows: Rows, folds: int
+    errors: Sequence[OutputError],
+    of_rows: Sequence[OutputError],
+    columns: Sequence[ColumnError],
+    left_out: LeftOut,
+    rows: Rows,
+    folds: int,
 ) -> str:
-    """Return sentences on the errors of networks in rows that they have not seen, and on outputs without any.
+    """Return sentences on the errors of networks in rows that they have not seen, and on labels without any.
 
     Args:
         errors: the errors of each output.
+        of_rows: the same before `with_differences`.
         columns: the errors of each column.
         left_out: the errors in these rows.
         rows: the rows of the table.
         folds: the number of folds.
     """
     residuals, count = left_out.residuals, len({network.move.fold for network in left_out.networks})
-    error, judged = _in_words(errors, columns), int((~np.isnan(residuals)).any(axis=1).sum())
+    error, judged = _in_words(errors, columns, of_rows), int((~np.isnan(residuals)).any(axis=1).sum())
     which = f"Networks trained without the rows of a fold ({count} of {folds} folds, {judged} rows)"
     sentences = [f"{which} had errors of {error} in these rows, over the standard deviation."] if error else []
     if error and left_out.choosing:
         some = "These rows" if left_out.choosing == judged else f"{left_out.choosing} of these rows"
         sentences.append(f"{some} also chose the model, for which their errors are corrected.")
-    for p, name in enumerate(rows.outputs):
-        labels = (~np.isnan(rows.y[:, p])).sum() + (~np.isnan(rows.dydx[:, p])).sum()
-        channels = [p, *range(len(rows.outputs) + p * len(rows.inputs), len(rows.outputs) + (p + 1) * len(rows.inputs))]
-        known = (~np.isnan(residuals[:, channels])).sum(axis=0)
-        groups = count_groups(residuals[:, channels], rows.groups).max()
-        if groups < LEAST_GROUPS:
-            of_groups = f", in {groups} groups" if rows.table.group is not None else ""
-            sentences.append(f"{name} is not judged: these rows have {known.sum()} of its {labels} labels{of_groups}.")
+    known, groups = (~np.isnan(residuals)).sum(axis=0), count_groups(residuals, rows.groups)
+    labels, few = (~np.isnan(rows.labels)).sum(axis=0), list[str]()
+    for p, (name, partials) in enumerate(zip(rows.outputs, column_names(rows.inputs, rows.outputs, 1), strict=True)):
+        channels = [p, *range(len(rows.outputs) + p * len(partials), len(rows.outputs) + (p + 1) * len(partials))]
+        if (most := groups[channels].max()) < LEAST_GROUPS:
+            of_groups = f", in {most} groups" if rows.table.group is not None else ""
+            have = f"{known[channels].sum()} of its {labels[channels].sum()} labels{of_groups}"
+            sentences.append(f"{name} is not judged: these rows have {have}.")
+        else:
+            names = zip(channels, [name, *partials], strict=True)
+            few += [column for i, column in names if labels[i] and groups[i] < LEAST_GROUPS]
+    if few:
+        sentences.append(f"Not judged, because these rows have few of their labels: {listed(few)}.")
     return " ".join(sentences)
 
 
-def _in_words(errors: Sequence[OutputError], columns: Sequence[ColumnError]) -> str:
+def _in_words(errors: Sequence[OutputError], columns: Sequence[ColumnError], of_rows: Sequence[OutputError]) -> str:
     """Return the errors of values and derivatives as text: their means over the outputs, and the largest of several.
 
     A mean may be larger by at most the largest factor. The error of the worst partial derivative follows, over its own
-    standard deviation.
+    standard deviation; the arguments are those of `describe_errors`.
     """
     parts = list[str]()
     for kind in KINDS:
@@ -103,7 +114,10 @@ def _in_words(errors: Sequence[OutputError], columns: Sequence[ColumnError]) -> 
             interval = _with_interval(error, math.inf if factor > WIDE_FACTOR else (high or math.inf) / error)
             notes.append(f"worst partial {name}: {interval} of its own standard deviation")
         if factor > WIDE_FACTOR:
-            notes.append("few rows decide it")
+            few = any(
+                (getattr(row, f"{kind}_factor") or math.inf) > WIDE_FACTOR for row in of_rows if row.output in judged
+            )
+            notes.append("few rows decide it" if few else "networks differ more where no row is")
         mean = _with_interval(sum(judged.values()) / len(judged), factor)
         parts.append(f"{mean} for the {kind}s" + f" ({'; '.join(notes)})" * bool(notes))
     return " and ".join(parts)
@@ -152,8 +166,9 @@ def describe_test(function: Function, table: SearchTable, stated: Sequence[Outpu
     every[table.test] = np.concatenate([value, slope.reshape(len(slope), -1)], axis=1)
     errors = errors_of(every, table)
     which = f"On the {len(table.test)} test rows, which no network has seen"
-    sentence = f"{which}, the error of the answer is {_in_words(errors, column_errors(every, rows))}."
-    return [sentence, _describe_worse(errors, stated)]
+    words = _in_words(errors, column_errors(every, table), errors)
+    stated_error = f"the error of the answer is {words}" if words else "no error is stated: their labels are too few"
+    return [f"{which}, {stated_error}.", _describe_worse(errors, stated)]
 
 
 def _describe_worse(test: Sequence[OutputError], stated: Sequence[OutputError]) -> str:

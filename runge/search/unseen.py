@@ -28,23 +28,26 @@ def errors_of(residuals: Floats, table: SearchTable) -> list[OutputError]:
         residuals: the residuals in rows that networks have not seen, (n, P + P D), values first; NaN: not known.
         table: the table, of n rows.
     """
-    groups = table.rows.groups
-    residuals = np.where(count_groups(residuals, groups) < LEAST_GROUPS, np.nan, residuals)
-    errors, bounds = table.channels.nrmse(residuals), bounds_of(residuals, groups, table.channels, LEVEL)
-    numbers = np.concatenate([errors, bounds, factors_of(residuals, groups, table.channels)]).T.tolist()
+    groups, (values, *shape) = table.rows.groups, table.rows.dydx.shape[1:]
+    few = count_groups(residuals, groups) < LEAST_GROUPS
+    residuals, of_slopes = np.where(few, np.nan, residuals), few[values:].reshape(values, *shape)
+    channels = (table.without(of_slopes) if of_slopes.any() else table).channels
+    errors, bounds = channels.nrmse(residuals), bounds_of(residuals, groups, channels, LEVEL)
+    numbers = np.concatenate([errors, bounds, factors_of(residuals, groups, channels)]).T.tolist()
     outputs = zip(table.rows.outputs, numbers, strict=True)
     return [OutputError(y, *(x if math.isfinite(x) else None for x in row)) for y, row in outputs]
 
 
-def column_errors(residuals: Floats, rows: Rows) -> list[ColumnError]:
-    """Return the errors of each column of labels; the arguments are those of `find_suspects`.
+def column_errors(residuals: Floats, table: SearchTable) -> list[ColumnError]:
+    """Return the errors of each column of labels; the arguments are those of `errors_of`.
 
     They are those of outputs without derivatives, of which each has the size of its own labels. A partial derivative
     that is zero up to round-off has none.
     """
+    rows = table.rows
     names = [*rows.outputs, *chain.from_iterable(column_names(rows.inputs, rows.outputs, 1))]
-    spread = deviation(rows.labels)
-    matters = spread * Channels.of(rows.x, rows.y, rows.dydx).of_residuals > LOSS_ROUND_OFF
+    spread = deviation(rows.labels[table.seen])
+    matters = spread * table.channels.of_residuals > LOSS_ROUND_OFF
     sizes = np.divide(1, spread, where=matters, out=np.zeros(len(names))) / math.sqrt(len(names))
     channels, count = Channels(sizes, np.zeros((len(names), 1))), (~np.isnan(residuals)).sum(axis=0)
     judged = np.where(count_groups(residuals, rows.groups) < LEAST_GROUPS, np.nan, residuals)

@@ -16,7 +16,7 @@ from runge.function.loading import load
 from runge.function.slices import profiles_of
 from runge.records.files import public
 from runge.records.fits import LEVEL
-from runge.records.leaderboard import AnswerProfile, Leaderboard, LeaderboardEntry, OutputError, packed
+from runge.records.leaderboard import AnswerProfile, ColumnError, Leaderboard, LeaderboardEntry, OutputError, packed
 from runge.records.metrics import ERRORS
 from runge.search.answer import Answer
 from runge.search.constants import (
@@ -68,11 +68,13 @@ def leaderboard(
         error = f"Its error on the validation points, which also chose it, over the standard deviation, is {both}."
         entries = [_entry(standing, [], answer) for standing in ranked]
         sentences = [_describe_answer(answer, 0, 0, 0), error]
-        return Leaderboard(entries, [*sentences, *_warn([error for _, error in errors], len(ranked))], left_out)
+        bad = [f"the {what}" for what, error in errors if error is not None and error >= 1]
+        return Leaderboard(entries, [*sentences, *_warn(bad, len(ranked))], left_out)
 
     function, judged, questioned = load(search), answer.left_out(table), answer.question(table.rows)
-    every, far_apart = with_differences(errors_of(judged.residuals, table), answer.differences)
-    columns = column_errors(judged.residuals, table.rows)
+    of_rows = errors_of(judged.residuals, table)
+    every, far_apart = with_differences(of_rows, answer.differences)
+    columns = _as_wide(column_errors(judged.residuals, table), every)
     errors, decades = _of_decades(every, table.rows, best.candidate.logs)
     entries, folds = [_entry(x, errors, answer, table.rows.inputs) for x in ranked], state.conditions.folds
     if state.wrong:
@@ -81,12 +83,12 @@ def leaderboard(
     sentences = [
         _describe_answer(answer, len(table.seen), len(table.test), folds),
         describe_contradiction(state.wrong, table.rows),
-        describe_errors(errors, columns, judged, table.rows, folds),
+        describe_errors(errors, of_rows, columns, judged, table.rows, folds),
         far_apart,
         describe_bounds(errors),
         describe_levels(table.rows),
         *describe_test(function, table, every),
-        *_warn([_mean([getattr(row, kind) for row in every]) for kind in KINDS], len(entries)),
+        *_warn(_bad(every), len(entries)),
         describe_suspects(suspects),
         wrong,
         decades,
@@ -106,15 +108,31 @@ def leaderboard(
     )
 
 
-def _warn(errors: Sequence[float | None], candidates: int) -> list[str]:
-    """Return sentences, which are also logged, on errors of values and derivatives that are bad, and on no comparison.
+def _as_wide(columns: Sequence[ColumnError], errors: Sequence[OutputError]) -> list[ColumnError]:
+    """Return the errors of columns, those of the values of outputs with the same intervals as the outputs have."""
+    factors = {row.output: row.value_factor for row in errors}
+    return [
+        replace(x, low=x.error / factor, high=x.error * factor)
+        if x.error and x.high and (factor := factors.get(x.column))
+        else x
+        for x in columns
+    ]
+
+
+def _bad(errors: Sequence[OutputError]) -> list[str]:
+    """Return of what the error is at least that of a constant."""
+    bad = [(kind, row.output) for kind in KINDS for row in errors if (getattr(row, kind) or 0) >= 1]
+    return [f"the {kind}s" + f" of {output}" * (len(errors) > 1) for kind, output in bad]
+
+
+def _warn(bad: Sequence[str], candidates: int) -> list[str]:
+    """Return sentences, which are also logged, on errors that are bad, and on no comparison.
 
     Args:
-        errors: the errors of values and derivatives over the standard deviation; None: not known.
+        bad: of what the error is at least that of a constant.
         candidates: the number of candidates that were compared.
     """
-    bad = [f"{kind}s" for kind, error in zip(KINDS, errors, strict=True) if error is not None and error >= 1]
-    sentences = [f"This fit is no better than a constant for the {' and the '.join(bad)}."] if bad else []
+    sentences = [f"This fit is no better than a constant for {listed(bad, last=' and ')}."] if bad else []
     if candidates == 1:
         sentences.append("No other candidate could be compared; search.timeout=SECONDS gives more time.")
     for sentence in sentences:

@@ -48,6 +48,7 @@ MISTAKES = {  # a name: what is wrong, and the parts of its message
     "outputs": (swap(PARTIALS[:3], PARTIALS[3:]), f"{OF_BEND} and {OF_STRESS} are swapped.", "Exchange their names"),
     "transposed": (swap(TWICE[:1], TWICE[1:]), "The Jacobian is transposed", " and ".join(TWICE), "Transpose the Jac"),
     "shifted": (lambda f: f[PARTIALS].shift(-1), "All derivatives", "shifted up by 1 row", "Move them down by 1 row"),
+    "values shifted": (lambda f: {"bend": np.roll(f["bend"], 1)}, "bend is shifted down by 1 row", "Move it up by 1"),
     "unrelated": (lambda f: {LENGTH: 0 * f[LENGTH]}, LENGTH, "does not follow", "its error is about 100 %", AGAIN),
     "copied": (lambda f: {LOAD: f["dstress_dload"]}, LOAD, "equals dstress_dload in 120 of 120 rows", AGAIN),
     "no usual factor": (lambda f: {LENGTH: -3.7 * f[LENGTH]}, LENGTH, "large by a factor of 3.7 and the wro", AGAIN),

@@ -97,6 +97,15 @@ def test_the_figures_of_a_table(table):
     assert run.figure().axes[0].get_title(loc="left") == "$y$"
 
 
+def test_derivatives_that_a_fit_has_left_out_are_checked_too(table):
+    """Otherwise the check would find nothing in the table that it was asked about."""
+    wrong = table.assign(dy_db=-table["dy_db"])
+    for name, is_found in (("dy_da", True), ("slope", False)):  # by its name, the second one is no derivative
+        frame, known = wrong.rename(columns={"dy_da": name}), f"data.derivatives={{y:{{a:{name}}}}}"
+        run = runge.train(frame, "data.inputs=[a,b]", "data.outputs=[y]", known, *TINY)
+        assert ("dy_db" in " ".join(found.what for found in run.check().findings)) == is_found
+
+
 def test_a_table_in_memory_has_the_bits_of_the_same_file(table, tmp_path):
     table.to_csv("t.csv", index=False)
     named = runge.train("data=table", "data.file=t.csv", *TINY)

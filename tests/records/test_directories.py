@@ -101,7 +101,13 @@ def test_only_regular_files_of_a_directory_are_read(name, tmp_path):
 def test_yaml_has_no_aliases_and_no_objects(tmp_path):
     file = tmp_path / "multirun.yaml"
     bomb = ["a: &a [0]", *(f"{b}: &{b} [*{a}, *{a}, *{a}]" for a, b in itertools.pairwise("abcdefghijklmnop"))]
-    for text in ("\n".join(bomb), "!!python/object/apply:os.system [touch owned]", "[" * 10**6, "- " * 60 + "a", "\x00"):
+    for text in (
+        "\n".join(bomb),
+        "!!python/object/apply:os.system [touch owned]",
+        "[" * 10**6,
+        "- " * 60 + "a",
+        "\x00",
+    ):
         file.write_text(text)
         with pytest.raises(ConfigurationError, match=r"multirun\.yaml is damaged"):
             read_yaml(file)

@@ -23,6 +23,13 @@ def columns(names):
             "a da_dt da_dv b db_dt u_a du_a_dt du_a_dv u_b du_b_dt du_b_dv",
             ([0, 1], [2, 5], [3, 4, 6, nan], [7, 10], [8, 9, 11, 12]),
         ),
+        (  # of a field of displacements by the place
+            "x y",
+            "u_x du_x_dx du_x_dy u_y du_y_dx du_y_dy u_u_x du_u_x_dx du_u_x_dy u_u_y du_u_y_dx du_u_y_dy",
+            ([0, 1], [2, 5], [3, 4, 6, 7], [8, 11], [9, 10, 12, 13]),
+        ),
+        ("x y", "u_y du_y_dx du_y_dy u_u_y du_u_y_dx du_u_y_dy", ([0, 1], [2], [3, 4], [5], [6, 7])),
+        ("x", "y dy u_y du_y_dx u_dy du_dy_dx", ([0], [1, 2], [nan] * 2, [3, 5], [4, 6])),
         ("t v", "a b u_b du_b_dv du_b_dt u_a du_a_dt du_a_dv", ([0, 1], [2, 3], [nan] * 4, [7, 4], [8, 9, 6, 5])),
     ],
 )
@@ -30,7 +37,7 @@ def test_each_column_is_where_its_name_says(inputs, names, expected):
     """The columns come in any order after the inputs; what is missing is NaN."""
     fit = fit_of(columns(f"{inputs} {names}"))
     assert fit.inputs == tuple(inputs.split())
-    assert fit.outputs == tuple(name for name in names.split() if name in ("f", "a", "b"))
+    assert fit.outputs == tuple(name for name in names.split() if name == "f" or f"u_{name}" in names.split())
     d, p = len(fit.inputs), len(fit.outputs)
     for part, numbers, shape in zip(fit[2:], expected, ((d,), (p,), (p, d), (p,), (p, d)), strict=True):
         of_first = np.reshape(numbers, shape)

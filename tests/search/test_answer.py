@@ -131,5 +131,7 @@ def test_the_error_of_rows_that_chose_is_that_without_their_choice():
         selected.append(one.ranked[0].error ** 2)
     assert np.sqrt(np.mean(selected)) < 0.9
     assert np.sqrt(np.mean(stated)) == pytest.approx(1, abs=0.05)
+    single = Answer.of(one.ranked).left_out(table(np.arange(N) % FOLDS)).residuals[5::5, 0]  # of one group: as they are
+    np.testing.assert_allclose(np.abs(single), np.abs(one.ranked[0].results[0].residuals[1:, 0]))
     alone = Answer.of(one.ranked[:1]).left_out(table()).residuals[5::5, 0]
     np.testing.assert_allclose(alone, one.ranked[0].results[0].residuals[1:, 0], rtol=1e-12)

@@ -73,7 +73,7 @@ def test_the_winner_fits_the_values_if_derivatives_contradict_them():
     assert [x.name for x in one.ranked] == ["alone", "joint"]
     assert one.ranked[0].error > one.ranked[1].error
     assert [x.name for x in continued(one, 100.0)] == ["alone"]
-    rows = table.without(one.wrong).rows
+    rows = one.table_of_answer.rows
     assert np.isnan(rows.dydx).all(axis=0).tolist() == [[True, False]]
     said = describe_contradiction(one.wrong, table.rows)
     assert said.startswith("Derivatives contradict the values: dy_ds is 1.100 +- 0.001 times the derivative of")

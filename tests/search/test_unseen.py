@@ -7,10 +7,12 @@ import pandas as pd
 import pytest
 
 import runge
+from runge.data.channels import Channels
 from runge.data.memory import file_of
 from runge.data.table import File
 from runge.function.residuals import UnseenErrors
 from runge.records.leaderboard import Suspect
+from runge.search.judging import SearchTable
 from runge.search.unseen import column_errors, describe_suspects, find_suspects
 
 QUICK = ("optimizer=levenberg_marquardt", "model.depth=1", "model.width=8", "trainer.max_steps=40")
@@ -71,10 +73,17 @@ def test_wrong_labels_of_a_frame_are_named_by_its_index(spoilt, tmp_path, monkey
     }
 
 
+def searched(rows, test=()):
+    """Return the table of a search with some rows for the test."""
+    seen = np.setdiff1d(np.arange(len(rows.x)), test)
+    return SearchTable(rows, np.array(test, int), seen, Channels.of(rows.x[seen], rows.y[seen], rows.dydx[seen]))
+
+
 def test_the_error_of_a_column_is_that_over_its_standard_deviation(spoilt):
+    """Test rows have no part in that."""
     _, residuals, rows = spoilt
     labels = np.concatenate([rows.y, rows.dydx.reshape(len(rows.y), -1)], axis=1)
-    errors = column_errors(residuals, rows)
+    errors = column_errors(residuals, searched(rows))
     assert [one.column for one in errors] == ["y", "z", "dy_da", "dy_db", "dz_da", "dz_db"]
     for one, residual, label in zip(errors, residuals.T, labels.T, strict=True):
         assert one.rows == np.isfinite(residual).sum()
@@ -82,11 +91,15 @@ def test_the_error_of_a_column_is_that_over_its_standard_deviation(spoilt):
         assert one.low * one.high == pytest.approx(one.error**2)
         assert one.low < one.error
     few = np.where(np.arange(len(residuals))[:, None] < 8, residuals, np.nan)
-    assert {(one.error, one.low, one.rows > 0) for one in column_errors(few, rows)} == {(None, None, True)}
+    assert {(one.error, one.low, one.rows > 0) for one in column_errors(few, searched(rows))} == {(None, None, True)}
     zero = rows.dydx * [[1, 1], [1, 1e-15]]  # up to round-off
-    assert [x.error is None for x in column_errors(residuals, replace(rows, dydx=zero))] == [False] * 5 + [True]
-    with_units = column_errors(residuals, replace(rows, inputs=("a [m]", "b"), outputs=("y [N]", "z")))
+    zeros = column_errors(residuals, searched(replace(rows, dydx=zero)))
+    assert [x.error is None for x in zeros] == [False] * 5 + [True]
+    with_units = column_errors(residuals, searched(replace(rows, inputs=("a [m]", "b"), outputs=("y [N]", "z"))))
     assert [x.column for x in with_units] == ["y [N]", "z", "dy_da", "dy_db", "dz_da", "dz_db"]  # as in the table
+    far = rows.y + 1e3 * (np.arange(len(rows.y)) < 40)[:, None]
+    of_far = column_errors(residuals, searched(replace(rows, y=far), test=range(40)))
+    assert of_far[0].error == pytest.approx(errors[0].error, rel=0.2)
 
 
 def test_the_sentence_names_a_few():

@@ -77,7 +77,7 @@ def test_the_largest_bounds_are_stated_unless_an_output_has_none():
 def test_an_error_has_its_interval_or_one_digit_if_few_rows_decide_it(a, b, stated):
     """The mean over the outputs is stated, and the largest."""
     errors = [OutputError("a", 0.1, *[None] * 3, a), OutputError("b", 0.3, *[None] * 3, b)]
-    assert statements._in_words(errors, []) == stated
+    assert statements._in_words(errors, [], errors) == stated
 
 
 def test_the_worst_partial_derivative_is_stated_over_its_own_standard_deviation():
@@ -86,8 +86,8 @@ def test_the_worst_partial_derivative_is_stated_over_its_own_standard_deviation(
     columns = [column("y", 9.0), column("dy_ds", 0.01, 0.02), column("dy_dt", 3.0, 6.0)]
     said = "1.0e-02 [5.0e-03, 2.0e-02] for the derivatives"
     worst = "worst partial dy_dt: 3.0e+00 [1.5e+00, 6.0e+00] of its own standard deviation"
-    assert statements._in_words(errors, columns) == f"{said} ({worst})"
-    assert statements._in_words(errors, columns[:2]) == said
+    assert statements._in_words(errors, columns, errors) == f"{said} ({worst})"
+    assert statements._in_words(errors, columns[:2], errors) == said
 
 
 @pytest.mark.parametrize(("levels", "said"), [([-1, 1], True), ([0, 1], False), ([0, 1, 2], False)])
@@ -109,17 +109,20 @@ def left_out(n, folds=(0,), choosing=0):
 def test_rows_that_also_chose_the_model_are_said_to(choosing, said):
     rows = table_of(np.arange(60.0)[:, None], np.arange(60.0)[:, None]).rows
     errors = [OutputError("y", 1e-11, *[None] * 3)]
-    text = statements.describe_errors(errors, [], left_out(24, (0, 1), choosing), rows, 5)
+    text = statements.describe_errors(errors, errors, [], left_out(24, (0, 1), choosing), rows, 5)
     assert "(2 of 5 folds, 24 rows) had errors of about 1e-11 for the values (few rows decide it)" in text
     assert (said or "chose") in text if said else "chose" not in text
 
 
 def test_a_fit_that_is_no_better_than_a_constant_says_so(caplog):
-    assert verdict._warn([0.99, None], 2) == []
-    assert verdict._warn([1.2, 0.3], 2) == ["This fit is no better than a constant for the values."]
-    assert verdict._warn([1.2, 1.3], 2) == ["This fit is no better than a constant for the values and the derivatives."]
-    assert verdict._warn([None, 0.3], 1)[0].startswith("No other candidate could be compared")
-    assert len(caplog.messages) == 3
+    """The output is named if there are several: another one may be exact."""
+    one, a, b = (OutputError(*x, None, None) for x in (("y", 1.2, 0.3), ("a", 0.99, None), ("b", 1.0, 2.5)))
+    assert verdict._bad([one]) == ["the values"]
+    assert verdict._bad([a, b]) == ["the values of b", "the derivatives of b"]
+    assert verdict._warn([], 2) == []
+    assert verdict._warn(["a", "b"], 2) == ["This fit is no better than a constant for a and b."]
+    assert verdict._warn([], 1)[0].startswith("No other candidate could be compared")
+    assert len(caplog.messages) == 2
 
 
 def test_the_errors_are_root_means_and_order_statistics_of_each_output():
@@ -139,6 +142,28 @@ def test_the_errors_are_root_means_and_order_statistics_of_each_output():
     assert errors_of(residuals, table)[0].value_bound is None
     residuals[:, 0] = np.nan
     assert errors_of(residuals, table)[0] == OutputError("a", None, 0, None, 0)
+
+
+def test_the_error_of_derivatives_is_that_of_the_columns_that_are_judged():
+    """A column that is judged in few rows would have no error, and yet its part of the size of the gradient."""
+    chance = np.random.default_rng(0)
+    x, y, dydx = chance.random((40, 2)), chance.random((40, 1)), chance.random((40, 1, 2)) * [1, 1000]
+    residuals = chance.normal(size=(40, 3))
+    residuals[5:, 2] = np.nan
+    (error,) = errors_of(residuals, table := table_of(x, y, dydx))
+    assert error.derivative == pytest.approx(np.sqrt(np.mean(residuals[:, 1] ** 2)) / dydx[:, 0, 0].std())
+    text = statements.describe_errors([error], [error], [], LeftOut(residuals, [], 0), table.rows, 5)
+    assert text.endswith("Not judged, because these rows have few of their labels: dy_dt.")
+
+
+def test_few_rows_decide_an_error_only_if_its_own_interval_is_wide():
+    """Of many rows, networks that differ elsewhere make it wide, and the table of columns has the same interval."""
+    own = [OutputError("y", 1e-3, None, None, None, 1.2)]
+    wide, _ = statements.with_differences(own, np.array([[1e-2], [np.nan]]))
+    assert statements._in_words(wide, [], own) == "about 1e-03 for the values (networks differ more where no row is)"
+    (found,) = verdict._as_wide([column("y", 1e-3, 1.2e-3)], wide)
+    assert [found.low, found.high] == pytest.approx([1e-4, 1e-2])
+    assert verdict._as_wide([column("y", None), column("dy_dx", 1.0, 2.0)], wide)[1].high == 2.0
 
 
 def test_the_factor_of_an_error_is_that_of_the_jackknife():
