@@ -234,11 +234,9 @@ PLACES = "within", "above", "below"
 
 def place(row: Row) -> str | None:
     """Return where a true error is, relative to the interval that is stated with the error; None: there is none."""
-    stated, _, most = row["stated"].partition(", at most ")
-    if not most:
+    if ", at most " not in row["stated"]:
         return None
-    error, high, true = float(stated), float(most), float(row["true"])
-    return "above" if true > high else "below" if true * high < error**2 else "within"
+    return "within" if row["verdict"] == YES else "above" if ratio(row) > 1 else "below"
 
 
 def ratio(row: Row) -> float:
