@@ -138,7 +138,8 @@ def _search(option: str, settings: str) -> str:
         yaml.safe_load((CONFIGURATIONS / f"search/{option}.yaml").read_text()),
         _explained(_import(settings)),
     )
-    rows = [_row(f"`search.{key}`", _meaning(key, explained), _default(option, content[key])) for key in content]
+    meanings = {key: _meaning(f"search.{key}", explained) for key in content}
+    rows = [_row(f"`search.{key}`", meaning, _default(option, content[key])) for key, meaning in meanings.items()]
     return "\n".join([*_head("key", "meaning", "default"), *rows])
 
 

@@ -2,8 +2,8 @@
 
 A policy balances the channels of the loss: the mean squared errors of each of P outputs and of each of its D partial
 derivatives, P (1 + D) in all; for one output in one dimension these are MSE_f and MSE_df / c^2. Every few steps it
-looks at the stack and sets their weights, which are constant between two looks. Those of the values have the mean 1,
-and lambda_d is the mean of those of the derivatives.
+looks at the stack and sets their weights, which are constant between two looks. The ratio of the mean weight of the
+derivatives to that of the values is lambda_d.
 """
 
 from abc import ABC, abstractmethod

@@ -53,13 +53,15 @@ def main(arguments: Sequence[str] | None = None, prog: str = "runge suggest") ->
     add_out(parser, "suggested.csv in the directory; -: the standard output")
     args = parser.parse_args(arguments)
     out = args.out or str(Path(args.sweep) / "suggested.csv")
+    if Path(out).suffix.lower() in FORMATS.keys() - {".csv", ".tsv"}:
+        raise ConfigurationError(f"--out: must end in .csv or .tsv, because it is text; got {out!r}")
     check_new(out, args.force)
     box = _parsed_box(",".join(args.box)) if args.box else {}
     function, rows = fitted(args.sweep)
     table = suggest_for(function, rows, args.points, box, args.candidates, args.seed)
     file = open_table(rows.table.file)
     of_frame = file.frame.index.name == INDEX
-    write_new(out, table.to_csv(index=of_frame, index_label=INDEX).encode())
+    write_new(out, table.to_csv(sep=file.separator, index=of_frame, index_label=INDEX).encode())
     labelled = rows.table
     roles = find_roles(file, labelled)
     labels = [*rows.outputs, *roles.partials.values()]

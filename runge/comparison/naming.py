@@ -2,6 +2,7 @@
 
 import os
 import re
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -45,9 +46,18 @@ def names_of(records: Sequence[RunRecord], keys: Sequence[str]) -> list[str]:
         for record in records
     ]
     common = set.intersection(*map(set, overrides))
+    alike = defaultdict[str, list[RunRecord]](list)
+    for settings, record in zip(labels, records, strict=True):
+        alike[settings].append(record)
+
+    def is_shared(override: str, runs: Sequence[RunRecord]) -> bool:
+        return len({as_text(run.settings.get(override.partition("=")[0])) for run in runs}) == 1
+
     names: dict[str, str] = {}
     for settings, of_run in zip(labels, overrides, strict=True):
-        names.setdefault(settings, ", ".join(override for override in of_run if override not in common) or "defaults")
+        if settings not in names:
+            some = [x for x in of_run if x not in common and is_shared(x, alike[settings])]
+            names[settings] = ", ".join(some) or "defaults"
     return [names[settings] for settings in labels] if len(set(names.values())) == len(names) else labels
 
 

@@ -13,7 +13,7 @@ from runge.comparison.groups import Group, Place, group
 from runge.comparison.lead import Difference
 from runge.comparison.metric_columns import choose_metric
 from runge.comparison.naming import as_text, candidate_names, label, names_of
-from runge.comparison.runs import collect, comparable, is_judged, matches, nearest, searched_metric
+from runge.comparison.runs import collect, comparable, matches, nearest, searched_metric, validates_on_training
 from runge.comparison.shown import MOST_LEADS
 from runge.comparison.verdicts import Verdict, judge, scope
 from runge.configuration.errors import listed
@@ -132,7 +132,7 @@ def rank_directories(
     paths: Sequence[str | os.PathLike[str]],
     metric: str | None = None,
     where: str | Sequence[str] = (),
-    group_by: Sequence[str] | None = None,
+    group_by: str | Sequence[str] | None = None,
     baseline: str | Sequence[str] = (),
 ) -> Ranking:
     """Rank the runs at or below some directories, with the results of a search if they are the runs of one.
@@ -155,7 +155,7 @@ def rank_directories(
 def rank(
     records: Sequence[RunRecord],
     metric: str | None = None,
-    group_by: Sequence[str] | None = None,
+    group_by: str | Sequence[str] | None = None,
     trials: Trials | None = None,
     board: Leaderboard | None = None,
     baseline: str | Sequence[str] = (),
@@ -179,7 +179,7 @@ def rank(
     Raises:
         ValueError: there are no runs, or none of them has the metric or one of the settings.
     """
-    baseline = [baseline] if isinstance(baseline, str) else baseline
+    baseline, group_by = ([x] if isinstance(x, str) else x for x in (baseline, group_by))
     if not records:
         raise ValueError("DIR, --where: must select at least one run; there is none")
     runs = comparable(records, trials, board)
@@ -193,7 +193,7 @@ def rank(
     if metric is None and searched_metric(trials) in metrics:
         metric = searched_metric(trials)
     if not metric:
-        judged = [run for run in runs if is_judged(run, board)]
+        judged = [run for run in runs if not validates_on_training(run)]
         metric, reason = choose_metric(judged or runs, keys)
     _check_metric(metric, metrics)
     claim = ""

@@ -113,22 +113,20 @@ def mark(records: Sequence[RunRecord], failures: Mapping[str, str]) -> list[RunR
 def comparable(records: Sequence[RunRecord], trials: Trials | None, board: Leaderboard | None) -> list[RunRecord]:
     """Return the runs that are compared, with the metrics that may rank them.
 
-    Repetitions are left out, except among the runs of a search, to all of which its files refer. A run of a leaderboard
-    that judges no candidate loses its validation errors: the validation rows of a run on all rows are its training
-    rows. A search for the default objective has it as a metric.
+    Repetitions are left out, except among the runs of a search, to all of which its files refer. A run on all rows of a
+    table, whose validation rows are its training rows, loses its validation errors if others do not. A search for the
+    default objective has it as a metric.
     """
-    if trials is None and board is None:
-        return distinct(records)
-    records = [record if is_judged(record, board) else _without_validation(record) for record in records]
+    records = distinct(records) if trials is None and board is None else list(records)
+    if not all(map(validates_on_training, records)):
+        records = [_without_validation(record) if validates_on_training(record) else record for record in records]
     return [_with_objective(record) for record in records] if searched_metric(trials) == VAL_NRMSE else records
 
 
-def is_judged(record: RunRecord, board: Leaderboard | None) -> bool:
-    """Return whether a run may be ranked: all, except a leaderboard's runs on all rows."""
-    if board is None:
-        return True
-    refits = {str(run) for candidate in board.candidates for run in candidate.refits}
-    return os.path.basename(record.path) not in refits
+def validates_on_training(record: RunRecord) -> bool:
+    """Return whether the validation rows of a run on a table are its training rows, because no others are left."""
+    settings = record.settings
+    return record.of_table and settings.get("data.split.val") == 0 and settings.get("data.folds") is None
 
 
 def searched_metric(trials: Trials | None) -> str | None:

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 from runge.comparison.groups import Group
 from runge.comparison.lead import FALSE_CLAIMS, FEWEST_SEEDS, Difference, common_blocks, compare_pairs, count
+from runge.comparison.runs import validates_on_training
 from runge.records.reading import RunRecord
 
 
@@ -38,7 +39,7 @@ class Verdict(NamedTuple):
 
 def scope(runs: Sequence[RunRecord], metric: str) -> str:
     """Return the scope of a claim: runs with the same points, and errors on these, say nothing about other points."""
-    if metric.startswith("train/"):
+    if metric.startswith("train/") or (metric.startswith("val/") and all(map(validates_on_training, runs))):
         return " for the training points, on which this error is measured"
     if all(run.of_table for run in runs):
         return " for these rows"

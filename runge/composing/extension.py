@@ -35,7 +35,8 @@ def asks_for_more_steps(
     steps, most = now.get(_KEY), before.get(_KEY)
     if not (_KEY in map(key_of, given) and isinstance(steps, int) and isinstance(most, int) and steps > most):
         return False
-    fixed = {"balance.every", *map(key_of, typed)}  # the default of the first is `trainer.log_every`
+    # The defaults of the first two are `trainer.log_every`, and of a table a number.
+    fixed = {"balance.every", "trainer.patience", *map(key_of, typed)}
     if follow := [key for key in OF_STEPS if key not in fixed and before.get(key) not in (None, now.get(key))]:
         raise _refused(most, f"{', '.join(follow)} would be larger in a run that began with more")
     return True

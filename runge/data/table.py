@@ -50,6 +50,7 @@ class File(NamedTuple):
     inputs: list[str] | None = None
     outputs: list[str] | None = None
     key: str = "data.file"  # the beginning of messages
+    separator: str = ","  # of the cells of a CSV file
 
     @property
     def names(self) -> list[str]:
@@ -171,9 +172,9 @@ def _csv(path: str, piped: IO[bytes] | None = None) -> File:
         )
     frame = frame.set_axis(names, axis=1)
     if INDEX in names:
-        return File(path, frame.set_index(INDEX))
+        return File(path, frame.set_index(INDEX), separator=separator)
     matches = len(lines) == len(frame)  # in a file of one column an empty cell in quotes is no blank line for pandas
-    return File(path, frame, lines if matches else ())
+    return File(path, frame, lines if matches else (), separator=separator)
 
 
 def _check_bytes(size: int) -> None:

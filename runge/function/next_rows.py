@@ -54,9 +54,12 @@ def suggest_for(
     allowed = np.flatnonzero(_are_new(x, rows, intervals))
     if len(allowed) > (most := max(_MOST_CANDIDATES, points)):
         allowed = np.sort(np.random.default_rng(seed).choice(allowed, most, replace=False))
+    if len(allowed):  # the logarithm of an input is not known at 0
+        allowed = allowed[np.isfinite(predict(function, x[allowed])["u"]).all(axis=1)]
     if not 1 <= points <= len(allowed):
-        which = "candidates that are no row yet, in the box and, without --box and --candidates, near the rows"
-        raise ConfigurationError(f"points: must be at least 1 and at most {len(allowed)}, the {which}; got {points}")
+        which = "the candidates that are no row yet, at which the fit has a value, in the box"
+        which = f"{which} and, without --box and --candidates, near the rows"
+        raise ConfigurationError(f"points: must be at least 1 and at most {len(allowed)}, {which}; got {points}")
     if function.members > 1:
         chosen = choose(x[allowed], _squares(function, rows, x[allowed]), rows.x, points)
     else:
@@ -133,8 +136,8 @@ def _intervals(box: Mapping[str, float | Interval], rows: Rows) -> dict[str, Int
             rule = "must be a number, or a pair of numbers (low, high)"
             raise ConfigurationError(f"box: {name}: {rule}; got {interval!r}") from None
         x = rows.x[:, rows.inputs.index(name)]
-        if not low <= high:
-            raise ConfigurationError(f"box: {name}: must be LOW:HIGH with LOW <= HIGH, got {low:g}:{high:g}")
+        if not (low <= high and np.isfinite([low, high]).all()):
+            raise ConfigurationError(f"box: {name}: must be LOW:HIGH with finite LOW <= HIGH, got {low:g}:{high:g}")
         if high < x.min() or low > x.max():
             rule = f"must meet the range of the table's rows, {x.min():g}:{x.max():g}"
             raise ConfigurationError(f"box: {name}: {rule}, got {low:g}:{high:g}")

@@ -1,6 +1,7 @@
 """The outcomes of sweeps: comparisons of their runs, and answers."""
 
 import html
+import math
 import os
 from collections.abc import Sequence
 from dataclasses import fields, replace
@@ -15,7 +16,7 @@ from runge.interface.trained import Run, Trained
 from runge.pictures.drawing import draw_answer
 from runge.records.files import copy_directory
 from runge.records.leaderboard import ColumnError, Influence, LeaderboardEntry, Suspect, read_leaderboard
-from runge.records.reading import table
+from runge.records.reading import RunRecord, table
 
 if TYPE_CHECKING:
     import pandas
@@ -102,18 +103,25 @@ class Comparison:
 
     @property
     def runs(self) -> list[Run]:
-        """The runs, the best first."""
+        """The runs, the best first within each condition, such as a number of points."""
         return [Run(record.path) for record in self._ranking.records]
 
     def best(self) -> Run:
-        """Return the run with the smallest metric.
+        """Return the run with the smallest metric, among all conditions.
 
         Raises:
             RunError: no run has finished.
         """
-        if (first := self._ranking.records[0]).status != "finished":
+        finished = [record for record in self._ranking.records if record.status == "finished"]
+        if not finished:
+            first = self._ranking.records[0]
             raise RunError(f"no run has finished; the first one: {first.status}, {first.message}")
-        return Run(first.path)
+
+        def figure(record: RunRecord) -> float:
+            value = record.figures.get(self._ranking.metric)
+            return math.inf if value is None else value
+
+        return Run(min(finished, key=figure).path)
 
     def figure(self) -> "Figure":
         """Draw the runs of the best twelve groups with median and quartiles, and both errors of every run."""

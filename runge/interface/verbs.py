@@ -182,7 +182,7 @@ def compare(
     *directories: Directory,
     metric: str | None = None,
     where: str | Sequence[str] = (),
-    group_by: Sequence[str] | None = None,
+    group_by: str | Sequence[str] | None = None,
     baseline: str | Sequence[str] = (),
     out: Directory | None = None,
 ) -> Comparison:

@@ -179,12 +179,16 @@ class OwnOptimizer(Gradient):
     clip_norm: Positive | None = None
 
     def of_torch(self, network: nn.Module) -> Any:
-        """Return what the function returns."""
+        """Return what the function returns, an optimiser, or with a constant rate what Lightning takes."""
         try:
-            return self.function(network, **self.parameters)
+            made = self.function(network, **self.parameters)
         except Exception as error:  # a user's function may raise anything
             what = f"{self.function.__name__} makes no optimizer of {type(network).__name__} ({describe(error)})"
             raise ConfigurationError(f"optimizer._target_: {what}") from error
+        if made is None or (self.lr_schedule != "constant" and not isinstance(made, torch.optim.Optimizer)):
+            rule = "must return an optimizer of torch, or with optimizer.lr_schedule=constant what Lightning takes"
+            raise ConfigurationError(f"optimizer._target_: {self.function.__name__} {rule}; got {type(made).__name__}")
+        return made
 
 
 def adapt(kind: Any) -> Callable[..., Optimizer] | None:

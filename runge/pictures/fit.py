@@ -102,9 +102,9 @@ def _curves(fit: SampledFit, title: str, profile: Section | None, train: tuple[A
                 panels[2].plot(t[is_known], error, **style, color=(BLUE, ORANGE)[q], label=of_error)
             if profile is None:
                 continue
+            shade(axes, profile.x[:, 0], profile.outside)
             half = (profile.around, profile.around_du[..., 0])[q][:, p]
             if np.isfinite(half).any():
-                shade(axes, profile.x[:, 0], profile.outside)
                 band(axes, profile.x[:, 0], (profile.u, profile.du[..., 0])[q][:, p], half, ORANGE)
                 panels[2].plot(profile.x[:, 0], half, color=(BLUE, ORANGE)[q], label="half the interval")
         panels[2].set_ylabel("absolute error")

@@ -96,7 +96,7 @@ def fit_of(columns: Mapping[str, Sequence[float]]) -> SampledFit:
     inputs = names[: min(map(names.index, outputs), default=0)]
 
     def slope(y: str, x: str) -> str:
-        is_short = len(inputs) == 1 and f"d{y}" in columns.keys() - outputs.keys()
+        is_short = len(inputs) == 1 and f"d{y}" in columns.keys() - outputs.keys() - {*inputs}
         return f"d{y}" if is_short else f"d{y}_d{x}"
 
     # Compared before any array is made: the number of derivatives is then the number of columns.

@@ -33,7 +33,7 @@ class SobolevModule(pl.LightningModule):
 
     The errors are logged under the keys of `runge.records.metrics`, of a stack the median over its members; `figures`
     has those of each member, (M,), at the end of a block. `val/loss` and `test/loss` use the full lambda_d throughout,
-    so that they are comparable before and after the switch; `train/loss` is what is minimised. `network` has the
+    so that they are comparable before and after the switch; `train/loss` uses the present one. `network` has the
     present weights, and `best` each member's weights with the lowest validation loss so far, after `best_step` steps,
     as `runge.training.progress.keep_best` chooses them.
 

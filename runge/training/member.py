@@ -8,6 +8,8 @@ from collections.abc import Iterator, Sequence
 from collections.abc import Set as AbstractSet
 from typing import Any, cast
 
+import numpy as np
+
 from runge.configuration.errors import ConfigurationError, DivergedError, RunError
 from runge.configuration.objects import REMARKS, digest
 from runge.data.channels import batch_size
@@ -104,6 +106,9 @@ class Member:
         if not settings.optimizer.takes_second():
             which = "one by the gradient, or levenberg_marquardt with readout=true or false"
             yield f"optimizer: must be {which}, with loss.lambda_dd; got {type(settings.optimizer).__name__}"
+        if self.rows is not None and not (settings.loss.lambda_d and np.isfinite(self.rows.dydx).any()):
+            rule = "must be 0 without loss.lambda_d and a column of first derivatives, because it counts where they do"
+            yield f"loss.lambda_dd: {rule}; got {settings.loss.lambda_dd:g}"
         errors, weights = self.system()
         if not settings.optimizer.by_gradient and errors * weights > _LARGEST_JACOBIAN:
             got = f"{errors} errors and {weights} weights, whose Jacobian has more than {_LARGEST_JACOBIAN:.0e} numbers"
@@ -142,6 +147,9 @@ class Member:
         if isinstance(data, Data) and data.fold is not None:
             target, sampling = self.formula
             n = len(sampling.nodes(data.n_train, target, self.data_seed.generator("data")))
+            if n < data.fold_count:
+                what = f"the points of a grid ({type(sampling).__name__}) in {target.dimension} inputs"
+                raise ConfigurationError(f"data.folds: must be at most {n}, {what}; got {data.folds}")
             left_out = n // data.fold_count + (data.fold < n % data.fold_count)
             return [n - left_out, left_out, data.n_test]
         if isinstance(data, Data):
@@ -170,7 +178,8 @@ class Member:
 
         Seeds, fold, schedule, target, loggers, objective, pictures and the start may differ. So may the loss, except
         whether it has second derivatives; the sampling, which in several dimensions must be of one class; and the
-        learning rate, if the optimiser's steps are proportional to it.
+        learning rate, if the optimiser's steps are proportional to it. Methods that solve systems choose points by
+        whether derivatives count: then so must these, from the same step on.
         """
         settings, configuration = self.settings, self.settings.configuration
         # In several dimensions the number of points depends on the strategy.
@@ -182,7 +191,10 @@ class Member:
         rate = {"lr": None} if has_own_rate(settings.optimizer) else {}
         start = {"trainer": {**configuration["trainer"], "start": None}}
         shared += [{**configuration["optimizer"], **rate}, self._data(), start]
-        return json.dumps([*shared, shape, self.standardize, settings.loss.lambda_dd > 0], sort_keys=True)
+        derivatives = [settings.loss.lambda_dd > 0]
+        if not settings.optimizer.by_gradient:
+            derivatives += [settings.loss.lambda_d > 0, configuration.get("schedule")]
+        return json.dumps([*shared, shape, self.standardize, derivatives], sort_keys=True)
 
     def kind(self) -> str:
         """Return as text what may make a run fail: sizes, and the configuration without seeds, fold and lambda_d."""

@@ -10,7 +10,7 @@ from runge.configuration.errors import ConfigurationError
 from runge.configuration.objects import flatten
 from runge.data.table import Table
 from runge.optimizers import OwnOptimizer
-from runge.records.metrics import QUANTITIES
+from runge.records.metrics import QUANTITIES, RELATIVE
 from runge.resampling import Periodic, Resampling
 from runge.schedules import NEVER
 from runge.sobolev.activations import module_at
@@ -97,7 +97,7 @@ def accelerator(settings: Settings) -> Mistakes:
 
 def own_metrics(settings: Settings) -> Mistakes:
     """Find names of the user's metrics that are no names, or those of the package."""
-    taken = ("loss", *QUANTITIES)
+    taken = ("loss", "nrmse", *QUANTITIES, *RELATIVE)
     for name in settings.metrics:
         if name in taken or not name.isidentifier():
             yield f"metrics.{name}: must be a name of letters, digits and _, other than {', '.join(taken)}"
@@ -183,7 +183,9 @@ def without_effect(settings: Settings, overrides: Sequence[str]) -> list[str]:
         reasons["balance"] = f"trainer.max_steps is {steps}, and it is first applied after {look}"
     if isinstance(moves, Periodic) and max(moves.every, 1) >= min(steps, moves.last_step + 1):
         reasons["resampling"] = f"trainer.max_steps is {steps}, and no point moves before the end"
-    if isinstance(balance, Scale) or look <= min(settings.schedule.first_switch(), settings.trainer.log_every):
-        reasons["loss.lambda_d"] = f"{type(balance).__name__} computes it before derivatives count"
+    at_first = look <= min(settings.schedule.first_switch(), settings.trainer.log_every)
+    if settings.loss.lambda_d and (isinstance(balance, Scale) or at_first):
+        name = type(balance).__name__
+        reasons["loss.lambda_d"] = f"{name} computes it before derivatives count; it still weighs val/loss"
     keys = {one: key for one in overrides for key in (key_of(one), key_of(one).partition(".")[0]) if key in reasons}
     return [f"{override} ({reasons[key]})" for override, key in keys.items()]

@@ -134,7 +134,8 @@ def test_candidates():
         ("--points 0", "points: must be at least 1 and at most 2048"),
         ("--points 21 --candidates t.csv", "at most 0"),
         ("--box c=0:1", "box: must name inputs, b, a; got 'c'"),
-        ("--box a=1:0", "box: a: must be LOW:HIGH with LOW <= HIGH, got 1:0"),
+        ("--box a=1:0", "box: a: must be LOW:HIGH with finite LOW <= HIGH, got 1:0"),
+        ("--out new.parquet", "--out: must end in .csv or .tsv, because it is text; got 'new.parquet'"),
         ("--box a=2:3", "box: a: must meet the range of the table's rows, 0.0"),
         ("--box a=0:nan", "box: must be such as x1=0:1,x2=-2:2,x3=0.5; got 'a=0:nan'"),
         ("--candidates none.csv", "candidates: there is no file 'none.csv'"),
@@ -145,6 +146,28 @@ def test_candidates():
 def test_a_mistake_is_one_message(arguments, words, refusal):
     pandas.DataFrame({"a": [0.5]}).to_csv("one.csv", index=False)
     assert words in refusal(main, "sweep", *arguments.split())
+
+
+def test_no_point_is_suggested_where_the_fit_has_no_value(tmp_path):
+    """A network that sees the logarithm of an input is not known at 0."""
+    roles = "data.inputs=[b,a]", "data.outputs=[y]", "data.log10=[a]", "data.derivatives={y:{b:dy_db}}"
+    run = runge.train("data=table", "data.file=t.csv", *roles, "trainer.max_steps=2", directory=tmp_path / "run")
+    own = pandas.DataFrame({"a": [0.0, 0.3, 0.0, 0.7], "b": [0.1, 0.2, 0.3, 0.4]})
+    assert sorted(run.suggest(2, candidates=own)["a"]) == [0.3, 0.7]
+    with refuses("points", "", "at most 2, the candidates that are no row yet, at which the fit has a value"):
+        run.suggest(3, candidates=own)
+    with refuses("box: a", "", "with finite LOW <= HIGH"):
+        run.suggest(1, box={"a": (0, np.inf)})
+
+
+def test_the_cells_are_separated_as_those_of_the_table(tmp_path):
+    table = pandas.read_csv("t.csv")
+    table.to_csv(tmp_path / "t.tsv", sep="\t", index=False)
+    run = runge.train(
+        *ROLES[:1], f"data.file={tmp_path / 't.tsv'}", *ROLES[2:], "trainer.max_steps=2", directory=tmp_path / "run"
+    )
+    main([str(run.directory), "--points", "2", "--out", str(tmp_path / "new.tsv")])
+    assert list(pandas.read_csv(tmp_path / "new.tsv", sep="\t").columns) == list(table.columns)
 
 
 def test_a_run_has_no_spread(tmp_path, capsys):

@@ -21,7 +21,7 @@ from runge.comparison.naming import label, names_of
 from runge.comparison.ranking import rank
 from runge.comparison.runs import with_options, with_rows
 from runge.comparison.tables import error_table, show
-from runge.comparison.verdicts import judge
+from runge.comparison.verdicts import judge, scope
 from runge.records.reading import RunRecord
 
 KEY = "data.noise_df"
@@ -370,6 +370,24 @@ def test_experiments_have_their_names():
     assert "experiment" not in rank(with_options(mixed)).keys
 
 
+def on_rows(path, error, *, of_all, **settings):
+    """Return a run on a table, on all rows or without a fold, and its error in the rows for validation."""
+    settings |= {"data.file": "t.csv", "data.split.val": 0 if of_all else 0.2, "data.folds": None if of_all else 5}
+    return replace(ended(settings), path=path, figures={"val/nrmse_df": error, "train/loss": error}, rows="abc")
+
+
+def test_errors_in_rows_that_were_trained_on_rank_nothing():
+    """The validation rows of a run on all rows are its training rows."""
+    judged = [on_rows(f"a/{i}", 0.1 + i / 100, of_all=False, **{"data.fold": i, "seed": 0}) for i in range(3)]
+    of_all = on_rows("a/9", 1e-9, of_all=True, seed=0)
+    ranking = rank([of_all, *judged])
+    assert [one.path for one in ranking.records][-1] == "a/9"
+    assert "val/nrmse_df" not in ranking.records[-1].figures
+    alone = [on_rows(f"b/{i}", 0.1 + i, of_all=True, seed=i % 3, **{"model.width": 8 + i // 3}) for i in range(6)]
+    assert scope(alone, "val/nrmse_df") == " for the training points, on which this error is measured"
+    assert len(rank(alone).records) == 6
+
+
 def test_many_settings_are_named_by_the_overrides():
     def named(seed, overrides, **settings):
         return replace(ended({"schedule": "TwoStage", **settings, "seed": seed}), overrides=f"{overrides} seed={seed}")
@@ -385,6 +403,12 @@ def test_many_settings_are_named_by_the_overrides():
     again = replace(second, overrides="model.width=8", settings=second.settings | {"seed": 7})
     alike = [names[1].replace(", model", ", data.n_train=9, model")] * 2
     assert names_of([first, second, again], keys)[1:] == alike
+    # A setting in which the runs of a name differ is no part of it, even if it is an override of the first one.
+    both = [
+        replace(first, overrides=f"{first.overrides} schedule={x}", settings=first.settings | {"schedule": x})
+        for x in "ab"
+    ]
+    assert names_of([*both, second], keys) == [names[0], names[0], names[1]]
     assert names_of([first, second], [*keys, "seed"]) == [f"{name}, seed={i}" for i, name in enumerate(names)]
     assert names_of([named(0, "", **adam), second], keys)[0] == "defaults"
     # Runs that differ, for example because their versions had other defaults, are never one group.

@@ -327,7 +327,7 @@ def test_the_page_draws_diverged_runs_last(opened):
     names = [f"optimizer.lr={lr}" for lr in (0.1, 0.6, 9)]
     assert [row[:3] for row in rows] == [[name, *count] for name, count in zip(names, counts, strict=True)]
     boxes = [name.replace("<br>", " ") for name in plot(page, "boxes", "layout.yaxis.ticktext")]
-    assert boxes == ["lr=0.1", "lr=0.6, 3 of 5 diverged", "lr=9, 4 of 5 diverged"]
+    assert boxes == ["lr=0.1", "lr=0.6, 3 of 5 diverged or failed", "lr=9, 4 of 5 diverged or failed"]
     header = [name for name in page.locator("#runs thead th").all_inner_texts() if name]
     assert "lambda_d on" not in header  # it is empty
     assert "test/max_f" not in header
@@ -340,7 +340,7 @@ def test_few_numbers_and_runs_that_diverged(opened):
     records[3:5] = [replace(one, status="diverged", figures={}) for one in records[3:5]]
     page = opened(rank(records), webgl=True)
     assert plot(page, "heat", "data.map(trace => trace.x.length)") == [14, 2]
-    assert "crosses: diverged" in plot(page, "heat", "layout.title.text")
+    assert "crosses: diverged or failed" in plot(page, "heat", "layout.title.text")
     assert page.locator("#parallel .no-webgl").count() == 0
     assert plot(page, "parallel", "data[0].dimensions.at(-1).ticktext") == ["0.0021", "0.0045"]
     assert "8 other groups" in page.locator("#colours").inner_text()

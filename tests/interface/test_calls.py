@@ -16,8 +16,10 @@ import pytest
 import torch
 
 import runge
+from runge.comparison.ranking import rank
 from runge.configuration.errors import RunError
 from runge.function.ensemble import write_answer
+from runge.records.reading import RunRecord
 from tests.commands.conftest import ONE
 from tests.conftest import command, interrupted_at
 from tests.refusals import refuses
@@ -104,6 +106,17 @@ def test_derivatives_that_a_fit_has_left_out_are_checked_too(table):
         frame, known = wrong.rename(columns={"dy_da": name}), f"data.derivatives={{y:{{a:{name}}}}}"
         run = runge.train(frame, "data.inputs=[a,b]", "data.outputs=[y]", known, *TINY)
         assert ("dy_db" in " ".join(found.what for found in run.check().findings)) == is_found
+
+
+def test_the_best_run_has_the_smallest_metric_of_all_conditions(monkeypatch):
+    """Runs are ranked within each number of points."""
+    figures = {8: 2.0, 16: 1.0, 32: 1.5}
+    records = [
+        RunRecord(f"r{n}", "finished", settings={"data.n_train": n}, figures={"m": x}) for n, x in figures.items()
+    ]
+    made = runge.Comparison(["r"], rank(records, "m"))
+    monkeypatch.setattr("runge.interface.outcomes.Run", lambda path: path)
+    assert (made.runs, made.best()) == (["r8", "r16", "r32"], "r16")
 
 
 def test_a_table_in_memory_has_the_bits_of_the_same_file(table, tmp_path):

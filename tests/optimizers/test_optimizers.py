@@ -238,6 +238,27 @@ def test_a_learning_rate_of_torch_s_own_follows_its_schedule():
     assert rates == pytest.approx([0.01, 0.005])
 
 
+def nothing(network):
+    """Forget to return the optimiser."""
+
+
+def with_schedule(network):
+    optimizer = torch.optim.SGD(network.parameters(), 0.1)
+    return [optimizer], [torch.optim.lr_scheduler.StepLR(optimizer, 2)]
+
+
+@pytest.mark.parametrize(
+    ("function", "schedule", "got"),
+    [(nothing, "constant", "NoneType"), (nothing, "cosine", "NoneType"), (with_schedule, "cosine", "tuple")],
+)
+def test_a_function_must_return_an_optimizer(function, schedule, got):
+    """Torch would end with an error of its own, after the training has begun."""
+    network = torch.nn.PReLU()
+    with refuses(f"optimizer._target_: {function.__name__} must return an optimizer of torch", got):
+        adapt(function)(lr_schedule=schedule).configure(network, 5)
+    assert len(adapt(with_schedule)(lr_schedule="constant").configure(network, 5)) == 2
+
+
 def test_a_state_that_is_restored_forgets_the_one_before():
     optimizer = torch.optim.NAdam([torch.ones(3, dtype=torch.float64, requires_grad=True)])
     _keep_precision(optimizer)

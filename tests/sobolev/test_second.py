@@ -145,6 +145,8 @@ def test_mistakes():
         Member(Settings.of(compose("loss.lambda_dd=1")))
     with refuses("optimizer: must be one by the gradient, or lev", "LeastSquares"):
         member_of("loss.lambda_dd=1", "optimizer=least_squares")
+    with refuses("loss.lambda_dd: must be 0 without loss.lambda_d and a column of first derivatives", "1"):
+        member_of("loss.lambda_dd=1", "loss.lambda_d=0")
     with refuses("loss.lambda_dd", "-1"):
         member_of("loss.lambda_dd=-1")
     with refuses("loss.lambda_dd: must be 0 with ", "errors"):

@@ -123,7 +123,15 @@ MISTAKES = {
     "data.folds=5 data.fold=5": ("data.fold", "", "null or from 0 to 4 with data.folds=5"),
     "data.folds=20 data.fold=9 data.n_train=9": ("data.fold", "", "from 0 to 8", "there are 9 folds"),
     "data.folds=5 data.fold=1 resampling=region": ("resampling", "", "none with data.folds"),
+    "target=expression target.expr=x*y target.domain=[[-1,1],[-1,1]] data.n_train=8 data.folds=5 data.fold=0": (
+        *("data.folds", "5", "at most 4", "grid"),
+    ),
     # parts of a user's own
+    f"+metrics.nrmse_df._target_={OWN}.scalar": (
+        "metrics.nrmse_df",
+        "",
+        "must be a name of letters, digits and _, other",
+    ),
     f"+metrics.x._target_={OWN}.scalar": ("metrics.x", "()", "(M,), one figure per member, here (1,)"),
     f"+metrics.x._target_={OWN}.shared_error": ("metrics.x", "", "must not depend on the other members of a stack"),
     f"+metrics.x._target_={OWN}.broken": ("metrics.x", "nothing", "cannot be computed"),

@@ -6,6 +6,7 @@ from unittest.mock import Mock
 
 import pytest
 
+from runge.composing.extension import asks_for_more_steps
 from runge.configuration.errors import ConfigurationError
 from runge.records.directories import RunDirectory
 from tests.refusals import check_refusal
@@ -63,6 +64,12 @@ WRONG = {
     "equal": (CONSTANT, 120, ("which is finished",)),
     "no number": (CONSTANT, "many", ("which is finished",)),
 }
+
+
+def test_the_patience_of_a_table_is_no_share_of_its_steps():
+    """The command that gives a run on a table more steps is composed without the table."""
+    begun, composed = ({"trainer": {"max_steps": n, "patience": x}} for n, x in ((120, 2000), (200, None)))
+    assert asks_for_more_steps(composed, ["trainer.max_steps=200"], begun, ["data=table"])
 
 
 def content(run):

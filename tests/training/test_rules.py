@@ -34,7 +34,8 @@ def trained(*overrides):
         ("balance=gradnorm", (*CONSTANT, "balance.every=10"), None),
         ("resampling=region", (*FORMULA, "resampling.every=20"), "20, and no point moves before the end"),
         ("resampling=region", (*FORMULA, "resampling.every=10"), None),
-        ("loss.lambda_d=5", ("balance=scale",), "Scale computes it before derivatives count"),
+        ("loss.lambda_d=5", ("balance=scale",), "Scale computes it before derivatives count; it still weighs val/loss"),
+        ("loss.lambda_d=0", ("balance=scale",), None),
         ("loss.lambda_d=5", ("balance=fixed", *CONSTANT), None),
     ],
 )

@@ -11,6 +11,7 @@ from runge.optimizers import LevenbergMarquardt
 from runge.sampling import Random
 from runge.training.member import Member
 from runge.training.settings import Settings
+from tests.conftest import compose
 
 SECTIONS = (
     ("target=kink", "sampling=mixed", "schedule=two_stage_ramp", "optimizer=soap", "balance=gradnorm"),
@@ -68,3 +69,12 @@ def test_remarks_change_neither_the_identity_of_a_run_nor_what_it_shares(configu
     assert one.shared() == other.shared()
     assert one.kind() == other.kind()
     assert one.apart_from_seed() == other.apart_from_seed()
+
+
+@pytest.mark.parametrize(("optimizer", "alike"), [("adam", True), ("levenberg_marquardt", False)])
+def test_methods_that_solve_systems_share_a_stack_only_if_derivatives_count_in_the_same_steps(optimizer, alike):
+    """By that they choose the points of their first steps: in one stack a run would differ from itself alone."""
+    method = f"optimizer={optimizer}", "trainer.precision=64"
+    for key, other in (("loss.lambda_d=1", "loss.lambda_d=0"), ("schedule=constant", "schedule=two_stage_step")):
+        one, two = (Member(Settings.of(compose(*method, override) | {"logger": {}})) for override in (key, other))
+        assert (one.shared() == two.shared()) == alike

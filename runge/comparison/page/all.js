@@ -2,19 +2,20 @@
 const done = () => matching().filter(finished);
 const value = figureOf(data.metric);
 const has = run => value(run) !== null && value(run) !== undefined;
-// Those that say something about their settings: a run that diverged is worse than all others.
-const rated = () => matching().filter(run => run.status === "diverged" || (finished(run) && has(run)));
-const rank = run => run.status === "diverged" ? Infinity : value(run);
+// Those that say something about their settings: a run that diverged or failed is worse than all others.
+const lost = run => ["diverged", "failed"].includes(run.status) && (!data.settings.length || run.settings.some(x => x !== null));
+const rated = () => matching().filter(run => lost(run) || (finished(run) && has(run)));
+const rank = run => lost(run) ? Infinity : value(run);
 // The mean over folds, or the median over seeds.
 const middle = data.over === "folds" ? values => values.reduce((sum, value) => sum + value, 0) / values.length : median;
 // Their groups with finished runs, the best first, as in the table above.
 function grouped() {
   const groups = new Map(data.groups.map(({name}) => [name, []]));
   for (const run of rated()) groups.get(run.group)?.push(run);
-  return [...groups].map(([name, all]) => ({name, runs: all.filter(finished), diverged: all.filter(run => !finished(run)).length, middle: middle(all.map(rank))}))
-    .filter(({runs}) => runs.length).sort((a, b) => a.middle - b.middle || a.diverged - b.diverged);
+  return [...groups].map(([name, all]) => ({name, runs: all.filter(finished), lost: all.filter(lost).length, middle: middle(all.map(rank))}))
+    .filter(({runs}) => runs.length).sort((a, b) => a.middle - b.middle || a.lost - b.lost);
 }
-const called = ({name, runs, diverged}) => short(brief(name), 66) + (diverged ? `, ${diverged} of ${runs.length + diverged} diverged` : "");
+const called = ({name, runs, lost}) => short(brief(name), 66) + (lost ? `, ${lost} of ${runs.length + lost} diverged or failed` : "");
 const best = (count = 10) => { const groups = grouped(); return {groups: groups.slice(0, count), cut: groups.length > count ? ` (best ${count} of ${groups.length} groups)` : ""}; };
 const single = () => grouped().every(({runs}) => runs.length === 1);
 const height = () => single() ? 400 : 170 + 44 * Math.max(4, best().groups.length);
@@ -91,7 +92,7 @@ plot("heat", () => {
       text: some.map(run => plain(`${run.name}: ${of(run)}`)), hoverinfo: "x+y+text", marker: {size: 11, ...marker}}] : [];
     const crosses = placed(runs.filter(run => rank(run) === Infinity), run => run.status, {symbol: "x-thin", line: {color: ink(), width: 2}});
     return unlessEmpty([...placed(some, run => figure(rank(run)), {...coloursOf(logs), showscale: true, colorbar: {title: {text: "log10"}}}), ...crosses],
-    {title: `${data.metric} of every run${crosses.length ? " (crosses: diverged)" : ""}`, xaxis, yaxis});
+    {title: `${data.metric} of every run${crosses.length ? " (crosses: diverged or failed)" : ""}`, xaxis, yaxis});
   }
   const statistics = {
     all: some => median(some.map(rank)),
@@ -104,7 +105,7 @@ plot("heat", () => {
     return some.length ? statistic(some) : null;
   }));
   return unlessEmpty(runs.length ? [{type: "heatmap", x: across.map(plain), y: down.map(plain), z: cells.map(row => row.map(value => value > 0 && value < Infinity ? Math.log10(value) : null)),
-    text: cells.map(row => row.map(value => value === null ? "" : value === Infinity ? "diverged" : figure(value))), texttemplate: "%{text}", hoverinfo: "x+y+text",
+    text: cells.map(row => row.map(value => value === null ? "" : value === Infinity ? "failed" : figure(value))), texttemplate: "%{text}", hoverinfo: "x+y+text",
     colorscale: "Viridis", reversescale: dark.matches, colorbar: {title: {text: "log10"}}}] : [],
   {title: `${data.metric} of ${$("statistic").selectedOptions[0].text}`, xaxis: {type: "category", ...named(data.settings[i])}, yaxis: {type: "category", ...named(data.settings[j])}});
 });
