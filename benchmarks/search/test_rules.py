@@ -1,5 +1,6 @@
 """The rules from textbooks on made-up curves, and the regret of rules."""
 
+import more_rows
 import pytest
 from pages import DOCS
 from play import page, read, regrets
@@ -45,6 +46,20 @@ def test_the_regret_is_the_error_over_the_smallest_one_of_all_rules():
         "a": {"t": pytest.approx(1.0), "u": pytest.approx(10.0)},
         "b": {"t": pytest.approx(2.0), "u": pytest.approx(1.0)},
     }
+
+
+def test_a_step_is_the_error_of_four_times_the_rows_over_the_one_before():
+    """Of several seeds the medians count, and tables that are not measured with all rows have no line."""
+    errors = {1: (1.0, 4.0, 2.0), 4: (1.0, 1.0, 1.0), 16: (3.0, 3.0, 3.0)}
+    key = {"seconds": 60.0, "processor": "p"}
+    rows = [
+        {"table": "piston", "times": times, "seed": seed, "value": x, "derivative": x} | key
+        for times, of_seeds in errors.items()
+        for seed, x in enumerate(of_seeds)
+    ]
+    values = more_rows.page_values([*rows, rows[0] | {"table": "ridges"}])
+    assert values["growing"] == [["piston", 60, "2.0e+00", "1.0e+00", "3.0e+00"]]
+    assert (values["step"], values["largest_step"], values["largest_step_of"]) == ("1.8", "3", "piston")
 
 
 def test_the_page_is_that_of_the_figures():

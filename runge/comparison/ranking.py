@@ -179,7 +179,8 @@ def rank(
     Raises:
         ValueError: there are no runs, or none of them has the metric or one of the settings.
     """
-    baseline, group_by = ([x] if isinstance(x, str) else x for x in (baseline, group_by))
+    baseline = [baseline] if isinstance(baseline, str) else baseline
+    group_by = [group_by] if isinstance(group_by, str) else group_by
     if not records:
         raise ValueError("DIR, --where: must select at least one run; there is none")
     runs = comparable(records, trials, board)

@@ -141,7 +141,7 @@ class UnseenErrors(NamedTuple):
         labels = self.rows.labels
         total, count = np.zeros(labels.shape), np.zeros(len(labels))
         for group in self.groups:
-            errors = group.errors[group.validated | (not validated)]
+            errors = group.errors[np.flatnonzero(group.validated | (not validated))]
             total[group.places], count[group.places] = errors.numpy().sum(axis=0), len(errors)
         with np.errstate(invalid="ignore"):
             return np.where(np.isnan(labels), np.nan, total / count[:, None])
