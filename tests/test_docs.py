@@ -257,7 +257,7 @@ def test_the_commands_of_the_page_on_the_best_fit(line, tables):
         compose, typed = Composer(hydra.config_loader, composed), list(composed.hydra.overrides.task)
         command = SweepCommand(SimpleNamespace(config_loader=hydra.config_loader), composed, typed, 0.0, compose, 1)
         search = Search(command)
-    names, known = list(search.state.listed), search.table
+    names, known = list(search.state.listed), search.state.table
     assert not known or list(known.rows.inputs) == WING
     for word, own in {"tables.mine": "mine", "=own": "gelu, 2 x 32", "wide:": "wide"}.items():
         assert word not in line or own in names
