@@ -263,7 +263,8 @@ def part(rows: Sequence[Row]) -> str:
     ratios = [ratio(row) for row in kinds["errors"]]
     places = Counter(place(row) for row in kinds["errors"])
     keys = "table", "seed", "statement", "stated", "true"
-    false = [[row[key].replace("|", "/") for key in keys] for row in rows if row["verdict"] in (NO, MISSED)]
+    listed = [row for row in rows if row["verdict"] in (NO, MISSED) and place(row) != "below"]
+    false = [[row[key].replace("|", "/") for key in keys] for row in listed]
     return render(
         Path(__file__).parent / "templates" / "stated.md.jinja",
         names=len(names),

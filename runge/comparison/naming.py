@@ -56,8 +56,8 @@ def names_of(records: Sequence[RunRecord], keys: Sequence[str]) -> list[str]:
     names: dict[str, str] = {}
     for settings, of_run in zip(labels, overrides, strict=True):
         if settings not in names:
-            some = [x for x in of_run if x not in common and is_shared(x, alike[settings])]
-            names[settings] = ", ".join(some) or "defaults"
+            shown = [x for x in of_run if x not in common and is_shared(x, alike[settings])]
+            names[settings] = ", ".join(shown) or "defaults"
     return [names[settings] for settings in labels] if len(set(names.values())) == len(names) else labels
 
 

@@ -54,14 +54,16 @@ def suggest_for(
     allowed = np.flatnonzero(_are_new(x, rows, intervals))
     if len(allowed) > (most := max(_MOST_CANDIDATES, points)):
         allowed = np.sort(np.random.default_rng(seed).choice(allowed, most, replace=False))
-    if len(allowed):  # the logarithm of an input is not known at 0
-        allowed = allowed[np.isfinite(predict(function, x[allowed])["u"]).all(axis=1)]
+    predictions = predict(function, x[allowed])
+    has_value = np.isfinite(predictions["u"]).all(axis=1)  # the logarithm of an input is not known at 0
+    allowed = allowed[has_value]
     if not 1 <= points <= len(allowed):
         which = "the candidates that are no row yet, at which the fit has a value, in the box"
         which = f"{which} and, without --box and --candidates, near the rows"
         raise ConfigurationError(f"points: must be at least 1 and at most {len(allowed)}, {which}; got {points}")
     if function.members > 1:
-        chosen = choose(x[allowed], _squares(function, rows, x[allowed]), rows.x, points)
+        spread = _squares(predictions["u_std"][has_value], predictions["du_std"][has_value], rows)
+        chosen = choose(x[allowed], spread, rows.x, points)
     else:
         chosen = choose_farthest(x[allowed], function.input_weights, rows.x, points)
     chosen = allowed[chosen]
@@ -117,10 +119,10 @@ def criterion(function: Function) -> str:
     return "the distance from the rows, weighted by how much each input matters, because there is only one network"
 
 
-def _squares(function: Function, rows: Rows, x: Floats) -> Floats:
+def _squares(u_std: Floats, du_std: Floats, rows: Rows) -> Floats:
     """Return the squares of the spread at points, (N,): of values and derivatives, each relative to its mean."""
-    predictions, channels = predict(function, x), Channels.of(rows.x, rows.y, rows.dydx)
-    value, slope = channels.value * predictions["u_std"], channels.slope * predictions["du_std"]
+    channels = Channels.of(rows.x, rows.y, rows.dydx)
+    value, slope = channels.value * u_std, channels.slope * du_std
     return relative(np.square(value).sum(axis=1), np.square(slope).sum(axis=(1, 2)))
 
 

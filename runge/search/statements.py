@@ -75,13 +75,13 @@ def describe_errors(
     if error and left_out.choosing:
         some = "These rows" if left_out.choosing == judged else f"{left_out.choosing} of these rows"
         sentences.append(f"{some} also chose the model, for which their errors are corrected.")
-    known, groups = (~np.isnan(residuals)).sum(axis=0), count_groups(residuals, rows.groups)
+    judged_labels, groups = (~np.isnan(residuals)).sum(axis=0), count_groups(residuals, rows.groups)
     labels, few = (~np.isnan(rows.labels)).sum(axis=0), list[str]()
     for p, (name, partials) in enumerate(zip(rows.outputs, column_names(rows.inputs, rows.outputs, 1), strict=True)):
         channels = [p, *range(len(rows.outputs) + p * len(partials), len(rows.outputs) + (p + 1) * len(partials))]
         if (most := groups[channels].max()) < LEAST_GROUPS:
             of_groups = f", in {most} groups" if rows.table.group is not None else ""
-            have = f"{known[channels].sum()} of its {labels[channels].sum()} labels{of_groups}"
+            have = f"{judged_labels[channels].sum()} of its {labels[channels].sum()} labels{of_groups}"
             sentences.append(f"{name} is not judged: these rows have {have}.")
         else:
             names = zip(channels, [name, *partials], strict=True)
