@@ -125,6 +125,14 @@ def residuals_of(stated: Stated, predicted: pd.DataFrame) -> Residuals:
     return residuals
 
 
+def compared(statement: str, stated: float, low: float | None, high: float | None, true: float) -> Judged:
+    """Return a stated error with the ends of its interval beside the true one."""
+    if low is None or high is None or high > UNSURE * stated:
+        return Judged(statement, f"{stated:.1e}", f"{true:.1e}", UNCOMPARED)
+    interval = f"{stated:.1e} [{low:.1e}, {high:.1e}]"
+    return Judged(statement, interval, f"{true:.1e}", YES if low <= true <= high else NO)
+
+
 def of_errors(errors: Sequence[OutputError], residuals: Residuals, count: int) -> Iterator[Judged]:
     """Yield the stated errors and bounds beside those of the answer.
 
@@ -140,11 +148,13 @@ def of_errors(errors: Sequence[OutputError], residuals: Residuals, count: int) -
         some = {output: residuals[kind][output] for output in judged}
         stated = float(np.mean([*judged.values()]))
         true = float(np.mean([np.sqrt((part**2).mean(axis=0).sum()) for part in some.values()]))
-        factor = max(getattr(row, f"{kind}_factor") or math.inf for row in errors if row.output in judged)
-        limit = f", at most {factor * stated:.1e}" if factor <= UNSURE else ""
-        verdict = YES if stated / factor <= true <= factor * stated else NO
-        verdict = verdict if limit else UNCOMPARED
-        yield Judged(f"fit, error of the {kind}s", f"{stated:.1e}{limit}", f"{true:.1e}", verdict)
+        ends = [(getattr(row, f"{kind}_low"), getattr(row, f"{kind}_high")) for row in errors if row.output in judged]
+        low, high = (None, None)
+        if (None, None) not in ends:
+            rows = list(zip(judged.values(), ends, strict=True))
+            low = stated * min(end / error for error, (end, _) in rows)
+            high = stated * max(end / error for error, (_, end) in rows)
+        yield compared(f"fit, error of the {kind}s", stated, low, high, true)
         bounds = [getattr(row, f"{kind}_bound") for row in errors if row.output in judged]
         if None not in bounds:
             share = min(float((abs(part) <= max(bounds)).mean(axis=0).min()) for part in some.values())
@@ -165,12 +175,7 @@ def of_partials(columns: Sequence[ColumnError], answer: runge.Function, stated: 
         p, d = places[one.column]
         label, mean = stated.new.dydx[:, p, d], predicted["du"][:, p, d]
         true = float(np.sqrt(np.mean((mean - label) ** 2)) / stated.frame[one.column].std(ddof=0))
-        most = one.high or math.inf
-        sure = most <= UNSURE * one.error
-        verdict = (YES if one.error**2 / most <= true <= most else NO) if sure else UNCOMPARED
-        yield Judged(
-            f"fit, error of {one.column}", f"{one.error:.1e}" + f", at most {most:.1e}" * sure, f"{true:.1e}", verdict
-        )
+        yield compared(f"fit, error of {one.column}", one.error, one.low, one.high, true)
         low, high = (predicted.get(f"du_{end}") for end in ("low", "high"))
         if low is not None and high is not None and np.isfinite(low[:, p, d]).all():
             held = float(np.mean((low[:, p, d] <= label) & (label <= high[:, p, d])))
@@ -234,14 +239,14 @@ PLACES = "within", "above", "below"
 
 def place(row: Row) -> str | None:
     """Return where a true error is, relative to the interval that is stated with the error; None: there is none."""
-    if ", at most " not in row["stated"]:
+    if "[" not in row["stated"]:
         return None
     return "within" if row["verdict"] == YES else "above" if ratio(row) > 1 else "below"
 
 
 def ratio(row: Row) -> float:
-    """Return a true error over the stated one, without the most that it may be."""
-    return float(row["true"]) / float(row["stated"].partition(",")[0])
+    """Return a true error over the stated one, without its interval."""
+    return float(row["true"]) / float(row["stated"].partition(" ")[0])
 
 
 def part(rows: Sequence[Row]) -> str:

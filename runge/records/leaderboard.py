@@ -108,9 +108,10 @@ class OutputError:
         derivative: the nrmse of the derivatives, likewise.
         value_bound: the bound of 90 % of the residuals of the values; None: there are too few.
         derivative_bound: the largest such bound of a partial derivative.
-        value_factor: the interval of the error, nominally of 90 %, is value / factor to value * factor; None: there are
-            too few rows.
-        derivative_factor: the same for the error of the derivatives.
+        value_low: the lower end of the interval of the answer's error, nominally of 90 %; None: there are too few rows.
+        derivative_low: the same for the error of the derivatives.
+        value_high: the upper end.
+        derivative_high: the same for the error of the derivatives.
     """
 
     output: str
@@ -118,8 +119,10 @@ class OutputError:
     derivative: float | None
     value_bound: float | None
     derivative_bound: float | None
-    value_factor: float | None = None
-    derivative_factor: float | None = None
+    value_low: float | None = None
+    derivative_low: float | None = None
+    value_high: float | None = None
+    derivative_high: float | None = None
 
 
 @dataclass(frozen=True)
@@ -131,7 +134,7 @@ class ColumnError:
     Attributes:
         column: the name of the output, or of its partial derivative, such as `dlift_dalpha`.
         error: the root mean square error of networks that were trained without these rows.
-        low: the lower end of its interval, nominally of 90 %; None: there are too few rows.
+        low: the lower end of the interval of the answer's error, nominally of 90 %; None: there are too few rows.
         high: the upper end.
         rows: the number of rows that judge it.
     """

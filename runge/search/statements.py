@@ -3,6 +3,7 @@
 import math
 from collections.abc import Sequence
 from dataclasses import replace
+from operator import attrgetter
 
 import numpy as np
 
@@ -14,40 +15,51 @@ from runge.function.predictions import predict
 from runge.labels.unseen_rows import LEAST_GROUPS, count_groups
 from runge.records.leaderboard import ColumnError, OutputError
 from runge.search.answer import LeftOut
-from runge.search.constants import LOSS_ROUND_OFF, WIDE_FACTOR
+from runge.search.constants import ANSWER_GAIN, LOSS_ROUND_OFF, WIDE_FACTOR
 from runge.search.judging import SearchTable
 from runge.search.unseen import column_errors, errors_of
 
-__all__ = ["KINDS", "describe_bounds", "describe_errors", "describe_levels", "describe_test", "with_differences"]
+__all__ = ["KINDS", "describe_bounds", "describe_errors", "describe_levels", "describe_test", "of_answer"]
 
 KINDS = "value", "derivative"
 """The kinds of labels, each of which has its own errors."""
 
+_NO_ENDS = 0.0, math.inf
 
-def with_differences(errors: Sequence[OutputError], differences: Floats | None) -> tuple[list[OutputError], str]:
-    """Return the errors with intervals that contain the differences of networks, and a sentence on large differences.
+
+def of_answer(
+    errors: Sequence[OutputError], columns: Sequence[ColumnError], differences: Floats | None
+) -> tuple[list[OutputError], list[ColumnError], str]:
+    """Return errors with the intervals of the answer's error, and a sentence on large differences of networks.
+
+    The interval of an error E that was E / F to E F is E² / (g m) to m, with the measured gain g, and m = max(E F, d):
+    it contains the difference d of two networks. That of a partial derivative does not know it.
 
     Args:
-        errors: the errors of each output.
+        errors: the errors of each output in rows left out, with their own intervals.
+        columns: those of each column.
         differences: those of `runge.search.agreement.Agreement`; None: there are none.
     """
-    if differences is None:
-        return list(errors), ""
     found, parts = list(errors), list[str]()
     for k, kind in enumerate(KINDS):
         largest = dict[str, float]()
         for p, row in enumerate(errors):
-            error, factor, difference = getattr(row, kind), getattr(row, f"{kind}_factor"), float(differences[k, p])
-            if error and factor and difference > factor * error:
-                found[p] = replace(found[p], **{f"{kind}_factor": difference / error})
+            error, high = getattr(row, kind), getattr(row, f"{kind}_high")
+            difference = 0.0 if differences is None else float(np.nan_to_num(differences[k, p]))
+            if error and high:
+                high = max(high, difference)
+                found[p] = replace(found[p], **{f"{kind}_low": error**2 / high / ANSWER_GAIN, f"{kind}_high": high})
             if error and difference > WIDE_FACTOR * error:
                 largest[row.output] = difference
         if largest:
             name = max(largest, key=lambda output: largest[output])
             of_output = f" of {name}" if len(errors) > 1 else ""
             parts.append(f"{largest[name]:.0e} for the {kind}s{of_output}")
+    ends = {x.column: (x.low and x.low / ANSWER_GAIN, x.high) for x in columns}
+    ends |= {row.output: (row.value_low, row.value_high) for row in found}
+    of_columns = [replace(x, low=ends[x.column][0], high=ends[x.column][1]) for x in columns]
     where = "Where no row is, the networks of this fit differ by"
-    return found, f"{where} {' and '.join(parts)}: errors may be as large there." if parts else ""
+    return found, of_columns, f"{where} {' and '.join(parts)}: errors may be as large there." if parts else ""
 
 
 def describe_errors(
@@ -61,8 +73,8 @@ def describe_errors(
     """Return sentences on the errors of networks in rows that they have not seen, and on labels without any.
 
     Args:
-        errors: the errors of each output.
-        of_rows: the same before `with_differences`.
+        errors: the errors of each output, with the intervals of the answer.
+        of_rows: the same before `of_answer`.
         columns: the errors of each column.
         left_out: the errors in these rows.
         rows: the rows of the table.
@@ -75,6 +87,8 @@ def describe_errors(
     if error and left_out.choosing:
         some = "These rows" if left_out.choosing == judged else f"{left_out.choosing} of these rows"
         sentences.append(f"{some} also chose the model, for which their errors are corrected.")
+    if "[" in error:
+        sentences.append("The intervals are those of the answer's error.")
     judged_labels, groups = (~np.isnan(residuals)).sum(axis=0), count_groups(residuals, rows.groups)
     labels, few = (~np.isnan(rows.labels)).sum(axis=0), list[str]()
     for p, (name, partials) in enumerate(zip(rows.outputs, column_names(rows.inputs, rows.outputs, 1), strict=True)):
@@ -94,38 +108,42 @@ def describe_errors(
 def _in_words(errors: Sequence[OutputError], columns: Sequence[ColumnError], of_rows: Sequence[OutputError]) -> str:
     """Return the errors of values and derivatives as text: their means over the outputs, and the largest of several.
 
-    A mean may be larger by at most the largest factor. The error of the worst partial derivative follows, over its own
-    standard deviation; the arguments are those of `describe_errors`.
+    A mean may be smaller or larger by at most the largest factors. The error of the worst partial derivative follows,
+    over its own standard deviation; the arguments are those of `describe_errors`.
     """
     parts = list[str]()
     for kind in KINDS:
-        judged = {row.output: error for row in errors if (error := getattr(row, kind)) is not None}
-        if not judged:
+        numbers = attrgetter(kind, f"{kind}_low", f"{kind}_high")
+        judged = [(getattr(row, kind), _ends(*numbers(row)), row.output) for row in errors]
+        if not (judged := [one for one in judged if one[0] is not None]):
             continue
-        factors = {row.output: getattr(row, f"{kind}_factor") or math.inf for row in errors if row.output in judged}
-        largest, factor = max(judged, key=lambda output: judged[output]), max(factors.values())
+        error, ends, name = max(judged)
+        low, high = (end(each[k] for _, each, _ in judged) for k, end in enumerate((min, max)))
         outputs = {row.output for row in errors}
-        partials = [(one.error, one.high, one.column) for one in columns if one.error and one.column not in outputs]
-        notes = list[str]()
-        if len(judged) > 1:
-            notes.append(f"{largest}: {_with_interval(judged[largest], factors[largest])}")
+        partials = [
+            (x.error, _ends(x.error, x.low, x.high), x.column) for x in columns if x.error and x.column not in outputs
+        ]
+        notes = [f"{name}: {_with_interval(error, *ends)}"] if len(judged) > 1 else []
         if kind == "derivative" and len(partials) > 1:
-            error, high, name = max(partials, key=lambda one: one[0])
-            interval = _with_interval(error, math.inf if factor > WIDE_FACTOR else (high or math.inf) / error)
+            error, ends, name = max(partials)
+            interval = _with_interval(error, *(ends if high <= WIDE_FACTOR else _NO_ENDS))
             notes.append(f"worst partial {name}: {interval} of its own standard deviation")
-        if factor > WIDE_FACTOR:
-            few = any(
-                (getattr(row, f"{kind}_factor") or math.inf) > WIDE_FACTOR for row in of_rows if row.output in judged
-            )
+        if high > WIDE_FACTOR:
+            few = any(_ends(*numbers(row))[1] > WIDE_FACTOR for row in of_rows if getattr(row, kind) is not None)
             notes.append("few rows decide it" if few else "networks differ more where no row is")
-        mean = _with_interval(sum(judged.values()) / len(judged), factor)
+        mean = _with_interval(sum(error for error, *_ in judged) / len(judged), low, high)
         parts.append(f"{mean} for the {kind}s" + f" ({'; '.join(notes)})" * bool(notes))
     return " and ".join(parts)
 
 
-def _with_interval(error: float, factor: float) -> str:
-    """Return an error as text, with its interval, or with one digit if that is so wide that it means nothing."""
-    return f"about {error:.0e}" if factor > WIDE_FACTOR else f"{error:.1e} [{error / factor:.1e}, {error * factor:.1e}]"
+def _ends(error: float | None, low: float | None, high: float | None) -> tuple[float, float]:
+    """Return the ends of the interval of an error, over that; 0 and infinite: it has none."""
+    return (low / error, high / error) if error and high and low is not None else _NO_ENDS
+
+
+def _with_interval(error: float, low: float, high: float) -> str:
+    """Return an error and the interval of these multiples of it; one digit if that is so wide that it means nothing."""
+    return f"about {error:.0e}" if high > WIDE_FACTOR else f"{error:.1e} [{error * low:.1e}, {error * high:.1e}]"
 
 
 def describe_bounds(errors: Sequence[OutputError]) -> str:
@@ -179,14 +197,8 @@ def _describe_worse(test: Sequence[OutputError], stated: Sequence[OutputError]) 
     worse = list[str]()
     for kind in KINDS:
         for row, before in zip(test, stated, strict=True):
-            low, high = _interval(row, kind)[0], _interval(before, kind)[1]
-            if low > high and low > LOSS_ROUND_OFF:
+            low, high = getattr(row, f"{kind}_low"), getattr(before, f"{kind}_high")
+            if low and high and low > max(high, LOSS_ROUND_OFF):
                 worse.append(f"the {kind}s of {row.output}")
     where = "is larger than in rows left out by more than both intervals allow: believe the test"
     return f"The error of {listed(worse, last=' and ')} {where}." if worse else ""
-
-
-def _interval(row: OutputError, kind: str) -> tuple[float, float]:
-    """Return the interval of an error; NaN: it has none."""
-    error, factor = (math.nan if x is None else x for x in (getattr(row, kind), getattr(row, f"{kind}_factor")))
-    return error / factor, error * factor

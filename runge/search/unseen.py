@@ -33,7 +33,8 @@ def errors_of(residuals: Floats, table: SearchTable) -> list[OutputError]:
     residuals, of_slopes = np.where(few, np.nan, residuals), few[values:].reshape(values, *shape)
     channels = (table.without(of_slopes) if of_slopes.any() else table).channels
     errors, bounds = channels.nrmse(residuals), bounds_of(residuals, groups, channels, LEVEL)
-    numbers = np.concatenate([errors, bounds, factors_of(residuals, groups, channels)]).T.tolist()
+    factors = factors_of(residuals, groups, channels)
+    numbers = np.concatenate([errors, bounds, errors / factors, errors * factors]).T.tolist()
     outputs = zip(table.rows.outputs, numbers, strict=True)
     return [OutputError(y, *(x if math.isfinite(x) else None for x in row)) for y, row in outputs]
 

@@ -16,7 +16,7 @@ from runge.function.loading import load
 from runge.function.slices import profiles_of
 from runge.records.files import public
 from runge.records.fits import LEVEL
-from runge.records.leaderboard import AnswerProfile, ColumnError, Leaderboard, LeaderboardEntry, OutputError, packed
+from runge.records.leaderboard import AnswerProfile, Leaderboard, LeaderboardEntry, OutputError, packed
 from runge.records.metrics import ERRORS
 from runge.search.answer import Answer
 from runge.search.constants import (
@@ -36,7 +36,7 @@ from runge.search.statements import (
     describe_errors,
     describe_levels,
     describe_test,
-    with_differences,
+    of_answer,
 )
 from runge.search.unseen import column_errors, describe_suspects, errors_of, find_suspects
 
@@ -73,8 +73,7 @@ def leaderboard(
 
     function, judged, questioned = load(search), answer.left_out(table), answer.question(table.rows)
     of_rows = errors_of(judged.residuals, table)
-    every, far_apart = with_differences(of_rows, answer.differences)
-    columns = _as_wide(column_errors(judged.residuals, table), every)
+    every, columns, far_apart = of_answer(of_rows, column_errors(judged.residuals, table), answer.differences)
     errors, decades = _of_decades(every, table.rows, best.candidate.logs)
     entries, folds = [_entry(x, errors, answer, table.rows.inputs) for x in ranked], state.conditions.folds
     if state.wrong:
@@ -106,17 +105,6 @@ def leaderboard(
         errors=errors,
         columns=columns if errors is every else [],
     )
-
-
-def _as_wide(columns: Sequence[ColumnError], errors: Sequence[OutputError]) -> list[ColumnError]:
-    """Return the errors of columns, those of the values of outputs with the same intervals as the outputs have."""
-    factors = {row.output: row.value_factor for row in errors}
-    return [
-        replace(x, low=x.error / factor, high=x.error * factor)
-        if x.error and x.high and (factor := factors.get(x.column))
-        else x
-        for x in columns
-    ]
 
 
 def _bad(errors: Sequence[OutputError]) -> list[str]:

@@ -9,7 +9,7 @@ import torch
 from runge.data.channels import Channels
 from runge.records.leaderboard import OutputError
 from runge.search.agreement import agreement_of, recombined
-from runge.search.statements import with_differences
+from runge.search.statements import of_answer
 
 
 def test_a_network_of_all_rows_that_is_wrong_between_them_is_no_answer(monkeypatch):
@@ -98,12 +98,14 @@ def test_recombined_points_are_near_rows():
 
 def test_the_interval_of_an_error_contains_the_differences_of_networks():
     """Differences above five times the error are said; of an error without an interval, too."""
-    errors = [OutputError("a", 1e-3, 1e-3, None, None, 2.0, 2.0), OutputError("b", 1e-3, None, None, None, None, None)]
-    found, sentence = with_differences(errors, np.array([[1.9e-3, 3e-3], [4.9e-3, np.nan]]))
-    assert [(row.value_factor, row.derivative_factor) for row in found] == [(2.0, pytest.approx(4.9)), (None, None)]
-    assert sentence == ""
-    found, sentence = with_differences(errors, np.array([[5.1e-3, 7e-3], [1e-3, np.nan]]))
-    assert [(row.value_factor, row.derivative_factor) for row in found] == [(pytest.approx(5.1), 2.0), (None, None)]
+    errors = [OutputError("a", 1e-3, 1e-3, None, None, 5e-4, 5e-4, 2e-3, 2e-3), OutputError("b", 1e-3, *[None] * 3)]
+
+    def ends(*differences):
+        found, _, sentence = of_answer(errors, [], differences and np.array(differences))
+        return [(row.value_high, row.derivative_high) for row in found], sentence
+
+    assert ends([1.9e-3, 3e-3], [4.9e-3, np.nan]) == ([(2e-3, 4.9e-3), (None, None)], "")
+    high, sentence = ends([5.1e-3, 7e-3], [1e-3, np.nan])
+    assert high == [(5.1e-3, 2e-3), (None, None)]
     assert "differ by 7e-03 for the values of b: errors" in sentence
-    assert with_differences(errors, None) == (errors, "")
-    assert with_differences(errors, np.full((2, 2), np.nan)) == (errors, "")
+    assert of_answer(errors, [], None) == of_answer(errors, [], np.full((2, 2), np.nan))

@@ -52,6 +52,12 @@ def column(name, error, high=None):
     return ColumnError(name, error, high and error**2 / high, high, 40)
 
 
+def output(name, value=None, derivative=None, factor=None):
+    """Return the errors of an output with the factor of their intervals."""
+    low, high = ([x and factor and x * f for x in (value, derivative)] for f in (1 / (factor or 1), factor))
+    return OutputError(name, value, derivative, None, None, *low, *high)
+
+
 def numbers(text):
     """Return the errors and bounds that are stated in a text."""
     return [float(number) for number in re.findall(r"\d\.\de[+-]\d\d", text)]
@@ -76,13 +82,13 @@ def test_the_largest_bounds_are_stated_unless_an_output_has_none():
 )
 def test_an_error_has_its_interval_or_one_digit_if_few_rows_decide_it(a, b, stated):
     """The mean over the outputs is stated, and the largest."""
-    errors = [OutputError("a", 0.1, *[None] * 3, a), OutputError("b", 0.3, *[None] * 3, b)]
+    errors = [output("a", 0.1, factor=a), output("b", 0.3, factor=b)]
     assert statements._in_words(errors, [], errors) == stated
 
 
 def test_the_worst_partial_derivative_is_stated_over_its_own_standard_deviation():
     """A partial derivative with a small share of the gradient may be quite wrong."""
-    errors = [OutputError("y", None, 0.01, None, None, None, 2.0)]
+    errors = [output("y", None, 0.01, 2.0)]
     columns = [column("y", 9.0), column("dy_ds", 0.01, 0.02), column("dy_dt", 3.0, 6.0)]
     said = "1.0e-02 [5.0e-03, 2.0e-02] for the derivatives"
     worst = "worst partial dy_dt: 3.0e+00 [1.5e+00, 6.0e+00] of its own standard deviation"
@@ -158,12 +164,26 @@ def test_the_error_of_derivatives_is_that_of_the_columns_that_are_judged():
 
 def test_few_rows_decide_an_error_only_if_its_own_interval_is_wide():
     """Of many rows, networks that differ elsewhere make it wide, and the table of columns has the same interval."""
-    own = [OutputError("y", 1e-3, None, None, None, 1.2)]
-    wide, _ = statements.with_differences(own, np.array([[1e-2], [np.nan]]))
+    own, columns = [output("y", 1e-3, factor=1.2)], [column("y", 1e-3, 1.2e-3), column("dy_dx", 1.0, 2.0)]
+    wide, (value, partial), _ = statements.of_answer(own, columns, np.array([[1e-2], [np.nan]]))
     assert statements._in_words(wide, [], own) == "about 1e-03 for the values (networks differ more where no row is)"
-    (found,) = verdict._as_wide([column("y", 1e-3, 1.2e-3)], wide)
-    assert [found.low, found.high] == pytest.approx([1e-4, 1e-2])
-    assert verdict._as_wide([column("y", None), column("dy_dx", 1.0, 2.0)], wide)[1].high == 2.0
+    assert [value.low, value.high] == pytest.approx([1e-4 / 3, 1e-2])
+    assert [partial.low, partial.high] == pytest.approx([0.5 / 3, 2.0])
+
+
+def test_the_answer_may_be_better_than_the_networks_whose_errors_are_known():
+    """It has more rows, so the lower ends of its intervals are further from the errors; a text says whose they are."""
+    own = [output("y", 1e-2, 0.1, 2.0), output("z", 1e-2)]
+    (y, z), (partial, none), sentence = statements.of_answer(own, [column("dy_dx", 0.1, 0.2), column("z", 1e-2)], None)
+    assert [y.value_low, y.value_high, y.derivative_low, y.derivative_high] == pytest.approx(
+        [1e-2 / 6, 2e-2, 0.1 / 6, 0.2]
+    )
+    assert (partial.low, partial.high, sentence) == (pytest.approx(0.1 / 6), 0.2, "")
+    assert (z, none) == (own[1], column("z", 1e-2))
+    rows = table_of(np.arange(60.0)[:, None], np.arange(60.0)[:, None]).rows
+    text = statements.describe_errors([y], own[:1], [], left_out(60), rows, 5)
+    assert "1.0e-02 [1.7e-03, 2.0e-02] for the values" in text
+    assert text.endswith("over the standard deviation. The intervals are those of the answer's error.")
 
 
 def test_the_factor_of_an_error_is_that_of_the_jackknife():
@@ -178,13 +198,15 @@ def test_the_factor_of_an_error_is_that_of_the_jackknife():
     for values, size, n in ((residuals, 1, 400), (residuals, 4, 400), (residuals, 10, 400), (equal, 10, 40)):
         error = error_of(values, table, rows // size)
         t = stats.t.ppf(0.95, min(400 // size, 100) / 7)
-        assert np.log(error.value_factor) == pytest.approx(np.hypot(1.75 * t / np.sqrt(2 * n), 1.645 * 0.4), rel=0.3)
-        assert error.derivative_factor is None
-    assert error_of(residuals[:30], table_of(*chance.random((2, 30, 1)))).value_factor is not None
-    assert error_of(residuals[:29], table_of(*chance.random((2, 29, 1)))).value_factor is None
+        expected = pytest.approx(np.hypot(1.75 * t / np.sqrt(2 * n), 1.645 * 0.4), rel=0.3)
+        assert np.log(error.value_high / error.value) == expected
+        assert error.value**2 / error.value_high == pytest.approx(error.value_low)
+        assert error.derivative_high is None
+    assert error_of(residuals[:30], table_of(*chance.random((2, 30, 1)))).value_high is not None
+    assert error_of(residuals[:29], table_of(*chance.random((2, 29, 1)))).value_high is None
     nine = error_of(residuals[:36], table_of(*chance.random((2, 36, 1))), np.arange(36) // 4)
     assert nine.value is not None
-    assert nine.value_factor is None
+    assert nine.value_high is None
 
 
 def test_rows_of_few_groups_have_neither_an_error_nor_a_bound():
@@ -205,7 +227,7 @@ def test_the_true_error_of_few_rows_is_within_its_interval(freedom):
     table, true = table_of(x, y), stats.t.std(freedom) / y.std()
     for _ in range(200):
         error = error_of(chance.standard_t(freedom, size=40), table)
-        within += error.value / error.value_factor < true < error.value * error.value_factor
+        within += error.value_low < true < error.value_high
     assert within / 200 > 0.9
 
 
@@ -220,8 +242,8 @@ def test_the_true_error_of_few_rows_is_within_its_interval(freedom):
 )
 def test_errors_in_test_rows_that_are_larger_by_more_than_both_intervals_are_named(tested, said):
     """Half as much and twice as much are the ends of each interval, and 0.3 is the error in rows left out."""
-    stated = [OutputError("a", 1e-15, None, None, None, 2.0), OutputError("b", 0.3, 0.3, None, None, 2.0, 2.0)]
-    test = [OutputError("a", 1e-13, None, None, None, 2.0), OutputError("b", *tested, None, None, 2.0, 2.0)]
+    stated = [output("a", 1e-15, factor=2.0), output("b", 0.3, 0.3, 2.0)]
+    test = [output("a", 1e-13, factor=2.0), output("b", *tested, 2.0)]
     assert statements._describe_worse(test, stated).partition(" is larger")[0] == (said and f"The error of {said}")
 
 
