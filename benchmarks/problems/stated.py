@@ -50,7 +50,7 @@ PART = "reliability.md#stated"
 
 RUNGE = Path(sys.executable).with_name("runge")
 WORSE, UNSURE = 1.25, 5.0  # factors of a true error; of an interval, above which few rows are said to decide
-LEVEL = 0.9
+LEVEL, CHOSEN_SEEDS = 0.9, 2  # of intervals; the seeds that chose `ANSWER_GAIN`
 
 YES, NO, MISSED, UNCOMPARED = "yes", "no", "missed", "not compared"
 """Stated truly; falsely; a mistake that nothing names; nothing to compare with."""
@@ -266,10 +266,10 @@ def part(rows: Sequence[Row]) -> str:
         if some
     ]
     ratios = [ratio(row) for row in kinds["errors"]]
-    places = Counter(place(row) for row in kinds["errors"])
+    placed = [(where, int(row["seed"])) for row in kinds["errors"] if (where := place(row))]
+    places = Counter(where for where, _ in placed)
     keys = "table", "seed", "statement", "stated", "true"
-    listed = [row for row in rows if row["verdict"] in (NO, MISSED) and place(row) != "below"]
-    false = [[row[key].replace("|", "/") for key in keys] for row in listed]
+    false = [[row[key].replace("|", "/") for key in keys] for row in rows if row["verdict"] in (NO, MISSED)]
     return render(
         Path(__file__).parent / "templates" / "stated.md.jinja",
         names=len(names),
@@ -279,8 +279,9 @@ def part(rows: Sequence[Row]) -> str:
         errors=len(ratios),
         small=sum(one > WORSE for one in ratios),
         largest=f"{max(ratios):.1f}",
-        intervals=sum(places[name] for name in PLACES),
+        intervals=len(placed),
         **{name: places[name] for name in PLACES},
+        checked=Counter(where for where, seed in placed if seed >= CHOSEN_SEEDS),
         partials=Counter(place(row) for row in kinds["errors of partial derivatives"]),
         held=[int(row["true"][:-2]) for row in kinds["intervals of partial derivatives"]],
         shares=f"{min(int(row['true'][:-2]) for row in kinds['bounds of 90 %'])} %",
