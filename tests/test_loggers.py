@@ -115,10 +115,11 @@ def check_calls(directory, *, start_step=0, note="none"):
 def test_a_logger_of_the_user_s_own_and_those_of_lightning_work_as_they_are(fit, trained):
     other = "+logger.other._target_=lightning.pytorch.loggers.TensorBoardLogger"
     further = "+logger.other.max_queue=5"  # an argument of the writer in this logger
-    own = (RECORDER, "+logger.recorder.note=mine")
+    own = (RECORDER, "+logger.recorder.note='https://me:1234@host'")
     run = fit("run", *SHORT, "pictures=true", "logger=[tensorboard,csv]", other, further, *own)
     plain = only_run(trained(*SHORT)[0])
-    check_calls(run, note="mine")
+    check_calls(run, note="https://me:1234@host")
+    assert "1234" not in calls(run, "settings")[0][1]  # the name of the run, which a server shows
     assert len(calls(run, "image")) == 2
     check_equal(run, plain)  # which has another logger
     assert list((run / "tensorboard").iterdir())

@@ -48,6 +48,7 @@ def _default(records: Sequence[RunRecord], key: str) -> str | None:
     """Return the value of a key in the first of the files that sets it, as it is typed."""
     section = key.partition(".")[0]
     files = [(group, _common(records, group)) for group in ("experiment", "data", "optimizer")]
+    files.insert(1, ("optimizer/on", "_".join(option for _, option in files[1:])))
     for group, option in (*files, ("", "config"), (section, _common(records, section))):  # the first one that has it
         text = _text(group, option)
         content = yaml.safe_load(text) or {}

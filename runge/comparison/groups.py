@@ -74,8 +74,12 @@ class Group(NamedTuple):
     @property
     def seeds(self) -> list[float]:
         """The error of each seed, its geometric mean over blocks; infinite if a run diverged or failed."""
+        return self.seeds_in(None)
+
+    def seeds_in(self, blocks: Collection[str] | None) -> list[float]:
+        """Return the same over some of the blocks; None: over all."""
         with np.errstate(over="ignore"):
-            return np.exp([*means_by_seed(self.logs).values()]).tolist()
+            return np.exp([*means_by_seed(self.logs, blocks).values()]).tolist()
 
     @property
     def quartiles(self) -> tuple[float, float, float]:

@@ -19,7 +19,9 @@ from runge.records.metrics import (
 )
 from runge.records.reading import RunRecord
 
-_BY_FOLD = "in which each point is predicted by a network that did not see it: the mean over the folds"
+_BY_FOLD = (
+    "the mean over the folds of errors of networks that were not trained on these points, which only chose the step"
+)
 
 
 def choose_metric(records: Sequence[RunRecord], keys: Sequence[str]) -> tuple[str, str]:

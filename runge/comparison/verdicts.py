@@ -2,6 +2,7 @@
 
 import itertools
 import math
+import statistics
 from collections.abc import Collection, Iterable, Sequence
 from typing import Any, NamedTuple
 
@@ -83,10 +84,12 @@ def describe(base: Group, other: Group, difference: Difference | None, where: st
     """
     if base.folds and other.folds:
         return _describe_folds(*sorted((base, other), key=lambda group: (-len(group.folds), group.middle)))
-    unequal = [f"{key} {other.cost[key]} and {value}" for key, value in base.cost.items() if value != other.cost[key]]
+    first, second = (base, other) if is_best else (other, base)  # as the sentence names them
+    unequal = [f"{key} {x} and {second.cost[key]}" for key, x in first.cost.items() if x != second.cost[key]]
     notes = f"; unequal cost: {', '.join(unequal)}" if unequal else ""
     if difference is None:
-        low, high = base.median, other.median
+        blocks = common_blocks(base, other)
+        low, high = (statistics.median(one.seeds_in(blocks)) for one in (base, other))
         ends = [high / low if low > 0 and math.isfinite(high) else math.inf]
         copies = "no claim is made, because runs have equal errors under different seeds"
         why = copies if base.copies or other.copies else f"with fewer than {FEWEST_SEEDS} seeds no claim is made"

@@ -16,6 +16,7 @@ from runge.composing.jobs import OF_RUNS, end_log
 from runge.composing.overrides import check_overrides, explain, quoted
 from runge.configuration.command_line import override_of
 from runge.configuration.errors import ConfigurationError, RunError
+from runge.records.directories import refuse_links
 from runge.records.files import printable
 
 __all__ = ["Command", "session"]
@@ -66,6 +67,8 @@ class Command(NamedTuple):
         composed = hydra.compose_config("config", typed, mode, with_log_configuration=False).hydra
         check_search(composed.runtime.choices.get("search"))
         where = Path(os.path.abspath(composed.sweep.dir if is_sweep else composed.run.dir))
+        if not is_sweep:  # the launcher does so in the directory of a sweep
+            refuse_links(where, key)
         return cls(hydra, [*typed, override_of(key, str(where))], where, is_sweep)
 
     def run(self, task: Callable[[DictConfig], Any]) -> None:

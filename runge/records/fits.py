@@ -90,7 +90,8 @@ def fit_of(columns: Mapping[str, Sequence[float]]) -> SampledFit:
     """
     names = list(columns)
     fits = {name: f"u_{name}" for name in names if f"u_{name}" in columns}
-    outputs = {name: fit for name, fit in fits.items() if fit not in fits}  # u_x may be an output, and x an input
+    fits = {name: fit for name, fit in fits.items() if fit not in fits}  # u_x may be an output, and x an input
+    outputs = {name: fit for name, fit in fits.items() if any(x.startswith(f"d{fit}") for x in names)}  # or both inputs
     if not outputs and {"f", "u"} <= columns.keys():
         outputs = {"f": "u"}
     inputs = names[: min(map(names.index, outputs), default=0)]

@@ -26,6 +26,12 @@ _METHODS = {
 }
 """The names of methods, by the classes of their optimisers; another one has the name of its class."""
 
+_DECIDED = {
+    "objective": "minimises the geometric mean of val/nrmse_f and val/nrmse_df",
+    "trainer.stop_at": "finds the step at which each run ends",
+}
+"""The keys that a search decides, and how."""
+
 
 @dataclass(frozen=True, eq=False)
 class Candidate:
@@ -208,6 +214,10 @@ class CandidateFactory:
                 what = "must have one value with search=best, for all candidates"
                 raise ConfigurationError(f"{override.get_key_element()}: {what}; got {override.input_line}")
         self.fixed = {override.get_key_element().lstrip("+~"): str(override.input_line) for override in parsed}
+        for key, what in _DECIDED.items():
+            if key in self.fixed:
+                rule = f"must not be set with search=best, which {what}"
+                raise ConfigurationError(f"{key}: {rule}; got {self.fixed[key]}")
         data = command.data
         if data.get("fold") is not None:
             rule = "must be null with search=best, which leaves out each of them"

@@ -17,7 +17,7 @@ from runge.process.interruption import interruption
 from runge.process.machine import provenance
 from runge.records.checkpoints import serialise, state_path
 from runge.records.directories import FINDINGS, RunDirectory, RunState, Status
-from runge.records.files import WarnOnce, shareable, write
+from runge.records.files import WarnOnce, public, shareable, write
 from runge.records.metrics import FIT_SECONDS, SWITCHED_ON_STEP, TOTAL_SECONDS, on_test
 from runge.training.evaluation import (
     Evaluation,
@@ -93,7 +93,7 @@ class RunWriter:
         settings = self.member.settings
         place = f"({'/'.join(self.directory.path.resolve().parts[-2:])})"
         # MLflow's tables have 250 characters for a name.
-        overrides = " ".join(self.member.overrides)[: 249 - len(place)]
+        overrides = " ".join(public(self.member.overrides))[: 249 - len(place)]
         with self.attempt():
             _, _, options = self.directory.read_configuration()
             self.loggers = make_loggers(

@@ -70,6 +70,7 @@ def test_defaults_are_read_in_the_files_that_set_them():
         (OPTIONS, "trainer.max_steps", 8000),
         (lm, "trainer.max_steps", 200),
         (OPTIONS | {"data": "table"}, "optimizer", "adamw"),
+        (OPTIONS | {"data": "table", "optimizer": "least_squares"}, "model.activation", "tanh"),
         (OPTIONS | {"experiment": "claims/points"}, "model.width", 16),
     ):
         ranking = rank(sweep(options=options, **{key.replace(".", "__"): {default: 1.0, -1: 0.1}}))
@@ -114,6 +115,15 @@ def test_what_follows_from_a_setting_is_no_setting_of_its_own():
     assert [verdict.group.name for verdict in ranking.verdicts] == ["optimizer=lbfgs", "balance=log"]
     assert ranking.leads[0].endswith("; unequal cost: trainer.max_steps 400 and 8000.")
     assert "unequal" not in ranking.leads[1]
+
+
+@pytest.mark.parametrize("seeds", [3, 6])
+def test_a_setting_is_compared_where_the_others_are_the_same_also_without_a_test(seeds):
+    """Of two sweeps that are no full grid: 64 neurons were worse only with the other activation."""
+    runs = sweep(seeds, 0.01, model__width={64: 1.0}, model__activation={"tanh": 1.0, "relu": 1000.0})
+    runs += sweep(seeds, 0.01, model__width={16: 2.0}, model__activation={"tanh": 1.0})
+    said = next(one for one in rank(runs).leads if "model.width=16" in one)
+    assert said.startswith("model.width=16 against model.width=64: 2 times larger")
 
 
 def test_points_at_the_ends_are_compared_at_equal_numbers_of_labels():

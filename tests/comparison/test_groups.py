@@ -21,7 +21,7 @@ from runge.comparison.naming import label, names_of
 from runge.comparison.ranking import rank
 from runge.comparison.runs import with_options, with_rows
 from runge.comparison.tables import error_table, show
-from runge.comparison.verdicts import judge, scope
+from runge.comparison.verdicts import describe, judge, scope
 from runge.records.reading import RunRecord
 
 KEY = "data.noise_df"
@@ -164,6 +164,12 @@ def test_lead_is_compared_with_chance(first, second, said):
     assert found.startswith(f"a leads b{beginning}" if said.startswith(" ") else beginning)
     assert found.endswith(end)
     assert (compare_pairs([groups]) == [None]) == (min(len(one.values) for one in groups) < 5)
+
+
+def test_unequal_costs_are_in_the_order_in_which_the_groups_are_named():
+    few, many = (of(x, *map(float, x.split()))._replace(cost={"model.width": x[0]}) for x in ("1 2", "30 40"))
+    assert describe(few, many, None, is_best=True).endswith("; unequal cost: model.width 1 and 3.")
+    assert describe(few, many, None).endswith("; unequal cost: model.width 3 and 1.")
 
 
 def test_runs_of_the_same_seeds_are_pairs():
@@ -435,7 +441,7 @@ COLUMNS = ["data.file", "data.inputs", "data.outputs"]
         ([BOTH, FAILED], [], "test/nrmse_df", UNITS),
         ([BOTH], COLUMNS, "test/nrmse_df", "because the runs differ in data.file, data.inputs and data.outputs, and"),
         ([BOTH, VALUES], [], "test/nrmse_f", "mean squared errors; not all runs have derivatives to compare with."),
-        (FOLDS, [], "val/nrmse_df", "in which each point is predicted by a network that did not see it"),
+        (FOLDS, [], "val/nrmse_df", "the mean over the folds of errors of networks that were not"),
         ([*FOLDS, BOTH], [], "test/nrmse_df", UNITS),
     ],
     ids=["formula", "nothing", "table", "failed", "tables", "values", "folds", "also without folds"],
@@ -510,6 +516,8 @@ def test_folds_are_ranked_by_their_mean_of_the_validation_errors(capsys):
     assert "3 folds: mean and standard deviation" in printed
     assert "8 runs by" not in printed
     assert "Cross-validation" in render(ranking)
+    both = [replace(x, settings=x.settings | {"model.activation": name}) for name in ("tanh", "relu") for x in runs]
+    assert "Each setting, where" not in render(rank(both))  # sentences compare each of several settings
     failed = RunRecord("16/1/3", "failed", message="no directory")
     show(rank([*runs, fold(2, 1.0, 16, 1, "failed"), failed]), Console(width=100))
     assert "9 runs" not in (printed := capsys.readouterr().out)

@@ -271,6 +271,16 @@ def test_mistakes_are_raised_and_nothing_is_left(call, overrides, refused, tmp_p
     assert sys.stderr is stderr
 
 
+def test_nothing_is_written_through_a_link_in_the_directory_of_a_run(tmp_path):
+    """As the command refuses it."""
+    precious, folder = tmp_path / "precious", tmp_path / "run"
+    folder.mkdir()
+    (folder / "train.log").symlink_to(precious)
+    with refuses("directory", "is a link"):
+        runge.train("trainer.max_steps=1", directory=folder)
+    assert not precious.exists()
+
+
 def test_mistakes_in_a_table_in_memory(table, tmp_path):
     one, arrays = table[["a", "y", "dy_da"]], {"x": np.arange(4.0), "y": np.arange(4.0)}
     text = one.astype({"y": object})

@@ -29,6 +29,8 @@ def columns(names):
             ([0, 1], [2, 5], [3, 4, 6, 7], [8, 11], [9, 10, 12, 13]),
         ),
         ("x y", "u_y du_y_dx du_y_dy u_u_y du_u_y_dx du_u_y_dy", ([0, 1], [2], [3, 4], [5], [6, 7])),
+        ("x u_x", "p dp_dx dp_du_x u_p du_p_dx du_p_du_x", ([0, 1], [2], [3, 4], [5], [6, 7])),  # place and velocity
+        ("t u_t", "f df_dt df_du_t u du_dt du_du_t", ([0, 1], [2], [3, 4], [5], [6, 7])),
         ("dy", "y u_y du_y_ddy", ([0], [1], [nan], [2], [3])),
         ("x", "y dy u_y du_y_dx u_dy du_dy_dx", ([0], [1, 2], [nan] * 2, [3, 5], [4, 6])),
         ("t v", "a b u_b du_b_dv du_b_dt u_a du_a_dt du_a_dv", ([0, 1], [2, 3], [nan] * 4, [7, 4], [8, 9, 6, 5])),

@@ -445,6 +445,8 @@ MISTAKES = {
     "data.fold=1": ("data.fold", "got 1", "must be null with search=best"),
     "data.folds=null": ("data.folds", "got null", "must be at least 2 with search=best"),
     "hydra.launcher.cluster=slurm": ("hydra.launcher.cluster", "got slurm", "must be local with search=best"),
+    "objective=val/mse_f": ("objective", "got objective=val/mse_f", "must not be set with search=best", "geometric"),
+    "trainer.stop_at=7": ("trainer.stop_at", "got trainer.stop_at=7", "must not be set with search=best"),
     "data.folds=1": ("data.folds", "got 1", "greater than or equal to 2"),
     "+search.tables={}": ("search.tables, search.formulas", "got none", "must have a candidate"),
 }

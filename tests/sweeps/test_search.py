@@ -129,7 +129,7 @@ def test_a_trial_of_several_seeds_and_several_objectives(capsys):
 def test_ranges():
     space, fixed = parse(
         *("a=choice(x,y)", "b=1,2", "c=range(1,8,3)", "d=interval(0,1)", "e=int(interval(1,9))", "f=3"),
-        *("g=tag(log,interval(1e-3,1))", "h=range(0.5,0,-0.25)", "e=int(tag(log,interval(1,8)))"),
+        *("g=tag(log,interval(1e-3,1))", "h=range(0.5,0,-0.25)", "i=range(0,1,0.3)", "e=int(tag(log,interval(1,8)))"),
     )
     assert fixed == ["f=3"]
     kinds = optuna.distributions
@@ -140,6 +140,7 @@ def test_ranges():
         "d": kinds.FloatDistribution(0, 1),
         "g": kinds.FloatDistribution(1e-3, 1, log=True),
         "h": kinds.FloatDistribution(0.25, 0.5, step=0.25),
+        "i": kinds.FloatDistribution(0, 0.9, step=0.3),
         "e": kinds.IntDistribution(1, 8, log=True),
     }
     assert rounded(space["g"], 0.0123456) == 0.01235
