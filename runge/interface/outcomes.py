@@ -174,7 +174,7 @@ class Answer(Trained):
         There is a row per output, and per partial derivative, which is named after its column, such as `dlift_dalpha`:
 
         - `error`: the root mean square error of networks that were trained without these rows
-        - `low`, `high`: the ends of its interval, nominally of 90 %
+        - `low`, `high`: the ends of the interval of the answer's error, nominally of 90 %
         - `rows`: the number of rows that judge the column
 
         NaN: there are too few rows. Of a formula it is empty.
