@@ -11,6 +11,7 @@ from runge.search.constants import (
     LEAST_STEPS_ON_ALL_ROWS,
     LEAST_STEPS_ON_MORE_ROWS,
     MOST_ROW_GROWTH,
+    OWN_PROCESSOR_SHARE,
     SHARED_STEP_SECONDS,
     TIME_MARGIN,
 )
@@ -117,9 +118,13 @@ def affords_larger(state: State, best: Standing, candidate: Candidate, seconds: 
 
 
 def threads_of(standing: Standing, free: int) -> int:
-    """Return how many of the free threads a trial of a candidate takes: one if its steps are short."""
-    shares = standing.in_order[0].pace > SHARED_STEP_SECONDS and not standing.candidate.has_fixed_neurons
-    return max(1, free) if shares else 1
+    """Return how many of the free threads a trial of a candidate takes.
+
+    It is one if its steps are short, or if other programs use the processors: each thread would wait for the last one.
+    """
+    network = standing.in_order[0]
+    shares = network.pace > SHARED_STEP_SECONDS and network.result.processor > OWN_PROCESSOR_SHARE
+    return max(1, free) if shares and not standing.candidate.has_fixed_neurons else 1
 
 
 def is_worthwhile(state: State, move: Move) -> bool:

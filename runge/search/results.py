@@ -109,6 +109,7 @@ class Result:
         steps: the number of its own steps.
         end: what has ended it: its number of steps, its time, or that nothing changed.
         slowness: the time of a step with one thread over what `Member.work` expects.
+        processor: the share of its time in which its main thread has had a processor, which others may use as well.
         switched_on: the first step with a positive lambda_d; None: there is none.
         failure: why there is no network; empty: there is one.
     """
@@ -125,6 +126,7 @@ class Result:
     steps: int = 0
     end: Literal["steps", "time", "rest"] = "rest"
     slowness: float = 1.0
+    processor: float = 1.0
     switched_on: int | None = None
     failure: str = ""
 

@@ -80,7 +80,8 @@ def train_trial(trial: Trial, rows: Rows | None) -> Result:
     limit = trainer.max_seconds or max(LEAST_RUN_SECONDS, trial.move.seconds - (time.perf_counter() - began))
     _set_trainer(members, replace(trainer, max_seconds=limit / len(members)))
     stack = replace(stack, history=(history := _Timed()))
-    seconds = train(stack)
+    running, seconds = time.thread_time(), train(stack)
+    running = time.thread_time() - running
     module, steps = stack.module, int(stack.module.step)
     own, best = _figures(history, module, rows)
     network = module.best.joined() if trial.separate else module.best
@@ -105,6 +106,7 @@ def train_trial(trial: Trial, rows: Rows | None) -> Result:
         steps=steps,
         end="steps" if steps >= trainer.steps else "time" if seconds >= USED_TIME_SHARE * limit else "rest",
         slowness=seconds / max(steps, 1) / work,
+        processor=running / max(seconds, 1e-9),
         switched_on=switched_on,
     )
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from runge.search.moves import compare, entrants, improve, next_moves
-from runge.search.paces import pace_on_all, share_of
+from runge.search.paces import pace_on_all, share_of, threads_of
 from runge.search.refits import beginning, conclude, improved_until, judge_further
 from runge.search.results import Move
 from runge.search.standing import expected_error
@@ -383,6 +383,14 @@ def test_the_answer_of_a_winner_that_falls_continues_on_all_rows_and_questions_t
     assert why == "a without each fold, 4 networks"
     assert [(x.fold, x.start, x.share, x.seed) for x in found] == [(k, None, 0.2, 1) for k in (1, 2, 3, 4)]
     assert next_moves(trained_move(one, found[0], result(1.0))) == ([], "")
+
+
+@pytest.mark.parametrize(("seconds", "processor", "threads"), [(1.0, 1.0, 2), (0.1, 1.0, 1), (1.0, 0.5, 1)])
+def test_the_steps_of_a_trial_share_processors_if_they_are_long_and_no_other_program_uses_these(
+    seconds, processor, threads
+):
+    one = trained(state("a"), "a", replace(result(1.0, seconds=seconds), processor=processor))
+    assert threads_of(one.ranked[0], 2) == threads
 
 
 CURVES = {"a": (4.0, 0.3), "b": (2.0, 0.5), "c": (9.0, 2.5), "d": (3.0, 0.1), "e": (5.0, 0.0)}
