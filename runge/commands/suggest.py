@@ -66,7 +66,8 @@ def main(arguments: Sequence[str] | None = None, prog: str = "runge suggest") ->
     roles = find_roles(file, labelled)
     labels = [*rows.outputs, *roles.partials.values()]
     fill = "" if labelled.group is None else f"fill in {labelled.group}, "
-    append, again = f"append these rows to {labelled.file}, and run", [labelled.file, *of_columns(labelled)]
+    to = "append these rows to" if Path(labelled.file).suffix in (".csv", ".tsv") else "add these rows to the data of"
+    append, again = f"{to} {labelled.file}, and run", [labelled.file, *of_columns(labelled)]
     fit = f"{command('fit')} {' '.join(map(in_shell, again))}"
     if of_frame:
         append, both = "and run in Python, where df is your DataFrame", f"pandas.read_csv({out!r}, index_col=0)"

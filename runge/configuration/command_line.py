@@ -6,7 +6,7 @@ import shlex
 import sys
 from collections.abc import Mapping
 
-__all__ = ["command", "in_shell", "key_of", "override_of", "overrides_of", "setting"]
+__all__ = ["command", "escaped", "in_shell", "key_of", "override_of", "overrides_of", "setting"]
 
 
 def command(verb: str = "train") -> str:
@@ -29,6 +29,11 @@ def override_of(key: str, text: str) -> str:
     # In Hydra's grammar a backslash is one of the text, except before a quote.
     quoted = re.sub(r"(\\*)('|$)", lambda end: 2 * end[1] + end[2].replace("'", "\\'"), text)
     return f"{key}='{quoted}'"
+
+
+def escaped(name: str) -> str:
+    """Return a name as a key of a mapping in Hydra's grammar, which has no quotes there, but backslashes."""
+    return re.sub(r"([^\w/+.%*@?|-])", r"\\\1", name)
 
 
 def overrides_of(values: Mapping[str, object]) -> list[str]:

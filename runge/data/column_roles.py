@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from runge.configuration.command_line import override_of
+from runge.configuration.command_line import escaped, override_of
 from runge.configuration.errors import ConfigurationError, listed
 from runge.data.table import File, Table
 
@@ -87,7 +87,7 @@ def columns_override(key: str, names: Any) -> str:
             if is_key:
                 raise ValueError(value)
             return override_of("", value)[1:]
-        return re.sub(r"([^\w/+.%*@?|-])", r"\\\1", value)
+        return escaped(value)
 
     try:
         return f"{key}={typed(names)}"

@@ -167,8 +167,10 @@ def _csv(path: str, piped: IO[bytes] | None = None) -> File:
                 lines.append(line)
             line = reader.line_num + 1
         file.seek(0)
+        # Before 3.1 the last digit of a number may be wrong, unless pandas is asked; since then it warns if it is.
+        exactly: dict[str, Any] = {"float_precision": "round_trip"} if pandas.__version__ < "3.1" else {}
         frame = pandas.read_csv(
-            file, sep=separator, skipinitialspace=True, low_memory=False, dtype_backend="numpy_nullable"
+            file, sep=separator, skipinitialspace=True, low_memory=False, dtype_backend="numpy_nullable", **exactly
         )
     frame = frame.set_axis(names, axis=1)
     if INDEX in names:

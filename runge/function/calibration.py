@@ -110,7 +110,7 @@ class Calibration:
         if all(place > len(scores) for place, scores in zip(places, self.scores, strict=True)):
             n = max(sizes)
             what = "rows" if n == max(map(len, self.scores)) else "groups of rows"
-            rule = f"must be at most {n / (n + 1):.3g}, because {n} {what} calibrate it"
+            rule = f"must be at most {math.floor(1000 * n / (n + 1)) / 1000:g}, because {n} {what} calibrate it"
             raise ValueError(f"level, --interval: {rule}; got {level:g}")
         pairs = zip(places, self.scores, strict=True)
         return np.array([scores[place - 1] if place <= len(scores) else math.nan for place, scores in pairs])

@@ -159,6 +159,8 @@ class Function(MeanNetwork):
         """
         is_table = isinstance(new, str | os.PathLike | Mapping) or hasattr(new, "columns")
         file = table_of(new if is_table else Argument.of(new, self.inputs).table(), "new")
+        if {*self.inputs} <= {*file.frame}:  # labels, which may be text, are not used
+            file = file._replace(frame=file.frame[[*self.inputs]])
         (x, *_), _ = read_rows(file, self, hessian)
         marks, _ = marks_of(self, x)
         return as_frame(x, predict(self, x, level, hessian), self, marks, file.frame.index)
@@ -191,7 +193,7 @@ class Function(MeanNetwork):
         """
         if "file" not in (self.configuration.get("data") or {}) or not self.runs:
             raise ValueError("intervals need runs on a table, with rows that were left out of their training")
-        errors = UnseenErrors.of(self.jet, self.runs, everywhere=False)
+        errors = UnseenErrors.of(lambda x: self.jet(x.to(self.like.device)), self.runs, everywhere=False)
         return errors.calibrate(local=bool(self.groups))
 
     def interval(self, x: Any, level: float = 0.9) -> tuple[Any, Any]:
@@ -267,10 +269,22 @@ class Function(MeanNetwork):
 
     @cached_property
     def input_weights(self) -> np.ndarray:
-        """How much each input matters, (D,), as `input_weights`; raises what `outside` raises."""
+        """How much each input matters, (D,), as `input_weights`; raises what `outside` raises.
+
+        Of an input whose logarithm a network sees it is that of the logarithm.
+        """
         x = self._training_inputs
-        slopes = self.derivative(x).astype(float)
-        return input_weights(x, slopes.reshape(len(x), len(self.outputs), len(self.inputs)))
+        slopes = self.derivative(x).astype(float).reshape(len(x), len(self.outputs), len(self.inputs))
+        if self._is_log is not None:
+            seen = self._is_log.numpy()
+            slopes, x = np.where(seen, slopes * x[:, None], slopes), np.where(seen, np.log(np.where(seen, x, 1)), x)
+        return input_weights(x, slopes)
+
+    @property
+    def _is_log(self) -> Tensor | None:
+        """Whether a network sees the logarithm of each input, (D,); None: of no input."""
+        logs = [logs for one in self.networks if one.units is not None and (logs := one.units.logs) is not None]
+        return torch.cat(logs).any(0).cpu() if logs else None
 
     @cached_property
     def _training_inputs(self) -> np.ndarray:
@@ -292,9 +306,7 @@ class Function(MeanNetwork):
             with suppress(ValueError, OSError):
                 if any(self.calibration.outside):
                     return self._disagreement
-        logs = [logs for one in self.networks if one.units is not None and (logs := one.units.logs) is not None]
-        is_log = torch.cat(logs).any(0).cpu() if logs else None
-        return NearestRow(self._training_inputs, self.input_weights, is_log).outside
+        return NearestRow(self._training_inputs, self.input_weights, self._is_log).outside
 
     def _warn_if_far(self, x: Tensor) -> None:
         """Warn if points, (1, N, D), are far beyond the ranges of the training inputs, if these need not be read."""

@@ -153,7 +153,8 @@ def _as_table(frame: "pandas.DataFrame", x: Floats, rows: Rows, *, keep_index: b
     If they have no index to keep, theirs continues the whole numbers of a fitted DataFrame's, or begins with 0.
     """
     file = open_table(rows.table.file)
-    names, labels = [name for name in file.names if name], file.frame.index
+    is_one = file.names.count("") < 2  # a column without a name, such as the index that pandas writes
+    names, labels = [name for name in file.names if name or is_one], file.frame.index
     added = [name for name in frame.columns if name and name not in names]
     table = frame.reindex(columns=[*names, *added])
     table[[*rows.inputs]] = x

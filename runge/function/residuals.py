@@ -37,7 +37,8 @@ _SEEN, _UNUSED, _VALIDATED = range(3)  # what a run has used a row for: training
 def rows_of(run: RunDirectory, file: str | None = None) -> tuple[Rows, Split]:
     """Return the rows of a run's table, and how it has divided them.
 
-    A file that is gone may be in the directory of the run or of its sweep, as data from Python are.
+    Data from Python are in the directory of the run, which may be a copy, or of its sweep. A file that is gone may be
+    there, too.
 
     Raises:
         ConfigurationError: the file, that of the run if it is None, does not hold the rows of the run.
@@ -45,8 +46,8 @@ def rows_of(run: RunDirectory, file: str | None = None) -> tuple[Rows, Split]:
     configuration, *_ = run.read_configuration()
     settings = section("data", configuration.get("data"))
     path = Path(str(settings.get("file")) if file is None else file)
-    beside = [folder / path.name for folder in (run.path, run.path.parent)]
-    path = next((one for one in [path, *beside] if one.is_file()), path)
+    places = run.path / path.name, path, run.path.parent / path.name
+    path = next((one for one in places if one.is_file()), path)
     table = build_of_file("data", {**settings, "file": str(path)}, Table)
     rows, state = read(table), run.read_state()
     if state is None or state.rows != rows.checksum:

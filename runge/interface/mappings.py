@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import fields, is_dataclass
 from typing import Any
 
-from runge.configuration.command_line import override_of
+from runge.configuration.command_line import escaped, override_of
 from runge.configuration.errors import ConfigurationError
 
 __all__ = ["overrides_of_mapping"]
@@ -41,6 +41,7 @@ def overrides_of_mapping(settings: Mapping[str, Any] | None, is_sweep: bool = Fa
         raise ConfigurationError(f"settings: must be a mapping from keys to values, got {settings!r:.80}")
     overrides = []
     for key, value in (settings or {}).items():
+        value = value.tolist() if hasattr(value, "tolist") else value
         swept = is_sweep and isinstance(value, list | tuple | range)
         if swept and not value:
             raise ConfigurationError(f"{key}: must have at least one value, got none")
@@ -51,7 +52,7 @@ def overrides_of_mapping(settings: Mapping[str, Any] | None, is_sweep: bool = Fa
 
 def _text(key: str, value: Any) -> str:
     """Return a value in Hydra's grammar."""
-    value = value.item() if hasattr(value, "item") and getattr(value, "ndim", 0) == 0 else value  # NumPy's scalars
+    value = value.tolist() if hasattr(value, "tolist") else value  # of NumPy, pandas or torch
     if value is None or isinstance(value, bool):
         return {None: "null", True: "true", False: "false"}[value]
     if isinstance(value, int | float):
@@ -59,7 +60,7 @@ def _text(key: str, value: Any) -> str:
     if isinstance(value, str | os.PathLike):
         return _quoted(os.fspath(value))
     if isinstance(value, Mapping):
-        return f"{{{', '.join(f'{_quoted(str(name))}: {_text(key, one)}' for name, one in value.items())}}}"
+        return f"{{{', '.join(f'{escaped(str(name))}: {_text(key, one)}' for name, one in value.items())}}}"
     if isinstance(value, list | tuple | range):
         return f"[{', '.join(_text(key, one) for one in value)}]"
     return _text(key, dict(_recipe(key, value)))

@@ -57,6 +57,18 @@ def test_points_are_new_rows_of_the_table(tmp_path, capsys):
     assert not suggest("sweep", 5, seed=1)["a"].isin(new["a"]).any()
 
 
+def test_rows_for_other_files_than_text_and_for_an_index_without_a_name(tmp_path, capsys):
+    x = np.linspace(-1, 1, 20)
+    run = runge.train({"x": x, "y": x**2}, "trainer.max_steps=2", directory=tmp_path / "run")
+    main([str(run.directory), "--points", "2"])
+    assert f"add these rows to the data of {run.directory / 'data.npz'}, and run" in capsys.readouterr().out
+    pandas.DataFrame({"x": x, "y": x**2, "dy_dx": 2 * x}).to_csv(tmp_path / "t.csv")
+    run = runge.train(
+        "data=table", f"data.file={tmp_path / 't.csv'}", "trainer.max_steps=2", directory=tmp_path / "two"
+    )
+    assert list(suggest(run, 2)) == ["", "x", "y", "dy_dx"]
+
+
 def test_points_in_the_standard_output(capfd):
     before = sorted(Path().rglob("*"))
     main(["sweep", "--points", "3", "--out", "-"])

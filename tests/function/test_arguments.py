@@ -82,6 +82,11 @@ def test_a_table_gives_a_table_with_its_index(dimension, outputs, index):
         assert [part.shape[1] for part in parts] == columns.tolist()
 
 
+def test_a_prediction_does_not_use_the_column_of_a_label():
+    u, frame = function(2, 1), pandas.DataFrame({"a": [0.1], "b": [0.2], "u": ["pending"]})
+    assert u.predict(frame)["u_u"][0] == u([0.1, 0.2])
+
+
 def test_numbers_give_numbers():
     u = function(1, 1)
     expected = u(np.array([0.5]))

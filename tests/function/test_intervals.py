@@ -75,7 +75,7 @@ def test_many_scores_are_thinned_to_larger_ones():
 def test_too_few_rows_and_wrong_levels_are_refused():
     found = Calibration.of(np.array([[0.1, np.nan]] * 8), None)
     with pytest.raises(
-        ValueError, match=r"level, --interval: must be at most 0\.889, because 8 rows calibrate it; got 0\.9"
+        ValueError, match=r"level, --interval: must be at most 0\.888, because 8 rows calibrate it; got 0\.9"
     ):
         found.factors(0.9)
     assert math.isnan(found.factors(0.8)[1])

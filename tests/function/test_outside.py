@@ -7,6 +7,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from scipy.spatial import KDTree
 from scipy.stats import beta
 
+import runge
 from runge.function.outside import EDGE, OUTSIDE, Box, NearestRow, input_weights, per_quantile, thinned
 
 RNG = np.random.default_rng
@@ -151,3 +152,13 @@ def test_an_input_whose_logarithm_a_network_sees_counts_by_it():
     assert_allclose(number(measure, x), number(NearestRow(np.log(rows), np.ones(1)), np.log(x)))
     assert number(measure, x)[1] > OUTSIDE > EDGE > number(NearestRow(rows, np.ones(1)), x)[1]
     assert_array_equal(number(measure, [[0.0], [-1.0]]), np.inf)
+
+
+def test_the_weight_of_such_an_input_is_that_of_its_logarithm():
+    """Over ten decades the largest rows alone would decide, and no other input would matter."""
+    x = RNG(0).uniform(-1, 1, (60, 2))
+    x[:, 0] = 10 ** (5 * x[:, 0])
+    data = {"x": x, "y": np.log10(x[:, 0]) + 5 * x[:, 1]}
+    u = runge.train(data, "data.log10=[x1]", "trainer.max_steps=50", "model.width=8").function
+    assert u.input_weights.min() > 0.1
+    assert u.outside([1.0, 40.0]) > OUTSIDE

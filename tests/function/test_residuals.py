@@ -162,7 +162,7 @@ def test_the_command_writes_intervals_and_says_what_they_hold(swept, tmp_path, c
     held, out, least = ((low <= y) & (y <= high)).mean(), capsys.readouterr().out, min(u.calibration.counts)
     assert least == (ROWS[:, 0] > 0).sum() < 40
     assert all(part in out for part in (" 0.8,", f"calibrated by {least} to 40 rows", f" {held:.1%} of 80 values")), out
-    for level, rule in (("0.999", "at most 0.976, because 40 rows calibrate it"), ("90", "between 0 and 1")):
+    for level, rule in (("0.999", "at most 0.975, because 40 rows calibrate it"), ("90", "between 0 and 1")):
         said = refusal(main, str(swept.directory), "new.csv", "--interval", level, "--out", "none.csv")
         assert f"level, --interval: must be {rule}" in said
     assert not Path("none.csv").exists()

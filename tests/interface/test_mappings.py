@@ -51,6 +51,14 @@ def test_settings_are_objects_and_nothing_is_written_where_one_stands(table):
     assert again.metrics["test/mse_f"] == run.metrics["test/mse_f"]
 
 
+def test_names_in_a_mapping_may_have_units(table):
+    x, y = "x [m]", "y (N, mean)"
+    columns = {"data.inputs": [x], "data.outputs": [y], "data.derivatives": {y: {x: "slope"}}}
+    run = runge.train(table.set_axis([x, y, "slope"], axis=1), settings=TINY | columns)
+    assert run.function.configuration["data"]["derivatives"] == {y: {x: "slope"}}
+    assert run.metrics["test/nrmse_df"] > 0
+
+
 @pytest.mark.parametrize("value", [lambda points: 0, Count("a"), partial(Count, "a"), worst.__code__, object()])
 def test_an_object_that_cannot_be_written_down_is_refused(value):
     with pytest.raises(runge.ConfigurationError, match=r"metrics.one: must be a function or a class of a module"):
@@ -72,8 +80,13 @@ def test_settings_that_are_none_are_refused(settings, rule):
         runge.sweep(*([] if settings else [{"model.width": [8, 16]}]), **settings)
 
 
+def test_settings_of_a_fit_that_are_none_are_refused():
+    with pytest.raises(runge.ConfigurationError, match="settings: must be a mapping from keys to values"):
+        runge.fit("target=kink", settings="model.width=8")
+
+
 def test_the_lists_of_a_sweep_are_its_values():
-    settings = TINY | {"model.activation": ["tanh", "gelu"], "seed": range(2), "hydra.launcher.processes": 1}
+    settings = TINY | {"model.activation": ["tanh", "gelu"], "seed": np.arange(2), "hydra.launcher.processes": 1}
     comparison = runge.sweep(settings=settings)
     assert {*zip(comparison.table["model.activation"], comparison.table["seed"], strict=True)} == {
         (activation, seed) for activation in ("tanh", "gelu") for seed in (0, 1)
@@ -83,7 +96,7 @@ def test_the_lists_of_a_sweep_are_its_values():
 def test_a_fit_has_keywords_and_is_saved_whole(table, tmp_path):
     table = table.assign(part=np.arange(40) // 4, other=1.0)
     search = *(one for one in TINY_SEARCH if "tables" not in one and "max_steps" not in one), *ONE
-    columns = {"inputs": ["x"], "outputs": ["y"], "group": "part", "timeout": 30, "seed": 3}
+    columns = {"inputs": table.columns[:1], "outputs": ["y"], "group": "part", "timeout": 30, "seed": 3}
     answer = runge.fit(table, *search, **columns, settings=TINY | {"data.folds": 2, "search.seeds": 1})
     assert answer.function.configuration["data"]["group"] == "part"
     assert answer.function.configuration["seed"] in (3, 4)
@@ -99,6 +112,14 @@ def test_a_fit_has_keywords_and_is_saved_whole(table, tmp_path):
     moved = runge.Answer(tmp_path / "moved")
     np.testing.assert_array_equal(moved.function.interval(x, 0.5)[0], low)
     assert moved.check().ok
+
+
+def test_a_saved_run_has_its_own_rows_also_if_its_directory_is_used_again(table, tmp_path):
+    kept = runge.train(table, settings=TINY, directory=tmp_path / "run").save("kept").function
+    low, _ = kept.interval(0.5, 0.5)
+    shutil.rmtree(tmp_path / "run")
+    runge.train(table.iloc[:30], settings=TINY, directory=tmp_path / "run")
+    assert runge.load("kept").interval(0.5, 0.5)[0] == low
 
 
 def test_the_rows_of_a_table_in_a_trainer_of_ones_own(table):
