@@ -61,13 +61,13 @@ def page_values(rows: Sequence[Figures]) -> dict[str, Any]:
     errors = errors_by_rows(rows)
     steps = {name: [after / before for before, after in pairwise(found)] for name, found in errors.items()}
     worst = max(steps, key=lambda name: max(steps[name]))
-    table = [[name, TABLES[name].n, *(f"{x:.1e}" for x in errors[name])] for name in errors]
+    seeds = {name: len({row["seed"] for row in rows if row["table"] == name}) for name in errors}
+    table = [[name, seeds[name], TABLES[name].n, *(f"{x:.1e}" for x in errors[name])] for name in errors]
     return {
         "growing": table,
         "step": f"{median([x for found in steps.values() for x in found]):.2g}",
         "largest_step": f"{max(steps[worst]):.2g}",
         "largest_step_of": worst,
-        "growing_seeds": len({row["seed"] for row in rows}),
         "growing_seconds": f"{rows[0]['seconds']:g}",
         "growing_processor": rows[0]["processor"],
     }
