@@ -95,6 +95,17 @@ def test_what_is_not_finite_or_no_formula_is_refused(formulas, inputs):
             Expression(formula, [[-1.0, 1.0]] * inputs)
 
 
+@pytest.mark.parametrize(
+    "formula",
+    ["erf(pi*x)", "abs(sqrt(x)-0.5)", "abs(x**1.5-0.2)", "abs(sqrt(1-x**2)-0.5)", "abs(asin(x))", "tan(pi/2-x)"],
+)
+def test_the_derivatives_of_usual_formulas(formula):
+    """Of an absolute value of what may be complex elsewhere, of numbers in a derivative, and of a cotangent."""
+    u, x = Expression(formula, [[0.3, 0.9]]), torch.linspace(0.31, 0.89, 50, dtype=torch.float64)[:, None]
+    slope = (u.value(x + 1e-6) - u.value(x - 1e-6)) / 2e-6
+    torch.testing.assert_close(u.derivative(x)[..., 0, 0], slope[..., 0], rtol=1e-6, atol=1e-6)
+
+
 @pytest.mark.parametrize(("formulas", "inputs"), [(STEEP, 1), (JUMPS, 2), (STEEP_OF_FIVE, 5)])
 def test_steep_but_finite_formulas_are_accepted(formulas, inputs):
     for formula in formulas:

@@ -141,7 +141,7 @@ def explain(error: Exception) -> str | None:
         rule = "hydra.run.dir, hydra.sweep.dir: must be a directory that can be written to"
         return f"{rule}; {error.filename}: {error.strerror}"
     *_, (frame, _) = traceback.walk_tb(error.__traceback__)
-    if frame.f_globals["__name__"].partition(".")[0] in ("hydra", "omegaconf"):
+    if frame.f_globals.get("__name__", "").partition(".")[0] in ("hydra", "omegaconf"):
         return f"Hydra does not accept the command line: {str(error) or type(error).__name__}"
     return None
 

@@ -193,7 +193,8 @@ def _parquet(path: str) -> File:
     facts = parquet.read_metadata(path)
     _check_bytes(8 * facts.num_rows * facts.num_columns)
     frame = pandas.read_parquet(path, engine="pyarrow", dtype_backend="numpy_nullable")
-    return File(path, frame if frame.index.names == [None] else frame.reset_index())
+    frame = frame if frame.index.names == [None] else frame.reset_index()
+    return File(path, frame.set_axis(map(str, frame.columns), axis=1))
 
 
 def _npz(path: str) -> File:
@@ -289,8 +290,8 @@ class Table:
         group: a column of texts or numbers. Rows with the same value, such as those of one specimen, are in the same
             set and in the same fold. None: rows with the same inputs are.
         folds: the number K of folds, >= 2, into which the rows that are not for the test are divided, for
-            cross-validation; None: none. `split.val` has no effect then, and `val` in a split column is `train`. With
-            fewer than five rows for each fold there are fewer folds, but at least 2.
+            cross-validation; None: none. `split.val` has no effect then, and `val` in a split column is `train`. There
+            are not more folds than such rows, or groups of them.
         fold: the fold that is left out of training and validates, from 0 to K - 1. A sweep without this key trains a
             run for each fold.
         batch_size: the size of a mini-batch, from 1 to the number of training rows; None: with optimisers that can use

@@ -59,7 +59,7 @@ def suggest_for(
     allowed = allowed[has_value]
     if not 1 <= points <= len(allowed):
         which = "the candidates that are no row yet, at which the fit has a value, in the box"
-        which = f"{which} and, without --box and --candidates, near the rows"
+        which = f"{which} and, unless it is larger than the range of the rows, near them; --candidates takes any"
         raise ConfigurationError(f"points: must be at least 1 and at most {len(allowed)}, {which}; got {points}")
     if function.members > 1:
         spread = _squares(predictions["u_std"][has_value], predictions["du_std"][has_value], rows)

@@ -128,7 +128,9 @@ def _text(checked: Check) -> str:
         columns = f"{len(report.seen)} column{'s'[: len(report.seen) != 1]} of derivatives"
         paragraphs.append(_wrapped(f"A wrong sign would have been seen in {columns}."))
     if report.unseen:
-        why = "A wrong sign might not be seen in these columns, because they explain too little of the differences"
+        why = (
+            "A wrong sign might not be seen in these columns, which explain too little or differ much between near rows"
+        )
         paragraphs.append(_wrapped(f"{why}: {listed(report.unseen)}."))
     if outputs := [f"{name} {100 * left:.0f} %" for name, left in report.left.items() if left > MOST_LEFT]:
         why = "The derivatives leave much of the differences, because of noise, a coarse difference or distant rows"

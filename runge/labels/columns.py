@@ -307,7 +307,9 @@ def _without(labels: Labels, mistakes: Sequence[Mistake]) -> Labels:
 def _matters(labels: Labels, place: Place) -> bool:
     """Return whether a wrong sign of a column would be visible, next to which little else is unexplained."""
     p, d = place
-    if labels.unexplained([p]) > MOST_LEFT:
+    if labels.unexplained([p]) > MOST_LEFT or labels.unexplained_excess([p]) > _MOST_EXCESS_LEFT:
+        return False
+    if _may_be_coarse(labels, place):
         return False
     flipped = {p: labels.error[p] + 2 * labels.terms[p][:, d]}
     return labels.gain(flipped) < -_LEAST_GAIN and labels.significance(flipped) < -_LEAST_Z

@@ -158,7 +158,7 @@ def contradictions(x: Floats, y: Floats, dydx: Floats, names: ColumnNames) -> La
     is_constant = [len(np.unique(column[~np.isnan(column)])) == 1 for column in y.T]
     seen = [names.column(place) for place in check.seen]
     unseen = [names.column(place) for place in check.unseen]
-    few = "too few labels of the output are known in rows that are near each other"
+    few = "too few labels of the output are known in near rows, or inputs have fewer than five levels"
     unknown = {names.column((p, d)): f"{names.outputs[p]} is constant" if is_constant[p] else few for p, d in untested}
     left = {names.outputs[p]: share for p, share in check.left.items()}
     compared = {names.outputs[p]: rows for p, rows in check.rows.items()}

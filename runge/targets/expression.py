@@ -177,15 +177,22 @@ def _differentiate(
     """Return a formula's value and its gradient, as functions of x (..., D)."""
     import sympy
 
+    class Size(sympy.Function):
+        """The absolute value of a real argument; of another one, the derivative of `Abs` is of its parts."""
+
+        def fdiff(self, argindex: int = 1) -> sympy.Expr:
+            return sympy.sign(self.args[0])
+
     try:
         of_terms: dict[sympy.Basic, list[sympy.Expr]] = {symbol: [] for symbol in symbols}
         # `diff` of the whole sum would visit all terms for each symbol.
         for term in sympy.Add.make_args(formula):
             for symbol in term.free_symbols:
-                of_terms[symbol].append(sympy.diff(term, symbol))
+                of_terms[symbol].append(sympy.diff(term.replace(sympy.Abs, Size), symbol).replace(Size, sympy.Abs))
         partials = [sympy.Add(*terms) for terms in of_terms.values()]
         # `N` does not evaluate sqrt(2) in sin(x + sqrt(2)), and the square root of torch takes no number.
-        numbers = {part: part.evalf(17) for part in formula.atoms(sympy.Pow, sympy.Function) if part.is_number}
+        parts = sympy.Tuple(formula, *partials).atoms(sympy.Pow, sympy.Function)
+        numbers = {part: part.evalf(17) for part in parts if part.is_number}
         value, *gradient = [sympy.N(expression.xreplace(numbers), 17) for expression in (formula, *partials)]
         of_value, of_gradient = (
             sympy.lambdify(symbols, expressions, modules="torch") for expressions in (value, gradient)

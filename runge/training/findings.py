@@ -47,10 +47,14 @@ def fit_findings(
         lambda_d: its full lambda_d, 0 if it has no derivatives.
     """
     more = "more points (data.n_train)" if member.rows is None else "more rows"
+    trainer, steps = member.settings.trainer, history.get("step") or [0]
+    later = "trainer.stop_at" if trainer.stop_at else "trainer.max_steps"
+    if trainer.max_seconds and steps[-1] < (trainer.stop_at or trainer.max_steps):
+        later = "trainer.max_seconds"
     # The course of the learning rate, `cosine` or `constant`; None: the optimiser has no learning rate.
     rate = getattr(member.settings.optimizer, "lr_schedule", None)
     sentences, several = [], len(member.outputs) > 1
-    few = rate is not None and history.get("step") and history["step"][-1] < _FEW_STEPS
+    few = rate is not None and 0 < steps[-1] < _FEW_STEPS
     for name in member.outputs:
         r2 = metrics.get(key("val", "r2_f", name if several else ""))
         if r2 is not None and r2 < _LITTLE_R2:
@@ -58,7 +62,7 @@ def fit_findings(
             what = f"explains nothing{of}" if r2 < _NO_R2 else f"explains only {100 * r2:.0f} % of the variance{of}"
             how = f"try optimizer=levenberg_marquardt, model.activation=sin, or {more}"
             if few:
-                how = f"it took {history['step'][-1]:.0f} steps; try a larger trainer.max_steps"
+                how = f"it took {steps[-1]:.0f} steps; try a larger {later}"
             fitted = metrics.get(key("train", "r2_f", name if several else ""))
             if rate is not None and fitted is not None and fitted < _LOST_R2:
                 how = f"nor does it fit the training points (R2 = {fitted:.3g}); try a smaller optimizer.lr"
@@ -69,9 +73,9 @@ def fit_findings(
             how = f"try {more}, or fewer neurons (model.width)"
             sentences.append(f"overfits (validation errors are {ratio:.2g} times those of training): {how}")
         elif _falls(history, *_FALLING[rate or "constant"]):
-            sentences.append("still falling at the end: try a larger trainer.max_steps")
+            sentences.append(f"still falling at the end: try a larger {later}")
     if lambda_d and metrics.get(SWITCHED_ON_STEP) is None:
-        how = "no derivative was fitted; try schedule=constant or a larger trainer.max_steps"
+        how = f"no derivative was fitted; try schedule=constant or a larger {later}"
         sentences.append(f"lambda_d was never on: {how}")
     return sentences
 

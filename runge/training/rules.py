@@ -9,7 +9,7 @@ from runge.configuration.command_line import key_of
 from runge.configuration.errors import ConfigurationError
 from runge.configuration.objects import flatten
 from runge.data.table import Table
-from runge.optimizers import OwnOptimizer
+from runge.optimizers import OwnOptimizer, RandomFeatures
 from runge.records.metrics import QUANTITIES, RELATIVE
 from runge.resampling import Periodic, Resampling
 from runge.schedules import NEVER
@@ -172,8 +172,8 @@ RULES: tuple[Callable[[Settings], Mistakes], ...] = (
 def without_effect(settings: Settings, overrides: Sequence[str]) -> list[str]:
     """Return the overrides that have no effect, each with the reason.
 
-    They are those of a balance or a resampling that is not applied before the run ends, and of a lambda_d that a
-    balance replaces before it is used.
+    They are those of a balance or a resampling that is not applied before the run ends, of a lambda_d that a balance
+    replaces before it is used, and of the weights of labels if random features find these by the likelihood.
 
     With a gradient method `balance=log` always has an effect, because the method minimises the logarithm itself.
     """
@@ -187,5 +187,8 @@ def without_effect(settings: Settings, overrides: Sequence[str]) -> list[str]:
     if settings.loss.lambda_d and (isinstance(balance, Scale) or at_first):
         name = type(balance).__name__
         reasons["loss.lambda_d"] = f"{name} computes it before derivatives count; it still weighs val/loss"
+    if isinstance(settings.optimizer, RandomFeatures):
+        weights = ("balance", "loss.derivative_scale", *["loss.lambda_d"] * (settings.loss.lambda_d > 0))
+        reasons |= dict.fromkeys(weights, "its likelihood weighs values and derivatives")
     keys = {one: key for one in overrides for key in (key_of(one), key_of(one).partition(".")[0]) if key in reasons}
     return [f"{override} ({reasons[key]})" for override, key in keys.items()]

@@ -108,6 +108,8 @@ def test_parquet(arrays, monkeypatch):
     written.astype({"a": "int32", "drag": "float32"}).to_parquet("a.parquet")
     y[:, 1] = y[:, 1].astype("float32")
     same(table(file="a.parquet"), np.stack([(100 * x[:, 0]).round(), x[:, 1]], axis=1), y, dydx)
+    pandas.DataFrame(x).to_parquet("b.parquet")  # names that are numbers
+    assert open_table("b.parquet").names == ["0", "1"]
     os.utime("a.parquet", (0, 0))  # it is read again
     monkeypatch.setitem(sys.modules, "pyarrow", None)
     with refuses("data.file: 'a.parquet'", "", "pip install -e '.[parquet]'"):

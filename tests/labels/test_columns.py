@@ -211,6 +211,18 @@ def test_a_function_that_oscillates_between_the_levels_of_an_input(frequency):
             assert check_columns(x, y[:, None], dydx[:, None]).mistakes == []
 
 
+def test_a_sign_that_is_said_to_be_seen_is_seen_also_on_a_coarse_grid():
+    axis = np.linspace(-1, 1, 6)
+    x = np.stack(np.meshgrid(axis, axis), axis=-1).reshape(-1, 2)
+    for steepness in (0.5, 1.0, 1.5, 2.0, 3.0):
+        y, dydx = np.sin(steepness * x.sum(1)), np.repeat(steepness * np.cos(steepness * x.sum(1))[:, None], 2, axis=1)
+        for d in range(2):
+            flipped = dydx * np.where(np.arange(2) == d, -1, 1)
+            found = check_columns(x, y[:, None], flipped[:, None]).mistakes
+            seen = check_columns(x, y[:, None], dydx[:, None]).seen
+            assert found or (0, d) not in seen
+
+
 @pytest.mark.parametrize("kind", ["swapped", -1.0, 0.001, 2.0])
 def test_mistakes_in_a_grid_are_found(kind):
     axis = np.linspace(-1, 1, 11)

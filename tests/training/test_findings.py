@@ -28,10 +28,11 @@ def falling(power):
     return {"history": {"step": STEPS, "val/loss": losses}, "val_nrmse_df": 0.3}
 
 
-def findings(history=LAST_IS_BEST, outputs=("f",), of_table=True, rate="cosine", lambda_d=0.1, **figures):
+def findings(history=LAST_IS_BEST, outputs=("f",), of_table=True, rate="cosine", lambda_d=0.1, ended=(), **figures):
     named = {name if name in GOOD else name.replace("_", "/", 1): figure for name, figure in figures.items()}
     optimizer = SimpleNamespace() if rate is None else SimpleNamespace(lr_schedule=rate)
-    settings = SimpleNamespace(optimizer=optimizer)
+    trainer = SimpleNamespace(**{"max_steps": 1000, "stop_at": None, "max_seconds": None} | dict(ended))
+    settings = SimpleNamespace(optimizer=optimizer, trainer=trainer)
     member = SimpleNamespace(outputs=outputs, rows=() if of_table else None, settings=settings)
     return fit_findings(GOOD | named, history, member, lambda_d)
 
@@ -56,6 +57,11 @@ OVERFIT = {"val_nrmse_df": 0.3, "val_loss": 1e-2}
         (OVERFIT | {"val_nrmse_f": math.nan}, ("overfits", "10 times", "more rows")),  # gradients alone
         ({"switched_on_step": None}, ("lambda_d", "never")),
         ({"switched_on_step": None, "lambda_d": 0.0}, None),
+        ({"switched_on_step": None, "ended": {"stop_at": 1000, "max_steps": 8000}}, ("a larger trainer.stop_at",)),
+        (
+            {"switched_on_step": None, "ended": {"max_seconds": 1.0, "max_steps": 8000}},
+            ("a larger trainer.max_seconds",),
+        ),
         *((falling(-4.0 * k) | {"rate": rate}, ("still falling", "larger trainer.max_steps")) for rate, k in RATES),
         *((falling(None) | {"rate": rate}, None) for rate, _ in RATES),
         (falling(-4.0) | {"rate": "constant", "val_nrmse_f": math.nan}, ("still falling",)),  # gradients alone

@@ -15,6 +15,7 @@ SHORT = ("trainer.max_steps=20", "trainer.log_every=5", "model.width=4", "model.
 FORMULA = ("data.n_train=16", "data.n_val=16", "data.n_test=51")
 CONSTANT = (*FORMULA, "schedule=constant")
 WEIGHTS = {}  # of the overrides of cases before
+RANDOM = ("optimizer=random_features", "trainer.log_every=1", "trainer.max_steps=2", "model.width=20")
 
 
 def trained(*overrides):
@@ -36,6 +37,9 @@ def trained(*overrides):
         ("resampling=region", (*FORMULA, "resampling.every=10"), None),
         ("loss.lambda_d=5", ("balance=scale",), "Scale computes it before derivatives count; it still weighs val/loss"),
         ("loss.lambda_d=0", ("balance=scale",), None),
+        ("loss.lambda_d=5", RANDOM, "its likelihood weighs values and derivatives"),
+        ("loss.lambda_d=0", RANDOM, None),
+        ("balance=scale", RANDOM, "its likelihood weighs values and derivatives"),
         ("loss.lambda_d=5", ("balance=fixed", *CONSTANT), None),
     ],
 )
