@@ -1,7 +1,7 @@
 """Make targets of formulas: differentiate them by sympy, and search for poles."""
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
@@ -188,7 +188,8 @@ def _differentiate(
         # `diff` of the whole sum would visit all terms for each symbol.
         for term in sympy.Add.make_args(formula):
             for symbol in term.free_symbols:
-                of_terms[symbol].append(sympy.diff(term.replace(sympy.Abs, Size), symbol).replace(Size, sympy.Abs))
+                partial: Any = sympy.diff(term.replace(sympy.Abs, Size), symbol)
+                of_terms[symbol].append(partial.replace(Size, sympy.Abs))
         partials = [sympy.Add(*terms) for terms in of_terms.values()]
         # `N` does not evaluate sqrt(2) in sin(x + sqrt(2)), and the square root of torch takes no number.
         parts = sympy.Tuple(formula, *partials).atoms(sympy.Pow, sympy.Function)
