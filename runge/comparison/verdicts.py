@@ -89,7 +89,7 @@ def describe(base: Group, other: Group, difference: Difference | None, where: st
     notes = f"; unequal cost: {', '.join(unequal)}" if unequal else ""
     if difference is None:
         blocks = common_blocks(base, other)
-        low, high = (statistics.median(one.seeds_in(blocks)) for one in (base, other))
+        low, high = (statistics.median(group.seeds_in(blocks)) for group in (base, other))
         ends = [high / low if low > 0 and math.isfinite(high) else math.inf]
         copies = "no claim is made, because runs have equal errors under different seeds"
         why = copies if base.copies or other.copies else f"with fewer than {FEWEST_SEEDS} seeds no claim is made"

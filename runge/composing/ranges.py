@@ -84,7 +84,7 @@ def _distribution(key: str, override: Override) -> "BaseDistribution":
         if all(choice.lstrip("-").isdigit() for choice in choices):
             numbers = [int(choice) for choice in choices]
             return IntDistribution(min(numbers), max(numbers), step=int(step))
-        numbers = [float(f"{float(choice):.12g}") for choice in choices]  # 0.9 is 3 * 0.3, but for round-off
+        numbers = [float(f"{float(choice):.12g}") for choice in choices]  # 3 * 0.3 is less than 0.9 in floating point
         return FloatDistribution(min(numbers), max(numbers), step=step)
     except (ValueError, HydraException) as error:
         raise ConfigurationError(f"{key}: must be a range; {error}; got {typed}") from error

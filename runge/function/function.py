@@ -161,7 +161,7 @@ class Function(MeanNetwork):
         file = table_of(new if is_table else Argument.of(new, self.inputs).table(), "new")
         if {*self.inputs} <= {*file.frame}:  # labels, which may be text, are not used
             file = file._replace(frame=file.frame[[*self.inputs]])
-        (x, *_), _ = read_rows(file, self, hessian)
+        (x, *_), _ = read_rows(file, self, hessian=False)
         marks, _ = marks_of(self, x)
         return as_frame(x, predict(self, x, level, hessian), self, marks, file.frame.index)
 
@@ -282,8 +282,9 @@ class Function(MeanNetwork):
 
     @property
     def _is_log(self) -> Tensor | None:
-        """Whether a network sees the logarithm of each input, (D,); None: of no input."""
-        logs = [logs for one in self.networks if one.units is not None and (logs := one.units.logs) is not None]
+        """Whether some network sees the logarithm of an input, (D,); None: none does."""
+        units = [network.units for network in self.networks if network.units is not None]
+        logs = [unit.logs for unit in units if unit.logs is not None]
         return torch.cat(logs).any(0).cpu() if logs else None
 
     @cached_property

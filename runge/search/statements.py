@@ -115,7 +115,7 @@ def _in_words(errors: Sequence[OutputError], columns: Sequence[ColumnError], of_
     for kind in KINDS:
         numbers = attrgetter(kind, f"{kind}_low", f"{kind}_high")
         judged = [(getattr(row, kind), _ends(*numbers(row)), row.output) for row in errors]
-        if not (judged := [one for one in judged if one[0] is not None]):
+        if not (judged := [row for row in judged if row[0] is not None]):
             continue
         error, ends, name = max(judged)
         low, high = (end(each[k] for _, each, _ in judged) for k, end in enumerate((min, max)))

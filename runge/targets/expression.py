@@ -178,7 +178,7 @@ def _differentiate(
     import sympy
 
     class Size(sympy.Function):
-        """The absolute value of a real argument; of another one, the derivative of `Abs` is of its parts."""
+        """The absolute value of a real argument. `Abs` of what may be complex has derivatives of its real part."""
 
         def fdiff(self, argindex: int = 1) -> sympy.Expr:
             return sympy.sign(self.args[0])
@@ -192,8 +192,8 @@ def _differentiate(
                 of_terms[symbol].append(partial.replace(Size, sympy.Abs))
         partials = [sympy.Add(*terms) for terms in of_terms.values()]
         # `N` does not evaluate sqrt(2) in sin(x + sqrt(2)), and the square root of torch takes no number.
-        parts = sympy.Tuple(formula, *partials).atoms(sympy.Pow, sympy.Function)
-        numbers = {part: part.evalf(17) for part in parts if part.is_number}
+        atoms = sympy.Tuple(formula, *partials).atoms(sympy.Pow, sympy.Function)
+        numbers = {atom: atom.evalf(17) for atom in atoms if atom.is_number}
         value, *gradient = [sympy.N(expression.xreplace(numbers), 17) for expression in (formula, *partials)]
         of_value, of_gradient = (
             sympy.lambdify(symbols, expressions, modules="torch") for expressions in (value, gradient)

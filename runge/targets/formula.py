@@ -126,8 +126,8 @@ class _Builder:
             case ast.BinOp(left=left, op=ast.Pow(), right=right):
                 return self._power(self.build(left), self.build(right))
             case ast.Call(func=ast.Name(id=name), args=[argument], keywords=[]) if name in FUNCTIONS:
-                of: Any = abs(self.build(argument)) if name == "abs" else getattr(sympy, name)(self.build(argument))
-                return of.replace(sympy.cot, lambda x: sympy.cos(x) / sympy.sin(x))  # of tan(pi/2 - x)
+                built: Any = abs(self.build(argument)) if name == "abs" else getattr(sympy, name)(self.build(argument))
+                return built.replace(sympy.cot, lambda x: sympy.cos(x) / sympy.sin(x))  # of tan(pi/2 - x)
             case _:
                 raise self._refused(node)
 
