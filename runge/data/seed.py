@@ -8,7 +8,7 @@ import torch
 
 from runge.configuration.validation import Natural, checked
 
-Purpose = Literal["data", "weights", "resampling", "balance"]
+Purpose = Literal["data", "weights", "resampling", "balance", "step"]
 
 
 @checked

@@ -126,6 +126,8 @@ class Kernel:
         """
         if network.theta.dtype != self.dtype:
             raise ValueError(f"the network must be in {self.dtype}, as its compiled step; got {network.theta.dtype}")
+        if network.theta.device.type != "cpu":
+            raise ValueError(f"the network must be on the CPU, as its compiled step; got {network.theta.device}")
         inputs = {**inputs, "theta": network.theta, "input_scale": network.scale, "input_shift": network.shift}
         tensors = {name: _as(inputs.get(name), self.dtype) for name in _INPUTS}
         batch = None if batch is None else batch.contiguous()

@@ -58,6 +58,7 @@ class SobolevModule(pl.LightningModule):
     best_step: Tensor
     stopped_at: Tensor
     best: StackedMLP
+    unfinished: Tensor | None = None  # the weights before the optimiser's `finish`, from which more steps go farther
     precisions: tuple[str, ...] = ("32-true",)  # those that the Trainer may have
 
     def __init__(
@@ -126,8 +127,12 @@ class SobolevModule(pl.LightningModule):
         self._made.clear()
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Make room for the user's units, if the checkpoint has some and the module was made without."""
+        """Take the precision of the checkpoint, and its units if the module was made without."""
         prefix, state = "network.units.", checkpoint["state_dict"]
+        if (dtype := state["network.scale"].dtype) != self.network.scale.dtype:
+            for network in (self.network, self.best):
+                network.to(dtype)
+            self.scale = self.scale.to(dtype)
         names = [name.removeprefix(prefix) for name in state if name.startswith(prefix)]
         if names and self.network.units is None:
             units = Units(**{name: state[prefix + name] for name in names})

@@ -46,7 +46,8 @@ class SobolevRegression(SobolevModule):
 
     Raises:
         TypeError: a subclass or a callback has a method that only acts on single steps, or the module is compiled.
-        ValueError: the optimiser does not keep members apart; the trainer has a precision, or no limit of steps.
+        ValueError: the optimiser does not keep members apart; the loss has further terms; the trainer has a precision,
+            or no limit of steps.
     """
 
     def __init__(
@@ -68,6 +69,8 @@ class SobolevRegression(SobolevModule):
         if network.members > 1 and not optimizer.keeps_apart:
             name = type(optimizer).__name__
             raise ValueError(f"optimizer: {name} trains one network at a time, got {network.members} members")
+        if loss.terms:
+            raise ValueError(f"loss.terms: must be empty, because only PlainRegression has them; got {len(loss.terms)}")
         super().__init__(network, lambda_d, loss, optimizer, max_steps, plan, labels)
         self.save_arguments(domain=domain, seed=seed, lambda_d=lambda_d, **model)
         check_blocks(self, SobolevRegression)
@@ -158,6 +161,7 @@ class SobolevRegression(SobolevModule):
             over, left = "end" in answers, "pause" in answers or interruption.requested
             last = over or first + k == self.max_steps
             if not rested and (last or self.optimizer.at_rest(optimizer, course.network.theta)):
+                self.unfinished = self.network.theta.detach().clone()
                 self.optimizer.finish(course.problem(k - 1))
         if over or k == count:
             course.network.fix_constants(course.points)

@@ -4,7 +4,7 @@ import copy
 import math
 import warnings
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Self
 
 import torch
 from torch import Tensor, nn
@@ -54,8 +54,8 @@ class PlainRegression(SobolevModule):
         **model: the shape of the MLP, the keys of `runge.sobolev.network.Model`.
 
     Raises:
-        ValueError: the optimiser takes its steps itself; the trainer has a precision that is not mixed, or no limit of
-            steps.
+        ValueError: the optimiser takes its steps itself; the loss is compiled; the trainer has a precision that is not
+            mixed, or no limit of steps.
 
     Example:
         >>> module = PlainRegression([0.0, 2.0], width=8)  # or any network of your own in place of the keys of `Model`
@@ -82,6 +82,9 @@ class PlainRegression(SobolevModule):
         **model: Any,
     ) -> None:
         labels, loss = labels or Labels(), loss or SobolevLoss()
+        if loss.compiled:
+            rule = "must be None, because only SobolevRegression has a compiled step"
+            raise ValueError(f"loss.compiled: {rule}; got {type(loss.compiled).__name__}")
         if network is None:
             fitted = AnyNetwork.of_layers(make_stack(domain, seed, labels, dtype, Model(**model)))
         else:
@@ -144,7 +147,6 @@ class PlainRegression(SobolevModule):
 
     def on_train_start(self) -> None:
         """Begin, or continue, a block."""
-        self.set_progress(Progress(*(tensor.to(self.device) for tensor in self.progress)))
         self.block_start = int(self.step) - int(self.step) % self.plan.steps_per_block
         super().on_train_start()
 
@@ -193,6 +195,11 @@ class PlainRegression(SobolevModule):
     def set_progress(self, progress: Progress) -> None:
         """Continue from this state."""
         self._progress = progress
+
+    def _apply(self, fn: Any, recurse: bool = True) -> Self:
+        """Move the state with the weights."""
+        self._progress = Progress(*map(fn, self._progress))
+        return super()._apply(fn, recurse)
 
     def __getattr__(self, name: str) -> Any:
         """Return a field of the state."""

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Sequence
+from copy import deepcopy
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, cast
@@ -101,7 +102,9 @@ def place_points(members: Sequence[Member]) -> PointsDataModule:
     first = members[0].settings
     with explained("data", vars(first.data)):
         data = _of_formulas(members) if isinstance(first.data, Data) else _of_tables(members)
-    check_metrics(first.metrics, data.dataset.test)
+    check_metrics(
+        first.metrics, data.dataset.test if data.units is None else data.units.restore_points(data.dataset.test)
+    )
     return data
 
 
@@ -199,7 +202,7 @@ def make_module(members: Sequence[Member], data: PointsDataModule) -> SobolevMod
         "optimizer": of_members([member.settings.optimizer for member in members]),
         "max_steps": first.trainer.max_steps,
         "plan": plan,
-        "labels": replace(data.labels, beside=beside),
+        "labels": replace(data.labels, beside=beside, units=deepcopy(data.units)),  # which moves with the networks
         "dtype": first.trainer.dtype,
     }
     seeds = [member.settings.seed.seed for member in members]

@@ -259,6 +259,7 @@ class Recorder:
         """
         module, data, trained = self.stack.module, self.stack.data, time.perf_counter()
         module.network.load_state_dict(module.best.state_dict())
+        module.eval()  # without dropout, as in the validation
         results = zip(self.runs, final_metrics(module, data), evaluate_members(module.network, data), strict=True)
         share, total = fit_seconds / len(self.runs), (trained - self.stack.began) / len(self.runs)
         outcomes = [run.end(metrics, evaluation, share, total) for run, metrics, evaluation in results]

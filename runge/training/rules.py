@@ -173,20 +173,31 @@ def without_effect(settings: Settings, overrides: Sequence[str]) -> list[str]:
     """Return the overrides that have no effect, each with the reason.
 
     They are those of a balance or a resampling that is not applied before the run ends, of a lambda_d that a balance
-    replaces before it is used, and of the weights of labels if random features find these by the likelihood.
+    replaces before it is used, of the weights of labels if random features find these by the likelihood, and of a
+    patience beside the step at which the run ends.
 
-    With a gradient method `balance=log` always has an effect, because the method minimises the logarithm itself.
+    With a gradient method `balance=log` always has an effect, because the method minimises the logarithm itself, in
+    which lambda_d counts only as 0 or not.
     """
     moves, balance, steps = settings.resampling, settings.balance, settings.trainer.max_steps
     look, reasons = balance.next_look(0), dict[str, str]()
-    if steps <= look < NEVER and not (settings.optimizer.by_gradient and isinstance(balance, Log)):
+    minimises_log = settings.optimizer.by_gradient and isinstance(balance, Log)
+    if steps <= look < NEVER and not minimises_log:
         reasons["balance"] = f"trainer.max_steps is {steps}, and it is first applied after {look}"
-    if isinstance(moves, Periodic) and max(moves.every, 1) >= min(steps, moves.last_step + 1):
+    first_move = -(-max(getattr(moves, "every", 1), 1) // settings.trainer.log_every) * settings.trainer.log_every
+    if isinstance(moves, Periodic) and first_move >= min(steps, moves.last_step + 1):
         reasons["resampling"] = f"trainer.max_steps is {steps}, and no point moves before the end"
     at_first = look <= min(settings.schedule.first_switch(), settings.trainer.log_every)
     if settings.loss.lambda_d and (isinstance(balance, Scale) or at_first):
         name = type(balance).__name__
         reasons["loss.lambda_d"] = f"{name} computes it before derivatives count; it still weighs val/loss"
+    if settings.loss.lambda_d and minimises_log:
+        reasons["loss.lambda_d"] = "of Log only its sign counts; it still weighs val/loss"
+        reasons |= dict.fromkeys(
+            ("schedule.ramp_steps", "loss.derivative_scale"), "of Log only the sign of lambda_d counts"
+        )
+    if settings.trainer.stop_at is not None:
+        reasons["trainer.patience"] = "trainer.stop_at has the last step"
     if isinstance(settings.optimizer, RandomFeatures):
         weights = ("balance", "loss.derivative_scale", *["loss.lambda_d"] * (settings.loss.lambda_d > 0))
         reasons |= dict.fromkeys(weights, "its likelihood weighs values and derivatives")

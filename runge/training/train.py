@@ -7,13 +7,16 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import lightning.pytorch as pl
+import torch
 from lightning.fabric.plugins.environments.lightning import LightningEnvironment
 from lightning.pytorch.callbacks import Callback
 
 from runge.balance.balancing import Balancing
 from runge.configuration.errors import ConfigurationError, describe
+from runge.data.seed import Seed
 from runge.process import machine
 from runge.process.interruption import interruption
 from runge.records.directories import RunDirectory
@@ -111,6 +114,7 @@ def train(stack: Stack, recorder: Recorder | None = None, report: Callable[[int]
     shows = first.trainer.progress_bar and not report
     progress = ProgressBar(first.trainer.steps, recorder.file.step) if recorder and shows else None
     callbacks: list[Callback] = [
+        *([RandomSteps(first.seed)] if stack.members[0].why_steps else []),
         DerivativeLoss([member.settings.schedule for member in stack.members]),
         *([stack.resample] if stack.resample else []),
         stack.history,
@@ -128,7 +132,8 @@ def train(stack: Stack, recorder: Recorder | None = None, report: Callable[[int]
     file = recorder.file if recorder else None
     products = 0.0 if first.optimizer.one_thread else stack.members[0].products()
     machine.use_threads(_neurons(stack), products, file.threads if file else None)
-    with _without_advice(), progress.bar if progress else nullcontext():
+    own = torch.random.fork_rng([0] if stack.members[0].on_gpu() else [])  # the host's random numbers stay
+    with own, _without_advice(), progress.bar if progress else nullcontext():
         trainer = _make_trainer(stack.members[0], callbacks, recorder)
         resumed = file.path if file and file.state else None
         try:
@@ -164,6 +169,17 @@ def _observers(stack: Stack, recorder: Recorder, report: Callable[[int], object]
         LoggedRows(stack.history, [run.to_loggers for run in recorder.runs]),
         *([AtBlockEnd(fill_callback_metrics), *stack.callbacks] if stack.callbacks else []),
     ]
+
+
+class RandomSteps(Callback):
+    """Draws the random numbers of a step, such as those of dropout, by the seed of the run: also after a resume."""
+
+    def __init__(self, seed: Seed) -> None:
+        self._seed = seed
+
+    def on_train_batch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule, *_: Any) -> None:
+        """Seed torch's generator before a step."""
+        torch.manual_seed(self._seed.generator("step", int(pl_module.step)).initial_seed())
 
 
 def _neurons(stack: Stack) -> int:

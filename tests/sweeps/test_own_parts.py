@@ -15,8 +15,11 @@ import runge
 from runge.configuration.errors import ConfigurationError
 from runge.configuration.objects import digest
 from runge.sobolev.points import Points
+from runge.training.member import Member
 from runge.training.own_parts import check_metrics
-from tests.conftest import ROOT
+from runge.training.prepare import prepare
+from runge.training.settings import Settings
+from tests.conftest import ROOT, compose
 from tests.refusals import refuses
 from tests.sweeps.test_run import SHORT, at_step, check_equal, figures, fit_alone, history, only_run, state
 from tests.test_loggers import RECORDER, calls
@@ -60,6 +63,17 @@ def shared_weight(u, du, points):
 
 def shared_nan(u, du, points):
     return (u - points.f).sum((1, 2)) + (torch.nan if len(u) > 1 else 0.0)
+
+
+def of_data(u, du, points):
+    """Return an error at points that must be those of the table."""
+    assert points.x.max() > 100
+    return worst(u, du, points)
+
+
+def at_random(module, points):
+    """Return a term at random points of the box."""
+    return module.network(torch.rand_like(points.x)).square().mean()
 
 
 def undefined(u, du, points):
@@ -124,6 +138,13 @@ class Wave(torch.nn.Module):
 
     def forward(self, x):
         return self.last(torch.sin(self.frequency * self.first(x)))
+
+
+class Dropped(Wave):
+    """A network with dropout."""
+
+    def forward(self, x):
+        return self.last(torch.dropout(torch.sin(self.first(x)), 0.3, self.training))
 
 
 class Mixed(Wave):
@@ -267,6 +288,35 @@ def test_a_network_a_term_and_groups_of_parameters_of_ones_own(finish, fit, tmp_
         of_alone.hessian(0.1)
     without = fit("without", *SHORT, *own[:-1], "seed=1")
     assert figures(without) != figures(alone)
+
+
+def test_random_numbers_of_own_parts_follow_the_seed_and_the_step(monkeypatch, tmp_path):
+    """Also in a process that has drawn others, and after a resume; the random numbers of the host stay."""
+    own = (f"+model._target_={HERE}.Dropped", f"loss.terms=[{{_target_: {HERE}.at_random, weight: 1.0}}]")
+    options = (*SHORT, *own, f"+callbacks.x._target_={HERE}.Interrupt")
+    before = torch.random.get_rng_state()
+    fit_alone(tmp_path / "whole", *options)
+    assert torch.equal(torch.random.get_rng_state(), before)
+    with torch.random.fork_rng():
+        torch.rand(3)
+        monkeypatch.setattr(Interrupt, "step", 47)
+        with pytest.raises(SystemExit, match="interrupted at step 47"):
+            fit_alone(tmp_path / "run", *options)
+        monkeypatch.setattr(Interrupt, "step", 0)
+        fit_alone(tmp_path / "run", *options)
+    check_equal(tmp_path / "run", tmp_path / "whole")
+
+
+def test_a_metric_is_tried_at_points_in_the_units_of_the_data():
+    table = ("data=table", f"data.file={ROOT / 'examples/wing.csv'}")
+    prepare([Member(Settings.of(compose(*table, f"+metrics.mine._target_={HERE}.of_data")))])
+
+
+def test_a_network_with_dropout_is_judged_without_it(fit):
+    run = fit("run", *SHORT[:-1], f"+model._target_={HERE}.Dropped", "schedule=constant")
+    found = figures(run)
+    (best,) = [row for row in history(run) if float(row["step"]) == found["best_step"]]
+    assert found["val/mse_f"] == pytest.approx(float(best["val/mse_f"]), rel=1e-6)
 
 
 def test_an_activation_that_is_a_torch_module(fit):

@@ -252,6 +252,22 @@ def test_further_terms_and_a_network_of_ones_own(tmp_path):
         trained(tmp_path, plain(optimizer=LevenbergMarquardt()))
 
 
+def test_a_checkpoint_has_its_precision(tmp_path):
+    for made in (plain(dtype=torch.float64), SobolevRegression(Runge().domain, width=8, dtype=torch.float64)):
+        trainer = trained(tmp_path, made, points=data(dtype=torch.float64))
+        trainer.save_checkpoint(tmp_path / "whole.ckpt")
+        loaded = type(made).load_from_checkpoint(tmp_path / "whole.ckpt")
+        assert torch.equal(loaded.network.theta, made.network.theta)
+        assert torch.equal(loaded.best.theta, made.best.theta)
+        x = torch.tensor([[0.3]], dtype=torch.float64)
+        assert torch.equal(loaded(x), made(x))
+
+
+def test_the_state_moves_with_the_weights():
+    module = plain().to("meta")
+    assert {tensor.device.type for tensor in module.progress} == {"meta"}
+
+
 def test_what_a_stack_would_ignore_is_refused(tmp_path):
     names = ("configure_optimizers", "training_step", "on_after_backward", "optimizer_step", "on_train_batch_end")
     for name in names:
@@ -264,6 +280,10 @@ def test_what_a_stack_would_ignore_is_refused(tmp_path):
             trained(tmp_path, stack, callback)
     with pytest.raises(ValueError, match="precision of the Trainer: must be 32-true or bf16-mixed"):
         trained(tmp_path, plain(), precision="64-true")
+    with pytest.raises(ValueError, match=r"loss.terms: must be empty, because only PlainRegression has them; got 1"):
+        SobolevRegression(Runge().domain, loss=SobolevLoss(terms=[(1.0, max)]))
+    with pytest.raises(ValueError, match=r"loss.compiled: must be None, because only SobolevRegression has"):
+        plain(loss=SobolevLoss(compiled=max))
     module = plain()
     for compiled in (stack, module):  # as Lightning does with the steps of a compiled module
         vars(compiled)["training_step"] = lambda *_: None

@@ -14,6 +14,7 @@ from tests.conftest import compose
 SHORT = ("trainer.max_steps=20", "trainer.log_every=5", "model.width=4", "model.depth=1", "trainer.progress_bar=false")
 FORMULA = ("data.n_train=16", "data.n_val=16", "data.n_test=51")
 CONSTANT = (*FORMULA, "schedule=constant")
+LOG = (*CONSTANT, "balance=log")
 WEIGHTS = {}  # of the overrides of cases before
 RANDOM = ("optimizer=random_features", "trainer.log_every=1", "trainer.max_steps=2", "model.width=20")
 
@@ -41,6 +42,18 @@ def trained(*overrides):
         ("loss.lambda_d=0", RANDOM, None),
         ("balance=scale", RANDOM, "its likelihood weighs values and derivatives"),
         ("loss.lambda_d=5", ("balance=fixed", *CONSTANT), None),
+        ("loss.lambda_d=5", LOG, "of Log only its sign counts; it still weighs val/loss"),
+        ("loss.derivative_scale=std", LOG, "of Log only the sign of lambda_d counts"),
+        ("loss.derivative_scale=std", (*CONSTANT, "balance=fixed"), None),
+        ("schedule.ramp_steps=10", ("balance=log", *FORMULA, "schedule.at_step=5"), "only the sign of lambda_d counts"),
+        ("loss.lambda_d=0", LOG, None),
+        ("trainer.patience=5", (*CONSTANT, "trainer.stop_at=15"), "trainer.stop_at has the last step"),
+        (
+            "resampling=region",
+            (*FORMULA, "resampling.every=2", "resampling.last_step=4"),
+            "no point moves before the end",
+        ),
+        ("resampling=region", (*FORMULA, "resampling.every=2", "resampling.last_step=5"), None),
     ],
 )
 def test_an_override_has_no_effect_if_and_only_if_it_is_said(override, others, reason, caplog):
