@@ -1,6 +1,5 @@
 """What the networks of an answer say where no row is: whether they agree, and by how much they differ."""
 
-import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -60,12 +59,10 @@ def agreement_of(
     fits = list[bool]()
     if whole:
         nearest = np.asarray(KDTree(_scaled(x, x)).query(_scaled(x, x), k=2)[1])[:, 1]
-        middles, most = predict((x + x[nearest]) / 2), DISAGREEMENT_FACTOR * np.array(errors, dtype=float)
-        with warnings.catch_warnings():  # an error that is not known is NaN, of which no comparison is true
-            warnings.simplefilter("ignore", RuntimeWarning)
-            for one in middles[len(judging) :]:
-                difference = table.channels.nrmse(one - middles[: len(judging)].mean(axis=0))
-                fits.append(not (np.nanmean(difference, axis=1) > most + LOSS_ROUND_OFF).any())
+        judged, others = np.split(predict((x + x[nearest]) / 2), [len(judging)])
+        apart = np.ma.masked_invalid([table.channels.nrmse(one - judged.mean(axis=0)) for one in others])
+        most = DISAGREEMENT_FACTOR * np.array(errors, dtype=float) + LOSS_ROUND_OFF  # NaN: an error that is not known
+        fits = [not far for far in (apart.mean(axis=2).filled(0.0) > most).any(axis=1)]
     if not len(points := recombined(x)):
         return Agreement(fits, unknown)
     jets, is_answer = predict(points), np.array([not any(fits)] * len(judging) + fits)

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
-from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -29,6 +28,7 @@ _METHODS = {
 _DECIDED = {
     "objective": "minimises the geometric mean of val/nrmse_f and val/nrmse_df",
     "trainer.stop_at": "finds the step at which each run ends",
+    "data.fold": "leaves out each fold",
 }
 """The keys that a search decides, and how."""
 
@@ -109,7 +109,8 @@ class Candidate:
         for key, value in changes.items():
             section, _, name = key.partition(".")
             settings = replace(settings, **{section: replace(getattr(settings, section), **{name or section: value})})
-        overrides = [*(x for x in self.overrides if key_of(x) not in changes), *overrides_of(changes)]
+        typed = [columns_override(key, x) if key == "data.log10" else f"{key}={x}" for key, x in changes.items()]
+        overrides = [*(x for x in self.overrides if key_of(x) not in changes), *typed]
         return replace(self, settings=settings, overrides=overrides)
 
     def varied(self, changes: Mapping[str, Any]) -> "Candidate":
@@ -117,21 +118,12 @@ class Candidate:
         settings = {key: value for key, value in changes.items() if key != "separate"}
         return replace(self.having(settings), changes={**self.changes, **changes})
 
-    def seeing(self, logs: Sequence[str]) -> "Candidate":
-        """Return it with other inputs of which its networks see the logarithms."""
-        override = columns_override("data.log10", logs)
-        overrides = [*(x for x in self.overrides if key_of(x) != "data.log10"), override]
-        return replace(self.having({"data.log10": [*logs]}), overrides=overrides)
-
     def larger(self, fixed: AbstractSet[str], slope: float | None = None) -> "list[Candidate]":
         """Return it with twice the width and with a further layer; or, of a formula, with more points.
 
         Args:
             fixed: the keys that the command has set.
             slope: the best slope of fixed neurons, from which on wider ones try theirs; None: all slopes again.
-
-        Returns:
-            Those that are allowed.
         """
         model, data = self.settings.model, self.settings.configuration["data"]
         wider, deeper = {"model.width": 2 * model.width}, {"model.depth": model.depth + 1}
@@ -142,12 +134,7 @@ class Candidate:
         if slope is not None:
             ends = [slope, slope * SLOPES_FACTOR]
             changes = [x | {"optimizer.slopes": ends, "trainer.max_steps": FEW_SLOPES} for x in changes]
-        candidates = list[Candidate]()
-        for change in changes:
-            if not change.keys() & fixed:
-                with suppress(ValueError):  # a larger network is not allowed
-                    candidates.append(self.varied(change))
-        return candidates
+        return [self.varied(change) for change in changes if not change.keys() & fixed]
 
 
 def settings_of_run(settings: Settings, seconds: float, steps: int) -> Settings:
@@ -187,10 +174,8 @@ def without_equal(candidates: Sequence[Candidate], channels: Channels) -> tuple[
     if channels.slope.any():
         why = "no two values of an output are known that differ"
     differ = channels.slope.any() and channels.value.any()
-    alone = [x for x in candidates if x.is_of_values and not differ]
-    if len(alone) == len(candidates):  # it is an override of the command
-        return list(candidates), []
-    return [x for x in candidates if x not in alone], [f"{candidate.name}: {why}" for candidate in alone]
+    kept = [x for x in candidates if differ or not x.is_of_values] or candidates  # all are such: by the command
+    return list(kept), [f"{x.name}: {why}" for x in candidates if x not in kept]
 
 
 class CandidateFactory:
@@ -219,9 +204,6 @@ class CandidateFactory:
                 rule = f"must not be set with search=best, which {what}"
                 raise ConfigurationError(f"{key}: {rule}; got {self.fixed[key]}")
         data = command.data
-        if data.get("fold") is not None:
-            rule = "must be null with search=best, which leaves out each of them"
-            raise ConfigurationError(f"data.fold: {rule}; got {data['fold']}")
         if "data.folds" in self.fixed and data.get("folds") is None:
             raise ConfigurationError("data.folds: must be at least 2 with search=best, got null")
         self.of_table = "file" in data
@@ -240,15 +222,15 @@ class CandidateFactory:
         """
         candidates, left_out, members = dict[str, Candidate](), list[str](), list[Member]()
         failure, optimizers = None, list[str]()
+        defaults = [*["data.split.test=0"] * ("data.split" not in self.fixed), "data.folds=5"] * self.of_table
         for name, settings in listed.items():
             optimizer = next((x for x in settings if x.startswith("optimizer=")), "optimizer=adamw")
             optimizers.append(optimizer.partition("=")[2])
             if self.fixed.get("optimizer", optimizer) != optimizer:
                 continue
-            overrides = [override for override in settings if key_of(override) not in self.fixed]
-            overrides += [*self._table_overrides(), *columns, *self.fixed.values()]
-            keys = set(map(key_of, overrides))
-            typed = [*overrides, *["data.fold=0"] * ("data.folds" in keys and "data.fold" not in keys)]
+            overrides = [x for x in (*settings, *defaults) if key_of(x) not in self.fixed]
+            overrides += [*columns, *self.fixed.values()]
+            typed = [*overrides, *["data.fold=0"] * ("data.folds" in map(key_of, overrides))]
             try:
                 member = Member(self.command.settings_of(typed), typed)
             except (ConfigurationError, ValueError) as error:
@@ -270,11 +252,3 @@ class CandidateFactory:
         rule = f"must be that of a candidate of search=best, {' or '.join(dict.fromkeys(optimizers))}"
         got = self.fixed["optimizer"].partition("=")[2]
         raise ConfigurationError(f"optimizer: {rule}; got {got}; leave search=best out for one run")
-
-    def _table_overrides(self) -> list[str]:
-        """Return the overrides of a table's test rows and folds that the command lacks; none for a formula."""
-        if not self.of_table:
-            return []
-        kept = {} if {"data.split", "data.split.test"} & self.fixed.keys() else {"data.split.test": 0}
-        kept |= {} if "data.folds" in self.fixed else {"data.folds": 5}  # their number follows from the rows
-        return overrides_of(kept)

@@ -130,6 +130,5 @@ def threads_of(standing: Standing, free: int) -> int:
 def is_worthwhile(state: State, move: Move) -> bool:
     """Return whether a trial may be better than the one before it: weights that are drawn again need more rows."""
     network = state.standing_of(state.candidate_of(move)).by_fold.get(move.fold or 0)
-    if network is None or move.start is not None or network.move.share is None:
-        return True
-    return move.share is None or move.share >= LEAST_ROW_GROWTH * network.move.share
+    before = network and network.move.share
+    return move.start is not None or not before or not move.share or move.share >= LEAST_ROW_GROWTH * before

@@ -200,7 +200,7 @@ def write_trial(search: Path, number: int, move: Move, result: Result, ended: fl
         ended: the seconds of the search when it ended.
     """
     values = {one.name: getattr(result, one.name) for one in fields(result) if one.name != "weights"}
-    content = {name: _converted(value, np.ndarray, torch.from_numpy) for name, value in values.items()}
+    content = _converted(values, np.ndarray, torch.from_numpy)
     plain = {"move": move._asdict() | {"changes": dict(move.changes)}, "ended": ended, "result": content}
     (search / _FOLDER).mkdir(exist_ok=True)
     checkpoint = {"state_dict": dict(result.weights), "configuration": plain}

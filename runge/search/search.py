@@ -137,13 +137,11 @@ class Search:
         table, sizes, self._member = None, {}, member
         if member.rows is not None:
             table = SearchTable.of(member)
-            folds = table.rows.folds
-            if "data.folds" not in factory.fixed:
-                folds = table.count_folds()
-                candidates = [candidate.having({"data.folds": folds}) for candidate in candidates]
+            is_fixed = "data.folds" in factory.fixed
+            folds = table.rows.folds if is_fixed else table.count_folds()
             logs = [] if "data.log10" in factory.fixed or not member.standardize else table.logarithmic
-            candidates = [x.seeing(logs) for x in candidates] if logs else candidates
-            candidates, without_effect = without_equal(candidates, table.channels)
+            changes = ({} if is_fixed else {"data.folds": folds}) | ({"data.log10": logs} if logs else {})
+            candidates, without_effect = without_equal([x.having(changes) for x in candidates], table.channels)
             self._left_out += without_effect
             inputs, outputs = len(table.rows.inputs), len(table.rows.outputs)
             sizes = {
@@ -285,7 +283,6 @@ class Search:
     def _publish(self, workers: Workers, networks: list[Network]) -> list[Path]:
         """Write run directories, whose names are the places of the networks."""
         paths = [self._directory / str(place) for place in range(len(networks))]
-        calls = deque[tuple[int, Publication]]()
         for place, (network, path) in enumerate(zip(networks, paths, strict=True)):
             candidate = self.state.candidate_of(network.move)
             options = options_of(self._command.compose(candidate.overrides, place).hydra)
@@ -293,10 +290,9 @@ class Search:
             seconds, steps = (float(result.history[name][-1]) for name in ("seconds", "step"))
             settings = settings_of_run(settings, max(network.move.seconds, seconds), int(steps))
             overrides = overrides_of_run(candidate.overrides, settings)
-            calls.append((place, Publication(settings, result, str(path), overrides, options, candidate.separate)))
-        while calls or workers.busy:
-            while calls and workers.busy < workers.count:
-                workers.submit(*calls.popleft(), math.inf)
+            publication = Publication(settings, result, str(path), overrides, options, candidate.separate)
+            workers.submit(place, publication, math.inf)
+        while workers.busy:
             for place, value in workers.wait().items():
                 if isinstance(value, Exception):
                     raise RunError(f"{paths[place]}: the run of the answer cannot be written: {value}")

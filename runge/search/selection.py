@@ -16,8 +16,7 @@ __all__ = ["chances", "without_selection"]
 
 def chances(standings: Sequence[Standing], folds: AbstractSet[int], table: SearchTable) -> Floats:
     """Return the share of the resamples of the rows that choose each candidate, (C,); see `without_selection`."""
-    judged, residuals = _residuals_of(standings, folds, table)
-    return np.bincount(_choices(residuals, judged, table)[0], minlength=len(standings)) / RESAMPLES
+    return np.bincount(_resampled(standings, folds, table)[2], minlength=len(standings)) / RESAMPLES
 
 
 def without_selection(
@@ -43,8 +42,7 @@ def without_selection(
         I. Tsamardinos, E. Greasidou, G. Borboudakis (2018). Bootstrapping the out-of-sample predictions for efficient
         and accurate cross-validation. https://doi.org/10.1007/s10994-018-5714-4
     """
-    judged, residuals = _residuals_of(standings, folds, table)
-    chosen, drawn = _choices(residuals, judged, table)
+    judged, residuals, chosen, drawn = _resampled(standings, folds, table)
     without, squares = (drawn == 0).astype(float), np.nan_to_num(residuals) ** 2
     shares = np.stack([without.T @ (chosen == c) for c in range(len(residuals))]) / np.maximum(without.sum(0), 1)
     means = np.sqrt(np.einsum("cn,cnk->nk", shares, squares))
@@ -52,19 +50,19 @@ def without_selection(
     return judged, np.copysign(means, residuals[0]) + 0 * residuals[0]
 
 
-def _residuals_of(
+def _resampled(
     standings: Sequence[Standing], folds: AbstractSet[int], table: SearchTable
-) -> tuple[Integers, Floats]:
-    """Return the rows of some folds, (n,), and the errors there of candidates, (C, n, P + P D); NaN: not known."""
+) -> tuple[Integers, Floats, Integers, Integers]:
+    """Resample the rows of some folds.
+
+    Returns:
+        the rows, (n,); the errors there of candidates, (C, n, P + P D), NaN where a label is not known; the candidate
+        that each resample chooses, (B,); and how often each row is in it, (B, n).
+    """
     results = [[x.by_fold[fold].result for fold in sorted(folds)] for x in standings]
     judged = np.concatenate([x.left_out[x.validated] for x in results[0]])
     residuals = np.stack([np.concatenate([x.residuals[x.validated] for x in of_folds]) for of_folds in results])
     residuals[:, np.isnan(table.rows.labels[judged])] = np.nan
-    return judged, residuals
-
-
-def _choices(residuals: Floats, judged: Integers, table: SearchTable) -> tuple[Integers, Integers]:
-    """Return the candidate that each resample chooses, (B,), and how often each row is in it, (B, n)."""
     numbers = np.unique(table.rows.groups[judged], return_inverse=True)[1].ravel()
     count = int(numbers.max()) + 1
     drawn = np.random.default_rng(0).multinomial(count, np.full(count, 1 / count), RESAMPLES)[:, numbers]
@@ -73,4 +71,4 @@ def _choices(residuals: Floats, judged: Integers, table: SearchTable) -> tuple[I
     kinds = kinds[..., kinds.any((0, 1))]
     # The error by which candidates are ranked is the geometric mean of those of values and derivatives.
     with np.errstate(divide="ignore"):
-        return np.log(drawn @ kinds).sum(-1).argmin(0), drawn
+        return judged, residuals, np.log(drawn @ kinds).sum(-1).argmin(0), drawn

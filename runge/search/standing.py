@@ -101,18 +101,13 @@ class Standing:
     @property
     def error(self) -> float:
         """The root mean square of their errors, by which it is ranked; infinite without a network."""
-        errors = [result.error for result in self.results]
-        return math.sqrt(np.mean(np.square(errors))) if errors else math.inf
+        return self.expected(0.0)
 
     def expected(self, seconds: float = math.inf) -> float:
         """Return the same of the errors to which its curves fall in some more seconds; infinite: as far as is known."""
         falls = not self.candidate.has_fixed_neurons
-        errors = [
-            expected_error(x.result, 1 + seconds / x.result.history["seconds"][-1])
-            if x.may_gain and falls
-            else x.result.error
-            for x in self.in_order
-        ]
+        times = [1 + seconds / x.result.history["seconds"][-1] if x.may_gain and falls else 1.0 for x in self.in_order]
+        errors = [expected_error(result, time) for result, time in zip(self.results, times, strict=True)]
         return math.sqrt(np.mean(np.square(errors))) if errors else math.inf
 
     @property

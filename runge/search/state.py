@@ -59,13 +59,12 @@ class State:
 
         If labels contradict each other, candidates that use only the values are before the others.
         """
-        trained, judges = [x for x in self.standings.values() if x.by_fold], self.judges
-        behind = {x.name for x in trained if self.wrong and not x.candidate.is_of_values}
 
         def order(x: Standing) -> tuple[bool, bool, int, float]:
-            return x.name != self.winner, x.name in behind, -min(len(x.by_fold), judges), x.error
+            is_behind = bool(self.wrong) and not x.candidate.is_of_values
+            return x.name != self.winner, is_behind, -min(len(x.by_fold), self.judges), x.error
 
-        return sorted(trained, key=order)
+        return sorted((x for x in self.standings.values() if x.by_fold), key=order)
 
     @cached_property
     def ranked(self) -> list[Standing]:
@@ -116,8 +115,7 @@ class State:
         if self.table is None or not self.wrong:
             return self.table
         columns = np.zeros(self.table.rows.dydx.shape[1:], bool)
-        for column in self.wrong:
-            columns[column.output, column.input] = True
+        columns[[x.output for x in self.wrong], [x.input for x in self.wrong]] = True
         return self.table.without(columns)
 
     @property
@@ -163,14 +161,12 @@ class State:
             share = {} if move.share is None else {"train": float(f"{move.share:.6g}")}  # as it is typed
             data = replace(data, fold=move.fold, split={**data.split, **share})
             if move.fold is None:  # all rows; the test rows are those of the folds
-                seed_of_data = Seed.of_data(seed, data.seed, data.folds).seed
-                data = replace(data, folds=None, seed=seed_of_data, split={**data.split, "val": 0})
+                data = replace(data, folds=None, seed=data.seed or 0, split={**data.split, "val": 0})  # as with folds
         if "trainer.max_steps" not in fixed:
-            steps = trainer.max_steps if start is None else max(trainer.max_steps, 2 * start.steps)
-            steps, patience = move.steps or steps, trainer.patience
-            if patience and not candidate.by_gradient and "trainer.patience" not in fixed:
-                patience = max(1, patience * steps // trainer.max_steps)  # a share of the steps
-            trainer = replace(trainer, max_steps=steps, patience=patience)
+            steps = move.steps or max(trainer.max_steps, 2 * start.steps if start else 0)
+            if trainer.patience and not candidate.by_gradient and "trainer.patience" not in fixed:
+                trainer = replace(trainer, patience=max(1, trainer.patience * steps // trainer.max_steps))  # a share
+            trainer = replace(trainer, max_steps=steps)
         if start is not None and "damping" in start.history and "optimizer.damping" not in fixed:
             damping = min(max(float(start.history["damping"][-1]), LEAST_DAMPING), MOST_DAMPING)
             optimizer = replace(optimizer, damping=damping)

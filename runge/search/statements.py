@@ -119,10 +119,8 @@ def _in_words(errors: Sequence[OutputError], columns: Sequence[ColumnError], of_
             continue
         error, ends, name = max(judged)
         low, high = (end(each[k] for _, each, _ in judged) for k, end in enumerate((min, max)))
-        outputs = {row.output for row in errors}
-        partials = [
-            (x.error, _ends(x.error, x.low, x.high), x.column) for x in columns if x.error and x.column not in outputs
-        ]
+        of_partials = columns[len(errors) :]  # the first ones are the outputs
+        partials = [(x.error, _ends(x.error, x.low, x.high), x.column) for x in of_partials if x.error]
         notes = [f"{name}: {_with_interval(error, *ends)}"] if len(judged) > 1 else []
         if kind == "derivative" and len(partials) > 1:
             error, ends, name = max(partials)

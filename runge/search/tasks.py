@@ -31,7 +31,7 @@ from runge.sobolev.network import StackedMLP
 from runge.training.base import SobolevModule
 from runge.training.callbacks.history import History
 from runge.training.member import Member, Outcome
-from runge.training.prepare import Stack, prepare
+from runge.training.prepare import prepare
 from runge.training.record import Recorder
 from runge.training.settings import Settings, Training
 from runge.training.train import train
@@ -85,9 +85,9 @@ def train_trial(trial: Trial, rows: Rows | None) -> Result:
     module, steps = stack.module, int(stack.module.step)
     own, best = _figures(history, module, rows)
     network = module.best.joined() if trial.separate else module.best
-    left_out, validated, residuals = _residuals(trial.settings, rows, members[0], network, trial.move.of_answer)
-    if rows is not None and trial.channels is not None and validated.any():
-        judged = np.where(np.isnan(rows.labels[left_out]), np.nan, residuals)[validated]
+    unseen = {} if rows is None else _residuals(rows, members[0], network, trial.move.of_answer)
+    if rows is not None and trial.channels is not None and unseen["validated"].any():
+        judged = np.where(np.isnan(rows.labels[unseen["left_out"]]), np.nan, unseen["residuals"])[unseen["validated"]]
         own = _by_one_measure(own, best, trial.channels.nrmse(judged), rows.outputs)
     joined, before = _continued(own, start)
     switched_on, since = (start.switched_on, start.best_step) if start else (None, 0)
@@ -98,9 +98,7 @@ def train_trial(trial: Trial, rows: Rows | None) -> Result:
         best=before + best,
         weights={name: x.detach().cpu().clone() for name, x in module.best.state_dict().items()},
         rows=members[0].sizes[0],
-        left_out=left_out,
-        validated=validated,
-        residuals=residuals,
+        **unseen,
         seconds=seconds,
         total=time.perf_counter() - began,
         steps=steps,
@@ -113,10 +111,8 @@ def train_trial(trial: Trial, rows: Rows | None) -> Result:
 
 def _members(settings: Settings, rows: Rows | None, separate: bool) -> list[Member]:
     """Return the run of a trial, or one for each output, which are trained as a stack."""
-    if rows is None:
-        return [Member(settings)]
-    rows = replace(rows, table=settings.data)
-    return [Member(settings, rows=part) for part in (rows.by_output() if separate else [rows])]
+    rows = rows and replace(rows, table=settings.data)
+    return [Member(settings, rows=part) for part in (rows.by_output() if rows and separate else [rows])]
 
 
 def _set_trainer(members: Sequence[Member], trainer: Training) -> None:
@@ -183,21 +179,16 @@ def _by_one_measure(
     return scaled
 
 
-def _residuals(
-    settings: Settings, rows: Rows | None, member: Member, network: StackedMLP, everywhere: bool
-) -> tuple[Any, Any, Any]:
-    """Return rows on which a network was not trained, whether they are its validation rows, and its errors there.
+def _residuals(rows: Rows, member: Member, network: StackedMLP, everywhere: bool) -> dict[str, np.ndarray]:
+    """Return what a `Result` has of the rows on which a network was not trained.
 
     The rows are those for validation, or, `everywhere`, all: of many rows and many trials these would be much memory.
     """
-    if rows is None:
-        none = Result()
-        return none.left_out, none.validated, none.residuals
-    split = replace(rows, table=settings.data).split(member.data_seed.generator("data"))
+    split = replace(rows, table=member.settings.data).split(member.data_seed.generator("data"))
     left_out = np.setdiff1d(np.arange(len(rows.x)) if everywhere else split.val, split.train)
     known = replace(rows, y=np.nan_to_num(rows.y), dydx=np.nan_to_num(rows.dydx))  # the spread needs all predictions
     errors = errors_of(Function(network).jet, known, left_out)[0] if len(left_out) else torch.zeros(0, 0)
-    return left_out, np.isin(left_out, split.val), errors.double().numpy()
+    return {"left_out": left_out, "validated": np.isin(left_out, split.val), "residuals": errors.double().numpy()}
 
 
 def publish(publication: Publication, rows: Rows | None) -> Outcome:
@@ -221,15 +212,11 @@ def publish(publication: Publication, rows: Rows | None) -> Outcome:
     shutil.rmtree(run.path, ignore_errors=True)  # of an answer before the search was resumed
     run.path.mkdir()
     run.begin(settings.configuration, overrides, options)
-    recorder = Recorder(_with_history(stack, result.history), [run], draw_into, None, alone=False)
+    keys = [name for name in result.history if name not in ("step", "seconds")]
+    rows_of_history = torch.from_numpy(np.stack([result.history[name] for name in keys])[None])
+    steps = result.history["step"].astype(int).tolist()
+    stack.history.load_state_dict({"keys": keys, "steps": steps, "rows": rows_of_history})
+    recorder = Recorder(stack, [run], draw_into, None, alone=False)
     recorder.begin()
     recorder.runs[0].log_history()
     return recorder.record(last["seconds"])[0]
-
-
-def _with_history(stack: Stack, history: Mapping[str, Any]) -> Stack:
-    """Return a stack of one with the history of its training."""
-    filled, keys = History(), [name for name in history if name not in ("step", "seconds")]
-    rows = torch.from_numpy(np.stack([history[name] for name in keys])[None])
-    filled.load_state_dict({"keys": keys, "steps": history["step"].astype(int).tolist(), "rows": rows})
-    return replace(stack, history=filled)

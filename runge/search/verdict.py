@@ -63,13 +63,11 @@ def leaderboard(
     why = "not tried, because the time was over or the first one of its method was worse than others"
     left_out = [*left_out, *(f"{x.name}: {x.failure or why}" for x in late)]
     if table is None:
-        errors = [("values", best.metric(ERRORS[0])), ("derivatives", best.metric(ERRORS[1]))]
-        both = " and ".join(f"{error:.1e} for the {what}" for what, error in errors if error is not None)
-        error = f"Its error on the validation points, which also chose it, over the standard deviation, is {both}."
-        entries = [_entry(standing, [], answer) for standing in ranked]
-        sentences = [_describe_answer(answer, 0, 0, 0), error]
-        bad = [f"the {what}" for what, error in errors if error is not None and error >= 1]
-        return Leaderboard(entries, [*sentences, *_warn(bad, len(ranked))], left_out)
+        error = OutputError("", *map(best.metric, ERRORS), None, None)
+        both = " and ".join(f"{x:.1e} for the {kind}s" for kind in KINDS if (x := getattr(error, kind)) is not None)
+        stated = f"Its error on the validation points, which also chose it, over the standard deviation, is {both}."
+        sentences = [_describe_answer(answer, 0, 0, 0), stated, *_warn(_bad([error]), len(ranked))]
+        return Leaderboard([_entry(standing, [], answer) for standing in ranked], sentences, left_out)
 
     function, judged, questioned = load(search), answer.left_out(table), answer.question(table.rows)
     of_rows = errors_of(judged.residuals, table)
@@ -91,9 +89,8 @@ def leaderboard(
         describe_suspects(suspects),
         wrong,
         decades,
+        f"Of the {len(table.rows.x)} rows, {examined} were examined for wrong labels." * (examined < len(table.rows.x)),
     ]
-    if examined < len(table.rows.x):
-        sentences.append(f"Of the {len(table.rows.x)} rows, {examined} were examined for wrong labels.")
     return Leaderboard(
         entries,
         [sentence for sentence in sentences if sentence],

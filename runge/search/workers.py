@@ -37,29 +37,28 @@ class Workers:
         self.count, self._rows = count, rows
         # Of a busy one, the time at which its work is ended, as `time.monotonic`.
         self._idle, self._busy = list[_Worker](), dict[int, tuple[_Worker, float]]()
-        self._here = dict[int, Trial | Publication]()
+        self._waiting = dict[int, tuple[Trial | Publication, float]]()
 
     @property
     def busy(self) -> int:
         """The number of pieces of work that have not ended."""
-        return len(self._busy) + len(self._here)
+        return len(self._busy) + len(self._waiting)
 
     def submit(self, number: int, call: Trial | Publication, until: float) -> None:
-        """Begin a piece of work, which is ended at a time, as `time.monotonic`."""
-        if self.count == 1:
-            self._here[number] = call
-            return
-        worker = self._idle.pop() if self._idle else self._start()
-        with suppress(OSError):  # the process has died, as `wait` will say
-            worker.connection.send_bytes(pickle.dumps(call))
-        self._busy[number] = worker, until
+        """Add a piece of work, which begins as soon as a process is free, and is ended at a time, `time.monotonic`."""
+        self._waiting[number] = call, until
 
     def wait(self) -> dict[int, Any]:
-        """Wait for a moment, and return the results that have arrived, or errors, by their numbers."""
-        if self._here:
-            number, call = self._here.popitem()
-            return {number: attempt(partial(_do, call, self._rows), id)}
+        """Begin what can begin, wait for a moment, and return the results that have arrived, or errors, by numbers."""
         ended = dict[int, Any]()
+        while self._waiting and len(self._busy) < self.count:
+            number, (call, until) = self._waiting.popitem()
+            if self.count == 1:
+                return {number: attempt(partial(_do, call, self._rows), id)}
+            worker = self._idle.pop() if self._idle else self._start()
+            with suppress(OSError):  # the process has died, as will be said
+                worker.connection.send_bytes(pickle.dumps(call))
+            self._busy[number] = worker, until
         numbers: dict[Any, int] = {worker.connection: number for number, (worker, _) in self._busy.items()}
         for connection in wait(list(numbers), SECONDS_BETWEEN_LOOKS):
             number, (kind, value) = numbers[connection], receive(connection)
@@ -80,7 +79,7 @@ class Workers:
         for worker, _ in self._busy.values():
             worker.process.kill()
         self._busy.clear()
-        self._here.clear()
+        self._waiting.clear()
 
     def __enter__(self) -> "Workers":
         return self

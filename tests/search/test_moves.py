@@ -131,7 +131,7 @@ def test_other_fixed_neurons_are_tried_if_the_first_ones_are_among_the_best(erro
 def test_the_best_that_see_logarithms_are_also_compared_without_them():
     """Not if the command has set the logarithms."""
     for fixed in (frozenset[str](), {"data.log10"}):
-        one = state(listed=[candidate(name).seeing(["h"]) for name in "abcdef"], fixed=fixed)
+        one = state(listed=[candidate(name).having({"data.log10": ["h"]}) for name in "abcdef"], fixed=fixed)
         for i, name in enumerate("abcdef"):
             one = trained(one, f"{name}, log10 of h", result(1.0 + i), rung=0)
         names = [x.name for x in entrants(one, 0)]

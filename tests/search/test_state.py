@@ -68,7 +68,7 @@ def test_a_variation_is_named_by_what_it_is():
     assert "model.width=64" not in wider.overrides
     assert wider.settings.model.width == 128
     assert candidate("s", "optimizer=soap").larger(set())[0].name == "SOAP, silu, 3 x 128"
-    seeing = one.seeing(["h", "T [°C]"])
+    seeing = one.having({"data.log10": ["h", "T [°C]"]})
     assert (seeing.name, seeing.overrides[-1]) == ("mine, log10 of h, T [°C]", "data.log10=[h,'T [°C]']")
     assert seeing.larger(set())[0].name == "Levenberg-Marquardt, silu, 3 x 128, log10 of h, T [°C]"
     assert seeing.larger(set())[0].settings.data.log10 == ["h", "T [°C]"]
