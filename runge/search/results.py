@@ -100,6 +100,8 @@ class Result:
             the weights of another one, those of that one come first.
         best: the place of its best weights in the history.
         weights: these weights.
+        unfinished: the weights theta from which a trial continues, (M, W), in place of those with an exactly solved
+            last layer; empty: they are the same.
         rows: the number of its training points.
         left_out: rows of the table that it was not trained on, (n,), ascending.
         validated: whether they were for its validation, (n,), and not unused or for the test.
@@ -117,6 +119,7 @@ class Result:
     history: Mapping[str, np.ndarray] = field(default_factory=dict)
     best: int = 0
     weights: Mapping[str, Tensor] = field(default_factory=dict)
+    unfinished: np.ndarray = field(default_factory=lambda: np.zeros((0, 0)))
     rows: int = 0
     left_out: np.ndarray = field(default_factory=lambda: np.zeros(0, int))
     validated: np.ndarray = field(default_factory=lambda: np.zeros(0, bool))

@@ -9,6 +9,7 @@ import numpy as np
 
 from runge.search.candidates import Candidate
 from runge.search.constants import (
+    FEW_STEPS,
     LEAST_SLOPE,
     LOOK_AHEAD,
     MOST_SLOPE,
@@ -119,6 +120,12 @@ class Standing:
     def last_step(self) -> int:
         """The largest number of steps that its best networks have had, from drawn weights on."""
         return max(int(result.history["step"][-1]) for result in self.results)
+
+    @property
+    def is_early(self) -> bool:
+        """True if its steps are slow, so that it has had few, and its error falls fast."""
+        is_slow = self.continues and not self.candidate.by_gradient and self.last_step <= FEW_STEPS
+        return is_slow and min(map(slope_of, self.results)) >= UNKNOWN_SLOPE
 
     @property
     def has_all_rows(self) -> bool:

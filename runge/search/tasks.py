@@ -76,7 +76,8 @@ def train_trial(trial: Trial, rows: Rows | None) -> Result:
     _set_trainer(members, trainer)
     stack = prepare(members)
     if start is not None:
-        stack.module.begin_with(start.weights)
+        theta = {"theta": torch.from_numpy(start.unfinished)} if len(start.unfinished) else {}
+        stack.module.begin_with({**start.weights, **theta})
     limit = trainer.max_seconds or max(LEAST_RUN_SECONDS, trial.move.seconds - (time.perf_counter() - began))
     _set_trainer(members, replace(trainer, max_seconds=limit / len(members)))
     stack = replace(stack, history=(history := _Timed()))
@@ -89,6 +90,9 @@ def train_trial(trial: Trial, rows: Rows | None) -> Result:
     if rows is not None and trial.channels is not None and unseen["validated"].any():
         judged = np.where(np.isnan(rows.labels[unseen["left_out"]]), np.nan, unseen["residuals"])[unseen["validated"]]
         own = _by_one_measure(own, best, trial.channels.nrmse(judged), rows.outputs)
+    unfinished = {}
+    if module.unfinished is not None and int(module.best_step.min()) == steps:
+        unfinished = {"unfinished": module.unfinished.cpu().numpy()}
     joined, before = _continued(own, start)
     switched_on, since = (start.switched_on, start.best_step) if start else (None, 0)
     if switched_on is None and (step := int(module.switched_on[0])) <= steps:
@@ -98,6 +102,7 @@ def train_trial(trial: Trial, rows: Rows | None) -> Result:
         best=before + best,
         weights={name: x.detach().cpu().clone() for name, x in module.best.state_dict().items()},
         rows=members[0].sizes[0],
+        **unfinished,
         **unseen,
         seconds=seconds,
         total=time.perf_counter() - began,

@@ -96,6 +96,14 @@ def test_the_best_continue_and_whatever_falls_to_a_smaller_error_or_was_best_on_
     assert [x.name for x in entrants(one.before(2), 2)][-1] == "a"  # the best one of the first comparison
 
 
+@pytest.mark.parametrize(("last", "steps", "continues"), [(16.0, 8, True), (32.0, 8, False), (16.0, 40, False)])
+def test_a_candidate_of_slow_steps_is_not_dropped_while_its_error_falls_fast(last, steps, continues):
+    one = trained(state(*"abcdefgh"), "a", result(36.0, last, steps=steps), rung=0)
+    for name in "bcdefgh":
+        one = trained(one, name, result(1.0, 1.0), rung=0)
+    assert ("a" in [x.name for x in entrants(one.before(1), 1)]) == continues
+
+
 @pytest.mark.parametrize(
     ("changes", "tried"),
     [({}, []), ({"outputs": 3, "may_separate": True}, ["a", "b"]), ({"outputs": 3}, [])],
@@ -184,6 +192,14 @@ def test_the_best_continues_and_a_close_one_beside_it(errors, changes, improved)
     assert "".join(dict.fromkeys(move.candidate for move in found)) == improved
     assert "because more steps may reduce the error" in why
     assert all(move.start is not None for move in found)
+
+
+def test_the_best_of_long_steps_does_not_wait_for_a_second_processor():
+    one = state(*"ab", now=20.0)
+    one = trained(one, "a", result(9.0, 3.0, steps=8, seconds=8.0), rung=0)
+    assert [move.threads for move in improve(one)[0]] == [2]
+    one = merge(one, {1: Move("b", {}, 0, 20.0)}, {}, 20.0)
+    assert [(move.candidate, move.threads) for move in improve(one)[0]] == [("a", 1)]
 
 
 def test_larger_networks_and_further_seeds_are_trained_beside_the_best_one():

@@ -49,6 +49,10 @@ def test_a_trial_continues_with_the_weights_of_the_best_step_of_another_one(tabl
     assert later.errors[first.best + 1] < 0.5 * first.errors[0]
     assert later.error <= 1.01 * first.error
     assert later.metric("val/loss") == later.history["val/loss"][later.best]
+    solved = train_trial(trial()._replace(start=replace(first, unfinished=np.zeros((0, 0)))), table)
+    assert first.unfinished.shape == first.weights["theta"].shape
+    assert not np.array_equal(first.unfinished, first.weights["theta"])  # whose last layer is solved exactly
+    assert later.errors[first.best + 1] != solved.errors[first.best + 1]
     monkeypatch.setattr(tasks, "LEAST_RUN_SECONDS", 1e-12)
     short = train_trial(trial(seconds=0.0), table)
     assert (short.end, short.steps) == ("time", 1)
