@@ -60,9 +60,10 @@ def agreement_of(
     if whole:
         nearest = np.asarray(KDTree(_scaled(x, x)).query(_scaled(x, x), k=2)[1])[:, 1]
         judged, others = np.split(predict((x + x[nearest]) / 2), [len(judging)])
-        apart = np.ma.masked_invalid([table.channels.nrmse(one - judged.mean(axis=0)) for one in others])
+        apart = np.stack([table.channels.nrmse(other - judged.mean(axis=0)) for other in others])
         most = DISAGREEMENT_FACTOR * np.array(errors, dtype=float) + LOSS_ROUND_OFF  # NaN: an error that is not known
-        fits = [not far for far in (apart.mean(axis=2).filled(0.0) > most).any(axis=1)]
+        means = np.ma.masked_where(np.isnan(apart), apart).mean(axis=2).filled(0.0)
+        fits = (~(means > most).any(axis=1)).tolist()
     if not len(points := recombined(x)):
         return Agreement(fits, unknown)
     jets, is_answer = predict(points), np.array([not any(fits)] * len(judging) + fits)

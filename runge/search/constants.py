@@ -87,8 +87,8 @@ for 5000 rows of a robot arm was dropped after a single step.
 """
 
 FEW_STEPS = 32
-"""The steps up to which a candidate is not dropped while its error falls by half in half of its time: an estimate. On
-600 rows of a cart with a pole, the candidate that is best in the end had an error of 0.2 after its first 8 steps.
+"""The steps up to which a candidate with slow steps stays in the comparisons, if its error has halved since half of its
+time: an estimate. On 600 rows of a cart with a pole, the best candidate had an error of 0.2 after its first 8 steps.
 """
 
 AS_GOOD_FACTOR = 1.25

@@ -67,7 +67,7 @@ def entrants(state: State, rung: int) -> list[Standing]:
     most = math.ceil(len(state.listed) / PROMOTION_RATIO**rung)
     most = -(-most // state.conditions.cores) * state.conditions.cores  # so that no process waits
     close = AS_GOOD_FACTOR * ranked[0].expected() if ranked else 0.0
-    chosen = [x for i, x in enumerate(ranked) if i < most or (x.expected() <= close and i < 2 * most) or x.is_early]
+    chosen = ranked[:most] + [x for x in ranked[most:] if x.expected() <= close or x.has_few_steps][:most]
     new = _newcomers(state, chosen, ranked) if rung == 1 else []
     earlier = {found[0].name for i in range(1, rung + 1) if (found := state.before(i).by_error)}
     return chosen + [x for x in ranked if x.name in earlier and x not in chosen] + new
@@ -221,7 +221,11 @@ def improve(state: State) -> tuple[Sequence[Move], str] | None:
         pairs = [(x, fold) for x, fold in pairs if x.name in chosen]
         if not pairs:
             continue
-        threads = threads_of(best, min(conditions.cores // len(found) // conditions.judges, state.free // len(pairs)))
+        threads = threads_of(best, conditions.cores // len(found) // conditions.judges)
+        if threads > 1 and threads * len(pairs) > state.free:
+            if max(move.at + move.seconds for move in state.running) <= state.now + LEAST_SLICE_SECONDS:
+                return [], ""  # others end soon
+            threads = max(1, state.free // len(pairs))
         # The rate of a gradient method falls in a run, and would rise again in the next one.
         part = seconds
         if not all(x.by_gradient for x, _ in pairs):

@@ -122,10 +122,10 @@ class Standing:
         return max(int(result.history["step"][-1]) for result in self.results)
 
     @property
-    def is_early(self) -> bool:
-        """True if its steps are slow, so that it has had few, and its error falls fast."""
-        is_slow = self.continues and not self.candidate.by_gradient and self.last_step <= FEW_STEPS
-        return is_slow and min(map(slope_of, self.results)) >= UNKNOWN_SLOPE
+    def has_few_steps(self) -> bool:
+        """True if its steps are so slow that its time has ended after few of them, while its error falls fast."""
+        is_cut = self.continues and not self.candidate.by_gradient and all(x.end == "time" for x in self.results)
+        return is_cut and self.last_step <= FEW_STEPS and min(map(slope_of, self.results)) >= UNKNOWN_SLOPE
 
     @property
     def has_all_rows(self) -> bool:

@@ -91,8 +91,9 @@ def train_trial(trial: Trial, rows: Rows | None) -> Result:
         judged = np.where(np.isnan(rows.labels[unseen["left_out"]]), np.nan, unseen["residuals"])[unseen["validated"]]
         own = _by_one_measure(own, best, trial.channels.nrmse(judged), rows.outputs)
     unfinished = {}
-    if module.unfinished is not None and int(module.best_step.min()) == steps:
-        unfinished = {"unfinished": module.unfinished.cpu().numpy()}
+    if module.unfinished is not None:
+        is_last = (module.best_step == steps)[:, None]
+        unfinished = {"unfinished": torch.where(is_last, module.unfinished, module.best.theta).cpu().numpy()}
     joined, before = _continued(own, start)
     switched_on, since = (start.switched_on, start.best_step) if start else (None, 0)
     if switched_on is None and (step := int(module.switched_on[0])) <= steps:

@@ -52,7 +52,8 @@ class Workers:
         """Begin what can begin, wait for a moment, and return the results that have arrived, or errors, by numbers."""
         ended = dict[int, Any]()
         while self._waiting and len(self._busy) < self.count:
-            number, (call, until) = self._waiting.popitem()
+            number = next(iter(self._waiting))
+            call, until = self._waiting.pop(number)
             if self.count == 1:
                 return {number: attempt(partial(_do, call, self._rows), id)}
             worker = self._idle.pop() if self._idle else self._start()

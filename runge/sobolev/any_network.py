@@ -3,7 +3,7 @@
 import inspect
 from collections.abc import Callable, Mapping
 from functools import partial
-from typing import Any, cast
+from typing import Any, Self, cast
 
 import torch
 from torch import Tensor, nn
@@ -124,6 +124,12 @@ class AnyNetwork(StackedMLP):
         network.load_state_dict({"scale": stack.scale, "shift": stack.shift}, strict=False)
         return network
 
+    def _apply(self, fn: Any, recurse: bool = True) -> Self:
+        """Move the stack with the layers."""
+        for stack in self._stack:
+            stack._apply(fn, recurse)
+        return super()._apply(fn, recurse)
+
     @property
     def theta(self) -> Tensor:  # pyright: ignore[reportIncompatibleVariableOverride]
         """A copy of all parameters, (1, W)."""
@@ -176,7 +182,7 @@ class AnyNetwork(StackedMLP):
             return None
         layers = [layer for layer in cast(nn.Sequential, self.module) if isinstance(layer, nn.Linear)]
         pieces = [tensor.flatten() for layer in layers for tensor in (layer.weight.mT, layer.bias)]
-        stack = self._stack[0].to(self.scale.device)
+        stack = self._stack[0]
         stack.theta.copy_(torch.cat(pieces)[None])
         return stack
 

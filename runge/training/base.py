@@ -58,7 +58,7 @@ class SobolevModule(pl.LightningModule):
     best_step: Tensor
     stopped_at: Tensor
     best: StackedMLP
-    unfinished: Tensor | None = None  # the weights before the optimiser's `finish`, from which more steps go farther
+    unfinished: Tensor | None = None  # the weights before `finish`, if it has changed them: more steps go on from these
     precisions: tuple[str, ...] = ("32-true",)  # those that the Trainer may have
 
     def __init__(
@@ -127,12 +127,11 @@ class SobolevModule(pl.LightningModule):
         self._made.clear()
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Take the precision of the checkpoint, and its units if the module was made without."""
+        """Take the units of the checkpoint if the module was made without, and 64 bits if it has no trainer yet."""
         prefix, state = "network.units.", checkpoint["state_dict"]
-        if (dtype := state["network.scale"].dtype) != self.network.scale.dtype:
-            for network in (self.network, self.best):
-                network.to(dtype)
-            self.scale = self.scale.to(dtype)
+        saved = state.get("network.scale", self.network.scale)
+        if self._trainer is None and saved.dtype == torch.float64:
+            self.double()
         names = [name.removeprefix(prefix) for name in state if name.startswith(prefix)]
         if names and self.network.units is None:
             units = Units(**{name: state[prefix + name] for name in names})

@@ -161,8 +161,9 @@ class SobolevRegression(SobolevModule):
             over, left = "end" in answers, "pause" in answers or interruption.requested
             last = over or first + k == self.max_steps
             if not rested and (last or self.optimizer.at_rest(optimizer, course.network.theta)):
-                self.unfinished = self.network.theta.detach().clone()
+                before = self.network.theta.detach().clone()
                 self.optimizer.finish(course.problem(k - 1))
+                self.unfinished = None if torch.equal(before, self.network.theta) else before
         if over or k == count:
             course.network.fix_constants(course.points)
         return factors[:k], over

@@ -147,6 +147,7 @@ class PlainRegression(SobolevModule):
 
     def on_train_start(self) -> None:
         """Begin, or continue, a block."""
+        self.set_progress(Progress(*(tensor.to(self.device) for tensor in self.progress)))
         self.block_start = int(self.step) - int(self.step) % self.plan.steps_per_block
         super().on_train_start()
 
@@ -197,9 +198,10 @@ class PlainRegression(SobolevModule):
         self._progress = progress
 
     def _apply(self, fn: Any, recurse: bool = True) -> Self:
-        """Move the state with the weights."""
-        self._progress = Progress(*map(fn, self._progress))
-        return super()._apply(fn, recurse)
+        """Move the state with the weights; its precision stays."""
+        super()._apply(fn, recurse)
+        self._progress = Progress(*(tensor.to(self.lambda_d.device) for tensor in self._progress))
+        return self
 
     def __getattr__(self, name: str) -> Any:
         """Return a field of the state."""

@@ -191,13 +191,11 @@ def without_effect(settings: Settings, overrides: Sequence[str]) -> list[str]:
     if settings.loss.lambda_d and (isinstance(balance, Scale) or at_first):
         name = type(balance).__name__
         reasons["loss.lambda_d"] = f"{name} computes it before derivatives count; it still weighs val/loss"
-    if settings.loss.lambda_d and minimises_log:
-        reasons["loss.lambda_d"] = "of Log only its sign counts; it still weighs val/loss"
-        reasons |= dict.fromkeys(
-            ("schedule.ramp_steps", "loss.derivative_scale"), "of Log only the sign of lambda_d counts"
-        )
+    if settings.loss.lambda_d and minimises_log and not isinstance(moves, Periodic):  # which places points by it
+        why = "with balance=log it only matters whether lambda_d is 0; it still weighs val/loss"
+        reasons |= dict.fromkeys(("loss.lambda_d", "loss.derivative_scale"), why)
     if settings.trainer.stop_at is not None:
-        reasons["trainer.patience"] = "trainer.stop_at has the last step"
+        reasons["trainer.patience"] = "trainer.stop_at sets the last step"
     if isinstance(settings.optimizer, RandomFeatures):
         weights = ("balance", "loss.derivative_scale", *["loss.lambda_d"] * (settings.loss.lambda_d > 0))
         reasons |= dict.fromkeys(weights, "its likelihood weighs values and derivatives")

@@ -132,8 +132,8 @@ def train(stack: Stack, recorder: Recorder | None = None, report: Callable[[int]
     file = recorder.file if recorder else None
     products = 0.0 if first.optimizer.one_thread else stack.members[0].products()
     machine.use_threads(_neurons(stack), products, file.threads if file else None)
-    own = torch.random.fork_rng([0] if stack.members[0].on_gpu() else [])  # the host's random numbers stay
-    with own, _without_advice(), progress.bar if progress else nullcontext():
+    random_state = torch.random.fork_rng([0] if stack.members[0].on_gpu() else [])  # that of the host stays
+    with random_state, _without_advice(), progress.bar if progress else nullcontext():
         trainer = _make_trainer(stack.members[0], callbacks, recorder)
         resumed = file.path if file and file.state else None
         try:
@@ -178,8 +178,11 @@ class RandomSteps(Callback):
         self._seed = seed
 
     def on_train_batch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule, *_: Any) -> None:
-        """Seed torch's generator before a step."""
-        torch.manual_seed(self._seed.generator("step", int(pl_module.step)).initial_seed())
+        """Seed torch's generators before a step."""
+        seed = self._seed.generator("step", int(pl_module.step)).initial_seed()
+        torch.default_generator.manual_seed(seed)
+        if pl_module.device.type == "cuda":
+            torch.cuda.manual_seed(seed)
 
 
 def _neurons(stack: Stack) -> int:

@@ -261,6 +261,8 @@ def test_a_checkpoint_has_its_precision(tmp_path):
         assert torch.equal(loaded.best.theta, made.best.theta)
         x = torch.tensor([[0.3]], dtype=torch.float64)
         assert torch.equal(loaded(x), made(x))
+    stack = loaded.network.stacked() if isinstance(loaded, PlainRegression) else None
+    assert stack is None or stack.theta.dtype == torch.float64
 
 
 def test_the_state_moves_with_the_weights():

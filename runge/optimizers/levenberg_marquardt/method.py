@@ -57,8 +57,9 @@ class LevenbergMarquardt(Optimizer):
         increase: the factor by which mu is multiplied after a step's first failed try, in (1, 1e12]; it doubles with
             each further one.
         acceleration: the largest |a| / |v| at which the acceleration a is applied, in [0, 1e12]; 0: never.
-        readout: how the last layer is solved: true: exactly, at rest or after the step `max_steps`; false: by the steps
-            alone; "eliminate": at every step, which is then one of the other weights alone (variable projection).
+        readout: how the last layer is solved: true: exactly at the end, which is the step `max_steps`, rest, or the
+            limit of the time; false: by the steps alone; "eliminate": at every step, which is then one of the other
+            weights alone (variable projection).
 
     Raises:
         ValueError: a parameter is outside its range.
