@@ -23,6 +23,7 @@ from hard import CYLINDER, piston
 from large_tables import arm, ridges
 from searches import Figures, error_of, fitted, keep
 from suite import JOINTS, torques
+from tools.runge_fit import Fit
 
 FIGURES = Path(__file__).with_name("figures") / "more_rows.json"
 TIMES = 1, 4, 16
@@ -44,7 +45,7 @@ def searched(table: str, times: int, seconds: float, seed: int) -> Figures:
     """Return the errors of a search on a multiple of a table's smallest number of rows."""
     function = TABLES[table]._replace(n=times * TABLES[table].n)
     seen, test = with_noise(function, "", "").rows(seed) if "noise" in table else problem(function, seed)
-    return fitted(seen, test, seconds, seed)
+    return fitted(Fit(seed, f"search.timeout={seconds}"), seen, test)
 
 
 def errors_by_rows(rows: Sequence[Figures]) -> dict[str, list[float]]:

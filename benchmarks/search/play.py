@@ -16,10 +16,12 @@ from statistics import geometric_mean, median
 
 sys.path.extend(map(str, (Path(__file__).parents[1], Path(__file__).parents[1] / "problems")))
 import more_rows
+import single_runs
 from pages import DOCS, render, write_pages
 from rules import RULES
 from searches import Figures, error_of, fitted, keep, kept
 from suite import CHECK, rows_of
+from tools.runge_fit import Fit
 
 import runge.search.search
 
@@ -29,7 +31,7 @@ FIGURES = Path(__file__).with_name("figures") / "rules.json"
 def searched(table: str, rule: str, seconds: float, seed: int) -> Figures:
     """Return the errors of a search in test rows."""
     runge.search.search.next_moves = RULES[rule]  # in this process of its own
-    return fitted(*rows_of(table), seconds, seed)
+    return fitted(Fit(seed, f"search.timeout={seconds}"), *rows_of(table))
 
 
 def measure(tables: Sequence[str], rules: Sequence[str], seconds: float, seeds: int) -> None:
@@ -84,6 +86,7 @@ def page(rows: Sequence[Figures]) -> str:
         seeds=len({row["seed"] for row in rows}),
         processor=rows[0]["processor"],
         **more_rows.page_values(kept(more_rows.FIGURES)),
+        **single_runs.page_values(kept(single_runs.FIGURES)),
     )
 
 

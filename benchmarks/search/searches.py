@@ -9,7 +9,6 @@ from statistics import geometric_mean
 from typing import Any
 
 from tables import Rows, errors
-from tools.runge_fit import Fit
 
 from runge.process.machine import processor
 from runge.records.files import write
@@ -21,9 +20,9 @@ Figures = dict[str, Any]
 """The figures of a search: its table, its time, its seed, the processor, and its errors in test rows."""
 
 
-def fitted(rows: Rows, test: Rows, seconds: float, seed: int) -> Figures:
-    """Search the best fit of some rows; return its errors in test rows, and the seconds that it took."""
-    model, began = Fit(seed, f"search.timeout={seconds}"), time.perf_counter()
+def fitted(model: Any, rows: Rows, test: Rows) -> Figures:
+    """Fit some rows by a tool; return its errors in test rows, and the seconds that it took."""
+    began = time.perf_counter()
     model.fit(rows.x, rows.y, rows.dydx)
     took = time.perf_counter() - began
     return {**errors(model.predict(test.x), model.predict_derivative(test.x), test), "took": took}

@@ -58,7 +58,7 @@ def test_a_step_is_the_error_of_four_times_the_rows_over_the_one_before():
         for seed, x in enumerate(of_seeds)
     ]
     values = more_rows.page_values([*rows, rows[0] | {"table": "ridges"}])
-    assert values["growing"] == [["piston", 60, "2.0e+00", "1.0e+00", "3.0e+00"]]
+    assert values["growing"] == [["piston", 3, 60, "2.0e+00", "1.0e+00", "3.0e+00"]]
     assert (values["step"], values["largest_step"], values["largest_step_of"]) == ("1.8", "3", "piston")
 
 
