@@ -11,7 +11,6 @@ import argparse
 import sys
 from collections import defaultdict
 from collections.abc import Sequence
-from itertools import product
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -86,7 +85,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=60.0)
     parser.add_argument("--seeds", type=int, default=1)
     options = parser.parse_args()
-    for seed, table in product(range(options.seeds), options.tables):
+    for table, seed in [(table, seed) for seed in range(options.seeds) for table in options.tables]:
         processes = [f"{PROCESS} of settings {k}" for k in range(5)] if SIMULATORS[table].n <= MOST_ROWS else []
         for run in [SEARCH, *RUNS, *processes]:
             key = {"table": table, "run": run, "seconds": options.seconds, "seed": seed}

@@ -86,11 +86,11 @@ def train_trial(trial: Trial, rows: Rows | None) -> Result:
     module, steps = stack.module, int(stack.module.step)
     own, best = _figures(history, module, rows)
     network = module.best.joined() if trial.separate else module.best
-    unseen = {} if rows is None else _residuals(rows, members[0], network, trial.move.of_answer)
+    unseen: dict[str, Any] = {} if rows is None else _residuals(rows, members[0], network, trial.move.of_answer)
     if rows is not None and trial.channels is not None and unseen["validated"].any():
         judged = np.where(np.isnan(rows.labels[unseen["left_out"]]), np.nan, unseen["residuals"])[unseen["validated"]]
         own = _by_one_measure(own, best, trial.channels.nrmse(judged), rows.outputs)
-    unfinished = {}
+    unfinished = dict[str, Any]()
     if module.unfinished is not None:
         is_last = (module.best_step == steps)[:, None]
         unfinished = {"unfinished": torch.where(is_last, module.unfinished, module.best.theta).cpu().numpy()}
@@ -185,7 +185,7 @@ def _by_one_measure(
     return scaled
 
 
-def _residuals(rows: Rows, member: Member, network: StackedMLP, everywhere: bool) -> dict[str, np.ndarray]:
+def _residuals(rows: Rows, member: Member, network: StackedMLP, everywhere: bool) -> dict[str, Any]:
     """Return what a `Result` has of the rows on which a network was not trained.
 
     The rows are those for validation, or, `everywhere`, all: of many rows and many trials these would be much memory.

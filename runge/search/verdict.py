@@ -63,7 +63,8 @@ def leaderboard(
     why = "not tried, because the time was over or the first one of its method was worse than others"
     left_out = [*left_out, *(f"{x.name}: {x.failure or why}" for x in late)]
     if table is None:
-        error = OutputError("", *map(best.metric, ERRORS), None, None)
+        value, derivative = map(best.metric, ERRORS)
+        error = OutputError("", value, derivative, None, None)
         both = " and ".join(f"{x:.1e} for the {kind}s" for kind in KINDS if (x := getattr(error, kind)) is not None)
         stated = f"Its error on the validation points, which also chose it, over the standard deviation, is {both}."
         sentences = [_describe_answer(answer, 0, 0, 0), stated, *_warn(_bad([error]), len(ranked))]

@@ -177,7 +177,7 @@ class RandomSteps(Callback):
     def __init__(self, seed: Seed) -> None:
         self._seed = seed
 
-    def on_train_batch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule, *_: Any) -> None:
+    def on_train_batch_start(self, trainer: pl.Trainer, pl_module: Any, batch: Any, batch_idx: int) -> None:
         """Seed torch's generators before a step."""
         seed = self._seed.generator("step", int(pl_module.step)).initial_seed()
         torch.default_generator.manual_seed(seed)
