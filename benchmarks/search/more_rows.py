@@ -6,7 +6,6 @@ Each search is a process of its own on all cores. Its figures are kept in `bench
 soon as they are known, and are not measured again. `play.py --page` writes them into `docs/explanation/search.md`.
 """
 
-import argparse
 import sys
 from collections import defaultdict
 from collections.abc import Sequence
@@ -21,7 +20,7 @@ from fresh import CIRCUIT, otl_circuit
 from functions import Function, problem
 from hard import CYLINDER, piston
 from large_tables import arm, ridges
-from searches import Figures, error_of, fitted, keep
+from searches import Figures, error_of, fitted, keep, options_of
 from suite import JOINTS, torques
 from tools.runge_fit import Fit
 
@@ -75,11 +74,7 @@ def page_values(rows: Sequence[Figures]) -> dict[str, Any]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--tables", nargs="+", choices=list(TABLES), default=list(TABLES), metavar="NAME")
-    parser.add_argument("--seconds", type=float, default=60.0)
-    parser.add_argument("--seeds", type=int, default=1)
-    options = parser.parse_args()
+    options = options_of(__doc__, TABLES)
     for seed, table, times in product(range(options.seeds), options.tables, TIMES):
         key = {"table": table, "times": times, "seconds": options.seconds, "seed": seed}
         keep(FIGURES, key, "more_rows.searched")

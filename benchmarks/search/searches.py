@@ -4,6 +4,8 @@ import json
 import subprocess
 import sys
 import time
+from argparse import ArgumentParser, Namespace, RawDescriptionHelpFormatter
+from collections.abc import Iterable
 from pathlib import Path
 from statistics import geometric_mean
 from typing import Any
@@ -26,6 +28,15 @@ def fitted(model: Any, rows: Rows, test: Rows) -> Figures:
     model.fit(rows.x, rows.y, rows.dydx)
     took = time.perf_counter() - began
     return {**errors(model.predict(test.x), model.predict_derivative(test.x), test), "took": took}
+
+
+def options_of(description: str | None, tables: Iterable[str]) -> Namespace:
+    """Return the options of a benchmark: which tables, the seconds of a search, and how many seeds."""
+    parser = ArgumentParser(description=description, formatter_class=RawDescriptionHelpFormatter)
+    parser.add_argument("--tables", nargs="+", choices=list(tables), default=list(tables), metavar="NAME")
+    parser.add_argument("--seconds", type=float, default=60.0)
+    parser.add_argument("--seeds", type=int, default=1)
+    return parser.parse_args()
 
 
 def keep(file: Path, key: Figures, function: str) -> None:

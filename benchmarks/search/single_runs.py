@@ -7,7 +7,6 @@ tables of at most 150 rows. Figures are kept in `benchmarks/search/figures/singl
 and are not measured again. `play.py --page` writes them into `docs/explanation/search.md`.
 """
 
-import argparse
 import sys
 from collections import defaultdict
 from collections.abc import Sequence
@@ -17,7 +16,7 @@ from typing import Any
 
 sys.path.extend(map(str, (Path(__file__).parents[1], Path(__file__).parents[1] / "problems")))
 from functions import problem
-from searches import Figures, error_of, fitted, keep
+from searches import Figures, error_of, fitted, keep, options_of
 from simulators import SIMULATORS
 from tools.runge_default import Default
 from tools.runge_fit import Fit
@@ -80,11 +79,7 @@ def page_values(rows: Sequence[Figures]) -> dict[str, Any]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--tables", nargs="+", choices=list(SIMULATORS), default=list(SIMULATORS), metavar="NAME")
-    parser.add_argument("--seconds", type=float, default=60.0)
-    parser.add_argument("--seeds", type=int, default=1)
-    options = parser.parse_args()
+    options = options_of(__doc__, SIMULATORS)
     for table, seed in [(table, seed) for seed in range(options.seeds) for table in options.tables]:
         processes = [f"{PROCESS} of settings {k}" for k in range(5)] if SIMULATORS[table].n <= MOST_ROWS else []
         for run in [SEARCH, *RUNS, *processes]:

@@ -94,9 +94,9 @@ def fit(
     _check_texts([data, *overrides])
     keywords = {"data.inputs": inputs, "data.outputs": outputs, "data.group": group}
     keywords |= {"search.timeout": timeout, "seed": seed}
-    given = overrides_of_mapping(settings)
+    mapped = overrides_of_mapping(settings)
     keywords = {key: value for key, value in keywords.items() if value is not None and key not in (settings or {})}
-    texts = [text for text in (data, *overrides, *overrides_of_mapping(keywords), *given) if isinstance(text, str)]
+    texts = [text for text in (data, *overrides, *overrides_of_mapping(keywords), *mapped) if isinstance(text, str)]
     others = [text for text in texts if not text.startswith("search=")]
     for search in {*texts} - {*others}:
         _check_search("fit", search.removeprefix("search="))

@@ -59,8 +59,8 @@ def agreement_of(
     fits = list[bool]()
     if whole:
         nearest = np.asarray(KDTree(_scaled(x, x)).query(_scaled(x, x), k=2)[1])[:, 1]
-        judged, others = np.split(predict((x + x[nearest]) / 2), [len(judging)])
-        apart = np.stack([table.channels.nrmse(other - judged.mean(axis=0)) for other in others])
+        judged, of_all_rows = np.split(predict((x + x[nearest]) / 2), [len(judging)])
+        apart = np.stack([table.channels.nrmse(jets - judged.mean(axis=0)) for jets in of_all_rows])
         most = DISAGREEMENT_FACTOR * np.array(errors, dtype=float) + LOSS_ROUND_OFF  # NaN: an error that is not known
         means = np.ma.masked_where(np.isnan(apart), apart).mean(axis=2).filled(0.0)
         fits = (~(means > most).any(axis=1)).tolist()

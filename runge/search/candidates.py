@@ -28,7 +28,6 @@ _METHODS = {
 _DECIDED = {
     "objective": "minimises the geometric mean of val/nrmse_f and val/nrmse_df",
     "trainer.stop_at": "finds the step at which each run ends",
-    "data.fold": "leaves out each fold",
 }
 """The keys that a search decides, and how."""
 
@@ -204,6 +203,9 @@ class CandidateFactory:
                 rule = f"must not be set with search=best, which {what}"
                 raise ConfigurationError(f"{key}: {rule}; got {self.fixed[key]}")
         data = command.data
+        if data.get("fold") is not None:
+            rule = "must be null with search=best, which leaves out each of them"
+            raise ConfigurationError(f"data.fold: {rule}; got {data['fold']}")
         if "data.folds" in self.fixed and data.get("folds") is None:
             raise ConfigurationError("data.folds: must be at least 2 with search=best, got null")
         self.of_table = "file" in data
@@ -230,7 +232,8 @@ class CandidateFactory:
                 continue
             overrides = [x for x in (*settings, *defaults) if key_of(x) not in self.fixed]
             overrides += [*columns, *self.fixed.values()]
-            typed = [*overrides, *["data.fold=0"] * ("data.folds" in map(key_of, overrides))]
+            keys = set(map(key_of, overrides))
+            typed = [*overrides, *["data.fold=0"] * ("data.folds" in keys and "data.fold" not in keys)]
             try:
                 member = Member(self.command.settings_of(typed), typed)
             except (ConfigurationError, ValueError) as error:

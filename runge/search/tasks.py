@@ -118,7 +118,8 @@ def train_trial(trial: Trial, rows: Rows | None) -> Result:
 def _members(settings: Settings, rows: Rows | None, separate: bool) -> list[Member]:
     """Return the run of a trial, or one for each output, which are trained as a stack."""
     rows = rows and replace(rows, table=settings.data)
-    return [Member(settings, rows=part) for part in (rows.by_output() if rows and separate else [rows])]
+    tables = rows.by_output() if rows and separate else [rows]
+    return [Member(settings, rows=table) for table in tables]
 
 
 def _set_trainer(members: Sequence[Member], trainer: Training) -> None:

@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import lightning.pytorch as pl
 import torch
@@ -16,7 +15,6 @@ from lightning.pytorch.callbacks import Callback
 
 from runge.balance.balancing import Balancing
 from runge.configuration.errors import ConfigurationError, describe
-from runge.data.seed import Seed
 from runge.process import machine
 from runge.process.interruption import interruption
 from runge.records.directories import RunDirectory
@@ -30,6 +28,7 @@ from runge.training.callbacks.history import (
     StepLogger,
     fill_callback_metrics,
 )
+from runge.training.callbacks.random_numbers import RandomNumbers
 from runge.training.callbacks.stopping import StopEarly, TimeLimit
 from runge.training.member import Member, Outcome
 from runge.training.prepare import Stack, settled_from
@@ -114,7 +113,7 @@ def train(stack: Stack, recorder: Recorder | None = None, report: Callable[[int]
     shows = first.trainer.progress_bar and not report
     progress = ProgressBar(first.trainer.steps, recorder.file.step) if recorder and shows else None
     callbacks: list[Callback] = [
-        *([RandomSteps(first.seed)] if stack.members[0].why_steps else []),
+        *([RandomNumbers(first.seed)] if stack.members[0].why_steps else []),
         DerivativeLoss([member.settings.schedule for member in stack.members]),
         *([stack.resample] if stack.resample else []),
         stack.history,
@@ -169,20 +168,6 @@ def _observers(stack: Stack, recorder: Recorder, report: Callable[[int], object]
         LoggedRows(stack.history, [run.to_loggers for run in recorder.runs]),
         *([AtBlockEnd(fill_callback_metrics), *stack.callbacks] if stack.callbacks else []),
     ]
-
-
-class RandomSteps(Callback):
-    """Draws the random numbers of a step, such as those of dropout, by the seed of the run: also after a resume."""
-
-    def __init__(self, seed: Seed) -> None:
-        self._seed = seed
-
-    def on_train_batch_start(self, trainer: pl.Trainer, pl_module: Any, batch: Any, batch_idx: int) -> None:
-        """Seed torch's generators before a step."""
-        seed = self._seed.generator("step", int(pl_module.step)).initial_seed()
-        torch.default_generator.manual_seed(seed)
-        if pl_module.device.type == "cuda":
-            torch.cuda.manual_seed(seed)
 
 
 def _neurons(stack: Stack) -> int:

@@ -442,7 +442,7 @@ MISTAKES = {
     "search.timeout=0": ("search.timeout", "got 0", "greater than"),
     "search.timeout=now": ("search.timeout", "got 'now'", "valid number"),
     "optimizer=sgd": ("optimizer", "got sgd", "must be that of a candidate", "adamw"),
-    "data.fold=1": ("data.fold", "got data.fold=1", "must not be set with search=best"),
+    "data.fold=1": ("data.fold", "got 1", "must be null with search=best"),
     "data.folds=null": ("data.folds", "got null", "must be at least 2 with search=best"),
     "hydra.launcher.cluster=slurm": ("hydra.launcher.cluster", "got slurm", "must be local with search=best"),
     "objective=val/mse_f": ("objective", "got objective=val/mse_f", "must not be set with search=best", "geometric"),
