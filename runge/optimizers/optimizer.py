@@ -136,6 +136,10 @@ class Optimizer(ABC):
     def figures(self, optimizer: torch.optim.Optimizer, parameter: Parameter, progress: float) -> dict[str, Tensor]:
         """Return the figures to log at a step, by name, each (M,)."""
 
+    def carried(self, optimizer: torch.optim.Optimizer, parameter: Parameter) -> dict[str, Tensor]:
+        """Return the state with which another run goes on from these weights, by name, each (M,); none by default."""
+        return {}
+
     def reset(self, optimizer: torch.optim.Optimizer) -> None:  # noqa: B027
         """Discard state that a change of the loss (lambda_d or the points) invalidates; does nothing by default."""
 

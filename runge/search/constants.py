@@ -210,12 +210,6 @@ JUDGING_TIME = 2.0
 TIME_MARGIN = 1.3
 """The factor of the expected time of a network of all rows."""
 
-LEAST_DAMPING = 1e-12
-"""The least damping with which a run of Levenberg-Marquardt continues."""
-
-MOST_DAMPING = 1.0
-"""The most damping with which it continues: where the loss could not be reduced, it has grown far beyond."""
-
 # What the result of a run means.
 
 USED_TIME_SHARE = 0.95

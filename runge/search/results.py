@@ -102,6 +102,7 @@ class Result:
         weights: these weights.
         unfinished: the weights theta from which a trial continues, (M, W), in place of those with an exactly solved
             last layer; empty: they are the same.
+        method: the state of the method with which it continues, (M,) each.
         rows: the number of its training points.
         left_out: rows of the table that it was not trained on, (n,), ascending.
         validated: whether they were for its validation, (n,), and not unused or for the test.
@@ -120,6 +121,7 @@ class Result:
     best: int = 0
     weights: Mapping[str, Tensor] = field(default_factory=dict)
     unfinished: np.ndarray = field(default_factory=lambda: np.zeros((0, 0)))
+    method: Mapping[str, np.ndarray] = field(default_factory=dict)
     rows: int = 0
     left_out: np.ndarray = field(default_factory=lambda: np.zeros(0, int))
     validated: np.ndarray = field(default_factory=lambda: np.zeros(0, bool))

@@ -12,7 +12,7 @@ from runge.data.table import Table
 from runge.records.metrics import ERRORS
 from runge.search.candidates import Candidate
 from runge.search.conditions import Conditions
-from runge.search.constants import CONTENDER_CHANCE, LEAST_DAMPING, MOST_DAMPING, SET_UP_SECONDS
+from runge.search.constants import CONTENDER_CHANCE, SET_UP_SECONDS
 from runge.search.contradiction import WrongFactor, wrong_factors
 from runge.search.judging import SearchTable
 from runge.search.results import Move, Result, Trial
@@ -156,7 +156,7 @@ class State:
         """Return what a process gets of a trial: the settings of its run, except those that the command sets."""
         candidate, fixed = self.candidate_of(move), self.conditions.fixed
         settings, start = candidate.settings, None if move.start is None else self.results[move.start]
-        data, trainer, optimizer, seed = settings.data, settings.trainer, settings.optimizer, settings.seed.seed
+        data, trainer, seed = settings.data, settings.trainer, settings.seed.seed
         if isinstance(data, Table):
             share = {} if move.share is None else {"train": float(f"{move.share:.6g}")}  # as it is typed
             data = replace(data, fold=move.fold, split={**data.split, **share})
@@ -167,12 +167,9 @@ class State:
             if trainer.patience and not candidate.by_gradient and "trainer.patience" not in fixed:
                 trainer = replace(trainer, patience=max(1, trainer.patience * steps // trainer.max_steps))  # a share
             trainer = replace(trainer, max_steps=steps)
-        if start is not None and "damping" in start.history and "optimizer.damping" not in fixed:
-            damping = min(max(float(start.history["damping"][-1]), LEAST_DAMPING), MOST_DAMPING)
-            optimizer = replace(optimizer, damping=damping)
         trainer = replace(trainer, stop_at=move.stop_at, progress_bar=False)
         seeded = Seed(seed=seed + move.seed)
-        settings = replace(settings, data=data, trainer=trainer, optimizer=optimizer, seed=seeded)
+        settings = replace(settings, data=data, trainer=trainer, seed=seeded)
         slowness, plans_steps = self.standing_of(candidate).slowness, "trainer.max_steps" not in fixed
         channels = None if self.table is None else self.table.channels
         return Trial(settings, move, start, slowness, plans_steps, candidate.separate, channels)

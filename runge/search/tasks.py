@@ -77,7 +77,8 @@ def train_trial(trial: Trial, rows: Rows | None) -> Result:
     stack = prepare(members)
     if start is not None:
         theta = {"theta": torch.from_numpy(start.unfinished)} if len(start.unfinished) else {}
-        stack.module.begin_with({**start.weights, **theta})
+        carried = {name: torch.from_numpy(x) for name, x in start.method.items()}
+        stack.module.begin_with({**start.weights, **theta}, carried)
     limit = trainer.max_seconds or max(LEAST_RUN_SECONDS, trial.move.seconds - (time.perf_counter() - began))
     _set_trainer(members, replace(trainer, max_seconds=limit / len(members)))
     stack = replace(stack, history=(history := _Timed()))
@@ -105,6 +106,7 @@ def train_trial(trial: Trial, rows: Rows | None) -> Result:
         rows=members[0].sizes[0],
         **unfinished,
         **unseen,
+        method={name: x.detach().cpu().numpy() for name, x in module.carried.items()},
         seconds=seconds,
         total=time.perf_counter() - began,
         steps=steps,

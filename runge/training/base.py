@@ -4,6 +4,7 @@ import copy
 import math
 from collections.abc import Callable, Mapping
 from functools import partial
+from types import MappingProxyType
 from typing import Any
 
 import lightning.pytorch as pl
@@ -59,6 +60,7 @@ class SobolevModule(pl.LightningModule):
     stopped_at: Tensor
     best: StackedMLP
     unfinished: Tensor | None = None  # the weights before `finish`, if it has changed them: more steps go on from these
+    carried: Mapping[str, Tensor] = MappingProxyType({})  # the method's state, (M,) each, with which more steps go on
     precisions: tuple[str, ...] = ("32-true",)  # those that the Trainer may have
 
     def __init__(
@@ -83,6 +85,7 @@ class SobolevModule(pl.LightningModule):
         self.figures: dict[str, Tensor] = {}
         self._made: dict[str, tuple[Points, Any]] = {}
         self.block_ended, self.block_start = False, 0
+        self.begun: Mapping[str, Tensor] = {}
 
     def save_arguments(self, **arguments: Any) -> None:
         """Save numbers and lists of numbers as hyperparameters; `load_from_checkpoint` takes objects as arguments."""
@@ -187,13 +190,18 @@ class SobolevModule(pl.LightningModule):
         callbacks = self.trainer.callbacks  # pyright: ignore[reportAttributeAccessIssue]
         return [getattr(callback, name) for callback in callbacks if hasattr(callback, name)]
 
-    def begin_with(self, weights: Mapping[str, Tensor]) -> None:
+    def begin_with(self, weights: Mapping[str, Tensor], carried: Mapping[str, Tensor] = MappingProxyType({})) -> None:
         """Give the members the functions of networks of the same shape, whose units may differ, by their state.
+
+        Args:
+            weights: the state of the networks.
+            carried: the state of the method at these weights, (M,) each; empty: it begins anew.
 
         Raises:
             RuntimeError: the network has another shape.
             ValueError: it is a network of the user's own, and no MLP.
         """
+        self.begun = carried
         network = copy.deepcopy(self.network)
         network.load_state_dict(weights)
         stack = network.stacked() if isinstance(network, AnyNetwork) else None

@@ -95,7 +95,10 @@ class SobolevRegression(SobolevModule):
     def configure_optimizers(self) -> list[torch.optim.Optimizer]:
         """Build the torch optimiser of the weights, and one of nothing, whose steps the trainer counts: the blocks."""
         nothing = torch.optim.SGD([torch.nn.Parameter(torch.zeros(()))])
-        return [self.optimizer.build(self.optimizer.weights(self.network)), nothing]
+        optimizer = self.optimizer.build(self.optimizer.weights(self.network))
+        if self.begun:
+            optimizer.state[self.network.theta] = {name: x.to(self.network.theta) for name, x in self.begun.items()}
+        return [optimizer, nothing]
 
     @property
     def progress(self) -> Progress:
@@ -164,6 +167,7 @@ class SobolevRegression(SobolevModule):
                 before = self.network.theta.detach().clone()
                 self.optimizer.finish(course.problem(k - 1))
                 self.unfinished = None if torch.equal(before, self.network.theta) else before
+                self.carried = self.optimizer.carried(optimizer, self.network.theta)
         if over or k == count:
             course.network.fix_constants(course.points)
         return factors[:k], over

@@ -203,3 +203,15 @@ def test_members_on_subsets_train_as_they_do_alone_and_can_be_restored():
     assert any(len(set(size)) > 1 for size in seen)
     assert torch.allclose(together.network.theta[2], alone.network.theta[0], rtol=1e-6, atol=1e-8)
     assert torch.equal(whole.network.theta, together.network.theta)
+
+
+@pytest.mark.parametrize(("damping", "carried"), [(1e-20, 1e-20), (1e9, LM.damping)])
+def test_another_run_goes_on_with_the_damping_at_most_the_initial_one_and_all_points(damping, carried):
+    what = hypercube(n=500)  # of which a first step would use 43 points
+    theta = what.network.theta
+    first, other = LM.build([theta]), LM.build([theta])
+    first.state[theta] = {"damping": torch.full_like(theta[:, 0], damping)}
+    other.state[theta] = LM.carried(first, theta)
+    assert other.state[theta]["damping"].tolist() == pytest.approx([carried] * len(theta))
+    LM.step(other, what, 0.0)
+    assert sizes(other, what) == [torch.inf] * len(theta)

@@ -58,6 +58,22 @@ def test_a_trial_continues_with_the_weights_of_the_best_step_of_another_one(tabl
     assert (short.end, short.steps) == ("time", 1)
 
 
+def test_levenberg_marquardt_continues_as_if_it_had_not_been_cut(table):
+    """Its damping, and the size of its systems, are those of the trial before, and the last layer is not yet solved."""
+    whole, half = (train_trial(_steps(trial(), count), table) for count in (8, 4))
+    assert (half.best_step, half.method["at_rest"].tolist()) == (4, [0.0])
+    later = train_trial(_steps(trial(), 4)._replace(start=half), table)
+    np.testing.assert_allclose(later.unfinished, whole.unfinished, rtol=1e-9)
+    assert later.method["damping"] == pytest.approx(whole.method["damping"], rel=1e-9)
+    anew = train_trial(_steps(trial(), 4)._replace(start=replace(half, method={})), table)
+    assert not np.allclose(anew.unfinished, whole.unfinished, rtol=1e-3)
+
+
+def _steps(one, count):
+    trainer = replace(one.settings.trainer, max_steps=count, log_every=4)
+    return one._replace(settings=replace(one.settings, trainer=trainer))
+
+
 def test_each_output_may_have_a_network_of_its_own(table, tmp_path):
     """It is trained as if it were the only output, and the run of the answer has all of them as one network."""
     two = replace(

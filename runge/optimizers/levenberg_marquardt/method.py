@@ -197,6 +197,13 @@ class LevenbergMarquardt(Optimizer):
         """Return the damping mu."""
         return {"damping": self._state(optimizer, parameter)["damping"].clone()}
 
+    def carried(self, optimizer: torch.optim.Optimizer, parameter: Parameter) -> dict[str, Tensor]:
+        """Return mu, at most the initial one, and the size of the systems; another run goes on with all points."""
+        state = self._state(optimizer, parameter)
+        damping = state["damping"].clamp_max(self.damping)
+        none, every = torch.zeros_like(damping), torch.full_like(damping, torch.inf)
+        return {**state, "damping": damping, "at_rest": none, "points": every}
+
     def reset(self, optimizer: torch.optim.Optimizer) -> None:
         """Wake members at rest."""
         for state in optimizer.state.values():
