@@ -282,7 +282,7 @@ class Function(MeanNetwork):
 
     @property
     def _is_log(self) -> Tensor | None:
-        """Whether some network sees the logarithm of an input, (D,); None: no network sees any."""
+        """Whether some network sees the logarithm of an input, (D,); None if no network does."""
         units = [network.units for network in self.networks if network.units is not None]
         logs = [unit.logs for unit in units if unit.logs is not None]
         return torch.cat(logs).any(0).cpu() if logs else None

@@ -195,7 +195,7 @@ class SobolevModule(pl.LightningModule):
 
         Args:
             weights: the state of the networks.
-            carried: the state of the method at these weights, (M,) each; empty: it begins anew.
+            carried: the state of the method at these weights, (M,) each; empty: its initial state.
 
         Raises:
             RuntimeError: the network has another shape.

@@ -59,7 +59,7 @@ def test_a_trial_continues_with_the_weights_of_the_best_step_of_another_one(tabl
 
 
 def test_levenberg_marquardt_continues_as_if_it_had_not_been_cut(table):
-    """Its damping, and the size of its systems, are those of the trial before, and the last layer is not yet solved."""
+    """Its damping, and the size of its systems, are those of the trial before, if its best step is the last one."""
     whole, half = (train_trial(_steps(trial(), count), table) for count in (8, 4))
     assert (half.best_step, half.method["at_rest"].tolist()) == (4, [0.0])
     later = train_trial(_steps(trial(), 4)._replace(start=half), table)

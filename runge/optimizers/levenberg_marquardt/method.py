@@ -198,7 +198,7 @@ class LevenbergMarquardt(Optimizer):
         return {"damping": self._state(optimizer, parameter)["damping"].clone()}
 
     def carried(self, optimizer: torch.optim.Optimizer, parameter: Parameter) -> dict[str, Tensor]:
-        """Return mu, at most the initial one, and the size of the systems; another run goes on with all points."""
+        """Return mu, at most the initial one, and the size of the systems. The next run uses all points."""
         state = self._state(optimizer, parameter)
         damping = state["damping"].clamp_max(self.damping)
         none, every = torch.zeros_like(damping), torch.full_like(damping, torch.inf)
