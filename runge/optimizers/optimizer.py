@@ -137,7 +137,7 @@ class Optimizer(ABC):
         """Return the figures to log at a step, by name, each (M,)."""
 
     def carried(self, optimizer: torch.optim.Optimizer, parameter: Parameter) -> dict[str, Tensor]:
-        """Return the state that a run which continues from these weights needs, by name, each (M,); empty by default."""
+        """Return the state that a run which continues with the weights needs, by name, each (M,); empty by default."""
         return {}
 
     def reset(self, optimizer: torch.optim.Optimizer) -> None:  # noqa: B027
