@@ -8,6 +8,7 @@ from runge.search.constants import (
     CROSSED_FOLDS,
     FEW_ROWS,
     LEAST_LABELS,
+    LEAST_ROW_GROWTH,
     LEAST_ROWS_OF_INPUT,
     REPORT_SECONDS,
     REPORT_SHARE,
@@ -66,6 +67,11 @@ class Conditions(NamedTuple):
         """Return the rows with which a candidate begins, if there are more."""
         labels = self.labels / (self.outputs if candidate.separate else 1)
         return max(self.weights_of(candidate) / labels, LEAST_LABELS / labels, LEAST_ROWS_OF_INPUT * self.inputs)
+
+    @property
+    def most_share(self) -> float:
+        """The share of the rows above which a trial has all of them."""
+        return self.training_rows / LEAST_ROW_GROWTH / max(self.all_rows, 1)
 
     @property
     def crossed(self) -> int:

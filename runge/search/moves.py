@@ -69,7 +69,7 @@ def entrants(state: State, rung: int) -> list[Standing]:
     close = AS_GOOD_FACTOR * ranked[0].expected() if ranked else 0.0
     chosen = ranked[:most] + [x for x in ranked[most:] if x.expected() <= close or x.has_few_steps][:most]
     new = _newcomers(state, chosen, ranked) if rung == 1 else []
-    earlier = {found[0].name for i in range(1, rung + 1) if (found := state.before(i).by_error)}
+    earlier = {found[0].name for i in range(1, rung + 1) if (found := state.before(i).ranked)}
     return chosen + [x for x in ranked if x.name in earlier and x not in chosen] + new
 
 
@@ -221,7 +221,8 @@ def improve(state: State) -> tuple[Sequence[Move], str] | None:
         pairs = [(x, fold) for x, fold in pairs if x.name in chosen]
         if not pairs:
             continue
-        threads = threads_of(best, conditions.cores // len(found) // conditions.judges)
+        first = state.standing_of(pairs[0][0])
+        threads = threads_of(first if first.by_fold else best, conditions.cores // len(found) // conditions.judges)
         if threads > 1 and threads * len(pairs) > state.free:
             if max(move.at + move.seconds for move in state.running) <= state.now + LEAST_SLICE_SECONDS:
                 return [], ""  # others end soon

@@ -22,6 +22,7 @@ from runge.search.state import State
 __all__ = [
     "affords_all",
     "affords_larger",
+    "grown_share",
     "is_worthwhile",
     "pace_on_all",
     "seconds_of",
@@ -92,14 +93,27 @@ def share_of(state: State, candidate: Candidate, network: Network | None, second
     if network is None:
         if candidate.by_gradient or completes or not conditions.of_table:
             return None
-        rows = conditions.first_rows(candidate)
+        share = conditions.first_rows(candidate) / conditions.all_rows
     elif network.move.share is None or not (network.grows or (is_late and network.result.lacks_rows)):
         return network.move.share
     else:
         steps, least = (1, 1.0) if candidate.has_fixed_neurons else (LEAST_STEPS_ON_MORE_ROWS, LEAST_ROW_GROWTH)
-        growth = min(MOST_ROW_GROWTH, max(least, seconds / max(steps * network.pace, 1e-9)))
-        rows = growth * network.move.share * conditions.all_rows
-    return rows / conditions.all_rows if rows * LEAST_ROW_GROWTH < conditions.training_rows else None
+        affordable = seconds / max(steps * network.pace, 1e-9)
+        return grown_share(network.move.share, affordable, conditions.most_share, least)
+    return share if share < conditions.most_share else None
+
+
+def grown_share(share: float, affordable: float, most_share: float, least: float = LEAST_ROW_GROWTH) -> float | None:
+    """Return a larger share of the rows; None: all rows that are not left out.
+
+    Args:
+        share: the share before.
+        affordable: the factor of the rows with which some steps fit into the time.
+        most_share: the share above which all of them are taken.
+        least: the least factor.
+    """
+    grown = share * min(MOST_ROW_GROWTH, max(least, affordable))
+    return grown if grown < most_share else None
 
 
 def affords_larger(state: State, best: Standing, candidate: Candidate, seconds: float) -> bool:

@@ -80,6 +80,7 @@ class Trial(NamedTuple):
         plans_steps: whether a method by the gradient has as many steps as should fit into its time.
         separate: whether each output has a network of its own.
         channels: the standard deviations of the table, over which its errors are; None: over those of its own rows.
+        most_share: the share of the rows above which it has all of them.
     """
 
     settings: Settings
@@ -89,6 +90,7 @@ class Trial(NamedTuple):
     plans_steps: bool = True
     separate: bool = False
     channels: Channels | None = None
+    most_share: float = 0.0
 
 
 @dataclass(frozen=True, eq=False, config=ConfigDict(strict=True, arbitrary_types_allowed=True))
@@ -104,12 +106,13 @@ class Result:
             last layer; empty: they are the same.
         method: the state of the method with which it continues, (M,) each.
         rows: the number of its training points.
+        share: the share of the rows on which it has ended; None: all that are not left out.
         left_out: rows of the table that it was not trained on, (n,), ascending.
         validated: whether they were for its validation, (n,), and not unused or for the test.
         residuals: the errors there, (n, P + P D), values first; a label that is not known counts as 0.
-        seconds: the seconds of its own training.
+        seconds: the seconds of its own training, on its last rows.
         total: the same with the set-up.
-        steps: the number of its own steps.
+        steps: the number of the steps in these seconds.
         end: what has ended it: its number of steps, its time, or that nothing changed.
         slowness: the time of a step with one thread over what `Member.work` expects.
         processor: the share of its time in which its main thread has had a processor, which others may use as well.
@@ -123,6 +126,7 @@ class Result:
     unfinished: np.ndarray = field(default_factory=lambda: np.zeros((0, 0)))
     method: Mapping[str, np.ndarray] = field(default_factory=dict)
     rows: int = 0
+    share: float | None = None
     left_out: np.ndarray = field(default_factory=lambda: np.zeros(0, int))
     validated: np.ndarray = field(default_factory=lambda: np.zeros(0, bool))
     residuals: np.ndarray = field(default_factory=lambda: np.zeros((0, 0)))

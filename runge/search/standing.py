@@ -7,19 +7,21 @@ from typing import NamedTuple
 
 import numpy as np
 
+from runge.records.metrics import TRAIN_LOSS, VAL_LOSS
 from runge.search.candidates import Candidate
 from runge.search.constants import (
     FEW_STEPS,
     LEAST_SLOPE,
     LOOK_AHEAD,
     MOST_SLOPE,
+    OVERFITTING_POWER,
     SLOWNESS_AT_FIRST,
     THREADS_POWER,
     UNKNOWN_SLOPE,
 )
 from runge.search.results import Move, Result
 
-__all__ = ["Network", "Standing", "expected_error", "slope_of"]
+__all__ = ["Network", "Standing", "expected_error", "has_enough_steps", "slope_of"]
 
 
 def slope_of(result: Result) -> float:
@@ -47,6 +49,27 @@ def expected_error(result: Result, factor: float = math.inf) -> float:
         factor: the multiple, of which no more than `LOOK_AHEAD` counts.
     """
     return result.error * min(factor, LOOK_AHEAD) ** -(slope_of(result) if result.end != "rest" else 0.0)
+
+
+def has_enough_steps(result: Result) -> bool:
+    r"""Return whether a trial on some of the rows needs more rows, not more steps: it is at rest, or overfits them.
+
+    It overfits them if the held-out loss is much larger than the training loss, and its error falls slowly with time
+    (`LEAST_SLOPE`), or the held-out loss M falls far less than the training loss L, from half of the time T to its end:
+
+    .. math:: \frac{M(T / 2)}{M(T)} < \left(\frac{L(T / 2)}{L(T)}\right)^p, \quad p = 0.4.
+    """
+    if result.end == "rest" or not result.lacks_rows:
+        return result.end == "rest"
+    if slope_of(result) < LEAST_SLOPE:
+        return True
+    seconds = result.history["seconds"]
+    half = max(int(np.searchsorted(seconds, seconds[-1] / 2, side="right")) - 1, 0)
+    fall, fall_held_out = (
+        float(np.subtract(*np.log(np.maximum(result.history[name][[half, -1]], 1e-300))))
+        for name in (TRAIN_LOSS, VAL_LOSS)
+    )
+    return fall_held_out < OVERFITTING_POWER * fall
 
 
 class Network(NamedTuple):
@@ -154,8 +177,9 @@ class Standing:
             return replace(self, by_fold=by_fold, failure=result.failure)
         candidate = self.candidate
         is_cut = result.end == "time" or (result.end == "steps" and not candidate.completes)
-        is_over = candidate.has_fixed_neurons or slope_of(result) < LEAST_SLOPE
-        grows = move.share is not None and (result.end == "rest" or (is_over and result.lacks_rows))
+        move = move._replace(share=result.share)  # which may have grown
+        is_over = has_enough_steps(result) or (candidate.has_fixed_neurons and result.lacks_rows)
+        grows = move.share is not None and is_over
         network = Network(number, move, result, (is_cut or grows) and not move.of_answer, grows)
         standing = replace(self, failure="", slowness=result.slowness)
         if move.fold is None:

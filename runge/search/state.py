@@ -54,7 +54,7 @@ class State:
         return found
 
     @cached_property
-    def by_error(self) -> list[Standing]:
+    def ranked(self) -> list[Standing]:
         """The candidates that have a network: the winner, the best ones, and those that lack a fold.
 
         If labels contradict each other, candidates that use only the values are before the others.
@@ -67,17 +67,6 @@ class State:
         return sorted((x for x in self.standings.values() if x.by_fold), key=order)
 
     @cached_property
-    def ranked(self) -> list[Standing]:
-        """The same, but if the best one has a part of the rows, first the one that may be as good and has all.
-
-        With much noise the rows that judge do not show what more rows gain.
-        """
-        if self.winner or not self.by_error or self.by_error[0].has_all_rows:
-            return self.by_error
-        first = next((x for x in self.contenders if x.has_all_rows), self.by_error[0])
-        return [first, *(x for x in self.by_error if x is not first)]
-
-    @cached_property
     def judges(self) -> int:
         """The number of folds that judge candidates: more than at first once those that may be the best need others."""
         folds = [move.fold for move in self.moves.values() if move.fold is not None and not move.of_answer]
@@ -85,11 +74,11 @@ class State:
 
     @cached_property
     def contenders(self) -> list[Standing]:
-        """The candidates that may be the best one: that of `by_error`, and those which resamples of the rows choose."""
+        """The candidates that may be the best one: that of `ranked`, and those that resamples of the rows choose."""
         folds = {*range(self.judges)}
-        judged = [x for x in self.by_error if folds <= x.by_fold.keys()]
+        judged = [x for x in self.ranked if folds <= x.by_fold.keys()]
         if self.table is None or self.wrong or not judged:
-            return self.by_error[:1]
+            return self.ranked[:1]
         shares = chances(judged, folds, self.table)
         return [x for i, x in enumerate(judged) if i == 0 or shares[i] >= CONTENDER_CHANCE]
 
@@ -172,7 +161,8 @@ class State:
         settings = replace(settings, data=data, trainer=trainer, seed=seeded)
         slowness, plans_steps = self.standing_of(candidate).slowness, "trainer.max_steps" not in fixed
         channels = None if self.table is None else self.table.channels
-        return Trial(settings, move, start, slowness, plans_steps, candidate.separate, channels)
+        most = 0.0 if self.table is None or move.of_answer else self.conditions.most_share
+        return Trial(settings, move, start, slowness, plans_steps, candidate.separate, channels, most)
 
     def left(self, until: float | None = None) -> float:
         """Return the seconds until a time; None: until training ends."""

@@ -3,7 +3,7 @@
 import gc
 import shutil
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -22,11 +22,15 @@ from runge.records.metrics import ERRORS, LAMBDA_D, VAL_LOSS
 from runge.search.constants import (
     FEWEST_GRADIENT_STEPS,
     LEAST_RUN_SECONDS,
+    LEAST_STEPS_ON_ALL_ROWS,
+    LEAST_STEPS_ON_MORE_ROWS,
     SCHEDULE_SHARE,
     THREADS_POWER,
     USED_TIME_SHARE,
 )
+from runge.search.paces import grown_share
 from runge.search.results import Publication, Result, Trial
+from runge.search.standing import has_enough_steps
 from runge.sobolev.network import StackedMLP
 from runge.training.base import SobolevModule
 from runge.training.callbacks.history import History
@@ -40,21 +44,29 @@ __all__ = ["publish", "train_trial"]
 
 
 class _Timed(History):
-    """A history that also has the seconds since its beginning."""
+    """A history that also has the seconds since its beginning, and ends a trial that should have more rows.
 
-    def __init__(self) -> None:
+    Args:
+        is_over: is asked at the end of each block whether it should; None: it should not.
+    """
+
+    def __init__(self, is_over: "Callable[[_Timed, SobolevModule], bool] | None") -> None:
         super().__init__()
-        self.seconds, self.began = list[float](), time.perf_counter()
+        self.seconds, self.began, self.is_over = list[float](), time.perf_counter(), is_over
 
     def at_block_end(self, module: SobolevModule) -> None:
-        """Add a row, and the time."""
+        """Add a row, and the time; and end the trial if it should have more rows."""
         super().at_block_end(module)
         self.seconds.append(time.perf_counter() - self.began)
+        if self.is_over is not None and self.is_over(self, module):
+            module.trainer.should_stop = True
 
 
 @machine.threads_restored()
 def train_trial(trial: Trial, rows: Rows | None) -> Result:
     """Train a trial, and return what is left of it.
+
+    If it should have more rows, it has them at once, with its weights, as long as it has time.
 
     Args:
         trial: the trial.
@@ -64,9 +76,43 @@ def train_trial(trial: Trial, rows: Rows | None) -> Result:
         ConfigurationError: its settings do not fit together.
         DivergedError: its loss is not finite.
     """
-    began, start = time.perf_counter(), trial.start
-    machine.limit_threads(trial.move.threads)
+    began = time.perf_counter()
     gc.collect()  # the trial before this one
+    machine.limit_threads(trial.move.threads)
+    result, earlier = _trained(trial, rows, began), 0.0
+    while _may_grow(trial) and has_enough_steps(result):
+        left = trial.move.seconds - (time.perf_counter() - began)
+        if left < max(LEAST_RUN_SECONDS, LEAST_STEPS_ON_ALL_ROWS * result.seconds / max(result.steps, 1)):
+            break
+        trial = _grown(trial, result, left)
+        following = _trained(trial, rows, time.perf_counter())
+        if not following.error < result.error:
+            break
+        earlier, result = earlier + result.seconds, following
+    return replace(result, total=time.perf_counter() - began - earlier)
+
+
+def _may_grow(trial: Trial) -> bool:
+    """Return whether a trial may have more rows than it begins with: its weights can continue on them."""
+    optimizer = trial.settings.optimizer
+    continues = not (optimizer.by_gradient or optimizer.last_layer_alone)
+    return continues and trial.move.share is not None and trial.most_share > 0
+
+
+def _grown(trial: Trial, result: Result, seconds: float) -> Trial:
+    """Return the trial with more rows, of which some steps should fit into its time."""
+    assert trial.move.share is not None
+    affordable = seconds / max(LEAST_STEPS_ON_MORE_ROWS * result.seconds / max(result.steps, 1), 1e-9)
+    share = grown_share(trial.move.share, affordable, trial.most_share)
+    train = None if share is None else float(f"{share:.6g}")  # as it is typed
+    data = replace(trial.settings.data, split={**trial.settings.data.split, "train": train})
+    move = trial.move._replace(share=share, seconds=seconds)
+    return trial._replace(settings=replace(trial.settings, data=data), move=move, start=result)
+
+
+def _trained(trial: Trial, rows: Rows | None, began: float) -> Result:
+    """Train the run of a trial on its rows, from a time on; for the exceptions see `train_trial`."""
+    start = trial.start
     members = _members(trial.settings, rows, trial.separate)
     work = sum(member.work() for member in members) * trial.move.threads**-THREADS_POWER
     trainer = trial.settings.trainer
@@ -81,7 +127,13 @@ def train_trial(trial: Trial, rows: Rows | None) -> Result:
         stack.module.begin_with({**start.weights, **theta}, carried)
     limit = trainer.max_seconds or max(LEAST_RUN_SECONDS, trial.move.seconds - (time.perf_counter() - began))
     _set_trainer(members, replace(trainer, max_seconds=limit / len(members)))
-    stack = replace(stack, history=(history := _Timed()))
+
+    def overfits(history: _Timed, module: SobolevModule) -> bool:
+        own, best = _figures(history, module, rows)
+        joined, before = _continued(own, start)
+        return has_enough_steps(Result(joined, before + best, end="steps", steps=int(module.step)))
+
+    stack = replace(stack, history=(history := _Timed(overfits if _may_grow(trial) else None)))
     running, seconds = time.thread_time(), train(stack)
     running = time.thread_time() - running
     module, steps = stack.module, int(stack.module.step)
@@ -104,6 +156,7 @@ def train_trial(trial: Trial, rows: Rows | None) -> Result:
         best=before + best,
         weights={name: x.detach().cpu().clone() for name, x in module.best.state_dict().items()},
         rows=members[0].sizes[0],
+        share=trial.move.share,
         **unfinished,
         **unseen,
         method={name: x.detach().cpu().numpy() for name, x in module.carried.items()},

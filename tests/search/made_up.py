@@ -61,7 +61,7 @@ def trained(before, name, *results, fold=0, **move):
         number = len(before.moves)
         listed = before.standings[name].candidate
         planned = Move(listed.listed, listed.changes, fold, 1.0, **move)
-        before = merge(before, {number: planned}, {number: one}, before.now)
+        before = merge(before, {number: planned}, {number: replace(one, share=planned.share)}, before.now)
     return before
 
 

@@ -69,6 +69,21 @@ def test_levenberg_marquardt_continues_as_if_it_had_not_been_cut(table):
     assert not np.allclose(anew.unfinished, whole.unfinished, rtol=1e-3)
 
 
+def test_a_trial_that_overfits_its_rows_has_more_of_them_at_once(table):
+    """Its curve continues, and it knows on how many rows it has ended."""
+    few = trial(share=0.1, seconds=5.0)._replace(most_share=0.5)
+    assert few.settings.data.split["train"] == 0.1
+    one = train_trial(few, table)
+    kept = train_trial(few._replace(most_share=0.0), table)
+    assert (kept.share, kept.rows) == (0.1, 3)
+    assert one.rows > 3
+    assert one.share is None or one.share > 0.1
+    assert one.error < kept.error
+    assert (np.diff(one.history["step"]) > 0).all()
+    assert one.total > one.seconds
+    assert len(one.left_out) == 6 + (0 if one.share is None else 24 - one.rows)
+
+
 def _steps(one, count):
     trainer = replace(one.settings.trainer, max_steps=count, log_every=4)
     return one._replace(settings=replace(one.settings, trainer=trainer))

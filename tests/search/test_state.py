@@ -1,8 +1,11 @@
 """What is known of the candidates of a search after some results."""
 
+import numpy as np
 import pytest
 
+from runge.records.metrics import TRAIN_LOSS, VAL_LOSS
 from runge.search.results import Move
+from runge.search.standing import has_enough_steps
 from tests.search.made_up import candidate, result, state, trained
 
 
@@ -40,6 +43,18 @@ def test_more_rows_may_help_after_the_last_step():
     assert not network(result(1.0, end="rest"))[0].may_gain
     kept, _ = network(result(1.0), result(2.0), share=0.2)
     assert (kept.result.error, kept.may_gain, kept.grows) == (1.0, True, True)
+
+
+def test_a_trial_has_enough_steps_if_the_held_out_loss_falls_far_less_than_the_training_loss():
+    for power, is_enough in ((0.9, False), (0.5, False), (0.3, True), (-0.1, True)):
+        errors = np.array([1.0, 0.5, 0.1, 0.01])
+        one = result(*errors, ratio=4.0)
+        one.history[TRAIN_LOSS][:] = 0.01 * errors ** (2 / power) if power > 0 else 0.01 * errors**4
+        if power < 0:
+            one.history[VAL_LOSS][:] = errors**-0.2
+        assert has_enough_steps(one) == is_enough
+    assert not has_enough_steps(result(*errors))  # it does not lack rows
+    assert has_enough_steps(result(*errors, end="rest"))
 
 
 def test_the_best_of_all_folds_is_first_and_then_those_that_lack_one():
