@@ -74,7 +74,7 @@ class State:
 
     @cached_property
     def contenders(self) -> list[Standing]:
-        """The candidates that may be the best one: that of `ranked`, and those that resamples of the rows choose."""
+        """The candidates that may be best: the first of `ranked`, and those that resamples of the rows choose."""
         folds = {*range(self.judges)}
         judged = [x for x in self.ranked if folds <= x.by_fold.keys()]
         if self.table is None or self.wrong or not judged:
