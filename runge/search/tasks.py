@@ -13,6 +13,7 @@ import torch
 from runge.configuration.command_line import key_of
 from runge.configuration.errors import DivergedError
 from runge.data.rows import Rows
+from runge.data.table import Table
 from runge.function.function import Function
 from runge.function.residuals import errors_of
 from runge.pictures.drawing import draw_into
@@ -101,11 +102,13 @@ def _may_grow(trial: Trial) -> bool:
 
 def _grown(trial: Trial, result: Result, seconds: float) -> Trial:
     """Return the trial with more rows, of which some steps should fit into its time."""
+    data = trial.settings.data
+    assert isinstance(data, Table)
     assert trial.move.share is not None
     affordable = seconds / max(LEAST_STEPS_ON_MORE_ROWS * result.seconds / max(result.steps, 1), 1e-9)
     share = grown_share(trial.move.share, affordable, trial.most_share)
     train = None if share is None else float(f"{share:.6g}")  # as it is typed
-    data = replace(trial.settings.data, split={**trial.settings.data.split, "train": train})
+    data = replace(data, split={**data.split, "train": train})
     move = trial.move._replace(share=share, seconds=seconds)
     return trial._replace(settings=replace(trial.settings, data=data), move=move, start=result)
 
