@@ -63,10 +63,9 @@ LEAST_ROW_GROWTH = 1.5
 MOST_ROW_GROWTH = 8.0
 """The largest factor by which they grow from one trial to the next: an estimate."""
 
-LOOK_AHEAD = 6.0
-"""The multiple of its time for which a falling error is extrapolated when candidates are compared. The best of nine
-candidates has about so much more time after the comparisons. With 3, the one that was best after 60 s had less time
-than others on the cluster of `benchmarks/search/simulators.py`, and on 300 rows of the robot arm.
+LOOK_AHEAD = 3.0
+"""The multiple of its time for which a falling error is extrapolated when candidates are compared: an estimate. With 6,
+the errors on Lorenz and the absorber of `benchmarks/search/simulators.py` were 3.8 and 1.7 times as large.
 """
 
 LEAST_SLOPE = 0.5

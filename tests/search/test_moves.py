@@ -25,8 +25,8 @@ def moves(found):
 
 def test_an_error_that_falls_is_compared_by_where_it_goes():
     """It falls on by the power of time by which it has fallen since half of the time."""
-    assert expected_error(result(8.0, 4.0, 2.0, 1.0), 4.0) == pytest.approx(4**-2)
-    assert expected_error(result(8.0, 4.0, 2.0, 1.0), 40.0) == pytest.approx(6**-2)  # not as far as that
+    assert expected_error(result(8.0, 4.0, 2.0, 1.0), 2.0) == pytest.approx(2**-2)
+    assert expected_error(result(8.0, 4.0, 2.0, 1.0), 40.0) == pytest.approx(3**-2)  # not as far as that
     assert expected_error(result(8.0, 4.0, 2.0, 1.0, end="rest")) == 1.0
     assert expected_error(result(1.0, 1.0, 1.0, 1.0)) == 1.0
     assert expected_error(result(1e9, 1e9, 1.0), 2.0) == pytest.approx(1 / 4)  # no more than by the second power
