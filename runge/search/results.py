@@ -113,7 +113,7 @@ class Result:
         seconds: the seconds of its own training, on its last rows.
         total: the same with the set-up.
         steps: the number of the steps in these seconds.
-        end: what has ended it: its number of steps, its time, or that nothing changed.
+        end: what has ended it: its number of steps, its time, or that nothing changed, or that it overfits its rows.
         slowness: the time of a step with one thread over what `Member.work` expects.
         processor: the share of its time in which its main thread has had a processor, which others may use as well.
         switched_on: the first step with a positive lambda_d; None: there is none.

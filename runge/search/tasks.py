@@ -87,9 +87,11 @@ def train_trial(trial: Trial, rows: Rows | None) -> Result:
             break
         trial = _grown(trial, result, left)
         following = _trained(trial, rows, time.perf_counter())
-        if not following.error < result.error:
+        is_better = following.error < result.error
+        earlier += (result if is_better else following).seconds
+        if not is_better:
             break
-        earlier, result = earlier + result.seconds, following
+        result = following
     return replace(result, total=time.perf_counter() - began - earlier)
 
 
@@ -132,8 +134,8 @@ def _trained(trial: Trial, rows: Rows | None, began: float) -> Result:
     _set_trainer(members, replace(trainer, max_seconds=limit / len(members)))
 
     def overfits(history: _Timed, module: SobolevModule) -> bool:
-        own, best = _figures(history, module, rows)
-        joined, before = _continued(own, start)
+        figures, best = _figures(history, module, rows)
+        joined, before = _continued(figures, start)
         return has_enough_steps(Result(joined, before + best, end="steps", steps=int(module.step)))
 
     stack = replace(stack, history=(history := _Timed(overfits if _may_grow(trial) else None)))

@@ -65,8 +65,8 @@ def test_levenberg_marquardt_continues_as_if_it_had_not_been_cut(table):
     later = train_trial(_steps(trial(), 4)._replace(start=half), table)
     np.testing.assert_allclose(later.unfinished, whole.unfinished, rtol=1e-9)
     assert later.method["damping"] == pytest.approx(whole.method["damping"], rel=1e-9)
-    anew = train_trial(_steps(trial(), 4)._replace(start=replace(half, method={})), table)
-    assert not np.allclose(anew.unfinished, whole.unfinished, rtol=1e-3)
+    without = train_trial(_steps(trial(), 4)._replace(start=replace(half, method={})), table)
+    assert not np.allclose(without.unfinished, whole.unfinished, rtol=1e-3)
 
 
 def test_a_trial_that_overfits_its_rows_has_more_of_them_at_once(table):
