@@ -84,6 +84,15 @@ def test_a_trial_that_overfits_its_rows_has_more_of_them_at_once(table):
     assert len(one.left_out) == 6 + (0 if one.share is None else 24 - one.rows)
 
 
+def test_a_further_training_that_does_not_help_is_no_set_up(table, monkeypatch):
+    """The first result is returned, and the time of the other one is not part of its total."""
+    found = iter([result(1.0, end="rest", seconds=0.5), result(2.0, seconds=1000.0)])
+    monkeypatch.setattr(tasks, "_trained", lambda *_: next(found))
+    one = train_trial(trial(share=0.1, seconds=5.0)._replace(most_share=0.5), table)
+    assert (one.error, one.seconds) == (1.0, 0.5)
+    assert one.total < 0  # because no time has passed, and 1000 s are taken away
+
+
 def _steps(one, count):
     trainer = replace(one.settings.trainer, max_steps=count, log_every=4)
     return one._replace(settings=replace(one.settings, trainer=trainer))
