@@ -94,6 +94,12 @@ time: an estimate. On 600 rows of a cart with a pole, the best candidate had an 
 AS_GOOD_FACTOR = 1.25
 """The ratio of two errors up to which the candidates are equally good on the rows of one fold."""
 
+RIVAL_FACTOR = 2.0
+"""The ratio of two extrapolated errors up to which both candidates continue. With 1.25, one candidate had both
+processors, and two calls on the epidemic of `benchmarks/search/simulators.py` had errors of 0.0084 and 0.027; with 2,
+three calls had 0.0086 to 0.0090.
+"""
+
 CONTENDER_CHANCE = 0.05
 """The share of the resamples of the rows that judge which choose a candidate, from which on it may be the best one: an
 estimate.

@@ -24,6 +24,7 @@ from runge.search.constants import (
     LEAST_SLICE_SECONDS,
     PROMOTION_RATIO,
     RESTARTS,
+    RIVAL_FACTOR,
     SAME_MINIMUM_FACTOR,
     WIDER_COST,
 )
@@ -151,7 +152,7 @@ def continued(state: State, seconds: float) -> list[Candidate]:
     if not state.conditions.of_table and state.ranked[0].results[0].lacks_rows:
         return []
     rivals = [x for x in state.ranked if x.candidate.is_of_values or not state.wrong]
-    most = AS_GOOD_FACTOR * min(x.expected(seconds) for x in rivals)
+    most = RIVAL_FACTOR * min(x.expected(seconds) for x in rivals)
     gaining = [x for x in rivals if _gains(state, x, seconds) and x.expected(seconds) <= most]
     return [x.candidate for x in sorted(gaining, key=lambda x: x.expected(seconds))]
 

@@ -13,6 +13,7 @@ from runge.search.constants import (
     MOST_ROW_GROWTH,
     OWN_PROCESSOR_SHARE,
     SHARED_STEP_SECONDS,
+    THREADS_POWER,
     TIME_MARGIN,
 )
 from runge.search.results import Move
@@ -33,7 +34,7 @@ __all__ = [
 
 
 def pace_on_all(state: State, standing: Standing, network: Network) -> float:
-    """Return the seconds that a step of a candidate on all rows should take, given a trial on some of them.
+    """Return the seconds of a step of a candidate on all rows with one thread, given a trial on some of them.
 
     Those of fixed neurons grow with the multiplications: scales are learnt from some of many rows.
     """
@@ -48,9 +49,9 @@ def pace_on_all(state: State, standing: Standing, network: Network) -> float:
     return network.pace * many / few
 
 
-def affords_all(state: State, standing: Standing, network: Network, seconds: float) -> bool:
-    """Return whether a candidate has time for some steps on all rows, given a trial on some of them."""
-    return seconds >= LEAST_STEPS_ON_ALL_ROWS * pace_on_all(state, standing, network)
+def affords_all(state: State, standing: Standing, network: Network, seconds: float, threads: int) -> bool:
+    """Return whether a candidate has time for some steps on all rows with some threads, given a trial on some rows."""
+    return seconds * threads**THREADS_POWER >= LEAST_STEPS_ON_ALL_ROWS * pace_on_all(state, standing, network)
 
 
 def step_of(standing: Standing) -> int:

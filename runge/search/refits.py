@@ -86,7 +86,7 @@ def _on_all_rows(state: State, best: Standing) -> list[Move]:
     move = Move(best.candidate.listed, best.candidate.changes, None, seconds, threads=threads)
     moves = list[Move]()
     for last in starts:
-        if affords_all(state, best, last, seconds - state.set_up):
+        if affords_all(state, best, last, seconds - state.set_up, threads):
             steps = STEPS_ON_ALL_ROWS if last.move.fold is not None else STEPS_GROWTH * last.result.steps
             moves.append(move._replace(start=last.number, steps=None if best.candidate.by_gradient else steps))
     return moves
@@ -177,7 +177,8 @@ def _seconds_on_all_rows(state: State, best: Standing) -> float:
     """Return the seconds for continuing the winner on all rows, with as many steps as it has had at most; 0: none."""
     conditions, most = state.conditions, (1 - WINNER_STEPS_SHARE) * state.conditions.end
     lacking = [x for x in best.in_order if x.result.lacks_rows]
-    if not lacking or conditions.folds > MANY_FOLDS or not affords_all(state, best, lacking[0], most):
+    threads = threads_of(best, conditions.cores // max(len(lacking), 1))
+    if not lacking or conditions.folds > MANY_FOLDS or not affords_all(state, best, lacking[0], most, threads):
         return 0.0
     if best.candidate.by_gradient:
         return most

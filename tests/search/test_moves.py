@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from runge.search.moves import compare, entrants, improve, next_moves
-from runge.search.paces import pace_on_all, share_of, threads_of
+from runge.search.paces import affords_all, pace_on_all, share_of, threads_of
 from runge.search.refits import beginning, conclude, improved_until, judge_further
 from runge.search.results import Move
 from runge.search.standing import expected_error
@@ -184,7 +184,8 @@ WIDER, DEEPER, AGAIN = {"model.width": 32}, {"model.depth": 3}, {"seed": 3}
         ((1.0, 1.2, 1.22), {}, "ab"),  # a process is free beside the best one
         ((1.0, 1.2), {"cores": 1}, "a"),
         ((1.0, 1.2), {"judges": 2}, "a"),
-        ((1.0, 1.3), {}, "a"),
+        ((1.0, 1.9), {}, "ab"),
+        ((1.0, 2.1), {}, "a"),
     ],
 )
 def test_the_best_continues_and_a_close_one_beside_it(errors, changes, improved):
@@ -393,6 +394,14 @@ def test_the_answer_of_a_winner_that_falls_continues_on_all_rows_and_questions_t
     assert why == "a without each fold, 4 networks"
     assert [(x.fold, x.start, x.share, x.seed) for x in found] == [(k, None, 0.2, 1) for k in (1, 2, 3, 4)]
     assert next_moves(trained_move(one, found[0], result(1.0))) == ([], "")
+
+
+@pytest.mark.parametrize(("seconds", "threads", "affords"), [(39.0, 1, False), (41.0, 1, True), (30.0, 2, True)])
+def test_eight_steps_on_all_rows_are_affordable_with_the_threads_that_they_will_have(seconds, threads, affords):
+    """A step took 1 s on 200 of 1000 rows."""
+    one = trained(state("a"), "a", result(1.0, steps=8, seconds=8.0, rows=200), share=0.2)
+    standing = one.standings["a"]
+    assert affords_all(one, standing, standing.in_order[0], seconds, threads) is affords
 
 
 @pytest.mark.parametrize(("seconds", "processor", "threads"), [(1.0, 1.0, 2), (0.1, 1.0, 1), (1.0, 0.5, 1)])
