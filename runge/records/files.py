@@ -61,6 +61,17 @@ def write(path: Path, content: str | bytes, sync: bool = True) -> None:
             partial.unlink(missing_ok=True)
 
 
+def remove_parts(path: Path) -> None:
+    """Remove what processes that were killed while they wrote a file left of it; none may be writing it now.
+
+    Raises:
+        OSError: a part cannot be removed.
+    """
+    for part in path.parent.glob(f".{path.name}.*{_PART}"):
+        if part.is_file():
+            part.unlink(missing_ok=True)
+
+
 def _sync(directory: Path) -> None:
     """Write the names of a directory to the disk, so that after a power cut no later one is there without them."""
     with suppress(OSError):  # Windows, and some file systems, have no such thing

@@ -17,7 +17,7 @@ from runge.process.interruption import interruption
 from runge.process.machine import provenance
 from runge.records.checkpoints import serialise, state_path
 from runge.records.directories import FINDINGS, RunDirectory, RunState, Status
-from runge.records.files import WarnOnce, public, shareable, write
+from runge.records.files import WarnOnce, public, remove_parts, shareable, write
 from runge.records.metrics import FIT_SECONDS, SWITCHED_ON_STEP, TOTAL_SECONDS, on_test
 from runge.training.evaluation import (
     Evaluation,
@@ -221,7 +221,11 @@ class Recorder:
         self.file = StateFile(state or state_path(directories), directories, digests)
 
     def begin(self) -> None:
-        """Write the status, and make the loggers, before the training starts."""
+        """Write the status, and make the loggers, before the training starts; remove half-written checkpoints."""
+        for run in self.runs:
+            with run.attempt():
+                remove_parts(run.directory.best)
+                remove_parts(self.file.path)
         self.running(self.file.step)
         for run in self.runs:
             run.begin(self.file.step)

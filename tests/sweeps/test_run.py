@@ -199,7 +199,7 @@ STOCHASTIC = (*SHORT, "sampling=random", "data.batch_size=5", "schedule.ramp_ste
 
 
 def test_run_that_is_moved_and_resumed_equals_the_uninterrupted_one(fail, finish, trained, tmp_path):
-    """Ended by Ctrl-C at the switch, moved to another place, and continued."""
+    """Ended by Ctrl-C at the switch, moved to another place, and continued beside half-written checkpoints."""
     whole = only_run(trained(*STOCHASTIC)[0])
     _, err = fail(*STOCHASTIC, "hydra.run.dir=begun", interrupt=60)
     assert f"interrupted at step 60; continue with python {ROOT}/train.py resume=" in err
@@ -210,12 +210,15 @@ def test_run_that_is_moved_and_resumed_equals_the_uninterrupted_one(fail, finish
 
     began = state(begun)["began"]
     moved = begun.rename(tmp_path / "moved")
+    for name in ("best", "last"):
+        (moved / "checkpoints" / f".{name}.ckpt.01234567.part").touch()
     record = {path.name: path.read_bytes() for path in (moved / ".hydra").iterdir()}
     finish("resume=moved")
     check_equal(moved, whole)
     assert figures(moved)["switched_on_step"] == 60
     assert state(moved)["began"] == began < state(moved)["written"]
     assert {path.name: path.read_bytes() for path in (moved / ".hydra").iterdir()} == record
+    assert sorted(path.name for path in (moved / "checkpoints").iterdir()) == ["best.ckpt", "last.ckpt"]
     assert [path.name for path in tmp_path.iterdir()] == ["moved"]
     with refuses("resume", "'moved'", "which is finished"):
         resumable("moved")
