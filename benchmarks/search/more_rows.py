@@ -3,7 +3,8 @@
     python benchmarks/search/more_rows.py [--tables NAME ...] [--seconds 60] [--seeds 1]
 
 Each search is a process of its own on all cores. Its figures are kept in `benchmarks/search/figures/more_rows.json` as
-soon as they are known, and are not measured again. `play.py --page` writes them into `docs/explanation/search.md`.
+soon as they are known, and are not measured again. `play.py --page` writes them into
+`docs/explanation/search_accuracy.md`.
 """
 
 import sys

@@ -1,10 +1,10 @@
-"""Search tables by the rule of `runge fit` and by four rules from textbooks, and write `docs/explanation/search.md`.
+"""Search tables by the rule of `runge fit` and by four rules from textbooks, and write the pages of the search.
 
     python benchmarks/search/play.py [--tables NAME ...] [--rules NAME ...] [--seconds 20] [--seeds 1] [--page]
 
 Each search is a process of its own on all cores. Its figures are kept in `benchmarks/search/figures/rules.json` as soon
 as they are known, and are not measured again. The default, the 12 tables for the check, takes half an hour on two
-cores. `--page` only writes the page.
+cores. `--page` only writes the pages, `docs/explanation/search.md` and `search_accuracy.md`.
 """
 
 import argparse
@@ -66,7 +66,7 @@ def regrets(rows: Sequence[Figures]) -> dict[str, dict[str, float]]:
 
 
 def page(rows: Sequence[Figures]) -> str:
-    """Return the page."""
+    """Return the page of the rule."""
     of_rules, tables = regrets(rows), sorted({row["table"] for row in rows})
     summary, each = list[list[str]](), list[list[str]]()
     for rule in RULES:
@@ -85,6 +85,13 @@ def page(rows: Sequence[Figures]) -> str:
         seconds=f"{rows[0]['seconds']:g}",
         seeds=len({row["seed"] for row in rows}),
         processor=rows[0]["processor"],
+    )
+
+
+def page_of_accuracy() -> str:
+    """Return the page of the errors with more rows, and of those of single runs."""
+    return render(
+        Path(__file__).with_name("search_accuracy.md.jinja"),
         **more_rows.page_values(kept(more_rows.FIGURES)),
         **single_runs.page_values(kept(single_runs.FIGURES)),
     )
@@ -96,12 +103,13 @@ def main() -> None:
     parser.add_argument("--rules", nargs="+", choices=list(RULES), default=list(RULES), metavar="NAME")
     parser.add_argument("--seconds", type=float, default=20.0)
     parser.add_argument("--seeds", type=int, default=1)
-    parser.add_argument("--page", action="store_true", help="only write the page")
-    parser.add_argument("--docs", type=Path, default=DOCS, help="the folder below which the page is written")
+    parser.add_argument("--page", action="store_true", help="only write the pages")
+    parser.add_argument("--docs", type=Path, default=DOCS, help="the folder below which they are written")
     options = parser.parse_args()
     if not options.page:
         measure(options.tables, options.rules, options.seconds, options.seeds)
-    write_pages({"explanation/search.md": page(read())}, options.docs)
+    pages = {"explanation/search.md": page(read()), "explanation/search_accuracy.md": page_of_accuracy()}
+    write_pages(pages, options.docs)
 
 
 if __name__ == "__main__":

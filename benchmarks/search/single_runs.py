@@ -4,7 +4,7 @@
 
 Each fit is a process of its own on all cores. A Gaussian process of values and gradients (GPyTorch) is fitted only to
 tables of at most 150 rows. Figures are kept in `benchmarks/search/figures/single_runs.json` as soon as they are known,
-and are not measured again. `play.py --page` writes them into `docs/explanation/search.md`.
+and are not measured again. `play.py --page` writes them into `docs/explanation/search_accuracy.md`.
 """
 
 import sys

@@ -3,7 +3,7 @@
 import more_rows
 import pytest
 from pages import DOCS
-from play import page, read, regrets
+from play import page, page_of_accuracy, read, regrets
 from rules import RULES
 
 import runge.search.moves
@@ -62,5 +62,6 @@ def test_a_step_is_the_error_of_four_times_the_rows_over_the_one_before():
     assert (values["step"], values["largest_step"], values["largest_step_of"]) == ("1.8", "3", "piston")
 
 
-def test_the_page_is_that_of_the_figures():
-    assert (DOCS / "explanation" / "search.md").read_text(encoding="utf-8") == page(read())
+def test_the_pages_are_those_of_the_figures():
+    for name, text in (("search.md", page(read())), ("search_accuracy.md", page_of_accuracy())):
+        assert (DOCS / "explanation" / name).read_text(encoding="utf-8") == text

@@ -1,7 +1,8 @@
 """The constants of the search: what each number decides, its unit, and where it is from.
 
 No formula gives the numbers by which the search decides. They are estimates, unless their text names a measurement.
-`docs/explanation/search.md` names the tables on which they were chosen, and has the errors on other ones.
+`docs/explanation/search.md` names the tables on which they were chosen, and `search_accuracy.md` has the errors on
+other ones.
 """
 
 # The folds of a table.
@@ -97,7 +98,7 @@ AS_GOOD_FACTOR = 1.25
 RIVAL_FACTOR = 2.0
 """The ratio of two extrapolated errors up to which both candidates continue. With 1.25, one candidate had both
 processors, and two calls on the epidemic of `benchmarks/search/simulators.py` had errors of 0.0084 and 0.027; with 2,
-three calls had 0.0086 to 0.0090.
+three of four calls had 0.0086 to 0.0090, and one 0.028.
 """
 
 CONTENDER_CHANCE = 0.05
