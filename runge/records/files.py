@@ -61,15 +61,20 @@ def write(path: Path, content: str | bytes, sync: bool = True) -> None:
             partial.unlink(missing_ok=True)
 
 
-def remove_parts(path: Path) -> None:
-    """Remove what processes that were killed while they wrote a file left of it; none may be writing it now.
+def remove_parts(directory: Path, name: str = "*", seconds: float = 0.0) -> None:
+    """Remove half-written files that processes left when they were killed.
+
+    Args:
+        directory: the directory of the files.
+        name: the name that they would have had, or a pattern of it.
+        seconds: their least age, after which nobody writes them any more.
 
     Raises:
-        OSError: a part cannot be removed.
+        OSError: one cannot be removed.
     """
-    for part in path.parent.glob(f".{path.name}.*{_PART}"):
-        if part.is_file():
-            part.unlink(missing_ok=True)
+    for path in directory.glob(f".{name}.*{_PART}"):
+        if path.is_file() and time.time() - path.lstat().st_mtime >= seconds:
+            path.unlink(missing_ok=True)
 
 
 def _sync(directory: Path) -> None:
@@ -300,9 +305,7 @@ def locked(directory: Path, key: str, seconds: float = 0) -> Iterator[None]:
         message = f"{key}: {str(directory)!r} is in use by {owner}; wait for its end, or stop it first"
         raise ConfigurationError(message) from None
     with lock:
-        for part in directory.glob(f".*{_PART}"):  # of a process that was killed
-            if part.is_file() and time.time() - part.lstat().st_mtime > _SECONDS_OF_PARTS:
-                part.unlink(missing_ok=True)
+        remove_parts(directory, seconds=_SECONDS_OF_PARTS)
         with suppress(OSError):  # the text is for the message alone
             path.write_text(f"process {os.getpid()} of {platform.node()}")
         yield

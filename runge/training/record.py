@@ -222,10 +222,9 @@ class Recorder:
 
     def begin(self) -> None:
         """Write the status, and make the loggers, before the training starts; remove half-written checkpoints."""
-        for run in self.runs:
-            with run.attempt():
-                remove_parts(run.directory.best)
-                remove_parts(self.file.path)
+        with self.runs[0].attempt():
+            for path in (self.file.path, *(run.directory.best for run in self.runs)):
+                remove_parts(path.parent, path.name)
         self.running(self.file.step)
         for run in self.runs:
             run.begin(self.file.step)
