@@ -40,7 +40,7 @@ def slope_of(result: Result) -> float:
 def expected_error(result: Result, factor: float = math.inf) -> float:
     r"""Return the error to which a curve falls if its training continues for a multiple c of its time.
 
-    It is extrapolated by the power s of time of `slope_of`:
+    It is extrapolated by the power s of time of `slope_of`, also where steps are at rest and more rows continue it:
 
     .. math:: E(c T) = E(T) \, c^{-s}.
 
@@ -48,7 +48,7 @@ def expected_error(result: Result, factor: float = math.inf) -> float:
         result: the result.
         factor: the multiple, of which no more than `LOOK_AHEAD` counts.
     """
-    return result.error * min(factor, LOOK_AHEAD) ** -(slope_of(result) if result.end != "rest" else 0.0)
+    return result.error * min(factor, LOOK_AHEAD) ** -slope_of(result)
 
 
 def has_enough_steps(result: Result) -> bool:

@@ -27,10 +27,16 @@ def test_an_error_that_falls_is_compared_by_where_it_goes():
     """It falls on by the power of time by which it has fallen since half of the time."""
     assert expected_error(result(8.0, 4.0, 2.0, 1.0), 2.0) == pytest.approx(2**-2)
     assert expected_error(result(8.0, 4.0, 2.0, 1.0), 40.0) == pytest.approx(3**-2)  # not as far as that
-    assert expected_error(result(8.0, 4.0, 2.0, 1.0, end="rest")) == 1.0
     assert expected_error(result(1.0, 1.0, 1.0, 1.0)) == 1.0
     assert expected_error(result(1e9, 1e9, 1.0), 2.0) == pytest.approx(1 / 4)  # no more than by the second power
     assert expected_error(result(1.0), 3.0) == pytest.approx(1 / 3)  # steps are slow
+
+
+@pytest.mark.parametrize(("share", "expected"), [(0.2, 3**-2), (None, 1.0)])
+def test_more_rows_continue_the_fall_of_an_error_at_rest(share, expected):
+    """The steps on some of the rows have ended. On all rows nothing is left that would reduce it."""
+    one = trained(state("a"), "a", result(8.0, 4.0, 2.0, 1.0, end="rest"), share=share)
+    assert one.standings["a"].expected() == pytest.approx(expected)
 
 
 @pytest.mark.parametrize(
