@@ -78,7 +78,7 @@ def test_each_comparison_has_an_equal_part_of_the_time():
     assert why == "4 candidates on 200 rows"
     assert moves((each, why)) == [(name, {}, fold) for name in "abcd" for fold in (0, 1)]
     (seconds,) = {move.seconds for move in each}
-    assert seconds == pytest.approx(0.4 * (60 - 0.13 * 60 - 4) / 2 * 2 / 8)
+    assert seconds == pytest.approx(0.4 * (60 - 5 - 4) / 2 * 2 / 8)
     assert {(move.share, move.rung, move.start) for move in each} == {(0.2, 0, None)}
 
 
@@ -335,7 +335,7 @@ def test_scales_that_are_learnt_from_some_rows_take_little_longer_on_all_of_them
     assert 2.0 < seconds["fixed"] < 4.0
 
 
-@pytest.mark.parametrize(("seconds", "until"), [(1.0, 52.2 - 2 * (1.3 * 1.25 + 0.3)), (8.0, 0.75 * 52.2)])
+@pytest.mark.parametrize(("seconds", "until"), [(1.0, 55 - 2 * (1.3 * 1.25 + 0.3)), (8.0, 0.75 * 55)])
 def test_new_networks_of_a_winner_have_a_quarter_of_the_time_at_most(seconds, until):
     """Four networks, of 1.25 times as many rows at most, are trained in two rounds by two processes."""
     one = trained(state("a"), "a", result(1.0, seconds=seconds, end="rest"))
@@ -361,7 +361,7 @@ def test_a_network_of_all_rows_that_has_failed_is_not_begun_again():
 
 def test_new_networks_are_added_to_those_that_have_ended_if_there_is_time():
     ended = result(1.0, 0.5, 0.7, seconds=5.0, end="steps", steps=3)
-    one = trained(state(now=40.0, seeds=1, listed=[FIXED]), "f", ended)
+    one = trained(state(now=43.0, seeds=1, listed=[FIXED]), "f", ended)
     first, *others = conclude(one)[0]
     assert [x.fold for x in (first, *others)] == [None, 1, 2, 3]
     again, _ = conclude(trained_move(one, first._replace(at=one.now), ended))
@@ -392,7 +392,7 @@ def test_the_answer_of_a_winner_that_rests_continues_on_all_rows(loss):
 
 def test_the_answer_of_a_winner_that_falls_continues_on_all_rows_and_questions_the_labels():
     """As there is no time for as many steps, they only question the labels, on few rows."""
-    one = trained(state("a", now=49.0), "a", result(2.0, 1.0, ratio=4.0))
+    one = trained(state("a", now=52.0), "a", result(2.0, 1.0, ratio=4.0))
     found, why = next_moves(one)
     assert why == "a on all rows, 1 network"
     one = trained_move(one, found[0], result(1.0, end="time"))
