@@ -39,13 +39,16 @@ RUNS = {
 
 
 def measured(table: str, run: str, seconds: float, seed: int) -> Figures:
-    """Return the errors of a fit on test rows."""
+    """Return the errors of a fit on test rows, or how a Gaussian process of some settings has failed."""
     seen, test = problem(SIMULATORS[table], seed)
     name, _, number = run.partition(" of settings ")
     if name == PROCESS:
         from tools.gpytorch_process import Process  # late: only some tables need it
 
-        return fitted(Process(seed, **({}, *Process.GRID)[int(number)]), seen, test)
+        try:
+            return fitted(Process(seed, **({}, *Process.GRID)[int(number)]), seen, test)
+        except RuntimeError as error:  # of its linear algebra
+            return {"failure": str(error)}
     if run == SEARCH:
         return fitted(Fit(seed, f"search.timeout={seconds}"), seen, test)
     return fitted(Default(seed, f"trainer.max_seconds={seconds}", "pictures=false", *RUNS[run]), seen, test)
@@ -55,7 +58,8 @@ def page_values(rows: Sequence[Figures]) -> dict[str, Any]:
     """Return the values of the page: errors, the medians of the seeds, and the search's over those of the others."""
     every = defaultdict[str, dict[str, list[float]]](lambda: defaultdict(list))
     for row in rows:
-        every[row["table"]][row["run"]].append(error_of(row))
+        if "failure" not in row:
+            every[row["table"]][row["run"]].append(error_of(row))
     table, ratios = [], defaultdict[str, list[float]](list)
     for name in [x for x in SIMULATORS if {SEARCH, *RUNS} <= every[x].keys()]:
         errors = {run: median(found) for run, found in every[name].items()}
