@@ -76,6 +76,7 @@ def page_values(rows: Sequence[Figures]) -> dict[str, Any]:
         "singles": table,
         "single_seconds": f"{rows[0]['seconds']:g}",
         "single_processor": rows[0]["processor"],
+        "failures": sum("failure" in row for row in rows),
         "default_seconds": f"{max(row['took'] for row in rows if row['run'] == DEFAULT):.0f}",
         **{f"{other}_median": f"{median(found):.2g}" for other, found in ratios.items()},
         **{f"{other}_largest": f"{max(found):.2g}" for other, found in ratios.items()},
