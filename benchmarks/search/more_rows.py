@@ -21,7 +21,7 @@ from fresh import CIRCUIT, otl_circuit
 from functions import Function, problem
 from hard import CYLINDER, piston
 from large_tables import arm, ridges
-from searches import Figures, error_of, fitted, keep, options_of
+from searches import Figures, error_of, fitted, keep, options_of, processors_of
 from suite import JOINTS, torques
 from tools.runge_fit import Fit
 
@@ -70,7 +70,7 @@ def page_values(rows: Sequence[Figures]) -> dict[str, Any]:
         "largest_step": f"{max(steps[worst]):.2g}",
         "largest_step_of": worst,
         "growing_seconds": f"{rows[0]['seconds']:g}",
-        "growing_processor": rows[0]["processor"],
+        "growing_processor": processors_of(rows),
     }
 
 

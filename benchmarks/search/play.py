@@ -19,7 +19,7 @@ import more_rows
 import single_runs
 from pages import DOCS, render, write_pages
 from rules import RULES
-from searches import Figures, error_of, fitted, keep, kept
+from searches import Figures, error_of, fitted, keep, kept, processors_of
 from suite import CHECK, rows_of
 from tools.runge_fit import Fit
 
@@ -84,7 +84,7 @@ def page(rows: Sequence[Figures]) -> str:
         tables=len(tables),
         seconds=f"{rows[0]['seconds']:g}",
         seeds=len({row["seed"] for row in rows}),
-        processor=rows[0]["processor"],
+        processor=processors_of(rows),
     )
 
 

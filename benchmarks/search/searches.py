@@ -65,6 +65,11 @@ def kept(file: Path) -> list[Figures]:
     return json.loads(file.read_text()) if file.is_file() else []
 
 
+def processors_of(rows: Iterable[Figures]) -> str:
+    """Return the processors on which some searches were measured, in words."""
+    return " or ".join(dict.fromkeys(row["processor"] for row in rows))
+
+
 def error_of(row: Figures) -> float:
     """Return the geometric mean of the errors of values and derivatives, and at least `LEAST_ERROR`."""
     known = [row[what] for what in ("value", "derivative") if row.get(what) is not None]

@@ -16,7 +16,7 @@ from typing import Any
 
 sys.path.extend(map(str, (Path(__file__).parents[1], Path(__file__).parents[1] / "problems")))
 from functions import problem
-from searches import Figures, error_of, fitted, keep, options_of
+from searches import Figures, error_of, fitted, keep, options_of, processors_of
 from simulators import SIMULATORS
 from tools.runge_default import Default
 from tools.runge_fit import Fit
@@ -75,7 +75,7 @@ def page_values(rows: Sequence[Figures]) -> dict[str, Any]:
     return {
         "singles": table,
         "single_seconds": f"{rows[0]['seconds']:g}",
-        "single_processor": rows[0]["processor"],
+        "single_processor": processors_of(rows),
         "failures": sum("failure" in row for row in rows),
         "default_seconds": f"{max(row['took'] for row in rows if row['run'] == DEFAULT):.0f}",
         **{f"{other}_median": f"{median(found):.2g}" for other, found in ratios.items()},

@@ -118,7 +118,7 @@ class Candidate:
         return replace(self.having(settings), changes={**self.changes, **changes})
 
     def larger(self, fixed: AbstractSet[str], slope: float | None = None) -> "list[Candidate]":
-        """Return it with twice the width and with a further layer; or, of a formula, with more points.
+        """Return it with a further layer and with twice the width; or, of a formula, with more points.
 
         Args:
             fixed: the keys that the command has set.
@@ -126,7 +126,7 @@ class Candidate:
         """
         model, data = self.settings.model, self.settings.configuration["data"]
         wider, deeper = {"model.width": 2 * model.width}, {"model.depth": model.depth + 1}
-        changes = [wider] if self.has_fixed_neurons else [wider, deeper]
+        changes = [wider] if self.has_fixed_neurons else [deeper, wider]
         if "n_train" in data:
             points = {"data.n_train": 2 * data["n_train"]}
             changes = [points | wider if self.has_fixed_neurons else points]

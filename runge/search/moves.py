@@ -20,6 +20,7 @@ from runge.search.candidates import Candidate
 from runge.search.constants import (
     AS_GOOD_FACTOR,
     COMPARISON_SHARE,
+    LEAST_FALL,
     LEAST_SET_UPS,
     LEAST_SLICE_SECONDS,
     PROMOTION_RATIO,
@@ -67,7 +68,7 @@ def entrants(state: State, rung: int) -> list[Standing]:
     ranked = sorted(state.ranked, key=lambda x: x.expected())
     most = math.ceil(len(state.listed) / PROMOTION_RATIO**rung)
     most = -(-most // state.conditions.cores) * state.conditions.cores  # so that no process waits
-    close = AS_GOOD_FACTOR * ranked[0].expected() if ranked else 0.0
+    close = RIVAL_FACTOR * ranked[0].expected() if ranked else 0.0
     chosen = ranked[:most] + [x for x in ranked[most:] if x.expected() <= close or x.has_few_steps][:most]
     new = _newcomers(state, chosen, ranked) if rung == 1 else []
     earlier = {found[0].name for i in range(1, rung + 1) if (found := state.before(i).ranked)}
@@ -145,16 +146,21 @@ def without_logarithms(state: State, seconds: float) -> list[Candidate]:
 
 
 def continued(state: State, seconds: float) -> list[Candidate]:
-    """Continue the candidates that may be the best ones at the end, by where their curves go, if more steps may help.
+    """Continue the candidates that may be the best ones at the end, if the first of them falls enough, or has new rows.
 
     If the best one of a formula lacks points, more steps do not help.
     """
+    first, *_ = _rivals(state, seconds)
+    is_new = first.candidate.has_fixed_neurons or any(network.grows for network in first.in_order)
+    falls = is_new or first.expected(seconds) <= LEAST_FALL * first.error
+    return continued_slowly(state, seconds) if falls and _gains(state, first, seconds) else []
+
+
+def continued_slowly(state: State, seconds: float) -> list[Candidate]:
+    """Continue them although the first of them falls slowly, as long as more steps may help."""
     if not state.conditions.of_table and state.ranked[0].results[0].lacks_rows:
         return []
-    rivals = [x for x in state.ranked if x.candidate.is_of_values or not state.wrong]
-    most = RIVAL_FACTOR * min(x.expected(seconds) for x in rivals)
-    gaining = [x for x in rivals if _gains(state, x, seconds) and x.expected(seconds) <= most]
-    return [x.candidate for x in sorted(gaining, key=lambda x: x.expected(seconds))]
+    return [x.candidate for x in _rivals(state, seconds) if _gains(state, x, seconds)]
 
 
 def larger(state: State, seconds: float) -> list[Candidate]:
@@ -164,7 +170,8 @@ def larger(state: State, seconds: float) -> list[Candidate]:
     Trials of fixed neurons cannot be cut: there must be time to judge them, and to train the answer.
     """
     best, conditions = state.ranked[0], state.conditions
-    weights = [conditions.weights_of(x.candidate) for x in state.contenders if not x.may_gain]
+    as_good = [x for x in state.contenders if not x.may_gain and x.error <= AS_GOOD_FACTOR * best.error]
+    weights = [conditions.weights_of(x.candidate) for x in as_good]
     if max(weights, default=0) > 2 * min(weights, default=0):
         return []
     needed = (conditions.judges + conditions.crossed) * WIDER_COST * best.seconds
@@ -197,6 +204,7 @@ IMPROVEMENTS: Mapping[Callable[[State, float], list[Candidate]], str] = {
     continued: "because more steps may reduce the error",
     larger: "because it may have a smaller error than {best}",
     reseeded: "because another seed may find another minimum",
+    continued_slowly: "because more steps may still reduce the error",
 }
 """The moves, the preferred one first, and their reasons, in which `best` is the name of the best candidate.
 
@@ -223,6 +231,8 @@ def improve(state: State) -> tuple[Sequence[Move], str] | None:
         if not pairs:
             continue
         first = state.standing_of(pairs[0][0])
+        if first.name not in state.standings and _is_nearly_judged(state):
+            return [], ""  # what is larger follows from it
         threads = threads_of(first if first.by_fold else best, conditions.cores // len(found) // conditions.judges)
         if threads > 1 and threads * len(pairs) > state.free:
             if max(move.at + move.seconds for move in state.running) <= state.now + LEAST_SLICE_SECONDS:
@@ -232,7 +242,8 @@ def improve(state: State) -> tuple[Sequence[Move], str] | None:
         part = seconds
         if not all(x.by_gradient for x, _ in pairs):
             part = max(seconds / 4, min(seconds, LEAST_SLICE_SECONDS))
-        part *= min(1.0, conditions.cores / len(pairs))
+        # Each fold has as much time, although a processor may be busy.
+        part = min(part * min(1.0, conditions.cores / len(pairs)), seconds * state.free / len(pairs))
         moves = [_improving(state, best, x, fold, part)._replace(threads=threads) for x, fold in pairs]
         moves = [move for move in moves if is_worthwhile(state, move)]
         if moves:
@@ -240,10 +251,24 @@ def improve(state: State) -> tuple[Sequence[Move], str] | None:
     return judge_further(state, seconds)
 
 
+def _rivals(state: State, seconds: float) -> list[Standing]:
+    """Return the candidates that may be the best ones at the end, by where their curves go, the best one first."""
+    listed = [x for x in state.ranked if x.candidate.is_of_values or not state.wrong]
+    most = RIVAL_FACTOR * min(x.expected(seconds) for x in listed)
+    return sorted([x for x in listed if x.expected(seconds) <= most], key=lambda x: x.expected(seconds))
+
+
 def _gains(state: State, standing: Standing, seconds: float) -> bool:
     """Return whether more steps may help a candidate; newly drawn weights need more time than it has had."""
     redrawn = sum(result.seconds for result in standing.results) if standing.candidate.has_fixed_neurons else -math.inf
     return standing.may_gain and seconds / 2 * state.conditions.cores > redrawn
+
+
+def _is_nearly_judged(state: State) -> bool:
+    """Return whether a candidate that some folds have judged will soon have been judged by the others."""
+    running = [(state.standing_of(state.candidate_of(move)), move.at) for move in state.running]
+    partly = [at + x.seconds for x, at in running if 0 < len(x.by_fold) < state.conditions.judges]
+    return bool(partly) and max(partly) <= state.now + LEAST_SLICE_SECONDS
 
 
 def _may_gain(state: State, candidate: Candidate, fold: int) -> bool:

@@ -189,5 +189,8 @@ class Standing:
         before = self.by_fold.get(move.fold)
         if before is not None and not result.error < before.result.error:
             grows = move.share is not None and move.share == before.move.share
-            network = before._replace(may_gain=grows, grows=grows)
+            # The rate of a gradient method begins high again, so that fewer steps than before say little.
+            is_short = candidate.by_gradient and result.steps < before.result.steps
+            falls = is_short and slope_of(before.result) >= LEAST_SLOPE
+            network = before._replace(may_gain=grows or falls, grows=grows)
         return replace(standing, by_fold={**self.by_fold, move.fold: network})

@@ -1,6 +1,7 @@
 """The rule of a search, on made-up results."""
 
 from dataclasses import replace
+from itertools import product
 
 import numpy as np
 import pytest
@@ -102,6 +103,15 @@ def test_the_best_continue_and_whatever_falls_to_a_smaller_error_or_was_best_on_
     assert [x.name for x in entrants(one.before(2), 2)][-1] == "a"  # the best one of the first comparison
 
 
+def test_candidates_whose_curves_go_to_at_most_twice_the_smallest_error_also_continue():
+    one = state(*"abcdefgh")
+    for name in "abcd":
+        one = trained(one, name, result(1.0, 1.0), rung=0)
+    for name, error in (("e", 1.9), ("f", 2.1), ("g", 3.0), ("h", 3.0)):
+        one = trained(one, name, result(error, error), rung=0)
+    assert [x.name for x in entrants(one.before(1), 1)] == [*"abcde"]
+
+
 @pytest.mark.parametrize(("last", "steps", "continues"), [(16.0, 8, True), (32.0, 8, False), (16.0, 40, False)])
 def test_a_candidate_of_slow_steps_is_not_dropped_while_its_error_falls_fast(last, steps, continues):
     one = trained(state(*"abcdefgh"), "a", result(36.0, last, steps=steps), rung=0)
@@ -177,7 +187,7 @@ def compared(*errors, now=25.0, **changes):
     for name, error in zip("abc", errors, strict=False):
         folds = range(one.conditions.judges)
         for fold in folds:
-            one = trained(one, name, result(1.01 * error, error, steps=1000), fold=fold, rung=0)
+            one = trained(one, name, result(1.5 * error, error, steps=1000), fold=fold, rung=0)
     return one
 
 
@@ -201,6 +211,42 @@ def test_the_best_continues_and_a_close_one_beside_it(errors, changes, improved)
     assert all(move.start is not None for move in found)
 
 
+def test_a_larger_network_is_trained_before_candidates_whose_first_one_falls_slowly_continue():
+    one = trained(state(*"ab", now=20.0), "a", result(1.03, 1.0), rung=0)
+    one = trained(one, "b", result(2.5, 1.9), rung=0)
+    assert moves(improve(one)) == [("a", DEEPER, 0), ("a", WIDER, 0)]
+    short = trained(state(*"ab", now=48.0), "a", result(1.03, 1.0, seconds=9.0), rung=0)  # no time for further seeds
+    for change in (DEEPER, WIDER):
+        short = trained_move(short, Move("a", change, 0, 1.0), result(3.0, end="rest"))
+    found, why = improve(short)
+    assert moves((found, why)) == [("a", {}, 0)]
+    assert "more steps may still reduce the error" in why
+
+
+def test_what_is_larger_waits_until_all_folds_have_judged_the_last_one():
+    one = state("a", judges=2, now=20.0)
+    for fold in range(2):
+        one = trained(one, "a", result(1.0, end="rest", seconds=2.0), fold=fold, rung=0)
+    found, _ = improve(one)
+    assert [(move.changes, move.fold) for move in found] == [(DEEPER, 0), (DEEPER, 1)]
+    first = merge(one, {2: found[0]._replace(at=20.0)}, {2: result(0.1, end="rest", seconds=4.0)}, 24.0)
+    for begun, waits in ((22.0, True), (23.9, True), (24.1, False)):
+        later = merge(first, {3: found[1]._replace(at=begun)}, {}, 24.0)
+        assert (improve(later) == ([], "")) == waits
+
+
+def test_each_fold_has_as_much_time_while_another_trial_has_a_processor():
+    one = state(*"ab", judges=2, now=40.0)
+    for name, fold in product("ab", range(2)):
+        one = trained(one, name, result(1.0, end="rest", seconds=2.0), fold=fold, rung=0)
+    both = improve(one)[0]
+    assert {move.seconds for move in both} == {4.0}
+    busy = merge(one, {len(one.moves): Move("b", {}, 0, 9.0, at=40.0)}, {}, 45.0)
+    left = improved_until(busy, busy.ranked[0]) - 45.0
+    assert {move.seconds for move in improve(busy)[0]} == {left / 2}
+    assert left / 2 < 4.0
+
+
 def test_the_best_of_long_steps_does_not_wait_for_a_second_processor():
     one = state(*"ab", now=20.0)
     one = trained(one, "a", result(9.0, 3.0, steps=8, seconds=8.0), rung=0)
@@ -220,7 +266,7 @@ def test_larger_networks_and_further_seeds_are_trained_beside_the_best_one():
             one = type(one)(one.conditions, one.listed, {**one.moves, len(one.moves): move}, one.results, one.now)
     better = "it may have a smaller error than a"
     assert seen[0] == ("a", {}, "more steps may reduce the error")
-    assert seen[1:3] == [("a", WIDER, better), ("a", DEEPER, better)]
+    assert seen[1:3] == [("a", DEEPER, better), ("a", WIDER, better)]
     assert seen[3] == ("a", AGAIN, "another seed may find another minimum")
 
 
@@ -228,7 +274,7 @@ def test_it_ends_early_only_when_two_seeds_agree():
     one = compared(1.0, 4.0, cores=1, seeds=1, rows=300, all_rows=300)
     one = trained(one, "a", result(1.0, end="rest"))
     one = trained(one, "b", result(4.0, end="rest"))
-    for changes in (WIDER, DEEPER, {"seed": 1}):
+    for changes in (DEEPER, WIDER, {"seed": 1}):
         found, _ = improve(one)
         assert found[0].changes == changes
         one = trained_move(one, found[0], result(2.5, end="rest"))
@@ -258,7 +304,7 @@ def of_two(size, **share):
 
 
 def test_where_noise_decides_candidates_are_judged_on_further_folds_and_not_made_larger():
-    assert improve(of_two(3.0))[0][0].changes == WIDER
+    assert improve(of_two(3.0))[0][0].changes == DEEPER
     assert judge_further(of_two(3.0), 20.0) is None  # it is none that may be the best
     one = of_two(1.0)
     assert improve(one)[0][0].changes == AGAIN
@@ -299,7 +345,7 @@ def test_a_candidate_with_another_seed_is_varied_if_the_first_one_is_not_known()
     """The file of a trial may be damaged when a search is resumed."""
     one = trained_move(state("a", now=20.0), Move("a", WIDER | AGAIN, 0, 1.0), result(1.0, end="rest"))
     found, _ = improve(one)
-    assert [move.changes for move in found] == [{"model.width": 64}, WIDER | DEEPER]
+    assert [move.changes for move in found] == [WIDER | DEEPER, {"model.width": 64}]
 
 
 @pytest.mark.parametrize(("now", "affords"), [(20.0, True), (49.0, False)])

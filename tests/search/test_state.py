@@ -26,6 +26,23 @@ def test_the_better_network_is_kept_and_further_steps_do_not_help_unless_the_lat
     assert (kept.result.error, kept.may_gain, standing.failure) == (1.0, False, "it has failed")
 
 
+@pytest.mark.parametrize(
+    ("optimizer", "before", "steps", "gains"),
+    [
+        ("soap", (4.0, 1.0), 99, True),
+        ("soap", (4.0, 1.0), 100, False),
+        ("soap", (1.2, 1.0), 99, False),
+        ("levenberg_marquardt", (4.0, 1.0), 99, False),
+    ],
+)
+def test_a_few_steps_of_a_gradient_method_do_not_show_that_an_error_which_fell_is_at_rest(
+    optimizer, before, steps, gains
+):
+    one = state(listed=[candidate("c", f"optimizer={optimizer}")])
+    one = trained(one, "c", result(*before), result(2.0, steps=steps))
+    assert one.standings["c"].may_gain == gains
+
+
 def test_a_trial_that_continues_has_more_steps_and_more_patience():
     """The patience of Levenberg-Marquardt is a share of its steps, that of a method by the gradient is not."""
     for overrides, more in (("optimizer=levenberg_marquardt",), 3), (("optimizer=soap", "trainer.max_steps=100"), 1):
@@ -74,7 +91,7 @@ def test_the_best_of_all_folds_is_first_and_then_those_that_lack_one():
 
 def test_a_variation_is_named_by_what_it_is():
     one = candidate("mine", "optimizer=levenberg_marquardt", "model.width=64", "model.depth=3")
-    wider, deeper = one.larger(set())
+    deeper, wider = one.larger(set())
     assert wider.name == "Levenberg-Marquardt, silu, 3 x 128"
     assert deeper.varied({"seed": 3}).name == "Levenberg-Marquardt, silu, 4 x 64, seed 3"
     assert (one.varied({"seed": 3}).name, one.varied({"seed": 3}).kind) == ("mine, seed 3", "mine")
@@ -82,10 +99,10 @@ def test_a_variation_is_named_by_what_it_is():
     assert wider.overrides[-1] == "model.width=128"
     assert "model.width=64" not in wider.overrides
     assert wider.settings.model.width == 128
-    assert candidate("s", "optimizer=soap").larger(set())[0].name == "SOAP, silu, 3 x 128"
+    assert candidate("s", "optimizer=soap").larger(set())[0].name == "SOAP, silu, 4 x 64"
     seeing = one.having({"data.log10": ["h", "T [°C]"]})
     assert (seeing.name, seeing.overrides[-1]) == ("mine, log10 of h, T [°C]", "data.log10=[h,'T [°C]']")
-    assert seeing.larger(set())[0].name == "Levenberg-Marquardt, silu, 3 x 128, log10 of h, T [°C]"
+    assert seeing.larger(set())[0].name == "Levenberg-Marquardt, silu, 4 x 64, log10 of h, T [°C]"
     assert seeing.larger(set())[0].settings.data.log10 == ["h", "T [°C]"]
     plain = seeing.varied({"data.log10": []})
     assert (plain.name, plain.overrides[-1], plain.settings.data.log10) == ("mine", "data.log10=[]", [])
