@@ -296,15 +296,16 @@ def at_rest(error, fold=0, size=1.0, turned=False):
     return replace(rest, left_out=unseen.left_out, validated=unseen.validated, residuals=unseen.residuals)
 
 
-def of_two(size, **share):
+def of_two(size, error=1.01, **share):
     """Return a search of two candidates at rest, the second one of more weights, with residuals of some size."""
     one = replace(state("a", listed=[WIDE], now=25.0, rows=N, all_rows=N, labels=2), table=table())
     one = trained(one, "a", at_rest(1.0), rung=0, **share)
-    return trained(one, "b", at_rest(1.01, size=size, turned=True), rung=0)
+    return trained(one, "b", at_rest(error, size=size, turned=True), rung=0)
 
 
 def test_where_noise_decides_candidates_are_judged_on_further_folds_and_not_made_larger():
     assert improve(of_two(3.0))[0][0].changes == DEEPER
+    assert improve(of_two(1.0, error=1.3))[0][0].changes == DEEPER  # which is not as good, though it may be the best
     assert judge_further(of_two(3.0), 20.0) is None  # it is none that may be the best
     one = of_two(1.0)
     assert improve(one)[0][0].changes == AGAIN
